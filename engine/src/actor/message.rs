@@ -1,0 +1,24 @@
+//! What actors tell each other. Facts go up; nothing else is needed, since cancellation is a token.
+
+use crate::model::artifact::Artifact;
+use crate::model::failure::Failure;
+use crate::packager::Packed;
+
+/// A child has ended, with everything to say about it. Sent once by each child.
+#[derive(Debug)]
+pub(crate) struct ExportFinished {
+    pub(crate) task: usize,
+    pub(crate) outcome: Result<Artifact, Failure>,
+}
+
+impl actix::Message for ExportFinished {
+    type Result = ();
+}
+
+/// The packager has ended.
+#[derive(Debug)]
+pub(crate) struct PackFinished(pub(crate) Result<Packed, Failure>);
+
+impl actix::Message for PackFinished {
+    type Result = ();
+}

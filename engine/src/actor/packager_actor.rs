@@ -1,0 +1,73 @@
+//! One per job that has something to pack: holds the running packager and reports its end.
+
+use super::exporter_actor::from_join_error;
+use super::job_supervisor::JobSupervisor;
+use super::message::PackFinished;
+use super::shared::{CensusGuard, JobShared, TIDY_UP};
+use crate::model::failure::Failure;
+use crate::model::status::{Progress, ProgressUnit, Subject, SubjectKind};
+use crate::packager::{PackRequest, Packed};
+use actix::{Actor, ActorContext as _, Addr, AsyncContext as _, Context, WrapFuture as _, fut::ActorFutureExt as _};
+use std::sync::Arc;
+
+#[derive(Debug)]
+pub(crate) struct PackagerActor {
+    pub(crate) shared: Arc<JobShared>,
+    pub(crate) request: Option<PackRequest>,
+    pub(crate) supervisor: Addr<JobSupervisor>,
+    pub(crate) told: bool,
+    pub(crate) _census: CensusGuard,
+}
+
+/// The package as a subject of status messages.
+pub(crate) fn package_subject(shared: &JobShared) -> Subject {
+    let name = shared.destination.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+    Subject::new(SubjectKind::Package, "package", name)
+}
+
+impl PackagerActor {
+    fn tell(&mut self, outcome: Result<Packed, Failure>) {
+        if !std::mem::replace(&mut self.told, true) {
+            self.supervisor.do_send(PackFinished(outcome));
+        }
+    }
+}
+
+async fn pack(shared: Arc<JobShared>, request: PackRequest) -> Result<Packed, Failure> {
+    let board = Arc::clone(&shared.board);
+    let subject = package_subject(&shared);
+    let report = Arc::new(move |done: u64, all: u64| {
+        let progress = Progress { completed: done, required: all, unit: ProgressUnit::Bytes, precise: true };
+        board.progress(&subject, progress);
+        board.part_done("package", progress.fraction());
+    });
+    let grace = async {
+        shared.stop.cancelled().await;
+        tokio::time::sleep(TIDY_UP).await;
+    };
+    tokio::select! {
+        biased;
+        outcome = shared.packager.pack(request, report, shared.stop.child_token()) => outcome,
+        () = grace => Err(Failure::cancelled()),
+    }
+}
+
+impl Actor for PackagerActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        let Some(request) = self.request.take() else {
+            ctx.stop();
+            return;
+        };
+        let work = self.shared.runtime.spawn(pack(Arc::clone(&self.shared), request));
+        ctx.spawn(work.into_actor(self).map(|ended, actor, ctx| {
+            actor.tell(ended.unwrap_or_else(|e| Err(from_join_error(e, "packager"))));
+            ctx.stop();
+        }));
+    }
+
+    fn stopped(&mut self, _: &mut Self::Context) {
+        self.tell(Err(Failure::internal("the packager's actor ended without a word")));
+    }
+}

@@ -1,0 +1,74 @@
+//! What all actors of one job share.
+
+use crate::board::StatusBoard;
+use crate::clock::Clock;
+use crate::ledger::Ledger;
+use crate::model::plan::OfflineMapPlan;
+use crate::model::source::OfflineMapSource;
+use crate::packager::Packager;
+use crate::registry::ExporterRegistry;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+/// How long an exporter or packager may tidy up after a cancel before its future is dropped.
+pub(crate) const TIDY_UP: Duration = Duration::from_secs(5);
+
+/// Counts actors that live.
+#[derive(Debug, Default)]
+pub(crate) struct Census {
+    alive: AtomicUsize,
+    peak: AtomicUsize,
+}
+
+impl Census {
+    pub(crate) fn alive(&self) -> usize {
+        self.alive.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn peak(&self) -> usize {
+        self.peak.load(Ordering::Acquire)
+    }
+
+    /// One more actor, until the guard is dropped with it.
+    pub(crate) fn enter(self: &Arc<Self>) -> CensusGuard {
+        let alive = self.alive.fetch_add(1, Ordering::AcqRel) + 1;
+        self.peak.fetch_max(alive, Ordering::AcqRel);
+        CensusGuard(Arc::clone(self))
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct CensusGuard(Arc<Census>);
+
+impl Drop for CensusGuard {
+    fn drop(&mut self) {
+        self.0.alive.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// Everything that is fixed for a job once its plan is made.
+#[derive(Debug)]
+pub(crate) struct JobShared {
+    pub(crate) job: String,
+    pub(crate) source: Arc<OfflineMapSource>,
+    pub(crate) plan: Arc<OfflineMapPlan>,
+    pub(crate) registry: ExporterRegistry,
+    pub(crate) packager: Arc<dyn Packager>,
+    pub(crate) ledger: Ledger,
+    pub(crate) board: Arc<StatusBoard>,
+    pub(crate) clock: Arc<dyn Clock>,
+    /// The caller's cancel.
+    pub(crate) cancel: CancellationToken,
+    /// A child of `cancel` that also fires when the error policy stops the job.
+    pub(crate) stop: CancellationToken,
+    pub(crate) runtime: Handle,
+    pub(crate) permits: Arc<Semaphore>,
+    pub(crate) census: Arc<Census>,
+    pub(crate) work_dir: PathBuf,
+    pub(crate) destination: PathBuf,
+}

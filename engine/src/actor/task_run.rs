@@ -1,0 +1,109 @@
+//! Runs one exporter on the Tokio runtime and proves what it says.
+
+use super::shared::{JobShared, TIDY_UP};
+use crate::context::ExportContext;
+use crate::model::artifact::{Artifact, LayerArtifact};
+use crate::model::failure::{Failure, FailureKind, FailureOwner, FailureStage};
+use crate::model::plan::ExportTask;
+use std::path::Path;
+use std::sync::Arc;
+
+/// Runs the task, keeps its end in the ledger, and hands on only what is proven.
+pub(crate) async fn run(shared: Arc<JobShared>, index: usize) -> Result<Artifact, Failure> {
+    let Some(task) = shared.plan.tasks.get(index) else {
+        return Err(Failure::internal(format!("there is no task {index} in the plan")));
+    };
+    let ledger = shared.ledger.task(&task.id);
+    ledger.set_state("started", None).await?;
+    let outcome = export(&shared, task).await;
+    let (state, words) = match &outcome {
+        Ok(artifact) => ("finished", serde_json::to_string(artifact)),
+        Err(failure) => ("failed", serde_json::to_string(failure)),
+    };
+    let words = words.map_err(|e| Failure::internal(e.to_string()))?;
+    ledger.set_state(state, Some(words)).await?;
+    outcome
+}
+
+async fn export(shared: &Arc<JobShared>, task: &ExportTask) -> Result<Artifact, Failure> {
+    let work_dir = shared.work_dir.join("tasks").join(&task.id);
+    tokio::fs::create_dir_all(&work_dir)
+        .await
+        .map_err(|e| Failure::io(FailureStage::Run, format!("cannot make the work directory {}", work_dir.display()), &e))?;
+    let exporter = shared.registry.by_name(&task.exporter)?;
+    let ctx = ExportContext {
+        task: task.id.clone(),
+        subjects: ExportContext::subjects_of(task),
+        work_dir: work_dir.clone(),
+        cancel: shared.stop.child_token(),
+        clock: Arc::clone(&shared.clock),
+        ledger: shared.ledger.task(&task.id),
+        board: Arc::clone(&shared.board),
+    };
+    let work = exporter.export(task, &ctx);
+    let grace = async {
+        ctx.cancelled().await;
+        tokio::time::sleep(TIDY_UP).await;
+    };
+    let mut artifact = tokio::select! {
+        biased;
+        outcome = work => outcome?,
+        () = grace => return Err(Failure::cancelled()),
+    };
+    prove(task, &ctx, &work_dir, &mut artifact).await?;
+    Ok(artifact)
+}
+
+/// "Done" means planned = got, proven: every unit finished, every layer told, every file there, zero only if zero was planned.
+async fn prove(task: &ExportTask, ctx: &ExportContext, work_dir: &Path, artifact: &mut Artifact) -> Result<(), Failure> {
+    if let Some(unit) = ctx.units().await?.into_iter().find(|u| u.state != "finished") {
+        return Err(incomplete(format!("unit `{}` of \"{}\" was planned and is {}", unit.id, task.title, unit.state))
+            .for_unit(unit.id));
+    }
+    for file in &artifact.files {
+        let plain = file.path.components().all(|c| matches!(c, std::path::Component::Normal(_)));
+        let path = work_dir.join(&file.path);
+        let there =
+            tokio::fs::symlink_metadata(&path).await.is_ok_and(|m| if file.is_folder { m.is_dir() } else { m.is_file() });
+        if !plain || !there {
+            return Err(Failure::internal(format!(
+                "exporter `{}` names {}, which is not a file or folder in its work directory",
+                task.exporter,
+                file.path.display()
+            )));
+        }
+    }
+    for layer in &task.layers {
+        let Some(got) = artifact.layers.iter_mut().find(|a| a.id == layer.id) else {
+            let failure = incomplete(format!("nothing came home for layer \"{}\"", layer.title)).for_layer(&layer.id);
+            artifact.layers.push(LayerArtifact {
+                id: layer.id.clone(),
+                file: None,
+                item_id: None,
+                resources: None,
+                planned: layer.expected,
+                got: 0,
+                failure: Some(failure),
+            });
+            continue;
+        };
+        if got.failure.is_some() {
+            continue;
+        }
+        let short = match got.planned {
+            Some(planned) if layer.exact => planned != got.got,
+            Some(planned) => got.got == 0 && planned > 0,
+            None => got.got == 0,
+        };
+        if short || got.file.is_none_or(|f| f >= artifact.files.len()) {
+            let planned = got.planned.map_or_else(|| "an unknown number".to_owned(), |p| p.to_string());
+            let message = format!("layer \"{}\": {planned} planned, {} came home", layer.title, got.got);
+            got.failure = Some(incomplete(message).for_layer(&layer.id));
+        }
+    }
+    Ok(())
+}
+
+fn incomplete(message: String) -> Failure {
+    Failure::new(FailureOwner::Source, FailureKind::Incomplete, FailureStage::Check, message)
+}

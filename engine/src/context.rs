@@ -1,0 +1,200 @@
+//! What an exporter may ask of the engine while it works.
+
+use crate::board::StatusBoard;
+use crate::clock::Clock;
+use crate::ledger::{TaskLedger, UnitRecord};
+use crate::model::failure::{Failure, FailureStage};
+use crate::model::plan::ExportTask;
+use crate::model::status::{Progress, Subject};
+use sha2::{Digest as _, Sha256};
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+
+/// Lent to [`Exporter::export`](crate::Exporter::export): a private directory, progress, cancellation, time and the task's
+/// part of the ledger.
+#[derive(Debug, Clone)]
+pub struct ExportContext {
+    pub(crate) task: String,
+    pub(crate) subjects: Vec<Subject>,
+    pub(crate) work_dir: PathBuf,
+    pub(crate) cancel: CancellationToken,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) ledger: TaskLedger,
+    pub(crate) board: Arc<StatusBoard>,
+}
+
+impl ExportContext {
+    pub(crate) fn subjects_of(task: &ExportTask) -> Vec<Subject> {
+        task.layers.iter().map(|l| Subject::layer(l.is_table, &l.id, &l.title)).collect()
+    }
+
+    /// The only directory that the exporter writes to. It exists.
+    #[must_use]
+    pub fn work_dir(&self) -> &Path {
+        &self.work_dir
+    }
+
+    /// The task's id in the plan.
+    #[must_use]
+    pub fn task_id(&self) -> &str {
+        &self.task
+    }
+
+    /// Time.
+    #[must_use]
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
+    }
+
+    /// The token that fires when the job is cancelled.
+    #[must_use]
+    pub fn cancel_token(&self) -> &CancellationToken {
+        &self.cancel
+    }
+
+    /// Whether the job is cancelled.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.cancel.is_cancelled()
+    }
+
+    /// Ends when the job is cancelled.
+    pub async fn cancelled(&self) {
+        self.cancel.cancelled().await;
+    }
+
+    /// Runs a future until it ends or the job is cancelled.
+    ///
+    /// # Errors
+    /// The future's own failure, or that the job was cancelled.
+    pub async fn or_cancelled<T>(&self, work: impl Future<Output = Result<T, Failure>> + Send) -> Result<T, Failure> {
+        tokio::select! {
+            biased;
+            () = self.cancel.cancelled() => Err(Failure::cancelled()),
+            result = work => result,
+        }
+    }
+
+    /// Says how far the task is. Latest wins; a report that falls behind is dropped.
+    pub fn report(&self, progress: Progress) {
+        for subject in &self.subjects {
+            self.board.progress(subject, progress);
+        }
+        // Waiting for a server is the first half of a part, bringing home the second.
+        self.board.part_done(&self.task, (0.5 + progress.fraction() / 2.0).min(0.99));
+    }
+
+    /// Says how far the server's own work for this task is, from 0 to 1, before anything can come home.
+    pub fn waiting(&self, fraction: f64) {
+        self.board.part_done(&self.task, fraction.clamp(0.0, 1.0) / 2.0);
+    }
+
+    /// Passes on a word for people, such as a service's own job message.
+    pub fn say(&self, message: impl Into<String>) {
+        if let Some(subject) = self.subjects.first() {
+            self.board.note(subject, message.into());
+        }
+    }
+
+    /// The task's part of the ledger.
+    #[must_use]
+    pub fn ledger(&self) -> &TaskLedger {
+        &self.ledger
+    }
+
+    /// Says in the ledger that a unit is begun.
+    ///
+    /// # Errors
+    /// If the unit was not planned, or the ledger cannot be written.
+    pub async fn begin_unit(&self, unit: &str) -> Result<(), Failure> {
+        self.ledger.begin(unit, self.clock.now_ms()).await
+    }
+
+    /// Says in the ledger that a unit is done.
+    ///
+    /// # Errors
+    /// As [`ExportContext::begin_unit`].
+    pub async fn finish_unit(&self, unit: &str, bytes: u64, sha256: Option<&str>) -> Result<(), Failure> {
+        self.ledger.finish(unit, bytes, sha256, self.clock.now_ms()).await
+    }
+
+    /// Says in the ledger why a unit failed, and hands the failure back with the unit's name.
+    pub async fn fail_unit(&self, unit: &str, failure: Failure) -> Failure {
+        let failure = failure.for_unit(unit);
+        if let Err(ledger) = self.ledger.fail(unit, &failure, self.clock.now_ms()).await {
+            tracing::warn!(%ledger, unit, "a unit's failure could not be written");
+        }
+        failure
+    }
+
+    /// The units of the task.
+    ///
+    /// # Errors
+    /// If the ledger cannot be read.
+    pub async fn units(&self) -> Result<Vec<UnitRecord>, Failure> {
+        self.ledger.units().await
+    }
+
+    /// Runs work that blocks (SQLite, zip, hashing) off the async threads.
+    ///
+    /// # Errors
+    /// The work's own failure, or that it panicked.
+    ///
+    /// # Cancel safety
+    /// Work that has begun runs to its end; long work should look at a clone of [`ExportContext::cancel_token`].
+    pub async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, Failure> {
+        run_blocking(work).await
+    }
+}
+
+/// Runs work that blocks off the async threads.
+///
+/// # Errors
+/// The work's own failure, or that it panicked.
+pub async fn run_blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(e) if e.is_panic() => std::panic::resume_unwind(e.into_panic()),
+        Err(_) => Err(Failure::internal("a blocking step was dropped by its runtime")),
+    }
+}
+
+/// Size and SHA-256 (hexadecimal) of a file. Blocks.
+///
+/// # Errors
+/// If it cannot be read.
+pub fn hash_file(path: &Path) -> Result<(u64, String), Failure> {
+    let failed = |e: &std::io::Error| Failure::io(FailureStage::Check, format!("cannot read {}", path.display()), e);
+    let mut file = std::fs::File::open(path).map_err(|e| failed(&e))?;
+    let mut hasher = Sha256::new();
+    let bytes = std::io::copy(&mut file, &mut HashWriter(&mut hasher)).map_err(|e| failed(&e))?;
+    Ok((bytes, hex(&hasher.finalize())))
+}
+
+/// Bytes as lower-case hexadecimal digits.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digit = |d: u8| char::from(DIGITS[usize::from(d)]);
+    bytes.iter().flat_map(|b| [digit(b >> 4), digit(b & 15)]).collect()
+}
+
+struct HashWriter<'a>(&'a mut Sha256);
+
+impl std::io::Write for HashWriter<'_> {
+    fn write(&mut self, buf: &[u8]) -> std::io::Result<usize> {
+        self.0.update(buf);
+        Ok(buf.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,166 @@
+//! The contract of an exporter: one way of bringing layers home.
+
+use crate::clock::Clock;
+use crate::context::ExportContext;
+use crate::model::artifact::Artifact;
+use crate::model::capability::Capability;
+use crate::model::failure::Failure;
+use crate::model::geometry::Envelope;
+use crate::model::parameters::GenerateOfflineMapParameters;
+use crate::model::plan::{ByteRange, CountUnit, ExportTask, PlannedLevel, ServiceLimit, Unit};
+use crate::model::source::OfflineMapSource;
+use crate::model::web_map::MapLayer;
+use async_trait::async_trait;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use std::fmt::Debug;
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+
+/// All layers of a map that one exporter takes from one service.
+#[derive(Debug, Clone)]
+pub struct ServiceRequest {
+    /// Address of the service, as [`Exporter::takes`] named it.
+    pub service_url: String,
+    /// The layers, in the order of the map.
+    pub layers: Vec<MapLayer>,
+    /// The map and its surroundings.
+    pub source: Arc<OfflineMapSource>,
+    /// What the caller wants.
+    pub parameters: Arc<GenerateOfflineMapParameters>,
+}
+
+/// What the engine lends an exporter while a plan is made.
+#[derive(Debug, Clone)]
+pub struct PlanContext {
+    /// Fires when nobody wants the plan any more.
+    pub cancel: CancellationToken,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// What a service says of itself.
+#[derive(Debug, Clone)]
+pub struct Examination {
+    /// Title for people.
+    pub title: String,
+    /// What the export will need to know, kept in the plan and ledger. Never a token.
+    pub service: Value,
+    /// Layer id → whether it can go offline; one entry for each layer of the request.
+    pub capabilities: Vec<(String, Capability)>,
+    /// Where its data lie, if it says so in a reference that the area can be projected to.
+    pub extent: Option<Envelope>,
+    /// Attribution.
+    pub attribution: Option<String>,
+    /// When its data were last edited, in milliseconds since 1970 UTC.
+    pub edit_date: Option<i64>,
+}
+
+/// One layer in an exporter's plan.
+#[derive(Debug, Clone, Default)]
+pub struct LayerPlan {
+    /// Id of the layer or table.
+    pub id: String,
+    /// Id in the service.
+    pub service_layer_id: Option<u32>,
+    /// How many features, tiles or items are to come.
+    pub expected: Option<u64>,
+    /// Whether that is exact; else it is an upper bound.
+    pub exact: bool,
+}
+
+/// An exporter's plan for one service.
+#[derive(Debug, Clone, Default)]
+pub struct TaskPlan {
+    /// Units of work; each must be finished in the ledger when the export ends well.
+    pub units: Vec<Unit>,
+    /// The layers that will come. A supported layer that is not in the list was left out by parameters.
+    pub layers: Vec<LayerPlan>,
+    /// What is counted.
+    pub count_unit: CountUnit,
+    /// Levels of a tiled service.
+    pub levels: Vec<PlannedLevel>,
+    /// Bytes to come, as far as known.
+    pub bytes: Option<ByteRange>,
+    /// Limits that the task touches.
+    pub limits: Vec<ServiceLimit>,
+    /// Things worth knowing that stop nothing.
+    pub warnings: Vec<String>,
+}
+
+/// One way of bringing layers home. Implement it to add a layer kind to offmap; see `examples/custom_exporter.rs`.
+///
+/// An exporter is plain async Rust and never meets an actor. It is built with what it needs beyond the context (an HTTP
+/// client, a pool), and registered with `EngineBuilder::exporter`.
+///
+/// # Contract
+/// - `takes` and `default_parameters` are pure; `examine` and `plan` only read and spend nothing on the service.
+/// - `export` writes only below [`ExportContext::work_dir`] and leaves deleting to the engine.
+/// - Every planned unit is finished in the ledger ([`ExportContext::finish_unit`]) before `export` answers `Ok`, and every
+///   planned layer is in the [`Artifact`]; the engine fails what is missing.
+/// - Progress never falls; the engine drops reports that do.
+/// - After [`ExportContext::cancelled`] no new request is made but those that tidy up; `export` returns within a second.
+/// - A dropped future leaves nothing running.
+/// - A panic is a failure of the task's layers, never of the process.
+///
+/// `offmap_engine::testing::exporter_conformance` (feature `testing`) checks an exporter against this list.
+#[async_trait]
+pub trait Exporter: Debug + Send + Sync + 'static {
+    /// Its parameters. Use `#[serde(deny_unknown_fields)]`, so that a misspelt override is refused by name.
+    type Parameters: Serialize + DeserializeOwned + Send + Sync + 'static;
+
+    /// Unique kebab-case noun.
+    fn name(&self) -> &'static str;
+
+    /// Outer key of its parameters in overrides, such as `generateGeodatabaseParameters`.
+    fn parameters_type(&self) -> &'static str;
+
+    /// Whether it takes a layer, and then the address of the service that serves it: layers with the same address (compared
+    /// without scheme and letter case) share one task.
+    fn takes(&self, layer: &MapLayer, source: &OfflineMapSource) -> Option<String>;
+
+    /// Asks the service what it can do.
+    ///
+    /// # Errors
+    /// If the service cannot be reached or answers with an error; all its layers stay behind with that failure.
+    ///
+    /// # Cancel safety
+    /// May be dropped at any point.
+    async fn examine(&self, request: &ServiceRequest, ctx: &PlanContext) -> Result<Examination, Failure>;
+
+    /// The parameters that follow from the caller's and what the service says.
+    ///
+    /// # Errors
+    /// If the caller's parameters select nothing of this service.
+    fn default_parameters(&self, request: &ServiceRequest, found: &Examination) -> Result<Self::Parameters, Failure>;
+
+    /// Checks the parameters, counts what will come and names the units of work.
+    ///
+    /// # Errors
+    /// If the parameters cannot be used with this service, or it does not answer.
+    ///
+    /// # Cancel safety
+    /// May be dropped at any point.
+    async fn plan(
+        &self,
+        request: &ServiceRequest,
+        found: &Examination,
+        parameters: &Self::Parameters,
+        ctx: &PlanContext,
+    ) -> Result<TaskPlan, Failure>;
+
+    /// Brings the layers home.
+    ///
+    /// # Errors
+    /// If the whole task failed. A layer that failed by itself is told in the [`Artifact`].
+    ///
+    /// # Cancel safety
+    /// The engine drops the future some seconds after a cancel if it has not ended by itself.
+    async fn export(
+        &self,
+        task: &ExportTask,
+        parameters: &Self::Parameters,
+        ctx: &ExportContext,
+    ) -> Result<Artifact, Failure>;
+}

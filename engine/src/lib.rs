@@ -1,0 +1,66 @@
+//! The words and rules of offmap: web map model, parameters, overrides, plan, ledger, exporter trait, actors, result.
+//!
+//! offmap takes an ArcGIS web map offline on demand. This crate knows what a job is; it knows no service, no file format and
+//! no package. Exporters bring layers home, a packager makes the package; both are given to an [`Engine`]. Most programs take
+//! the facade crate `offmap`, which has ArcGIS exporters and the mobile map package in it.
+//!
+//! ```text
+//! OfflineMapTask ─▶ plan ─▶ GenerateOfflineMapJob ─▶ JobSupervisor ─▶ ExporterActor × tasks ─▶ PackagerActor ─▶ package
+//! ```
+//!
+//! # What it is not
+//! - No HTTP client and no format code: see `offmap-exporters` and `offmap-packager`.
+//! - No actor framework for its users: actix is a private detail, no type of it is in the public API.
+//!
+//! # Always true
+//! - The destination is absent, or whole and verified: never half.
+//! - One terminal message per layer, table, package and job; the job's is the last.
+//! - Zero is never success: "done" means planned = got, proven.
+
+mod actor;
+mod board;
+mod clock;
+mod context;
+mod engine;
+mod exporter;
+mod job;
+mod ledger;
+pub mod model;
+mod packager;
+mod planner;
+mod registry;
+mod task;
+#[cfg(feature = "testing")]
+pub mod testing;
+mod work_dir;
+
+pub use board::StatusStream;
+pub use clock::{Clock, SystemClock, system_now_ms};
+pub use context::{ExportContext, hash_file, hex, run_blocking};
+pub use engine::{DEFAULT_CONCURRENT_EXPORTS, DEFAULT_CONCURRENT_JOBS, Engine, EngineBuilder, EngineStats};
+pub use exporter::{Examination, Exporter, LayerPlan, PlanContext, ServiceRequest, TaskPlan};
+pub use job::GenerateOfflineMapJob;
+pub use ledger::{Ledger, TaskLedger, UnitRecord};
+pub use model::area::AreaOfInterest;
+pub use model::artifact::{Artifact, ArtifactFile, LayerArtifact};
+pub use model::capability::{Capability, CapabilityReason, LayerCapability, OfflineMapCapabilities};
+pub use model::failure::{Failure, FailureKind, FailureOwner, FailureStage};
+pub use model::geometry::{Envelope, Polygon, SpatialReference};
+pub use model::item::{OfflineMapItemInfo, PortalItem};
+pub use model::overrides::{GenerateOfflineMapParameterOverrides, OfflineMapParametersKey};
+pub use model::parameters::{
+    AttachmentSyncDirection, DestinationTableRowFilter, EsriVectorTilesDownloadOption, GenerateOfflineMapParameters,
+    GenerateOfflineMapUpdateMode, OnlineOnlyServicesOption, ReturnLayerAttachmentOption, Thumbnail,
+};
+pub use model::plan::{
+    ByteRange, CountUnit, ExportTask, OfflineMapPlan, PlannedLevel, ServiceLimit, SkippedLayer, TaskLayer, Unit,
+};
+pub use model::result::{GenerateOfflineMapResult, JobError, LayerOutcome};
+pub use model::service_url::{ServiceUrl, service_key};
+pub use model::settings::OfflineSettings;
+pub use model::source::{ExportHost, OfflineMapSource};
+pub use model::status::{ExportState, Progress, ProgressUnit, StatusMessage, Subject, SubjectKind};
+pub use model::web_map::{LayerPlace, LayerType, MapLayer, WebMap};
+pub use packager::{PackRequest, Packager, Packed, TaskArtifact};
+pub use registry::ExporterRegistry;
+pub use task::OfflineMapTask;

@@ -1,0 +1,337 @@
+//! The area of interest: an envelope or polygon with a spatial reference, from Esri JSON, GeoJSON or four numbers.
+
+use super::failure::Failure;
+use super::geometry::{Envelope, Polygon, SpatialReference, signed_area, to_web_mercator, to_wgs84};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// The area to take offline.
+///
+/// As JSON it is an Esri envelope (`xmin, ymin, xmax, ymax, spatialReference`) or polygon (`rings, spatialReference`).
+/// A missing spatial reference is an error, never a guess: bare degrees read as metres would select almost nothing.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum AreaOfInterest {
+    /// A rectangle.
+    Envelope(Envelope),
+    /// A polygon; it filters features and tiles.
+    Polygon(Polygon),
+}
+
+impl From<Envelope> for AreaOfInterest {
+    fn from(envelope: Envelope) -> Self {
+        Self::Envelope(envelope)
+    }
+}
+
+impl From<Polygon> for AreaOfInterest {
+    fn from(polygon: Polygon) -> Self {
+        Self::Polygon(polygon)
+    }
+}
+
+fn bad(message: impl Into<String>) -> Failure {
+    Failure::invalid_parameter(message)
+}
+
+impl AreaOfInterest {
+    /// Reads `xmin,ymin,xmax,ymax[,wkid]`; the wkid is 4326 (degrees) if left out.
+    ///
+    /// # Errors
+    /// If the text has not four or five numbers, or the area cannot be used (see [`AreaOfInterest::check`]).
+    pub fn from_numbers(text: &str) -> Result<Self, Failure> {
+        let way = "write xmin,ymin,xmax,ymax[,wkid], for instance 5.9,45.8,10.5,47.8";
+        let parts: Vec<&str> = text.split(',').map(str::trim).collect();
+        if !(4..=5).contains(&parts.len()) {
+            return Err(bad(format!("area `{text}` has {} numbers, expected four or five: {way}", parts.len())));
+        }
+        let mut numbers = [0.0; 4];
+        for (slot, part) in numbers.iter_mut().zip(&parts) {
+            *slot = part.parse().map_err(|_| bad(format!("area `{text}`: `{part}` is not a number: {way}")))?;
+        }
+        let wkid = match parts.get(4) {
+            Some(part) => part.parse().map_err(|_| bad(format!("area `{text}`: `{part}` is not a wkid: {way}")))?,
+            None => 4326,
+        };
+        let [xmin, ymin, xmax, ymax] = numbers;
+        let area = Self::Envelope(Envelope::new(xmin, ymin, xmax, ymax, SpatialReference::from_wkid(wkid)));
+        area.check()?;
+        Ok(area)
+    }
+
+    /// Reads an Esri geometry, feature or feature set, or a GeoJSON polygon, multipolygon, feature or collection.
+    ///
+    /// GeoJSON is longitude, latitude in WGS84 (RFC 7946 §4). Several polygons become one polygon of many rings.
+    ///
+    /// # Errors
+    /// If the text is neither, or the area cannot be used (see [`AreaOfInterest::check`]).
+    pub fn from_json(text: &str) -> Result<Self, Failure> {
+        let value: Value = serde_json::from_str(text).map_err(|e| bad(format!("the area is not JSON: {e}")))?;
+        let area = if value.get("type").and_then(Value::as_str).is_some_and(|t| t != "extent" && t != "polygon") {
+            let mut rings = Vec::new();
+            geojson_rings(&value, &mut rings)?;
+            Self::Polygon(Polygon { rings, spatial_reference: Some(SpatialReference::wgs84()) })
+        } else {
+            esri_area(&value)?
+        };
+        area.check()?;
+        Ok(area)
+    }
+
+    /// The reference of its coordinates.
+    #[must_use]
+    pub fn spatial_reference(&self) -> Option<&SpatialReference> {
+        match self {
+            Self::Envelope(e) => e.spatial_reference.as_ref(),
+            Self::Polygon(p) => p.spatial_reference.as_ref(),
+        }
+    }
+
+    /// The smallest envelope around it, in its own reference; `None` for a polygon without points.
+    #[must_use]
+    pub fn envelope(&self) -> Option<Envelope> {
+        match self {
+            Self::Envelope(e) => Some(e.clone()),
+            Self::Polygon(p) => p.envelope(),
+        }
+    }
+
+    /// The area as a polygon, in its own reference.
+    #[must_use]
+    pub fn polygon(&self) -> Polygon {
+        match self {
+            Self::Envelope(e) => Polygon { rings: vec![e.ring()], spatial_reference: e.spatial_reference.clone() },
+            Self::Polygon(p) => p.clone(),
+        }
+    }
+
+    /// Checks that the area can be used: a known reference, finite numbers, some width and height, on the earth.
+    ///
+    /// # Errors
+    /// A failure of the caller that names what is wrong and the way out.
+    pub fn check(&self) -> Result<(), Failure> {
+        let Some(reference) = self.spatial_reference().filter(|s| s.wkid.is_some() || s.wkt.is_some()) else {
+            return Err(bad("the area of interest has no spatial reference; add one, for instance {\"wkid\": 4326}"));
+        };
+        if !reference.is_wgs84() && !reference.is_web_mercator() {
+            return Err(bad(format!(
+                "the area of interest is in {reference}; give it in WGS84 (wkid 4326) or Web Mercator (wkid 102100 or 3857)"
+            )));
+        }
+        if let Self::Polygon(polygon) = self {
+            for (i, ring) in polygon.rings.iter().enumerate() {
+                if ring.len() < 4 || ring.first() != ring.last() {
+                    return Err(bad(format!(
+                        "ring {i} of the area of interest has {} points; a ring needs four or more and ends where it began",
+                        ring.len()
+                    )));
+                }
+            }
+        }
+        let Some(e) = self.envelope() else {
+            return Err(bad("the area of interest is empty: it has no rings"));
+        };
+        if ![e.xmin, e.ymin, e.xmax, e.ymax].iter().all(|n| n.is_finite()) {
+            return Err(bad("the area of interest has a coordinate that is not a number"));
+        }
+        if e.xmin > e.xmax || e.ymin > e.ymax {
+            return Err(bad(format!(
+                "the area of interest is inverted: xmin {}, ymin {}, xmax {}, ymax {}; the smaller number comes first",
+                e.xmin, e.ymin, e.xmax, e.ymax
+            )));
+        }
+        if e.xmin == e.xmax || e.ymin == e.ymax || self.polygon().rings.iter().all(|r| signed_area(r) == 0.0) {
+            return Err(bad("the area of interest is empty: it has no width or no height"));
+        }
+        let (half_x, half_y) = if reference.is_wgs84() { (180.0, 90.0) } else { (20_037_508.343, 20_048_966.11) };
+        let slack = 1.0 + 1e-9;
+        if e.xmin < -half_x * slack || e.xmax > half_x * slack || e.ymin < -half_y * slack || e.ymax > half_y * slack {
+            return Err(bad(format!(
+                "the area of interest reaches outside the earth: {}, {}, {}, {} in {reference}, where x goes to ±{half_x} and y to ±{half_y}; are the axes swapped, or is it another reference?",
+                e.xmin, e.ymin, e.xmax, e.ymax
+            )));
+        }
+        Ok(())
+    }
+
+    /// Projects the area between WGS84 and Web Mercator. An envelope stays an envelope; edges of a polygon are densified.
+    ///
+    /// # Errors
+    /// If either reference is another one.
+    pub fn project(&self, to: &SpatialReference) -> Result<Self, Failure> {
+        let Some(from) = self.spatial_reference() else {
+            return Err(bad("the area of interest has no spatial reference"));
+        };
+        if from.same_as(to) {
+            return Ok(self.clone());
+        }
+        let step: fn([f64; 2]) -> [f64; 2] = if from.is_wgs84() && to.is_web_mercator() {
+            to_web_mercator
+        } else if from.is_web_mercator() && to.is_wgs84() {
+            to_wgs84
+        } else {
+            return Err(bad(format!("cannot project the area of interest from {from} to {to}")));
+        };
+        Ok(match self {
+            Self::Envelope(e) => {
+                let ([xmin, ymin], [xmax, ymax]) = (step([e.xmin, e.ymin]), step([e.xmax, e.ymax]));
+                Self::Envelope(Envelope::new(xmin, ymin, xmax, ymax, to.clone()))
+            }
+            Self::Polygon(p) => {
+                let longest = if from.is_wgs84() { 0.5 } else { 50_000.0 };
+                let rings = p.rings.iter().map(|r| densify(r, longest).into_iter().map(step).collect()).collect();
+                Self::Polygon(Polygon { rings, spatial_reference: Some(to.clone()) })
+            }
+        })
+    }
+
+    /// The envelope in WGS84 degrees, as `[[xmin, ymin], [xmax, ymax]]`: the form of portal items and packages.
+    ///
+    /// # Errors
+    /// If the area cannot be projected.
+    pub fn wgs84_extent(&self) -> Result<[[f64; 2]; 2], Failure> {
+        match self.project(&SpatialReference::wgs84())?.envelope() {
+            Some(e) => Ok([[e.xmin, e.ymin], [e.xmax, e.ymax]]),
+            None => Err(bad("the area of interest is empty")),
+        }
+    }
+}
+
+/// Adds points to slanted edges so that no piece is longer than `longest` units; parallels and meridians stay straight.
+fn densify(ring: &[[f64; 2]], longest: f64) -> Vec<[f64; 2]> {
+    let mut out = Vec::with_capacity(ring.len());
+    for w in ring.windows(2) {
+        let (dx, dy) = (w[1][0] - w[0][0], w[1][1] - w[0][1]);
+        out.push(w[0]);
+        if dx != 0.0 && dy != 0.0 {
+            let pieces = (dx.abs().max(dy.abs()) / longest).ceil().clamp(1.0, 256.0);
+            let mut k = 1.0;
+            while k < pieces {
+                out.push([w[0][0] + dx * k / pieces, w[0][1] + dy * k / pieces]);
+                k += 1.0;
+            }
+        }
+    }
+    out.extend(ring.last());
+    out
+}
+
+fn esri_area(value: &Value) -> Result<AreaOfInterest, Failure> {
+    if let Some(features) = value.get("features").and_then(Value::as_array) {
+        let reference = value.get("spatialReference");
+        let [feature] = features.as_slice() else {
+            return Err(bad(format!("the area's feature set has {} features, expected one", features.len())));
+        };
+        let mut feature = feature.clone();
+        if let (Some(reference), Some(geometry)) = (reference, feature.get_mut("geometry").and_then(Value::as_object_mut)) {
+            geometry.entry("spatialReference").or_insert_with(|| reference.clone());
+        }
+        return esri_area(&feature);
+    }
+    if let Some(geometry) = value.get("geometry") {
+        return esri_area(geometry);
+    }
+    if value.get("rings").is_none() && value.get("xmin").is_none() {
+        return Err(bad(
+            "the area is neither Esri JSON (an envelope with xmin, ymin, xmax, ymax or a polygon with rings) nor GeoJSON (a Polygon or MultiPolygon)",
+        ));
+    }
+    serde_json::from_value(value.clone()).map_err(|_| {
+        bad("the area is not an Esri envelope or polygon: its coordinates must be numbers, its rings lists of [x, y]")
+    })
+}
+
+fn geojson_rings(value: &Value, rings: &mut Vec<Vec<[f64; 2]>>) -> Result<(), Failure> {
+    let kind = value.get("type").and_then(Value::as_str).unwrap_or_default();
+    match kind {
+        "FeatureCollection" => {
+            for feature in value.get("features").and_then(Value::as_array).into_iter().flatten() {
+                geojson_rings(feature, rings)?;
+            }
+            Ok(())
+        }
+        "Feature" => geojson_rings(value.get("geometry").unwrap_or(&Value::Null), rings),
+        "Polygon" => push_polygon(value.get("coordinates").unwrap_or(&Value::Null), rings),
+        "MultiPolygon" => {
+            for polygon in value.get("coordinates").and_then(Value::as_array).into_iter().flatten() {
+                push_polygon(polygon, rings)?;
+            }
+            Ok(())
+        }
+        other => Err(bad(format!("the area is a GeoJSON `{other}`, expected a Polygon or MultiPolygon"))),
+    }
+}
+
+fn push_polygon(coordinates: &Value, rings: &mut Vec<Vec<[f64; 2]>>) -> Result<(), Failure> {
+    let wrong = || bad("a ring of the GeoJSON area is not a list of [longitude, latitude]");
+    for (i, ring) in coordinates.as_array().ok_or_else(wrong)?.iter().enumerate() {
+        let mut points = Vec::new();
+        for position in ring.as_array().ok_or_else(wrong)? {
+            let axis = |k: usize| position.get(k).and_then(Value::as_f64);
+            points.push([axis(0).ok_or_else(wrong)?, axis(1).ok_or_else(wrong)?]);
+        }
+        // GeoJSON has outer rings counter-clockwise, Esri JSON clockwise.
+        if (signed_area(&points) > 0.0) == (i == 0) {
+            points.reverse();
+        }
+        rings.push(points);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(result: Result<AreaOfInterest, Failure>) -> String {
+        result.expect_err("refused").message
+    }
+
+    #[test]
+    fn an_area_without_a_spatial_reference_is_refused() {
+        let text = r#"{"xmin":5,"ymin":45,"xmax":10,"ymax":48}"#;
+        assert!(words(AreaOfInterest::from_json(text)).contains("no spatial reference"));
+        let empty = r#"{"xmin":5,"ymin":45,"xmax":10,"ymax":48,"spatialReference":{}}"#;
+        assert!(words(AreaOfInterest::from_json(empty)).contains("no spatial reference"));
+    }
+
+    #[test]
+    fn empty_inverted_and_outside_areas_are_refused_by_name() {
+        assert!(words(AreaOfInterest::from_numbers("5,45,5,48")).contains("empty"));
+        assert!(words(AreaOfInterest::from_numbers("10,45,5,48")).contains("inverted"));
+        assert!(words(AreaOfInterest::from_numbers("45,5,48,100")).contains("outside the earth"));
+        assert!(words(AreaOfInterest::from_numbers("1,2,3")).contains("has 3 numbers"));
+        assert!(words(AreaOfInterest::from_numbers("1,2,3,NaN")).contains("not a number"));
+        assert!(words(AreaOfInterest::from_numbers("1,2,3,4,25832")).contains("wkid 25832"));
+        assert!(words(AreaOfInterest::from_json(r#"{"type":"Polygon","coordinates":[]}"#)).contains("no rings"));
+        assert!(words(AreaOfInterest::from_json(r#"{"type":"Point","coordinates":[1,2]}"#)).contains("`Point`"));
+        assert!(words(AreaOfInterest::from_json("[1]")).contains("neither Esri JSON"));
+    }
+
+    #[test]
+    fn geojson_rings_turn_to_esri_order() {
+        let text = r#"{"type":"Feature","properties":{},"geometry":{"type":"Polygon","coordinates":
+            [[[0,0],[10,0],[10,10],[0,10],[0,0]],[[2,2],[2,4],[4,4],[4,2],[2,2]]]}}"#;
+        let AreaOfInterest::Polygon(p) = AreaOfInterest::from_json(text).expect("reads") else { panic!("a polygon") };
+        assert!(signed_area(&p.rings[0]) < 0.0 && signed_area(&p.rings[1]) > 0.0);
+        assert!(p.spatial_reference.expect("wgs84").is_wgs84());
+    }
+
+    #[test]
+    fn a_projected_polygon_keeps_its_slanted_edges() {
+        let text = r#"{"rings":[[[0,0],[40,60],[40,0],[0,0]]],"spatialReference":{"wkid":4326}}"#;
+        let area = AreaOfInterest::from_json(text).expect("reads");
+        let projected = area.project(&SpatialReference::web_mercator()).expect("projects").polygon();
+        assert!(projected.rings[0].len() > 100);
+        // The middle of the slanted edge, projected, lies on the projected edge, not beside it.
+        let [x, y] = to_web_mercator([20.0, 30.0]);
+        assert!(projected.contains([x + 2_000.0, y]) && !projected.contains([x - 2_000.0, y]));
+    }
+
+    #[test]
+    fn the_extent_of_an_area_is_in_degrees() {
+        let area = AreaOfInterest::from_numbers("0,0,1113194.9079327357,1118889.9748579594,102100").expect("reads");
+        let [[a, b], [c, d]] = area.wgs84_extent().expect("projects");
+        assert!(a.abs() < 1e-9 && b.abs() < 1e-9 && (c - 10.0).abs() < 1e-6 && (d - 10.0).abs() < 1e-6);
+    }
+}

@@ -1,0 +1,49 @@
+//! What an exporter brings home.
+
+use super::failure::Failure;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// A file or folder that an exporter made below its work directory.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ArtifactFile {
+    /// Path below the work directory.
+    pub path: PathBuf,
+    /// Extension in the package without dot: `geodatabase`, `tpkx`, `tpk`, `vtpk`, …; empty for a folder.
+    pub extension: String,
+    /// Whether it is a folder of resources.
+    pub is_folder: bool,
+}
+
+/// How one layer is found in the artifact's files.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LayerArtifact {
+    /// Id of the layer or table.
+    pub id: String,
+    /// Index of its file; `None` if nothing came home for it.
+    pub file: Option<usize>,
+    /// `GDB_ServiceItems.ItemId` in a geodatabase.
+    pub item_id: Option<i64>,
+    /// Index of a folder of item resources (style, sprites, fonts) that belongs to it.
+    pub resources: Option<usize>,
+    /// How many features, tiles or items were planned.
+    pub planned: Option<u64>,
+    /// How many came home.
+    pub got: u64,
+    /// Why this layer failed though others of the artifact did not.
+    pub failure: Option<Failure>,
+}
+
+/// What one task brought home.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Artifact {
+    /// Files and folders.
+    pub files: Vec<ArtifactFile>,
+    /// One entry for each layer of the task.
+    pub layers: Vec<LayerArtifact>,
+    /// Things worth knowing that are no failures.
+    pub warnings: Vec<String>,
+}

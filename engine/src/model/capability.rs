@@ -1,0 +1,100 @@
+//! What can go offline, and why not.
+
+use super::failure::Failure;
+use serde::{Deserialize, Serialize};
+
+/// Why a layer cannot go offline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub enum CapabilityReason {
+    /// No exporter takes this kind of layer.
+    LayerTypeNotSupported,
+    /// The layer names no service.
+    NoServiceAddress,
+    /// The feature service does not allow sync.
+    SyncNotEnabled,
+    /// The feature service cannot make a replica asynchronously as SQLite.
+    ReplicaFormatNotSupported,
+    /// The tiled service does not allow export.
+    ExportTilesNotAllowed,
+    /// The service has tiles in its description but draws on demand.
+    NotTiled,
+    /// A vector tile style with more than one source.
+    MultipleSources,
+    /// The service has no such layer.
+    LayerNotFound,
+    /// The layer has no global ids, which sync needs.
+    GlobalIdMissing,
+    /// The service's tiles are in a reference that the area cannot be projected to.
+    SpatialReferenceNotSupported,
+    /// No level of the service lies in the range of scales.
+    NoLevelInRange,
+    /// The service cannot be reached or answers with an error.
+    ServiceNotUsable,
+    /// The caller or the map's author left it out.
+    LeftOut,
+}
+
+/// Whether one layer or table can go offline.
+#[doc(alias = "OfflineCapability")]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LayerCapability {
+    /// Id of the layer or table.
+    pub id: String,
+    /// Its title.
+    pub title: String,
+    /// Whether it is a table.
+    pub is_table: bool,
+    /// Kind of layer, as the map says.
+    pub layer_type: String,
+    /// Whether it goes offline.
+    pub supports_offline: bool,
+    /// Whether it stays in the map with its online address.
+    pub remains_online: bool,
+    /// The exporter that takes it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exporter: Option<String>,
+    /// Why not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<CapabilityReason>,
+    /// The same as a failure, with the service's words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure: Option<Failure>,
+}
+
+/// What can go offline of a map.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OfflineMapCapabilities {
+    /// Of each layer.
+    pub layer_capabilities: Vec<LayerCapability>,
+    /// Of each table.
+    pub table_capabilities: Vec<LayerCapability>,
+}
+
+impl OfflineMapCapabilities {
+    /// Whether at least one layer or table cannot go offline.
+    #[must_use]
+    pub fn has_errors(&self) -> bool {
+        self.layer_capabilities.iter().chain(&self.table_capabilities).any(|c| !c.supports_offline)
+    }
+}
+
+/// An exporter's word on one layer: yes, or why not.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Capability {
+    /// It can go offline.
+    Supported,
+    /// It cannot.
+    NotSupported(CapabilityReason, Box<Failure>),
+}
+
+impl Capability {
+    /// A refusal with its words.
+    #[must_use]
+    pub fn refused(reason: CapabilityReason, message: impl Into<String>) -> Self {
+        Self::NotSupported(reason, Box::new(Failure::not_supported(message)))
+    }
+}

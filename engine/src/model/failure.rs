@@ -1,0 +1,278 @@
+//! One value for everything that goes wrong, and whose it is.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// Whose failure it is: who has to act so that it goes away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum FailureOwner {
+    /// The caller: a parameter, a path, an area.
+    Caller,
+    /// The service or portal that the data comes from.
+    Source,
+    /// The network between.
+    Network,
+    /// A limit that the service sets and states.
+    Limit,
+    /// A missing, wrong or expired credential.
+    Credentials,
+    /// The local disk.
+    Storage,
+    /// offmap itself or an exporter that was added to it.
+    Engine,
+}
+
+/// What happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum FailureKind {
+    /// A parameter, override or area that cannot be used.
+    InvalidParameter,
+    /// The destination exists and is not empty, or cannot be made.
+    DestinationNotUsable,
+    /// The layer or service cannot go offline.
+    NotSupported,
+    /// The address answers that the thing is not there.
+    NotFound,
+    /// No permission, or a token that is missing, wrong or expired.
+    Unauthorized,
+    /// The host cannot be reached, or says that it is busy.
+    Unavailable,
+    /// The host asked to come back later more often than is reasonable.
+    Throttled,
+    /// A time limit passed.
+    TimedOut,
+    /// A limit of the service is exceeded.
+    LimitExceeded,
+    /// The service answered with an error, or its job failed.
+    ServiceError,
+    /// The answer is not what the service's contract says.
+    InvalidAnswer,
+    /// A file that came home is damaged.
+    Corrupt,
+    /// Less came home than was planned.
+    Incomplete,
+    /// The disk is full.
+    StorageFull,
+    /// Reading or writing a local file failed.
+    Io,
+    /// The job was cancelled.
+    Cancelled,
+    /// An exporter or packager panicked, or ended without a word.
+    Panicked,
+    /// A broken promise inside the engine.
+    Internal,
+}
+
+/// Where in the work it happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum FailureStage {
+    /// Reading the portal item and web map.
+    Read,
+    /// Examining services and making the plan.
+    Plan,
+    /// Starting a job on the service.
+    Submit,
+    /// Waiting for a job on the service.
+    Wait,
+    /// Bringing a file home.
+    Download,
+    /// Checking what came home.
+    Check,
+    /// Writing the package.
+    Package,
+    /// Running, anywhere else.
+    Run,
+}
+
+/// A failure, as the status stream shows it, the result holds it, the ledger and manifest keep it and the command line
+/// prints it.
+///
+/// No token is ever in it: [`Failure::at`] keeps scheme, host and path of an address and drops the rest.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Failure {
+    /// Whose failure it is.
+    pub owner: FailureOwner,
+    /// What happened.
+    pub kind: FailureKind,
+    /// Where in the work.
+    pub stage: FailureStage,
+    /// One sentence: the thing, what was found, what was expected, the way out.
+    pub message: String,
+    /// Id of the layer or table in the map, where it concerns one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub layer: Option<String>,
+    /// Id of the unit of work, where it concerns one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit: Option<String>,
+    /// Address that was asked, without query and credentials.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+    /// What the service said, word for word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service_words: Option<String>,
+    /// How often it was tried.
+    #[serde(default)]
+    pub attempts: u32,
+    /// Whether the same request may succeed later.
+    #[serde(default)]
+    pub retryable: bool,
+    /// When it was first seen, in milliseconds since 1970 UTC.
+    #[serde(default)]
+    pub since: i64,
+}
+
+impl Failure {
+    /// Makes a failure of the present moment.
+    #[must_use]
+    pub fn new(owner: FailureOwner, kind: FailureKind, stage: FailureStage, message: impl Into<String>) -> Self {
+        Self {
+            owner,
+            kind,
+            stage,
+            message: message.into(),
+            layer: None,
+            unit: None,
+            address: None,
+            service_words: None,
+            attempts: 1,
+            retryable: false,
+            since: crate::clock::system_now_ms(),
+        }
+    }
+
+    /// A parameter that the caller has to change; nothing was spent yet.
+    #[must_use]
+    pub fn invalid_parameter(message: impl Into<String>) -> Self {
+        Self::new(FailureOwner::Caller, FailureKind::InvalidParameter, FailureStage::Plan, message)
+    }
+
+    /// A layer that cannot go offline.
+    #[must_use]
+    pub fn not_supported(message: impl Into<String>) -> Self {
+        Self::new(FailureOwner::Source, FailureKind::NotSupported, FailureStage::Plan, message)
+    }
+
+    /// The job was cancelled.
+    #[must_use]
+    pub fn cancelled() -> Self {
+        Self::new(FailureOwner::Caller, FailureKind::Cancelled, FailureStage::Run, "the job was cancelled")
+    }
+
+    /// A broken promise inside the engine.
+    #[must_use]
+    pub fn internal(message: impl Into<String>) -> Self {
+        Self::new(FailureOwner::Engine, FailureKind::Internal, FailureStage::Run, message)
+    }
+
+    /// Judges an I/O error of the local disk; `what` says which file and what for.
+    #[must_use]
+    pub fn io(stage: FailureStage, what: impl fmt::Display, error: &std::io::Error) -> Self {
+        let kind = match error.kind() {
+            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => FailureKind::StorageFull,
+            _ => FailureKind::Io,
+        };
+        Self::new(FailureOwner::Storage, kind, stage, format!("{what}: {error}"))
+    }
+
+    /// Names the layer.
+    #[must_use]
+    pub fn for_layer(mut self, layer: impl Into<String>) -> Self {
+        self.layer = Some(layer.into());
+        self
+    }
+
+    /// Names the unit of work.
+    #[must_use]
+    pub fn for_unit(mut self, unit: impl Into<String>) -> Self {
+        self.unit = Some(unit.into());
+        self
+    }
+
+    /// Says where in the work.
+    #[must_use]
+    pub fn in_stage(mut self, stage: FailureStage) -> Self {
+        self.stage = stage;
+        self
+    }
+
+    /// Names the address; query, fragment and user information are dropped.
+    #[must_use]
+    pub fn at(mut self, address: &str) -> Self {
+        self.address = Some(without_secrets(address));
+        self
+    }
+
+    /// Keeps the service's own words.
+    #[must_use]
+    pub fn saying(mut self, words: impl Into<String>) -> Self {
+        self.service_words = Some(words.into());
+        self
+    }
+
+    /// Says how often it was tried.
+    #[must_use]
+    pub fn tried(mut self, attempts: u32) -> Self {
+        self.attempts = attempts;
+        self
+    }
+
+    /// Says that the same request may succeed later.
+    #[must_use]
+    pub fn may_pass(mut self) -> Self {
+        self.retryable = true;
+        self
+    }
+
+    /// Whether this is the end of a cancelled job rather than a fault.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.kind == FailureKind::Cancelled
+    }
+}
+
+/// Cuts an address to scheme, host, port and path.
+#[must_use]
+pub fn without_secrets(address: &str) -> String {
+    match url::Url::parse(address) {
+        Ok(mut url) => {
+            url.set_query(None);
+            url.set_fragment(None);
+            // Both only fail for addresses that cannot have user information at all.
+            let _ = url.set_username("");
+            let _ = url.set_password(None);
+            url.to_string()
+        }
+        Err(_) => address.split(['?', '#']).next().unwrap_or_default().to_owned(),
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        if let Some(words) = self.service_words.as_deref().filter(|w| !w.is_empty() && !self.message.contains(*w)) {
+            write!(f, " (the service says: {words})")?;
+        }
+        if let Some(address) = self.address.as_deref().filter(|a| !self.message.contains(*a)) {
+            write!(f, " [{address}]")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Failure {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_in_a_failure_has_no_token() {
+        let failure = Failure::internal("x").at("https://user:pw@host:6443/a/FeatureServer?f=json&token=secret#t");
+        assert_eq!(failure.address.as_deref(), Some("https://host:6443/a/FeatureServer"));
+        assert_eq!(without_secrets("not a url?token=secret"), "not a url");
+    }
+}

@@ -1,0 +1,17 @@
+//! Data only: no async, no I/O. Everything a job, a plan or a result is made of.
+
+pub mod area;
+pub mod artifact;
+pub mod capability;
+pub mod failure;
+pub mod geometry;
+pub mod item;
+pub mod overrides;
+pub mod parameters;
+pub mod plan;
+pub mod result;
+pub mod service_url;
+pub mod settings;
+pub mod source;
+pub mod status;
+pub mod web_map;

@@ -1,0 +1,102 @@
+//! How a job ended.
+
+use super::failure::Failure;
+use super::plan::CountUnit;
+use super::status::ExportState;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// How one layer or table ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LayerOutcome {
+    /// Id in the map.
+    pub id: String,
+    /// Title.
+    pub title: String,
+    /// Whether it is a table.
+    pub is_table: bool,
+    /// How it ended.
+    pub state: ExportState,
+    /// How many features, tiles or items were planned, where that was known.
+    pub planned: Option<u64>,
+    /// How many came home.
+    pub got: u64,
+    /// What is counted.
+    pub count_unit: CountUnit,
+    /// Size of the file that holds it; a file that several layers share counts for each.
+    pub bytes: u64,
+    /// Why it failed or was skipped.
+    pub failure: Option<Failure>,
+}
+
+impl LayerOutcome {
+    /// Whether the layer is missing from the offline map though nobody asked for that.
+    #[must_use]
+    pub fn is_error(&self) -> bool {
+        self.failure.is_some()
+    }
+}
+
+/// What a job that ended well has made.
+///
+/// A result with errors is a success: the package is there without those layers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GenerateOfflineMapResult {
+    /// The package's directory.
+    #[doc(alias = "mobileMapPackage")]
+    pub package: PathBuf,
+    /// Its size on disk.
+    pub bytes: u64,
+    /// Every layer and table of the map.
+    pub layers: Vec<LayerOutcome>,
+    /// Things worth knowing that are no errors.
+    pub warnings: Vec<String>,
+}
+
+impl GenerateOfflineMapResult {
+    /// Layers that are missing, with the reason.
+    pub fn layer_errors(&self) -> impl Iterator<Item = &LayerOutcome> {
+        self.layers.iter().filter(|l| !l.is_table && l.is_error())
+    }
+
+    /// Tables that are missing, with the reason.
+    pub fn table_errors(&self) -> impl Iterator<Item = &LayerOutcome> {
+        self.layers.iter().filter(|l| l.is_table && l.is_error())
+    }
+
+    /// Whether any layer or table is missing.
+    #[must_use]
+    pub fn has_errors(&self) -> bool {
+        self.layers.iter().any(LayerOutcome::is_error)
+    }
+}
+
+/// A job that made no package.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct JobError {
+    /// Why.
+    pub failure: Failure,
+    /// How each layer and table ended, as far as it came to that.
+    pub layers: Vec<LayerOutcome>,
+}
+
+impl std::fmt::Display for JobError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.failure.fmt(f)
+    }
+}
+
+impl std::error::Error for JobError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.failure)
+    }
+}
+
+impl From<Failure> for JobError {
+    fn from(failure: Failure) -> Self {
+        Self { failure, layers: Vec::new() }
+    }
+}

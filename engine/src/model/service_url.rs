@@ -1,0 +1,92 @@
+//! Addresses of ArcGIS services, compared the way real maps need it.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// The address of a service root (`…/FeatureServer`, `…/MapServer`, `…/VectorTileServer`) and, where a layer's address was
+/// given, the layer's id.
+///
+/// Real maps write one server as `http:` and `https:`, with `/ArcGIS/` and `/arcgis/`, with and without a slash at the end.
+/// [`ServiceUrl::key`] is equal for all of them; [`ServiceUrl::root`] keeps the address as it was written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceUrl {
+    root: String,
+    layer_id: Option<u32>,
+}
+
+impl ServiceUrl {
+    /// Reads the address of a service or of one of its layers; query and fragment are dropped.
+    ///
+    /// `None` if it is not an `http` or `https` address.
+    #[must_use]
+    pub fn parse(address: &str) -> Option<Self> {
+        let url = url::Url::parse(address.trim()).ok()?;
+        if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
+            return None;
+        }
+        let mut root = super::failure::without_secrets(address.trim());
+        while root.ends_with('/') {
+            root.pop();
+        }
+        let (head, last) = root.rsplit_once('/')?;
+        let upper = head.rsplit('/').next().unwrap_or_default().to_ascii_lowercase();
+        match last.parse::<u32>() {
+            Ok(id) if upper.ends_with("server") => Some(Self { root: head.to_owned(), layer_id: Some(id) }),
+            _ => Some(Self { root, layer_id: None }),
+        }
+    }
+
+    /// The service's address, without layer id, query and slash at the end.
+    #[must_use]
+    pub fn root(&self) -> &str {
+        &self.root
+    }
+
+    /// The id of the layer or table, where the address named one.
+    #[must_use]
+    pub fn layer_id(&self) -> Option<u32> {
+        self.layer_id
+    }
+
+    /// The last part of the path in lower case: `featureserver`, `mapserver`, `imageserver`, `vectortileserver`, …
+    #[must_use]
+    pub fn kind(&self) -> String {
+        self.root.rsplit('/').next().unwrap_or_default().to_ascii_lowercase()
+    }
+
+    /// What two addresses of one service share: no scheme, no letter case.
+    #[must_use]
+    pub fn key(&self) -> String {
+        service_key(&self.root)
+    }
+}
+
+/// The form of a service address in which two writings of one service are equal.
+#[must_use]
+pub fn service_key(root: &str) -> String {
+    let bare = root.split(['?', '#']).next().unwrap_or_default().trim_end_matches('/');
+    let bare = bare.split_once("://").map_or(bare, |(_, rest)| rest);
+    bare.to_ascii_lowercase()
+}
+
+impl fmt::Display for ServiceUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.root)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn writings_of_one_service_are_equal() {
+        let a = ServiceUrl::parse("http://Host/ArcGIS/rest/services/X/FeatureServer/3?f=json&token=t").expect("reads");
+        let b = ServiceUrl::parse("https://host/arcgis/rest/services/X/FeatureServer/").expect("reads");
+        assert_eq!(a.key(), b.key());
+        assert_eq!((a.layer_id(), b.layer_id()), (Some(3), None));
+        assert_eq!(a.root(), "http://host/ArcGIS/rest/services/X/FeatureServer");
+        assert_eq!(b.kind(), "featureserver");
+        assert_eq!(ServiceUrl::parse("file:///etc/passwd"), None);
+    }
+}

@@ -1,0 +1,61 @@
+//! Where a job starts: the web map, its portal item and what the portal says.
+
+use super::failure::Failure;
+use super::item::PortalItem;
+use super::parameters::Thumbnail;
+use super::web_map::WebMap;
+use serde::{Deserialize, Serialize};
+
+/// A host that draws tiles, and the host that exports them (`helperServices.packaging.exportTilesMap` of a portal).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExportHost {
+    /// Host in web maps.
+    pub source: String,
+    /// Host that exports.
+    pub export: String,
+}
+
+/// One web map with its surroundings, read and ready to be taken offline.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OfflineMapSource {
+    /// The map.
+    pub web_map: WebMap,
+    /// Its portal item; `None` for a map that came as a file.
+    pub item: Option<PortalItem>,
+    /// The portal without `/sharing`, where there is one.
+    pub portal_url: Option<String>,
+    /// The item's picture.
+    pub thumbnail: Option<Thumbnail>,
+    /// Which hosts export for which.
+    pub export_hosts: Vec<ExportHost>,
+}
+
+impl OfflineMapSource {
+    /// A map without portal item.
+    #[must_use]
+    pub fn from_web_map(web_map: WebMap) -> Self {
+        Self { web_map, item: None, portal_url: None, thumbnail: None, export_hosts: Vec::new() }
+    }
+
+    /// Checks that this is a map that may be taken offline.
+    ///
+    /// # Errors
+    /// If the item is not a web map, or its author forbids offline use (keyword `OfflineDisabled`).
+    pub fn check(&self) -> Result<(), Failure> {
+        let Some(item) = &self.item else { return Ok(()) };
+        if !item.item_type.is_empty() && item.item_type != "Web Map" {
+            return Err(Failure::invalid_parameter(format!(
+                "item {} \"{}\" is a {}, expected a Web Map; give the id of the web map that holds it",
+                item.id, item.title, item.item_type
+            )));
+        }
+        if item.has_keyword("OfflineDisabled") {
+            return Err(Failure::not_supported(format!(
+                "the author of \"{}\" has forbidden offline use (keyword OfflineDisabled); ask the owner of item {} to allow it",
+                item.title, item.id
+            )));
+        }
+        Ok(())
+    }
+}

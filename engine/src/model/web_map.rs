@@ -1,0 +1,389 @@
+//! The ArcGIS web map, read without losing what offmap does not know.
+//!
+//! The map stays JSON as it came; [`WebMap::layers`] gives typed views on it, each with the JSON pointer of its place. So
+//! unknown keys survive into the offline map by construction.
+//! Source: web map specification 2.37; recorded maps of versions 2.1 to 2.35.
+
+use super::failure::{Failure, FailureKind, FailureOwner, FailureStage};
+use super::geometry::SpatialReference;
+use super::service_url::ServiceUrl;
+use super::settings::OfflineSettings;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use std::collections::HashMap;
+use std::fmt;
+
+/// Deepest nesting of group layers that is followed.
+const MAX_GROUP_DEPTH: usize = 64;
+
+/// A web map: `operationalLayers`, `baseMap`, `tables` and everything else as it came.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct WebMap {
+    json: Map<String, Value>,
+}
+
+/// What kind of layer a map says it is; the JSON is the specification's `layerType`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum LayerType {
+    /// `ArcGISFeatureLayer`.
+    Feature,
+    /// A member of `tables[]`, which has no `layerType`.
+    Table,
+    /// `SubtypeGroupLayer` or `SubtypeGroupTable`.
+    SubtypeGroup,
+    /// `ArcGISAnnotationLayer`.
+    Annotation,
+    /// `ArcGISDimensionLayer`.
+    Dimension,
+    /// `ArcGISTiledMapServiceLayer`.
+    TiledMapService,
+    /// `ArcGISTiledImageServiceLayer`.
+    TiledImageService,
+    /// `VectorTileLayer`.
+    VectorTile,
+    /// Any other word.
+    Other(String),
+}
+
+impl fmt::Display for LayerType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Feature => "ArcGISFeatureLayer",
+            Self::Table => "table",
+            Self::SubtypeGroup => "SubtypeGroupLayer",
+            Self::Annotation => "ArcGISAnnotationLayer",
+            Self::Dimension => "ArcGISDimensionLayer",
+            Self::TiledMapService => "ArcGISTiledMapServiceLayer",
+            Self::TiledImageService => "ArcGISTiledImageServiceLayer",
+            Self::VectorTile => "VectorTileLayer",
+            Self::Other(word) => word,
+        })
+    }
+}
+
+impl LayerType {
+    fn read(json: &Map<String, Value>, is_table: bool) -> Self {
+        let text = |key: &str| json.get(key).and_then(Value::as_str).filter(|t| !t.is_empty());
+        let word = text("layerType").or_else(|| text("type").filter(|t| t.contains("Layer")));
+        match word {
+            Some("ArcGISFeatureLayer") if is_table => Self::Table,
+            Some("ArcGISFeatureLayer") => Self::Feature,
+            Some("SubtypeGroupLayer" | "SubtypeGroupTable") => Self::SubtypeGroup,
+            Some("ArcGISAnnotationLayer") => Self::Annotation,
+            Some("ArcGISDimensionLayer") => Self::Dimension,
+            Some("ArcGISTiledMapServiceLayer") => Self::TiledMapService,
+            Some("ArcGISTiledImageServiceLayer") => Self::TiledImageService,
+            Some("VectorTileLayer") => Self::VectorTile,
+            Some(other) => Self::Other(other.to_owned()),
+            None if is_table => Self::Table,
+            None => Self::guess(json),
+        }
+    }
+
+    /// Maps of 2.0 and 2.1 may lack `layerType`: the address decides.
+    fn guess(json: &Map<String, Value>) -> Self {
+        if json.get("featureCollection").is_some() {
+            return Self::Feature;
+        }
+        let url = json.get("url").and_then(Value::as_str).and_then(ServiceUrl::parse);
+        match url.as_ref().map(|u| (u.kind(), u.layer_id())) {
+            Some((kind, Some(_))) if kind == "featureserver" || kind == "mapserver" => Self::Feature,
+            // Whether the service has a single fused cache is for the exporter to see.
+            Some((kind, None)) if kind == "mapserver" => Self::TiledMapService,
+            Some((kind, _)) if kind == "imageserver" => Self::Other("ArcGISImageServiceLayer".to_owned()),
+            Some((kind, _)) if kind == "vectortileserver" => Self::VectorTile,
+            _ => Self::Other("unknown".to_owned()),
+        }
+    }
+}
+
+impl Serialize for LayerType {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for LayerType {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let word = String::deserialize(deserializer)?;
+        let json = Map::from_iter([("layerType".to_owned(), Value::String(word.clone()))]);
+        Ok(if word == "table" { Self::Table } else { Self::read(&json, false) })
+    }
+}
+
+/// Where in the map a layer stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum LayerPlace {
+    /// `operationalLayers[]`, in a group or not.
+    Operational,
+    /// `baseMap.baseMapLayers[]`.
+    Basemap,
+    /// The same with `isReference`: drawn above the operational layers.
+    BasemapReference,
+    /// `tables[]`.
+    Table,
+}
+
+impl LayerPlace {
+    /// Whether it belongs to the base map.
+    #[must_use]
+    pub fn is_basemap(self) -> bool {
+        matches!(self, Self::Basemap | Self::BasemapReference)
+    }
+}
+
+/// A typed view on one layer or table of a web map. Groups are not in it, their children are.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MapLayer {
+    /// Unique id; the map's own where it has one that is unique.
+    pub id: String,
+    /// Title for people; not unique.
+    pub title: String,
+    /// What kind of layer.
+    pub layer_type: LayerType,
+    /// Where in the map.
+    pub place: LayerPlace,
+    /// JSON pointer (RFC 6901) of its place in the map.
+    pub pointer: String,
+    /// Titles of the groups around it, outermost first.
+    pub groups: Vec<String>,
+    /// Address of the service or service layer.
+    pub url: Option<String>,
+    /// Address of a vector tile style.
+    pub style_url: Option<String>,
+    /// Portal item of the service or style.
+    pub item_id: Option<String>,
+    /// The author's filter, an SQL where clause.
+    pub definition_expression: Option<String>,
+    /// Words by which the author narrowed what this map may do with the layer.
+    pub capabilities: Option<String>,
+    /// Far limit of drawing as a scale denominator, 0 or absent for none.
+    pub min_scale: Option<f64>,
+    /// Near limit of drawing as a scale denominator, 0 or absent for none.
+    pub max_scale: Option<f64>,
+    /// Whether its data are in the map itself.
+    pub has_feature_collection: bool,
+    /// Parameters to send with every request for this layer.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub custom_parameters: Map<String, Value>,
+}
+
+impl MapLayer {
+    /// Whether it is a table.
+    #[must_use]
+    pub fn is_table(&self) -> bool {
+        self.place == LayerPlace::Table
+    }
+
+    /// The service and layer id that its `url` names.
+    #[must_use]
+    pub fn service(&self) -> Option<ServiceUrl> {
+        self.url.as_deref().and_then(ServiceUrl::parse)
+    }
+}
+
+impl WebMap {
+    /// Reads a web map.
+    ///
+    /// # Errors
+    /// If the text is not JSON, not an object, or has neither layers nor tables nor a base map.
+    pub fn from_json(text: &str) -> Result<Self, Failure> {
+        let value: Value = serde_json::from_str(text).map_err(|e| {
+            let start: String = text.trim_start().chars().take(40).collect();
+            unreadable(format!("the web map is not JSON ({e}); it starts with `{start}`"))
+        })?;
+        Self::from_value(value)
+    }
+
+    /// Takes a web map that was parsed already.
+    ///
+    /// # Errors
+    /// As [`WebMap::from_json`].
+    pub fn from_value(value: Value) -> Result<Self, Failure> {
+        let Value::Object(json) = value else {
+            return Err(unreadable("the web map is not a JSON object".to_owned()));
+        };
+        if let Some(error) = json.get("error") {
+            return Err(unreadable("the web map is an error answer".to_owned()).saying(error.to_string()));
+        }
+        let known = ["operationalLayers", "baseMap", "tables"];
+        if !known.iter().any(|key| json.contains_key(*key)) {
+            return Err(unreadable(
+                "this is not a web map: it has none of `operationalLayers`, `baseMap` and `tables`".to_owned(),
+            ));
+        }
+        for key in ["operationalLayers", "tables"] {
+            if json.get(key).is_some_and(|v| !v.is_array() && !v.is_null()) {
+                return Err(unreadable(format!("`{key}` of the web map is not a list")));
+            }
+        }
+        Ok(Self { json })
+    }
+
+    /// The whole map as it came.
+    #[must_use]
+    pub fn json(&self) -> &Map<String, Value> {
+        &self.json
+    }
+
+    /// The map's own spatial reference; older maps have none.
+    #[must_use]
+    pub fn spatial_reference(&self) -> Option<SpatialReference> {
+        self.json.get("spatialReference").and_then(|v| serde_json::from_value(v.clone()).ok())
+    }
+
+    /// The web map specification's version of the map, such as `2.35`.
+    #[must_use]
+    pub fn version(&self) -> Option<&str> {
+        self.json.get("version").and_then(Value::as_str)
+    }
+
+    /// The author's offline settings, `None` where the map has none.
+    ///
+    /// # Errors
+    /// If the settings are there and cannot be understood.
+    pub fn offline_settings(&self) -> Result<Option<OfflineSettings>, Failure> {
+        OfflineSettings::read(self.json.get("applicationProperties").and_then(|v| v.get("offline")))
+    }
+
+    /// All layers and tables, bottom to top: base map, operational layers (groups opened), reference layers, tables.
+    #[must_use]
+    pub fn layers(&self) -> Vec<MapLayer> {
+        let mut all = Vec::new();
+        let list = |value: Option<&'_ Value>| value.and_then(Value::as_array).cloned().unwrap_or_default();
+        let base = list(self.json.get("baseMap").and_then(|b| b.get("baseMapLayers")));
+        let is_reference = |v: &Value| v.get("isReference").and_then(Value::as_bool).unwrap_or(false);
+        for reference in [false, true] {
+            for (i, layer) in base.iter().enumerate().filter(|(_, v)| is_reference(v) == reference) {
+                let place = if reference { LayerPlace::BasemapReference } else { LayerPlace::Basemap };
+                collect(layer, &format!("/baseMap/baseMapLayers/{i}"), place, &[], &mut all);
+            }
+            if !reference {
+                for (i, layer) in list(self.json.get("operationalLayers")).iter().enumerate() {
+                    collect(layer, &format!("/operationalLayers/{i}"), LayerPlace::Operational, &[], &mut all);
+                }
+            }
+        }
+        for (i, table) in list(self.json.get("tables")).iter().enumerate() {
+            collect(table, &format!("/tables/{i}"), LayerPlace::Table, &[], &mut all);
+        }
+        make_ids_unique(&mut all);
+        all
+    }
+}
+
+fn unreadable(message: String) -> Failure {
+    Failure::new(FailureOwner::Caller, FailureKind::InvalidAnswer, FailureStage::Read, message)
+}
+
+fn collect(value: &Value, pointer: &str, place: LayerPlace, groups: &[String], all: &mut Vec<MapLayer>) {
+    let Some(json) = value.as_object() else { return };
+    let text = |key: &str| json.get(key).and_then(Value::as_str).filter(|t| !t.is_empty()).map(str::to_owned);
+    if json.get("layerType").and_then(Value::as_str) == Some("GroupLayer") {
+        if groups.len() >= MAX_GROUP_DEPTH {
+            return;
+        }
+        let mut groups = groups.to_vec();
+        groups.push(text("title").or_else(|| text("id")).unwrap_or_default());
+        for (i, child) in json.get("layers").and_then(Value::as_array).into_iter().flatten().enumerate() {
+            collect(child, &format!("{pointer}/layers/{i}"), place, &groups, all);
+        }
+        return;
+    }
+    let definition = json.get("layerDefinition").and_then(Value::as_object);
+    let number = |key: &str| {
+        let own = json.get(key).and_then(Value::as_f64);
+        own.or_else(|| definition.and_then(|d| d.get(key)).and_then(Value::as_f64))
+    };
+    let id = text("id").unwrap_or_else(|| pointer.trim_start_matches('/').replace('/', "-"));
+    let url = text("url");
+    let named = url.as_deref().and_then(ServiceUrl::parse).map(|u| u.root().to_owned());
+    let named = named.and_then(|root| root.rsplit('/').nth(1).map(str::to_owned));
+    all.push(MapLayer {
+        title: text("title").or(named).unwrap_or_else(|| id.clone()),
+        layer_type: LayerType::read(json, place == LayerPlace::Table),
+        place,
+        pointer: pointer.to_owned(),
+        groups: groups.to_vec(),
+        style_url: text("styleUrl"),
+        item_id: text("itemId"),
+        definition_expression: definition
+            .and_then(|d| d.get("definitionExpression"))
+            .and_then(Value::as_str)
+            .filter(|t| !t.trim().is_empty())
+            .map(str::to_owned),
+        // The layer definition's word supersedes the layer's in newer maps.
+        capabilities: definition
+            .and_then(|d| d.get("capabilities"))
+            .and_then(Value::as_str)
+            .map(str::to_owned)
+            .or_else(|| json.get("capabilities").and_then(Value::as_str).map(str::to_owned)),
+        min_scale: number("minScale"),
+        max_scale: number("maxScale"),
+        has_feature_collection: json.get("featureCollection").is_some_and(Value::is_object),
+        custom_parameters: json.get("customParameters").and_then(Value::as_object).cloned().unwrap_or_default(),
+        id,
+        url,
+    });
+}
+
+fn make_ids_unique(layers: &mut [MapLayer]) {
+    let mut seen: HashMap<String, usize> = HashMap::new();
+    for layer in layers {
+        let count = seen.entry(layer.id.clone()).or_default();
+        *count += 1;
+        if *count > 1 {
+            layer.id = format!("{}#{count}", layer.id);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn groups_are_opened_and_every_place_is_told() {
+        let map = WebMap::from_value(json!({
+            "operationalLayers": [{"layerType": "GroupLayer", "title": "G", "layers": [
+                {"layerType": "GroupLayer", "title": "H", "layers": [
+                    {"id": "a", "layerType": "ArcGISFeatureLayer", "url": "https://h/rest/services/S/FeatureServer/0",
+                     "layerDefinition": {"definitionExpression": "X > 1", "minScale": 5000}}]}]},
+                {"id": "a", "layerType": "WMS"}],
+            "baseMap": {"baseMapLayers": [
+                {"id": "r", "layerType": "VectorTileLayer", "isReference": true},
+                {"id": "b", "type": "VectorTileLayer", "styleUrl": "https://h/root.json"}]},
+            "tables": [{"url": "https://h/rest/services/S/FeatureServer/3"}],
+        }))
+        .expect("reads");
+        let layers = map.layers();
+        let ids: Vec<_> = layers.iter().map(|l| l.id.as_str()).collect();
+        assert_eq!(ids, ["b", "a", "a#2", "r", "tables-0"]);
+        assert_eq!(layers[1].groups, ["G", "H"]);
+        assert_eq!(layers[1].pointer, "/operationalLayers/0/layers/0/layers/0");
+        assert_eq!(layers[1].definition_expression.as_deref(), Some("X > 1"));
+        assert_eq!(layers[1].min_scale, Some(5000.0));
+        assert_eq!(layers[2].layer_type, LayerType::Other("WMS".into()));
+        assert_eq!(layers[3].place, LayerPlace::BasemapReference);
+        assert_eq!(layers[4].layer_type, LayerType::Table);
+        assert_eq!(layers[4].service().and_then(|s| s.layer_id()), Some(3));
+    }
+
+    #[test]
+    fn what_is_not_a_web_map_is_refused() {
+        for (text, words) in [
+            ("<html>", "not JSON"),
+            ("[]", "not a JSON object"),
+            ("{\"title\":\"x\"}", "not a web map"),
+            ("{\"operationalLayers\":{}}", "not a list"),
+            ("{\"error\":{\"code\":400}}", "error answer"),
+        ] {
+            let failure = WebMap::from_json(text).expect_err("refused");
+            assert!(failure.message.contains(words), "{failure}");
+        }
+    }
+}

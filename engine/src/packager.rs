@@ -1,0 +1,82 @@
+//! The contract of a packager: what makes the package out of what came home.
+
+use crate::model::artifact::Artifact;
+use crate::model::failure::Failure;
+use crate::model::plan::OfflineMapPlan;
+use crate::model::result::LayerOutcome;
+use crate::model::source::OfflineMapSource;
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use std::fmt::Debug;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+
+/// What one task brought home, and where it lies.
+#[derive(Debug, Clone)]
+pub struct TaskArtifact {
+    /// The task's id in the plan.
+    pub task: String,
+    /// The task's work directory; paths in the artifact are below it.
+    pub work_dir: PathBuf,
+    /// What it brought home.
+    pub artifact: Artifact,
+}
+
+/// All that a packager is given.
+#[derive(Debug, Clone)]
+pub struct PackRequest {
+    /// The job's id.
+    pub job: String,
+    /// The map and its surroundings.
+    pub source: Arc<OfflineMapSource>,
+    /// The plan.
+    pub plan: Arc<OfflineMapPlan>,
+    /// What came home, one entry per task that did.
+    pub artifacts: Vec<TaskArtifact>,
+    /// How each layer and table ended, in the order of the map.
+    pub layers: Vec<LayerOutcome>,
+    /// A private directory on the destination's file system, to stage in.
+    pub staging_dir: PathBuf,
+    /// Where the package goes; absent or empty.
+    pub destination: PathBuf,
+    /// When the package is made, in milliseconds since 1970 UTC.
+    pub created: i64,
+}
+
+/// A finished package.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Packed {
+    /// The package's directory.
+    pub path: PathBuf,
+    /// Its size on disk in bytes.
+    pub bytes: u64,
+    /// Number of its files.
+    pub files: u64,
+}
+
+/// Makes the package: stage, verify, rename into place. At every moment the destination is absent (or the empty directory
+/// that it was), or whole and verified.
+#[async_trait]
+pub trait Packager: Debug + Send + Sync + 'static {
+    /// Checks that a package can be made at the destination, before anything is spent.
+    ///
+    /// # Errors
+    /// If it exists and is not an empty directory, or its parent cannot be used.
+    fn check_destination(&self, destination: &Path) -> Result<(), Failure>;
+
+    /// Makes the package. `report` takes bytes done of bytes in all.
+    ///
+    /// # Errors
+    /// If it cannot be written or does not verify; the destination is then as it was before.
+    ///
+    /// # Cancel safety
+    /// Dropping the future may leave files in the staging directory, never at the destination.
+    async fn pack(
+        &self,
+        request: PackRequest,
+        report: Arc<dyn Fn(u64, u64) + Send + Sync>,
+        cancel: CancellationToken,
+    ) -> Result<Packed, Failure>;
+}

@@ -1,0 +1,130 @@
+//! Names to exporters; the only place where typed parameters become JSON.
+
+use crate::context::ExportContext;
+use crate::exporter::{Examination, Exporter, PlanContext, ServiceRequest, TaskPlan};
+use crate::model::artifact::Artifact;
+use crate::model::failure::Failure;
+use crate::model::plan::ExportTask;
+use crate::model::source::OfflineMapSource;
+use crate::model::web_map::MapLayer;
+use async_trait::async_trait;
+use serde_json::Value;
+use std::fmt::Debug;
+use std::sync::Arc;
+
+/// An exporter whose parameters are JSON.
+#[async_trait]
+pub(crate) trait ErasedExporter: Debug + Send + Sync {
+    fn name(&self) -> &'static str;
+    fn parameters_type(&self) -> &'static str;
+    fn takes(&self, layer: &MapLayer, source: &OfflineMapSource) -> Option<String>;
+    async fn examine(&self, request: &ServiceRequest, ctx: &PlanContext) -> Result<Examination, Failure>;
+    fn default_parameters(&self, request: &ServiceRequest, found: &Examination) -> Result<Value, Failure>;
+    async fn plan(
+        &self,
+        request: &ServiceRequest,
+        found: &Examination,
+        parameters: &Value,
+        ctx: &PlanContext,
+    ) -> Result<TaskPlan, Failure>;
+    async fn export(&self, task: &ExportTask, ctx: &ExportContext) -> Result<Artifact, Failure>;
+}
+
+#[derive(Debug)]
+struct Erased<E>(E);
+
+impl<E: Exporter> Erased<E> {
+    fn typed(&self, parameters: &Value, service: &str) -> Result<E::Parameters, Failure> {
+        serde_json::from_value(parameters.clone()).map_err(|e| {
+            Failure::invalid_parameter(format!("{} for {service} cannot be used: {e}", self.0.parameters_type()))
+        })
+    }
+}
+
+#[async_trait]
+impl<E: Exporter> ErasedExporter for Erased<E> {
+    fn name(&self) -> &'static str {
+        self.0.name()
+    }
+
+    fn parameters_type(&self) -> &'static str {
+        self.0.parameters_type()
+    }
+
+    fn takes(&self, layer: &MapLayer, source: &OfflineMapSource) -> Option<String> {
+        self.0.takes(layer, source)
+    }
+
+    async fn examine(&self, request: &ServiceRequest, ctx: &PlanContext) -> Result<Examination, Failure> {
+        self.0.examine(request, ctx).await
+    }
+
+    fn default_parameters(&self, request: &ServiceRequest, found: &Examination) -> Result<Value, Failure> {
+        let parameters = self.0.default_parameters(request, found)?;
+        serde_json::to_value(parameters)
+            .map_err(|e| Failure::internal(format!("parameters of exporter {} are not JSON: {e}", self.0.name())))
+    }
+
+    async fn plan(
+        &self,
+        request: &ServiceRequest,
+        found: &Examination,
+        parameters: &Value,
+        ctx: &PlanContext,
+    ) -> Result<TaskPlan, Failure> {
+        let parameters = self.typed(parameters, &request.service_url)?;
+        self.0.plan(request, found, &parameters, ctx).await
+    }
+
+    async fn export(&self, task: &ExportTask, ctx: &ExportContext) -> Result<Artifact, Failure> {
+        let parameters = self.typed(&task.parameters, &task.key.service_url)?;
+        self.0.export(task, &parameters, ctx).await
+    }
+}
+
+/// The exporters of an engine, in the order they are asked.
+#[derive(Debug, Clone, Default)]
+pub struct ExporterRegistry {
+    all: Vec<Arc<dyn ErasedExporter>>,
+}
+
+impl ExporterRegistry {
+    /// Adds an exporter. The last one added is asked first, so a host's own exporter can take over a layer kind.
+    ///
+    /// # Errors
+    /// If the name or parameter type is taken already.
+    pub fn register<E: Exporter>(&mut self, exporter: E) -> Result<(), Failure> {
+        let taken =
+            self.all.iter().any(|e| e.name() == exporter.name() || e.parameters_type() == exporter.parameters_type());
+        if taken {
+            return Err(Failure::invalid_parameter(format!(
+                "there is an exporter `{}` or one with parameters `{}` already; registered are {:?}",
+                exporter.name(),
+                exporter.parameters_type(),
+                self.names()
+            )));
+        }
+        self.all.insert(0, Arc::new(Erased(exporter)));
+        Ok(())
+    }
+
+    /// Names of all exporters, first asked first.
+    #[must_use]
+    pub fn names(&self) -> Vec<&'static str> {
+        self.all.iter().map(|e| e.name()).collect()
+    }
+
+    pub(crate) fn for_layer(
+        &self,
+        layer: &MapLayer,
+        source: &OfflineMapSource,
+    ) -> Option<(Arc<dyn ErasedExporter>, String)> {
+        self.all.iter().find_map(|e| e.takes(layer, source).map(|url| (Arc::clone(e), url)))
+    }
+
+    pub(crate) fn by_name(&self, name: &str) -> Result<Arc<dyn ErasedExporter>, Failure> {
+        self.all.iter().find(|e| e.name() == name).cloned().ok_or_else(|| {
+            Failure::invalid_parameter(format!("there is no exporter `{name}`; registered are {:?}", self.names()))
+        })
+    }
+}

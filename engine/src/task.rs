@@ -1,0 +1,136 @@
+//! `OfflineMapTask`: asks what can go offline, plans it, and makes the job.
+
+use crate::engine::Engine;
+use crate::exporter::PlanContext;
+use crate::job::GenerateOfflineMapJob;
+use crate::model::area::AreaOfInterest;
+use crate::model::capability::OfflineMapCapabilities;
+use crate::model::failure::Failure;
+use crate::model::item::OfflineMapItemInfo;
+use crate::model::overrides::GenerateOfflineMapParameterOverrides;
+use crate::model::parameters::{
+    AttachmentSyncDirection, GenerateOfflineMapParameters, OnlineOnlyServicesOption, ReturnLayerAttachmentOption,
+};
+use crate::model::plan::OfflineMapPlan;
+use crate::model::settings::{AuthoredDownload, AuthoredSync, OfflineSettings};
+use crate::model::source::OfflineMapSource;
+use crate::planner;
+use std::path::PathBuf;
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+
+/// Takes one web map offline.
+///
+/// Unlike the SDK's class it also takes a map that came as a file, without portal item.
+#[derive(Debug, Clone)]
+pub struct OfflineMapTask {
+    engine: Engine,
+    source: Arc<OfflineMapSource>,
+}
+
+impl OfflineMapTask {
+    /// Makes a task for a map that was read.
+    #[must_use]
+    pub fn new(engine: &Engine, source: OfflineMapSource) -> Self {
+        Self { engine: engine.clone(), source: Arc::new(source) }
+    }
+
+    /// The map and its surroundings.
+    #[must_use]
+    pub fn source(&self) -> &OfflineMapSource {
+        &self.source
+    }
+
+    /// The parameters that follow from the SDK's defaults, the author's offline settings and the portal item.
+    ///
+    /// # Errors
+    /// If the area cannot be used, or the author's settings cannot be understood.
+    #[doc(alias = "createDefaultGenerateOfflineMapParameters")]
+    pub fn default_parameters(&self, area: impl Into<AreaOfInterest>) -> Result<GenerateOfflineMapParameters, Failure> {
+        let mut parameters = GenerateOfflineMapParameters::new(area);
+        parameters.area_of_interest.check()?;
+        if let Some(item) = &self.source.item {
+            parameters.item_info = Some(OfflineMapItemInfo::from_item(item, self.source.thumbnail.clone()));
+        }
+        if let Some(settings) = self.source.web_map.offline_settings()? {
+            apply(&settings, &mut parameters);
+        }
+        Ok(parameters)
+    }
+
+    /// What can go offline, and why not.
+    ///
+    /// # Errors
+    /// If the parameters cannot be used. A service that does not answer is a layer's reason, not an error.
+    ///
+    /// # Cancel safety
+    /// May be dropped at any point.
+    #[doc(alias = "getOfflineMapCapabilities")]
+    pub async fn capabilities(&self, parameters: &GenerateOfflineMapParameters) -> Result<OfflineMapCapabilities, Failure> {
+        let mut advice = parameters.clone();
+        // Checking is advice: every layer's reason is wanted, not the first.
+        advice.continue_on_errors = true;
+        Ok(self.plan(&advice, &GenerateOfflineMapParameterOverrides::default()).await?.capabilities())
+    }
+
+    /// What would be done, before anything is spent. offmap's own; the SDK has no such step.
+    ///
+    /// # Errors
+    /// If the parameters or overrides cannot be used, or `continue_on_errors` is false and a layer cannot go offline.
+    ///
+    /// # Cancel safety
+    /// May be dropped at any point.
+    pub async fn plan(
+        &self,
+        parameters: &GenerateOfflineMapParameters,
+        overrides: &GenerateOfflineMapParameterOverrides,
+    ) -> Result<OfflineMapPlan, Failure> {
+        let inner = self.engine.inner();
+        let ctx = PlanContext { cancel: CancellationToken::new(), clock: Arc::clone(&inner.clock) };
+        planner::plan(&inner.registry, &self.source, parameters, overrides, &ctx).await
+    }
+
+    /// A dormant job that will write the package to `destination`, a directory that is absent or empty.
+    #[doc(alias = "generateOfflineMap")]
+    #[must_use]
+    pub fn generate_offline_map(
+        &self,
+        parameters: GenerateOfflineMapParameters,
+        overrides: GenerateOfflineMapParameterOverrides,
+        destination: impl Into<PathBuf>,
+    ) -> GenerateOfflineMapJob {
+        let engine = Arc::clone(self.engine.inner());
+        GenerateOfflineMapJob::new(engine, Arc::clone(&self.source), parameters, overrides, destination.into())
+    }
+}
+
+/// The author's settings as parameters (reference: `OfflineSettings`; the combination of attachment settings is inferred).
+fn apply(settings: &OfflineSettings, parameters: &mut GenerateOfflineMapParameters) {
+    let editable = settings.editable_layers.clone().unwrap_or_default();
+    let read_only = settings.readonly_layers.clone().unwrap_or_default();
+    parameters.return_schema_only_for_editable_layers = editable.download == AuthoredDownload::None;
+    parameters.attachment_sync_direction = match editable.sync {
+        AuthoredSync::SyncFeaturesAndAttachments => AttachmentSyncDirection::Bidirectional,
+        AuthoredSync::SyncFeaturesUploadAttachments | AuthoredSync::UploadFeaturesAndAttachments => {
+            AttachmentSyncDirection::Upload
+        }
+    };
+    let wants = (editable.download == AuthoredDownload::FeaturesAndAttachments, read_only.download_attachments);
+    parameters.return_layer_attachment_option = match wants {
+        (true, true) => ReturnLayerAttachmentOption::AllLayers,
+        (true, false) => ReturnLayerAttachmentOption::EditableLayers,
+        (false, true) => ReturnLayerAttachmentOption::ReadOnlyLayers,
+        (false, false) => ReturnLayerAttachmentOption::None,
+    };
+    if parameters.return_layer_attachment_option == ReturnLayerAttachmentOption::None
+        && parameters.attachment_sync_direction == AttachmentSyncDirection::Bidirectional
+    {
+        // `none` with `bidirectional` is an invalid pair; what is collected in the field can still go up.
+        parameters.attachment_sync_direction = AttachmentSyncDirection::Upload;
+    }
+    if let Some(name) = settings.offline_basemap.as_ref().and_then(|b| b.reference_basemap_name.clone()) {
+        // The directory stays empty, so nothing changes until the caller sets it.
+        parameters.reference_basemap_filename = name;
+    }
+    parameters.online_only_services_option = OnlineOnlyServicesOption::Exclude;
+}
