@@ -77,6 +77,27 @@ impl ExportContext {
         }
     }
 
+    /// Runs a request that starts something on a service: after a cancel it may go on for a moment, so that what it started
+    /// is known and can be taken back.
+    ///
+    /// # Errors
+    /// The future's own failure, or that the job was cancelled and the moment passed.
+    pub async fn settle<T>(&self, work: impl Future<Output = Result<T, Failure>> + Send) -> Result<T, Failure> {
+        const MOMENT: std::time::Duration = std::time::Duration::from_millis(700);
+        if self.is_cancelled() {
+            return Err(Failure::cancelled());
+        }
+        let passed = async {
+            self.cancel.cancelled().await;
+            tokio::time::sleep(MOMENT).await;
+        };
+        tokio::select! {
+            biased;
+            result = work => result,
+            () = passed => Err(Failure::cancelled()),
+        }
+    }
+
     /// Says how far the task is. Latest wins; a report that falls behind is dropped.
     pub fn report(&self, progress: Progress) {
         for subject in &self.subjects {

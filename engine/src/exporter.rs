@@ -163,4 +163,10 @@ pub trait Exporter: Debug + Send + Sync + 'static {
         parameters: &Self::Parameters,
         ctx: &ExportContext,
     ) -> Result<Artifact, Failure>;
+
+    /// Takes back what a finished or broken export left on the service, such as a registered replica, because no package
+    /// will be made of it. Called after [`Exporter::export`], never beside it; failures are the exporter's to log.
+    async fn discard(&self, task: &ExportTask, ctx: &ExportContext) {
+        let _ = (task, ctx);
+    }
 }

@@ -2,6 +2,7 @@
 
 use crate::actor::job_supervisor::{JobEnd, JobSupervisor};
 use crate::actor::shared::JobShared;
+use crate::actor::task_run;
 use crate::board::{StatusBoard, StatusStream};
 use crate::context::run_blocking;
 use crate::engine::EngineInner;
@@ -11,7 +12,7 @@ use crate::model::failure::{Failure, FailureKind, FailureOwner, FailureStage};
 use crate::model::overrides::GenerateOfflineMapParameterOverrides;
 use crate::model::parameters::GenerateOfflineMapParameters;
 use crate::model::plan::OfflineMapPlan;
-use crate::model::result::{GenerateOfflineMapResult, JobError, LayerOutcome};
+use crate::model::result::{GenerateOfflineMapResult, JobError};
 use crate::model::source::OfflineMapSource;
 use crate::model::status::{ExportState, Progress, Subject, SubjectKind};
 use crate::planner;
@@ -218,17 +219,14 @@ async fn run(job: &Arc<JobInner>, plan: OfflineMapPlan, work_dir: &Path) -> JobR
             "the job's supervisor ended without a word; this is a bug in offmap",
         )
     })?;
-    let mut layers = layers;
-    keep_outcomes(&shared.ledger, &mut layers).await?;
+    if outcome.is_err() {
+        task_run::discard_all(&shared).await;
+    }
+    for layer in &layers {
+        shared.ledger.put_layer(layer).await?;
+    }
     match outcome {
         Ok(packed) => Ok(GenerateOfflineMapResult { package: packed.path, bytes: packed.bytes, layers, warnings }),
         Err(failure) => Err(JobError { failure, layers }),
     }
-}
-
-async fn keep_outcomes(ledger: &Ledger, layers: &mut [LayerOutcome]) -> Result<(), Failure> {
-    for layer in layers {
-        ledger.put_layer(layer).await?;
-    }
-    Ok(())
 }

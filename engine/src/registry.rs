@@ -28,6 +28,7 @@ pub(crate) trait ErasedExporter: Debug + Send + Sync {
         ctx: &PlanContext,
     ) -> Result<TaskPlan, Failure>;
     async fn export(&self, task: &ExportTask, ctx: &ExportContext) -> Result<Artifact, Failure>;
+    async fn discard(&self, task: &ExportTask, ctx: &ExportContext);
 }
 
 #[derive(Debug)]
@@ -79,6 +80,10 @@ impl<E: Exporter> ErasedExporter for Erased<E> {
     async fn export(&self, task: &ExportTask, ctx: &ExportContext) -> Result<Artifact, Failure> {
         let parameters = self.typed(&task.parameters, &task.key.service_url)?;
         self.0.export(task, &parameters, ctx).await
+    }
+
+    async fn discard(&self, task: &ExportTask, ctx: &ExportContext) {
+        self.0.discard(task, ctx).await;
     }
 }
 

@@ -1,1 +1,34 @@
-//! stub
+//! Exporters of offmap, and the ArcGIS REST client that they share.
+//!
+//! | exporter | takes | asks | brings home | parameters in overrides |
+//! | --- | --- | --- | --- | --- |
+//! | [`GeodatabaseExporter`](geodatabase::GeodatabaseExporter) | feature layers, tables, subtype groups, annotation, dimensions of sync-enabled feature services | `createReplica` | `.geodatabase` | `generateGeodatabaseParameters` |
+//! | [`TileCacheExporter`](tile_cache::TileCacheExporter) | raster tiled layers | `exportTiles` | `.tpkx` or `.tpk` | `exportTileCacheParameters` |
+//! | [`VectorTilesExporter`](vector_tiles::VectorTilesExporter) | vector tiled layers | `exportTiles` | `.vtpk`, and the style of an item | `exportVectorTilesParameters` |
+//!
+//! Each is built with an [`ArcGisClient`](client::ArcGisClient); [`portal`] reads the web map with the same client, so that
+//! tokens, limits and connections are shared.
+
+pub mod client;
+pub mod compact_cache;
+pub mod geodatabase;
+pub mod portal;
+pub mod tile_cache;
+pub mod tile_package;
+mod tile_service;
+pub mod tiling;
+pub mod vector_tiles;
+
+use client::ArcGisClient;
+use offmap_engine::{EngineBuilder, Failure};
+
+/// Adds all built-in exporters to an engine.
+///
+/// # Errors
+/// If one of their names is taken.
+pub fn register(builder: EngineBuilder, client: &ArcGisClient) -> Result<EngineBuilder, Failure> {
+    builder
+        .exporter(geodatabase::GeodatabaseExporter::new(client.clone()))?
+        .exporter(tile_cache::TileCacheExporter::new(client.clone()))?
+        .exporter(vector_tiles::VectorTilesExporter::new(client.clone()))
+}

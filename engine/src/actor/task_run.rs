@@ -7,6 +7,7 @@ use crate::model::failure::{Failure, FailureKind, FailureOwner, FailureStage};
 use crate::model::plan::ExportTask;
 use std::path::Path;
 use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
 
 /// Runs the task, keeps its end in the ledger, and hands on only what is proven.
 pub(crate) async fn run(shared: Arc<JobShared>, index: usize) -> Result<Artifact, Failure> {
@@ -31,15 +32,7 @@ async fn export(shared: &Arc<JobShared>, task: &ExportTask) -> Result<Artifact, 
         .await
         .map_err(|e| Failure::io(FailureStage::Run, format!("cannot make the work directory {}", work_dir.display()), &e))?;
     let exporter = shared.registry.by_name(&task.exporter)?;
-    let ctx = ExportContext {
-        task: task.id.clone(),
-        subjects: ExportContext::subjects_of(task),
-        work_dir: work_dir.clone(),
-        cancel: shared.stop.child_token(),
-        clock: Arc::clone(&shared.clock),
-        ledger: shared.ledger.task(&task.id),
-        board: Arc::clone(&shared.board),
-    };
+    let ctx = context(shared, task, shared.stop.child_token());
     let work = exporter.export(task, &ctx);
     let grace = async {
         ctx.cancelled().await;
@@ -52,6 +45,30 @@ async fn export(shared: &Arc<JobShared>, task: &ExportTask) -> Result<Artifact, 
     };
     prove(task, &ctx, &work_dir, &mut artifact).await?;
     Ok(artifact)
+}
+
+fn context(shared: &JobShared, task: &ExportTask, cancel: CancellationToken) -> ExportContext {
+    ExportContext {
+        task: task.id.clone(),
+        subjects: ExportContext::subjects_of(task),
+        work_dir: shared.work_dir.join("tasks").join(&task.id),
+        cancel,
+        clock: Arc::clone(&shared.clock),
+        ledger: shared.ledger.task(&task.id),
+        board: Arc::clone(&shared.board),
+    }
+}
+
+/// Lets the exporters take back what they left on the services of a job that made no package.
+pub(crate) async fn discard_all(shared: &Arc<JobShared>) {
+    let work = shared.plan.tasks.iter().filter_map(|task| {
+        let exporter = shared.registry.by_name(&task.exporter).ok()?;
+        let ctx = context(shared, task, CancellationToken::new());
+        Some(async move { exporter.discard(task, &ctx).await })
+    });
+    if tokio::time::timeout(TIDY_UP, futures_util::future::join_all(work)).await.is_err() {
+        tracing::warn!("what was left on the services could not be taken back in time");
+    }
 }
 
 /// "Done" means planned = got, proven: every unit finished, every layer told, every file there, zero only if zero was planned.

@@ -1,0 +1,227 @@
+//! Error bodies in all the shapes that ArcGIS servers were seen to send, most of them with HTTP 200.
+//!
+//! Source: `feature-service-rest` reference §6.1; tile reference §11.
+
+use offmap_engine::{Failure, FailureKind, FailureOwner, FailureStage};
+use serde_json::Value;
+
+/// An error as a service words it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ServiceError {
+    /// ArcGIS code or HTTP status; 0 where there is none.
+    pub code: i64,
+    /// What it says.
+    pub words: String,
+}
+
+fn number(value: Option<&Value>) -> i64 {
+    let value = value.unwrap_or(&Value::Null);
+    value.as_i64().or_else(|| value.as_str().and_then(|s| s.parse().ok())).unwrap_or(0)
+}
+
+fn push(words: &mut Vec<String>, value: Option<&Value>) {
+    match value {
+        Some(Value::String(text)) if !text.trim().is_empty() => words.push(text.trim().to_owned()),
+        Some(Value::Array(list)) => list.iter().for_each(|v| push(words, Some(v))),
+        Some(Value::Object(map)) => push(words, map.get("description").or_else(|| map.get("message"))),
+        _ => {}
+    }
+}
+
+/// An `error` member: an object, or (OAuth) a word with a description beside it.
+#[must_use]
+pub fn error_of(value: &Value) -> Option<ServiceError> {
+    let error = value.get("error").filter(|e| !e.is_null())?;
+    // A job that failed has a state beside its error; that is for the job's reader.
+    if ["status", "jobStatus"].iter().any(|key| value.get(key).is_some_and(Value::is_string)) {
+        return None;
+    }
+    Some(read_error(error, value))
+}
+
+/// The words of an `error` member, wherever it stands.
+#[must_use]
+pub fn read_error(error: &Value, around: &Value) -> ServiceError {
+    let mut words = Vec::new();
+    push(&mut words, error.get("message"));
+    push(&mut words, error.get("details"));
+    push(&mut words, error.get("error_description"));
+    if error.is_string() {
+        push(&mut words, Some(error));
+        push(&mut words, around.get("error_description"));
+    }
+    words.dedup();
+    ServiceError { code: number(error.get("code").or_else(|| around.get("code"))), words: words.join("; ") }
+}
+
+/// Errors without an `error` member: `{"code":500,"message":…,"status":"failure"}`, `{"status":"failed","statusMessage":…}`,
+/// `{"status":"error","messages":[…]}`.
+#[must_use]
+pub fn flat_error(value: &Value) -> Option<ServiceError> {
+    if let Some(error) = value.get("error").filter(|e| !e.is_null()) {
+        return Some(read_error(error, value));
+    }
+    let status = value.get("status").and_then(Value::as_str)?.to_ascii_lowercase();
+    if !matches!(status.as_str(), "failure" | "failed" | "error") {
+        return None;
+    }
+    if let Some(inner) = value.get("statusMessage").and_then(Value::as_str) {
+        if let Ok(parsed) = serde_json::from_str::<Value>(inner) {
+            return Some(error_of(&parsed).unwrap_or_else(|| read_error(&parsed, &parsed)));
+        }
+    }
+    let mut words = Vec::new();
+    for key in ["message", "messages", "statusMessage", "details"] {
+        push(&mut words, value.get(key));
+    }
+    Some(ServiceError { code: number(value.get("code")), words: words.join("; ") })
+}
+
+/// An error body where a file was expected.
+#[must_use]
+pub fn error_in_bytes(bytes: &[u8]) -> Option<ServiceError> {
+    if !bytes.trim_ascii_start().starts_with(b"{") || bytes.len() > 64 << 10 {
+        return None;
+    }
+    let value: Value = serde_json::from_slice(bytes).ok()?;
+    error_of(&value).or_else(|| flat_error(&value))
+}
+
+/// The failure for an answer that is not JSON: a page of a login or proxy, or nothing.
+#[must_use]
+pub fn not_json(bytes: &[u8], stage: FailureStage) -> Failure {
+    let start = String::from_utf8_lossy(bytes.get(..bytes.len().min(200)).unwrap_or_default()).trim().to_owned();
+    let message = if start.is_empty() {
+        "the answer is empty, expected JSON".to_owned()
+    } else if start.starts_with('<') {
+        "the answer is an HTML page, expected JSON; a login page or a proxy stands before the service".to_owned()
+    } else {
+        let head: String = start.chars().take(60).collect();
+        format!("the answer is not JSON; it starts with `{head}`")
+    };
+    Failure::new(FailureOwner::Source, FailureKind::InvalidAnswer, stage, message)
+}
+
+/// Whether a failure is an old, wrong or missing token (498, 499).
+#[must_use]
+pub fn is_token_error(failure: &Failure) -> bool {
+    failure.owner == FailureOwner::Credentials && failure.kind == FailureKind::Unauthorized
+}
+
+/// The two numbers that services put in brackets when an export is too large: asked and allowed.
+#[must_use]
+pub fn tile_limit(words: &str) -> Option<(u64, u64)> {
+    if !words.contains("number of tiles") && !words.contains("tile count") && !words.contains("tiles count") {
+        return None;
+    }
+    let mut numbers = words.split('(').skip(1).filter_map(|rest| rest.split_once(')')?.0.parse().ok());
+    Some((numbers.next()?, numbers.next()?))
+}
+
+impl ServiceError {
+    /// An HTTP status without a body that says more.
+    #[must_use]
+    pub fn of_status(status: u16) -> Self {
+        Self { code: i64::from(status), words: String::new() }
+    }
+
+    /// Lets the HTTP status stand in where the body has no code.
+    #[must_use]
+    pub fn with_status(mut self, status: u16) -> Self {
+        if self.code == 0 {
+            self.code = i64::from(status);
+        }
+        self
+    }
+
+    /// Decides whose fault it is, and whether the same request may succeed later.
+    #[must_use]
+    pub fn into_failure(self, stage: FailureStage) -> Failure {
+        use FailureKind as K;
+        use FailureOwner as O;
+        let new = |owner, kind, message: String| {
+            let failure = Failure::new(owner, kind, stage, message);
+            if self.words.is_empty() { failure } else { failure.saying(self.words.clone()) }
+        };
+        let code = self.code;
+        if let Some((asked, allowed)) = tile_limit(&self.words) {
+            let way = "drop the deepest level or make the area smaller";
+            let message = format!("the service exports at most {allowed} tiles at once, this needs {asked}; {way}");
+            return new(O::Limit, K::LimitExceeded, message);
+        }
+        match code {
+            498 => new(O::Credentials, K::Unauthorized, "the token is invalid or has expired".to_owned()),
+            499 => new(O::Credentials, K::Unauthorized, "the service wants a token; give credentials".to_owned()),
+            401 | 403 => new(O::Credentials, K::Unauthorized, format!("no permission (code {code})")),
+            404 | 410 => new(O::Source, K::NotFound, "the address has nothing there (404)".to_owned()),
+            400 if self.words.contains("does not exist or is inaccessible") => {
+                new(O::Source, K::NotFound, "the item does not exist or is not shared with this user".to_owned())
+            }
+            // generateToken and the OAuth token service say 400 to a wrong user, password or client.
+            400 if self.words.contains("Unable to generate token") || self.words.contains("client_id") => {
+                new(O::Credentials, K::Unauthorized, "user, password or client id is wrong".to_owned())
+            }
+            429 => new(O::Source, K::Throttled, "the service asks to come back later (429)".to_owned()).may_pass(),
+            502..=504 => new(O::Source, K::Unavailable, format!("the service is not available (code {code})")).may_pass(),
+            500 => new(O::Source, K::ServiceError, "the service failed (code 500)".to_owned()).may_pass(),
+            0 => new(O::Source, K::ServiceError, "the service answers with an error".to_owned()),
+            _ => new(O::Source, K::ServiceError, format!("the service answers with error {code}")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn every_recorded_shape_of_an_error_is_read() {
+        let cases = [
+            (
+                json!({"error": {"code": 400, "message": "Unable to complete operation.", "details": []}}),
+                400,
+                "Unable to complete",
+            ),
+            (
+                json!({"error": {"code": 499, "message": "Token Required", "messageCode": "GWM_0003", "details": null}}),
+                499,
+                "Token",
+            ),
+            (json!({"error": {"message": "m", "details": "one text"}}), 0, "m; one text"),
+            (json!({"error": {"code": "498", "message": "m", "details": [null, "", "d"]}}), 498, "m; d"),
+            (json!({"code": 500, "message": "boom", "status": "failure"}), 500, "boom"),
+            (json!({"status": "failed", "statusMessage": "{\"error\":{\"code\":500,\"message\":\"in\"}}"}), 500, "in"),
+            (json!({"status": "error", "messages": ["a", "b"]}), 0, "a; b"),
+            (
+                json!({"error": "invalid_request", "error_description": "Invalid client_id"}),
+                0,
+                "invalid_request; Invalid client_id",
+            ),
+        ];
+        for (value, code, words) in cases {
+            let error = error_of(&value).or_else(|| flat_error(&value)).expect("an error");
+            assert_eq!(error.code, code, "{value}");
+            assert!(error.words.contains(words), "{value}: {}", error.words);
+        }
+        assert_eq!(flat_error(&json!({"status": "success", "message": "success"})), None);
+        assert_eq!(error_of(&json!({"status": "Failed", "error": {"code": 500}})), None);
+    }
+
+    #[test]
+    fn the_two_numbers_of_a_tile_limit_are_read() {
+        let server = "ERROR 001564: Requested tile count(1225884) exceeds the maximum allowed number of tiles(150000) to be exported for service World_Street_Map:MapServer.";
+        let online = "Unable to export the cache, estimated tile count(18091) is greater than the max export tiles count(10000) that is set for the service.";
+        assert_eq!(tile_limit(server), Some((1_225_884, 150_000)));
+        assert_eq!(tile_limit(online), Some((18_091, 10_000)));
+        let failure = ServiceError { code: 500, words: online.to_owned() }.into_failure(FailureStage::Submit);
+        assert_eq!((failure.owner, failure.retryable), (FailureOwner::Limit, false));
+    }
+
+    #[test]
+    fn a_page_where_json_was_expected_is_named() {
+        let failure = not_json(b"\n<!DOCTYPE html><title>Sign in</title>", FailureStage::Read);
+        assert!(failure.message.contains("HTML page"), "{failure}");
+        assert!(not_json(b"", FailureStage::Read).message.contains("empty"));
+    }
+}

@@ -1,0 +1,515 @@
+//! The ArcGIS REST client that portal and exporters share.
+//!
+//! - Always `f=json`; forms by POST once an address would pass 2,000 characters.
+//! - Errors inside HTTP 200 are errors ([`body`]); HTML with HTTP 200 is not an answer.
+//! - A token goes only to the hosts that it is for ([`credentials`]), as a parameter, never across a redirect to another host,
+//!   never in a message.
+//! - Few requests per host at a time; what may pass is tried again with growing pauses, `Retry-After` obeyed.
+//!
+//! Source: `feature-service-rest` reference §1 and §6.
+
+pub mod body;
+pub mod credentials;
+mod download;
+mod tls;
+
+pub use credentials::{Credentials, TokenSource};
+pub use download::{Download, Downloaded};
+
+use backon::BackoffBuilder as _;
+use body::ServiceError;
+use credentials::TokenKeeper;
+use dashmap::DashMap;
+use offmap_engine::model::failure::without_secrets;
+use offmap_engine::{Clock, Failure, FailureKind, FailureOwner, FailureStage, SystemClock};
+use reqwest::header::{HeaderMap, HeaderValue, LOCATION, REFERER, RETRY_AFTER};
+use reqwest::{Method, Response, StatusCode};
+use serde_json::Value;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use url::Url;
+
+/// Longest address that is asked by GET; both Esri JavaScript clients use this figure.
+const LONGEST_GET: usize = 2000;
+/// Largest JSON answer that is read, in bytes.
+const LARGEST_JSON: usize = 64 << 20;
+/// Redirects that are followed.
+const MAX_REDIRECTS: usize = 5;
+/// Longest pause that a `Retry-After` can ask for.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(60);
+
+/// How the client behaves.
+#[derive(Debug, Clone)]
+pub struct ClientOptions {
+    /// Longest silence of one request.
+    pub request_timeout: Duration,
+    /// Longest time that one service's export or replica job may take.
+    pub job_timeout: Duration,
+    /// First pause between two looks at a job; it grows by half each time.
+    pub poll_interval: Duration,
+    /// Longest pause between two looks at a job.
+    pub longest_poll_interval: Duration,
+    /// Tries of a request whose fault may pass, the first one counted in.
+    pub attempts: usize,
+    /// Requests to one host at a time.
+    pub requests_per_host: usize,
+    /// Certificates (PEM) to trust beside the system's, for servers with a private CA.
+    pub ca_certificates: Vec<Vec<u8>>,
+}
+
+impl Default for ClientOptions {
+    fn default() -> Self {
+        Self {
+            request_timeout: Duration::from_secs(60),
+            job_timeout: Duration::from_secs(3600),
+            poll_interval: Duration::from_millis(500),
+            longest_poll_interval: Duration::from_secs(15),
+            attempts: 4,
+            requests_per_host: 4,
+            ca_certificates: Vec::new(),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Inner {
+    http: reqwest::Client,
+    options: ClientOptions,
+    keeper: TokenKeeper,
+    hosts: DashMap<String, Arc<Semaphore>>,
+    clock: Arc<dyn Clock>,
+}
+
+/// See the module. Cheap to clone; all clones share connections, limits and tokens.
+#[derive(Debug, Clone)]
+pub struct ArcGisClient {
+    inner: Arc<Inner>,
+}
+
+/// One request: an address, parameters, and how to send them.
+#[derive(Debug, Clone)]
+pub struct ServiceCall {
+    url: Url,
+    parameters: Vec<(String, String)>,
+    post: bool,
+    retry: bool,
+    stage: FailureStage,
+}
+
+impl ServiceCall {
+    /// A GET that turns to POST when it gets long.
+    ///
+    /// # Errors
+    /// If the address is not `http` or `https`.
+    pub fn get(address: &str) -> Result<Self, Failure> {
+        Ok(Self { url: parse_http(address)?, parameters: Vec::new(), post: false, retry: true, stage: FailureStage::Run })
+    }
+
+    /// A form by POST.
+    ///
+    /// # Errors
+    /// As [`ServiceCall::get`].
+    pub fn post(address: &str) -> Result<Self, Failure> {
+        Ok(Self { post: true, ..Self::get(address)? })
+    }
+
+    /// Adds a parameter. Objects and arrays go as JSON text.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: impl ToString) -> Self {
+        self.parameters.push((name.to_owned(), value.to_string()));
+        self
+    }
+
+    /// Adds a map layer's `customParameters`, which go with every request for the layer.
+    #[must_use]
+    pub fn with_all(mut self, parameters: &serde_json::Map<String, Value>) -> Self {
+        for (name, value) in parameters {
+            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            self.parameters.push((name.clone(), text));
+        }
+        self
+    }
+
+    /// Never sends the request twice: it starts something on the service.
+    #[must_use]
+    pub fn once(mut self) -> Self {
+        self.retry = false;
+        self
+    }
+
+    /// Says for which stage of the work this is.
+    #[must_use]
+    pub fn in_stage(mut self, stage: FailureStage) -> Self {
+        self.stage = stage;
+        self
+    }
+}
+
+/// Reads an address out of a map, option or answer.
+///
+/// # Errors
+/// If it is not an `http` or `https` address.
+pub fn parse_http(address: &str) -> Result<Url, Failure> {
+    match Url::parse(address.trim()) {
+        Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Ok(url),
+        _ => {
+            Err(Failure::invalid_parameter(format!("`{}` is not an http or https address", without_secrets(address.trim()))))
+        }
+    }
+}
+
+/// Host and port of an address in lower case.
+pub(crate) fn host_of(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default().to_ascii_lowercase();
+    url.port().map_or(host.clone(), |port| format!("{host}:{port}"))
+}
+
+/// Resolves an address out of an answer against the address that was asked. An `http` address on the host that was asked by
+/// `https` is raised to `https`.
+///
+/// # Errors
+/// If it is not an `http` or `https` address.
+pub fn resolve(asked: &str, answered: &str) -> Result<Url, Failure> {
+    let base = parse_http(asked)?;
+    let mut url = base.join(answered.trim()).ok().filter(|u| matches!(u.scheme(), "http" | "https")).ok_or_else(|| {
+        let message = format!("the service answers with the address `{}`, which is not http", without_secrets(answered));
+        Failure::new(FailureOwner::Source, FailureKind::InvalidAnswer, FailureStage::Run, message)
+    })?;
+    if base.scheme() == "https" && url.scheme() == "http" && base.host_str() == url.host_str() {
+        // Both are special schemes, so the change cannot fail.
+        let _ = url.set_scheme("https");
+        if url.port() == Some(80) {
+            let _ = url.set_port(None);
+        }
+    }
+    Ok(url)
+}
+
+/// What a failed try leaves: the failure, and how long the host asked to wait.
+struct Refused {
+    failure: Box<Failure>,
+    retry_after: Option<Duration>,
+}
+
+impl From<Failure> for Refused {
+    fn from(failure: Failure) -> Self {
+        Self { failure: Box::new(failure), retry_after: None }
+    }
+}
+
+impl ArcGisClient {
+    /// Makes a client with the machine's clock.
+    ///
+    /// # Errors
+    /// If a CA certificate cannot be read, or TLS cannot be set up.
+    pub fn new(options: ClientOptions, credentials: Credentials) -> Result<Self, Failure> {
+        Self::with_clock(options, credentials, Arc::new(SystemClock))
+    }
+
+    /// Makes a client that waits by `clock`.
+    ///
+    /// # Errors
+    /// As [`ArcGisClient::new`].
+    pub fn with_clock(options: ClientOptions, credentials: Credentials, clock: Arc<dyn Clock>) -> Result<Self, Failure> {
+        let tls = tls::config(&options.ca_certificates)?;
+        let http = reqwest::Client::builder()
+            .user_agent(concat!("offmap/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(options.request_timeout.min(Duration::from_secs(30)))
+            // Redirects are followed here, so that no form and no token goes to another host by itself.
+            .redirect(reqwest::redirect::Policy::none())
+            .referer(false)
+            .tls_backend_preconfigured(tls)
+            .build()
+            .map_err(|e| Failure::internal(format!("cannot make an HTTP client: {e}")))?;
+        let keeper = TokenKeeper::new(credentials);
+        Ok(Self { inner: Arc::new(Inner { http, options, keeper, hosts: DashMap::new(), clock }) })
+    }
+
+    /// How the client behaves.
+    #[must_use]
+    pub fn options(&self) -> &ClientOptions {
+        &self.inner.options
+    }
+
+    async fn permit(&self, url: &Url) -> Result<OwnedSemaphorePermit, Failure> {
+        let semaphore = {
+            let entry = self.inner.hosts.entry(host_of(url));
+            Arc::clone(&entry.or_insert_with(|| Arc::new(Semaphore::new(self.inner.options.requests_per_host.max(1)))))
+        };
+        semaphore.acquire_owned().await.map_err(|e| Failure::internal(e.to_string()))
+    }
+
+    /// Asks and reads a JSON answer; an error body of any shape is a failure.
+    ///
+    /// # Errors
+    /// What the network, the host or the service says.
+    ///
+    /// # Cancel safety
+    /// The request may have reached the service when the future is dropped.
+    pub async fn json(&self, call: &ServiceCall) -> Result<Value, Failure> {
+        let value = self.job_json(call).await?;
+        match body::flat_error(&value) {
+            Some(error) => Err(error.into_failure(call.stage).at(call.url.as_str())),
+            None => Ok(value),
+        }
+    }
+
+    /// Asks and reads the state of a job: only an `error` object without a state is a failure, since a failed job also says
+    /// `status` and `error`.
+    ///
+    /// # Errors
+    /// As [`ArcGisClient::json`].
+    pub async fn job_json(&self, call: &ServiceCall) -> Result<Value, Failure> {
+        let call = call.clone().with("f", "json");
+        self.with_retries(&call, |client, call, token| async move {
+            let response = client.send(&call, token.as_deref()).await?;
+            client.read_json(&call, response).await
+        })
+        .await
+    }
+
+    /// Asks for a small file, such as a thumbnail or a sprite; `None` if the address has none (404).
+    ///
+    /// # Errors
+    /// As [`ArcGisClient::json`]; also if it is larger than `limit` bytes.
+    pub async fn bytes(&self, call: &ServiceCall, limit: usize) -> Result<Option<Vec<u8>>, Failure> {
+        self.with_retries(call, |client, call, token| async move {
+            let response = client.send(&call, token.as_deref()).await?;
+            if response.status() == StatusCode::NOT_FOUND {
+                return Ok(None);
+            }
+            let response = client.expect_success(&call, response).await?;
+            let bytes = client.read_all(&call, response, limit).await?;
+            if let Some(error) = body::error_in_bytes(&bytes) {
+                return Err(error.into_failure(call.stage).at(call.url.as_str()).into());
+            }
+            Ok(Some(bytes))
+        })
+        .await
+    }
+
+    /// Runs one request until it succeeds, fails for good, or was tried often enough. An old token is renewed once.
+    async fn with_retries<T, F, Fut>(&self, call: &ServiceCall, run: F) -> Result<T, Failure>
+    where
+        F: Fn(Self, ServiceCall, Option<Arc<str>>) -> Fut,
+        Fut: Future<Output = Result<T, Refused>>,
+    {
+        let attempts = if call.retry { self.inner.options.attempts.max(1) } else { 1 };
+        let mut pauses = self.pauses();
+        let mut renewed = false;
+        let mut attempt = 1_u32;
+        loop {
+            let token = self.token_for(&call.url).await?;
+            let refused = match run(self.clone(), call.clone(), token.clone()).await {
+                Ok(value) => return Ok(value),
+                Err(refused) => refused,
+            };
+            let failure = refused.failure.tried(attempt);
+            if body::is_token_error(&failure) && token.is_some() && !renewed {
+                renewed = true;
+                self.inner.keeper.forget(token.as_deref()).await;
+                continue;
+            }
+            if !failure.retryable || attempt as usize >= attempts {
+                return Err(failure);
+            }
+            let pause = pauses.next().unwrap_or(LONGEST_RETRY_AFTER);
+            let pause = refused.retry_after.unwrap_or(pause).min(LONGEST_RETRY_AFTER);
+            tracing::debug!(%failure, ?pause, attempt, "trying again");
+            self.inner.clock.sleep(pause).await;
+            attempt += 1;
+        }
+    }
+
+    fn pauses(&self) -> impl Iterator<Item = Duration> {
+        backon::ExponentialBuilder::default()
+            .with_min_delay(Duration::from_millis(500))
+            .with_max_delay(Duration::from_secs(20))
+            .with_max_times(self.inner.options.attempts)
+            .with_jitter()
+            .build()
+    }
+
+    /// The token for an address, where its host may see one.
+    async fn token_for(&self, url: &Url) -> Result<Option<Arc<str>>, Failure> {
+        if !self.inner.keeper.is_for(url) {
+            return Ok(None);
+        }
+        self.inner.keeper.token(self).await
+    }
+
+    /// Sends one request and follows redirects; a token goes on only to hosts that it is for, a form to no other address.
+    async fn send(&self, call: &ServiceCall, token: Option<&str>) -> Result<Response, Refused> {
+        let mut url = call.url.clone();
+        let mut form = call.post;
+        for _ in 0..=MAX_REDIRECTS {
+            let _permit = self.permit(&url).await?;
+            let token = token.filter(|_| self.inner.keeper.is_for(&url));
+            let mut parameters = call.parameters.clone();
+            parameters.extend(token.map(|t| ("token".to_owned(), t.to_owned())));
+            let request = self.request(&url, parameters, form, &HeaderMap::new());
+            let response = self.execute(call, request).await?;
+            if !response.status().is_redirection() {
+                return Ok(response);
+            }
+            let Some(target) = response.headers().get(LOCATION).and_then(|v| v.to_str().ok()) else { return Ok(response) };
+            let next = resolve(url.as_str(), target)?;
+            let keeps_method = matches!(response.status().as_u16(), 307 | 308);
+            if form && keeps_method && host_of(&next) != host_of(&url) {
+                let message = format!("{} sends a form on to {}, which is another host", host_of(&url), host_of(&next));
+                let failure = Failure::new(FailureOwner::Source, FailureKind::InvalidAnswer, call.stage, message);
+                return Err(failure.at(call.url.as_str()).into());
+            }
+            form = form && keeps_method;
+            url = next;
+        }
+        let failure = Failure::new(FailureOwner::Source, FailureKind::InvalidAnswer, call.stage, "too many redirects");
+        Err(failure.at(call.url.as_str()).into())
+    }
+
+    fn request(
+        &self,
+        url: &Url,
+        parameters: Vec<(String, String)>,
+        form: bool,
+        headers: &HeaderMap,
+    ) -> reqwest::RequestBuilder {
+        let mut full = url.clone();
+        if !form && !parameters.is_empty() {
+            // An address out of an answer may have a query already: merge, the call's own words win.
+            let kept: Vec<(String, String)> = url
+                .query_pairs()
+                .filter(|(name, _)| !parameters.iter().any(|(own, _)| own.eq_ignore_ascii_case(name)))
+                .map(|(name, value)| (name.into_owned(), value.into_owned()))
+                .collect();
+            full.query_pairs_mut().clear().extend_pairs(&kept).extend_pairs(&parameters);
+        }
+        let form = form || full.as_str().len() > LONGEST_GET;
+        let mut request = if form {
+            self.inner.http.request(Method::POST, url.clone()).form(&parameters)
+        } else {
+            self.inner.http.request(Method::GET, full)
+        };
+        if let Some(referer) = self.inner.keeper.referer().filter(|_| self.inner.keeper.is_for(url)) {
+            if let Ok(value) = HeaderValue::from_str(referer) {
+                request = request.header(REFERER, value);
+            }
+        }
+        request.headers(headers.clone())
+    }
+
+    /// Waits for the head of the answer, at most the request time-out.
+    async fn execute(&self, call: &ServiceCall, request: reqwest::RequestBuilder) -> Result<Response, Refused> {
+        match tokio::time::timeout(self.inner.options.request_timeout, request.send()).await {
+            Ok(Ok(response)) => Ok(response),
+            Ok(Err(error)) => Err(network(call, &error).into()),
+            Err(_) => Err(self.silent(call).into()),
+        }
+    }
+
+    fn silent(&self, call: &ServiceCall) -> Failure {
+        let seconds = self.inner.options.request_timeout.as_secs_f64();
+        let message = format!("{} was silent for {seconds} seconds", host_of(&call.url));
+        Failure::new(FailureOwner::Network, FailureKind::TimedOut, call.stage, message).at(call.url.as_str()).may_pass()
+    }
+
+    /// Turns a status of 400 and above into a failure, with the error body's words where there is one.
+    async fn expect_success(&self, call: &ServiceCall, response: Response) -> Result<Response, Refused> {
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response);
+        }
+        let retry_after = retry_after(response.headers());
+        let text = self.read_all(call, response, 64 << 10).await.unwrap_or_default();
+        let failure = match body::error_in_bytes(&text) {
+            Some(error) => error.with_status(status.as_u16()).into_failure(call.stage),
+            None => ServiceError::of_status(status.as_u16()).into_failure(call.stage),
+        };
+        Err(Refused { failure: Box::new(failure.at(call.url.as_str())), retry_after })
+    }
+
+    async fn read_json(&self, call: &ServiceCall, response: Response) -> Result<Value, Refused> {
+        let response = self.expect_success(call, response).await?;
+        let retry_after = retry_after(response.headers());
+        let bytes = self.read_all(call, response, LARGEST_JSON).await?;
+        let value: Value =
+            serde_json::from_slice(&bytes).map_err(|_| body::not_json(&bytes, call.stage).at(call.url.as_str()))?;
+        match body::error_of(&value) {
+            Some(error) => {
+                let failure = Box::new(error.into_failure(call.stage).at(call.url.as_str()));
+                Err(Refused { failure, retry_after })
+            }
+            None => Ok(value),
+        }
+    }
+
+    async fn read_all(&self, call: &ServiceCall, mut response: Response, limit: usize) -> Result<Vec<u8>, Refused> {
+        let mut all = Vec::new();
+        loop {
+            let chunk = tokio::time::timeout(self.inner.options.request_timeout, response.chunk());
+            match chunk.await {
+                Ok(Ok(Some(chunk))) if all.len() + chunk.len() <= limit => all.extend_from_slice(&chunk),
+                Ok(Ok(Some(_))) => {
+                    let message = format!("the answer of {} is larger than {limit} bytes", host_of(&call.url));
+                    let failure = Failure::new(FailureOwner::Source, FailureKind::InvalidAnswer, call.stage, message);
+                    return Err(failure.at(call.url.as_str()).into());
+                }
+                Ok(Ok(None)) => return Ok(all),
+                Ok(Err(error)) => return Err(network(call, &error).into()),
+                Err(_) => return Err(self.silent(call).into()),
+            }
+        }
+    }
+}
+
+/// Judges an error of the HTTP client. Its own text has the address with the query in it, so only the causes are told.
+fn network(call: &ServiceCall, error: &reqwest::Error) -> Failure {
+    let mut words = Vec::new();
+    let mut cause = std::error::Error::source(error);
+    while let Some(inner) = cause {
+        words.push(inner.to_string());
+        cause = inner.source();
+    }
+    let host = host_of(&call.url);
+    let what = if error.is_connect() { "cannot be reached" } else { "broke the connection" };
+    let words = words.last().cloned().unwrap_or_default();
+    let message = format!("{host} {what}: {words}");
+    let failure = Failure::new(FailureOwner::Network, FailureKind::Unavailable, call.stage, message).at(call.url.as_str());
+    if words.contains("certificate") || words.contains("UnknownIssuer") {
+        return failure;
+    }
+    failure.may_pass()
+}
+
+/// `Retry-After` in seconds; dates are not sent by ArcGIS.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok().map(Duration::from_secs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_out_of_answers_are_resolved_and_raised_to_https() {
+        let asked = "https://h/arcgis/rest/services/S/MapServer/exportTiles/jobs/j1?f=json";
+        let text = |answered| resolve(asked, answered).map(|u| u.to_string());
+        assert_eq!(text("http://h/a.tpkx").as_deref(), Ok("https://h/a.tpkx"));
+        assert_eq!(text("http://other/a").as_deref(), Ok("http://other/a"));
+        let relative = "https://h/arcgis/rest/services/S/MapServer/exportTiles/jobs/results/out_service_url";
+        assert_eq!(text("results/out_service_url").as_deref(), Ok(relative));
+        assert!(text("file:///etc/passwd").is_err());
+    }
+
+    #[test]
+    fn a_query_in_an_address_is_merged_not_pasted() {
+        let client = ArcGisClient::new(ClientOptions::default(), Credentials::none()).expect("makes");
+        let call = ServiceCall::get("https://h/x?statusId=1&f=html").expect("address").with("f", "json");
+        let request = client.request(&call.url, call.parameters, false, &HeaderMap::new()).build().expect("builds");
+        assert_eq!(request.url().as_str(), "https://h/x?statusId=1&f=json");
+        let long = ServiceCall::get("https://h/x").expect("address").with("where", "y".repeat(2000));
+        let request = client.request(&long.url, long.parameters, false, &HeaderMap::new()).build().expect("builds");
+        assert_eq!(request.method(), Method::POST);
+    }
+}

@@ -1,0 +1,177 @@
+//! Compact Cache bundles: which tiles are in them. V2 is of `.tpkx` and `.vtpk`, V1 of `.tpk`.
+//!
+//! All integers are little-endian. Source: tile reference §12 and §15.
+
+use std::io::{self, Read, Seek, SeekFrom};
+
+/// Tiles on one side of a bundle.
+pub const PACKET_SIZE: u64 = 128;
+/// Records in an index.
+const RECORDS: usize = 16_384;
+/// Bytes of a V2 bundle before its tiles.
+const V2_HEAD: usize = 64 + 8 * RECORDS;
+/// Bytes of a V1 index file.
+const V1_INDEX: usize = 81_952;
+/// Offset of the first tile in a V1 bundle; below it lie the zero words of empty tiles.
+const V1_FIRST_TILE: u64 = 65_596;
+
+/// One tile of a bundle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TileRecord {
+    /// Row in the level.
+    pub row: u64,
+    /// Column in the level.
+    pub column: u64,
+    /// Offset of its data in the bundle.
+    pub offset: u64,
+    /// Size of its data.
+    pub size: u64,
+}
+
+/// Row and column of a bundle's first tile, out of its name `R<rrrr>C<cccc>` (hexadecimal).
+#[must_use]
+pub fn bundle_origin(name: &str) -> Option<(u64, u64)> {
+    let stem = name.rsplit('/').next()?.split('.').next()?.to_ascii_lowercase();
+    let (row, column) = stem.strip_prefix('r')?.split_once('c')?;
+    Some((u64::from_str_radix(row, 16).ok()?, u64::from_str_radix(column, 16).ok()?))
+}
+
+fn broken(words: String) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, words)
+}
+
+fn le(bytes: &[u8]) -> u64 {
+    bytes.iter().rev().fold(0, |n, b| (n << 8) | u64::from(*b))
+}
+
+fn field(bytes: &[u8], at: usize, size: usize) -> u64 {
+    le(bytes.get(at..at + size).unwrap_or_default())
+}
+
+/// Reads the index of a V2 bundle of `size` bytes; every record is checked against the file's bounds.
+///
+/// # Errors
+/// If it is not a V2 bundle, or a record points outside.
+pub fn read_v2(mut bundle: impl Read, size: u64, origin: (u64, u64)) -> io::Result<Vec<TileRecord>> {
+    let mut head = vec![0; V2_HEAD];
+    bundle.read_exact(&mut head).map_err(|_| broken(format!("the bundle has {size} bytes, expected {V2_HEAD} or more")))?;
+    for (at, length, expected, what) in
+        [(0, 4, 3, "version"), (12, 4, 5, "offset byte count"), (32, 8, 40, "header offset"), (60, 4, 131_072, "index size")]
+    {
+        let found = field(&head, at, length);
+        if found != expected {
+            return Err(broken(format!("the bundle's {what} is {found}, expected {expected}")));
+        }
+    }
+    let mut tiles = Vec::new();
+    for record in 0..RECORDS {
+        let word = field(&head, 64 + 8 * record, 8);
+        let (offset, length) = (word & 0xff_ffff_ffff, word >> 40);
+        if length == 0 {
+            continue;
+        }
+        let (row, column) = (record as u64 / PACKET_SIZE, record as u64 % PACKET_SIZE);
+        if offset < V2_HEAD as u64 || offset + length > size {
+            let words = format!(
+                "tile {}/{} points to {offset}+{length}, the bundle has {size} bytes",
+                origin.0 + row,
+                origin.1 + column
+            );
+            return Err(broken(words));
+        }
+        tiles.push(TileRecord { row: origin.0 + row, column: origin.1 + column, offset, size: length });
+    }
+    Ok(tiles)
+}
+
+/// Reads a V1 bundle by its index file (`.bundlx`).
+///
+/// # Errors
+/// If the index has another size, or a tile lies outside the bundle.
+pub fn read_v1(
+    mut index: impl Read,
+    mut bundle: impl Read + Seek,
+    size: u64,
+    origin: (u64, u64),
+) -> io::Result<Vec<TileRecord>> {
+    let mut slots = Vec::new();
+    index.by_ref().take(V1_INDEX as u64 + 1).read_to_end(&mut slots)?;
+    if slots.len() != V1_INDEX {
+        return Err(broken(format!("the index has {} bytes, expected {V1_INDEX}", slots.len())));
+    }
+    let mut wanted: Vec<(u64, u64, u64)> = Vec::new();
+    for slot in 0..RECORDS {
+        let offset = field(&slots, 16 + 5 * slot, 5);
+        if offset >= V1_FIRST_TILE {
+            // Column-major, unlike V2.
+            wanted.push((offset, slot as u64 % PACKET_SIZE, slot as u64 / PACKET_SIZE));
+        }
+    }
+    wanted.sort_unstable();
+    let mut tiles = Vec::new();
+    for (offset, row, column) in wanted {
+        let mut word = [0; 4];
+        bundle.seek(SeekFrom::Start(offset))?;
+        bundle
+            .read_exact(&mut word)
+            .map_err(|_| broken(format!("a tile points to {offset}, the bundle has {size} bytes")))?;
+        let length = le(&word);
+        if length == 0 {
+            continue;
+        }
+        if offset + 4 + length > size {
+            return Err(broken(format!("a tile points to {offset}+{length}, the bundle has {size} bytes")));
+        }
+        tiles.push(TileRecord { row: origin.0 + row, column: origin.1 + column, offset: offset + 4, size: length });
+    }
+    Ok(tiles)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    #[test]
+    fn bundle_names_are_hexadecimal() {
+        assert_eq!(bundle_origin("tile/L05/R0080C1f00.bundle"), Some((128, 0x1f00)));
+        assert_eq!(bundle_origin("R0000C0000.bundlx"), Some((0, 0)));
+        assert_eq!(bundle_origin("x.bundle"), None);
+    }
+
+    #[test]
+    fn the_tiles_of_esri_s_sample_cache_are_its_source_tiles() {
+        let cache = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/samples/tiles/esri-sample-cache-v2");
+        if !cache.exists() {
+            eprintln!("skipped: {} is not there", cache.display());
+            return;
+        }
+        for (level, count) in [("L00", 1), ("L01", 4), ("L02", 16)] {
+            let bytes = std::fs::read(cache.join("_alllayers").join(level).join("R0000C0000.bundle")).expect("reads");
+            let tiles = read_v2(bytes.as_slice(), bytes.len() as u64, (0, 0)).expect("a bundle");
+            assert_eq!(tiles.len(), count);
+            for t in tiles {
+                let path = cache.join("source-tiles").join(level).join(t.row.to_string()).join(format!("{}.jpg", t.column));
+                let at = usize::try_from(t.offset).expect("small");
+                let size = usize::try_from(t.size).expect("small");
+                assert_eq!(bytes[at..at + size], std::fs::read(path).expect("the source tile"));
+            }
+        }
+    }
+
+    #[test]
+    fn a_bundle_whose_record_points_outside_is_refused() {
+        let mut bytes = vec![0; V2_HEAD];
+        bytes[0] = 3;
+        bytes[12] = 5;
+        bytes[32] = 40;
+        bytes[60..64].copy_from_slice(&131_072_u32.to_le_bytes());
+        let good = read_v2(bytes.as_slice(), bytes.len() as u64, (0, 0)).expect("an empty bundle");
+        assert!(good.is_empty());
+        bytes[64..72].copy_from_slice(&((9_u64 << 40) | 200_000).to_le_bytes());
+        let error = read_v2(bytes.as_slice(), bytes.len() as u64, (0, 0)).expect_err("refused");
+        assert!(error.to_string().contains("points to 200000+9"), "{error}");
+        bytes[0] = 2;
+        assert!(read_v2(bytes.as_slice(), bytes.len() as u64, (0, 0)).is_err());
+    }
+}

@@ -1,0 +1,216 @@
+//! `createReplica`: submit, wait, fetch, and take back.
+//!
+//! Source: `feature-service-rest` reference §3.2, §3.3, §4.2.
+
+use super::parameters::GenerateGeodatabaseParameters;
+use super::service::FeatureService;
+use crate::client::{ArcGisClient, Download, Downloaded, ServiceCall, body, resolve};
+use offmap_engine::{ExportContext, Failure, FailureKind, FailureOwner, FailureStage, Progress};
+use serde_json::Value;
+use std::path::Path;
+use std::time::Duration;
+
+/// The unit of the server's job.
+pub(super) const JOB_UNIT: &str = "createReplica";
+/// The unit of the result file.
+pub(super) const FILE_UNIT: &str = "replica";
+/// Largest geodatabase that is taken, in bytes.
+const LARGEST_REPLICA: u64 = 1 << 40;
+/// How long taking back a replica may take.
+const UNREGISTER: Duration = Duration::from_millis(900);
+
+/// Where the replica's file is, or where to ask.
+enum Answer {
+    Status(String),
+    File(String),
+}
+
+/// Runs the job to its end and brings the geodatabase home as `to`.
+pub(super) async fn run(
+    client: &ArcGisClient,
+    ctx: &ExportContext,
+    service: &FeatureService,
+    parameters: &GenerateGeodatabaseParameters,
+    to: &Path,
+) -> Result<Downloaded, Failure> {
+    let known = ctx.ledger().noted(JOB_UNIT, "statusUrl").await?;
+    let answer = match known {
+        Some(status) => Answer::Status(status),
+        None => {
+            ctx.begin_unit(JOB_UNIT).await?;
+            let answer = ctx.settle(submit(client, ctx, service, parameters)).await?;
+            if let Answer::Status(status) = &answer {
+                ctx.ledger().note(JOB_UNIT, "statusUrl", status).await?;
+            }
+            answer
+        }
+    };
+    let status = match &answer {
+        Answer::Status(status) => Some(status.clone()),
+        Answer::File(_) => None,
+    };
+    let work = async {
+        let file = match answer {
+            Answer::File(file) => file,
+            Answer::Status(status) => wait(client, ctx, service, &status).await?,
+        };
+        ctx.finish_unit(JOB_UNIT, 0, None).await?;
+        ctx.begin_unit(FILE_UNIT).await?;
+        let report = |here, all| ctx.report(Progress::bytes(here, all));
+        client.download(Download { address: &file, to, presigned: false, limit: LARGEST_REPLICA }, report).await
+    };
+    let got = ctx.or_cancelled(work).await;
+    if let (Err(failure), Some(status)) = (&got, status) {
+        if failure.is_cancelled() {
+            // One last look: a replica that was just made can only be taken back by its id.
+            let look = tokio::time::timeout(UNREGISTER / 2, look(client, service, &status)).await;
+            if let Ok(Ok(state)) = look {
+                keep_replica_id(ctx, &state).await?;
+            }
+        }
+    }
+    got
+}
+
+async fn submit(
+    client: &ArcGisClient,
+    ctx: &ExportContext,
+    service: &FeatureService,
+    parameters: &GenerateGeodatabaseParameters,
+) -> Result<Answer, Failure> {
+    let name = format!("offmap_{}", uuid::Uuid::new_v4().simple());
+    let address = format!("{}/createReplica", service.root);
+    let mut call = ServiceCall::post(&address)?.with_all(&service.custom_parameters).in_stage(FailureStage::Submit).once();
+    for (key, value) in parameters.form(service, &name) {
+        call = call.with(key, value);
+    }
+    let answer = client.json(&call).await?;
+    keep_replica_id(ctx, &answer).await?;
+    let text = |keys: &[&str]| {
+        keys.iter().find_map(|k| answer.get(*k).and_then(Value::as_str)).filter(|t| !t.is_empty()).map(str::to_owned)
+    };
+    if let Some(status) = text(&["statusUrl", "statusURL"]) {
+        return Ok(Answer::Status(without_token(&resolve(&address, &status)?)));
+    }
+    if let Some(file) = text(&["resultUrl", "responseUrl", "URL"]) {
+        return Ok(Answer::File(resolve(&address, &file)?.to_string()));
+    }
+    let message = "createReplica answers without statusUrl, resultUrl, responseUrl and URL";
+    let failure = Failure::new(FailureOwner::Source, FailureKind::InvalidAnswer, FailureStage::Submit, message);
+    Err(failure.at(&address).saying(answer.to_string().chars().take(300).collect::<String>()))
+}
+
+/// A status address without the token that some servers put in; the rest of its query may be needed.
+fn without_token(url: &url::Url) -> String {
+    let mut url = url.clone();
+    let kept: Vec<(String, String)> =
+        url.query_pairs().filter(|(k, _)| !k.eq_ignore_ascii_case("token")).map(|(k, v)| (k.into(), v.into())).collect();
+    url.set_query(None);
+    if !kept.is_empty() {
+        url.query_pairs_mut().extend_pairs(&kept);
+    }
+    url.to_string()
+}
+
+async fn keep_replica_id(ctx: &ExportContext, answer: &Value) -> Result<(), Failure> {
+    match answer.get("replicaID").and_then(Value::as_str).filter(|id| !id.is_empty()) {
+        Some(id) => ctx.ledger().note(JOB_UNIT, "replicaId", id).await,
+        None => Ok(()),
+    }
+}
+
+async fn look(client: &ArcGisClient, service: &FeatureService, status: &str) -> Result<Value, Failure> {
+    let call = ServiceCall::get(status)?.with_all(&service.custom_parameters).in_stage(FailureStage::Wait);
+    client.job_json(&call).await
+}
+
+/// Part of the work that a state stands for; there is no percentage.
+fn phase(state: &str) -> f64 {
+    match state {
+        "pending" => 0.05,
+        "provisioningreplica" => 0.15,
+        "exportingdata" | "exportingsnapshot" | "exportchanges" => 0.4,
+        "exportattachments" => 0.7,
+        _ => 0.1,
+    }
+}
+
+/// Looks at the job until it ends; answers the file's address. An unknown state is running, until the time limit.
+async fn wait(
+    client: &ArcGisClient,
+    ctx: &ExportContext,
+    service: &FeatureService,
+    status: &str,
+) -> Result<String, Failure> {
+    let mut pause = client.options().poll_interval;
+    let began = ctx.clock().now_ms();
+    let mut said = String::new();
+    loop {
+        let state = look(client, service, status).await?;
+        keep_replica_id(ctx, &state).await?;
+        let word = ["status", "jobStatus"].iter().find_map(|k| state.get(*k).and_then(Value::as_str)).unwrap_or_default();
+        let plain: String = word.chars().filter(char::is_ascii_alphabetic).collect::<String>().to_ascii_lowercase();
+        let plain = plain.strip_prefix("esrijob").unwrap_or(&plain);
+        match plain {
+            "completed" | "succeeded" => {
+                let file = ["resultUrl", "responseUrl", "URL"].iter().find_map(|k| state.get(*k).and_then(Value::as_str));
+                let file = file.filter(|f| !f.is_empty()).ok_or_else(|| {
+                    let message = "the replica job is completed and names no result";
+                    Failure::new(FailureOwner::Source, FailureKind::InvalidAnswer, FailureStage::Wait, message).at(status)
+                })?;
+                return Ok(resolve(status, file)?.to_string());
+            }
+            "completedwitherrors" | "failed" | "timedout" | "cancelled" | "deleted" => {
+                return Err(job_failure(word, &state).at(status));
+            }
+            _ => {}
+        }
+        if word != said {
+            ctx.say(word);
+            ctx.waiting(phase(plain));
+            word.clone_into(&mut said);
+        }
+        let waited = Duration::from_millis(u64::try_from(ctx.clock().now_ms() - began).unwrap_or(0));
+        if waited > client.options().job_timeout {
+            let message = format!("the replica job is still `{word}` after {} seconds", waited.as_secs());
+            let failure = Failure::new(FailureOwner::Source, FailureKind::TimedOut, FailureStage::Wait, message);
+            return Err(failure.at(status).may_pass());
+        }
+        ctx.clock().sleep(pause).await;
+        pause = pause.mul_f64(1.5).min(client.options().longest_poll_interval);
+    }
+}
+
+fn job_failure(word: &str, state: &Value) -> Failure {
+    let message = format!("the service's replica job ended as {word}");
+    let failure = Failure::new(FailureOwner::Source, FailureKind::ServiceError, FailureStage::Wait, message);
+    let from_error = state.get("error").filter(|e| !e.is_null()).map(|e| body::read_error(e, state).words);
+    let from_messages = || {
+        let bad = |m: &&Value| m.get("type").and_then(Value::as_str) == Some("esriJobMessageTypeError");
+        state.get("messages")?.as_array()?.iter().find(bad)?.get("description")?.as_str().map(str::to_owned)
+    };
+    match from_error.filter(|w| !w.is_empty()).or_else(from_messages) {
+        Some(words) => failure.saying(words),
+        None => failure,
+    }
+}
+
+/// Unregisters the replica that the ledger knows, where one was registered. Failures are logged: the service's owner can
+/// unregister it as well.
+pub(super) async fn unregister(client: &ArcGisClient, ctx: &ExportContext, service: &FeatureService) {
+    let id = match ctx.ledger().noted(JOB_UNIT, "replicaId").await {
+        Ok(Some(id)) if !id.is_empty() => id,
+        _ => return,
+    };
+    let call = ServiceCall::post(&format!("{}/unRegisterReplica", service.root));
+    let Ok(call) = call.map(|c| c.with_all(&service.custom_parameters).with("replicaID", &id).once()) else { return };
+    match tokio::time::timeout(UNREGISTER, client.json(&call)).await {
+        Ok(Ok(_)) => {
+            if let Err(failure) = ctx.ledger().note(JOB_UNIT, "replicaId", "").await {
+                tracing::debug!(%failure, "an unregistered replica could not be noted");
+            }
+        }
+        Ok(Err(failure)) => tracing::warn!(%failure, replica = %id, "a replica could not be unregistered"),
+        Err(_) => tracing::warn!(replica = %id, service = %service.root, "a replica could not be unregistered in time"),
+    }
+}

@@ -1,0 +1,195 @@
+//! What a feature service says of itself, as far as a replica needs it.
+//!
+//! Source: `feature-service-rest` reference §2.
+
+use crate::client::{ArcGisClient, ServiceCall};
+use offmap_engine::{AreaOfInterest, Envelope, Failure, FailureKind, FailureOwner, FailureStage, SpatialReference};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+
+/// Words of a `capabilities` list that mean editing.
+const EDITING: [&str; 4] = ["editing", "create", "update", "delete"];
+
+/// Whether a comma list of capabilities has a word, in any letter case.
+pub(super) fn has_word(list: &str, word: &str) -> bool {
+    list.split(',').any(|w| w.trim().eq_ignore_ascii_case(word))
+}
+
+/// Whether a comma list of capabilities allows editing.
+pub(super) fn allows_editing(list: &str) -> bool {
+    EDITING.iter().any(|w| has_word(list, w))
+}
+
+/// `syncCapabilities`, in either spelling, with the documented meaning of absence.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct SyncCapabilities {
+    pub(super) is_async: bool,
+    pub(super) per_layer: bool,
+    pub(super) none: bool,
+    pub(super) attachments_direction: bool,
+    pub(super) data_options: Option<u32>,
+}
+
+/// One end of a relationship.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Relationship {
+    pub(super) id: i64,
+    #[serde(default)]
+    pub(super) related_table_id: i64,
+    #[serde(default)]
+    pub(super) role: String,
+    #[serde(default)]
+    pub(super) key_field: String,
+}
+
+impl Relationship {
+    pub(super) fn is_destination(&self) -> bool {
+        self.role == "esriRelRoleDestination"
+    }
+}
+
+/// A layer or table.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct ServiceLayer {
+    pub(super) name: String,
+    pub(super) is_table: bool,
+    pub(super) global_id_field: Option<String>,
+    pub(super) can_sync: bool,
+    pub(super) relationships: Vec<Relationship>,
+    pub(super) attribution: Option<String>,
+    pub(super) edit_date: Option<i64>,
+}
+
+/// A feature service with the layers that a map uses.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct FeatureService {
+    pub(super) root: String,
+    pub(super) title: String,
+    pub(super) capabilities: String,
+    pub(super) sync_enabled: bool,
+    pub(super) editable: bool,
+    pub(super) sync: SyncCapabilities,
+    pub(super) extent: Option<Envelope>,
+    pub(super) attribution: Option<String>,
+    pub(super) spatial_reference: Option<SpatialReference>,
+    pub(super) layers: BTreeMap<u32, ServiceLayer>,
+    pub(super) custom_parameters: Map<String, Value>,
+}
+
+fn flag(value: &Value, keys: &[&str]) -> Option<bool> {
+    keys.iter().find_map(|key| value.get(*key)).and_then(Value::as_bool)
+}
+
+fn words<'a>(value: &'a Value, key: &str) -> Option<&'a str> {
+    value.get(key).and_then(Value::as_str).filter(|t| !t.trim().is_empty())
+}
+
+/// Milliseconds from a number or, as some servers send it, a text.
+fn milliseconds(value: &Value) -> Option<i64> {
+    value.as_i64().or_else(|| value.as_str().and_then(|s| s.parse().ok()))
+}
+
+impl FeatureService {
+    /// Asks the service, and each of the layers that it lists among `wanted`.
+    pub(super) async fn fetch(
+        client: &ArcGisClient,
+        root: &str,
+        wanted: &[u32],
+        custom_parameters: &Map<String, Value>,
+    ) -> Result<Self, Failure> {
+        let get = |address: &str| {
+            Ok::<_, Failure>(ServiceCall::get(address)?.with_all(custom_parameters).in_stage(FailureStage::Plan))
+        };
+        let answer = client.json(&get(root)?).await?;
+        let capabilities = words(&answer, "capabilities").unwrap_or_default().to_owned();
+        if answer.get("layers").is_none() && answer.get("tables").is_none() && capabilities.is_empty() {
+            let message = format!("{root} does not answer like a feature service");
+            return Err(Failure::new(FailureOwner::Source, FailureKind::InvalidAnswer, FailureStage::Plan, message));
+        }
+        let sync = answer.get("syncCapabilities").cloned().unwrap_or(Value::Null);
+        let extent = answer.get("fullExtent").or_else(|| answer.get("initialExtent")).cloned();
+        let mut service = Self {
+            root: root.to_owned(),
+            title: root.rsplit('/').nth(1).unwrap_or(root).to_owned(),
+            // The flag decides, not the presence of `syncCapabilities`.
+            sync_enabled: flag(&answer, &["syncEnabled"]).unwrap_or(false) && has_word(&capabilities, "sync"),
+            editable: allows_editing(&capabilities),
+            capabilities,
+            sync: SyncCapabilities {
+                is_async: flag(&sync, &["supportsAsync", "supportsASync"]).unwrap_or(false),
+                per_layer: flag(&sync, &["supportsPerLayerSync"]).unwrap_or(false),
+                none: flag(&sync, &["supportsSyncModelNone"]).unwrap_or(false),
+                attachments_direction: flag(&sync, &["supportsAttachmentsSyncDirection"]).unwrap_or(false),
+                data_options: sync
+                    .get("supportedSyncDataOptions")
+                    .and_then(Value::as_u64)
+                    .and_then(|n| u32::try_from(n).ok()),
+            },
+            extent: extent.and_then(|e| serde_json::from_value(e).ok()),
+            attribution: words(&answer, "copyrightText").map(str::to_owned),
+            spatial_reference: answer.get("spatialReference").cloned().and_then(|v| serde_json::from_value(v).ok()),
+            layers: BTreeMap::new(),
+            custom_parameters: custom_parameters.clone(),
+        };
+        let listed = |id: u32| {
+            let lists = ["layers", "tables"].into_iter().filter_map(|key| answer.get(key)?.as_array());
+            lists.flatten().any(|l| l.get("id").and_then(Value::as_u64) == Some(u64::from(id)))
+        };
+        for id in wanted.iter().copied().filter(|id| listed(*id)) {
+            let layer = client.json(&get(&format!("{root}/{id}"))?).await?;
+            service.layers.insert(id, read_layer(&layer));
+        }
+        Ok(service)
+    }
+
+    /// The service's own count of the rows that meet a where clause and, where given, an area.
+    pub(super) async fn count(
+        &self,
+        client: &ArcGisClient,
+        layer: u32,
+        where_clause: &str,
+        area: Option<&AreaOfInterest>,
+    ) -> Result<u64, Failure> {
+        let filter = if where_clause.is_empty() { "1=1" } else { where_clause };
+        let address = format!("{}/{layer}/query", self.root);
+        let mut call = ServiceCall::post(&address)?
+            .with_all(&self.custom_parameters)
+            .with("where", filter)
+            .with("returnCountOnly", true)
+            .with("returnGeometry", false);
+        if let Some(area) = area {
+            let kind = match area {
+                AreaOfInterest::Envelope(_) => "esriGeometryEnvelope",
+                AreaOfInterest::Polygon(_) => "esriGeometryPolygon",
+            };
+            call = call
+                .with("geometry", json!(area))
+                .with("geometryType", kind)
+                .with("inSR", json!(area.spatial_reference()))
+                .with("spatialRel", "esriSpatialRelIntersects");
+        }
+        let answer = client.json(&call.in_stage(FailureStage::Plan)).await?;
+        answer.get("count").and_then(Value::as_u64).ok_or_else(|| {
+            let message = format!("the count of layer {layer} has no `count`");
+            Failure::new(FailureOwner::Source, FailureKind::InvalidAnswer, FailureStage::Plan, message).at(&address)
+        })
+    }
+}
+
+fn read_layer(answer: &Value) -> ServiceLayer {
+    let capabilities = words(answer, "capabilities").unwrap_or("sync");
+    let kind = words(answer, "type").unwrap_or_default();
+    let relationships = answer.get("relationships").and_then(Value::as_array).cloned().unwrap_or_default();
+    let dates = ["lastEditDate", "dataLastEditDate"];
+    ServiceLayer {
+        name: words(answer, "name").unwrap_or_default().to_owned(),
+        is_table: kind == "Table" || (kind.is_empty() && answer.get("geometryType").is_none()),
+        global_id_field: words(answer, "globalIdField").map(str::to_owned),
+        can_sync: has_word(capabilities, "sync"),
+        relationships: relationships.into_iter().filter_map(|r| serde_json::from_value(r).ok()).collect(),
+        attribution: words(answer, "copyrightText").map(str::to_owned),
+        edit_date: answer.get("editingInfo").and_then(|e| dates.iter().filter_map(|d| milliseconds(e.get(*d)?)).max()),
+    }
+}

@@ -1,0 +1,165 @@
+//! Reads a web map: from a portal item, an address or a file.
+//!
+//! Source: `web-map-and-offline-api` reference A.1, A.8.
+
+use crate::client::{ArcGisClient, ServiceCall, parse_http};
+use offmap_engine::model::parameters::MAX_THUMBNAIL_BYTES;
+use offmap_engine::{
+    ExportHost, Failure, FailureKind, FailureOwner, FailureStage, OfflineMapSource, PortalItem, Thumbnail, WebMap,
+};
+use serde_json::Value;
+use std::path::Path;
+
+/// Largest web map file that is read, in bytes.
+const LARGEST_MAP: u64 = 64 << 20;
+
+/// The address of a portal without `/sharing`, `/sharing/rest`, `/home` and slash at the end.
+///
+/// # Errors
+/// If it is not an `http` or `https` address.
+pub fn portal_root(address: &str) -> Result<String, Failure> {
+    let mut url = parse_http(address)?;
+    url.set_query(None);
+    url.set_fragment(None);
+    let mut root = url.to_string();
+    loop {
+        let lower = root.to_ascii_lowercase();
+        let tail = ["/", "/sharing/rest", "/sharing", "/home"].into_iter().find(|t| lower.ends_with(t));
+        match tail {
+            Some(tail) => root.truncate(root.len() - tail.len()),
+            None => return Ok(root),
+        }
+    }
+}
+
+/// Reads a web map by its item id, with item, thumbnail and what the portal says about export hosts.
+///
+/// # Errors
+/// If the portal cannot be reached, refuses the token, or the item is not a readable web map.
+pub async fn read_item(client: &ArcGisClient, portal: &str, id: &str) -> Result<OfflineMapSource, Failure> {
+    let portal = portal_root(portal)?;
+    if id.is_empty() || !id.chars().all(|c| c.is_ascii_alphanumeric()) {
+        return Err(Failure::invalid_parameter(format!("`{id}` is not an item id; it is 32 hexadecimal digits")));
+    }
+    let base = format!("{portal}/sharing/rest/content/items/{id}");
+    let get = |address: &str| Ok::<_, Failure>(ServiceCall::get(address)?.in_stage(FailureStage::Read));
+    let item = client.json(&get(&base)?).await.map_err(|f| named(f, &format!("item {id} of {portal}")))?;
+    let item: PortalItem = serde_json::from_value(item).map_err(|e| {
+        let message = format!("the portal's answer for item {id} cannot be understood: {e}");
+        Failure::new(FailureOwner::Source, FailureKind::InvalidAnswer, FailureStage::Read, message)
+    })?;
+    let mut source = OfflineMapSource {
+        web_map: WebMap::from_json(r#"{"operationalLayers":[]}"#)?,
+        item: Some(item),
+        portal_url: Some(portal.clone()),
+        thumbnail: None,
+        export_hosts: Vec::new(),
+    };
+    // An item that is no web map is told as such, before its data are looked at.
+    source.check()?;
+    let map =
+        client.json(&get(&format!("{base}/data"))?).await.map_err(|f| named(f, &format!("the web map of item {id}")))?;
+    source.web_map = WebMap::from_value(map)?;
+    if let Some(name) = source.item.as_ref().and_then(|i| i.thumbnail.clone()) {
+        source.thumbnail = thumbnail(client, &format!("{base}/info/{name}")).await;
+    }
+    source.export_hosts = export_hosts(client, &portal).await;
+    Ok(source)
+}
+
+/// Reads a web map from an address: of an item (`…/content/items/<id>…` or `…?webmap=<id>` / `?id=<id>` of a portal page), or
+/// of the map's JSON.
+///
+/// # Errors
+/// As [`read_item`].
+pub async fn read_address(client: &ArcGisClient, address: &str) -> Result<OfflineMapSource, Failure> {
+    let url = parse_http(address)?;
+    if let Some((portal, rest)) = address.split_once("/content/items/") {
+        let id: String = rest.chars().take_while(char::is_ascii_alphanumeric).collect();
+        return read_item(client, portal, &id).await;
+    }
+    let path = url.path().to_ascii_lowercase();
+    if let Some(at) = path.find("/home/").or_else(|| path.find("/apps/mapviewer")) {
+        let id = url.query_pairs().find(|(name, _)| name == "webmap" || name == "id").map(|(_, id)| id.into_owned());
+        if let Some(id) = id {
+            let mut portal = url.clone();
+            portal.set_path(url.path().get(..at).unwrap_or_default());
+            return read_item(client, portal.as_str(), &id).await;
+        }
+    }
+    let call = ServiceCall::get(address)?.in_stage(FailureStage::Read);
+    let map = client.json(&call).await.map_err(|f| named(f, "the web map"))?;
+    Ok(OfflineMapSource::from_web_map(WebMap::from_value(map)?))
+}
+
+/// Reads a web map from a file.
+///
+/// # Errors
+/// If the file cannot be read or is not a web map.
+pub async fn read_file(path: &Path) -> Result<OfflineMapSource, Failure> {
+    let failed = |e: std::io::Error| {
+        let mut failure = Failure::io(FailureStage::Read, format!("cannot read the web map {}", path.display()), &e);
+        failure.owner = FailureOwner::Caller;
+        failure
+    };
+    let size = tokio::fs::metadata(path).await.map_err(failed)?.len();
+    if size > LARGEST_MAP {
+        let message = format!("{} has {size} bytes, a web map has at most {LARGEST_MAP}", path.display());
+        return Err(Failure::invalid_parameter(message));
+    }
+    let text = tokio::fs::read(path).await.map_err(failed)?;
+    let text =
+        String::from_utf8(text).map_err(|_| Failure::invalid_parameter(format!("{} is not UTF-8 text", path.display())))?;
+    let map = WebMap::from_json(text.trim_start_matches('\u{feff}')).map_err(|mut f| {
+        f.message = format!("{}: {}", path.display(), f.message);
+        f
+    })?;
+    Ok(OfflineMapSource::from_web_map(map))
+}
+
+fn named(mut failure: Failure, what: &str) -> Failure {
+    failure.message = format!("cannot read {what}: {}", failure.message);
+    failure
+}
+
+/// A picture is worth having, not worth failing for.
+async fn thumbnail(client: &ArcGisClient, address: &str) -> Option<Thumbnail> {
+    let call = ServiceCall::get(address).ok()?.in_stage(FailureStage::Read);
+    match client.bytes(&call, MAX_THUMBNAIL_BYTES).await {
+        Ok(bytes) => Thumbnail::new(bytes?).inspect_err(|failure| tracing::debug!(%failure, "no thumbnail")).ok(),
+        Err(failure) => {
+            tracing::debug!(%failure, "no thumbnail");
+            None
+        }
+    }
+}
+
+/// `helperServices.packaging.exportTilesMap`; most portals of on-premises servers have none.
+async fn export_hosts(client: &ArcGisClient, portal: &str) -> Vec<ExportHost> {
+    let Ok(call) = ServiceCall::get(&format!("{portal}/sharing/rest/portals/self")) else { return Vec::new() };
+    match client.json(&call.in_stage(FailureStage::Read)).await {
+        Ok(answer) => {
+            let list = answer.pointer("/helperServices/packaging/exportTilesMap").cloned().unwrap_or(Value::Null);
+            serde_json::from_value(list).unwrap_or_default()
+        }
+        Err(failure) => {
+            tracing::debug!(%failure, "the portal does not describe itself");
+            Vec::new()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_portal_is_known_with_or_without_its_sharing_path() {
+        for address in
+            ["https://h/portal", "https://h/portal/", "https://h/portal/sharing/rest/", "https://h/portal/sharing"]
+        {
+            assert_eq!(portal_root(address).as_deref(), Ok("https://h/portal"));
+        }
+        assert!(portal_root("h/portal").is_err());
+    }
+}

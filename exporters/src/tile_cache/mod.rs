@@ -1,0 +1,226 @@
+//! Raster tiled layers as a tile cache: `exportTiles` to `.tpkx` (or `.tpk`, where that is what comes).
+
+mod parameters;
+
+pub use parameters::ExportTileCacheParameters;
+
+use crate::client::{ArcGisClient, ServiceCall};
+use crate::tile_package::{self, TilePackage};
+use crate::tile_service::{FILE_UNIT, JobHome, TiledService, can_project, export_package, export_root};
+use crate::tiling::{levels_in_range, levels_text};
+use async_trait::async_trait;
+use offmap_engine::{
+    Artifact, ArtifactFile, Capability, CapabilityReason, Examination, ExportContext, ExportTask, Exporter, Failure,
+    FailureKind, FailureOwner, FailureStage, LayerArtifact, LayerType, MapLayer, OfflineMapSource, PlanContext,
+    ServiceRequest, TaskPlan,
+};
+use serde_json::Value;
+use std::path::PathBuf;
+
+/// From this version on servers export `.tpkx`.
+const TPKX_SINCE: f64 = 10.9;
+/// Bytes of a raster tile, from nearly empty to rich; an estimate for plans.
+const BYTES_PER_TILE: (u64, u64) = (500, 40_000);
+
+/// Takes raster tiled layers.
+#[derive(Debug, Clone)]
+pub struct TileCacheExporter {
+    client: ArcGisClient,
+}
+
+impl TileCacheExporter {
+    /// Makes the exporter.
+    #[must_use]
+    pub fn new(client: ArcGisClient) -> Self {
+        Self { client }
+    }
+}
+
+#[async_trait]
+impl Exporter for TileCacheExporter {
+    type Parameters = ExportTileCacheParameters;
+
+    fn name(&self) -> &'static str {
+        "tile-cache"
+    }
+
+    fn parameters_type(&self) -> &'static str {
+        "exportTileCacheParameters"
+    }
+
+    fn takes(&self, layer: &MapLayer, _: &OfflineMapSource) -> Option<String> {
+        let tiled = matches!(layer.layer_type, LayerType::TiledMapService | LayerType::TiledImageService);
+        // A cached service that the map draws dynamically may still export tiles; whether it is one, the service says.
+        let other = matches!(&layer.layer_type, LayerType::Other(word) if word == "ArcGISImageServiceLayer");
+        let service = layer.service()?;
+        let kind = service.kind();
+        ((tiled || other) && matches!(kind.as_str(), "mapserver" | "imageserver")).then(|| service.root().to_owned())
+    }
+
+    async fn examine(&self, request: &ServiceRequest, _: &PlanContext) -> Result<Examination, Failure> {
+        let custom = request.layers.first().map(|l| l.custom_parameters.clone()).unwrap_or_default();
+        let root = export_root(&request.service_url, &request.source.export_hosts);
+        let call = ServiceCall::get(&root)?.with_all(&custom).in_stage(FailureStage::Plan);
+        let answer = self.client.json(&call).await?;
+        let flag = |key: &str| answer.get(key).and_then(Value::as_bool).unwrap_or(false);
+        let title = title_of(&root, &answer);
+        let refused = if !flag("singleFusedMapCache") || !answer.get("tileInfo").is_some_and(Value::is_object) {
+            let words = format!("\"{title}\" draws on demand (no single fused cache), so it has no tiles to take offline");
+            Some((CapabilityReason::NotTiled, words))
+        } else if !flag("exportTilesAllowed") {
+            let words = format!(
+                "\"{title}\" does not allow tiles to be exported (exportTilesAllowed); its owner can switch that on"
+            );
+            Some((CapabilityReason::ExportTilesNotAllowed, words))
+        } else {
+            None
+        };
+        let service = match refused {
+            Some(_) => None,
+            None => Some(TiledService::read(&root, &answer, &custom)?),
+        };
+        let refused = refused.or_else(|| {
+            let reference = &service.as_ref()?.tile_info.spatial_reference;
+            let words = format!("the tiles of \"{title}\" are in {reference}; offmap takes tiles in WGS84 and Web Mercator");
+            (!can_project(reference)).then_some((CapabilityReason::SpatialReferenceNotSupported, words))
+        });
+        let capability = |_: &MapLayer| match &refused {
+            Some((reason, words)) => Capability::refused(*reason, words.clone()),
+            None => Capability::Supported,
+        };
+        Ok(Examination {
+            capabilities: request.layers.iter().map(|l| (l.id.clone(), capability(l))).collect(),
+            extent: service.as_ref().and_then(TiledService::extent_in),
+            service: serde_json::to_value(&service).map_err(|e| Failure::internal(e.to_string()))?,
+            attribution: text(&answer, "copyrightText"),
+            edit_date: None,
+            title,
+        })
+    }
+
+    fn default_parameters(&self, request: &ServiceRequest, found: &Examination) -> Result<Self::Parameters, Failure> {
+        let service = read_service(&found.service)?;
+        let wanted = &request.parameters;
+        let cached = service.cached_levels();
+        let chosen = levels_in_range(&service.tile_info.lods, wanted.min_scale, wanted.max_scale);
+        let level_ids: Vec<u32> =
+            cached.iter().map(|l| l.level).filter(|id| chosen.iter().any(|l| l.level == *id)).collect();
+        if level_ids.is_empty() {
+            let scale = |i: Option<&crate::tiling::Lod>| i.map_or(0.0, |l| l.scale.round());
+            return Err(Failure::invalid_parameter(format!(
+                "no level of \"{}\" lies between minScale {} and maxScale {}; it has tiles from 1:{} to 1:{}",
+                found.title,
+                wanted.min_scale,
+                wanted.max_scale,
+                scale(cached.first()),
+                scale(cached.last()),
+            )));
+        }
+        Ok(ExportTileCacheParameters {
+            area_of_interest: wanted.area_of_interest.clone(),
+            level_ids,
+            compression_quality: None,
+        })
+    }
+
+    async fn plan(
+        &self,
+        request: &ServiceRequest,
+        found: &Examination,
+        parameters: &Self::Parameters,
+        _: &PlanContext,
+    ) -> Result<TaskPlan, Failure> {
+        parameters.check()?;
+        let service = read_service(&found.service)?;
+        let layers = request.layers.iter().map(|l| l.id.clone());
+        service.task_plan(layers, &parameters.area_of_interest, &parameters.level_ids, BYTES_PER_TILE)
+    }
+
+    async fn export(
+        &self,
+        task: &ExportTask,
+        parameters: &Self::Parameters,
+        ctx: &ExportContext,
+    ) -> Result<Artifact, Failure> {
+        let service = read_service(&task.service)?;
+        let compact = if service.version >= TPKX_SINCE {
+            "esriMapCacheStorageModeCompactV2"
+        } else {
+            "esriMapCacheStorageModeCompact"
+        };
+        let mut call = service
+            .export_call(&parameters.area_of_interest, &levels_text(&parameters.level_ids))?
+            .with("tilePackage", true)
+            .with("storageFormatType", compact);
+        if let Some(quality) = parameters.compression_quality {
+            call = call.with("optimizeTilesForSize", true).with("compressionQuality", quality);
+        }
+        let path = ctx.work_dir().join("package");
+        let got = export_package(&self.client, ctx, &service, JobHome::Raster, call, &path).await?;
+        let package = {
+            let path = path.clone();
+            ctx.blocking(move || tile_package::open(&path)).await?
+        };
+        check_levels(&package, task, &parameters.level_ids)?;
+        ctx.finish_unit(FILE_UNIT, got.bytes, Some(&got.sha256)).await?;
+        Ok(Artifact {
+            files: vec![ArtifactFile {
+                path: PathBuf::from("package"),
+                extension: package.kind.to_owned(),
+                is_folder: false,
+            }],
+            layers: layers_of(task, package.total(), None),
+            warnings: Vec::new(),
+        })
+    }
+}
+
+/// One artifact entry for each layer of a tile task; all share the package.
+pub(crate) fn layers_of(task: &ExportTask, got: u64, resources: Option<usize>) -> Vec<LayerArtifact> {
+    let layer = |l: &offmap_engine::TaskLayer| LayerArtifact {
+        id: l.id.clone(),
+        file: Some(0),
+        item_id: None,
+        resources,
+        planned: l.expected,
+        got,
+        failure: None,
+    };
+    task.layers.iter().map(layer).collect()
+}
+
+/// A level that was asked for and has no tile at all is missing, whatever the sum says. A `.tpk` may count its folders from
+/// zero, so there only the number of levels is compared.
+fn check_levels(package: &TilePackage, task: &ExportTask, level_ids: &[u32]) -> Result<(), Failure> {
+    if package.kind == "vtpk" {
+        let message = format!("\"{}\" is a raster service and sent a vector tile package", task.title);
+        return Err(Failure::new(FailureOwner::Source, FailureKind::InvalidAnswer, FailureStage::Check, message));
+    }
+    let there: Vec<u32> = package.tiles.iter().filter(|(_, n)| **n > 0).map(|(level, _)| *level).collect();
+    let missing: Vec<u32> = match package.kind {
+        "tpkx" => level_ids.iter().copied().filter(|id| !there.contains(id)).collect(),
+        _ if there.len() < level_ids.len() => level_ids.iter().copied().skip(there.len()).collect(),
+        _ => Vec::new(),
+    };
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let message =
+        format!("the tile package of \"{}\" has no tiles of levels {missing:?}; it holds levels {there:?}", task.title);
+    Err(Failure::new(FailureOwner::Source, FailureKind::Incomplete, FailureStage::Check, message))
+}
+
+pub(crate) fn read_service(value: &Value) -> Result<TiledService, Failure> {
+    serde_json::from_value(value.clone()).map_err(|e| Failure::internal(format!("the plan's service cannot be read: {e}")))
+}
+
+/// The service's own name, else the one in its address.
+pub(crate) fn title_of(root: &str, answer: &Value) -> String {
+    let own = answer.pointer("/documentInfo/Title").or_else(|| answer.get("mapName")).or_else(|| answer.get("name"));
+    let own = own.and_then(Value::as_str).filter(|t| !t.is_empty());
+    own.map_or_else(|| root.rsplit('/').nth(1).unwrap_or(root).to_owned(), str::to_owned)
+}
+
+pub(crate) fn text(answer: &Value, key: &str) -> Option<String> {
+    answer.get(key).and_then(Value::as_str).filter(|t| !t.trim().is_empty()).map(str::to_owned)
+}

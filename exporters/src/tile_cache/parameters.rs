@@ -1,0 +1,33 @@
+//! `ExportTileCacheParameters`.
+
+use offmap_engine::{AreaOfInterest, Failure};
+use serde::{Deserialize, Serialize};
+
+/// What is exported of a raster tiled service.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ExportTileCacheParameters {
+    /// The area.
+    pub area_of_interest: AreaOfInterest,
+    /// Level ids of the service; may have gaps.
+    #[serde(rename = "levelIds")]
+    pub level_ids: Vec<u32>,
+    /// JPEG quality from 0 to 100, never above the service's own; `None` keeps the service's tiles unchanged.
+    #[serde(default)]
+    pub compression_quality: Option<u8>,
+}
+
+impl ExportTileCacheParameters {
+    pub(super) fn check(&self) -> Result<(), Failure> {
+        self.area_of_interest.check()?;
+        if self.level_ids.is_empty() {
+            return Err(Failure::invalid_parameter("levelIds is empty; name at least one level, or leave the service out"));
+        }
+        match self.compression_quality {
+            Some(quality) if quality > 100 => {
+                Err(Failure::invalid_parameter(format!("compressionQuality is {quality}, expected 0 to 100")))
+            }
+            _ => Ok(()),
+        }
+    }
+}

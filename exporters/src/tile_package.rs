@@ -1,0 +1,168 @@
+//! Tile packages that came home: opened, checked, their tiles counted level by level.
+//!
+//! Source: tile reference §12 to §15.
+
+use crate::compact_cache::{TileRecord, bundle_origin, read_v1, read_v2};
+use offmap_engine::{Failure, FailureKind, FailureOwner, FailureStage};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufReader, Read as _};
+use std::path::Path;
+use zip::{CompressionMethod, ZipArchive};
+
+/// Largest JSON entry that is read, in bytes.
+const LARGEST_JSON: u64 = 64 << 20;
+
+/// What is in a package.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TilePackage {
+    /// `tpkx`, `tpk` or `vtpk`.
+    pub kind: &'static str,
+    /// Level → number of tiles. The level is the folder's number.
+    pub tiles: BTreeMap<u32, u64>,
+    /// `root.json` of a `.tpkx` or `.vtpk`.
+    pub root: Value,
+    /// Nodes of a vector package's tilemap, level by level, where it has one.
+    pub tilemap: Option<BTreeMap<u32, u64>>,
+}
+
+impl TilePackage {
+    /// Tiles of all levels.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.tiles.values().sum()
+    }
+}
+
+fn corrupt(path: &Path, words: impl std::fmt::Display) -> Failure {
+    let message = format!("{} is damaged: {words}", path.file_name().unwrap_or_default().display());
+    Failure::new(FailureOwner::Source, FailureKind::Corrupt, FailureStage::Check, message)
+}
+
+type Archive = ZipArchive<BufReader<File>>;
+
+/// Opens a package and counts its tiles. Blocks.
+///
+/// # Errors
+/// If it is not a zip, not a tile package, an entry would leave its folder or is compressed where readers want it stored, or a
+/// bundle is damaged.
+pub fn open(path: &Path) -> Result<TilePackage, Failure> {
+    let file =
+        File::open(path).map_err(|e| Failure::io(FailureStage::Check, format!("cannot open {}", path.display()), &e))?;
+    let mut archive = ZipArchive::new(BufReader::new(file)).map_err(|e| corrupt(path, format!("not a zip: {e}")))?;
+    let mut names = Vec::new();
+    for i in 0..archive.len() {
+        let entry = archive.by_index_raw(i).map_err(|e| corrupt(path, e))?;
+        let name = entry.name().map_err(|e| corrupt(path, e))?.into_owned();
+        if entry.enclosed_name().is_none() || entry.is_symlink() {
+            return Err(corrupt(path, format!("entry `{name}` would leave the package")));
+        }
+        if name.ends_with(".bundle") && entry.compression() != CompressionMethod::Stored {
+            return Err(corrupt(path, format!("entry `{name}` is compressed, expected stored")));
+        }
+        names.push(name);
+    }
+    let has = |name: &str| names.iter().any(|n| n == name);
+    let mut package = if has("p12/root.json") {
+        let root = read_json(path, &mut archive, "p12/root.json")?;
+        let tilemap = match has("p12/tilemap/root.json") {
+            true => Some(tilemap_nodes(path, &read_json(path, &mut archive, "p12/tilemap/root.json")?)?),
+            false => None,
+        };
+        TilePackage { kind: "vtpk", tiles: BTreeMap::new(), root, tilemap }
+    } else if has("root.json") {
+        let root = read_json(path, &mut archive, "root.json")?;
+        TilePackage { kind: "tpkx", tiles: BTreeMap::new(), root, tilemap: None }
+    } else if names.iter().any(|n| n.to_ascii_lowercase().ends_with("/conf.xml")) {
+        TilePackage { kind: "tpk", tiles: BTreeMap::new(), root: Value::Null, tilemap: None }
+    } else {
+        return Err(corrupt(path, "neither root.json nor conf.xml is in it, so it is no tile package"));
+    };
+    for name in names.iter().filter(|n| n.ends_with(".bundle")) {
+        let level = name.rsplit('/').nth(1).and_then(|l| l.strip_prefix(['L', 'l'])).and_then(|l| l.parse::<u32>().ok());
+        let (Some(level), Some(origin)) = (level, bundle_origin(name)) else {
+            return Err(corrupt(path, format!("bundle `{name}` has no level or position in its name")));
+        };
+        let tiles = read_bundle(path, &mut archive, name, origin, package.kind)?;
+        *package.tiles.entry(level).or_default() += tiles.len() as u64;
+    }
+    Ok(package)
+}
+
+fn read_bundle(
+    path: &Path,
+    archive: &mut Archive,
+    name: &str,
+    origin: (u64, u64),
+    kind: &str,
+) -> Result<Vec<TileRecord>, Failure> {
+    let failed = |e: &dyn std::fmt::Display| corrupt(path, format!("{name}: {e}"));
+    if kind != "tpk" {
+        let entry = archive.by_name(name).map_err(|e| failed(&e))?;
+        let size = entry.size();
+        return read_v2(entry, size, origin).map_err(|e| failed(&e));
+    }
+    let index_name = format!("{}bundlx", name.strip_suffix("bundle").unwrap_or(name));
+    let mut index = Vec::new();
+    archive.by_name(&index_name).map_err(|e| failed(&e))?.take(1 << 20).read_to_end(&mut index).map_err(|e| failed(&e))?;
+    let size = archive.by_name(name).map_err(|e| failed(&e))?.size();
+    let bundle = archive.by_name_seek(name).map_err(|e| failed(&e))?;
+    read_v1(index.as_slice(), bundle, size, origin).map_err(|e| failed(&e))
+}
+
+fn read_json(path: &Path, archive: &mut Archive, name: &str) -> Result<Value, Failure> {
+    let entry = archive.by_name(name).map_err(|e| corrupt(path, format!("{name}: {e}")))?;
+    if entry.size() > LARGEST_JSON {
+        return Err(corrupt(path, format!("{name} has {} bytes, expected at most {LARGEST_JSON}", entry.size())));
+    }
+    serde_json::from_reader(entry.take(LARGEST_JSON)).map_err(|e| corrupt(path, format!("{name}: {e}")))
+}
+
+/// Counts the nodes of a tilemap: an array is a tile that goes on, 1 a tile that ends, 0 none.
+fn tilemap_nodes(path: &Path, tilemap: &Value) -> Result<BTreeMap<u32, u64>, Failure> {
+    let Some(index) = tilemap.get("index") else {
+        return Err(corrupt(path, "tilemap/root.json has no `index`"));
+    };
+    let mut counts = BTreeMap::new();
+    // serde_json bounds the depth of what it parses, so this cannot grow without end.
+    let mut todo = vec![(0_u32, index)];
+    while let Some((level, node)) = todo.pop() {
+        match node {
+            Value::Array(children) => {
+                *counts.entry(level).or_default() += 1;
+                todo.extend(children.iter().map(|c| (level + 1, c)));
+            }
+            Value::Number(n) if n.as_u64() == Some(0) => {}
+            Value::Number(_) => *counts.entry(level).or_default() += 1,
+            _ => return Err(corrupt(path, "tilemap/root.json has something else than numbers and lists in it")),
+        }
+    }
+    Ok(counts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tiles_of_a_real_old_package_are_counted() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/samples/tiles/packages/states_filled.tpk");
+        if !path.exists() {
+            eprintln!("skipped: {} is not there", path.display());
+            return;
+        }
+        let package = open(&path).expect("opens");
+        assert_eq!(package.kind, "tpk");
+        assert_eq!(package.tiles.keys().copied().collect::<Vec<_>>(), [0, 1, 2, 3, 4]);
+        assert_eq!(package.tiles.get(&0), Some(&1));
+        assert!(package.total() > 20, "{package:?}");
+    }
+
+    #[test]
+    fn a_tilemap_is_counted_level_by_level() {
+        let tilemap = serde_json::json!({"index": [0, 1, [1, 0, 0, 0], 0]});
+        let counts = tilemap_nodes(Path::new("x"), &tilemap).expect("counts");
+        assert_eq!(counts.into_iter().collect::<Vec<_>>(), [(0, 1), (1, 2), (2, 1)]);
+    }
+}

@@ -1,0 +1,444 @@
+//! What tiled services say of themselves, raster and vector, and the `exportTiles` job they share.
+//!
+//! Two families of servers answer in different shapes; which one it is is decided by what comes back.
+//! Source: tile reference §2, §3, §5, §7, §8.
+
+use crate::client::{ArcGisClient, Download, Downloaded, ServiceCall, body, resolve};
+use crate::tiling::{Lod, TileInfo};
+use offmap_engine::model::geometry::{Envelope, SpatialReference};
+use offmap_engine::{
+    AreaOfInterest, CountUnit, ExportContext, ExportHost, Failure, FailureKind, FailureOwner, FailureStage, LayerPlan,
+    PlannedLevel, Progress, ServiceLimit, TaskPlan, Unit,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use std::path::Path;
+use std::time::Duration;
+use url::Url;
+
+/// Default of `maxExportTilesCount` where the service says nothing.
+const DEFAULT_MAX_EXPORT_TILES: u64 = 100_000;
+/// Since this version of the server a polygon is understood by `exportTiles`.
+const POLYGON_SINCE: f64 = 10.7;
+/// Looks at a result folder that is still empty right after success (Esri's scripts: 5).
+const FOLDER_LOOKS: u32 = 5;
+/// Largest package that is taken, in bytes.
+const LARGEST_PACKAGE: u64 = 1 << 40;
+/// The unit of the server's job.
+pub(crate) const JOB_UNIT: &str = "exportTiles";
+/// The unit of the result file.
+pub(crate) const FILE_UNIT: &str = "package";
+
+/// The part of a tiled service's description that offmap needs; kept in the plan.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct TiledService {
+    /// Root that exports; may be on another host than the map's.
+    pub(crate) root: String,
+    pub(crate) version: f64,
+    pub(crate) tile_info: TileInfo,
+    #[serde(default)]
+    pub(crate) min_lod: Option<u32>,
+    #[serde(default)]
+    pub(crate) max_lod: Option<u32>,
+    #[serde(default)]
+    pub(crate) min_scale: f64,
+    #[serde(default)]
+    pub(crate) max_scale: f64,
+    #[serde(default)]
+    pub(crate) full_extent: Option<Envelope>,
+    pub(crate) max_export_tiles: u64,
+    /// Parameters of the map's layer that go with every request.
+    #[serde(default)]
+    pub(crate) custom_parameters: Map<String, Value>,
+}
+
+/// Replaces the host of a service that does not export by the one that does.
+pub(crate) fn export_root(root: &str, hosts: &[ExportHost]) -> String {
+    let Ok(mut url) = Url::parse(root) else { return root.to_owned() };
+    let bare = |text: &str| {
+        let text = text.split_once("://").map_or(text, |(_, rest)| rest);
+        text.split('/').next().unwrap_or_default().to_ascii_lowercase()
+    };
+    let host = url.host_str().unwrap_or_default().to_ascii_lowercase();
+    let Some(twin) = hosts.iter().find(|h| bare(&h.source) == host) else { return root.to_owned() };
+    if url.set_host(Some(&bare(&twin.export))).is_err() {
+        return root.to_owned();
+    }
+    url.to_string()
+}
+
+impl TiledService {
+    /// Reads the service's description. The version may be text on emulators.
+    pub(crate) fn read(root: &str, answer: &Value, custom_parameters: &Map<String, Value>) -> Result<Self, Failure> {
+        let invalid = |words: String| {
+            let message = format!("the description of {root} cannot be understood: {words}");
+            Failure::new(FailureOwner::Source, FailureKind::InvalidAnswer, FailureStage::Plan, message)
+        };
+        let tile_info = answer.get("tileInfo").cloned().unwrap_or(Value::Null);
+        let tile_info: TileInfo = serde_json::from_value(tile_info).map_err(|e| invalid(format!("tileInfo: {e}")))?;
+        let number = |key: &str| {
+            let value = answer.get(key)?;
+            value.as_f64().or_else(|| value.as_str().and_then(|s| s.parse().ok()))
+        };
+        let level = |key: &str| answer.get(key).and_then(Value::as_u64).and_then(|n| u32::try_from(n).ok());
+        let extent = answer.get("fullExtent").cloned().and_then(|v| serde_json::from_value::<Envelope>(v).ok());
+        Ok(Self {
+            root: root.to_owned(),
+            version: number("currentVersion").unwrap_or(0.0),
+            tile_info,
+            min_lod: level("minLOD"),
+            max_lod: level("maxLOD"),
+            min_scale: number("minScale").unwrap_or(0.0),
+            max_scale: number("maxScale").unwrap_or(0.0),
+            full_extent: extent.filter(|e| [e.xmin, e.ymin, e.xmax, e.ymax].iter().all(|n| n.is_finite())),
+            max_export_tiles: number("maxExportTilesCount").map_or(DEFAULT_MAX_EXPORT_TILES, |n| n as u64),
+            custom_parameters: custom_parameters.clone(),
+        })
+    }
+
+    /// Levels that really have tiles: `minLOD`..`maxLOD`, or on a service without them those inside its range of scales.
+    pub(crate) fn cached_levels(&self) -> Vec<Lod> {
+        let all = &self.tile_info.lods;
+        if let (Some(min), Some(max)) = (self.min_lod, self.max_lod) {
+            return all.iter().filter(|l| (min..=max).contains(&l.level)).copied().collect();
+        }
+        crate::tiling::levels_in_range(all, self.min_scale, self.max_scale)
+    }
+
+    /// The area in the service's reference, cut to nothing: the service cuts.
+    pub(crate) fn area(&self, area: &AreaOfInterest) -> Result<AreaOfInterest, Failure> {
+        area.project(&self.tile_info.spatial_reference)
+    }
+
+    pub(crate) fn extent_in(&self) -> Option<Envelope> {
+        let mut extent = self.full_extent.clone()?;
+        extent.spatial_reference.get_or_insert_with(|| self.tile_info.spatial_reference.clone());
+        Some(extent)
+    }
+
+    /// The plan of one export: tiles per level, the limit, and the two units that every export has.
+    pub(crate) fn task_plan(
+        &self,
+        layers: impl Iterator<Item = String>,
+        area: &AreaOfInterest,
+        level_ids: &[u32],
+        bytes_per_tile: (u64, u64),
+    ) -> Result<TaskPlan, Failure> {
+        let lods: Vec<Lod> = self.tile_info.lods.iter().filter(|l| level_ids.contains(&l.level)).copied().collect();
+        if let Some(unknown) = level_ids.iter().find(|id| !lods.iter().any(|l| l.level == **id)) {
+            let known: Vec<u32> = self.tile_info.lods.iter().map(|l| l.level).collect();
+            return Err(Failure::invalid_parameter(format!(
+                "{} has no level {unknown}; its levels are {known:?}",
+                self.root
+            )));
+        }
+        let extent = self.extent_in();
+        let levels: Vec<PlannedLevel> = self.tile_info.count(area, extent.as_ref(), &lods)?;
+        let total: u64 = levels.iter().map(|l| l.tiles).sum();
+        if total == 0 {
+            return Err(Failure::invalid_parameter(format!(
+                "the area lies outside {}: no tile of levels {level_ids:?} meets it",
+                self.root
+            )));
+        }
+        let limit = ServiceLimit { name: "maxExportTilesCount".to_owned(), limit: self.max_export_tiles, needed: total };
+        let mut warnings = Vec::new();
+        if limit.needed > limit.limit {
+            warnings.push(format!(
+                "{} may refuse: up to {} tiles are needed, it exports at most {} at once",
+                self.root, limit.needed, limit.limit
+            ));
+        }
+        Ok(TaskPlan {
+            units: vec![
+                Unit::new(JOB_UNIT, "serverJob", "the service's export job"),
+                Unit::new(FILE_UNIT, "resultFile", "the tile package"),
+            ],
+            layers: layers.map(|id| LayerPlan { id, service_layer_id: None, expected: Some(total), exact: false }).collect(),
+            count_unit: CountUnit::Tiles,
+            levels,
+            bytes: Some(offmap_engine::ByteRange {
+                min: total.saturating_mul(bytes_per_tile.0),
+                max: total.saturating_mul(bytes_per_tile.1),
+            }),
+            limits: vec![limit],
+            warnings,
+        })
+    }
+
+    /// The parameters of `exportTiles` that raster and vector services share.
+    pub(crate) fn export_call(&self, area: &AreaOfInterest, levels: &str) -> Result<ServiceCall, Failure> {
+        let area = self.area(area)?;
+        let envelope = area.envelope().ok_or_else(|| Failure::invalid_parameter("the area of interest is empty"))?;
+        let mut call = ServiceCall::post(&format!("{}/exportTiles", self.root))?
+            .with_all(&self.custom_parameters)
+            .with("exportBy", "levelId")
+            .with("levels", levels)
+            // With its spatial reference: bare numbers would be read in the service's own.
+            .with("exportExtent", json!(envelope))
+            .in_stage(FailureStage::Submit)
+            .once();
+        if let (AreaOfInterest::Polygon(polygon), true) = (&area, self.version >= POLYGON_SINCE) {
+            call = call.with("polygon", json!(polygon));
+        }
+        Ok(call)
+    }
+}
+
+/// Whether the area can be brought into the service's reference.
+pub(crate) fn can_project(reference: &SpatialReference) -> bool {
+    reference.is_wgs84() || reference.is_web_mercator()
+}
+
+/// Where a service's jobs are looked at, the likelier address first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum JobHome {
+    /// `{root}/exportTiles/jobs/{id}`, then `{root}/jobs/{id}`.
+    Raster,
+    /// The other way round.
+    Vector,
+}
+
+impl JobHome {
+    fn addresses(self, root: &str, id: &str) -> [String; 2] {
+        let (long, short) = (format!("{root}/exportTiles/jobs/{id}"), format!("{root}/jobs/{id}"));
+        match self {
+            Self::Raster => [long, short],
+            Self::Vector => [short, long],
+        }
+    }
+}
+
+/// Runs the job to its end and brings the package home as `to`.
+///
+/// 1. Submit, or pick up the job that the ledger knows. 2. Look until it ends. 3. Find the file. 4. Fetch it.
+pub(crate) async fn export_package(
+    client: &ArcGisClient,
+    ctx: &ExportContext,
+    service: &TiledService,
+    home: JobHome,
+    call: ServiceCall,
+    to: &Path,
+) -> Result<Downloaded, Failure> {
+    let job = match ctx.ledger().noted(JOB_UNIT, "job").await? {
+        Some(job) => job,
+        None => {
+            ctx.begin_unit(JOB_UNIT).await?;
+            let job = ctx.settle(submit(client, &service.root, home, &call)).await?;
+            ctx.ledger().note(JOB_UNIT, "job", &job).await?;
+            job
+        }
+    };
+    let work = async {
+        let (job, done) = wait(client, ctx, service, &job).await?;
+        ctx.finish_unit(JOB_UNIT, 0, None).await?;
+        ctx.begin_unit(FILE_UNIT).await?;
+        let (address, presigned) = find_file(client, ctx, &job, &done).await?;
+        let report = |here, all| ctx.report(Progress::bytes(here, all));
+        client.download(Download { address: &address, to, presigned, limit: LARGEST_PACKAGE }, report).await
+    };
+    let got = ctx.or_cancelled(work).await;
+    if got.as_ref().is_err_and(Failure::is_cancelled) {
+        cancel(client, &job).await;
+    }
+    got
+}
+
+async fn submit(client: &ArcGisClient, root: &str, home: JobHome, call: &ServiceCall) -> Result<String, Failure> {
+    let answer = client.json(call).await?;
+    match answer.get("jobId").and_then(Value::as_str).filter(|id| !id.is_empty()) {
+        Some(id) if id.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '{' | '}')) => {
+            let [first, _] = home.addresses(root, id);
+            Ok(first)
+        }
+        _ => {
+            let message = format!("exportTiles of {root} answers without a job id");
+            let failure = Failure::new(FailureOwner::Source, FailureKind::InvalidAnswer, FailureStage::Submit, message);
+            Err(failure.saying(shortened(&answer)))
+        }
+    }
+}
+
+fn shortened(answer: &Value) -> String {
+    answer.to_string().chars().take(300).collect()
+}
+
+/// The other address at which a job may be looked at.
+fn other_address(job: &str) -> Option<String> {
+    let (head, id) = job.rsplit_once("/jobs/")?;
+    Some(match head.strip_suffix("/exportTiles") {
+        Some(root) => format!("{root}/jobs/{id}"),
+        None => format!("{head}/exportTiles/jobs/{id}"),
+    })
+}
+
+/// Looks at the job until it ends; answers its address and last state.
+async fn wait(
+    client: &ArcGisClient,
+    ctx: &ExportContext,
+    service: &TiledService,
+    job: &str,
+) -> Result<(String, Value), Failure> {
+    let mut job = job.to_owned();
+    let mut pause = client.options().poll_interval;
+    let began = ctx.clock().now_ms();
+    let mut said = String::new();
+    let mut switched = false;
+    loop {
+        let call = ServiceCall::get(&job)?.with_all(&service.custom_parameters).in_stage(FailureStage::Wait);
+        let state = match client.job_json(&call).await {
+            Ok(state) => state,
+            Err(failure) if !switched && !failure.retryable && !body::is_token_error(&failure) => {
+                // The other family of servers keeps its jobs elsewhere.
+                switched = true;
+                job = other_address(&job).ok_or(failure)?;
+                continue;
+            }
+            Err(failure) => return Err(failure),
+        };
+        switched = true;
+        let word = ["jobStatus", "status"].iter().find_map(|k| state.get(*k).and_then(Value::as_str)).unwrap_or_default();
+        match word.to_ascii_lowercase().trim_start_matches("esrijob") {
+            "succeeded" | "success" | "completed" => return Ok((job, state)),
+            "failed" | "cancelled" | "timedout" | "deleted" => return Err(job_failure(word, &state).at(&job)),
+            _ => {}
+        }
+        if let Some(percent) = state.pointer("/progress/percent").and_then(Value::as_f64) {
+            ctx.waiting(percent / 100.0);
+        }
+        let words = last_message(&state).unwrap_or_else(|| word.to_owned());
+        if words != said {
+            ctx.say(words.clone());
+            said = words;
+        }
+        let waited = Duration::from_millis(u64::try_from(ctx.clock().now_ms() - began).unwrap_or(0));
+        if waited > client.options().job_timeout {
+            let message = format!("the export job is still `{word}` after {} seconds", waited.as_secs());
+            let failure = Failure::new(FailureOwner::Source, FailureKind::TimedOut, FailureStage::Wait, message);
+            cancel(client, &job).await;
+            return Err(failure.at(&job).may_pass());
+        }
+        ctx.clock().sleep(pause).await;
+        pause = pause.mul_f64(1.5).min(client.options().longest_poll_interval);
+    }
+}
+
+fn last_message(state: &Value) -> Option<String> {
+    let progress = state.pointer("/progress/message").and_then(Value::as_str);
+    let list = state.get("messages").and_then(Value::as_array).and_then(|m| m.last());
+    let words = progress.or_else(|| list.and_then(|m| m.get("description")).and_then(Value::as_str))?;
+    (!words.is_empty()).then(|| words.to_owned())
+}
+
+/// Why a job failed: `error`, else the first error message, else `message`, else the whole answer.
+fn job_failure(word: &str, state: &Value) -> Failure {
+    let from_error = state.get("error").filter(|e| !e.is_null()).map(|e| body::read_error(e, state).words);
+    let from_messages = || {
+        let list = state.get("messages")?.as_array()?;
+        let bad = |m: &&Value| m.get("type").and_then(Value::as_str) == Some("esriJobMessageTypeError");
+        list.iter().find(bad)?.get("description")?.as_str().map(str::to_owned)
+    };
+    let from_message = || state.get("message").and_then(Value::as_str).map(str::to_owned);
+    let words = from_error.filter(|w| !w.is_empty()).or_else(from_messages).or_else(from_message);
+    let words = words.unwrap_or_else(|| shortened(state));
+    if body::tile_limit(&words).is_some() {
+        return body::ServiceError { code: 500, words }.into_failure(FailureStage::Wait);
+    }
+    let message = format!("the service's export job ended as {word}");
+    Failure::new(FailureOwner::Source, FailureKind::ServiceError, FailureStage::Wait, message).saying(words)
+}
+
+/// The address of the package, and whether it carries its own signature.
+async fn find_file(client: &ArcGisClient, ctx: &ExportContext, job: &str, done: &Value) -> Result<(String, bool), Failure> {
+    let missing = |words: &str| {
+        let message = format!("the export job succeeded, but {words}");
+        Failure::new(FailureOwner::Source, FailureKind::InvalidAnswer, FailureStage::Download, message).at(job)
+    };
+    let output = done.pointer("/output/outputUrl");
+    let output = output.and_then(|v| v.get(0).or(Some(v))).and_then(Value::as_str);
+    if let Some(address) = output {
+        return Ok((resolve(job, address)?.to_string(), true));
+    }
+    let result = done.pointer("/results/out_service_url/paramUrl").and_then(Value::as_str);
+    let result = result.ok_or_else(|| missing("its answer names no result").saying(shortened(done)))?;
+    // Relative to the job, as to a folder.
+    let result = resolve(&format!("{job}/"), result)?;
+    let get = |address: &str| Ok::<_, Failure>(ServiceCall::get(address)?.in_stage(FailureStage::Download));
+    let answer = client.json(&get(result.as_str())?).await?;
+    let folder = answer.get("value").and_then(|v| v.as_str().or_else(|| v.get("url")?.as_str()));
+    let folder = resolve(job, folder.ok_or_else(|| missing("its result has no value").saying(shortened(&answer)))?)?;
+    for look in 0..FOLDER_LOOKS {
+        let listing = client.json(&get(folder.as_str())?).await?;
+        let files = listing.get("files").and_then(Value::as_array).cloned().unwrap_or_default();
+        let is_package = |f: &&Value| {
+            let name = f.get("name").and_then(Value::as_str).unwrap_or_default().to_ascii_lowercase();
+            [".tpk", ".tpkx", ".vtpk"].iter().any(|ending| name.ends_with(ending))
+        };
+        if let Some(file) = files.iter().find(is_package) {
+            let address = file.get("url").and_then(Value::as_str).ok_or_else(|| missing("its file has no address"))?;
+            return Ok((resolve(folder.as_str(), address)?.to_string(), false));
+        }
+        // The listing can be empty right after success.
+        ctx.clock().sleep(client.options().poll_interval.mul_f64(f64::from(1_u32 << look))).await;
+    }
+    Err(missing("its folder holds no tile package"))
+}
+
+/// Asks the service to stop; nobody waits for the answer's meaning.
+async fn cancel(client: &ArcGisClient, job: &str) {
+    let Ok(call) = ServiceCall::post(&format!("{job}/cancel")) else { return };
+    let call = call.once();
+    match tokio::time::timeout(Duration::from_millis(700), client.job_json(&call)).await {
+        Ok(Ok(_)) => tracing::debug!(job, "export job cancelled on the service"),
+        Ok(Err(failure)) => tracing::debug!(%failure, "the service did not cancel its job"),
+        Err(_) => tracing::debug!(job, "the service did not answer the cancel in time"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_export_twin_takes_the_place_of_the_host_and_keeps_the_path() {
+        let hosts = [ExportHost { source: "services.ArcGISonline.com".into(), export: "tiledbasemaps.arcgis.com".into() }];
+        let root = export_root("https://services.arcgisonline.com/ArcGIS/rest/services/World_Imagery/MapServer", &hosts);
+        assert_eq!(root, "https://tiledbasemaps.arcgis.com/ArcGIS/rest/services/World_Imagery/MapServer");
+        assert_eq!(export_root("https://h/x/MapServer", &hosts), "https://h/x/MapServer");
+    }
+
+    #[test]
+    fn a_job_has_two_homes() {
+        let [first, second] = JobHome::Raster.addresses("https://h/S/MapServer", "j1");
+        assert_eq!(other_address(&first).as_deref(), Some(second.as_str()));
+        assert_eq!(other_address(&second).as_deref(), Some(first.as_str()));
+    }
+
+    #[test]
+    fn a_failed_job_tells_its_error_before_its_messages() {
+        let state = json!({"jobStatus": "esriJobFailed", "messages": [
+            {"type": "esriJobMessageTypeInformative", "description": "Submitted."},
+            {"type": "esriJobMessageTypeError", "description": "ERROR 001564: Requested tile count(1225884) exceeds the maximum allowed number of tiles(150000) to be exported for service X."}]});
+        let failure = job_failure("esriJobFailed", &state);
+        assert_eq!(failure.kind, FailureKind::LimitExceeded);
+        assert!(failure.message.contains("150000") && failure.message.contains("1225884"), "{failure}");
+    }
+
+    #[test]
+    fn the_levels_of_a_service_are_those_that_have_tiles() {
+        let text = std::fs::read_to_string(
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/samples/tiles/service-json/imageserver-cached.json"),
+        );
+        let Ok(text) = text else {
+            eprintln!("skipped: the sample services are not there");
+            return;
+        };
+        let answer: Value = serde_json::from_str(&text).expect("JSON");
+        let service = TiledService::read("https://h/ImageServer", &answer, &Map::new()).expect("reads");
+        assert_eq!(service.version, 10.91);
+        let cached = service.cached_levels();
+        assert!(!cached.is_empty() && cached.len() <= service.tile_info.lods.len());
+        assert_eq!(service.max_export_tiles, DEFAULT_MAX_EXPORT_TILES);
+    }
+}

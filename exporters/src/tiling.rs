@@ -1,0 +1,193 @@
+//! Grid arithmetic of ArcGIS tiling schemes: levels of a range of scales, tiles of an area. Pure.
+//!
+//! Rows grow downwards and columns to the right, both from the scheme's upper-left origin. Level ids are identifiers, not zooms.
+//! Source: tile reference §1, §9, §10.
+
+use offmap_engine::model::geometry::{Envelope, SpatialReference};
+use offmap_engine::{AreaOfInterest, Failure, PlannedLevel};
+use serde::{Deserialize, Serialize};
+
+/// Two scale families (39.37 inches per metre, 0.0254 m per inch) differ by 2e-6; compare with this relative tolerance.
+const SCALE_TOLERANCE: f64 = 1e-5;
+/// Part of a pixel by which an area shrinks before counting, so that an edge on a tile boundary adds nothing.
+const EDGE_OF_PIXEL: f64 = 1e-3;
+
+/// One level of detail of a tiling scheme.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Lod {
+    /// Level id.
+    pub level: u32,
+    /// Map units per pixel.
+    pub resolution: f64,
+    /// Scale denominator; advisory.
+    pub scale: f64,
+}
+
+/// A point of the scheme.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Origin {
+    /// X in map units.
+    pub x: f64,
+    /// Y in map units.
+    pub y: f64,
+}
+
+/// `tileInfo` of a tiled service.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TileInfo {
+    /// Height of a tile in pixels.
+    pub rows: u32,
+    /// Width of a tile in pixels.
+    pub cols: u32,
+    /// Upper-left corner.
+    pub origin: Origin,
+    /// Reference of the scheme.
+    pub spatial_reference: SpatialReference,
+    /// Levels, in the service's order.
+    pub lods: Vec<Lod>,
+    /// Tile format, such as `PNG32`, `MIXED` or `pbf`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub format: Option<String>,
+}
+
+/// Levels of a range of scales: the finest level at or above `min_scale` to the coarsest level at or below `max_scale`; zero
+/// means no limit. Levels are taken from coarse to fine.
+#[must_use]
+pub fn levels_in_range(lods: &[Lod], min_scale: f64, max_scale: f64) -> Vec<Lod> {
+    let mut lods = lods.to_vec();
+    lods.sort_by(|a, b| b.scale.total_cmp(&a.scale));
+    let first = if min_scale > 0.0 {
+        lods.iter().rposition(|l| l.scale >= min_scale * (1.0 - SCALE_TOLERANCE)).unwrap_or(0)
+    } else {
+        0
+    };
+    let last = if max_scale > 0.0 {
+        lods.iter().position(|l| l.scale <= max_scale * (1.0 + SCALE_TOLERANCE)).unwrap_or(lods.len().saturating_sub(1))
+    } else {
+        lods.len().saturating_sub(1)
+    };
+    lods.get(first..=last).map(<[Lod]>::to_vec).unwrap_or_default()
+}
+
+/// Levels as `exportTiles` wants them: `0-3,5`.
+#[must_use]
+pub fn levels_text(levels: &[u32]) -> String {
+    let mut levels = levels.to_vec();
+    levels.sort_unstable();
+    levels.dedup();
+    let mut runs: Vec<(u32, u32)> = Vec::new();
+    for level in levels {
+        match runs.last_mut() {
+            Some((_, end)) if *end + 1 == level => *end = level,
+            _ => runs.push((level, level)),
+        }
+    }
+    let text = runs.iter().map(|(a, b)| if a == b { a.to_string() } else { format!("{a}-{b}") });
+    text.collect::<Vec<_>>().join(",")
+}
+
+impl TileInfo {
+    /// Tiles that meet the area's envelope on each of the levels: an upper bound where the service prunes or cuts by polygon.
+    ///
+    /// # Errors
+    /// If the area cannot be projected to the scheme's reference.
+    pub fn count(
+        &self,
+        area: &AreaOfInterest,
+        extent: Option<&Envelope>,
+        levels: &[Lod],
+    ) -> Result<Vec<PlannedLevel>, Failure> {
+        let Some(mut e) = area.project(&self.spatial_reference)?.envelope() else {
+            return Err(Failure::invalid_parameter("the area of interest is empty"));
+        };
+        if let Some(full) =
+            extent.filter(|x| x.spatial_reference.as_ref().is_none_or(|s| s.same_as(&self.spatial_reference)))
+        {
+            e.xmin = e.xmin.max(full.xmin);
+            e.ymin = e.ymin.max(full.ymin);
+            e.xmax = e.xmax.min(full.xmax);
+            e.ymax = e.ymax.min(full.ymax);
+        }
+        let inside = e.xmin <= e.xmax && e.ymin <= e.ymax;
+        Ok(levels
+            .iter()
+            .map(|lod| PlannedLevel {
+                level_id: lod.level,
+                scale: lod.scale,
+                tiles: if inside { self.tiles_of(&e, lod) } else { 0 },
+            })
+            .collect())
+    }
+
+    fn tiles_of(&self, e: &Envelope, lod: &Lod) -> u64 {
+        let shrink = lod.resolution * EDGE_OF_PIXEL;
+        let (width, height) = (f64::from(self.cols) * lod.resolution, f64::from(self.rows) * lod.resolution);
+        if width.partial_cmp(&0.0) != Some(std::cmp::Ordering::Greater)
+            || height.partial_cmp(&0.0) != Some(std::cmp::Ordering::Greater)
+        {
+            return 0;
+        }
+        let column = |x: f64| ((x - self.origin.x) / width).floor().max(0.0);
+        let row = |y: f64| ((self.origin.y - y) / height).floor().max(0.0);
+        let (c0, c1) = (column(e.xmin + shrink), column(e.xmax - shrink));
+        let (r0, r1) = (row(e.ymax - shrink), row(e.ymin + shrink));
+        // Saturating by language: a count beyond u64 stays at its end.
+        ((c1 - c0 + 1.0).max(1.0) * (r1 - r0 + 1.0).max(1.0)) as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lods(scales: &[f64]) -> Vec<Lod> {
+        let lod = |(i, s): (usize, &f64)| Lod { level: u32::try_from(i).unwrap_or(0), resolution: s / 3779.5, scale: *s };
+        scales.iter().enumerate().map(lod).collect()
+    }
+
+    fn ids(min: f64, max: f64) -> Vec<u32> {
+        let all = lods(&[2_000_000.0, 1_000_000.0, 500_000.0, 250_000.0]);
+        levels_in_range(&all, min, max).iter().map(|l| l.level).collect()
+    }
+
+    #[test]
+    fn levels_follow_the_documented_table() {
+        assert_eq!(ids(0.0, 0.0), [0, 1, 2, 3]);
+        assert_eq!(ids(750_000.0, 250_000.0), [1, 2, 3]);
+        assert_eq!(ids(0.0, 750_000.0), [0, 1, 2]);
+        assert_eq!(ids(1_000_000.0, 0.0), [1, 2, 3]);
+        // An exact hit in the other scale family adds nothing.
+        assert_eq!(ids(1_000_002.0, 0.0), [1, 2, 3]);
+        assert_eq!(ids(0.0, 499_999.0), [0, 1, 2]);
+    }
+
+    #[test]
+    fn levels_are_written_as_runs() {
+        assert_eq!(levels_text(&[3, 0, 1, 2, 5]), "0-3,5");
+        assert_eq!(levels_text(&[7]), "7");
+        assert_eq!(levels_text(&[]), "");
+    }
+
+    #[test]
+    fn the_count_agrees_with_arcgis_online() {
+        // Documented vector job: levels 0-11 give 1,1,1,1,1,1,1,1,2,2,4,12 = 28 (tile reference §10).
+        let lods: Vec<Lod> = (0..12)
+            .map(|z| {
+                let part = f64::from(1_u32 << z);
+                Lod { level: z, resolution: 78_271.516_964 / part, scale: 295_828_763.795_777_5 / part }
+            })
+            .collect();
+        let info = TileInfo {
+            rows: 512,
+            cols: 512,
+            origin: Origin { x: -20_037_508.342_787, y: 20_037_508.342_787 },
+            spatial_reference: SpatialReference::web_mercator(),
+            lods: lods.clone(),
+            format: None,
+        };
+        let e = Envelope::new(-8_956_266.53, 3_090_042.12, -8_900_296.16, 3_129_973.64, SpatialReference::web_mercator());
+        let counts: Vec<u64> = info.count(&e.into(), None, &lods).expect("counts").iter().map(|l| l.tiles).collect();
+        assert_eq!(counts, [1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 4, 12]);
+    }
+}
