@@ -1,1 +1,25 @@
-//! stub
+//! The mobile map package: write, open, verify, zip.
+//!
+//! [`MobileMapPackager`] makes an unpacked package out of what exporters brought home; [`write_mmpk`] zips it;
+//! [`MobileMapPackage`] opens packages of any writer; [`verify`] proves one.
+//!
+//! ```text
+//! package.info            item and list of maps
+//! p13/mobile_map.mmap     the map: web map JSON, a `path` at every layer that came home
+//! p13/<guid>.geodatabase  data files, named by fresh GUIDs
+//! esriinfo/               item documents for portals
+//! offmap/manifest.json    every file with its SHA-256, every layer planned against got
+//! ```
+
+mod archive;
+mod container;
+pub mod manifest;
+mod mobile_map_package;
+mod offline_map;
+mod verify;
+mod write;
+
+pub use archive::write_mmpk;
+pub use mobile_map_package::{LayerFile, MobileMapPackage, OfflineLayer, OfflineMap};
+pub use verify::{Problem, Verification, verify};
+pub use write::MobileMapPackager;

@@ -1,0 +1,176 @@
+//! The manifest: what proves a package. It lies in the package as `offmap/manifest.json`.
+//!
+//! Format `offmap-manifest`, version 1: every file with size and SHA-256, every layer planned against got, where the data came
+//! from, when they were last edited, attributions and terms, and every failure. `digest` is the SHA-256 of the manifest file
+//! itself with the digest's own 64 digits read as zeros, so that no byte of the package is unproven.
+
+use offmap_engine::model::area::AreaOfInterest;
+use offmap_engine::{CountUnit, ExportState, Failure, hex};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+/// Where the manifest is in a package.
+pub const MANIFEST_PATH: &str = "offmap/manifest.json";
+/// The manifest's format.
+pub const FORMAT: &str = "offmap-manifest";
+/// The version of the format that this code writes.
+pub const VERSION: u32 = 1;
+/// A digest that is not computed yet.
+const NO_DIGEST: &str = "0000000000000000000000000000000000000000000000000000000000000000";
+
+/// One file of a package.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ManifestFile {
+    /// Path in the package, with forward slashes.
+    pub path: String,
+    /// Size in bytes.
+    pub bytes: u64,
+    /// SHA-256 in hexadecimal.
+    pub sha256: String,
+}
+
+/// One layer or table of the map.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ManifestLayer {
+    /// Id in the map.
+    pub id: String,
+    /// Title.
+    pub title: String,
+    /// Whether it is a table.
+    pub is_table: bool,
+    /// How it ended.
+    pub state: ExportState,
+    /// How many features, tiles or items were planned.
+    pub planned: Option<u64>,
+    /// How many came home.
+    pub got: u64,
+    /// What is counted.
+    pub count_unit: CountUnit,
+    /// Its file in the package.
+    pub file: Option<String>,
+    /// Address of the service.
+    pub address: Option<String>,
+    /// The exporter that brought it.
+    pub exporter: Option<String>,
+    /// When its data were last edited, in milliseconds since 1970 UTC.
+    pub edit_date: Option<i64>,
+    /// Attribution.
+    pub attribution: Option<String>,
+    /// Why it is missing.
+    pub failure: Option<Failure>,
+}
+
+/// See the module.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Manifest {
+    /// `offmap-manifest`.
+    pub format: String,
+    /// Version of the format.
+    pub version: u32,
+    /// SHA-256 of this file with these digits as zeros.
+    pub digest: String,
+    /// Program and version that made the package.
+    pub generator: String,
+    /// Id of the job.
+    pub job: String,
+    /// Milliseconds since 1970 UTC.
+    pub created: i64,
+    /// Whether every layer and table that was wanted is there.
+    pub complete: bool,
+    /// Portal of the map.
+    pub portal_url: Option<String>,
+    /// Item of the map.
+    pub item_id: Option<String>,
+    /// Attribution of the map.
+    pub access_information: Option<String>,
+    /// Terms of use of the map.
+    pub terms_of_use: Option<String>,
+    /// The area that was taken.
+    pub area_of_interest: AreaOfInterest,
+    /// Far limit of scales.
+    pub min_scale: f64,
+    /// Near limit of scales.
+    pub max_scale: f64,
+    /// Every file but this one, by path.
+    pub files: Vec<ManifestFile>,
+    /// Every layer and table of the map, in its order.
+    pub layers: Vec<ManifestLayer>,
+    /// Things worth knowing that are no failures.
+    pub warnings: Vec<String>,
+}
+
+fn digest_of(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
+}
+
+impl Manifest {
+    /// The manifest's file, with its digest in it.
+    ///
+    /// # Errors
+    /// If it cannot be written as JSON.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, serde_json::Error> {
+        let blank = Self { digest: NO_DIGEST.to_owned(), ..self.clone() };
+        let text = serde_json::to_string_pretty(&blank)?;
+        let digest = digest_of(text.as_bytes());
+        Ok(text.replacen(NO_DIGEST, &digest, 1).into_bytes())
+    }
+
+    /// Reads a manifest and checks its digest.
+    ///
+    /// # Errors
+    /// In words: what is wrong with the file.
+    pub fn read(bytes: &[u8]) -> Result<Self, String> {
+        let manifest: Self = serde_json::from_slice(bytes).map_err(|e| format!("it cannot be read: {e}"))?;
+        if manifest.format != FORMAT {
+            return Err(format!("its format is `{}`, expected `{FORMAT}`", manifest.format));
+        }
+        if manifest.version > VERSION {
+            return Err(format!("its version is {}, this program knows up to {VERSION}", manifest.version));
+        }
+        let text = std::str::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())?;
+        if manifest.digest.len() != NO_DIGEST.len()
+            || digest_of(text.replacen(&manifest.digest, NO_DIGEST, 1).as_bytes()) != manifest.digest
+        {
+            return Err("its digest does not match its content; it was changed after it was written".to_owned());
+        }
+        Ok(manifest)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_changed_byte_of_a_manifest_is_found() {
+        let manifest = Manifest {
+            format: FORMAT.into(),
+            version: VERSION,
+            digest: String::new(),
+            generator: "offmap 0".into(),
+            job: "j".into(),
+            created: 1,
+            complete: true,
+            portal_url: None,
+            item_id: None,
+            access_information: None,
+            terms_of_use: None,
+            area_of_interest: AreaOfInterest::from_numbers("1,2,3,4").expect("an area"),
+            min_scale: 0.0,
+            max_scale: 0.0,
+            files: vec![ManifestFile { path: "a".into(), bytes: 1, sha256: NO_DIGEST.into() }],
+            layers: Vec::new(),
+            warnings: Vec::new(),
+        };
+        let bytes = manifest.to_bytes().expect("writes");
+        Manifest::read(&bytes).expect("reads");
+        for i in 0..bytes.len() {
+            let mut changed = bytes.clone();
+            changed[i] ^= 1;
+            assert!(Manifest::read(&changed).is_err(), "byte {i} of {}", bytes.len());
+        }
+    }
+}

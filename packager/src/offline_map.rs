@@ -1,0 +1,302 @@
+//! The JSON documents of a package: `package.info`, `mobile_map.mmap` and the XML of `esriinfo`.
+//!
+//! Source: mobile map package reference A.2, A.3, A.5.
+
+use offmap_engine::{Failure, LayerOutcome, OfflineMapItemInfo, OfflineMapPlan, OfflineMapSource, SpatialReference, WebMap};
+use serde_json::{Map, Value, json};
+use std::collections::{HashMap, HashSet};
+
+/// Base name of the map in a package.
+pub(crate) const MAP_NAME: &str = "mobile_map";
+/// Folder of the map and its data, whatever the SDK version that reads it.
+pub(crate) const MAP_FOLDER: &str = "p13";
+/// Package version that every SDK since 100.6 opens.
+const PACKAGE_VERSION: &str = "3.2";
+/// Version of the map document; not the web map's.
+const MOBILE_MAP_VERSION: &str = "1.3";
+/// Version word of `item.pkinfo`.
+const PKINFO_VERSION: &str = "11.2";
+
+/// Where a layer's data are, relative to the map document.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct LayerData {
+    /// File name beside the map.
+    pub(crate) file: String,
+    /// `GDB_ServiceItems.ItemId`.
+    pub(crate) item_id: Option<i64>,
+    /// Folder of item resources beside the map.
+    pub(crate) resources: Option<String>,
+}
+
+/// What the documents of a package are made of.
+#[derive(Debug)]
+pub(crate) struct Documents<'a> {
+    pub(crate) source: &'a OfflineMapSource,
+    pub(crate) plan: &'a OfflineMapPlan,
+    pub(crate) layers: &'a [LayerOutcome],
+    pub(crate) data: &'a HashMap<String, LayerData>,
+    pub(crate) created: i64,
+    pub(crate) guid: uuid::Uuid,
+}
+
+/// The map's own reference; older maps have none, then Web Mercator as their base maps.
+fn reference_of(map: &WebMap) -> SpatialReference {
+    map.spatial_reference().filter(|s| s.wkid.is_some() || s.wkt.is_some()).unwrap_or_else(SpatialReference::web_mercator)
+}
+
+/// A URI relative to the map document; only what would break it is escaped.
+fn uri(name: &str) -> String {
+    format!("file:./{}", name.replace('%', "%25").replace(' ', "%20").replace('?', "%3F").replace('#', "%23"))
+}
+
+impl Documents<'_> {
+    /// What the caller wants on the package, else what the item says, else what is known of the map.
+    pub(crate) fn item_info(&self) -> OfflineMapItemInfo {
+        let from_item =
+            || self.source.item.as_ref().map(|i| OfflineMapItemInfo::from_item(i, self.source.thumbnail.clone()));
+        let mut info = self.plan.parameters.item_info.clone().or_else(from_item).unwrap_or_default();
+        if info.title.is_empty() {
+            let base = self.source.web_map.json().get("baseMap").and_then(|b| b.get("title")).and_then(Value::as_str);
+            info.title = base.unwrap_or("Offline map").to_owned();
+        }
+        info
+    }
+
+    fn extent(&self) -> Result<[[f64; 2]; 2], Failure> {
+        self.plan.parameters.area_of_interest.wgs84_extent()
+    }
+
+    /// `package.info`: one line, keys in order.
+    pub(crate) fn package_info(&self) -> Result<Value, Failure> {
+        let info = self.item_info();
+        let mut json = json!({
+            "created": self.created,
+            "extent": self.extent()?,
+            "guid": self.guid.simple().to_string(),
+            "maps": [MAP_NAME],
+            "modified": self.created,
+            "name": MAP_NAME,
+            "spatialReference": reference_of(&self.source.web_map).name(),
+            "title": info.title,
+            "type": "Mobile Map Package",
+            "typeKeywords": ["Mobile Map Package", "Map", "2D", "ArcGIS Runtime", "mmpk", "Mobile"],
+            "version": PACKAGE_VERSION,
+        });
+        let texts = [
+            ("snippet", &info.snippet),
+            ("description", &info.description),
+            ("accessInformation", &info.access_information),
+            ("licenseInfo", &info.terms_of_use),
+        ];
+        if let Some(json) = json.as_object_mut() {
+            for (key, text) in texts.into_iter().filter(|(_, text)| !text.is_empty()) {
+                json.insert(key.to_owned(), json!(text));
+            }
+            if !info.tags.is_empty() {
+                json.insert("tags".to_owned(), json!(info.tags));
+            }
+            if let Some(thumbnail) = &info.thumbnail {
+                json.insert("thumbnail".to_owned(), json!(thumbnail.data_uri()));
+            }
+        }
+        Ok(json)
+    }
+
+    /// `mobile_map.mmap`: the item, and the web map with a `path` at every layer that came home.
+    pub(crate) fn mobile_map(&self) -> Result<Value, Failure> {
+        let info = self.item_info();
+        let item = self.source.item.as_ref();
+        let mut keywords: Vec<String> = item.map(|i| i.type_keywords.clone()).unwrap_or_default();
+        for word in ["Mobile Map", "2D", "ArcGIS Runtime", "Mobile"] {
+            if !keywords.iter().any(|k| k == word) {
+                keywords.push(word.to_owned());
+            }
+        }
+        let mut json = json!({
+            "created": self.created,
+            "extent": self.extent()?,
+            "guid": uuid::Uuid::new_v4().simple().to_string(),
+            "id": uuid::Uuid::new_v4().simple().to_string(),
+            "modified": self.created,
+            "name": MAP_NAME,
+            "spatialReference": reference_of(&self.source.web_map).name(),
+            "title": info.title,
+            "type": "Mobile Map",
+            "typeKeywords": keywords,
+        });
+        if let Some(json) = json.as_object_mut() {
+            if let Some(id) = item.map(|i| &i.id).filter(|id| !id.is_empty()) {
+                json.insert("originalPortalItemId".to_owned(), json!(id));
+            }
+            if let Some(portal) = &self.source.portal_url {
+                json.insert("portalUrl".to_owned(), json!(portal));
+            }
+        }
+        Ok(json!({"item": json, "map": self.map()}))
+    }
+
+    fn map(&self) -> Value {
+        let mut map = Value::Object(self.source.web_map.json().clone());
+        let outcomes: HashMap<&str, &LayerOutcome> = self.layers.iter().map(|l| (l.id.as_str(), l)).collect();
+        let online: HashSet<&str> = self.plan.skipped.iter().filter(|s| s.remains_online).map(|s| s.id.as_str()).collect();
+        let embedded: HashSet<&str> = self.plan.embedded.iter().map(|e| e.id.as_str()).collect();
+        let mut gone = Vec::new();
+        for layer in self.source.web_map.layers() {
+            let Some(json) = map.pointer_mut(&layer.pointer).and_then(Value::as_object_mut) else { continue };
+            let id = layer.id.as_str();
+            match self.data.get(id).filter(|_| outcomes.contains_key(id)) {
+                Some(data) => {
+                    let query = data.item_id.map(|n| format!("?itemId={n}")).unwrap_or_default();
+                    json.insert("path".to_owned(), json!(format!("{}{query}", uri(&data.file))));
+                    if let Some(folder) = &data.resources {
+                        json.insert("itemPath".to_owned(), json!(uri(folder)));
+                    }
+                }
+                None if online.contains(id) || embedded.contains(id) => {}
+                None => gone.push(layer.pointer),
+            }
+        }
+        // From the end of each list, so that the pointers before stay right. Layers come in the order of drawing, which is not
+        // the order of the lists where a base map mixes reference layers in.
+        gone.sort_by_key(|pointer| std::cmp::Reverse(indices(pointer)));
+        for pointer in &gone {
+            remove_at(&mut map, pointer);
+        }
+        if let Some(map) = map.as_object_mut() {
+            for key in ["operationalLayers", "tables"] {
+                if let Some(list) = map.get_mut(key).and_then(Value::as_array_mut) {
+                    list.retain_mut(|layer| !is_empty_group(layer));
+                }
+            }
+            self.edit_root(map);
+        }
+        map
+    }
+
+    fn edit_root(&self, map: &mut Map<String, Value>) {
+        let reference = reference_of(&self.source.web_map);
+        map.insert("version".to_owned(), json!(MOBILE_MAP_VERSION));
+        map.insert("authoringApp".to_owned(), json!("offmap"));
+        map.insert("authoringAppVersion".to_owned(), json!(env!("CARGO_PKG_VERSION")));
+        map.entry("referenceScale").or_insert(json!(0));
+        map.entry("operationalLayers").or_insert(json!([]));
+        map.entry("baseMap").or_insert(json!({"baseMapLayers": [], "title": ""}));
+        map.insert("spatialReference".to_owned(), json!(reference));
+        // The author's offline settings have done their work; the rest of the properties stay.
+        if let Some(properties) = map.get_mut("applicationProperties").and_then(Value::as_object_mut) {
+            properties.remove("offline");
+        }
+        let area = &self.plan.parameters.area_of_interest;
+        let area = area.project(&reference).unwrap_or_else(|_| area.clone());
+        let viewpoint = json!({"targetGeometry": area.envelope()});
+        let state = map.entry("initialState").or_insert(json!({}));
+        if let Some(state) = state.as_object_mut() {
+            state.insert("viewpoint".to_owned(), viewpoint);
+        }
+    }
+
+    /// `esriinfo/item.pkinfo`.
+    pub(crate) fn pkinfo(&self) -> String {
+        let guid = self.guid.hyphenated().to_string().to_uppercase();
+        let lines = [
+            "<?xml version=\"1.0\" encoding=\"utf-8\" ?>".to_owned(),
+            "<pkinfo Culture='en-US'>".to_owned(),
+            format!("<ID>{guid}</ID>"),
+            format!("<name>{MAP_NAME}</name>"),
+            format!("<version>{PKINFO_VERSION}</version>"),
+            "<size>-1</size>".to_owned(),
+            "<created></created>".to_owned(),
+            "<type>Mobile Map Package</type>".to_owned(),
+            "<servable>false</servable>".to_owned(),
+            "<packagelocation></packagelocation>".to_owned(),
+            "<pkinfolocation></pkinfolocation>".to_owned(),
+            "</pkinfo>".to_owned(),
+        ];
+        lines.join("\r\n") + "\r\n"
+    }
+
+    /// `esriinfo/iteminfo.xml`; times are seconds here.
+    pub(crate) fn iteminfo(&self) -> Result<String, Failure> {
+        let info = self.item_info();
+        let guid = self.guid.hyphenated().to_string().to_uppercase();
+        let seconds = self.created / 1000;
+        let tag = |name: &str, text: &str| format!("<{name}>{}</{name}>", escaped(text));
+        let keywords = ["Mobile Map Package", "Map", "2D", "ArcGIS Runtime", "mmpk", "Mobile"];
+        let [[xmin, ymin], [xmax, ymax]] = self.extent()?;
+        let mut lines = vec![
+            "<?xml version=\"1.0\" encoding=\"utf-8\" ?>".to_owned(),
+            "<ESRI_ItemInformation Culture='en-US'>".to_owned(),
+            tag("name", MAP_NAME),
+            tag("guid", &guid),
+            tag("version", "1.0"),
+            tag("created", &seconds.to_string()),
+            tag("modified", &seconds.to_string()),
+            tag("catalogpath", ""),
+            tag("snippet", &info.snippet),
+            tag("description", &info.description),
+            tag("summary", &info.snippet),
+            tag("title", &info.title),
+            tag("tags", &info.tags.join(",")),
+            tag("type", "Mobile Map Package"),
+            "<typekeywords>".to_owned(),
+        ];
+        lines.extend(keywords.iter().map(|k| tag("typekeyword", k)));
+        lines.push("</typekeywords>".to_owned());
+        let thumbnail = if info.thumbnail.is_some() { "thumbnail/thumbnail.png" } else { "" };
+        lines.extend([tag("thumbnail", thumbnail), tag("documentation", ""), tag("url", ""), "<extent>".to_owned()]);
+        lines.extend([("xmin", xmin), ("ymin", ymin), ("xmax", xmax), ("ymax", ymax)].map(|(n, v)| tag(n, &v.to_string())));
+        lines.extend([
+            "</extent>".to_owned(),
+            tag("spatialreference", &reference_of(&self.source.web_map).name()),
+            tag("minScale", &self.plan.parameters.min_scale.to_string()),
+            tag("maxScale", &self.plan.parameters.max_scale.to_string()),
+            tag("datalastModifiedTime", &seconds.to_string()),
+            tag("accessinformation", &info.access_information),
+            tag("licenseinfo", &info.terms_of_use),
+            "</ESRI_ItemInformation>".to_owned(),
+        ]);
+        Ok(lines.join("\r\n") + "\r\n")
+    }
+}
+
+/// Text as XML content; characters that XML 1.0 forbids are dropped.
+fn escaped(text: &str) -> String {
+    let kept = text.chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\t' | '\r'));
+    kept.fold(String::with_capacity(text.len()), |mut out, c| {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            c => out.push(c),
+        }
+        out
+    })
+}
+
+/// The numbers of a pointer, for ordering within a list.
+fn indices(pointer: &str) -> Vec<usize> {
+    pointer.split('/').filter_map(|part| part.parse().ok()).collect()
+}
+
+fn remove_at(map: &mut Value, pointer: &str) {
+    let Some((list, index)) = pointer.rsplit_once('/') else { return };
+    if let (Some(list), Ok(index)) = (map.pointer_mut(list).and_then(Value::as_array_mut), index.parse::<usize>()) {
+        if index < list.len() {
+            list.remove(index);
+        }
+    }
+}
+
+/// Whether this is a group that has nothing left; groups in it are emptied first.
+fn is_empty_group(layer: &mut Value) -> bool {
+    if layer.get("layerType").and_then(Value::as_str) != Some("GroupLayer") {
+        return false;
+    }
+    match layer.get_mut("layers").and_then(Value::as_array_mut) {
+        Some(children) => {
+            children.retain_mut(|child| !is_empty_group(child));
+            children.is_empty()
+        }
+        None => true,
+    }
+}

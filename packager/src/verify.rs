@@ -1,0 +1,169 @@
+//! Verifies a package by what is in it: nothing but the package is needed.
+//!
+//! With a manifest: every file there with the right size and SHA-256, no file too many, the manifest itself unchanged, every
+//! layer that it calls succeeded in the map with its data, and in an archive every byte of the zip structure. Without one (a
+//! package of another writer): the documents can be read, every entry's checksum, every layer's file is there.
+
+use crate::archive::audit;
+use crate::container::Container;
+use crate::manifest::{MANIFEST_PATH, Manifest};
+use crate::mobile_map_package::MobileMapPackage;
+use offmap_engine::{ExportState, Failure, FailureStage, hex};
+use serde::Serialize;
+use sha2::{Digest as _, Sha256};
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+/// Something wrong with a package.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Problem {
+    /// The file.
+    pub file: String,
+    /// What is wrong with it.
+    pub what: String,
+}
+
+/// What verifying a package found.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Verification {
+    /// The package.
+    pub package: PathBuf,
+    /// Whether nothing is wrong.
+    pub ok: bool,
+    /// Whether a manifest proves every file; false for packages of other writers.
+    pub proven: bool,
+    /// Whether every layer that was wanted is there; `None` without manifest.
+    pub complete: Option<bool>,
+    /// Files that were looked at.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// What is wrong.
+    pub problems: Vec<Problem>,
+}
+
+/// SHA-256 in hexadecimal.
+pub(crate) fn sha256_of(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
+}
+
+/// Verifies a package. Blocks: reads every byte.
+///
+/// # Errors
+/// If there is no such package, or it cannot be read at all. What is wrong inside is in the [`Verification`].
+pub fn verify(path: &Path) -> Result<Verification, Failure> {
+    let mut problems = Vec::new();
+    let mut push = |file: &str, what: String| problems.push(Problem { file: file.to_owned(), what });
+    let container = Container::open(path);
+    let is_archive = path.is_file();
+    let container = match container {
+        Ok(container) => container,
+        Err(failure) if is_archive => {
+            push("(directory of the archive)", failure.message);
+            return Ok(finish(path, false, None, 0, 0, problems));
+        }
+        Err(failure) => return Err(failure),
+    };
+    let listed: BTreeMap<String, u64> = match container.files() {
+        Ok(files) => files.into_iter().collect(),
+        Err(failure) if is_archive => {
+            push("(directory of the archive)", failure.message);
+            return Ok(finish(path, false, None, 0, 0, problems));
+        }
+        Err(failure) => return Err(failure),
+    };
+    let manifest = listed.contains_key(MANIFEST_PATH).then(|| container.read(MANIFEST_PATH, 256 << 20));
+    let manifest = match manifest {
+        None => None,
+        Some(bytes) => match bytes.map_err(|f| f.message).and_then(|b| Manifest::read(&b)) {
+            Ok(manifest) => Some(manifest),
+            Err(what) => {
+                push(MANIFEST_PATH, what);
+                None
+            }
+        },
+    };
+    if is_archive && listed.contains_key(MANIFEST_PATH) {
+        let damages =
+            audit(path).map_err(|e| Failure::io(FailureStage::Check, format!("cannot read {}", path.display()), &e))?;
+        damages.into_iter().for_each(|(file, what)| push(&file, what));
+    }
+    let mut bytes = 0;
+    for (name, size) in &listed {
+        bytes += size;
+        let expected = manifest.as_ref().map(|m| m.files.iter().find(|f| f.path == *name));
+        match (hash(&container, name), expected) {
+            (Err(what), _) => push(name, what),
+            (Ok(_), Some(None)) if name != MANIFEST_PATH => push(name, "it is not in the manifest".to_owned()),
+            (Ok((found, sha)), Some(Some(f))) if found != f.bytes || sha != f.sha256 => {
+                push(
+                    name,
+                    format!("it has {found} bytes with SHA-256 {sha}, the manifest says {} and {}", f.bytes, f.sha256),
+                );
+            }
+            _ => {}
+        }
+    }
+    for file in manifest.iter().flat_map(|m| &m.files).filter(|f| !listed.contains_key(&f.path)) {
+        push(&file.path, "it is in the manifest and not in the package".to_owned());
+    }
+    match MobileMapPackage::open(path) {
+        Ok(package) => look_at_layers(&package, manifest.as_ref(), &mut push),
+        Err(failure) => push("package.info", failure.message),
+    }
+    let complete = manifest.as_ref().map(|m| m.complete);
+    Ok(finish(path, manifest.is_some(), complete, listed.len() as u64, bytes, problems))
+}
+
+fn finish(
+    path: &Path,
+    proven: bool,
+    complete: Option<bool>,
+    files: u64,
+    bytes: u64,
+    problems: Vec<Problem>,
+) -> Verification {
+    Verification { package: path.to_owned(), ok: problems.is_empty(), proven, complete, files, bytes, problems }
+}
+
+/// Size and SHA-256 of a file; reading an archive's entry to its end checks its CRC as well.
+fn hash(container: &Container, name: &str) -> Result<(u64, String), String> {
+    let mut hasher = Sha256::new();
+    let mut bytes = 0;
+    let mut buffer = vec![0; 1 << 16];
+    let read = container.with_reader(name, |reader| {
+        loop {
+            match Read::read(reader, &mut buffer)? {
+                0 => return Ok(()),
+                n => {
+                    bytes += n as u64;
+                    hasher.update(buffer.get(..n).unwrap_or_default());
+                }
+            }
+        }
+    });
+    read.map_err(|f| f.message)?;
+    Ok((bytes, hex(&hasher.finalize())))
+}
+
+fn look_at_layers(package: &MobileMapPackage, manifest: Option<&Manifest>, push: &mut impl FnMut(&str, String)) {
+    for map in package.maps() {
+        for layer in &map.layers {
+            if let Some(data) = layer.data.as_ref().filter(|d| !d.outside && d.bytes.is_none()) {
+                push(&data.path, format!("layer \"{}\" of {} has its data there, and it is missing", layer.title, map.path));
+            }
+        }
+        for wanted in manifest.iter().flat_map(|m| &m.layers) {
+            if wanted.state != ExportState::Succeeded || wanted.file.is_none() {
+                continue;
+            }
+            let there = map.layers.iter().find(|l| l.id == wanted.id).and_then(|l| l.data.as_ref());
+            if there.map(|d| &d.path) != wanted.file.as_ref() {
+                push(&map.path, format!("layer \"{}\" does not point to its data", wanted.title));
+            }
+        }
+    }
+}

@@ -1,0 +1,287 @@
+//! Writes the package: stage → verify → rename.
+//!
+//! 1. Move what came home into `p13/` of the staging directory under fresh names.
+//! 2. Write the map, the item documents and the thumbnail.
+//! 3. Hash every file, write the manifest; write `package.info` last, so that a half-made package does not open.
+//! 4. Open and verify the staged package by the same code that anybody else would use.
+//! 5. Rename into place.
+
+use crate::manifest::{FORMAT, MANIFEST_PATH, Manifest, ManifestFile, ManifestLayer, VERSION};
+use crate::offline_map::{Documents, LayerData, MAP_FOLDER, MAP_NAME};
+use crate::verify::verify;
+use async_trait::async_trait;
+use offmap_engine::{
+    ExportState, Failure, FailureKind, FailureOwner, FailureStage, PackRequest, Packager, Packed, hash_file, run_blocking,
+};
+use serde_json::Value;
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{ErrorKind, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+/// Makes mobile map packages as unpacked directories; [`write_mmpk`](crate::write_mmpk) zips one.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct MobileMapPackager;
+
+fn failed(what: impl std::fmt::Display, error: &std::io::Error) -> Failure {
+    Failure::io(FailureStage::Package, what, error)
+}
+
+fn not_usable(message: String) -> Failure {
+    Failure::new(FailureOwner::Caller, FailureKind::DestinationNotUsable, FailureStage::Plan, message)
+}
+
+#[async_trait]
+impl Packager for MobileMapPackager {
+    fn check_destination(&self, destination: &Path) -> Result<(), Failure> {
+        let shown = destination.display();
+        match std::fs::symlink_metadata(destination) {
+            Ok(metadata) if !metadata.is_dir() => {
+                return Err(not_usable(format!(
+                    "the destination {shown} is not a directory; name one that is absent or empty"
+                )));
+            }
+            Ok(_) => {
+                let mut entries = std::fs::read_dir(destination)
+                    .map_err(|e| not_usable(format!("the destination {shown} cannot be read: {e}")))?;
+                if entries.next().is_some() {
+                    return Err(not_usable(format!(
+                        "the destination {shown} is not empty; name a directory that is absent or empty"
+                    )));
+                }
+            }
+            Err(e) if e.kind() == ErrorKind::NotFound => {}
+            Err(e) => return Err(not_usable(format!("the destination {shown} cannot be used: {e}"))),
+        }
+        if destination.file_name().is_none() {
+            return Err(not_usable(format!("the destination {shown} has no name; name a directory")));
+        }
+        let parent = destination.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        if !parent.is_dir() {
+            return Err(not_usable(format!(
+                "the destination's parent {} is not a directory; make it first",
+                parent.display()
+            )));
+        }
+        Ok(())
+    }
+
+    async fn pack(
+        &self,
+        request: PackRequest,
+        report: Arc<dyn Fn(u64, u64) + Send + Sync>,
+        cancel: CancellationToken,
+    ) -> Result<Packed, Failure> {
+        run_blocking(move || pack(&request, &*report, &cancel)).await
+    }
+}
+
+fn pack(request: &PackRequest, report: &dyn Fn(u64, u64), cancel: &CancellationToken) -> Result<Packed, Failure> {
+    let go_on = || if cancel.is_cancelled() { Err(Failure::cancelled()) } else { Ok(()) };
+    let staging = &request.staging_dir;
+    let map_folder = staging.join(MAP_FOLDER);
+    std::fs::create_dir_all(&map_folder).map_err(|e| failed("cannot stage the package", &e))?;
+    // 1.
+    let data = stage(request, &map_folder)?;
+    go_on()?;
+    // 2.
+    let documents = Documents {
+        source: &request.source,
+        plan: &request.plan,
+        layers: &request.layers,
+        data: &data,
+        created: request.created,
+        guid: Uuid::new_v4(),
+    };
+    write_json(&map_folder.join(format!("{MAP_NAME}.mmap")), &documents.mobile_map()?)?;
+    write_file(&staging.join("esriinfo/item.pkinfo"), documents.pkinfo().as_bytes())?;
+    write_file(&staging.join("esriinfo/iteminfo.xml"), documents.iteminfo()?.as_bytes())?;
+    if let Some(thumbnail) = &documents.item_info().thumbnail {
+        write_file(&staging.join("esriinfo/thumbnail/thumbnail.png"), thumbnail.bytes())?;
+    }
+    // 3.
+    let info = serde_json::to_vec(&documents.package_info()?).map_err(|e| Failure::internal(e.to_string()))?;
+    let info_path = staging.join("package.info");
+    let files = hash_all(staging, &info, report, &go_on)?;
+    let manifest = manifest(request, &documents, &data, files);
+    let bytes = manifest.to_bytes().map_err(|e| Failure::internal(e.to_string()))?;
+    write_file(&staging.join(MANIFEST_PATH), &bytes)?;
+    write_file(&info_path, &info)?;
+    go_on()?;
+    // 4.
+    let proof = verify(staging)?;
+    if let Some(problem) = proof.problems.first() {
+        let message = format!("the package that was just written does not verify: {}: {}", problem.file, problem.what);
+        return Err(Failure::new(FailureOwner::Storage, FailureKind::Corrupt, FailureStage::Package, message));
+    }
+    sync_tree(staging)?;
+    go_on()?;
+    // 5.
+    put_in_place(staging, &request.destination)?;
+    Ok(Packed { path: request.destination.clone(), bytes: proof.bytes, files: proof.files })
+}
+
+/// Moves files and folders under fresh names; answers where each layer's data are.
+fn stage(request: &PackRequest, map_folder: &Path) -> Result<HashMap<String, LayerData>, Failure> {
+    let mut data = HashMap::new();
+    let succeeded = |id: &str| request.layers.iter().any(|l| l.id == id && l.state == ExportState::Succeeded);
+    for task in &request.artifacts {
+        let wanted: Vec<_> = task.artifact.layers.iter().filter(|l| succeeded(&l.id)).collect();
+        let mut names: Vec<Option<String>> = vec![None; task.artifact.files.len()];
+        for index in wanted.iter().flat_map(|l| [l.file, l.resources]).flatten() {
+            let (Some(file), Some(slot)) = (task.artifact.files.get(index), names.get_mut(index)) else { continue };
+            if slot.is_some() {
+                continue;
+            }
+            let guid = Uuid::new_v4().hyphenated().to_string();
+            let plain = file.extension.chars().all(|c| c.is_ascii_alphanumeric());
+            let name = match (file.is_folder, plain && !file.extension.is_empty()) {
+                (true, _) => guid,
+                (false, true) => format!("{guid}.{}", file.extension),
+                (false, false) => return Err(Failure::internal(format!("`{}` is no file extension", file.extension))),
+            };
+            let from = task.work_dir.join(&file.path);
+            std::fs::rename(&from, map_folder.join(&name))
+                .map_err(|e| failed(format!("cannot move {} into the package", from.display()), &e))?;
+            *slot = Some(name);
+        }
+        let name = |index: Option<usize>| index.and_then(|i| names.get(i).cloned().flatten());
+        for layer in wanted {
+            if let Some(file) = name(layer.file) {
+                let resources = name(layer.resources);
+                data.insert(layer.id.clone(), LayerData { file, item_id: layer.item_id, resources });
+            }
+        }
+    }
+    Ok(data)
+}
+
+fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    let shown = path.display();
+    if let Some(parent) = path.parent() {
+        std::fs::create_dir_all(parent).map_err(|e| failed(format!("cannot make {}", parent.display()), &e))?;
+    }
+    let written = File::create(path).and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()));
+    written.map_err(|e| failed(format!("cannot write {shown}"), &e))
+}
+
+fn write_json(path: &Path, value: &Value) -> Result<(), Failure> {
+    write_file(path, &serde_json::to_vec(value).map_err(|e| Failure::internal(e.to_string()))?)
+}
+
+/// Hashes all files of the staged package, and `package.info` that is still to be written.
+fn hash_all(
+    staging: &Path,
+    info: &[u8],
+    report: &dyn Fn(u64, u64),
+    go_on: &dyn Fn() -> Result<(), Failure>,
+) -> Result<Vec<ManifestFile>, Failure> {
+    let listed = crate::container::Container::open(staging)?.files()?;
+    let all: u64 = listed.iter().map(|(_, bytes)| bytes).sum();
+    let mut done = 0;
+    let mut files = Vec::new();
+    for (path, _) in listed {
+        go_on()?;
+        let (bytes, sha256) = hash_file(&staging.join(&path))?;
+        done += bytes;
+        report(done, all);
+        files.push(ManifestFile { path, bytes, sha256 });
+    }
+    files.push(ManifestFile {
+        path: "package.info".to_owned(),
+        bytes: info.len() as u64,
+        sha256: crate::verify::sha256_of(info),
+    });
+    files.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(files)
+}
+
+fn manifest(
+    request: &PackRequest,
+    documents: &Documents<'_>,
+    data: &HashMap<String, LayerData>,
+    files: Vec<ManifestFile>,
+) -> Manifest {
+    let info = documents.item_info();
+    let said = |text: String| Some(text).filter(|t| !t.is_empty());
+    let tasks = &request.plan.tasks;
+    let layers = request.layers.iter().map(|l| {
+        let task = tasks.iter().find(|t| t.layers.iter().any(|x| x.id == l.id));
+        let own = task.and_then(|t| t.layers.iter().find(|x| x.id == l.id));
+        let address = own.and_then(|x| x.url.clone()).or_else(|| task.map(|t| t.key.service_url.clone()));
+        ManifestLayer {
+            id: l.id.clone(),
+            title: l.title.clone(),
+            is_table: l.is_table,
+            state: l.state,
+            planned: l.planned,
+            got: l.got,
+            count_unit: l.count_unit,
+            file: data.get(&l.id).map(|d| format!("{MAP_FOLDER}/{}", d.file)),
+            address: address.map(|a| offmap_engine::model::failure::without_secrets(&a)),
+            exporter: task.map(|t| t.exporter.clone()),
+            edit_date: task.and_then(|t| t.edit_date),
+            attribution: task.and_then(|t| t.attribution.clone()),
+            failure: l.failure.clone(),
+        }
+    });
+    let layers: Vec<ManifestLayer> = layers.collect();
+    Manifest {
+        format: FORMAT.to_owned(),
+        version: VERSION,
+        digest: String::new(),
+        generator: format!("offmap {}", env!("CARGO_PKG_VERSION")),
+        job: request.job.clone(),
+        created: request.created,
+        complete: layers.iter().all(|l| l.failure.is_none()),
+        portal_url: request.source.portal_url.clone(),
+        item_id: request.source.item.as_ref().map(|i| i.id.clone()),
+        access_information: said(info.access_information),
+        terms_of_use: said(info.terms_of_use),
+        area_of_interest: request.plan.parameters.area_of_interest.clone(),
+        min_scale: request.plan.parameters.min_scale,
+        max_scale: request.plan.parameters.max_scale,
+        files,
+        layers,
+        warnings: request.plan.warnings.clone(),
+    }
+}
+
+/// Brings every file and directory of the package to the disk.
+fn sync_tree(dir: &Path) -> Result<(), Failure> {
+    let shown = |path: &PathBuf| format!("cannot sync {}", path.display());
+    for entry in std::fs::read_dir(dir).map_err(|e| failed("cannot list the package", &e))? {
+        let path = entry.map_err(|e| failed("cannot list the package", &e))?.path();
+        if path.is_dir() {
+            sync_tree(&path)?;
+        } else {
+            File::open(&path).and_then(|f| f.sync_all()).map_err(|e| failed(shown(&path), &e))?;
+        }
+    }
+    sync_dir(dir);
+    Ok(())
+}
+
+/// Not every file system can sync a directory; what it cannot promise is no reason to fail.
+fn sync_dir(dir: &Path) {
+    if let Err(error) = File::open(dir).and_then(|d| d.sync_all()) {
+        tracing::debug!(%error, dir = %dir.display(), "a directory could not be synced");
+    }
+}
+
+fn put_in_place(staging: &Path, destination: &Path) -> Result<(), Failure> {
+    // A rename onto an empty directory is one step; where the system refuses it, the empty directory goes first. A directory
+    // that is not empty any more makes both fail and stays as it is.
+    let renamed = std::fs::rename(staging, destination).or_else(|_| {
+        std::fs::remove_dir(destination)?;
+        std::fs::rename(staging, destination)
+    });
+    renamed.map_err(|e| failed(format!("cannot put the package in place at {}", destination.display()), &e))?;
+    if let Some(parent) = destination.parent() {
+        sync_dir(parent);
+    }
+    Ok(())
+}
