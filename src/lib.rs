@@ -1,1 +1,40 @@
-//! stub
+//! offmap takes an ArcGIS web map offline on demand: one map and one area in, a proven mobile map package out.
+//!
+//! This crate puts the parts together: the engine ([`offmap_engine`], re-exported here), the ArcGIS exporters
+//! ([`exporters`]) and the mobile map package ([`packager`]).
+//!
+//! ```no_run
+//! use offmap::exporters::client::{ArcGisClient, ClientOptions, Credentials};
+//! use offmap::{AreaOfInterest, GenerateOfflineMapParameterOverrides, OfflineMapTask};
+//!
+//! #[tokio::main]
+//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let client = ArcGisClient::new(ClientOptions::default(), Credentials::none())?;
+//!     let engine = offmap::with_defaults(&client)?.start()?;
+//!     let source = offmap::exporters::portal::read_item(&client, "https://www.arcgis.com", "<item id>").await?;
+//!     let task = OfflineMapTask::new(&engine, source);
+//!     let parameters = task.default_parameters(AreaOfInterest::from_numbers("5.9,45.8,10.5,47.8")?)?;
+//!     let job = task.generate_offline_map(parameters, GenerateOfflineMapParameterOverrides::default(), "alps");
+//!     let result = job.start().result().await?;
+//!     for missing in result.layer_errors().chain(result.table_errors()) {
+//!         println!("{} is missing", missing.title);
+//!     }
+//!     engine.shutdown().await?;
+//!     Ok(())
+//! }
+//! ```
+
+pub use offmap_engine::*;
+pub use offmap_exporters as exporters;
+pub use offmap_packager as packager;
+
+use offmap_exporters::client::ArcGisClient;
+use offmap_packager::MobileMapPackager;
+
+/// Begins an engine with all built-in exporters, that packs mobile map packages. Add your own exporters to it.
+///
+/// # Errors
+/// If an exporter cannot be registered.
+pub fn with_defaults(client: &ArcGisClient) -> Result<EngineBuilder, Failure> {
+    offmap_exporters::register(Engine::builder(MobileMapPackager), client)
+}

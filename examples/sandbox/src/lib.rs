@@ -1,1 +1,177 @@
-//! stub
+//! An embedded ArcGIS server on loopback, for offmap's examples and tests.
+//!
+//! | address | what |
+//! | --- | --- |
+//! | `/portal` | portal: items and web maps, thumbnails, styles, `generateToken`, OAuth |
+//! | `/arcgis/rest/services` | services in the dialect of ArcGIS Server |
+//! | `/hosted/rest/services` | the same services in the dialect of ArcGIS Online; exports end on another host, presigned |
+//! | `…/Fieldwork/FeatureServer` | editable, sync: places with photos, borders, countries, inspections, measurements |
+//! | `…/Reference/FeatureServer` | read-only, sync |
+//! | `…/OnlineOnly/FeatureServer` | no sync |
+//! | `…/World/MapServer` | raster tiles, drawn from the data |
+//! | `…/Streets/VectorTileServer` | vector tiles with style, sprites and fonts |
+//!
+//! The data are Natural Earth's (public domain); the inspections are made up. Every request is logged
+//! ([`Sandbox::requests`]), faults are played on request ([`Sandbox::fault`]).
+//!
+//! What it is not: complete. There is no editing, no sync of edits, no exploded cache, no glyphs in its fonts.
+
+mod data;
+mod draw;
+mod fault;
+mod feature;
+mod geodatabase;
+mod package;
+mod portal;
+mod replica;
+mod request;
+mod server;
+mod state;
+mod tiles;
+mod tls;
+mod vector;
+
+pub use fault::{Fault, FaultAction, JobFault};
+pub use portal::{CLIENT_ID, CLIENT_SECRET, FIELD_MAP, HOSTED_MAP, MIXED_MAP, PASSWORD, SERVICE_ITEM, STYLE_ITEM, USER};
+pub use state::{LoggedRequest, SandboxOptions};
+
+use axum::Router;
+use axum::serve::Listener;
+use state::{State, lock};
+use std::io;
+use std::sync::Arc;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+/// A running sandbox; it stops when it is dropped.
+pub struct Sandbox {
+    state: Arc<State>,
+    ca_certificate: Option<String>,
+    stop: watch::Sender<bool>,
+}
+
+impl std::fmt::Debug for Sandbox {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sandbox").field("url", &self.url()).finish_non_exhaustive()
+    }
+}
+
+fn serve<L>(listener: L, router: Router, mut stopped: watch::Receiver<bool>)
+where
+    L: Listener,
+    L::Addr: std::fmt::Debug,
+{
+    tokio::spawn(async move {
+        let stop = async move {
+            // An error means that the sandbox was dropped.
+            let _ = stopped.wait_for(|stop| *stop).await;
+        };
+        if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(stop).await {
+            tracing::error!(%error, "the sandbox ended");
+        }
+    });
+}
+
+impl Sandbox {
+    /// Starts on loopback, on the current Tokio runtime.
+    ///
+    /// # Errors
+    /// If a port cannot be bound or the certificate cannot be made.
+    pub async fn start(options: SandboxOptions) -> io::Result<Self> {
+        let tls = if options.tls { Some(tls::config()?) } else { None };
+        let listener = TcpListener::bind(("127.0.0.1", options.port)).await?;
+        let storage = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let at = |l: &TcpListener| Ok::<_, io::Error>(format!("{scheme}://localhost:{}", l.local_addr()?.port()));
+        let base = (at(&listener)?, at(&storage)?);
+        let state = tokio::task::spawn_blocking(move || State::new(options)).await.map_err(io::Error::other)??;
+        let state = Arc::new(state);
+        // Set once, here.
+        let _ = state.base.set(base);
+        let (stop, stopped) = watch::channel(false);
+        let main = Router::new().fallback(server::handle).with_state(Arc::clone(&state));
+        let other = Router::new().fallback(server::handle_storage).with_state(Arc::clone(&state));
+        let ca_certificate = match tls {
+            Some((config, pem)) => {
+                serve(tls::TlsListener::new(listener, Arc::clone(&config))?, main, stopped.clone());
+                serve(tls::TlsListener::new(storage, config)?, other, stopped);
+                Some(pem)
+            }
+            None => {
+                serve(listener, main, stopped.clone());
+                serve(storage, other, stopped);
+                None
+            }
+        };
+        Ok(Self { state, ca_certificate, stop })
+    }
+
+    /// `http://localhost:port`.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        self.state.base()
+    }
+
+    /// The host and port of the other host, where presigned results are.
+    #[must_use]
+    pub fn storage_url(&self) -> &str {
+        self.state.storage()
+    }
+
+    /// The portal.
+    #[must_use]
+    pub fn portal_url(&self) -> String {
+        format!("{}/portal", self.url())
+    }
+
+    /// Address of a web map's JSON.
+    #[must_use]
+    pub fn web_map_url(&self, item: &str) -> String {
+        format!("{}/sharing/rest/content/items/{item}/data", self.portal_url())
+    }
+
+    /// PEM of the private CA, where it speaks https.
+    #[must_use]
+    pub fn ca_certificate(&self) -> Option<&str> {
+        self.ca_certificate.as_deref()
+    }
+
+    /// A fresh token.
+    #[must_use]
+    pub fn token(&self) -> String {
+        self.state.mint(None).0
+    }
+
+    /// Every request so far.
+    #[must_use]
+    pub fn requests(&self) -> Vec<LoggedRequest> {
+        lock(&self.state.log).clone()
+    }
+
+    /// Adds a fault; the first that matches a request strikes.
+    pub fn fault(&self, fault: Fault) {
+        lock(&self.state.faults).push(fault);
+    }
+
+    /// Takes all faults back.
+    pub fn heal(&self) {
+        lock(&self.state.faults).clear();
+    }
+
+    /// Replicas that are registered on a feature service.
+    #[must_use]
+    pub fn replicas(&self, service: &str) -> usize {
+        lock(&self.state.replicas).get(service).map_or(0, Vec::len)
+    }
+
+    /// Export jobs that were cancelled.
+    #[must_use]
+    pub fn cancelled_jobs(&self) -> usize {
+        lock(&self.state.jobs).values().filter(|j| j.cancelled).count()
+    }
+
+    /// Stops serving.
+    pub fn stop(&self) {
+        self.stop.send_replace(true);
+    }
+}

@@ -1,1 +1,57 @@
-fn main() {}
+//! The sandbox as a program: serves until Ctrl-C.
+
+use clap::Parser;
+use offmap_sandbox::{CLIENT_ID, CLIENT_SECRET, FIELD_MAP, HOSTED_MAP, MIXED_MAP, PASSWORD, Sandbox, SandboxOptions, USER};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// An embedded ArcGIS server on loopback.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// Port; 0 for any free one.
+    #[arg(long, default_value_t = 0)]
+    port: u16,
+    /// Speak https.
+    #[arg(long)]
+    tls: bool,
+    /// Write the CA's certificate (PEM) to this file.
+    #[arg(long, requires = "tls")]
+    ca_out: Option<PathBuf>,
+    /// Want a token for items and services.
+    #[arg(long)]
+    secured: bool,
+    /// Seconds that a token lives.
+    #[arg(long, default_value_t = 3600)]
+    token_life: u64,
+    /// Looks at a job until it is done.
+    #[arg(long, default_value_t = 3)]
+    looks: u32,
+}
+
+#[tokio::main]
+async fn main() -> std::io::Result<()> {
+    let arguments = Arguments::parse();
+    let sandbox = Sandbox::start(SandboxOptions {
+        port: arguments.port,
+        tls: arguments.tls,
+        secured: arguments.secured,
+        looks: arguments.looks,
+        token_life: Duration::from_secs(arguments.token_life),
+    })
+    .await?;
+    if let (Some(path), Some(pem)) = (&arguments.ca_out, sandbox.ca_certificate()) {
+        std::fs::write(path, pem)?;
+    }
+    println!("portal    {}", sandbox.portal_url());
+    println!("services  {}/arcgis/rest/services and {}/hosted/rest/services", sandbox.url(), sandbox.url());
+    println!(
+        "web maps  {FIELD_MAP} (ArcGIS Server dialect), {HOSTED_MAP} (ArcGIS Online dialect), {MIXED_MAP} (not all can go offline)"
+    );
+    println!("user      {USER} / {PASSWORD}, application {CLIENT_ID} / {CLIENT_SECRET}");
+    if arguments.secured {
+        println!("token     {}", sandbox.token());
+    }
+    tokio::signal::ctrl_c().await?;
+    sandbox.stop();
+    Ok(())
+}

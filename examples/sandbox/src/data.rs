@@ -1,0 +1,195 @@
+//! The data that the sandbox serves: Natural Earth countries, borders and places, and inspections made up for the places.
+
+use offmap_engine::model::geometry::{Envelope, Polygon, signed_area, to_web_mercator};
+use serde_json::{Map, Value, json};
+
+/// Milliseconds of 2024-01-01, from which made-up dates count.
+const FIRST_DATE: i64 = 1_704_067_200_000;
+const DAY: i64 = 86_400_000;
+
+/// A shape in Web Mercator metres; outer rings clockwise.
+#[derive(Debug, Clone)]
+pub(crate) enum Shape {
+    Point([f64; 2]),
+    Lines(Vec<Vec<[f64; 2]>>),
+    Polygon(Polygon),
+}
+
+impl Shape {
+    pub(crate) fn envelope(&self) -> Option<Envelope> {
+        match self {
+            Self::Point(p) => Envelope::of([*p]),
+            Self::Lines(lines) => Envelope::of(lines.iter().flatten().copied()),
+            Self::Polygon(polygon) => polygon.envelope(),
+        }
+    }
+
+    /// Whether the shape meets an area in Web Mercator.
+    pub(crate) fn meets(&self, area: &Polygon) -> bool {
+        let near = self.envelope().zip(area.envelope()).is_some_and(|(a, b)| a.intersects(&b));
+        near && match self {
+            Self::Point(p) => area.contains(*p),
+            Self::Lines(lines) => {
+                lines.iter().flatten().any(|p| area.contains(*p)) || area.crosses_line(lines.iter().map(Vec::as_slice))
+            }
+            Self::Polygon(polygon) => polygon.intersects(area),
+        }
+    }
+}
+
+/// One row of a layer or table.
+#[derive(Debug, Clone)]
+pub(crate) struct Row {
+    pub(crate) shape: Option<Shape>,
+    pub(crate) attributes: Map<String, Value>,
+}
+
+impl Row {
+    pub(crate) fn text(&self, field: &str) -> &str {
+        self.attributes.get(field).and_then(Value::as_str).unwrap_or_default()
+    }
+
+    pub(crate) fn id(&self) -> i64 {
+        self.attributes.get("OBJECTID").and_then(Value::as_i64).unwrap_or(0)
+    }
+}
+
+/// A photo of a place.
+#[derive(Debug, Clone)]
+pub(crate) struct Attachment {
+    pub(crate) id: i64,
+    pub(crate) parent: i64,
+    pub(crate) global_id: String,
+    pub(crate) parent_global_id: String,
+    pub(crate) name: String,
+    pub(crate) bytes: Vec<u8>,
+}
+
+/// All rows.
+#[derive(Debug)]
+pub(crate) struct Data {
+    pub(crate) places: Vec<Row>,
+    pub(crate) borders: Vec<Row>,
+    pub(crate) countries: Vec<Row>,
+    pub(crate) inspections: Vec<Row>,
+    pub(crate) measurements: Vec<Row>,
+    pub(crate) photos: Vec<Attachment>,
+}
+
+/// A global id that is the same at every start.
+fn global_id(layer: u32, id: i64) -> String {
+    format!("{{0FF0A900-{layer:04X}-4000-8000-{id:012X}}}")
+}
+
+fn row(layer: u32, id: i64, shape: Option<Shape>, rest: Value) -> Row {
+    let mut attributes = Map::new();
+    attributes.insert("OBJECTID".to_owned(), json!(id));
+    attributes.insert("GlobalID".to_owned(), json!(global_id(layer, id)));
+    attributes.extend(rest.as_object().cloned().unwrap_or_default());
+    Row { shape, attributes }
+}
+
+fn features(text: &str) -> Vec<Value> {
+    let json: Value = serde_json::from_str(text).unwrap_or_default();
+    json.get("features").and_then(Value::as_array).cloned().unwrap_or_default()
+}
+
+fn position(value: &Value) -> [f64; 2] {
+    let axis = |k: usize| value.get(k).and_then(Value::as_f64).unwrap_or(0.0);
+    to_web_mercator([axis(0), axis(1)])
+}
+
+fn line(value: &Value) -> Vec<[f64; 2]> {
+    value.as_array().into_iter().flatten().map(position).collect()
+}
+
+fn multi_polygon(value: &Value) -> Shape {
+    let mut rings = Vec::new();
+    for part in value.as_array().into_iter().flatten() {
+        for (i, ring) in part.as_array().into_iter().flatten().enumerate() {
+            let mut ring = line(ring);
+            if (signed_area(&ring) > 0.0) == (i == 0) {
+                ring.reverse();
+            }
+            rings.push(ring);
+        }
+    }
+    Shape::Polygon(Polygon { rings, spatial_reference: None })
+}
+
+/// Length of a line in kilometres, on the sphere, from Web Mercator by its scale at the middle of each piece.
+fn kilometres(line: &[[f64; 2]]) -> f64 {
+    let piece = |w: &[[f64; 2]]| {
+        let scale = ((w[0][1] + w[1][1]) / 2.0 / 6_378_137.0).cosh();
+        ((w[1][0] - w[0][0]).powi(2) + (w[1][1] - w[0][1]).powi(2)).sqrt() / scale
+    };
+    line.windows(2).map(piece).sum::<f64>() / 1000.0
+}
+
+impl Data {
+    pub(crate) fn load() -> Self {
+        let coordinates = |f: &Value| f.pointer("/geometry/coordinates").cloned().unwrap_or_default();
+        let property = |f: &Value, key: &str| f.pointer(&format!("/properties/{key}")).cloned().unwrap_or_default();
+        let countries: Vec<Row> = (1..)
+            .zip(features(include_str!("../data/countries.geojson")))
+            .map(|(id, f)| {
+                let rest = json!({"NAME": property(&f, "name"), "ISO_CODE": property(&f, "code")});
+                row(2, id, Some(multi_polygon(&coordinates(&f))), rest)
+            })
+            .collect();
+        let borders = (1..)
+            .zip(features(include_str!("../data/borders.geojson")))
+            .map(|(id, f)| {
+                let line = line(&coordinates(&f));
+                let rest = json!({"LEFT_SIDE": property(&f, "left"), "RIGHT_SIDE": property(&f, "right"),
+                    "LENGTH_KM": (kilometres(&line) * 10.0).round() / 10.0});
+                row(1, id, Some(Shape::Lines(vec![line])), rest)
+            })
+            .collect();
+        let places: Vec<Row> = (1..)
+            .zip(features(include_str!("../data/places.geojson")))
+            .map(|(id, f)| {
+                let at = position(&coordinates(&f));
+                let inside = |c: &&Row| matches!(&c.shape, Some(Shape::Polygon(p)) if p.contains(at));
+                // A few places lie at sea at this scale: they have no country, as real data have gaps.
+                let country = countries.iter().find(inside).map_or(Value::Null, |c| json!(c.text("NAME")));
+                let rest = json!({"NAME": property(&f, "name"), "COUNTRY": country, "KIND": id % 3,
+                    "SEEN": FIRST_DATE + id * DAY});
+                row(0, id, Some(Shape::Point(at)), rest)
+            })
+            .collect();
+        let mut inspections = Vec::new();
+        for place in &places {
+            for k in 0..place.id() % 4 {
+                let id = i64::try_from(inspections.len()).unwrap_or(0) + 1;
+                let remark = if k == 0 { json!(format!("first visit to {}", place.text("NAME"))) } else { Value::Null };
+                let rest = json!({"PLACE_ID": place.text("GlobalID"), "VISITED": FIRST_DATE + id * DAY / 2,
+                    "RESULT": id % 3, "REMARK": remark});
+                inspections.push(row(5, id, None, rest));
+            }
+        }
+        let measurements = inspections
+            .iter()
+            .filter(|i| i.id() % 2 == 0)
+            .zip(1..)
+            .map(|(i, id)| {
+                let value = f64::from(u32::try_from(id * 37 % 1000).unwrap_or(0)) / 10.0;
+                row(6, id, None, json!({"INSPECTION_ID": i.text("GlobalID"), "QUANTITY": "level", "VALUE": value}))
+            })
+            .collect();
+        let photos = places
+            .iter()
+            .filter(|p| p.id() % 3 == 0)
+            .zip(1..)
+            .map(|(place, id)| Attachment {
+                id,
+                parent: place.id(),
+                global_id: global_id(0xA, id),
+                parent_global_id: place.text("GlobalID").to_owned(),
+                name: format!("place_{}.png", place.id()),
+                bytes: crate::draw::photo(place.id()),
+            })
+            .collect();
+        Self { places, borders, countries, inspections, measurements, photos }
+    }
+}

@@ -1,0 +1,82 @@
+//! Faults on request.
+
+use serde_json::Value;
+use std::time::Duration;
+
+/// What goes wrong.
+#[derive(Debug, Clone)]
+pub enum FaultAction {
+    /// The answer comes late.
+    Delay(Duration),
+    /// An HTTP status with a body and, where given, `Retry-After` in seconds.
+    Status(u16, String, Option<u64>),
+    /// A JSON body with HTTP 200.
+    Body(Value),
+    /// A page with HTTP 200.
+    Html,
+    /// The connection breaks after the head.
+    Reset,
+    /// The body ends after so many bytes though more were announced.
+    Truncate(usize),
+    /// The body ends after so many bytes and pretends that this is all.
+    Cut(usize),
+    /// Bytes in place of the file.
+    Replace(Vec<u8>),
+    /// A redirect.
+    Redirect(String),
+    /// A job that was submitted by this request goes wrong.
+    Job(JobFault),
+}
+
+/// How a job goes wrong.
+#[derive(Debug, Clone)]
+pub enum JobFault {
+    /// It runs for ever.
+    Stuck,
+    /// It fails with these words.
+    Failed(String),
+    /// It ends as completed with errors.
+    CompletedWithErrors,
+}
+
+/// A fault: which requests, and what.
+#[derive(Debug, Clone)]
+pub struct Fault {
+    /// Part of the path, in any letter case.
+    pub path: String,
+    /// Matching requests that go well before.
+    pub skip: u32,
+    /// Requests that go wrong; `None` for all.
+    pub times: Option<u32>,
+    /// What goes wrong.
+    pub action: FaultAction,
+}
+
+impl Fault {
+    /// Every request whose path has `path` in it goes wrong.
+    #[must_use]
+    pub fn always(path: &str, action: FaultAction) -> Self {
+        Self { path: path.to_ascii_lowercase(), skip: 0, times: None, action }
+    }
+
+    /// Only the first so many go wrong.
+    #[must_use]
+    pub fn times(path: &str, times: u32, action: FaultAction) -> Self {
+        Self { times: Some(times), ..Self::always(path, action) }
+    }
+
+    /// The fault's turn for a path, if it is.
+    pub(crate) fn strike(&mut self, path: &str) -> Option<FaultAction> {
+        if !path.to_ascii_lowercase().contains(&self.path) || self.times == Some(0) {
+            return None;
+        }
+        if self.skip > 0 {
+            self.skip -= 1;
+            return None;
+        }
+        if let Some(times) = &mut self.times {
+            *times -= 1;
+        }
+        Some(self.action.clone())
+    }
+}

@@ -1,0 +1,173 @@
+//! The portal: items, web maps, tokens.
+
+use crate::draw;
+use crate::feature::{Rest, RestError};
+use crate::request::Call;
+use crate::state::{Answer, State};
+use crate::vector;
+use offmap_engine::model::geometry::{Envelope, to_web_mercator};
+use serde_json::{Value, json};
+
+/// User, password and OAuth application that the portal knows.
+pub const USER: &str = "surveyor";
+/// See [`USER`].
+pub const PASSWORD: &str = "not-a-secret";
+/// OAuth client id.
+pub const CLIENT_ID: &str = "sandbox-app";
+/// OAuth client secret.
+pub const CLIENT_SECRET: &str = "sandbox-secret";
+
+/// Web map with all that can go offline, on services in the ArcGIS Server dialect.
+pub const FIELD_MAP: &str = "f1e1d0a9000000000000000000000001";
+/// The same on services in the ArcGIS Online dialect; its vector tiles are given by a style on a portal item.
+pub const HOSTED_MAP: &str = "f1e1d0a9000000000000000000000002";
+/// A map with layers that cannot go offline beside some that can.
+pub const MIXED_MAP: &str = "f1e1d0a9000000000000000000000003";
+/// An item that is no web map.
+pub const SERVICE_ITEM: &str = "f1e1d0a9000000000000000000000004";
+/// A vector tile style.
+pub const STYLE_ITEM: &str = "f1e1d0a9000000000000000000000005";
+
+fn map_of(state: &State, id: &str) -> Option<Value> {
+    let (folder, online) = match id {
+        FIELD_MAP | MIXED_MAP => ("arcgis", false),
+        HOSTED_MAP => ("hosted", true),
+        _ => return None,
+    };
+    let services = format!("{}/{folder}/rest/services", state.base());
+    let feature = |id: &str, title: &str, path: &str| {
+        json!({"id": id, "title": title, "layerType": "ArcGISFeatureLayer", "url": format!("{services}/{path}"),
+            "popupInfo": {"title": "{NAME}", "fieldInfos": []}, "visibility": true, "opacity": 1})
+    };
+    let mut borders = feature("borders", "Borders", "Reference/FeatureServer/0");
+    if let Some(borders) = borders.as_object_mut() {
+        borders.insert("layerDefinition".to_owned(), json!({"definitionExpression": "LENGTH_KM > 20"}));
+    }
+    let vector = if online {
+        json!({"id": "streets", "title": "Streets", "layerType": "VectorTileLayer", "itemId": STYLE_ITEM, "isReference": true,
+            "styleUrl": format!("{}/portal/sharing/rest/content/items/{STYLE_ITEM}/resources/styles/root.json", state.base())})
+    } else {
+        json!({"id": "streets", "title": "Streets", "layerType": "VectorTileLayer", "isReference": true,
+            "url": format!("{services}/Streets/VectorTileServer")})
+    };
+    let mut operational = vec![
+        feature("countries", "Countries", "Fieldwork/FeatureServer/2"),
+        json!({"id": "work", "title": "Field work", "layerType": "GroupLayer", "layers": [
+            borders,
+            {"id": "inner", "title": "Places in a group", "layerType": "GroupLayer", "layers": [
+                feature("places", "Places", "Fieldwork/FeatureServer/0")]}]}),
+    ];
+    if id == MIXED_MAP {
+        operational.push(feature("online", "Online only", "OnlineOnly/FeatureServer/0"));
+        operational.push(json!({"id": "wms", "title": "A WMS", "layerType": "WMS", "url": format!("{}/wms", state.base())}));
+    }
+    Some(json!({
+        "operationalLayers": operational,
+        "baseMap": {"title": "World", "baseMapLayers": [
+            {"id": "world", "title": "World", "layerType": "ArcGISTiledMapServiceLayer", "url": format!("{services}/World/MapServer")},
+            vector]},
+        "tables": [
+            {"id": "inspections", "title": "Inspections", "url": format!("{services}/Fieldwork/FeatureServer/5")},
+            {"id": "measurements", "title": "Measurements", "url": format!("{services}/Fieldwork/FeatureServer/6")}],
+        "spatialReference": {"wkid": 102_100, "latestWkid": 3857},
+        "authoringApp": "ArcGISMapViewer", "authoringAppVersion": "2026.3", "version": "2.37",
+        "bookmarks": [{"name": "Alps", "extent": {"xmin": 600_000, "ymin": 5_700_000, "xmax": 1_800_000, "ymax": 6_100_000,
+            "spatialReference": {"wkid": 102_100}}}],
+        "applicationProperties": {"viewing": {"search": {"enabled": true}}},
+        "offmapSandbox": {"kept": ["any", "unknown", "key"]},
+    }))
+}
+
+fn item_of(id: &str) -> Option<Value> {
+    let (kind, title) = match id {
+        FIELD_MAP => ("Web Map", "Field inspection"),
+        HOSTED_MAP => ("Web Map", "Field inspection (hosted)"),
+        MIXED_MAP => ("Web Map", "Field inspection with online layers"),
+        SERVICE_ITEM => ("Feature Service", "Fieldwork"),
+        STYLE_ITEM => ("Vector Tile Service", "Streets"),
+        _ => return None,
+    };
+    Some(json!({
+        "id": id, "owner": USER, "created": 1_704_067_200_000_i64, "modified": 1_704_153_600_000_i64, "title": title, "type": kind,
+        "typeKeywords": ["Map", "Offline", "Web Map"], "description": "<p>Places to inspect &amp; the countries around them.</p>",
+        "tags": ["inspection", "natural earth"], "snippet": "Places to inspect", "thumbnail": "thumbnail/map.png",
+        "extent": [[-180.0, -85.0], [180.0, 85.0]], "spatialReference": null,
+        "accessInformation": "Natural Earth", "licenseInfo": "<b>Public domain</b>", "access": "public", "culture": "en-us",
+    }))
+}
+
+fn not_found() -> RestError {
+    RestError { details: Vec::new(), ..RestError::new(400, "Item does not exist or is inaccessible.") }
+}
+
+/// Answers below `/portal`. `rest` is the path after it in parts.
+pub(crate) fn answer(state: &State, call: &Call, rest: &[&str]) -> Rest<Answer> {
+    let lower: Vec<String> = rest.iter().map(|p| p.to_ascii_lowercase()).collect();
+    let lower: Vec<&str> = lower.iter().map(String::as_str).collect();
+    match lower.as_slice() {
+        ["sharing", "rest", "generatetoken"] => generate_token(state, call),
+        ["sharing", "rest", "oauth2", "token"] => Ok(oauth_token(state, call)),
+        ["sharing", "rest"] | ["sharing"] => {
+            Ok(Answer::Json(json!({"currentVersion": "2026.3", "enterpriseVersion": "11.2"})))
+        }
+        ["sharing", "rest", "info"] | ["rest", "info"] | ["info"] => Ok(Answer::Json(json!({
+            "owningSystemUrl": format!("{}/portal", state.base()), "currentVersion": 11.2,
+            "authInfo": {"isTokenBasedSecurity": true, "tokenServicesUrl": format!("{}/portal/sharing/rest/generateToken", state.base())}}))),
+        ["sharing", "rest", "portals", "self"] => Ok(Answer::Json(json!({
+            "id": "0123456789ABCDEF", "name": "Sandbox", "isPortal": true, "portalName": "offmap sandbox", "currentVersion": "2026.3",
+            "supportsHostedServices": true, "allSSL": state.options.tls, "user": {"username": USER, "role": "org_user", "privileges": []},
+            "helperServices": {"packaging": {"exportTilesMap": []}}}))),
+        ["sharing", "rest", "content", "items", id, "data"] => {
+            let map = map_of(state, id);
+            map.map(Answer::Json).ok_or_else(not_found)
+        }
+        ["sharing", "rest", "content", "items", _, "info", "thumbnail", _] => {
+            let ([xmin, ymin], [xmax, ymax]) = (to_web_mercator([-12.0, 36.0]), to_web_mercator([30.0, 58.0]));
+            let europe = Envelope { xmin, ymin, xmax, ymax, spatial_reference: None };
+            Ok(Answer::Bytes("image/png", draw::map_picture(&state.data, &europe, 200, 133)))
+        }
+        ["sharing", "rest", "content", "items", id, "resources", kind, ..] if *id == STYLE_ITEM => {
+            let name = rest.get(7..).unwrap_or_default().join("/");
+            style_resource(&format!("{}/hosted/rest/services/Streets/VectorTileServer", state.base()), kind, &name)
+        }
+        ["sharing", "rest", "content", "items", id] => item_of(id).map(Answer::Json).ok_or_else(not_found),
+        _ => Ok(Answer::NotFound),
+    }
+}
+
+/// Style, sprites and fonts, of the service or of the item.
+pub(crate) fn style_resource(source: &str, kind: &str, name: &str) -> Rest<Answer> {
+    let ratio = if name.contains("@2x") { 2 } else { 1 };
+    Ok(match (kind, name.rsplit_once('.')) {
+        ("styles", _) => Answer::Json(vector::style(source)),
+        ("sprites", Some((_, "png"))) => Answer::Bytes("image/png", draw::sprite(ratio)),
+        ("sprites", Some((_, "json"))) => Answer::Json(vector::sprite_index(ratio)),
+        ("fonts", Some((path, "pbf"))) => match path.rsplit_once('/') {
+            Some((stack, range)) if stack == vector::FONT => {
+                Answer::Bytes("application/x-protobuf", vector::glyphs(stack, range))
+            }
+            _ => Answer::NotFound,
+        },
+        _ => Answer::NotFound,
+    })
+}
+
+fn generate_token(state: &State, call: &Call) -> Rest<Answer> {
+    let known = call.text("username") == Some(USER) && call.text("password") == Some(PASSWORD);
+    if call.method != "POST" || !known {
+        let details = vec!["Invalid username or password.".to_owned()];
+        return Err(RestError { details, ..RestError::new(400, "Unable to generate token.") });
+    }
+    let bound = call.text("client").is_some_and(|c| c == "referer");
+    let (token, expires) = state.mint(call.text("referer").filter(|_| bound).map(str::to_owned));
+    Ok(Answer::Json(json!({"token": token, "expires": expires, "ssl": state.options.tls})))
+}
+
+fn oauth_token(state: &State, call: &Call) -> Answer {
+    if call.text("client_id") != Some(CLIENT_ID) || call.text("client_secret") != Some(CLIENT_SECRET) {
+        return Answer::Json(json!({"error": {"code": 400, "error": "invalid_client_id",
+            "error_description": "Invalid client_id", "message": "Invalid client_id", "details": []}}));
+    }
+    let (token, _) = state.mint(None);
+    Answer::Json(json!({"access_token": token, "expires_in": state.options.token_life.as_secs()}))
+}

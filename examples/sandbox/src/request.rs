@@ -1,0 +1,108 @@
+//! A request as ArcGIS reads it: parameter names without regard to case, from query, form or multipart.
+
+use axum::body::{Body, to_bytes};
+use axum::extract::{FromRequest as _, Multipart, Request};
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// Largest body that is read, in bytes.
+const LARGEST_BODY: usize = 16 << 20;
+
+/// A request, read.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Call {
+    pub(crate) method: String,
+    /// Host and port that were asked.
+    pub(crate) host: String,
+    pub(crate) path: String,
+    pub(crate) parameters: BTreeMap<String, String>,
+    pub(crate) referer: Option<String>,
+    pub(crate) authorization: Option<String>,
+    pub(crate) range: Option<String>,
+    pub(crate) if_range: Option<String>,
+}
+
+fn decode(text: &str) -> String {
+    let bytes = text.replace('+', " ").into_bytes();
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut i = 0;
+    while let Some(byte) = bytes.get(i) {
+        let pair = bytes.get(i + 1..i + 3).and_then(|h| std::str::from_utf8(h).ok());
+        match (byte, pair.and_then(|h| u8::from_str_radix(h, 16).ok())) {
+            (b'%', Some(value)) => {
+                out.push(value);
+                i += 3;
+            }
+            _ => {
+                out.push(*byte);
+                i += 1;
+            }
+        }
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+fn pairs(text: &str) -> impl Iterator<Item = (String, String)> + '_ {
+    text.split('&').filter(|p| !p.is_empty()).map(|pair| {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        (decode(name).to_ascii_lowercase(), decode(value))
+    })
+}
+
+impl Call {
+    pub(crate) async fn read(request: Request) -> Self {
+        let headers = request.headers().clone();
+        let header = |name: &str| headers.get(name).and_then(|v| v.to_str().ok()).map(str::to_owned);
+        let mut call = Self {
+            method: request.method().to_string(),
+            host: header("host").unwrap_or_default(),
+            path: decode(request.uri().path()),
+            parameters: pairs(request.uri().query().unwrap_or_default()).collect(),
+            referer: header("referer"),
+            authorization: header("x-esri-authorization").or_else(|| header("authorization")),
+            range: header("range"),
+            if_range: header("if-range"),
+        };
+        let kind = header("content-type").unwrap_or_default();
+        if kind.starts_with("multipart/form-data") {
+            if let Ok(mut parts) = Multipart::from_request(request, &()).await {
+                while let Ok(Some(part)) = parts.next_field().await {
+                    let name = part.name().unwrap_or_default().to_ascii_lowercase();
+                    if let Ok(text) = part.text().await {
+                        call.parameters.insert(name, text);
+                    }
+                }
+            }
+        } else {
+            let body: Body = request.into_body();
+            let bytes = to_bytes(body, LARGEST_BODY).await.unwrap_or_default();
+            call.parameters.extend(pairs(&String::from_utf8_lossy(&bytes)));
+        }
+        call
+    }
+
+    pub(crate) fn text(&self, name: &str) -> Option<&str> {
+        self.parameters.get(&name.to_ascii_lowercase()).map(String::as_str).filter(|t| !t.is_empty())
+    }
+
+    pub(crate) fn flag(&self, name: &str, default: bool) -> bool {
+        self.text(name).map_or(default, |t| t.eq_ignore_ascii_case("true"))
+    }
+
+    pub(crate) fn json(&self, name: &str) -> Option<Value> {
+        serde_json::from_str(self.text(name)?).ok()
+    }
+
+    pub(crate) fn number(&self, name: &str) -> Option<i64> {
+        self.text(name)?.trim().parse().ok()
+    }
+
+    pub(crate) fn token(&self) -> Option<String> {
+        let header = self.authorization.as_deref().and_then(|a| a.strip_prefix("Bearer "));
+        self.text("token").or(header).map(str::to_owned)
+    }
+
+    pub(crate) fn wants_html(&self) -> bool {
+        self.text("f").is_none_or(|f| f == "html")
+    }
+}

@@ -1,0 +1,180 @@
+//! What the sandbox knows: data, services, jobs, tokens, faults, and every request that it was asked.
+
+use crate::data::Data;
+use crate::fault::{Fault, JobFault};
+use crate::feature::{self, FeatureService};
+use serde_json::Value;
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How the sandbox behaves.
+#[derive(Debug, Clone)]
+pub struct SandboxOptions {
+    /// Port on loopback; 0 for any free one.
+    pub port: u16,
+    /// Whether it speaks https, with a certificate of its own private CA.
+    pub tls: bool,
+    /// Whether items and services want a token.
+    pub secured: bool,
+    /// Looks at a job until it is done.
+    pub looks: u32,
+    /// How long a token lives.
+    pub token_life: Duration,
+}
+
+impl Default for SandboxOptions {
+    fn default() -> Self {
+        Self { port: 0, tls: false, secured: false, looks: 3, token_life: Duration::from_secs(3600) }
+    }
+}
+
+/// A request that the sandbox was asked.
+#[derive(Debug, Clone)]
+pub struct LoggedRequest {
+    /// `GET` or `POST`.
+    pub method: String,
+    /// Host and port that were asked.
+    pub host: String,
+    /// Path.
+    pub path: String,
+    /// Parameters of query and form, names in lower case.
+    pub parameters: std::collections::BTreeMap<String, String>,
+    /// Whether a token came with it, as parameter or header.
+    pub has_token: bool,
+    /// When, since the start of the sandbox.
+    pub at: Duration,
+}
+
+pub(crate) enum JobKind {
+    Replica { service: &'static str, name: String, id: Option<String> },
+    Tiles { name: String, online: bool },
+}
+
+pub(crate) struct Job {
+    pub(crate) kind: JobKind,
+    pub(crate) looks: u32,
+    pub(crate) result: Option<Result<PathBuf, String>>,
+    pub(crate) fault: Option<JobFault>,
+    pub(crate) cancelled: bool,
+    pub(crate) submitted: i64,
+}
+
+pub(crate) struct Token {
+    pub(crate) until: Instant,
+    pub(crate) referer: Option<String>,
+}
+
+pub(crate) struct State {
+    pub(crate) options: SandboxOptions,
+    pub(crate) data: Arc<Data>,
+    pub(crate) services: Vec<FeatureService>,
+    pub(crate) jobs: Mutex<HashMap<String, Job>>,
+    pub(crate) tokens: Mutex<HashMap<String, Token>>,
+    pub(crate) log: Mutex<Vec<LoggedRequest>>,
+    pub(crate) faults: Mutex<Vec<Fault>>,
+    /// Service → replica id → name.
+    pub(crate) replicas: Mutex<HashMap<&'static str, Vec<(String, String)>>>,
+    pub(crate) files: tempfile::TempDir,
+    /// `http://127.0.0.1:port` of the services and of the storage.
+    pub(crate) base: OnceLock<(String, String)>,
+    pub(crate) began: Instant,
+}
+
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+pub(crate) fn now_ms() -> i64 {
+    offmap_engine::system_now_ms()
+}
+
+impl State {
+    pub(crate) fn new(options: SandboxOptions) -> std::io::Result<Self> {
+        let data = Arc::new(Data::load());
+        let services = feature::services(&data).map_err(std::io::Error::other)?;
+        Ok(Self {
+            options,
+            data,
+            services,
+            jobs: Mutex::default(),
+            tokens: Mutex::default(),
+            log: Mutex::default(),
+            faults: Mutex::default(),
+            replicas: Mutex::default(),
+            files: tempfile::tempdir()?,
+            base: OnceLock::new(),
+            began: Instant::now(),
+        })
+    }
+
+    pub(crate) fn base(&self) -> &str {
+        self.base.get().map_or("", |b| b.0.as_str())
+    }
+
+    pub(crate) fn storage(&self) -> &str {
+        self.base.get().map_or("", |b| b.1.as_str())
+    }
+
+    /// Mints a token.
+    pub(crate) fn mint(&self, referer: Option<String>) -> (String, i64) {
+        let token = uuid::Uuid::new_v4().simple().to_string();
+        let life = self.options.token_life;
+        lock(&self.tokens).insert(token.clone(), Token { until: Instant::now() + life, referer });
+        (token, now_ms() + i64::try_from(life.as_millis()).unwrap_or(i64::MAX))
+    }
+
+    /// Starts a job whose result is built off the async threads.
+    pub(crate) fn start(
+        self: &Arc<Self>,
+        id: String,
+        kind: JobKind,
+        fault: Option<JobFault>,
+        build: impl FnOnce(&Self) -> Result<PathBuf, String> + Send + 'static,
+    ) {
+        let job = Job { kind, looks: 0, result: None, fault, cancelled: false, submitted: now_ms() };
+        lock(&self.jobs).insert(id.clone(), job);
+        let state = Arc::clone(self);
+        tokio::task::spawn_blocking(move || {
+            let result = build(&state);
+            if let Some(job) = lock(&state.jobs).get_mut(&id) {
+                job.result = Some(result);
+            }
+        });
+    }
+
+    /// Looks at a job: counts the look and says whether it is still running, failed, or done with its file.
+    pub(crate) fn look<T>(&self, id: &str, answer: impl FnOnce(&Job, Look) -> T) -> Option<T> {
+        let mut jobs = lock(&self.jobs);
+        let job = jobs.get_mut(id)?;
+        job.looks += 1;
+        let look = match (&job.fault, &job.result) {
+            _ if job.cancelled => Look::Cancelled,
+            (Some(JobFault::Stuck), _) => Look::Running,
+            _ if job.looks < self.options.looks => Look::Running,
+            (Some(JobFault::Failed(words)), _) => Look::Failed(words.clone()),
+            (Some(JobFault::CompletedWithErrors), _) => Look::WithErrors,
+            (None, Some(Ok(path))) => Look::Done(path.clone()),
+            (None, Some(Err(words))) => Look::Failed(words.clone()),
+            (None, None) => Look::Running,
+        };
+        Some(answer(job, look))
+    }
+}
+
+pub(crate) enum Look {
+    Running,
+    Done(PathBuf),
+    Failed(String),
+    WithErrors,
+    Cancelled,
+}
+
+/// An ArcGIS answer: JSON, or bytes with their media type.
+pub(crate) enum Answer {
+    Json(Value),
+    Bytes(&'static str, Vec<u8>),
+    File(PathBuf),
+    NotFound,
+}
