@@ -1,1 +1,62 @@
-fn main() {}
+//! `offmap`: takes a web map offline, says what can go offline, plans it, verifies and shows packages.
+//!
+//! Exit codes: 0 complete, 3 package written with layer errors, 1 failed and nothing left at the destination, 2 wrong usage,
+//! 130 cancelled by Ctrl-C. Secrets come from the environment only.
+
+mod arguments;
+mod ask;
+mod packages;
+mod progress;
+mod setup;
+mod take;
+
+use arguments::{Arguments, Command};
+use clap::Parser as _;
+use offmap::{Failure, FailureOwner};
+use std::process::ExitCode;
+
+/// Why the program ends without success.
+#[derive(Debug)]
+pub(crate) struct Stop {
+    pub(crate) code: u8,
+    pub(crate) message: String,
+}
+
+impl Stop {
+    /// What the caller has to change in the call.
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Self { code: 2, message: message.into() }
+    }
+}
+
+impl From<Failure> for Stop {
+    fn from(failure: Failure) -> Self {
+        let code = match failure.owner {
+            _ if failure.is_cancelled() => 130,
+            FailureOwner::Caller => 2,
+            _ => 1,
+        };
+        Self { code, message: failure.to_string() }
+    }
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("OFFMAP_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("error"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let outcome = match Arguments::parse().command {
+        Command::Take(arguments) => take::run(*arguments).await,
+        Command::Check(arguments) => ask::check(*arguments).await,
+        Command::Plan(arguments) => ask::plan(*arguments).await,
+        Command::Verify(arguments) => packages::verify(&arguments),
+        Command::Show(arguments) => packages::show(&arguments),
+    };
+    match outcome {
+        Ok(code) => ExitCode::from(code),
+        Err(stop) => {
+            eprintln!("offmap: {}", stop.message);
+            ExitCode::from(stop.code)
+        }
+    }
+}

@@ -58,6 +58,8 @@ impl GenerateOfflineMapJob {
         overrides: GenerateOfflineMapParameterOverrides,
         destination: PathBuf,
     ) -> Self {
+        // The job outlives a change of the current directory.
+        let destination = std::path::absolute(&destination).unwrap_or(destination);
         let id = uuid::Uuid::new_v4().to_string();
         let title = source.item.as_ref().map(|i| i.title.clone()).filter(|t| !t.is_empty());
         let subject = Subject::new(SubjectKind::Job, &id, title.unwrap_or_else(|| "offline map".to_owned()));

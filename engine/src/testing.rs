@@ -253,7 +253,7 @@ impl Exporter for ScriptedExporter {
             if script.act != Act::Unfinished {
                 ctx.finish_unit(&layer.id, text.len() as u64, None).await?;
             }
-            artifact.files.push(ArtifactFile { path: PathBuf::from(name), extension: "json".to_owned(), is_folder: false });
+            artifact.files.push(ArtifactFile::file(name, "json"));
             artifact.layers.push(LayerArtifact {
                 id: layer.id.clone(),
                 file: Some(i),

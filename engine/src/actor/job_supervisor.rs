@@ -124,6 +124,7 @@ impl JobSupervisor {
         };
         for layer in &task.layers {
             let got = artifact.as_ref().and_then(|a| a.layers.iter().find(|l| l.id == layer.id));
+            let file = got.and_then(|g| artifact.as_ref()?.files.get(g.file?));
             let failure = whole.clone().or_else(|| got.and_then(|g| g.failure.clone())).map(|mut f| {
                 f.layer = Some(layer.id.clone());
                 f
@@ -148,7 +149,7 @@ impl JobSupervisor {
                 planned: got.and_then(|g| g.planned).or(layer.expected),
                 got: got.map_or(0, |g| g.got),
                 count_unit: task.count_unit,
-                bytes: 0,
+                bytes: file.map_or(0, |f| f.bytes),
                 failure,
             });
         }

@@ -77,18 +77,18 @@ async fn prove(task: &ExportTask, ctx: &ExportContext, work_dir: &Path, artifact
         return Err(incomplete(format!("unit `{}` of \"{}\" was planned and is {}", unit.id, task.title, unit.state))
             .for_unit(unit.id));
     }
-    for file in &artifact.files {
+    for file in &mut artifact.files {
         let plain = file.path.components().all(|c| matches!(c, std::path::Component::Normal(_)));
-        let path = work_dir.join(&file.path);
-        let there =
-            tokio::fs::symlink_metadata(&path).await.is_ok_and(|m| if file.is_folder { m.is_dir() } else { m.is_file() });
-        if !plain || !there {
+        let metadata = tokio::fs::symlink_metadata(work_dir.join(&file.path)).await.ok();
+        let there = metadata.filter(|m| plain && if file.is_folder { m.is_dir() } else { m.is_file() });
+        let Some(metadata) = there else {
             return Err(Failure::internal(format!(
                 "exporter `{}` names {}, which is not a file or folder in its work directory",
                 task.exporter,
                 file.path.display()
             )));
-        }
+        };
+        file.bytes = if file.is_folder { 0 } else { metadata.len() };
     }
     for layer in &task.layers {
         let Some(got) = artifact.layers.iter_mut().find(|a| a.id == layer.id) else {

@@ -14,6 +14,23 @@ pub struct ArtifactFile {
     pub extension: String,
     /// Whether it is a folder of resources.
     pub is_folder: bool,
+    /// Size in bytes of a file; the engine fills it in.
+    #[serde(default)]
+    pub bytes: u64,
+}
+
+impl ArtifactFile {
+    /// A file and its extension in the package, without dot.
+    #[must_use]
+    pub fn file(path: impl Into<PathBuf>, extension: impl Into<String>) -> Self {
+        Self { path: path.into(), extension: extension.into(), is_folder: false, bytes: 0 }
+    }
+
+    /// A folder of resources.
+    #[must_use]
+    pub fn folder(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into(), extension: String::new(), is_folder: true, bytes: 0 }
+    }
 }
 
 /// How one layer is found in the artifact's files.

@@ -187,7 +187,7 @@ pub(crate) fn create(
     let replica = registers.then(|| id.clone());
     let job = if online { id.clone() } else { format!("j{}", id.replace('-', "")) };
     let path = state.files.path().join(format!("{job}.geodatabase"));
-    let kind = JobKind::Replica { service: found.name, name: wanted.name.clone(), id: replica.clone() };
+    let kind = JobKind::Replica { name: wanted.name.clone(), id: replica.clone() };
     let (file, service_url, name) = (path.clone(), url.to_owned(), found.name);
     let build = move |state: &State| {
         let service = state.services.get(service).ok_or("no such service")?;
@@ -220,7 +220,7 @@ fn file_url(state: &State, path: &std::path::Path) -> String {
 pub(crate) fn status(state: &State, job: &str) -> Rest<Answer> {
     const WALK: [&str; 4] = ["Pending", "ProvisioningReplica", "ExportingData", "ExportAttachments"];
     let answer = state.look(job, |job, look| {
-        let JobKind::Replica { name, id, .. } = &job.kind else { return None };
+        let JobKind::Replica { name, id } = &job.kind else { return None };
         let at = usize::try_from(job.looks.saturating_sub(1)).unwrap_or(0);
         let running = WALK.get(at.min(WALK.len() - 1)).copied().unwrap_or("InProgress");
         let (word, file, error) = match look {

@@ -48,7 +48,7 @@ pub struct LoggedRequest {
 }
 
 pub(crate) enum JobKind {
-    Replica { service: &'static str, name: String, id: Option<String> },
+    Replica { name: String, id: Option<String> },
     Tiles { name: String, online: bool },
 }
 

@@ -23,7 +23,7 @@ use offmap_engine::{
 use replica_file::ReplicaLayer;
 use serde_json::Value;
 use service::{FeatureService, allows_editing};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Bytes of a row, from a bare point to a rich polygon; an estimate for plans, attachments not counted.
 const BYTES_PER_ROW: (u64, u64) = (200, 20_000);
@@ -303,14 +303,8 @@ impl GeodatabaseExporter {
         let Downloaded { bytes, sha256 } = job::run(&self.client, ctx, service, parameters, path).await?;
         let file = path.to_owned();
         let found = ctx.blocking(move || replica_file::examine(&file)).await?;
-        let mut artifact = Artifact {
-            files: vec![ArtifactFile {
-                path: PathBuf::from("replica.geodatabase"),
-                extension: "geodatabase".to_owned(),
-                is_folder: false,
-            }],
-            ..Artifact::default()
-        };
+        let mut artifact =
+            Artifact { files: vec![ArtifactFile::file("replica.geodatabase", "geodatabase")], ..Artifact::default() };
         for layer in &task.layers {
             let proof = self.prove(layer, service, parameters, ctx, path, &found);
             artifact.layers.push(ctx.or_cancelled(proof).await?);

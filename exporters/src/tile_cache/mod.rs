@@ -15,7 +15,6 @@ use offmap_engine::{
     ServiceRequest, TaskPlan,
 };
 use serde_json::Value;
-use std::path::PathBuf;
 
 /// From this version on servers export `.tpkx`.
 const TPKX_SINCE: f64 = 10.9;
@@ -164,11 +163,7 @@ impl Exporter for TileCacheExporter {
         check_levels(&package, task, &parameters.level_ids)?;
         ctx.finish_unit(FILE_UNIT, got.bytes, Some(&got.sha256)).await?;
         Ok(Artifact {
-            files: vec![ArtifactFile {
-                path: PathBuf::from("package"),
-                extension: package.kind.to_owned(),
-                is_folder: false,
-            }],
+            files: vec![ArtifactFile::file("package", package.kind)],
             layers: layers_of(task, package.total(), None),
             warnings: Vec::new(),
         })

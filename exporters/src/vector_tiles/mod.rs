@@ -17,7 +17,6 @@ use offmap_engine::{
     Unit,
 };
 use serde_json::{Value, json};
-use std::path::PathBuf;
 use style::Style;
 
 /// Bytes of a vector tile, from nearly empty to rich; an estimate for plans.
@@ -180,8 +179,7 @@ impl Exporter for VectorTilesExporter {
         let mut warnings = Vec::new();
         check(&package, task, &mut warnings)?;
         ctx.finish_unit(FILE_UNIT, got.bytes, Some(&got.sha256)).await?;
-        let mut files =
-            vec![ArtifactFile { path: PathBuf::from("package"), extension: "vtpk".to_owned(), is_folder: false }];
+        let mut files = vec![ArtifactFile::file("package", "vtpk")];
         let style = task.service.get("style").filter(|s| !s.is_null()).cloned();
         let mut resources = None;
         if let Some(style) = style {
@@ -195,7 +193,7 @@ impl Exporter for VectorTilesExporter {
             };
             ctx.finish_unit(STYLE_UNIT, bytes, None).await?;
             resources = Some(files.len());
-            files.push(ArtifactFile { path: PathBuf::from(STYLE_FOLDER), extension: String::new(), is_folder: true });
+            files.push(ArtifactFile::folder(STYLE_FOLDER));
         }
         Ok(Artifact { files, layers: layers_of(task, package.total(), resources), warnings })
     }

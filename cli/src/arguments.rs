@@ -1,0 +1,137 @@
+//! The command line. It is a contract: other programs call it.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// Takes ArcGIS web maps offline.
+#[derive(Debug, Parser)]
+#[command(name = "offmap", version, about, max_term_width = 120)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Take a web map offline: one map and one area in, a mobile map package out.
+    Take(Box<Take>),
+    /// Say what can go offline and why not.
+    Check(Box<Ask>),
+    /// Say what would be done: tasks, layers, levels, tiles, features, bytes.
+    Plan(Box<Ask>),
+    /// Prove a package by its manifest.
+    Verify(PackageArguments),
+    /// Show what is in a package, and what is missing and why.
+    Show(PackageArguments),
+}
+
+/// Which map, which area, and how to reach it.
+#[derive(Debug, Args)]
+pub(crate) struct MapArguments {
+    /// Web map as a file or address.
+    #[arg(long, value_name = "FILE|URL", required_unless_present = "item", conflicts_with = "item")]
+    pub(crate) web_map: Option<String>,
+    /// Portal of the item, with or without /sharing/rest.
+    #[arg(long, value_name = "URL")]
+    pub(crate) portal: Option<String>,
+    /// Id of the web map's item on the portal.
+    #[arg(long, value_name = "ID", requires = "portal")]
+    pub(crate) item: Option<String>,
+    /// xmin,ymin,xmax,ymax[,wkid] (wkid 4326 if left out), or a file with GeoJSON or Esri JSON.
+    #[arg(long, value_name = "AREA", allow_hyphen_values = true, required_unless_present = "parameters")]
+    pub(crate) area: Option<String>,
+    /// Far limit of raster tile levels, a scale denominator; 0 for all the way out.
+    #[arg(long, value_name = "N")]
+    pub(crate) min_scale: Option<f64>,
+    /// Near limit of tile levels, a scale denominator; 0 for the most detailed.
+    #[arg(long, value_name = "N")]
+    pub(crate) max_scale: Option<f64>,
+    /// Leave all base map layers out.
+    #[arg(long)]
+    pub(crate) no_basemap: bool,
+    /// Stop at the first layer that fails.
+    #[arg(long)]
+    pub(crate) stop_on_error: bool,
+    /// GenerateOfflineMapParameters as JSON.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) parameters: Option<PathBuf>,
+    /// GenerateOfflineMapParameterOverrides as JSON.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) overrides: Option<PathBuf>,
+    /// Environment variable that holds a token.
+    #[arg(long, value_name = "VAR", conflicts_with_all = ["user", "client_id"])]
+    pub(crate) token_env: Option<String>,
+    /// User of the portal; the password is in OFFMAP_PASSWORD.
+    #[arg(long, value_name = "NAME", requires = "portal", conflicts_with = "client_id")]
+    pub(crate) user: Option<String>,
+    /// OAuth application of the portal; the secret is in OFFMAP_CLIENT_SECRET.
+    #[arg(long, value_name = "ID", requires = "portal")]
+    pub(crate) client_id: Option<String>,
+    /// Referer that tokens are bound to.
+    #[arg(long, value_name = "URL")]
+    pub(crate) referer: Option<String>,
+    /// Host that may see the token beside the portal's; may be given several times.
+    #[arg(long, value_name = "HOST")]
+    pub(crate) trust_host: Vec<String>,
+    /// Certificate (PEM) of a private CA to trust.
+    #[arg(long, value_name = "PEM")]
+    pub(crate) ca_cert: Option<PathBuf>,
+    /// Longest silence of one request in seconds.
+    #[arg(long, value_name = "SECS", default_value_t = 60)]
+    pub(crate) request_timeout: u64,
+    /// Longest time of one service's export or replica job in seconds.
+    #[arg(long, value_name = "SECS", default_value_t = 3600)]
+    pub(crate) job_timeout: u64,
+}
+
+/// `offmap take`.
+#[derive(Debug, Args)]
+pub(crate) struct Take {
+    #[command(flatten)]
+    pub(crate) map: MapArguments,
+    /// Directory of the package; absent or empty.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
+    /// Zip the package to this file as well; it must not exist.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) mmpk: Option<PathBuf>,
+    /// How progress is shown.
+    #[arg(long, value_name = "HOW", default_value = "auto")]
+    pub(crate) progress: ProgressStyle,
+}
+
+/// How progress is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ProgressStyle {
+    /// Bars on a terminal, lines elsewhere.
+    Auto,
+    /// A bar for each layer, on stderr.
+    Bar,
+    /// Lines on stderr.
+    Plain,
+    /// One JSON object a line on stdout.
+    Json,
+    /// Nothing.
+    Off,
+}
+
+/// `offmap check` and `offmap plan`.
+#[derive(Debug, Args)]
+pub(crate) struct Ask {
+    #[command(flatten)]
+    pub(crate) map: MapArguments,
+    /// Answer as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `offmap verify` and `offmap show`.
+#[derive(Debug, Args)]
+pub(crate) struct PackageArguments {
+    /// Directory or .mmpk file.
+    #[arg(value_name = "DIR|FILE.mmpk")]
+    pub(crate) package: PathBuf,
+    /// Answer as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}

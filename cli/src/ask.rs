@@ -1,0 +1,87 @@
+//! `offmap check` and `offmap plan`.
+
+use crate::arguments::Ask;
+use crate::{Stop, setup};
+use offmap::{CountUnit, LayerCapability, OfflineMapPlan};
+use serde_json::json;
+
+pub(crate) async fn check(arguments: Ask) -> Result<u8, Stop> {
+    let setup = setup::prepare(&arguments.map).await?;
+    let capabilities = setup.task.capabilities(&setup.parameters).await?;
+    if arguments.json {
+        let json = json!({"hasErrors": capabilities.has_errors(), "layerCapabilities": capabilities.layer_capabilities,
+            "tableCapabilities": capabilities.table_capabilities});
+        println!("{json:#}");
+        return Ok(0);
+    }
+    let all = capabilities.layer_capabilities.iter().chain(&capabilities.table_capabilities);
+    for capability in all {
+        println!("{:<8} {:<34} {}", word(capability), capability.title, why(capability));
+    }
+    Ok(0)
+}
+
+fn word(capability: &LayerCapability) -> &'static str {
+    match (capability.supports_offline, capability.remains_online) {
+        (true, _) => "yes",
+        (false, true) => "online",
+        (false, false) => "no",
+    }
+}
+
+fn why(capability: &LayerCapability) -> String {
+    match (&capability.failure, &capability.exporter) {
+        (Some(failure), _) => failure.to_string(),
+        (None, Some(exporter)) => format!("{} by {exporter}", capability.layer_type),
+        (None, None) => capability.layer_type.clone(),
+    }
+}
+
+pub(crate) async fn plan(arguments: Ask) -> Result<u8, Stop> {
+    let setup = setup::prepare(&arguments.map).await?;
+    let plan = setup.task.plan(&setup.parameters, &setup.overrides).await?;
+    if arguments.json {
+        println!("{:#}", json!({"plan": plan, "bytes": plan.bytes()}));
+    } else {
+        tell(&plan);
+    }
+    Ok(0)
+}
+
+fn tell(plan: &OfflineMapPlan) {
+    for task in &plan.tasks {
+        println!("{} \"{}\" {}", task.exporter, task.title, task.key.service_url);
+        for layer in &task.layers {
+            let unit = match task.count_unit {
+                CountUnit::Features => "rows",
+                CountUnit::Tiles => "tiles",
+                CountUnit::Items => "items",
+            };
+            let count = match (layer.expected, layer.exact) {
+                (Some(n), true) => format!("{n} {unit}"),
+                (Some(n), false) => format!("up to {n} {unit}"),
+                (None, _) => "related rows".to_owned(),
+            };
+            println!("    {:<34} {count}", layer.title);
+        }
+        for level in &task.levels {
+            println!("    level {:<3} 1:{:<12.0} {:>9} tiles", level.level_id, level.scale, level.tiles);
+        }
+        for limit in &task.limits {
+            let exceeded = if limit.needed > limit.limit { " (exceeded)" } else { "" };
+            println!("    {} {} of {}{exceeded}", limit.name, limit.needed, limit.limit);
+        }
+        if let Some(bytes) = task.bytes {
+            println!("    {} to {} bytes, estimated", bytes.min, bytes.max);
+        }
+    }
+    for skipped in &plan.skipped {
+        let why = skipped.failure.as_ref().map_or_else(|| "left out".to_owned(), ToString::to_string);
+        println!("without {:<30} {why}", skipped.title);
+    }
+    for warning in &plan.warnings {
+        println!("note: {warning}");
+    }
+    let bytes = plan.bytes();
+    println!("in all {} to {} bytes, estimated", bytes.min, bytes.max);
+}

@@ -1,0 +1,85 @@
+//! `offmap verify` and `offmap show`.
+
+use crate::Stop;
+use crate::arguments::PackageArguments;
+use crate::progress::state_word;
+use offmap::ExportState;
+use offmap::packager::{MobileMapPackage, verify as prove};
+use serde_json::json;
+
+pub(crate) fn verify(arguments: &PackageArguments) -> Result<u8, Stop> {
+    let found = prove(&arguments.package)?;
+    if arguments.json {
+        println!("{:#}", json!(found));
+    } else {
+        for problem in &found.problems {
+            println!("damaged  {}: {}", problem.file, problem.what);
+        }
+        let verdict = match (found.ok, found.proven, found.complete) {
+            (false, ..) => "is damaged",
+            (true, false, _) => "can be read; it has no manifest, so that nothing missing can be told",
+            (true, true, Some(false)) => "is whole, and lacks layers (see `offmap show`)",
+            (true, true, _) => "is whole and complete",
+        };
+        println!("{} {verdict}: {} files, {} bytes", found.package.display(), found.files, found.bytes);
+    }
+    Ok(u8::from(!found.ok))
+}
+
+pub(crate) fn show(arguments: &PackageArguments) -> Result<u8, Stop> {
+    let package = MobileMapPackage::open(&arguments.package)?;
+    let manifest = package.manifest().transpose();
+    let (manifest, broken) = match manifest {
+        Ok(manifest) => (manifest, None),
+        Err(words) => (None, Some(words)),
+    };
+    let missing: Vec<_> = manifest.iter().flat_map(|m| &m.layers).filter(|l| l.state != ExportState::Succeeded).collect();
+    let files = package.files()?;
+    if arguments.json {
+        let files: Vec<_> = files.iter().map(|(path, bytes)| json!({"path": path, "bytes": bytes})).collect();
+        println!(
+            "{:#}",
+            json!({"package": package.path(), "archive": package.is_archive(), "version": package.version(), "item": package.item(),
+                "extent": package.extent(), "maps": package.maps(), "files": files, "missing": missing,
+                "complete": manifest.map(|m| m.complete)})
+        );
+        return Ok(0);
+    }
+    let item = package.item();
+    println!("{}", item.title);
+    for (name, text) in [("snippet", &item.snippet), ("access", &item.access_information), ("terms", &item.terms_of_use)] {
+        if !text.is_empty() {
+            println!("  {name:<8} {text}");
+        }
+    }
+    if !item.tags.is_empty() {
+        println!("  {:<8} {}", "tags", item.tags.join(", "));
+    }
+    if let Some([[xmin, ymin], [xmax, ymax]]) = package.extent() {
+        println!("  {:<8} {xmin:.4}, {ymin:.4} to {xmax:.4}, {ymax:.4}", "extent");
+    }
+    println!("  {:<8} {} (version {})", "package", package.path().display(), package.version().unwrap_or("?"));
+    for map in package.maps() {
+        println!("map {}", map.title);
+        for layer in &map.layers {
+            let at = match &layer.data {
+                Some(data) => match (data.bytes, data.outside) {
+                    (Some(bytes), _) => format!("{} ({bytes} bytes)", data.path),
+                    (None, true) => format!("{} (outside the package)", data.path),
+                    (None, false) => format!("{} (MISSING)", data.path),
+                },
+                None => layer.url.clone().unwrap_or_else(|| "in the map".to_owned()),
+            };
+            let title = layer.groups.iter().chain([&layer.title]).cloned().collect::<Vec<_>>().join(" / ");
+            println!("  {title:<40} {at}");
+        }
+    }
+    for layer in missing {
+        let why = layer.failure.as_ref().map_or_else(|| "left out on purpose".to_owned(), ToString::to_string);
+        println!("without {} ({}): {why}", layer.title, state_word(layer.state));
+    }
+    if let Some(words) = broken {
+        println!("the manifest is damaged: {words}");
+    }
+    Ok(0)
+}

@@ -1,0 +1,111 @@
+//! Progress on the terminal.
+
+use crate::arguments::ProgressStyle;
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle as BarStyle};
+use offmap::{ExportState, ProgressUnit, StatusMessage, StatusStream, Subject, SubjectKind};
+use std::collections::HashMap;
+use std::io::{IsTerminal as _, Write as _};
+use std::time::Duration;
+
+/// Reads a job's story to its end and shows it.
+pub(crate) async fn show(mut status: StatusStream, style: ProgressStyle) {
+    let style = match style {
+        ProgressStyle::Auto if std::io::stderr().is_terminal() => ProgressStyle::Bar,
+        ProgressStyle::Auto => ProgressStyle::Plain,
+        other => other,
+    };
+    let mut bars = Bars::default();
+    while let Some(message) = status.next().await {
+        match style {
+            ProgressStyle::Json => json_line(&message),
+            ProgressStyle::Bar => bars.show(&message),
+            ProgressStyle::Plain | ProgressStyle::Auto => plain(&message),
+            ProgressStyle::Off => {}
+        }
+    }
+    bars.finish();
+}
+
+/// One JSON object a line on stdout.
+pub(crate) fn json_line(value: &impl serde::Serialize) {
+    if let Ok(text) = serde_json::to_string(value) {
+        let mut out = std::io::stdout().lock();
+        // A reader that went away is no reason to stop the job.
+        let _ = writeln!(out, "{text}").and_then(|()| out.flush());
+    }
+}
+
+pub(crate) fn state_word(state: ExportState) -> &'static str {
+    match state {
+        ExportState::NotStarted => "waiting",
+        ExportState::Started => "started",
+        ExportState::Succeeded => "done",
+        ExportState::Failed => "failed",
+        ExportState::Cancelled => "cancelled",
+        ExportState::Skipped => "skipped",
+    }
+}
+
+fn plain(message: &StatusMessage) {
+    let is_news = message.message.is_some() || message.failure.is_some() || message.state.is_terminal();
+    let begins = message.state == ExportState::Started && message.progress.is_none();
+    if !is_news && !begins {
+        return;
+    }
+    let words = message.message.clone().or_else(|| message.failure.as_ref().map(ToString::to_string)).unwrap_or_default();
+    eprintln!("{:<10} {} {words}", state_word(message.state), message.subject.title);
+}
+
+#[derive(Default)]
+struct Bars {
+    all: MultiProgress,
+    bars: HashMap<Subject, ProgressBar>,
+}
+
+fn bar_style(unit: ProgressUnit) -> BarStyle {
+    let template = match unit {
+        ProgressUnit::Bytes => "{msg:28!} [{bar:24}] {bytes:>10}/{total_bytes:10} {bytes_per_sec:>12} {eta:>4} left",
+        _ => "{msg:28!} [{bar:24}] {pos:>10}/{len:10}",
+    };
+    BarStyle::with_template(template).unwrap_or_else(|_| BarStyle::default_bar()).progress_chars("=> ")
+}
+
+impl Bars {
+    fn show(&mut self, message: &StatusMessage) {
+        if message.subject.kind == SubjectKind::Job && message.progress.is_none() {
+            return;
+        }
+        let all = &self.all;
+        let bar = self.bars.entry(message.subject.clone()).or_insert_with(|| {
+            let bar = all.add(ProgressBar::new_spinner());
+            bar.set_style(BarStyle::with_template("{msg:28!} {spinner}").unwrap_or_else(|_| BarStyle::default_spinner()));
+            bar.enable_steady_tick(Duration::from_millis(200));
+            bar
+        });
+        let title = &message.subject.title;
+        if let Some(words) = &message.message {
+            bar.set_message(format!("{title}: {words}"));
+        } else {
+            bar.set_message(title.clone());
+        }
+        if let Some(progress) = message.progress {
+            if bar.length() != Some(progress.required) || progress.completed == 0 {
+                bar.set_style(bar_style(progress.unit));
+                bar.set_length(progress.required);
+            }
+            bar.set_position(progress.completed);
+        }
+        if message.state.is_terminal() {
+            match &message.failure {
+                Some(failure) => bar.abandon_with_message(format!("{title}: {} {failure}", state_word(message.state))),
+                None => bar.finish_with_message(format!("{title}: {}", state_word(message.state))),
+            }
+        }
+    }
+
+    fn finish(self) {
+        for bar in self.bars.values().filter(|b| !b.is_finished()) {
+            bar.abandon();
+        }
+    }
+}

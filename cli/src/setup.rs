@@ -1,0 +1,141 @@
+//! From the command line to a client, an engine, a map and its parameters.
+
+use crate::Stop;
+use crate::arguments::MapArguments;
+use offmap::exporters::client::{ArcGisClient, ClientOptions, Credentials};
+use offmap::exporters::portal;
+use offmap::{
+    AreaOfInterest, Engine, Failure, GenerateOfflineMapParameterOverrides, GenerateOfflineMapParameters, OfflineMapSource,
+    OfflineMapTask,
+};
+use serde_json::{Value, json};
+use std::path::Path;
+use std::time::Duration;
+
+/// All that a command needs.
+pub(crate) struct Setup {
+    pub(crate) engine: Engine,
+    pub(crate) task: OfflineMapTask,
+    pub(crate) parameters: GenerateOfflineMapParameters,
+    pub(crate) overrides: GenerateOfflineMapParameterOverrides,
+}
+
+fn read_text(path: &Path, what: &str) -> Result<String, Stop> {
+    std::fs::read_to_string(path).map_err(|e| Stop::usage(format!("cannot read {what} {}: {e}", path.display())))
+}
+
+fn secret(variable: &str, option: &str) -> Result<String, Stop> {
+    match std::env::var(variable) {
+        Ok(secret) if !secret.is_empty() => Ok(secret),
+        _ => Err(Stop::usage(format!("{option} needs the environment variable {variable}, which is not set"))),
+    }
+}
+
+fn credentials(arguments: &MapArguments) -> Result<Credentials, Stop> {
+    let portal = arguments.portal.as_deref().map(portal::portal_root).transpose()?;
+    let portal_or_none = portal.as_deref().unwrap_or_default();
+    let mut credentials = if let Some(variable) = &arguments.token_env {
+        let token = Credentials::token(secret(variable, "--token-env")?);
+        match &portal {
+            Some(portal) => token.for_address(portal)?,
+            None => token,
+        }
+    } else if let Some(user) = &arguments.user {
+        let referer = arguments.referer.as_deref().unwrap_or(portal_or_none);
+        Credentials::user(portal_or_none, user, &secret("OFFMAP_PASSWORD", "--user")?, referer)?
+    } else if let Some(id) = &arguments.client_id {
+        Credentials::application(portal_or_none, id, &secret("OFFMAP_CLIENT_SECRET", "--client-id")?)?
+    } else {
+        Credentials::none()
+    };
+    if let Some(referer) = &arguments.referer {
+        credentials = credentials.with_referer(referer);
+    }
+    for host in &arguments.trust_host {
+        credentials = credentials.for_host(host);
+    }
+    if credentials.is_for_nobody() {
+        return Err(Stop::usage("a token is given and no host may see it: name the --portal or a --trust-host"));
+    }
+    Ok(credentials)
+}
+
+fn client(arguments: &MapArguments) -> Result<ArcGisClient, Stop> {
+    let mut options = ClientOptions {
+        request_timeout: Duration::from_secs(arguments.request_timeout.max(1)),
+        job_timeout: Duration::from_secs(arguments.job_timeout.max(1)),
+        ..ClientOptions::default()
+    };
+    if let Some(path) = &arguments.ca_cert {
+        options.ca_certificates.push(read_text(path, "the CA certificate")?.into_bytes());
+    }
+    Ok(ArcGisClient::new(options, credentials(arguments)?)?)
+}
+
+async fn source(arguments: &MapArguments, client: &ArcGisClient) -> Result<OfflineMapSource, Failure> {
+    match (&arguments.web_map, &arguments.portal, &arguments.item) {
+        (_, Some(portal), Some(item)) => portal::read_item(client, portal, item).await,
+        (Some(map), ..) if map.starts_with("http://") || map.starts_with("https://") => {
+            portal::read_address(client, map).await
+        }
+        (Some(map), ..) => portal::read_file(Path::new(map)).await,
+        _ => Err(Failure::invalid_parameter("no map is named: give --web-map, or --portal and --item")),
+    }
+}
+
+/// A file if there is one of that name, else numbers.
+fn area(text: &str) -> Result<AreaOfInterest, Stop> {
+    let path = Path::new(text);
+    if path.is_file() {
+        return Ok(AreaOfInterest::from_json(&read_text(path, "the area")?)?);
+    }
+    if text.contains(['.', '/', '\\']) && !text.contains(',') {
+        return Err(Stop::usage(format!("the area {text} is neither a file nor xmin,ymin,xmax,ymax[,wkid]")));
+    }
+    Ok(AreaOfInterest::from_numbers(text)?)
+}
+
+/// The parameters before the map is known: what a file says, with the area from the command line in it.
+fn parameters_file(
+    arguments: &MapArguments,
+    area: Option<&AreaOfInterest>,
+) -> Result<Option<GenerateOfflineMapParameters>, Stop> {
+    let Some(path) = &arguments.parameters else { return Ok(None) };
+    let text = read_text(path, "the parameters")?;
+    let mut json: Value = serde_json::from_str(&text)
+        .map_err(|e| Stop::usage(format!("the parameters {} are not JSON: {e}", path.display())))?;
+    if let (Some(area), Some(json)) = (area, json.as_object_mut()) {
+        json.insert("areaOfInterest".to_owned(), json!(area));
+    }
+    Ok(Some(GenerateOfflineMapParameters::from_json(&json.to_string())?))
+}
+
+/// Reads and checks everything; what can be refused without asking anybody is refused first.
+pub(crate) async fn prepare(arguments: &MapArguments) -> Result<Setup, Stop> {
+    let area = arguments.area.as_deref().map(area).transpose()?;
+    let from_file = parameters_file(arguments, area.as_ref())?;
+    let overrides = match &arguments.overrides {
+        Some(path) => GenerateOfflineMapParameterOverrides::from_json(&read_text(path, "the overrides")?)?,
+        None => GenerateOfflineMapParameterOverrides::default(),
+    };
+    let apply = |mut parameters: GenerateOfflineMapParameters| {
+        parameters.min_scale = arguments.min_scale.unwrap_or(parameters.min_scale);
+        parameters.max_scale = arguments.max_scale.unwrap_or(parameters.max_scale);
+        parameters.include_basemap &= !arguments.no_basemap;
+        parameters.continue_on_errors &= !arguments.stop_on_error;
+        parameters.check().map(|()| parameters)
+    };
+    if let (Some(area), None) = (&area, &from_file) {
+        apply(GenerateOfflineMapParameters::new(area.clone()))?;
+    }
+    let client = client(arguments)?;
+    let source = source(arguments, &client).await?;
+    let engine = offmap::with_defaults(&client)?.start()?;
+    let task = OfflineMapTask::new(&engine, source);
+    let parameters = match (from_file, area) {
+        (Some(parameters), _) => parameters,
+        (None, Some(area)) => task.default_parameters(area)?,
+        (None, None) => return Err(Stop::usage("no area is named: give --area, or areaOfInterest in --parameters")),
+    };
+    Ok(Setup { engine, task, parameters: apply(parameters)?, overrides })
+}
