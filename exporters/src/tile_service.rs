@@ -7,8 +7,8 @@ use crate::client::{ArcGisClient, Download, Downloaded, ServiceCall, body, resol
 use crate::tiling::{Lod, TileInfo};
 use offmap_engine::model::geometry::{Envelope, SpatialReference};
 use offmap_engine::{
-    AreaOfInterest, CountUnit, ExportContext, ExportHost, Failure, FailureKind, FailureOwner, FailureStage, LayerPlan,
-    PlannedLevel, Progress, ServiceLimit, TaskPlan, Unit,
+    AreaOfInterest, CountUnit, ExportContext, ExportHost, ExportTask, Failure, FailureKind, FailureOwner, FailureStage,
+    LayerArtifact, LayerPlan, PlannedLevel, Progress, ServiceLimit, TaskLayer, TaskPlan, Unit,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -394,6 +394,35 @@ async fn cancel(client: &ArcGisClient, job: &str) {
         Ok(Err(failure)) => tracing::debug!(%failure, "the service did not cancel its job"),
         Err(_) => tracing::debug!(job, "the service did not answer the cancel in time"),
     }
+}
+
+/// One artifact entry for each layer of a tile task; all share the package.
+pub(crate) fn layers_of(task: &ExportTask, got: u64, resources: Option<usize>) -> Vec<LayerArtifact> {
+    let layer = |l: &TaskLayer| LayerArtifact {
+        id: l.id.clone(),
+        file: Some(0),
+        item_id: None,
+        resources,
+        planned: l.expected,
+        got,
+        failure: None,
+    };
+    task.layers.iter().map(layer).collect()
+}
+
+pub(crate) fn read_service(value: &Value) -> Result<TiledService, Failure> {
+    serde_json::from_value(value.clone()).map_err(|e| Failure::internal(format!("the plan's service cannot be read: {e}")))
+}
+
+/// The service's own name, else the one in its address.
+pub(crate) fn title_of(root: &str, answer: &Value) -> String {
+    let own = answer.pointer("/documentInfo/Title").or_else(|| answer.get("mapName")).or_else(|| answer.get("name"));
+    let own = own.and_then(Value::as_str).filter(|t| !t.is_empty());
+    own.map_or_else(|| root.rsplit('/').nth(1).unwrap_or(root).to_owned(), str::to_owned)
+}
+
+pub(crate) fn text(answer: &Value, key: &str) -> Option<String> {
+    answer.get(key).and_then(Value::as_str).filter(|t| !t.trim().is_empty()).map(str::to_owned)
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom};
 use std::path::Path;
 use zip::write::SimpleFileOptions;
-use zip::{CompressionMethod, DateTime, ZipWriter};
+use zip::{CompressionMethod, DateTime, ZipArchive, ZipWriter};
 
 /// Sizes from here on need zip64.
 const ZIP64_FROM: u64 = u32::MAX as u64;
@@ -108,6 +108,31 @@ pub(crate) fn audit(path: &Path) -> io::Result<Vec<Damage>> {
     }
     if at != directory_at {
         damages.push((DIRECTORY.to_owned(), format!("it should start at {at}, it starts at {directory_at}")));
+    }
+    Ok(damages)
+}
+
+/// Checks what holds for a zip of any writer: an entry's own head has the name that the directory gives it. Without this a
+/// damaged name could hide a manifest.
+pub(crate) fn names_agree(path: &Path) -> io::Result<Vec<Damage>> {
+    let mut zip = ZipArchive::new(BufReader::new(File::open(path)?))?;
+    let mut heads = Vec::new();
+    for i in 0..zip.len() {
+        let entry = zip.by_index_raw(i)?;
+        heads.push((entry.name_raw().to_vec(), entry.header_start()));
+    }
+    let mut file = BufReader::new(File::open(path)?);
+    let mut damages = Vec::new();
+    for (name, start) in heads {
+        let mut head = [0; 30];
+        file.seek(SeekFrom::Start(start))?;
+        file.read_exact(&mut head)?;
+        let mut own = vec![0; usize::try_from(number(&head, 26, 2)).unwrap_or(0)];
+        file.read_exact(&mut own)?;
+        if own != name {
+            let shown = String::from_utf8_lossy(&own).into_owned();
+            damages.push((shown, format!("the archive's directory calls it `{}`", String::from_utf8_lossy(&name))));
+        }
     }
     Ok(damages)
 }

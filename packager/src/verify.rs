@@ -4,7 +4,7 @@
 //! layer that it calls succeeded in the map with its data, and in an archive every byte of the zip structure. Without one (a
 //! package of another writer): the documents can be read, every entry's checksum, every layer's file is there.
 
-use crate::archive::audit;
+use crate::archive::{audit, names_agree};
 use crate::container::Container;
 use crate::manifest::{MANIFEST_PATH, Manifest};
 use crate::mobile_map_package::MobileMapPackage;
@@ -86,9 +86,10 @@ pub fn verify(path: &Path) -> Result<Verification, Failure> {
             }
         },
     };
-    if is_archive && listed.contains_key(MANIFEST_PATH) {
+    if is_archive {
+        let check = if listed.contains_key(MANIFEST_PATH) { audit } else { names_agree };
         let damages =
-            audit(path).map_err(|e| Failure::io(FailureStage::Check, format!("cannot read {}", path.display()), &e))?;
+            check(path).map_err(|e| Failure::io(FailureStage::Check, format!("cannot read {}", path.display()), &e))?;
         damages.into_iter().for_each(|(file, what)| push(&file, what));
     }
     let mut bytes = 0;

@@ -6,13 +6,14 @@ pub use parameters::ExportTileCacheParameters;
 
 use crate::client::{ArcGisClient, ServiceCall};
 use crate::tile_package::{self, TilePackage};
-use crate::tile_service::{FILE_UNIT, JobHome, TiledService, can_project, export_package, export_root};
+use crate::tile_service::{
+    FILE_UNIT, JobHome, TiledService, can_project, export_package, export_root, layers_of, read_service, text, title_of,
+};
 use crate::tiling::{levels_in_range, levels_text};
 use async_trait::async_trait;
 use offmap_engine::{
     Artifact, ArtifactFile, Capability, CapabilityReason, Examination, ExportContext, ExportTask, Exporter, Failure,
-    FailureKind, FailureOwner, FailureStage, LayerArtifact, LayerType, MapLayer, OfflineMapSource, PlanContext,
-    ServiceRequest, TaskPlan,
+    FailureKind, FailureOwner, FailureStage, LayerType, MapLayer, OfflineMapSource, PlanContext, ServiceRequest, TaskPlan,
 };
 use serde_json::Value;
 
@@ -170,20 +171,6 @@ impl Exporter for TileCacheExporter {
     }
 }
 
-/// One artifact entry for each layer of a tile task; all share the package.
-pub(crate) fn layers_of(task: &ExportTask, got: u64, resources: Option<usize>) -> Vec<LayerArtifact> {
-    let layer = |l: &offmap_engine::TaskLayer| LayerArtifact {
-        id: l.id.clone(),
-        file: Some(0),
-        item_id: None,
-        resources,
-        planned: l.expected,
-        got,
-        failure: None,
-    };
-    task.layers.iter().map(layer).collect()
-}
-
 /// A level that was asked for and has no tile at all is missing, whatever the sum says. A `.tpk` may count its folders from
 /// zero, so there only the number of levels is compared.
 fn check_levels(package: &TilePackage, task: &ExportTask, level_ids: &[u32]) -> Result<(), Failure> {
@@ -203,19 +190,4 @@ fn check_levels(package: &TilePackage, task: &ExportTask, level_ids: &[u32]) -> 
     let message =
         format!("the tile package of \"{}\" has no tiles of levels {missing:?}; it holds levels {there:?}", task.title);
     Err(Failure::new(FailureOwner::Source, FailureKind::Incomplete, FailureStage::Check, message))
-}
-
-pub(crate) fn read_service(value: &Value) -> Result<TiledService, Failure> {
-    serde_json::from_value(value.clone()).map_err(|e| Failure::internal(format!("the plan's service cannot be read: {e}")))
-}
-
-/// The service's own name, else the one in its address.
-pub(crate) fn title_of(root: &str, answer: &Value) -> String {
-    let own = answer.pointer("/documentInfo/Title").or_else(|| answer.get("mapName")).or_else(|| answer.get("name"));
-    let own = own.and_then(Value::as_str).filter(|t| !t.is_empty());
-    own.map_or_else(|| root.rsplit('/').nth(1).unwrap_or(root).to_owned(), str::to_owned)
-}
-
-pub(crate) fn text(answer: &Value, key: &str) -> Option<String> {
-    answer.get(key).and_then(Value::as_str).filter(|t| !t.trim().is_empty()).map(str::to_owned)
 }

@@ -6,9 +6,10 @@ mod style;
 pub use parameters::ExportVectorTilesParameters;
 
 use crate::client::{ArcGisClient, ServiceCall};
-use crate::tile_cache::{layers_of, read_service, text, title_of};
 use crate::tile_package::{self, TilePackage};
-use crate::tile_service::{FILE_UNIT, JobHome, TiledService, can_project, export_package, export_root};
+use crate::tile_service::{
+    FILE_UNIT, JobHome, TiledService, can_project, export_package, export_root, layers_of, read_service, text, title_of,
+};
 use crate::tiling::{levels_in_range, levels_text};
 use async_trait::async_trait;
 use offmap_engine::{

@@ -1,0 +1,11 @@
+//! Promises of the whole house, one file each.
+
+mod always_true;
+mod custom;
+mod end_to_end;
+mod house;
+mod policy;
+mod samples;
+mod status;
+mod support;
+mod verify;
