@@ -250,3 +250,23 @@ async fn downloads_survive_broken_connections_and_busy_hosts() {
         .count();
     assert_eq!(created, 4, "nothing was started twice");
 }
+
+#[tokio::test]
+async fn an_area_outside_every_service_is_refused_before_anything_is_spent() {
+    use offmap::exporters::client::ServiceCall;
+    let bench = Bench::new().await;
+    let root = format!("{}/arcgis/rest/services/World/MapServer", bench.sandbox.url());
+    let call = ServiceCall::get(&root).expect("an address");
+    let mut described = bench.client.json(&call).await.expect("a description");
+    described["fullExtent"] = json!({"xmin": -9e6, "ymin": -4e6, "xmax": -8e6, "ymax": -3e6, "spatialReference": {"wkid": 3857}});
+    bench.sandbox.fault(Fault::always("world/mapserver", FaultAction::Body(described)));
+    let map = json!({"operationalLayers": [{"id": "w", "layerType": "ArcGISTiledMapServiceLayer", "url": root}]});
+    let source = offmap::OfflineMapSource::from_web_map(offmap::WebMap::from_value(map).expect("a map"));
+    let task = offmap::OfflineMapTask::new(&bench.engine, source);
+    let parameters = task.default_parameters(crate::support::area()).expect("parameters");
+    let job = task.generate_offline_map(parameters, Default::default(), bench.destination());
+    let error = run_to_end(&job).await.0.expect_err("refused");
+    assert_eq!(error.failure.owner, FailureOwner::Caller);
+    assert!(error.failure.message.contains("the area lies outside"), "{}", error.failure);
+    assert!(!bench.sandbox.requests().iter().any(|r| r.path.ends_with("exportTiles")));
+}

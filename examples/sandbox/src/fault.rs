@@ -22,6 +22,8 @@ pub enum FaultAction {
     Cut(usize),
     /// Bytes in place of the file.
     Replace(Vec<u8>),
+    /// So many zero bytes behind the right body; SQLite files stay valid with them.
+    Grow(u64),
     /// A redirect.
     Redirect(String),
     /// A job that was submitted by this request goes wrong.

@@ -152,6 +152,15 @@ async fn act(state: &Arc<State>, call: &Call, action: FaultAction) -> Response {
             let cut = bytes.slice(..size.min(bytes.len()));
             ([(header::CONTENT_TYPE, "application/octet-stream")], cut).into_response()
         }
+        FaultAction::Grow(more) => {
+            let (bytes, all) = whole(state, call).await;
+            const CHUNK: u64 = 1 << 16;
+            let zeros = (0..more.div_ceil(CHUNK)).map(move |i| Bytes::from(vec![0; (more - i * CHUNK).min(CHUNK) as usize]));
+            let parts = std::iter::once(bytes).chain(zeros).map(Ok::<_, std::convert::Infallible>);
+            let mut response = Response::new(Body::from_stream(futures_util::stream::iter(parts)));
+            response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(all as u64 + more));
+            response
+        }
         FaultAction::Delay(_) | FaultAction::Job(_) => respond(state, call, None).await,
     }
 }
@@ -204,6 +213,10 @@ fn route(state: &Arc<State>, call: &Call, fault: Option<JobFault>) -> Rest<Answe
                 check_token(state, call)?;
             }
             portal::answer(state, call, rest)
+        }
+        // A file as any web server has it, for layers that are no ArcGIS service.
+        "files" if rest == ["places.geojson"] => {
+            Ok(Answer::Bytes("application/geo+json", include_bytes!("../data/places.geojson").to_vec()))
         }
         "arcgis" | "hosted" => services(state, call, rest, folder == "hosted", fault),
         _ => Ok(Answer::NotFound),

@@ -2,7 +2,7 @@
 //!
 //! Source: `feature-service-rest` reference §3.2, §3.3, §4.2.
 
-use super::parameters::GenerateGeodatabaseParameters;
+use super::parameters::{GenerateGeodatabaseParameters, SyncModel};
 use super::service::FeatureService;
 use crate::client::{ArcGisClient, Download, Downloaded, ServiceCall, body, resolve};
 use offmap_engine::{ExportContext, Failure, FailureKind, FailureOwner, FailureStage, Progress};
@@ -18,6 +18,8 @@ pub(super) const FILE_UNIT: &str = "replica";
 const LARGEST_REPLICA: u64 = 1 << 40;
 /// How long taking back a replica may take.
 const UNREGISTER: Duration = Duration::from_millis(900);
+/// Stands for the id of a replica that is unregistered.
+const GONE: &str = "unregistered";
 
 /// Where the replica's file is, or where to ask.
 enum Answer {
@@ -45,10 +47,6 @@ pub(super) async fn run(
             answer
         }
     };
-    let status = match &answer {
-        Answer::Status(status) => Some(status.clone()),
-        Answer::File(_) => None,
-    };
     let work = async {
         let file = match answer {
             Answer::File(file) => file,
@@ -59,17 +57,7 @@ pub(super) async fn run(
         let report = |here, all| ctx.report(Progress::bytes(here, all));
         client.download(Download { address: &file, to, presigned: false, limit: LARGEST_REPLICA }, report).await
     };
-    let got = ctx.or_cancelled(work).await;
-    if let (Err(failure), Some(status)) = (&got, status) {
-        if failure.is_cancelled() {
-            // One last look: a replica that was just made can only be taken back by its id.
-            let look = tokio::time::timeout(UNREGISTER / 2, look(client, service, &status)).await;
-            if let Ok(Ok(state)) = look {
-                keep_replica_id(ctx, &state).await?;
-            }
-        }
-    }
-    got
+    ctx.or_cancelled(work).await
 }
 
 async fn submit(
@@ -79,6 +67,9 @@ async fn submit(
     parameters: &GenerateGeodatabaseParameters,
 ) -> Result<Answer, Failure> {
     let name = format!("offmap_{}", uuid::Uuid::new_v4().simple());
+    if parameters.sync_model != SyncModel::None {
+        ctx.ledger().note(JOB_UNIT, "replicaName", &name).await?;
+    }
     let address = format!("{}/createReplica", service.root);
     let mut call = ServiceCall::post(&address)?.with_all(&service.custom_parameters).in_stage(FailureStage::Submit).once();
     for (key, value) in parameters.form(service, &name) {
@@ -195,22 +186,37 @@ fn job_failure(word: &str, state: &Value) -> Failure {
     }
 }
 
-/// Unregisters the replica that the ledger knows, where one was registered. Failures are logged: the service's owner can
+/// Unregisters the replica that the task made, where one was registered. Failures are logged: the service's owner can
 /// unregister it as well.
 pub(super) async fn unregister(client: &ArcGisClient, ctx: &ExportContext, service: &FeatureService) {
-    let id = match ctx.ledger().noted(JOB_UNIT, "replicaId").await {
-        Ok(Some(id)) if !id.is_empty() => id,
-        _ => return,
+    let id = match tokio::time::timeout(UNREGISTER / 2, replica_id(client, ctx, service)).await {
+        Ok(Ok(Some(id))) => id,
+        Ok(Ok(None)) => return,
+        Ok(Err(failure)) => return tracing::debug!(%failure, "whether there is a replica cannot be told"),
+        Err(_) => return tracing::debug!(service = %service.root, "the service did not list its replicas in time"),
     };
     let call = ServiceCall::post(&format!("{}/unRegisterReplica", service.root));
     let Ok(call) = call.map(|c| c.with_all(&service.custom_parameters).with("replicaID", &id).once()) else { return };
-    match tokio::time::timeout(UNREGISTER, client.json(&call)).await {
+    match tokio::time::timeout(UNREGISTER / 2, client.json(&call)).await {
         Ok(Ok(_)) => {
-            if let Err(failure) = ctx.ledger().note(JOB_UNIT, "replicaId", "").await {
+            if let Err(failure) = ctx.ledger().note(JOB_UNIT, "replicaId", GONE).await {
                 tracing::debug!(%failure, "an unregistered replica could not be noted");
             }
         }
         Ok(Err(failure)) => tracing::warn!(%failure, replica = %id, "a replica could not be unregistered"),
         Err(_) => tracing::warn!(replica = %id, service = %service.root, "a replica could not be unregistered in time"),
     }
+}
+
+/// The id of the task's replica: as the job told it, else by its name in the service's list, since a job tells the id only at
+/// its end.
+async fn replica_id(client: &ArcGisClient, ctx: &ExportContext, service: &FeatureService) -> Result<Option<String>, Failure> {
+    if let Some(id) = ctx.ledger().noted(JOB_UNIT, "replicaId").await? {
+        return Ok((id != GONE).then_some(id));
+    }
+    let Some(name) = ctx.ledger().noted(JOB_UNIT, "replicaName").await? else { return Ok(None) };
+    let call = ServiceCall::get(&format!("{}/replicas", service.root))?.with_all(&service.custom_parameters).once();
+    let list = client.json(&call).await?;
+    let own = list.as_array().into_iter().flatten().find(|r| r.get("replicaName").and_then(Value::as_str) == Some(&name));
+    Ok(own.and_then(|r| r.get("replicaID")).and_then(Value::as_str).map(str::to_owned))
 }

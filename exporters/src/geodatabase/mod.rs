@@ -126,8 +126,7 @@ impl Exporter for GeodatabaseExporter {
         Ok(Examination {
             title: service.title.clone(),
             capabilities: request.layers.iter().map(|l| (l.id.clone(), judge(l, &service))).collect(),
-            // New features may be collected anywhere: an area without features is no fault of the caller.
-            extent: None,
+            extent: service.extent_in(),
             attribution,
             edit_date: service.layers.values().filter_map(|l| l.edit_date).max(),
             service: serde_json::to_value(&service).map_err(|e| Failure::internal(e.to_string()))?,

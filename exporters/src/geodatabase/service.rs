@@ -144,6 +144,14 @@ impl FeatureService {
         Ok(service)
     }
 
+    /// Where the data lie, with a reference; `None` for the empty or unreadable extents of services without data.
+    pub(super) fn extent_in(&self) -> Option<Envelope> {
+        let mut extent = self.extent.clone()?;
+        extent.spatial_reference = extent.spatial_reference.or_else(|| self.spatial_reference.clone());
+        let has_area = extent.xmax > extent.xmin && extent.ymax > extent.ymin;
+        (has_area && extent.spatial_reference.is_some()).then_some(extent)
+    }
+
     /// The service's own count of the rows that meet a where clause and, where given, an area.
     pub(super) async fn count(
         &self,

@@ -1,0 +1,167 @@
+//! Adds a layer kind that offmap does not know, from outside: GeoJSON layers, brought home as files.
+//!
+//! 1. Implement `Exporter`. 2. Check it with the conformance suite. 3. Register it; offmap's own exporters stay.
+//!
+//! ```text
+//! cargo run --release --example custom_exporter
+//! ```
+
+use async_trait::async_trait;
+use offmap::exporters::client::{ArcGisClient, ClientOptions, Credentials, Download, ServiceCall};
+use offmap::packager::MobileMapPackage;
+use offmap::testing::exporter_conformance;
+use offmap::{
+    AreaOfInterest, Artifact, ArtifactFile, Capability, CountUnit, Examination, ExportContext, ExportTask, Exporter, Failure,
+    FailureKind, FailureOwner, FailureStage, GenerateOfflineMapParameterOverrides, GenerateOfflineMapParameters,
+    LayerArtifact, LayerPlan, LayerType, MapLayer, OfflineMapSource, OfflineMapTask, PlanContext, Progress, ServiceRequest,
+    TaskPlan, Unit, WebMap,
+};
+use offmap_sandbox::{Sandbox, SandboxOptions};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use std::error::Error;
+
+/// Largest file that is taken, in bytes.
+const LARGEST: usize = 64 << 20;
+
+/// Takes layers of the type `GeoJSON`.
+#[derive(Debug, Clone)]
+struct GeoJsonExporter {
+    client: ArcGisClient,
+}
+
+/// Its parameters; a host can override them per file.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct GeoJsonParameters {
+    /// Fail if the file has fewer features.
+    #[serde(default)]
+    at_least: u64,
+}
+
+fn features(bytes: &[u8]) -> Result<u64, Failure> {
+    let json: Value = serde_json::from_slice(bytes).unwrap_or_default();
+    let features = json.get("features").and_then(Value::as_array);
+    features.map(|f| f.len() as u64).ok_or_else(|| {
+        let message = "the file is not a GeoJSON feature collection";
+        Failure::new(FailureOwner::Source, FailureKind::InvalidAnswer, FailureStage::Check, message)
+    })
+}
+
+#[async_trait]
+impl Exporter for GeoJsonExporter {
+    type Parameters = GeoJsonParameters;
+
+    fn name(&self) -> &'static str {
+        "geojson"
+    }
+
+    fn parameters_type(&self) -> &'static str {
+        "geoJsonParameters"
+    }
+
+    fn takes(&self, layer: &MapLayer, _: &OfflineMapSource) -> Option<String> {
+        (layer.layer_type == LayerType::Other("GeoJSON".to_owned())).then(|| layer.url.clone()).flatten()
+    }
+
+    async fn examine(&self, request: &ServiceRequest, _: &PlanContext) -> Result<Examination, Failure> {
+        let call = ServiceCall::get(&request.service_url)?.in_stage(FailureStage::Plan);
+        let bytes = self.client.bytes(&call, LARGEST).await?.unwrap_or_default();
+        Ok(Examination {
+            title: request.layers.first().map(|l| l.title.clone()).unwrap_or_default(),
+            service: json!({"features": features(&bytes)?}),
+            capabilities: request.layers.iter().map(|l| (l.id.clone(), Capability::Supported)).collect(),
+            extent: None,
+            attribution: None,
+            edit_date: None,
+        })
+    }
+
+    fn default_parameters(&self, _: &ServiceRequest, _: &Examination) -> Result<GeoJsonParameters, Failure> {
+        Ok(GeoJsonParameters::default())
+    }
+
+    async fn plan(
+        &self,
+        request: &ServiceRequest,
+        found: &Examination,
+        parameters: &GeoJsonParameters,
+        _: &PlanContext,
+    ) -> Result<TaskPlan, Failure> {
+        let expected = found.service.get("features").and_then(Value::as_u64);
+        if expected.unwrap_or(0) < parameters.at_least {
+            return Err(Failure::invalid_parameter(format!("{expected:?} features, atLeast is {}", parameters.at_least)));
+        }
+        let plan = |l: &MapLayer| LayerPlan { id: l.id.clone(), expected, exact: true, ..LayerPlan::default() };
+        Ok(TaskPlan {
+            units: vec![Unit::new("file", "resultFile", "the GeoJSON file")],
+            layers: request.layers.iter().map(plan).collect(),
+            count_unit: CountUnit::Features,
+            ..TaskPlan::default()
+        })
+    }
+
+    async fn export(&self, task: &ExportTask, _: &GeoJsonParameters, ctx: &ExportContext) -> Result<Artifact, Failure> {
+        ctx.begin_unit("file").await?;
+        let to = ctx.work_dir().join("data.geojson");
+        let download = Download { address: &task.key.service_url, to: &to, presigned: false, limit: LARGEST as u64 };
+        let fetch = self.client.download(download, |here, all| ctx.report(Progress::bytes(here, all)));
+        let file = ctx.or_cancelled(fetch).await?;
+        let got = ctx
+            .blocking(move || {
+                let bytes = std::fs::read(&to).map_err(|e| Failure::io(FailureStage::Check, "cannot read the file", &e))?;
+                features(&bytes)
+            })
+            .await?;
+        ctx.finish_unit("file", file.bytes, Some(&file.sha256)).await?;
+        let layer = |l: &offmap::TaskLayer| LayerArtifact {
+            id: l.id.clone(),
+            file: Some(0),
+            item_id: None,
+            resources: None,
+            planned: l.expected,
+            got,
+            failure: None,
+        };
+        Ok(Artifact {
+            files: vec![ArtifactFile::file("data.geojson", "geojson")],
+            layers: task.layers.iter().map(layer).collect(),
+            warnings: Vec::new(),
+        })
+    }
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let sandbox = Sandbox::start(SandboxOptions::default()).await?;
+    let client = ArcGisClient::new(ClientOptions::default(), Credentials::none())?;
+    let exporter = GeoJsonExporter { client: client.clone() };
+    let places = format!("{}/files/places.geojson", sandbox.url());
+    let borders = format!("{}/arcgis/rest/services/Reference/FeatureServer/0", sandbox.url());
+    let map = WebMap::from_value(json!({"operationalLayers": [
+        {"id": "places", "title": "Places", "layerType": "GeoJSON", "url": places},
+        {"id": "borders", "title": "Borders", "layerType": "ArcGISFeatureLayer", "url": borders}]}))?;
+    let source = OfflineMapSource::from_web_map(map);
+    let parameters = GenerateOfflineMapParameters::new(AreaOfInterest::from_numbers("2,43,20,52")?);
+
+    match exporter_conformance(exporter.clone(), source.clone(), parameters.clone()).await {
+        Ok(()) => println!("the exporter keeps the contract"),
+        Err(broken) => return Err(broken.join("; ").into()),
+    }
+
+    let engine = offmap::with_defaults(&client)?.exporter(exporter)?.start()?;
+    println!("exporters: {}", engine.exporters().join(", "));
+    let dir = tempfile::tempdir()?;
+    let task = OfflineMapTask::new(&engine, source);
+    let none = GenerateOfflineMapParameterOverrides::default();
+    let job = task.generate_offline_map(parameters, none, dir.path().join("package"));
+    let result = job.start().result().await?;
+    engine.shutdown().await?;
+    for layer in MobileMapPackage::open(&result.package)?.maps().iter().flat_map(|m| &m.layers) {
+        println!("{:<8} {}", layer.title, layer.data.as_ref().map_or("online", |d| d.path.as_str()));
+    }
+    if result.has_errors() {
+        return Err("a layer is missing".into());
+    }
+    Ok(())
+}
