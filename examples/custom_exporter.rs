@@ -11,8 +11,8 @@ use offmap::exporters::client::{ArcGisClient, ClientOptions, Credentials, Downlo
 use offmap::packager::MobileMapPackage;
 use offmap::testing::exporter_conformance;
 use offmap::{
-    AreaOfInterest, Artifact, ArtifactFile, Capability, CountUnit, Examination, ExportContext, ExportTask, Exporter, Failure,
-    FailureKind, FailureOwner, FailureStage, GenerateOfflineMapParameterOverrides, GenerateOfflineMapParameters,
+    AreaOfInterest, Artifact, ArtifactFile, Capability, CountUnit, Examination, ExportContext, ExportTask, Exporter,
+    Failure, FailureKind, FailureOwner, FailureStage, GenerateOfflineMapParameterOverrides, GenerateOfflineMapParameters,
     LayerArtifact, LayerPlan, LayerType, MapLayer, OfflineMapSource, OfflineMapTask, PlanContext, Progress, ServiceRequest,
     TaskPlan, Unit, WebMap,
 };

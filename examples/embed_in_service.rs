@@ -157,10 +157,8 @@ async fn ask(client: &ArcGisClient, address: &str) -> Result<(), Box<dyn Error>>
     let answer = client.json(&call).await?;
     let id = answer["id"].as_str().ok_or("no id")?;
     let story = client.bytes(&ServiceCall::get(&format!("{address}/jobs/{id}/status"))?, 1 << 20).await?.unwrap_or_default();
-    let events: Vec<Value> = String::from_utf8(story)?
-        .lines()
-        .filter_map(|l| serde_json::from_str(l.strip_prefix("data: ")?).ok())
-        .collect();
+    let events: Vec<Value> =
+        String::from_utf8(story)?.lines().filter_map(|l| serde_json::from_str(l.strip_prefix("data: ")?).ok()).collect();
     let last = events.last().ok_or("no status")?;
     println!("{} status messages, the last: {} {}", events.len(), last["subject"]["kind"], last["state"]);
     let dir = tempfile::tempdir()?;
@@ -169,7 +167,8 @@ async fn ask(client: &ArcGisClient, address: &str) -> Result<(), Box<dyn Error>>
     let got = client.download(Download { address: &from, to: &to, presigned: true, limit: 1 << 30 }, |_, _| {}).await?;
     let proof = verify(&to)?;
     println!("package of {} bytes, whole: {}, complete: {}", got.bytes, proof.ok, proof.complete == Some(true));
-    let refused = client.json(&ServiceCall::post(&format!("{address}/jobs"))?.with("item", FIELD_MAP).with("area", "9,9")).await;
+    let refused =
+        client.json(&ServiceCall::post(&format!("{address}/jobs"))?.with("item", FIELD_MAP).with("area", "9,9")).await;
     println!("a bad area: {}", refused.err().map_or_else(String::new, |f| f.to_string()));
     if proof.ok && last["state"] == "succeeded" { Ok(()) } else { Err("the package is not right".into()) }
 }

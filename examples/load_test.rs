@@ -120,7 +120,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     firsts.sort();
     engine.shutdown().await?;
     let stats = engine.stats();
-    let p = |all: &[Duration]| json!({"p50": percentile(all, 0.5), "p95": percentile(all, 0.95), "p99": percentile(all, 0.99)});
+    let p =
+        |all: &[Duration]| json!({"p50": percentile(all, 0.5), "p95": percentile(all, 0.95), "p99": percentile(all, 0.99)});
     println!(
         "{}",
         json!({"jobs": arguments.jobs, "layersPerJob": real.map_or(arguments.layers, |r| r.web_map.layers().len()),

@@ -38,3 +38,8 @@ use offmap_packager::MobileMapPackager;
 pub fn with_defaults(client: &ArcGisClient) -> Result<EngineBuilder, Failure> {
     offmap_exporters::register(Engine::builder(MobileMapPackager), client)
 }
+
+/// The README's code compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -1,8 +1,8 @@
 //! The command line is a contract: arguments, exit codes, JSON lines, and what is left behind.
 
 use offmap_sandbox::{
-    CLIENT_ID, CLIENT_SECRET, FIELD_MAP, Fault, FaultAction, HOSTED_MAP, JobFault, MIXED_MAP, PASSWORD, SERVICE_ITEM, Sandbox,
-    SandboxOptions, USER,
+    CLIENT_ID, CLIENT_SECRET, FIELD_MAP, Fault, FaultAction, HOSTED_MAP, JobFault, MIXED_MAP, PASSWORD, SERVICE_ITEM,
+    Sandbox, SandboxOptions, USER,
 };
 use serde_json::Value;
 use std::path::Path;
@@ -31,8 +31,10 @@ async fn sandbox(options: SandboxOptions) -> Sandbox {
 
 /// Names below a directory.
 fn names(dir: &Path) -> Vec<String> {
-    let mut names: Vec<String> =
-        std::fs::read_dir(dir).expect("lists").map(|e| e.expect("entry").file_name().to_string_lossy().into_owned()).collect();
+    let mut names: Vec<String> = std::fs::read_dir(dir)
+        .expect("lists")
+        .map(|e| e.expect("entry").file_name().to_string_lossy().into_owned())
+        .collect();
     names.sort();
     names
 }
@@ -48,17 +50,28 @@ async fn take_works_by_item_and_by_file_in_both_dialects_and_with_every_kind_of_
     let host = secured.url().split("://").nth(1).expect("a host").to_owned();
     let token = secured.token();
     // The map as a file: what the portal answers, saved.
-    let client = offmap::exporters::client::ArcGisClient::new(Default::default(), offmap::exporters::client::Credentials::none());
-    let source = offmap::exporters::portal::read_item(&client.expect("a client"), &open.portal_url(), HOSTED_MAP).await.expect("reads");
+    let client =
+        offmap::exporters::client::ArcGisClient::new(Default::default(), offmap::exporters::client::Credentials::none());
+    let source = offmap::exporters::portal::read_item(&client.expect("a client"), &open.portal_url(), HOSTED_MAP)
+        .await
+        .expect("reads");
     std::fs::write(path("map.json"), serde_json::to_string(&source.web_map).expect("JSON")).expect("writes");
     let file = path("map.json");
 
-    let cases: Vec<(&str, Vec<&str>, Option<(&str, &str)>)> = vec![
+    let cases = [
         ("item", vec!["--portal", &rest, "--item", FIELD_MAP], None),
         ("file", vec!["--web-map", &file], None),
         ("user", vec!["--portal", &portal, "--item", FIELD_MAP, "--user", USER], Some(("OFFMAP_PASSWORD", PASSWORD))),
-        ("application", vec!["--portal", &portal, "--item", HOSTED_MAP, "--client-id", CLIENT_ID], Some(("OFFMAP_CLIENT_SECRET", CLIENT_SECRET))),
-        ("token", vec!["--portal", &portal, "--item", HOSTED_MAP, "--token-env", "MY_TOKEN", "--trust-host", &host], Some(("MY_TOKEN", &token))),
+        (
+            "application",
+            vec!["--portal", &portal, "--item", HOSTED_MAP, "--client-id", CLIENT_ID],
+            Some(("OFFMAP_CLIENT_SECRET", CLIENT_SECRET)),
+        ),
+        (
+            "token",
+            vec!["--portal", &portal, "--item", HOSTED_MAP, "--token-env", "MY_TOKEN", "--trust-host", &host],
+            Some(("MY_TOKEN", &token)),
+        ),
     ];
     for (name, arguments, secret) in cases {
         let (out, mmpk) = (path(name), path(&format!("{name}.mmpk")));
@@ -72,7 +85,10 @@ async fn take_works_by_item_and_by_file_in_both_dialects_and_with_every_kind_of_
         for package in [&out, &mmpk] {
             let verified = run(offmap(&["verify", package, "--json"]));
             let json: Value = serde_json::from_slice(&verified.stdout).expect("JSON");
-            assert_eq!((verified.status.code(), &json["ok"], &json["complete"]), (Some(0), &Value::Bool(true), &Value::Bool(true)));
+            assert_eq!(
+                (verified.status.code(), &json["ok"], &json["complete"]),
+                (Some(0), &Value::Bool(true), &Value::Bool(true))
+            );
             let shown = run(offmap(&["show", package]));
             assert!(words(&shown).contains("Place"), "{}", words(&shown));
         }
@@ -101,7 +117,8 @@ async fn bad_input_is_refused_by_name_and_leaves_nothing_behind() {
     let html = input("map.html", "<!DOCTYPE html>");
     let other = input("other.json", r#"{"title": "x"}"#);
     let parameters = input("parameters.json", r#"{"minscale": 3}"#);
-    let overrides = input("overrides.json", r#"{"generateGeodatabaseParameters": {"https://nowhere.example/FeatureServer": {}}}"#);
+    let overrides =
+        input("overrides.json", r#"{"generateGeodatabaseParameters": {"https://nowhere.example/FeatureServer": {}}}"#);
     let out = dir.path().join("out").to_string_lossy().into_owned();
     let full = full.to_string_lossy().into_owned();
     let deep = dir.path().join("no/such/out").to_string_lossy().into_owned();
@@ -111,21 +128,45 @@ async fn bad_input_is_refused_by_name_and_leaves_nothing_behind() {
         ([&a[..], &["--web-map", &html, "--out", &out]].concat(), 2, "not JSON"),
         ([&a[..], &["--web-map", &other, "--out", &out]].concat(), 2, "this is not a web map"),
         ([&a[..], &["--web-map", "/no/such/map.json", "--out", &out]].concat(), 2, "/no/such/map.json"),
-        ([&a[..], &["--portal", &portal, "--item", SERVICE_ITEM, "--out", &out]].concat(), 2, "is a Feature Service, expected a Web Map"),
+        (
+            [&a[..], &["--portal", &portal, "--item", SERVICE_ITEM, "--out", &out]].concat(),
+            2,
+            "is a Feature Service, expected a Web Map",
+        ),
         ([&a[..], &["--portal", &portal, "--item", "0123", "--out", &out]].concat(), 1, "does not exist or is not shared"),
         ([&item[..], &["--area", &bare, "--out", &out]].concat(), 2, "no spatial reference"),
         ([&item[..], &["--area", "5,45,5,48", "--out", &out]].concat(), 2, "empty"),
         ([&item[..], &["--area", "20,43,2,52", "--out", &out]].concat(), 2, "inverted"),
         ([&item[..], &["--area", "200,43,220,52", "--out", &out]].concat(), 2, "outside the earth"),
         ([&item[..], &["--area", "nonsense", "--out", &out]].concat(), 2, "has 1 numbers"),
-        ([&item[..], &a[..], &["--min-scale", "500", "--max-scale", "1000", "--out", &out]].concat(), 2, "minScale 500 is not above maxScale 1000"),
+        (
+            [&item[..], &a[..], &["--min-scale", "500", "--max-scale", "1000", "--out", &out]].concat(),
+            2,
+            "minScale 500 is not above maxScale 1000",
+        ),
         ([&item[..], &a[..], &["--out", &full]].concat(), 2, "is not empty"),
         ([&item[..], &a[..], &["--out", &deep]].concat(), 2, "make it first"),
-        ([&a[..], &["--portal", "http://localhost:9/portal", "--item", FIELD_MAP, "--out", &out]].concat(), 1, "cannot be reached"),
+        (
+            [&a[..], &["--portal", "http://localhost:9/portal", "--item", FIELD_MAP, "--out", &out]].concat(),
+            1,
+            "cannot be reached",
+        ),
         ([&a[..], &["--portal", &closed, "--item", FIELD_MAP, "--out", &out]].concat(), 1, "wants a token"),
-        ([&a[..], &["--portal", &closed, "--item", FIELD_MAP, "--token-env", "BAD", "--out", &out]].concat(), 1, "the token is invalid"),
-        ([&a[..], &["--portal", &closed, "--item", FIELD_MAP, "--user", "nobody", "--out", &out]].concat(), 1, "user, password or client id is wrong"),
-        ([&a[..], &["--portal", &closed, "--item", FIELD_MAP, "--token-env", "UNSET_VARIABLE", "--out", &out]].concat(), 2, "UNSET_VARIABLE"),
+        (
+            [&a[..], &["--portal", &closed, "--item", FIELD_MAP, "--token-env", "BAD", "--out", &out]].concat(),
+            1,
+            "the token is invalid",
+        ),
+        (
+            [&a[..], &["--portal", &closed, "--item", FIELD_MAP, "--user", "nobody", "--out", &out]].concat(),
+            1,
+            "user, password or client id is wrong",
+        ),
+        (
+            [&a[..], &["--portal", &closed, "--item", FIELD_MAP, "--token-env", "UNSET_VARIABLE", "--out", &out]].concat(),
+            2,
+            "UNSET_VARIABLE",
+        ),
         ([&a[..], &["--web-map", &other, "--token-env", "BAD", "--out", &out]].concat(), 2, "no host may see it"),
         ([&item[..], &a[..], &["--parameters", &parameters, "--out", &out]].concat(), 2, "unknown field `minscale`"),
         ([&item[..], &a[..], &["--overrides", &overrides, "--out", &out]].concat(), 2, "matches nothing in the map"),
@@ -142,7 +183,9 @@ async fn bad_input_is_refused_by_name_and_leaves_nothing_behind() {
         assert_eq!(names(dir.path()), before, "{arguments:?} leaves something behind");
         assert!(!words(&output).contains("not-a-token"));
     }
-    let spent = |s: &Sandbox| s.requests().iter().filter(|r| r.path.contains("createReplica") || r.path.contains("exportTiles")).count();
+    let spent = |s: &Sandbox| {
+        s.requests().iter().filter(|r| r.path.contains("createReplica") || r.path.contains("exportTiles")).count()
+    };
     assert_eq!(spent(&sandbox) + spent(&secured), 0, "nothing was spent");
 }
 
@@ -173,9 +216,14 @@ async fn json_progress_is_one_object_a_line_and_the_last_is_the_result() {
     let result = &last["result"];
     assert_eq!((result["package"].as_str(), &result["complete"]), (Some(out.as_str()), &Value::Bool(false)));
     let layers = result["layers"].as_array().expect("layers");
-    let failed: Vec<_> = layers.iter().filter(|l| !l["failure"].is_null()).map(|l| l["id"].as_str().expect("an id")).collect();
+    let failed: Vec<_> =
+        layers.iter().filter(|l| !l["failure"].is_null()).map(|l| l["id"].as_str().expect("an id")).collect();
     assert_eq!(failed, ["online", "wms"]);
-    assert!(layers.iter().all(|l| ["id", "title", "state", "planned", "got", "bytes", "failure"].iter().all(|k| l.get(*k).is_some())));
+    assert!(
+        layers
+            .iter()
+            .all(|l| ["id", "title", "state", "planned", "got", "bytes", "failure"].iter().all(|k| l.get(*k).is_some()))
+    );
     let shown = words(&run(offmap(&["show", &out])));
     assert!(shown.contains("without Online only") && shown.contains("sync is not enabled"), "{shown}");
 }
@@ -186,9 +234,11 @@ async fn a_failed_job_exits_with_1_and_a_stopped_one_names_its_layer() {
     let dir = tempfile::tempdir().expect("a directory");
     let out = dir.path().join("out").to_string_lossy().into_owned();
     let portal = sandbox.portal_url();
-    let failed = || Fault::always("streets/vectortileserver/exporttiles", FaultAction::Job(JobFault::Failed("no licence".into())));
+    let failed =
+        || Fault::always("streets/vectortileserver/exporttiles", FaultAction::Job(JobFault::Failed("no licence".into())));
     sandbox.fault(failed());
-    let mut command = offmap(&["take", "--portal", &portal, "--item", FIELD_MAP, "--out", &out, "--stop-on-error", "--progress", "plain"]);
+    let mut command =
+        offmap(&["take", "--portal", &portal, "--item", FIELD_MAP, "--out", &out, "--stop-on-error", "--progress", "plain"]);
     command.args(AREA);
     let output = run(command);
     assert_eq!(output.status.code(), Some(1), "{}", words(&output));

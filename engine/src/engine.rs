@@ -40,10 +40,10 @@ impl Actors {
             .spawn(move || {
                 let runner = actix::System::new();
                 let actors = Self { system: actix::System::current(), arbiter: actix::Arbiter::current() };
-                if sender.send(actors).is_ok() {
-                    if let Err(error) = runner.run() {
-                        tracing::error!(%error, "the actor system ended with an error");
-                    }
+                if sender.send(actors).is_ok()
+                    && let Err(error) = runner.run()
+                {
+                    tracing::error!(%error, "the actor system ended with an error");
                 }
             })
             .map_err(|e| Failure::internal(format!("cannot start the actor thread: {e}")))?;

@@ -222,7 +222,11 @@ impl Exporter for ScriptedExporter {
             for step in 1..=steps {
                 if script.delay_ms > 0 {
                     let pause = ctx.clock().sleep(Duration::from_millis(script.delay_ms / steps));
-                    ctx.or_cancelled(async { Ok(pause.await) }).await?;
+                    ctx.or_cancelled(async {
+                        let _: () = pause.await;
+                        Ok(())
+                    })
+                    .await?;
                 }
                 let completed = script.items * step / steps;
                 ctx.report(Progress { completed, required: script.items, unit: ProgressUnit::Files, precise: true });

@@ -223,7 +223,7 @@ fn zip64_numbers(extra: &[u8]) -> Option<Vec<u64>> {
         return Some(Vec::new());
     }
     let size = number(extra, 2, 2) as usize;
-    if number(extra, 0, 2) != 1 || extra.len() != 4 + size || size % 8 != 0 {
+    if number(extra, 0, 2) != 1 || extra.len() != 4 + size || !size.is_multiple_of(8) {
         return None;
     }
     Some((0..size / 8).map(|i| number(extra, 4 + 8 * i, 8)).collect())

@@ -280,10 +280,10 @@ fn indices(pointer: &str) -> Vec<usize> {
 
 fn remove_at(map: &mut Value, pointer: &str) {
     let Some((list, index)) = pointer.rsplit_once('/') else { return };
-    if let (Some(list), Ok(index)) = (map.pointer_mut(list).and_then(Value::as_array_mut), index.parse::<usize>()) {
-        if index < list.len() {
-            list.remove(index);
-        }
+    if let (Some(list), Ok(index)) = (map.pointer_mut(list).and_then(Value::as_array_mut), index.parse::<usize>())
+        && index < list.len()
+    {
+        list.remove(index);
     }
 }
 

@@ -258,7 +258,8 @@ async fn an_area_outside_every_service_is_refused_before_anything_is_spent() {
     let root = format!("{}/arcgis/rest/services/World/MapServer", bench.sandbox.url());
     let call = ServiceCall::get(&root).expect("an address");
     let mut described = bench.client.json(&call).await.expect("a description");
-    described["fullExtent"] = json!({"xmin": -9e6, "ymin": -4e6, "xmax": -8e6, "ymax": -3e6, "spatialReference": {"wkid": 3857}});
+    described["fullExtent"] =
+        json!({"xmin": -9e6, "ymin": -4e6, "xmax": -8e6, "ymax": -3e6, "spatialReference": {"wkid": 3857}});
     bench.sandbox.fault(Fault::always("world/mapserver", FaultAction::Body(described)));
     let map = json!({"operationalLayers": [{"id": "w", "layerType": "ArcGISTiledMapServiceLayer", "url": root}]});
     let source = offmap::OfflineMapSource::from_web_map(offmap::WebMap::from_value(map).expect("a map"));

@@ -210,8 +210,8 @@ impl Writer<'_> {
     /// Root folder, workspace and the historical marker (rows 1 to 3 of every real file).
     fn system_items(&self) -> rusqlite::Result<()> {
         let xml = "<DEWorkspace xsi:type='typens:DEWorkspace' xmlns:xsi='http://www.w3.org/2001/XMLSchema-instance' xmlns:xs='http://www.w3.org/2001/XMLSchema' xmlns:typens='http://www.esri.com/schemas/ArcGIS/10.5'><CatalogPath>\\</CatalogPath><Name></Name><WorkspaceType>esriRemoteDatabaseWorkspace</WorkspaceType></DEWorkspace>";
-        let rows: [(&str, Option<&str>, Option<&str>, Option<&str>, &str); 3] = [
-            (&self.root, None, Some("\\"), None, "{F3783E6F-65CA-4514-8315-CE3985DAD3B1}"),
+        let rows = [
+            (self.root.as_str(), None, Some("\\"), None, "{F3783E6F-65CA-4514-8315-CE3985DAD3B1}"),
             ("", Some("Workspace"), None, Some(xml), "{C673FE0F-7280-404F-8532-20755DD8FC06}"),
             ("", Some("DEFAULT"), None, None, "{DC64B6E4-DC0F-43BD-B4F5-F22385DCF055}"),
         ];

@@ -10,7 +10,7 @@ use crate::state::{Answer, JobKind, Look, State, lock, now_ms};
 use offmap_engine::Polygon;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 
 /// What a replica takes of a layer.
@@ -137,7 +137,7 @@ fn build(
     service: &FeatureService,
     wanted: &Wanted,
     id: Option<&str>,
-    path: &PathBuf,
+    path: &Path,
     url: &str,
 ) -> Result<(), String> {
     let rows = select(service, wanted).map_err(|e| e.message)?;

@@ -65,10 +65,10 @@ pub fn flat_error(value: &Value) -> Option<ServiceError> {
     if !matches!(status.as_str(), "failure" | "failed" | "error") {
         return None;
     }
-    if let Some(inner) = value.get("statusMessage").and_then(Value::as_str) {
-        if let Ok(parsed) = serde_json::from_str::<Value>(inner) {
-            return Some(error_of(&parsed).unwrap_or_else(|| read_error(&parsed, &parsed)));
-        }
+    if let Some(inner) = value.get("statusMessage").and_then(Value::as_str)
+        && let Ok(parsed) = serde_json::from_str::<Value>(inner)
+    {
+        return Some(error_of(&parsed).unwrap_or_else(|| read_error(&parsed, &parsed)));
     }
     let mut words = Vec::new();
     for key in ["message", "messages", "statusMessage", "details"] {

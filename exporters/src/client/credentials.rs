@@ -70,7 +70,7 @@ impl Credentials {
             password: password.to_owned(),
             referer: referer.to_owned(),
         };
-        Ok(Self::from_source(source).with_referer(referer).for_address(portal)?)
+        Self::from_source(source).with_referer(referer).for_address(portal)
     }
 
     /// Tokens for an OAuth application of a portal (`client_credentials`).

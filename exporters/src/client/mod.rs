@@ -391,10 +391,10 @@ impl ArcGisClient {
         } else {
             self.inner.http.request(Method::GET, full)
         };
-        if let Some(referer) = self.inner.keeper.referer().filter(|_| self.inner.keeper.is_for(url)) {
-            if let Ok(value) = HeaderValue::from_str(referer) {
-                request = request.header(REFERER, value);
-            }
+        if let Some(referer) = self.inner.keeper.referer().filter(|_| self.inner.keeper.is_for(url))
+            && let Ok(value) = HeaderValue::from_str(referer)
+        {
+            request = request.header(REFERER, value);
         }
         request.headers(headers.clone())
     }

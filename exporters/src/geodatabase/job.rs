@@ -210,7 +210,11 @@ pub(super) async fn unregister(client: &ArcGisClient, ctx: &ExportContext, servi
 
 /// The id of the task's replica: as the job told it, else by its name in the service's list, since a job tells the id only at
 /// its end.
-async fn replica_id(client: &ArcGisClient, ctx: &ExportContext, service: &FeatureService) -> Result<Option<String>, Failure> {
+async fn replica_id(
+    client: &ArcGisClient,
+    ctx: &ExportContext,
+    service: &FeatureService,
+) -> Result<Option<String>, Failure> {
     if let Some(id) = ctx.ledger().noted(JOB_UNIT, "replicaId").await? {
         return Ok((id != GONE).then_some(id));
     }
