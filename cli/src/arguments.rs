@@ -37,8 +37,14 @@ pub(crate) struct MapArguments {
     /// Id of the web map's item on the portal.
     #[arg(long, value_name = "ID", requires = "portal")]
     pub(crate) item: Option<String>,
-    /// xmin,ymin,xmax,ymax[,wkid] (wkid 4326 if left out), or a file with GeoJSON or Esri JSON.
-    #[arg(long, value_name = "AREA", allow_hyphen_values = true, required_unless_present = "parameters")]
+    /// Four numbers and a wkid, or a file with GeoJSON or Esri JSON.
+    #[arg(
+        long,
+        value_name = "AREA",
+        help = "xmin,ymin,xmax,ymax[,wkid] (wkid 4326 if left out), or a file with GeoJSON or Esri JSON",
+        allow_hyphen_values = true,
+        required_unless_present = "parameters"
+    )]
     pub(crate) area: Option<String>,
     /// Far limit of raster tile levels, a scale denominator; 0 for all the way out.
     #[arg(long, value_name = "N")]

@@ -6,7 +6,7 @@
 //! | [`TileCacheExporter`](tile_cache::TileCacheExporter) | raster tiled layers | `exportTiles` | `.tpkx` or `.tpk` | `exportTileCacheParameters` |
 //! | [`VectorTilesExporter`](vector_tiles::VectorTilesExporter) | vector tiled layers | `exportTiles` | `.vtpk`, and the style of an item | `exportVectorTilesParameters` |
 //!
-//! Each is built with an [`ArcGisClient`](client::ArcGisClient); [`portal`] reads the web map with the same client, so that
+//! Each is built with an [`ArcGisClient`](client); [`portal`] reads the web map with the same client, so that
 //! tokens, limits and connections are shared.
 
 pub mod client;
