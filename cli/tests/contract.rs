@@ -57,10 +57,12 @@ async fn take_works_by_item_and_by_file_in_both_dialects_and_with_every_kind_of_
         .expect("reads");
     std::fs::write(path("map.json"), serde_json::to_string(&source.web_map).expect("JSON")).expect("writes");
     let file = path("map.json");
+    let address = open.web_map_url(FIELD_MAP);
 
     let cases = [
         ("item", vec!["--portal", &rest, "--item", FIELD_MAP], None),
         ("file", vec!["--web-map", &file], None),
+        ("address", vec!["--web-map", &address], None),
         ("user", vec!["--portal", &portal, "--item", FIELD_MAP, "--user", USER], Some(("OFFMAP_PASSWORD", PASSWORD))),
         (
             "application",

@@ -168,7 +168,7 @@ impl TiledService {
     }
 
     /// The parameters of `exportTiles` that raster and vector services share.
-    pub(crate) fn export_call(&self, area: &AreaOfInterest, levels: &str) -> Result<ServiceCall, Failure> {
+    pub(crate) fn export_call(&self, area: &AreaOfInterest, levels: &str, home: JobHome) -> Result<ServiceCall, Failure> {
         let area = self.area(area)?;
         let envelope = area.envelope().ok_or_else(|| Failure::invalid_parameter("the area of interest is empty"))?;
         let mut call = ServiceCall::post(&format!("{}/exportTiles", self.root))?
@@ -179,8 +179,13 @@ impl TiledService {
             .with("exportExtent", json!(envelope))
             .in_stage(FailureStage::Submit)
             .once();
-        if let (AreaOfInterest::Polygon(polygon), true) = (&area, self.version >= POLYGON_SINCE) {
-            call = call.with("polygon", json!(polygon));
+        if let AreaOfInterest::Polygon(polygon) = &area {
+            call = match (self.version >= POLYGON_SINCE, home) {
+                (true, _) => call.with("polygon", json!(polygon)),
+                (false, JobHome::Raster) => call.with("areaOfInterest", json!({"features": [{"geometry": polygon}]})),
+                // Older vector services know envelopes only.
+                (false, JobHome::Vector) => call,
+            };
         }
         Ok(call)
     }
@@ -469,5 +474,28 @@ mod tests {
         let cached = service.cached_levels();
         assert!(!cached.is_empty() && cached.len() <= service.tile_info.lods.len());
         assert_eq!(service.max_export_tiles, DEFAULT_MAX_EXPORT_TILES);
+    }
+
+    #[test]
+    fn a_polygon_goes_in_the_form_that_the_version_understands() {
+        let text = std::fs::read_to_string(
+            Path::new(env!("CARGO_MANIFEST_DIR"))
+                .join("../../shared/samples/tiles/service-json/vectortileserver-docs-example.json"),
+        );
+        let Ok(text) = text else {
+            eprintln!("skipped: the sample services are not there");
+            return;
+        };
+        let mut answer: Value = serde_json::from_str(&text).expect("JSON");
+        let area = AreaOfInterest::from_json(r#"{"rings":[[[0,0],[1,9],[9,0],[0,0]]],"spatialReference":{"wkid":4326}}"#);
+        let area = area.expect("an area");
+        let mut words = |version: f64, home: JobHome| {
+            answer["currentVersion"] = json!(version);
+            let service = TiledService::read("https://h/VectorTileServer", &answer, &Map::new()).expect("reads");
+            format!("{:?}", service.export_call(&area, "0-3", home).expect("a call"))
+        };
+        assert!(words(11.2, JobHome::Vector).contains("\"polygon\""));
+        assert!(!words(10.4, JobHome::Vector).contains("\"polygon\""));
+        assert!(words(10.4, JobHome::Raster).contains("\"areaOfInterest\""));
     }
 }

@@ -271,3 +271,59 @@ async fn an_area_outside_every_service_is_refused_before_anything_is_spent() {
     assert!(error.failure.message.contains("the area lies outside"), "{}", error.failure);
     assert!(!bench.sandbox.requests().iter().any(|r| r.path.ends_with("exportTiles")));
 }
+
+#[tokio::test]
+async fn what_starts_work_is_repeated_only_when_the_service_says_that_it_did_not_start() {
+    let bench = Bench::new().await;
+    let refused = json!({"error": {"code": 500, "message": "Error in creating runtime geodatabase.", "details": []}});
+    bench.sandbox.fault(Fault::times("fieldwork/featureserver/createreplica", 2, FaultAction::Body(refused)));
+    bench.sandbox.fault(Fault::times("world/mapserver/exporttiles", 1, FaultAction::Status(503, "busy".into(), Some(1))));
+    bench.sandbox.fault(Fault::times("reference/featureserver/createreplica", 1, FaultAction::Reset));
+    let result = run_to_end(&bench.job(FIELD_MAP, |_| {}).await).await.0.expect("a package");
+    let missing: Vec<_> = result.layers.iter().filter(|l| l.is_error()).map(|l| l.id.as_str()).collect();
+    assert_eq!(missing, ["borders"], "a broken connection may have started a replica: {:?}", result.layers);
+    let sent = |path: &str| bench.sandbox.requests().iter().filter(|r| r.path.ends_with(path)).count();
+    assert_eq!(sent("Fieldwork/FeatureServer/createReplica"), 3);
+    assert_eq!(sent("Reference/FeatureServer/createReplica"), 1);
+    assert_eq!((bench.sandbox.replicas("Fieldwork"), bench.sandbox.replicas("Reference")), (1, 0));
+}
+
+#[tokio::test]
+async fn services_that_make_replicas_at_once_are_taken_too() {
+    use offmap::exporters::client::ServiceCall;
+    for item in [FIELD_MAP, HOSTED_MAP] {
+        let bench = Bench::new().await;
+        let folder = if item == FIELD_MAP { "arcgis" } else { "hosted" };
+        let root = format!("{}/{folder}/rest/services/Reference/FeatureServer", bench.sandbox.url());
+        let mut described = bench.client.json(&ServiceCall::get(&root).expect("an address")).await.expect("a description");
+        described["syncCapabilities"] = json!({"supportsASync": false, "supportsPerLayerSync": false});
+        bench.sandbox.fault(Fault::times("reference/featureserver", 1, FaultAction::Body(described)));
+        let map = json!({"operationalLayers": [{"id": "b", "layerType": "ArcGISFeatureLayer", "url": format!("{root}/0")}]});
+        let source = offmap::OfflineMapSource::from_web_map(offmap::WebMap::from_value(map).expect("a map"));
+        let task = offmap::OfflineMapTask::new(&bench.engine, source);
+        let parameters = task.default_parameters(crate::support::area()).expect("parameters");
+        let job = task.generate_offline_map(parameters, Default::default(), bench.destination());
+        let result = run_to_end(&job).await.0.expect("a package");
+        assert!(!result.has_errors(), "{:?}", result.layers);
+        let request = bench.sandbox.requests().into_iter().find(|r| r.path.ends_with("createReplica")).expect("a replica");
+        let p = |name: &str| request.parameters.get(name).map(String::as_str);
+        assert_eq!((p("async"), p("syncmodel")), (Some("false"), Some("perReplica")));
+        assert_eq!((p("attachmentssyncdirection"), p("replicaoptions")), (None, None), "only what the service knows");
+    }
+}
+
+#[tokio::test]
+async fn a_tile_package_of_the_old_kind_is_taken_as_it_comes() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/samples/tiles/packages/states_filled.tpk");
+    let Ok(old) = std::fs::read(&path) else {
+        eprintln!("skipped: {} is not there", path.display());
+        return;
+    };
+    let bench = Bench::new().await;
+    bench.sandbox.fault(Fault::always("world.tpkx", FaultAction::Replace(old)));
+    // Levels 0 to 4, as the old package has.
+    let result = run_to_end(&bench.job(FIELD_MAP, |p| p.max_scale = 36_978_595.474_472).await).await.0.expect("a package");
+    let package = MobileMapPackage::open(&result.package).expect("opens");
+    let world = package.maps()[0].layers.iter().find(|l| l.id == "world").and_then(|l| l.data.clone()).expect("data");
+    assert!(world.path.ends_with(".tpk"), "{world:?}");
+}

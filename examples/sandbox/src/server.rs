@@ -5,7 +5,7 @@ use crate::feature::{FeatureService, Rest, RestError};
 use crate::package::{tilemap, write_tpkx, write_vtpk};
 use crate::request::Call;
 use crate::state::{Answer, JobKind, LoggedRequest, Look, State, lock};
-use crate::tiles::{RASTER, VECTOR, cut_of, raster_root, vector_root};
+use crate::tiles::{RASTER, VECTOR, cut_of, raster_layer, raster_root, vector_root};
 use crate::{draw, portal, replica, vector};
 use axum::body::Body;
 use axum::extract::{Request, State as Extract};
@@ -339,6 +339,12 @@ fn raster(state: &Arc<State>, call: &Call, tail: &[&str], online: bool, fault: O
     let within = |level: u32, row: u64, column: u64| level <= RASTER.max_lod && row < 1 << level && column < 1 << level;
     match tail {
         [] => Ok(Answer::Json(raster_root("World"))),
+        ["0"] => Ok(Answer::Json(raster_layer())),
+        ["layers"] => Ok(Answer::Json(json!({"layers": [raster_layer()], "tables": []}))),
+        ["legend"] => {
+            Ok(Answer::Json(json!({"layers": [{"layerId": 0, "layerName": "Countries", "layerType": "Feature Layer",
+            "minScale": 0, "maxScale": 0, "legend": []}]})))
+        }
         ["tile", rest @ ..] => Ok(match tile_address(rest).filter(|(level, ..)| *level <= RASTER.max_lod) {
             Some((level, row, column)) => Answer::Bytes("image/png", draw::tile(&state.data, level, row, column)),
             None => Answer::NotFound,

@@ -60,6 +60,14 @@ pub(crate) fn raster_root(name: &str) -> Value {
     })
 }
 
+/// `MapServer/0?f=json`: a legend layer; it has no data to ask for.
+pub(crate) fn raster_layer() -> Value {
+    json!({"currentVersion": 11.2, "id": 0, "name": "Countries", "type": "Feature Layer", "description": "",
+        "geometryType": "esriGeometryPolygon", "copyrightText": "Natural Earth, public domain", "parentLayer": null,
+        "subLayers": [], "minScale": 0, "maxScale": 0, "defaultVisibility": true, "extent": world_extent(), "capabilities": "Map",
+        "fields": []})
+}
+
 /// `VectorTileServer?f=json`.
 pub(crate) fn vector_root(name: &str) -> Value {
     json!({

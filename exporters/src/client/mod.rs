@@ -131,7 +131,8 @@ impl ServiceCall {
         self
     }
 
-    /// Never sends the request twice: it starts something on the service.
+    /// Says that the request starts something on the service: it is sent again only when the service itself answered that it
+    /// did not (429, 500, 503), never after a connection that broke.
     #[must_use]
     pub fn once(mut self) -> Self {
         self.retry = false;
@@ -186,15 +187,25 @@ pub fn resolve(asked: &str, answered: &str) -> Result<Url, Failure> {
     Ok(url)
 }
 
-/// What a failed try leaves: the failure, and how long the host asked to wait.
+/// What a failed try leaves: the failure, how long the host asked to wait, and the code that the service answered with.
 struct Refused {
     failure: Box<Failure>,
     retry_after: Option<Duration>,
+    code: Option<i64>,
 }
 
 impl From<Failure> for Refused {
     fn from(failure: Failure) -> Self {
-        Self { failure: Box::new(failure), retry_after: None }
+        Self { failure: Box::new(failure), retry_after: None, code: None }
+    }
+}
+
+impl Refused {
+    /// Judges an error that the service answered with.
+    fn answered(error: ServiceError, call: &ServiceCall, retry_after: Option<Duration>) -> Self {
+        let code = Some(error.code);
+        let failure = Box::new(error.into_failure(call.stage).at(call.url.as_str()));
+        Self { failure, retry_after, code }
     }
 }
 
@@ -295,7 +306,6 @@ impl ArcGisClient {
         F: Fn(Self, ServiceCall, Option<Arc<str>>) -> Fut,
         Fut: Future<Output = Result<T, Refused>>,
     {
-        let attempts = if call.retry { self.inner.options.attempts.max(1) } else { 1 };
         let mut pauses = self.pauses();
         let mut renewed = false;
         let mut attempt = 1_u32;
@@ -305,13 +315,14 @@ impl ArcGisClient {
                 Ok(value) => return Ok(value),
                 Err(refused) => refused,
             };
+            let repeatable = call.retry || matches!(refused.code, Some(429 | 500 | 503));
             let failure = refused.failure.tried(attempt);
             if body::is_token_error(&failure) && token.is_some() && !renewed {
                 renewed = true;
                 self.inner.keeper.forget(token.as_deref()).await;
                 continue;
             }
-            if !failure.retryable || attempt as usize >= attempts {
+            if !failure.retryable || !repeatable || attempt as usize >= self.inner.options.attempts {
                 return Err(failure);
             }
             let pause = pauses.next().unwrap_or(LONGEST_RETRY_AFTER);
@@ -422,11 +433,11 @@ impl ArcGisClient {
         }
         let retry_after = retry_after(response.headers());
         let text = self.read_all(call, response, 64 << 10).await.unwrap_or_default();
-        let failure = match body::error_in_bytes(&text) {
-            Some(error) => error.with_status(status.as_u16()).into_failure(call.stage),
-            None => ServiceError::of_status(status.as_u16()).into_failure(call.stage),
+        let error = match body::error_in_bytes(&text) {
+            Some(error) => error.with_status(status.as_u16()),
+            None => ServiceError::of_status(status.as_u16()),
         };
-        Err(Refused { failure: Box::new(failure.at(call.url.as_str())), retry_after })
+        Err(Refused::answered(error, call, retry_after))
     }
 
     async fn read_json(&self, call: &ServiceCall, response: Response) -> Result<Value, Refused> {
@@ -436,10 +447,7 @@ impl ArcGisClient {
         let value: Value =
             serde_json::from_slice(&bytes).map_err(|_| body::not_json(&bytes, call.stage).at(call.url.as_str()))?;
         match body::error_of(&value) {
-            Some(error) => {
-                let failure = Box::new(error.into_failure(call.stage).at(call.url.as_str()));
-                Err(Refused { failure, retry_after })
-            }
+            Some(error) => Err(Refused::answered(error, call, retry_after)),
             None => Ok(value),
         }
     }

@@ -115,9 +115,33 @@ async fn look(client: &ArcGisClient, service: &FeatureService, status: &str) -> 
     client.job_json(&call).await
 }
 
+/// What a state word means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Running,
+    Done,
+    Failed,
+}
+
+/// A state word without letter case, spaces, underscores and the prefix of geoprocessing jobs.
+fn plain(word: &str) -> String {
+    let plain: String = word.chars().filter(char::is_ascii_alphabetic).collect::<String>().to_ascii_lowercase();
+    plain.strip_prefix("esrijob").unwrap_or(&plain).to_owned()
+}
+
+/// Reads a state in all its spellings. An unknown state is running, until the time limit.
+fn read_state(word: &str) -> State {
+    match plain(word).as_str() {
+        "completed" | "succeeded" => State::Done,
+        // `CompletedWithErrors` of a createReplica is no replica to trust.
+        "completedwitherrors" | "failed" | "timedout" | "cancelled" | "deleted" => State::Failed,
+        _ => State::Running,
+    }
+}
+
 /// Part of the work that a state stands for; there is no percentage.
-fn phase(state: &str) -> f64 {
-    match state {
+fn phase(word: &str) -> f64 {
+    match plain(word).as_str() {
         "pending" => 0.05,
         "provisioningreplica" => 0.15,
         "exportingdata" | "exportingsnapshot" | "exportchanges" => 0.4,
@@ -126,7 +150,7 @@ fn phase(state: &str) -> f64 {
     }
 }
 
-/// Looks at the job until it ends; answers the file's address. An unknown state is running, until the time limit.
+/// Looks at the job until it ends; answers the file's address.
 async fn wait(
     client: &ArcGisClient,
     ctx: &ExportContext,
@@ -140,10 +164,8 @@ async fn wait(
         let state = look(client, service, status).await?;
         keep_replica_id(ctx, &state).await?;
         let word = ["status", "jobStatus"].iter().find_map(|k| state.get(*k).and_then(Value::as_str)).unwrap_or_default();
-        let plain: String = word.chars().filter(char::is_ascii_alphabetic).collect::<String>().to_ascii_lowercase();
-        let plain = plain.strip_prefix("esrijob").unwrap_or(&plain);
-        match plain {
-            "completed" | "succeeded" => {
+        match read_state(word) {
+            State::Done => {
                 let file = ["resultUrl", "responseUrl", "URL"].iter().find_map(|k| state.get(*k).and_then(Value::as_str));
                 let file = file.filter(|f| !f.is_empty()).ok_or_else(|| {
                     let message = "the replica job is completed and names no result";
@@ -151,14 +173,12 @@ async fn wait(
                 })?;
                 return Ok(resolve(status, file)?.to_string());
             }
-            "completedwitherrors" | "failed" | "timedout" | "cancelled" | "deleted" => {
-                return Err(job_failure(word, &state).at(status));
-            }
-            _ => {}
+            State::Failed => return Err(job_failure(word, &state).at(status)),
+            State::Running => {}
         }
         if word != said {
             ctx.say(word);
-            ctx.waiting(phase(plain));
+            ctx.waiting(phase(word));
             word.clone_into(&mut said);
         }
         let waited = Duration::from_millis(u64::try_from(ctx.clock().now_ms() - began).unwrap_or(0));
@@ -223,4 +243,32 @@ async fn replica_id(
     let list = client.json(&call).await?;
     let own = list.as_array().into_iter().flatten().find(|r| r.get("replicaName").and_then(Value::as_str) == Some(&name));
     Ok(own.and_then(|r| r.get("replicaID")).and_then(Value::as_str).map(str::to_owned))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn states_are_read_in_all_their_spellings() {
+        for word in ["Completed", "completed", "esriJobSucceeded"] {
+            assert_eq!(read_state(word), State::Done, "{word}");
+        }
+        let failed = ["Failed", "CompletedWithErrors", "Completed With Errors", "Completed_With_Errors", "esriJobFailed"];
+        for word in failed.into_iter().chain(["esriJobTimedOut", "esriJobCancelled"]) {
+            assert_eq!(read_state(word), State::Failed, "{word}");
+        }
+        let running = ["Pending", "InProgress", "ImportChanges", "ExportChanges", "ExportingData", "ExportingSnapshot"];
+        let more =
+            ["ExportAttachments", "ImportAttachments", "ProvisioningReplica", "UnRegisteringReplica", "esriJobExecuting"];
+        for word in running.into_iter().chain(more).chain(["", "SomethingNew", "Failed ImportChanges"]) {
+            assert_eq!(read_state(word), State::Running, "{word}");
+        }
+    }
+
+    #[test]
+    fn a_status_address_keeps_its_query_and_loses_its_token() {
+        let url = url::Url::parse("https://h/FeatureServer/createReplica/1?statusId=1&token=secret").expect("an address");
+        assert_eq!(without_token(&url), "https://h/FeatureServer/createReplica/1?statusId=1");
+    }
 }

@@ -176,6 +176,9 @@ impl GenerateGeodatabaseParameters {
             form.push(("targetType", "client".to_owned()));
             form.push(("syncDirection", direction.to_owned()));
         }
+        if service.unknown_time_zone {
+            form.push(("timeReferenceUnknownClient", "true".to_owned()));
+        }
         let queries = self.layer_queries();
         if !queries.is_empty() {
             form.push(("layerQueries", Value::Object(queries).to_string()));

@@ -70,6 +70,8 @@ pub(super) struct FeatureService {
     pub(super) capabilities: String,
     pub(super) sync_enabled: bool,
     pub(super) editable: bool,
+    /// `createReplica` fails on such a service unless the client says that it knows unknown time references.
+    pub(super) unknown_time_zone: bool,
     pub(super) sync: SyncCapabilities,
     pub(super) extent: Option<Envelope>,
     pub(super) attribution: Option<String>,
@@ -116,6 +118,7 @@ impl FeatureService {
             // The flag decides, not the presence of `syncCapabilities`.
             sync_enabled: flag(&answer, &["syncEnabled"]).unwrap_or(false) && has_word(&capabilities, "sync"),
             editable: allows_editing(&capabilities),
+            unknown_time_zone: flag(&answer, &["datesInUnknownTimezone"]).unwrap_or(false),
             capabilities,
             sync: SyncCapabilities {
                 is_async: flag(&sync, &["supportsAsync", "supportsASync"]).unwrap_or(false),

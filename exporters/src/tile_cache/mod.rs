@@ -149,7 +149,7 @@ impl Exporter for TileCacheExporter {
             "esriMapCacheStorageModeCompact"
         };
         let mut call = service
-            .export_call(&parameters.area_of_interest, &levels_text(&parameters.level_ids))?
+            .export_call(&parameters.area_of_interest, &levels_text(&parameters.level_ids), JobHome::Raster)?
             .with("tilePackage", true)
             .with("storageFormatType", compact);
         if let Some(quality) = parameters.compression_quality {

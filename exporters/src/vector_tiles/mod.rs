@@ -170,7 +170,7 @@ impl Exporter for VectorTilesExporter {
     ) -> Result<Artifact, Failure> {
         let service = read_service(task.service.get("service").unwrap_or(&Value::Null))?;
         let level_ids = level_ids(&service, parameters)?;
-        let call = service.export_call(&parameters.area_of_interest, &levels_text(&level_ids))?;
+        let call = service.export_call(&parameters.area_of_interest, &levels_text(&level_ids), JobHome::Vector)?;
         let path = ctx.work_dir().join("package");
         let got = export_package(&self.client, ctx, &service, JobHome::Vector, call, &path).await?;
         let package = {
