@@ -18,7 +18,7 @@ pub(crate) enum Command {
     /// Say what can go offline and why not.
     Check(Box<Ask>),
     /// Say what would be done: tasks, layers, levels, tiles, features, bytes.
-    Plan(Box<Ask>),
+    Plan(Box<Plan>),
     /// Prove a package by its manifest.
     Verify(PackageArguments),
     /// Show what is in a package, and what is missing and why.
@@ -121,7 +121,17 @@ pub(crate) enum ProgressStyle {
     Off,
 }
 
-/// `offmap check` and `offmap plan`.
+/// `offmap plan`.
+#[derive(Debug, Args)]
+pub(crate) struct Plan {
+    #[command(flatten)]
+    pub(crate) ask: Ask,
+    /// Print the parameters of every task as overrides to edit, instead of the plan.
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) overrides_template: bool,
+}
+
+/// `offmap check`.
 #[derive(Debug, Args)]
 pub(crate) struct Ask {
     #[command(flatten)]

@@ -1,8 +1,8 @@
 //! `offmap check` and `offmap plan`.
 
-use crate::arguments::Ask;
+use crate::arguments::{Ask, Plan};
 use crate::{Stop, setup};
-use offmap::{CountUnit, LayerCapability, OfflineMapPlan};
+use offmap::{CountUnit, GenerateOfflineMapParameterOverrides, LayerCapability, OfflineMapPlan};
 use serde_json::json;
 
 pub(crate) async fn check(arguments: Ask) -> Result<u8, Stop> {
@@ -37,10 +37,12 @@ fn why(capability: &LayerCapability) -> String {
     }
 }
 
-pub(crate) async fn plan(arguments: Ask) -> Result<u8, Stop> {
-    let setup = setup::prepare(&arguments.map).await?;
+pub(crate) async fn plan(arguments: Plan) -> Result<u8, Stop> {
+    let setup = setup::prepare(&arguments.ask.map).await?;
     let plan = setup.task.plan(&setup.parameters, &setup.overrides).await?;
-    if arguments.json {
+    if arguments.overrides_template {
+        println!("{:#}", json!(GenerateOfflineMapParameterOverrides::from_plan(&plan)));
+    } else if arguments.ask.json {
         println!("{:#}", json!({"plan": plan, "bytes": plan.bytes()}));
     } else {
         tell(&plan);

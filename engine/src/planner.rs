@@ -58,7 +58,7 @@ pub(crate) async fn plan(
         plan.warnings.push("the map's author has not marked it for offline use (keyword Offline)".to_owned());
     }
     // 2.
-    let groups = sort_layers(registry, source, parameters, &mut plan);
+    let groups = sort_layers(registry, source, parameters, &mut plan)?;
     if let Some(key) = overrides.keys().find(|key| !groups.iter().any(|g| g.key == *key)) {
         let known: Vec<String> = groups.iter().map(|g| g.key.to_string()).collect();
         return Err(Failure::invalid_parameter(format!(
@@ -113,11 +113,15 @@ fn sort_layers(
     source: &OfflineMapSource,
     parameters: &GenerateOfflineMapParameters,
     plan: &mut OfflineMapPlan,
-) -> Vec<Group> {
+) -> Result<Vec<Group>, Failure> {
     let mut groups: Vec<Group> = Vec::new();
     let keep_online = parameters.online_only_services_option == OnlineOnlyServicesOption::Include;
+    let authored = authored_online(source, parameters)?;
     for layer in source.web_map.layers() {
-        if layer.place.is_basemap() && !parameters.include_basemap {
+        if authored.contains(&layer.id) {
+            // The author's word holds for layers that could go offline, too.
+            plan.skipped.push(skipped(&layer, CapabilityReason::LeftOut, None, true));
+        } else if layer.place.is_basemap() && !parameters.include_basemap {
             plan.skipped.push(skipped(&layer, CapabilityReason::LeftOut, None, false));
         } else if layer.has_feature_collection {
             plan.embedded.push(EmbeddedLayer { id: layer.id, title: layer.title });
@@ -141,7 +145,16 @@ fn sort_layers(
             plan.skipped.push(skipped(&layer, reason, Some(failure), keep_online && has_address));
         }
     }
-    groups
+    Ok(groups)
+}
+
+/// Layers and tables that the map's author keeps online, where the caller wants the author's word to hold.
+fn authored_online(source: &OfflineMapSource, parameters: &GenerateOfflineMapParameters) -> Result<Vec<String>, Failure> {
+    if parameters.online_only_services_option != OnlineOnlyServicesOption::UseAuthoredSettings {
+        return Ok(Vec::new());
+    }
+    let settings = source.web_map.offline_settings()?.unwrap_or_default();
+    Ok(settings.connected_online_layers.into_iter().map(|l| l.id).collect())
 }
 
 fn skipped(layer: &MapLayer, reason: CapabilityReason, failure: Option<Failure>, remains_online: bool) -> SkippedLayer {

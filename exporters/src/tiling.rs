@@ -70,6 +70,19 @@ pub fn levels_in_range(lods: &[Lod], min_scale: f64, max_scale: f64) -> Vec<Lod>
     lods.get(first..=last).map(<[Lod]>::to_vec).unwrap_or_default()
 }
 
+/// The range of scales that is asked for, cut to the widest range in which any of the map's layers is drawn; zero means no
+/// limit. A layer is a pair of its far and near limit.
+///
+/// That the map's own range narrows the download is this project's choice; no public source settles it (tile reference §9).
+#[must_use]
+pub fn cut_to_layers(min_scale: f64, max_scale: f64, layers: &[(f64, f64)]) -> (f64, f64) {
+    let far = layers.iter().map(|l| if l.0 > 0.0 { l.0 } else { f64::INFINITY }).fold(0.0, f64::max);
+    let near = layers.iter().map(|l| l.1.max(0.0)).fold(f64::INFINITY, f64::min);
+    let min = if min_scale > 0.0 { min_scale.min(far) } else { far };
+    let max = max_scale.max(if near.is_finite() { near } else { 0.0 });
+    (if min.is_finite() { min } else { 0.0 }, max)
+}
+
 /// Levels as `exportTiles` wants them: `0-3,5`.
 #[must_use]
 pub fn levels_text(levels: &[u32]) -> String {
@@ -160,6 +173,16 @@ mod tests {
         // An exact hit in the other scale family adds nothing.
         assert_eq!(ids(1_000_002.0, 0.0), [1, 2, 3]);
         assert_eq!(ids(0.0, 499_999.0), [0, 1, 2]);
+    }
+
+    #[test]
+    fn the_range_of_the_map_s_layer_narrows_what_is_asked() {
+        let layer = [(1_000_000.0, 10_000.0)];
+        assert_eq!(cut_to_layers(900_000.0, 5_000.0, &layer), (900_000.0, 10_000.0));
+        assert_eq!(cut_to_layers(0.0, 0.0, &layer), (1_000_000.0, 10_000.0));
+        assert_eq!(cut_to_layers(900_000.0, 5_000.0, &[(0.0, 0.0)]), (900_000.0, 5_000.0));
+        assert_eq!(cut_to_layers(0.0, 0.0, &[(1_000_000.0, 10_000.0), (0.0, 5_000.0)]), (0.0, 5_000.0));
+        assert_eq!(cut_to_layers(0.0, 0.0, &[]), (0.0, 0.0));
     }
 
     #[test]

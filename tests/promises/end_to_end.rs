@@ -327,3 +327,36 @@ async fn a_tile_package_of_the_old_kind_is_taken_as_it_comes() {
     let world = package.maps()[0].layers.iter().find(|l| l.id == "world").and_then(|l| l.data.clone()).expect("data");
     assert!(world.path.ends_with(".tpk"), "{world:?}");
 }
+
+#[tokio::test]
+async fn overrides_replace_one_service_s_parameters_and_a_template_of_them_changes_nothing() {
+    use offmap::GenerateOfflineMapParameterOverrides;
+    let bench = Bench::new().await;
+    let task = bench.task(FIELD_MAP).await;
+    let mut parameters = task.default_parameters(crate::support::area()).expect("parameters");
+    parameters.max_scale = 10_000_000.0;
+    let plan = task.plan(&parameters, &Default::default()).await.expect("a plan");
+    let template = GenerateOfflineMapParameterOverrides::from_plan(&plan);
+    let text = serde_json::to_string(&template).expect("JSON");
+    let again = task
+        .plan(&parameters, &GenerateOfflineMapParameterOverrides::from_json(&text).expect("reads"))
+        .await
+        .expect("a plan");
+    assert_eq!(again, plan);
+
+    let mut edited: Value = serde_json::from_str(&text).expect("JSON");
+    let world = format!("{}/arcgis/rest/services/World/MapServer", bench.sandbox.url());
+    edited["exportTileCacheParameters"][&world]["levelIds"] = json!([0, 1, 3]);
+    let fieldwork = format!("{}/arcgis/rest/services/Fieldwork/FeatureServer", bench.sandbox.url());
+    let options = edited["generateGeodatabaseParameters"][&fieldwork]["layerOptions"].as_array_mut().expect("options");
+    options.retain(|o| o["layerId"] != 2);
+    options[0]["whereClause"] = json!("COUNTRY = 'Switzerland'");
+    let overrides = GenerateOfflineMapParameterOverrides::from_json(&edited.to_string()).expect("reads");
+    let job = task.generate_offline_map(parameters, overrides, bench.destination());
+    let result = run_to_end(&job).await.0.expect("a package");
+    assert!(!result.has_errors(), "{:?}", result.layers);
+    let layer = |id: &str| result.layers.iter().find(|l| l.id == id).expect("an outcome");
+    assert_eq!(layer("places").got, 2, "Bern and Geneva");
+    assert_eq!((layer("countries").state, layer("countries").got), (ExportState::Skipped, 0), "left out on purpose");
+    assert_eq!(layer("world").got, 3);
+}

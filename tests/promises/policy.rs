@@ -237,3 +237,29 @@ async fn several_jobs_at_once_do_not_touch_each_other() {
     }
     no_one_left(&engine).await;
 }
+
+#[tokio::test]
+async fn the_author_s_online_layers_stay_online_when_the_caller_wants_the_author_s_word() {
+    use offmap::OnlineOnlyServicesOption as Option;
+    for (option, kept, got) in [(Option::UseAuthoredSettings, true, 0), (Option::Exclude, false, 10)] {
+        let engine = scripted_engine();
+        let map = scripted_map([("a", Script::of(Act::Succeed)), ("b", Script::of(Act::Succeed))]);
+        let mut json = serde_json::to_value(&map).expect("JSON");
+        json["applicationProperties"] = serde_json::json!({"offline": {"connectedOnlineLayers": [{"id": "b"}]}});
+        let source = OfflineMapSource::from_web_map(offmap::WebMap::from_value(json).expect("a map"));
+        let task = OfflineMapTask::new(&engine, source);
+        let dir = tempfile::tempdir().expect("a directory");
+        let mut parameters = GenerateOfflineMapParameters::new(area());
+        parameters.online_only_services_option = option;
+        let none = GenerateOfflineMapParameterOverrides::default();
+        let job = task.generate_offline_map(parameters, none, dir.path().join("p"));
+        let result = run_to_end(&job).await.0.expect("a package");
+        assert!(!result.has_errors(), "{:?}", result.layers);
+        assert_eq!(result.layers[1].got, got);
+        let package = offmap::packager::MobileMapPackage::open(&result.package).expect("opens");
+        let layers = &package.maps()[0].layers;
+        assert_eq!(layers.len(), 2, "the layer is in the map either way");
+        assert_eq!(layers[1].data.is_none() && layers[1].url.is_some(), kept);
+        no_one_left(&engine).await;
+    }
+}

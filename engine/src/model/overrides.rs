@@ -1,6 +1,7 @@
 //! `GenerateOfflineMapParameterOverrides`: one service's parameters in place of the defaults.
 
 use super::failure::Failure;
+use super::plan::OfflineMapPlan;
 use super::service_url::service_key;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -76,6 +77,18 @@ impl GenerateOfflineMapParameterOverrides {
     /// If it is not an object of objects.
     pub fn from_json(text: &str) -> Result<Self, Failure> {
         serde_json::from_str(text).map_err(|e| Failure::invalid_parameter(format!("the overrides cannot be used: {e}")))
+    }
+
+    /// The parameters of every task of a plan: a template to edit.
+    #[doc(alias = "createGenerateOfflineMapParameterOverrides")]
+    #[must_use]
+    pub fn from_plan(plan: &OfflineMapPlan) -> Self {
+        let mut dictionaries: BTreeMap<String, BTreeMap<String, Value>> = BTreeMap::new();
+        for task in &plan.tasks {
+            let dictionary = dictionaries.entry(task.key.parameters_type.clone()).or_default();
+            dictionary.insert(task.key.service_url.clone(), task.parameters.clone());
+        }
+        Self { dictionaries }
     }
 
     /// Sets the parameters of one service.

@@ -304,10 +304,6 @@ impl GenerateOfflineMapParameters {
         let wanted = [
             (!self.reference_basemap_directory.is_empty(), "referenceBasemapDirectory"),
             (
-                self.online_only_services_option == OnlineOnlyServicesOption::UseAuthoredSettings,
-                "onlineOnlyServicesOption `useAuthoredSettings`",
-            ),
-            (
                 self.esri_vector_tiles_download_option != EsriVectorTilesDownloadOption::UseOriginalService,
                 "esriVectorTilesDownloadOption `useReducedFontsService`",
             ),

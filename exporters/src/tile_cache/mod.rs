@@ -9,7 +9,7 @@ use crate::tile_package::{self, TilePackage};
 use crate::tile_service::{
     FILE_UNIT, JobHome, TiledService, can_project, export_package, export_root, layers_of, read_service, text, title_of,
 };
-use crate::tiling::{levels_in_range, levels_text};
+use crate::tiling::{cut_to_layers, levels_in_range, levels_text};
 use async_trait::async_trait;
 use offmap_engine::{
     Artifact, ArtifactFile, Capability, CapabilityReason, Examination, ExportContext, ExportTask, Exporter, Failure,
@@ -102,16 +102,20 @@ impl Exporter for TileCacheExporter {
         let service = read_service(&found.service)?;
         let wanted = &request.parameters;
         let cached = service.cached_levels();
-        let chosen = levels_in_range(&service.tile_info.lods, wanted.min_scale, wanted.max_scale);
+        let drawn = |l: &MapLayer| (l.min_scale.unwrap_or(0.0), l.max_scale.unwrap_or(0.0));
+        let drawn: Vec<(f64, f64)> = request.layers.iter().map(drawn).collect();
+        let (min_scale, max_scale) = cut_to_layers(wanted.min_scale, wanted.max_scale, &drawn);
+        let chosen = match min_scale > 0.0 && max_scale > 0.0 && min_scale <= max_scale {
+            true => Vec::new(),
+            false => levels_in_range(&service.tile_info.lods, min_scale, max_scale),
+        };
         let level_ids: Vec<u32> =
             cached.iter().map(|l| l.level).filter(|id| chosen.iter().any(|l| l.level == *id)).collect();
         if level_ids.is_empty() {
             let scale = |i: Option<&crate::tiling::Lod>| i.map_or(0.0, |l| l.scale.round());
             return Err(Failure::invalid_parameter(format!(
-                "no level of \"{}\" lies between minScale {} and maxScale {}; it has tiles from 1:{} to 1:{}",
+                "no level of \"{}\" lies between minScale {min_scale} and maxScale {max_scale}; it has tiles from 1:{} to 1:{}",
                 found.title,
-                wanted.min_scale,
-                wanted.max_scale,
                 scale(cached.first()),
                 scale(cached.last()),
             )));
