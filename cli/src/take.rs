@@ -33,7 +33,13 @@ pub(crate) async fn run(arguments: Take) -> Result<u8, Stop> {
         let package = result.package.clone();
         match run_blocking(move || write_mmpk(&package, &mmpk).map(|bytes| (mmpk, bytes))).await {
             Ok(done) => zipped = Some(done),
-            Err(failure) => outcome = Err(JobError { failure, layers: result.layers.clone() }),
+            Err(mut failure) => {
+                // What is whole is not thrown away because its archive could not be written.
+                let package = result.package.display();
+                failure.message =
+                    format!("the package is whole at {package}, only its archive is missing: {}", failure.message);
+                outcome = Err(JobError { failure, layers: result.layers.clone() });
+            }
         }
     }
     if let Err(failure) = setup.engine.shutdown().await {

@@ -80,10 +80,12 @@ async fn take_works_by_item_and_by_file_in_both_dialects_and_with_every_kind_of_
         let mut command = offmap(&["take", "--out", &out, "--mmpk", &mmpk, "--progress", "off"]);
         command.args(AREA).args(&arguments);
         if let Some((variable, value)) = secret {
-            command.env(variable, value);
+            command.env(variable, value).env("OFFMAP_LOG", "trace");
         }
         let output = run(command);
         assert_eq!(output.status.code(), Some(0), "{name}: {}", words(&output));
+        let secrets = [token.as_str(), PASSWORD, CLIENT_SECRET];
+        assert!(!secrets.iter().any(|s| words(&output).contains(s)), "{name}: a secret is in the log");
         for package in [&out, &mmpk] {
             let verified = run(offmap(&["verify", package, "--json"]));
             let json: Value = serde_json::from_slice(&verified.stdout).expect("JSON");

@@ -304,10 +304,10 @@ async fn wait(
         };
         switched = true;
         let word = ["jobStatus", "status"].iter().find_map(|k| state.get(*k).and_then(Value::as_str)).unwrap_or_default();
-        match word.to_ascii_lowercase().trim_start_matches("esrijob") {
-            "succeeded" | "success" | "completed" => return Ok((job, state)),
-            "failed" | "cancelled" | "timedout" | "deleted" => return Err(job_failure(word, &state).at(&job)),
-            _ => {}
+        match read_state(&state) {
+            State::Done => return Ok((job, state)),
+            State::Failed => return Err(job_failure(word, &state).at(&job)),
+            State::Running => {}
         }
         if let Some(percent) = state.pointer("/progress/percent").and_then(Value::as_f64) {
             ctx.waiting(percent / 100.0);
@@ -326,6 +326,33 @@ async fn wait(
         }
         ctx.clock().sleep(pause).await;
         pause = pause.mul_f64(1.5).min(client.options().longest_poll_interval);
+    }
+}
+
+/// What a job's answer means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Running,
+    Done,
+    Failed,
+}
+
+/// Reads `jobStatus`, else `status`. An unknown word is running, until the time limit. A bare `status` of `success` is the word
+/// of the request, not of the job, unless a result comes with it.
+fn read_state(answer: &Value) -> State {
+    let word = |key: &str| answer.get(key).and_then(Value::as_str).map(str::to_ascii_lowercase);
+    let has_result = ["output", "results"].iter().any(|key| answer.get(*key).is_some_and(|v| !v.is_null()));
+    let (word, is_job) = match (word("jobStatus"), word("status")) {
+        (Some(word), _) => (word, true),
+        (None, Some(word)) => (word, false),
+        (None, None) => return State::Running,
+    };
+    match word.strip_prefix("esrijob") {
+        Some("succeeded") => State::Done,
+        Some("failed" | "cancelled" | "timedout" | "deleted") => State::Failed,
+        None if matches!(word.as_str(), "succeeded" | "success" | "completed") && (is_job || has_result) => State::Done,
+        None if matches!(word.as_str(), "failed" | "failure" | "error") => State::Failed,
+        _ => State::Running,
     }
 }
 
@@ -447,6 +474,27 @@ mod tests {
         let [first, second] = JobHome::Raster.addresses("https://h/S/MapServer", "j1");
         assert_eq!(other_address(&first).as_deref(), Some(second.as_str()));
         assert_eq!(other_address(&second).as_deref(), Some(first.as_str()));
+    }
+
+    #[test]
+    fn states_of_export_jobs_are_read_in_both_dialects() {
+        for (answer, state) in [
+            (json!({"jobStatus": "esriJobSubmitted"}), State::Running),
+            (json!({"jobStatus": "esriJobExecuting"}), State::Running),
+            (json!({"jobStatus": "esriJobCancelling"}), State::Running),
+            (json!({"jobStatus": "something new"}), State::Running),
+            (json!({"status": "success", "jobId": "1", "message": "success"}), State::Running),
+            (json!({}), State::Running),
+            (json!({"jobStatus": "esriJobSucceeded"}), State::Done),
+            (json!({"status": "esriJobSucceeded"}), State::Done),
+            (json!({"status": "success", "output": {"outputUrl": ["https://h/x.vtpk"]}}), State::Done),
+            (json!({"jobStatus": "esriJobFailed"}), State::Failed),
+            (json!({"jobStatus": "esriJobTimedOut"}), State::Failed),
+            (json!({"jobStatus": "esriJobDeleted"}), State::Failed),
+            (json!({"status": "failed", "message": "x"}), State::Failed),
+        ] {
+            assert_eq!(read_state(&answer), state, "{answer}");
+        }
     }
 
     #[test]

@@ -66,6 +66,7 @@ impl AreaOfInterest {
     /// # Errors
     /// If the text is neither, or the area cannot be used (see [`AreaOfInterest::check`]).
     pub fn from_json(text: &str) -> Result<Self, Failure> {
+        let text = text.trim_start_matches('\u{feff}');
         let value: Value = serde_json::from_str(text).map_err(|e| bad(format!("the area is not JSON: {e}")))?;
         let area = if value.get("type").and_then(Value::as_str).is_some_and(|t| t != "extent" && t != "polygon") {
             let mut rings = Vec::new();
