@@ -3,6 +3,7 @@
 use crate::actor::job_supervisor::{JobEnd, JobSupervisor};
 use crate::actor::shared::JobShared;
 use crate::actor::task_run;
+use crate::basemap;
 use crate::board::{StatusBoard, StatusStream};
 use crate::context::run_blocking;
 use crate::engine::EngineInner;
@@ -15,6 +16,7 @@ use crate::model::plan::OfflineMapPlan;
 use crate::model::result::{GenerateOfflineMapResult, JobError};
 use crate::model::source::OfflineMapSource;
 use crate::model::status::{ExportState, Progress, Subject, SubjectKind};
+use crate::packager::ReferenceBasemap;
 use crate::planner;
 use crate::work_dir::WorkDir;
 use actix::Actor as _;
@@ -159,11 +161,15 @@ async fn drive(job: Arc<JobInner>) -> JobResult {
         permit = engine.job_permits.acquire() => permit.map_err(|e| Failure::internal(e.to_string()))?,
     };
     engine.packager.check_destination(&job.destination)?;
+    let (parameters, packager) = (job.parameters.clone(), Arc::clone(&engine.packager));
+    let destination = job.destination.clone();
+    let basemap = run_blocking(move || basemap::find(&parameters, &destination, &*packager)).await?;
     let ctx = PlanContext { cancel: job.cancel.clone(), clock: Arc::clone(&engine.clock) };
-    let plan = planner::plan(&engine.registry, &job.source, &job.parameters, &job.overrides, &ctx).await?;
+    let mut plan = planner::plan(&engine.registry, &job.source, &job.parameters, &job.overrides, &ctx).await?;
+    plan.warnings.extend(basemap.as_ref().and_then(|b| basemap::uncovered(b, &job.parameters.area_of_interest)));
     let destination = job.destination.clone();
     let work_dir = run_blocking(move || WorkDir::make(&destination)).await?;
-    let result = run(&job, plan, work_dir.path()).await;
+    let result = run(&job, plan, basemap, work_dir.path()).await;
     // A finished job leaves nothing beside its package. Removing can take long, so it is done off the async threads.
     if let Err(failure) = run_blocking(move || work_dir.remove()).await {
         tracing::warn!(%failure, "the job's work directory could not be removed");
@@ -171,7 +177,7 @@ async fn drive(job: Arc<JobInner>) -> JobResult {
     result
 }
 
-async fn run(job: &Arc<JobInner>, plan: OfflineMapPlan, work_dir: &Path) -> JobResult {
+async fn run(job: &Arc<JobInner>, plan: OfflineMapPlan, basemap: Option<ReferenceBasemap>, work_dir: &Path) -> JobResult {
     let engine = &job.engine;
     let ledger = Ledger::open(&work_dir.join("ledger.sqlite")).await?;
     ledger.put("id", &job.id).await?;
@@ -186,6 +192,7 @@ async fn run(job: &Arc<JobInner>, plan: OfflineMapPlan, work_dir: &Path) -> JobR
         job: job.id.clone(),
         source: Arc::clone(&job.source),
         plan: Arc::new(plan),
+        basemap,
         registry: engine.registry.clone(),
         packager: Arc::clone(&engine.packager),
         ledger,

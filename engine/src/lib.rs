@@ -18,6 +18,7 @@
 //! - Zero is never success: "done" means planned = got, proven.
 
 mod actor;
+mod basemap;
 mod board;
 mod clock;
 mod context;
@@ -61,6 +62,6 @@ pub use model::settings::OfflineSettings;
 pub use model::source::{ExportHost, OfflineMapSource};
 pub use model::status::{ExportState, Progress, ProgressUnit, StatusMessage, Subject, SubjectKind};
 pub use model::web_map::{LayerPlace, LayerType, MapLayer, WebMap};
-pub use packager::{PackRequest, Packager, Packed, TaskArtifact};
+pub use packager::{LocalBasemap, PackRequest, Packager, Packed, ReferenceBasemap, TaskArtifact};
 pub use registry::ExporterRegistry;
 pub use task::OfflineMapTask;

@@ -2,9 +2,11 @@
 
 use crate::model::artifact::Artifact;
 use crate::model::failure::Failure;
+use crate::model::geometry::{Envelope, SpatialReference};
 use crate::model::plan::OfflineMapPlan;
 use crate::model::result::LayerOutcome;
 use crate::model::source::OfflineMapSource;
+use crate::model::web_map::LayerType;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use std::fmt::Debug;
@@ -23,6 +25,28 @@ pub struct TaskArtifact {
     pub artifact: Artifact,
 }
 
+/// A base map that is on the device already and takes the place of the map's own.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ReferenceBasemap {
+    /// The file.
+    pub file: PathBuf,
+    /// The directory as the caller gave it: absolute, or relative to the parent directory of the package.
+    pub directory: PathBuf,
+    /// What the file says of itself.
+    pub says: LocalBasemap,
+}
+
+/// What a local `.tpk`, `.tpkx` or `.vtpk` says of itself.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LocalBasemap {
+    /// Raster or vector tiles.
+    pub layer_type: LayerType,
+    /// Its reference, which becomes the offline map's.
+    pub spatial_reference: Option<SpatialReference>,
+    /// What it covers.
+    pub extent: Option<Envelope>,
+}
+
 /// All that a packager is given.
 #[derive(Debug, Clone)]
 pub struct PackRequest {
@@ -34,6 +58,8 @@ pub struct PackRequest {
     pub plan: Arc<OfflineMapPlan>,
     /// What came home, one entry per task that did.
     pub artifacts: Vec<TaskArtifact>,
+    /// The base map on the device that takes the place of the map's own.
+    pub basemap: Option<ReferenceBasemap>,
     /// How each layer and table ended, in the order of the map.
     pub layers: Vec<LayerOutcome>,
     /// A private directory on the destination's file system, to stage in.
@@ -65,6 +91,14 @@ pub trait Packager: Debug + Send + Sync + 'static {
     /// # Errors
     /// If it exists and is not an empty directory, or its parent cannot be used.
     fn check_destination(&self, destination: &Path) -> Result<(), Failure>;
+
+    /// Reads what a base map on the device says of itself, before anything is spent. Blocks.
+    ///
+    /// # Errors
+    /// If it is no base map, or this packager knows none.
+    fn read_basemap(&self, file: &Path) -> Result<LocalBasemap, Failure> {
+        Err(Failure::not_supported(format!("this packager takes no reference base map ({})", file.display())))
+    }
 
     /// Makes the package. `report` takes bytes done of bytes in all.
     ///

@@ -117,11 +117,13 @@ fn sort_layers(
     let mut groups: Vec<Group> = Vec::new();
     let keep_online = parameters.online_only_services_option == OnlineOnlyServicesOption::Include;
     let authored = authored_online(source, parameters)?;
+    // A base map on the device takes the place of all base map layers.
+    let own_basemap = parameters.include_basemap && !crate::basemap::is_wanted(parameters);
     for layer in source.web_map.layers() {
         if authored.contains(&layer.id) {
             // The author's word holds for layers that could go offline, too.
             plan.skipped.push(skipped(&layer, CapabilityReason::LeftOut, None, true));
-        } else if layer.place.is_basemap() && !parameters.include_basemap {
+        } else if layer.place.is_basemap() && !own_basemap {
             plan.skipped.push(skipped(&layer, CapabilityReason::LeftOut, None, false));
         } else if layer.has_feature_collection {
             plan.embedded.push(EmbeddedLayer { id: layer.id, title: layer.title });

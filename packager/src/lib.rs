@@ -12,6 +12,7 @@
 //! ```
 
 mod archive;
+mod basemap;
 mod container;
 pub mod manifest;
 mod mobile_map_package;

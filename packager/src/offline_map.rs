@@ -2,7 +2,9 @@
 //!
 //! Source: mobile map package reference A.2, A.3, A.5.
 
-use offmap_engine::{Failure, LayerOutcome, OfflineMapItemInfo, OfflineMapPlan, OfflineMapSource, SpatialReference, WebMap};
+use offmap_engine::{
+    Failure, LayerOutcome, OfflineMapItemInfo, OfflineMapPlan, OfflineMapSource, ReferenceBasemap, SpatialReference, WebMap,
+};
 use serde_json::{Map, Value, json};
 use std::collections::{HashMap, HashSet};
 
@@ -35,6 +37,7 @@ pub(crate) struct Documents<'a> {
     pub(crate) plan: &'a OfflineMapPlan,
     pub(crate) layers: &'a [LayerOutcome],
     pub(crate) data: &'a HashMap<String, LayerData>,
+    pub(crate) basemap: Option<&'a ReferenceBasemap>,
     pub(crate) created: i64,
     pub(crate) guid: uuid::Uuid,
 }
@@ -46,7 +49,11 @@ fn reference_of(map: &WebMap) -> SpatialReference {
 
 /// A URI relative to the map document; only what would break it is escaped.
 fn uri(name: &str) -> String {
-    format!("file:./{}", name.replace('%', "%25").replace(' ', "%20").replace('?', "%3F").replace('#', "%23"))
+    format!("file:./{}", escaped_path(name))
+}
+
+fn escaped_path(path: &str) -> String {
+    path.replace('%', "%25").replace(' ', "%20").replace('?', "%3F").replace('#', "%23")
 }
 
 impl Documents<'_> {
@@ -60,6 +67,12 @@ impl Documents<'_> {
             info.title = base.unwrap_or("Offline map").to_owned();
         }
         info
+    }
+
+    /// The offline map's reference: that of a base map on the device, else the map's own.
+    fn reference(&self) -> SpatialReference {
+        let basemap = self.basemap.and_then(|b| b.says.spatial_reference.clone());
+        basemap.unwrap_or_else(|| reference_of(&self.source.web_map))
     }
 
     fn extent(&self) -> Result<[[f64; 2]; 2], Failure> {
@@ -76,7 +89,7 @@ impl Documents<'_> {
             "maps": [MAP_NAME],
             "modified": self.created,
             "name": MAP_NAME,
-            "spatialReference": reference_of(&self.source.web_map).name(),
+            "spatialReference": self.reference().name(),
             "title": info.title,
             "type": "Mobile Map Package",
             "typeKeywords": ["Mobile Map Package", "Map", "2D", "ArcGIS Runtime", "mmpk", "Mobile"],
@@ -119,7 +132,7 @@ impl Documents<'_> {
             "id": uuid::Uuid::new_v4().simple().to_string(),
             "modified": self.created,
             "name": MAP_NAME,
-            "spatialReference": reference_of(&self.source.web_map).name(),
+            "spatialReference": self.reference().name(),
             "title": info.title,
             "type": "Mobile Map",
             "typeKeywords": keywords,
@@ -162,6 +175,9 @@ impl Documents<'_> {
         for pointer in &gone {
             remove_at(&mut map, pointer);
         }
+        if let (Some(basemap), Some(map)) = (self.basemap, map.as_object_mut()) {
+            map.insert("baseMap".to_owned(), local_basemap(basemap));
+        }
         if let Some(map) = map.as_object_mut() {
             for key in ["operationalLayers", "tables"] {
                 if let Some(list) = map.get_mut(key).and_then(Value::as_array_mut) {
@@ -174,7 +190,7 @@ impl Documents<'_> {
     }
 
     fn edit_root(&self, map: &mut Map<String, Value>) {
-        let reference = reference_of(&self.source.web_map);
+        let reference = self.reference();
         map.insert("version".to_owned(), json!(MOBILE_MAP_VERSION));
         map.insert("authoringApp".to_owned(), json!("offmap"));
         map.insert("authoringAppVersion".to_owned(), json!(env!("CARGO_PKG_VERSION")));
@@ -247,7 +263,7 @@ impl Documents<'_> {
         lines.extend([("xmin", xmin), ("ymin", ymin), ("xmax", xmax), ("ymax", ymax)].map(|(n, v)| tag(n, &v.to_string())));
         lines.extend([
             "</extent>".to_owned(),
-            tag("spatialreference", &reference_of(&self.source.web_map).name()),
+            tag("spatialreference", &self.reference().name()),
             tag("minScale", &self.plan.parameters.min_scale.to_string()),
             tag("maxScale", &self.plan.parameters.max_scale.to_string()),
             tag("datalastModifiedTime", &seconds.to_string()),
@@ -271,6 +287,22 @@ fn escaped(text: &str) -> String {
         }
         out
     })
+}
+
+/// A base map of one layer, by the path to a file on the device. A relative directory counts from the parent directory of the
+/// package, two levels above the map's document.
+fn local_basemap(basemap: &ReferenceBasemap) -> Value {
+    let name = basemap.file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let title = name.rsplit_once('.').map_or(name.as_str(), |(stem, _)| stem).to_owned();
+    let directory = basemap.directory.to_string_lossy().replace('\\', "/");
+    let directory = directory.trim_end_matches('/');
+    let path = if basemap.directory.is_absolute() {
+        format!("file://{}", escaped_path(&format!("{directory}/{name}")))
+    } else {
+        format!("file:../../{}", escaped_path(&format!("{}/{name}", directory.trim_start_matches("./"))))
+    };
+    json!({"title": title, "baseMapLayers": [{"id": "reference-basemap", "title": title, "layerType": basemap.says.layer_type,
+        "path": path, "visibility": true, "opacity": 1}]})
 }
 
 /// The numbers of a pointer, for ordering within a list.

@@ -11,7 +11,8 @@ use crate::offline_map::{Documents, LayerData, MAP_FOLDER, MAP_NAME};
 use crate::verify::verify;
 use async_trait::async_trait;
 use offmap_engine::{
-    ExportState, Failure, FailureKind, FailureOwner, FailureStage, PackRequest, Packager, Packed, hash_file, run_blocking,
+    ExportState, Failure, FailureKind, FailureOwner, FailureStage, LocalBasemap, PackRequest, Packager, Packed, hash_file,
+    run_blocking,
 };
 use serde_json::Value;
 use std::collections::HashMap;
@@ -69,6 +70,10 @@ impl Packager for MobileMapPackager {
         Ok(())
     }
 
+    fn read_basemap(&self, file: &Path) -> Result<LocalBasemap, Failure> {
+        crate::basemap::read(file)
+    }
+
     async fn pack(
         &self,
         request: PackRequest,
@@ -93,6 +98,7 @@ fn pack(request: &PackRequest, report: &dyn Fn(u64, u64), cancel: &CancellationT
         plan: &request.plan,
         layers: &request.layers,
         data: &data,
+        basemap: request.basemap.as_ref(),
         created: request.created,
         guid: Uuid::new_v4(),
     };

@@ -360,3 +360,52 @@ async fn overrides_replace_one_service_s_parameters_and_a_template_of_them_chang
     assert_eq!((layer("countries").state, layer("countries").got), (ExportState::Skipped, 0), "left out on purpose");
     assert_eq!(layer("world").got, 3);
 }
+
+#[tokio::test]
+async fn a_base_map_on_the_device_takes_the_place_of_the_map_s_own() {
+    let bench = Bench::new().await;
+    let first = bench.take(FIELD_MAP).await;
+    let maps = bench.dir.path().join("maps");
+    std::fs::create_dir(&maps).expect("makes");
+    let tiles = crate::support::files_below(&first.package).into_iter().find(|p| p.extension().is_some_and(|e| e == "tpkx"));
+    std::fs::copy(tiles.expect("a tile package"), maps.join("local map.tpkx")).expect("copies");
+    std::fs::remove_dir_all(&first.package).expect("removes");
+    let before = bench.sandbox.requests().len();
+
+    for (directory, name, words) in [
+        ("nowhere", "local map.tpkx", "nowhere is not there"),
+        ("maps", "no.tpkx", "no.tpkx is not there"),
+        ("maps", "../x.tpkx", "not a plain file name"),
+    ] {
+        let job = bench.job(FIELD_MAP, |p| {
+            p.reference_basemap_directory = directory.into();
+            p.reference_basemap_filename = name.into();
+        });
+        let error = run_to_end(&job.await).await.0.expect_err("refused");
+        assert!(error.failure.message.contains(words), "{}", error.failure);
+        assert_eq!(error.failure.owner, FailureOwner::Caller);
+    }
+    let absolute = maps.to_string_lossy().into_owned();
+    for (directory, path) in [
+        ("maps", "file:../../maps/local%20map.tpkx".to_owned()),
+        (absolute.as_str(), format!("file://{absolute}/local%20map.tpkx")),
+    ] {
+        let job = bench.job(FIELD_MAP, |p| {
+            p.reference_basemap_directory = directory.into();
+            p.reference_basemap_filename = "local map.tpkx".into();
+            p.area_of_interest = offmap::AreaOfInterest::from_numbers("2,43,25,52").expect("an area");
+        });
+        let result = run_to_end(&job.await).await.0.expect("a package");
+        assert!(!result.has_errors(), "{:?}", result.layers);
+        assert!(result.warnings.iter().any(|w| w.contains("does not cover the whole area")), "{:?}", result.warnings);
+        let package = MobileMapPackage::open(&result.package).expect("opens");
+        let map = serde_json::to_value(&package.maps()[0].map).expect("JSON");
+        assert_eq!(map["baseMap"]["baseMapLayers"][0]["path"], path);
+        assert_eq!(map["baseMap"]["baseMapLayers"].as_array().map(Vec::len), Some(1));
+        assert!(package.maps()[0].layers[0].data.as_ref().is_some_and(|d| d.outside));
+        assert!(verify(&result.package).expect("verifies").ok);
+        std::fs::remove_dir_all(&result.package).expect("removes");
+    }
+    let exports = bench.sandbox.requests().iter().skip(before).filter(|r| r.path.ends_with("exportTiles")).count();
+    assert_eq!(exports, 0, "nothing was downloaded for the base map");
+}

@@ -211,6 +211,7 @@ impl JobSupervisor {
             job: shared.job.clone(),
             source: Arc::clone(&shared.source),
             plan: Arc::clone(&shared.plan),
+            basemap: shared.basemap.clone(),
             artifacts: std::mem::take(&mut self.artifacts),
             layers,
             staging_dir: shared.work_dir.join("package"),

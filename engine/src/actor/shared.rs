@@ -5,7 +5,7 @@ use crate::clock::Clock;
 use crate::ledger::Ledger;
 use crate::model::plan::OfflineMapPlan;
 use crate::model::source::OfflineMapSource;
-use crate::packager::Packager;
+use crate::packager::{Packager, ReferenceBasemap};
 use crate::registry::ExporterRegistry;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -57,6 +57,7 @@ pub(crate) struct JobShared {
     pub(crate) job: String,
     pub(crate) source: Arc<OfflineMapSource>,
     pub(crate) plan: Arc<OfflineMapPlan>,
+    pub(crate) basemap: Option<ReferenceBasemap>,
     pub(crate) registry: ExporterRegistry,
     pub(crate) packager: Arc<dyn Packager>,
     pub(crate) ledger: Ledger,

@@ -301,13 +301,10 @@ impl GenerateOfflineMapParameters {
 
     /// A parameter that does not act yet is refused by name rather than silently ignored.
     fn check_not_yet(&self) -> Result<(), Failure> {
-        let wanted = [
-            (!self.reference_basemap_directory.is_empty(), "referenceBasemapDirectory"),
-            (
-                self.esri_vector_tiles_download_option != EsriVectorTilesDownloadOption::UseOriginalService,
-                "esriVectorTilesDownloadOption `useReducedFontsService`",
-            ),
-        ];
+        let wanted = [(
+            self.esri_vector_tiles_download_option != EsriVectorTilesDownloadOption::UseOriginalService,
+            "esriVectorTilesDownloadOption `useReducedFontsService`",
+        )];
         match wanted.iter().find(|(wanted, _)| *wanted) {
             Some((_, name)) => {
                 Err(Failure::invalid_parameter(format!("{name} is not supported by this version of offmap; leave it out")))
@@ -349,7 +346,7 @@ mod tests {
         assert!(refused(r#","updateMode":"sometimes""#).contains("sometimes"));
         assert!(refused(r#","returnLayerAttachmentOption":"none""#).contains("not `bidirectional`"));
         assert!(refused(r#","attachmentSyncDirection":"none""#).contains("not `none`"));
-        assert!(refused(r#","referenceBasemapDirectory":"/maps""#).contains("referenceBasemapDirectory"));
+        assert!(refused(r#","esriVectorTilesDownloadOption":"useReducedFontsService""#).contains("useReducedFontsService"));
         assert!(refused(r#","itemInfo":{"thumbnail":"data:image/png;base64,AAAA"}"#).contains("neither a PNG nor a JPEG"));
     }
 }
