@@ -160,10 +160,13 @@ async fn drive(job: Arc<JobInner>) -> JobResult {
         () = job.cancel.cancelled() => return Err(Failure::cancelled().into()),
         permit = engine.job_permits.acquire() => permit.map_err(|e| Failure::internal(e.to_string()))?,
     };
-    engine.packager.check_destination(&job.destination)?;
     let (parameters, packager) = (job.parameters.clone(), Arc::clone(&engine.packager));
     let destination = job.destination.clone();
-    let basemap = run_blocking(move || basemap::find(&parameters, &destination, &*packager)).await?;
+    let basemap = run_blocking(move || {
+        packager.check_destination(&destination)?;
+        basemap::find(&parameters, &destination, &*packager)
+    })
+    .await?;
     let ctx = PlanContext { cancel: job.cancel.clone(), clock: Arc::clone(&engine.clock) };
     let mut plan = planner::plan(&engine.registry, &job.source, &job.parameters, &job.overrides, &ctx).await?;
     plan.warnings.extend(basemap.as_ref().and_then(|b| basemap::uncovered(b, &job.parameters.area_of_interest)));

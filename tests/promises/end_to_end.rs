@@ -166,11 +166,19 @@ async fn levels_follow_the_scales_and_base_maps_can_stay_behind() {
 async fn one_failing_layer_stops_the_job_or_is_recorded_as_the_policy_says() {
     let bench = Bench::new().await;
     let words = "Error in creating runtime geodatabase.";
-    bench
-        .sandbox
-        .fault(Fault::always("reference/featureserver/createreplica", FaultAction::Job(JobFault::Failed(words.into()))));
+    bench.sandbox.fault(Fault::always("reference/featureserver/createreplica", FaultAction::Job(JobFault::Stuck)));
+    let failed = json!({"status": "Failed", "error": {"code": 500, "message": words, "details": []}});
     let stop = bench.job(FIELD_MAP, |p| p.continue_on_errors = false).await;
-    let error = run_to_end(&stop).await.0.expect_err("stopped");
+    let mut status = stop.status();
+    stop.start();
+    while let Some(message) = status.next().await {
+        if message.subject.id == "countries" && message.state == ExportState::Succeeded {
+            // Only now, so that there is a replica to take back.
+            assert_eq!(bench.sandbox.replicas("Fieldwork"), 1);
+            bench.sandbox.fault(Fault::always("reference/featureserver/jobs", FaultAction::Body(failed.clone())));
+        }
+    }
+    let error = stop.result().await.expect_err("stopped");
     assert_eq!(error.failure.service_words.as_deref(), Some(words));
     assert_eq!((error.failure.owner, error.failure.kind), (FailureOwner::Source, FailureKind::ServiceError));
     assert_eq!(error.failure.layer.as_deref(), Some("borders"));

@@ -18,6 +18,9 @@ use tokio_util::sync::CancellationToken;
 /// How long an exporter or packager may tidy up after a cancel before its future is dropped.
 pub(crate) const TIDY_UP: Duration = Duration::from_secs(5);
 
+/// How long taking back what finished exports left on the services may take after a cancel.
+pub(crate) const TIDY_UP_CANCELLED: Duration = Duration::from_millis(900);
+
 /// Counts actors that live.
 #[derive(Debug, Default)]
 pub(crate) struct Census {

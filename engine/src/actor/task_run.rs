@@ -1,6 +1,6 @@
 //! Runs one exporter on the Tokio runtime and proves what it says.
 
-use super::shared::{JobShared, TIDY_UP};
+use super::shared::{JobShared, TIDY_UP, TIDY_UP_CANCELLED};
 use crate::context::ExportContext;
 use crate::model::artifact::{Artifact, LayerArtifact};
 use crate::model::failure::{Failure, FailureKind, FailureOwner, FailureStage};
@@ -66,7 +66,9 @@ pub(crate) async fn discard_all(shared: &Arc<JobShared>) {
         let ctx = context(shared, task, CancellationToken::new());
         Some(async move { exporter.discard(task, &ctx).await })
     });
-    if tokio::time::timeout(TIDY_UP, futures_util::future::join_all(work)).await.is_err() {
+    // A cancel is quiet within a second; a job that failed may take its time.
+    let limit = if shared.cancel.is_cancelled() { TIDY_UP_CANCELLED } else { TIDY_UP };
+    if tokio::time::timeout(limit, futures_util::future::join_all(work)).await.is_err() {
         tracing::warn!("what was left on the services could not be taken back in time");
     }
 }

@@ -16,8 +16,9 @@ pub(super) const JOB_UNIT: &str = "createReplica";
 pub(super) const FILE_UNIT: &str = "replica";
 /// Largest geodatabase that is taken, in bytes.
 const LARGEST_REPLICA: u64 = 1 << 40;
-/// How long taking back a replica may take.
-const UNREGISTER: Duration = Duration::from_millis(900);
+/// How long a step of taking back a replica may take, and how long after a cancel.
+const UNREGISTER: Duration = Duration::from_secs(10);
+const UNREGISTER_CANCELLED: Duration = Duration::from_millis(450);
 /// Stands for the id of a replica that is unregistered.
 const GONE: &str = "unregistered";
 
@@ -209,7 +210,8 @@ fn job_failure(word: &str, state: &Value) -> Failure {
 /// Unregisters the replica that the task made, where one was registered. Failures are logged: the service's owner can
 /// unregister it as well.
 pub(super) async fn unregister(client: &ArcGisClient, ctx: &ExportContext, service: &FeatureService) {
-    let id = match tokio::time::timeout(UNREGISTER / 2, replica_id(client, ctx, service)).await {
+    let limit = if ctx.is_cancelled() { UNREGISTER_CANCELLED } else { UNREGISTER };
+    let id = match tokio::time::timeout(limit, replica_id(client, ctx, service)).await {
         Ok(Ok(Some(id))) => id,
         Ok(Ok(None)) => return,
         Ok(Err(failure)) => return tracing::debug!(%failure, "whether there is a replica cannot be told"),
@@ -217,7 +219,7 @@ pub(super) async fn unregister(client: &ArcGisClient, ctx: &ExportContext, servi
     };
     let call = ServiceCall::post(&format!("{}/unRegisterReplica", service.root));
     let Ok(call) = call.map(|c| c.with_all(&service.custom_parameters).with("replicaID", &id).once()) else { return };
-    match tokio::time::timeout(UNREGISTER / 2, client.json(&call)).await {
+    match tokio::time::timeout(limit, client.json(&call)).await {
         Ok(Ok(_)) => {
             if let Err(failure) = ctx.ledger().note(JOB_UNIT, "replicaId", GONE).await {
                 tracing::debug!(%failure, "an unregistered replica could not be noted");
