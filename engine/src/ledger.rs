@@ -7,7 +7,8 @@
 use crate::model::failure::{Failure, FailureKind, FailureOwner, FailureStage};
 use crate::model::plan::{ExportTask, OfflineMapPlan};
 use crate::model::result::LayerOutcome;
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::types::Value as SqlValue;
+use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::path::Path;
@@ -251,22 +252,12 @@ impl TaskLedger {
             .await
     }
 
-    async fn update(
-        &self,
-        unit: &str,
-        sql: &'static str,
-        values: [rusqlite::types::Value; 3],
-        now: i64,
-    ) -> Result<(), Failure> {
-        let (task, id) = (self.task.clone(), unit.to_owned());
+    /// Runs an update of one unit: `?1` is the task, `?2` the unit, `?3` the time, the values follow.
+    async fn update(&self, unit: &str, sql: &'static str, values: Vec<SqlValue>, now: i64) -> Result<(), Failure> {
+        let mut all: Vec<SqlValue> = vec![self.task.clone().into(), unit.to_owned().into(), now.into()];
+        all.extend(values);
         let name = format!("unit `{unit}` of task `{}`", self.task);
-        let changed = self
-            .ledger
-            .read(move |c| {
-                let [a, b, d] = values;
-                c.prepare_cached(sql)?.execute(params![task, id, now, a, b, d])
-            })
-            .await?;
+        let changed = self.ledger.read(move |c| c.prepare_cached(sql)?.execute(params_from_iter(all))).await?;
         if changed == 1 {
             return Ok(());
         }
@@ -279,9 +270,8 @@ impl TaskLedger {
     /// If the unit was not planned, or the ledger cannot be written.
     pub async fn begin(&self, unit: &str, now: i64) -> Result<(), Failure> {
         const SQL: &str = "UPDATE unit SET state = 'started', attempts = attempts + 1, updated = ?3
-            WHERE task = ?1 AND id = ?2 AND ?4 IS ?5 AND ?6 IS NULL";
-        use rusqlite::types::Value::Null;
-        self.update(unit, SQL, [Null, Null, Null], now).await
+            WHERE task = ?1 AND id = ?2";
+        self.update(unit, SQL, Vec::new(), now).await
     }
 
     /// Says that a unit is done, with the size and SHA-256 of what it brought.
@@ -289,11 +279,10 @@ impl TaskLedger {
     /// # Errors
     /// As [`TaskLedger::begin`].
     pub async fn finish(&self, unit: &str, bytes: u64, sha256: Option<&str>, now: i64) -> Result<(), Failure> {
-        const SQL: &str = "UPDATE unit SET state = 'finished', bytes = ?4, sha256 = ?5, failure = ?6, updated = ?3
+        const SQL: &str = "UPDATE unit SET state = 'finished', bytes = ?4, sha256 = ?5, failure = NULL, updated = ?3
             WHERE task = ?1 AND id = ?2";
-        use rusqlite::types::Value;
-        let bytes = Value::Integer(i64::try_from(bytes).unwrap_or(i64::MAX));
-        self.update(unit, SQL, [bytes, sha256.map(str::to_owned).into(), Value::Null], now).await
+        let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+        self.update(unit, SQL, vec![bytes.into(), sha256.map(str::to_owned).into()], now).await
     }
 
     /// Says why a unit failed.
@@ -302,10 +291,9 @@ impl TaskLedger {
     /// As [`TaskLedger::begin`].
     pub async fn fail(&self, unit: &str, failure: &Failure, now: i64) -> Result<(), Failure> {
         const SQL: &str = "UPDATE unit SET state = 'failed', failure = ?4, updated = ?3
-            WHERE task = ?1 AND id = ?2 AND ?5 IS NULL AND ?6 IS NULL";
-        use rusqlite::types::Value;
+            WHERE task = ?1 AND id = ?2";
         let text = serde_json::to_string(failure).map_err(broken)?;
-        self.update(unit, SQL, [Value::Text(text), Value::Null, Value::Null], now).await
+        self.update(unit, SQL, vec![text.into()], now).await
     }
 
     /// All units of the task.

@@ -183,13 +183,15 @@ async fn plan_group(
     let keep_online = parameters.online_only_services_option == OnlineOnlyServicesOption::Include;
     let mut request =
         ServiceRequest { service_url: group.key.service_url.clone(), layers: group.layers, source, parameters };
-    let none = |failure: &Failure, reason: CapabilityReason, layers: &[MapLayer]| {
-        Planned::Nothing(layers.iter().map(|l| skipped(l, reason, Some(failure.clone()), false)).collect())
+    let all_skipped = |failure: &Failure, reason: CapabilityReason, layers: &[MapLayer]| -> Vec<SkippedLayer> {
+        layers.iter().map(|l| skipped(l, reason, Some(failure.clone()), false)).collect()
     };
     let found = match group.exporter.examine(&request, ctx).await {
         Ok(found) => found,
         Err(failure) if failure.is_cancelled() => return Err(failure),
-        Err(failure) => return Ok(none(&failure, CapabilityReason::ServiceNotUsable, &request.layers)),
+        Err(failure) => {
+            return Ok(Planned::Nothing(all_skipped(&failure, CapabilityReason::ServiceNotUsable, &request.layers)));
+        }
     };
     let mut left = Vec::new();
     request.layers.retain(|layer| match found.capabilities.iter().find(|(id, _)| *id == layer.id).map(|(_, c)| c) {
@@ -239,9 +241,8 @@ async fn plan_group(
                 crate::model::failure::FailureKind::InvalidParameter => CapabilityReason::NoLevelInRange,
                 _ => CapabilityReason::ServiceNotUsable,
             };
-            let Planned::Nothing(mut all) = none(&failure, reason, &request.layers) else { return Err(failure) };
-            all.extend(left);
-            Ok(Planned::Nothing(all))
+            left.extend(all_skipped(&failure, reason, &request.layers));
+            Ok(Planned::Nothing(left))
         }
     }
 }

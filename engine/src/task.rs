@@ -8,9 +8,7 @@ use crate::model::capability::OfflineMapCapabilities;
 use crate::model::failure::Failure;
 use crate::model::item::OfflineMapItemInfo;
 use crate::model::overrides::GenerateOfflineMapParameterOverrides;
-use crate::model::parameters::{
-    AttachmentSyncDirection, GenerateOfflineMapParameters, OnlineOnlyServicesOption, ReturnLayerAttachmentOption,
-};
+use crate::model::parameters::{AttachmentSyncDirection, GenerateOfflineMapParameters, ReturnLayerAttachmentOption};
 use crate::model::plan::OfflineMapPlan;
 use crate::model::settings::{AuthoredDownload, AuthoredSync, OfflineSettings};
 use crate::model::source::OfflineMapSource;
@@ -132,5 +130,4 @@ fn apply(settings: &OfflineSettings, parameters: &mut GenerateOfflineMapParamete
         // The directory stays empty, so nothing changes until the caller sets it.
         parameters.reference_basemap_filename = name;
     }
-    parameters.online_only_services_option = OnlineOnlyServicesOption::Exclude;
 }

@@ -191,6 +191,16 @@ impl TiledService {
     }
 }
 
+/// Words for a service that does not allow export.
+pub(crate) fn export_not_allowed(title: &str) -> String {
+    format!("\"{title}\" does not allow tiles to be exported (exportTilesAllowed); its owner can switch that on")
+}
+
+/// Words for a service whose reference offmap cannot project to.
+pub(crate) fn reference_not_supported(title: &str, reference: &SpatialReference) -> String {
+    format!("the tiles of \"{title}\" are in {reference}; offmap takes tiles in WGS84 and Web Mercator")
+}
+
 /// Whether the area can be brought into the service's reference.
 pub(crate) fn can_project(reference: &SpatialReference) -> bool {
     reference.is_wgs84() || reference.is_web_mercator()
@@ -365,15 +375,8 @@ fn last_message(state: &Value) -> Option<String> {
 
 /// Why a job failed: `error`, else the first error message, else `message`, else the whole answer.
 fn job_failure(word: &str, state: &Value) -> Failure {
-    let from_error = state.get("error").filter(|e| !e.is_null()).map(|e| body::read_error(e, state).words);
-    let from_messages = || {
-        let list = state.get("messages")?.as_array()?;
-        let bad = |m: &&Value| m.get("type").and_then(Value::as_str) == Some("esriJobMessageTypeError");
-        list.iter().find(bad)?.get("description")?.as_str().map(str::to_owned)
-    };
     let from_message = || state.get("message").and_then(Value::as_str).map(str::to_owned);
-    let words = from_error.filter(|w| !w.is_empty()).or_else(from_messages).or_else(from_message);
-    let words = words.unwrap_or_else(|| shortened(state));
+    let words = body::job_words(state).or_else(from_message).unwrap_or_else(|| shortened(state));
     if body::tile_limit(&words).is_some() {
         return body::ServiceError { code: 500, words }.into_failure(FailureStage::Wait);
     }

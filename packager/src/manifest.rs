@@ -102,7 +102,8 @@ pub struct Manifest {
     pub warnings: Vec<String>,
 }
 
-fn digest_of(bytes: &[u8]) -> String {
+/// SHA-256 in hexadecimal.
+pub(crate) fn sha256_of(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
 }
 
@@ -114,7 +115,7 @@ impl Manifest {
     pub fn to_bytes(&self) -> Result<Vec<u8>, serde_json::Error> {
         let blank = Self { digest: NO_DIGEST.to_owned(), ..self.clone() };
         let text = serde_json::to_string_pretty(&blank)?;
-        let digest = digest_of(text.as_bytes());
+        let digest = sha256_of(text.as_bytes());
         Ok(text.replacen(NO_DIGEST, &digest, 1).into_bytes())
     }
 
@@ -132,7 +133,7 @@ impl Manifest {
         }
         let text = std::str::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())?;
         if manifest.digest.len() != NO_DIGEST.len()
-            || digest_of(text.replacen(&manifest.digest, NO_DIGEST, 1).as_bytes()) != manifest.digest
+            || sha256_of(text.replacen(&manifest.digest, NO_DIGEST, 1).as_bytes()) != manifest.digest
         {
             return Err("its digest does not match its content; it was changed after it was written".to_owned());
         }

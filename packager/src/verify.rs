@@ -45,11 +45,6 @@ pub struct Verification {
     pub problems: Vec<Problem>,
 }
 
-/// SHA-256 in hexadecimal.
-pub(crate) fn sha256_of(bytes: &[u8]) -> String {
-    hex(&Sha256::digest(bytes))
-}
-
 /// Verifies a package. Blocks: reads every byte.
 ///
 /// # Errors

@@ -199,7 +199,7 @@ fn hash_all(
     files.push(ManifestFile {
         path: "package.info".to_owned(),
         bytes: info.len() as u64,
-        sha256: crate::verify::sha256_of(info),
+        sha256: crate::manifest::sha256_of(info),
     });
     files.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(files)

@@ -196,47 +196,38 @@ impl OfflineMapPlan {
     #[must_use]
     pub fn capabilities(&self) -> OfflineMapCapabilities {
         let mut all = OfflineMapCapabilities::default();
-        let supported = self.tasks.iter().flat_map(|t| t.layers.iter().map(move |l| (Some(t.exporter.clone()), l)));
-        for (exporter, layer) in supported {
-            let capability = LayerCapability {
-                id: layer.id.clone(),
-                title: layer.title.clone(),
-                is_table: layer.is_table,
-                layer_type: layer.layer_type.to_string(),
+        let mut push = |capability: LayerCapability| {
+            let list = if capability.is_table { &mut all.table_capabilities } else { &mut all.layer_capabilities };
+            list.push(capability);
+        };
+        let supported =
+            |id: &str, title: &str, is_table: bool, layer_type: String, exporter: Option<String>| LayerCapability {
+                id: id.to_owned(),
+                title: title.to_owned(),
+                is_table,
+                layer_type,
                 supports_offline: true,
                 remains_online: false,
                 exporter,
                 reason: None,
                 failure: None,
             };
-            if layer.is_table { &mut all.table_capabilities } else { &mut all.layer_capabilities }.push(capability);
+        for task in &self.tasks {
+            for l in &task.layers {
+                push(supported(&l.id, &l.title, l.is_table, l.layer_type.to_string(), Some(task.exporter.clone())));
+            }
         }
-        for layer in &self.embedded {
-            all.layer_capabilities.push(LayerCapability {
-                id: layer.id.clone(),
-                title: layer.title.clone(),
-                is_table: false,
-                layer_type: "feature collection".to_owned(),
-                supports_offline: true,
-                remains_online: false,
-                exporter: None,
-                reason: None,
-                failure: None,
-            });
+        for l in &self.embedded {
+            push(supported(&l.id, &l.title, false, "feature collection".to_owned(), None));
         }
-        for layer in self.skipped.iter().filter(|s| s.reason != CapabilityReason::LeftOut) {
-            let capability = LayerCapability {
-                id: layer.id.clone(),
-                title: layer.title.clone(),
-                is_table: layer.is_table,
-                layer_type: layer.layer_type.to_string(),
+        for l in self.skipped.iter().filter(|s| s.reason != CapabilityReason::LeftOut) {
+            push(LayerCapability {
                 supports_offline: false,
-                remains_online: layer.remains_online,
-                exporter: None,
-                reason: Some(layer.reason),
-                failure: layer.failure.clone(),
-            };
-            if layer.is_table { &mut all.table_capabilities } else { &mut all.layer_capabilities }.push(capability);
+                remains_online: l.remains_online,
+                reason: Some(l.reason),
+                failure: l.failure.clone(),
+                ..supported(&l.id, &l.title, l.is_table, l.layer_type.to_string(), None)
+            });
         }
         all
     }

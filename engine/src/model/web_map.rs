@@ -253,8 +253,7 @@ impl WebMap {
     #[must_use]
     pub fn layers(&self) -> Vec<MapLayer> {
         let mut all = Vec::new();
-        let list = |value: Option<&'_ Value>| value.and_then(Value::as_array).cloned().unwrap_or_default();
-        let base = list(self.json.get("baseMap").and_then(|b| b.get("baseMapLayers")));
+        let base = list_of(self.json.get("baseMap").and_then(|b| b.get("baseMapLayers")));
         let is_reference = |v: &Value| v.get("isReference").and_then(Value::as_bool).unwrap_or(false);
         for reference in [false, true] {
             for (i, layer) in base.iter().enumerate().filter(|(_, v)| is_reference(v) == reference) {
@@ -262,17 +261,22 @@ impl WebMap {
                 collect(layer, &format!("/baseMap/baseMapLayers/{i}"), place, &[], &mut all);
             }
             if !reference {
-                for (i, layer) in list(self.json.get("operationalLayers")).iter().enumerate() {
+                for (i, layer) in list_of(self.json.get("operationalLayers")).iter().enumerate() {
                     collect(layer, &format!("/operationalLayers/{i}"), LayerPlace::Operational, &[], &mut all);
                 }
             }
         }
-        for (i, table) in list(self.json.get("tables")).iter().enumerate() {
+        for (i, table) in list_of(self.json.get("tables")).iter().enumerate() {
             collect(table, &format!("/tables/{i}"), LayerPlace::Table, &[], &mut all);
         }
         make_ids_unique(&mut all);
         all
     }
+}
+
+/// The members of a list; none where it is missing or something else.
+fn list_of(value: Option<&Value>) -> &[Value] {
+    value.and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
 }
 
 fn unreadable(message: String) -> Failure {

@@ -54,6 +54,17 @@ pub fn read_error(error: &Value, around: &Value) -> ServiceError {
     ServiceError { code: number(error.get("code").or_else(|| around.get("code"))), words: words.join("; ") }
 }
 
+/// Why a job failed: its `error`, else its first error message; `None` where it says neither.
+#[must_use]
+pub fn job_words(state: &Value) -> Option<String> {
+    let from_error = state.get("error").filter(|e| !e.is_null()).map(|e| read_error(e, state).words);
+    let from_messages = || {
+        let bad = |m: &&Value| m.get("type").and_then(Value::as_str) == Some("esriJobMessageTypeError");
+        state.get("messages")?.as_array()?.iter().find(bad)?.get("description")?.as_str().map(str::to_owned)
+    };
+    from_error.filter(|w| !w.is_empty()).or_else(from_messages)
+}
+
 /// Errors without an `error` member: `{"code":500,"message":…,"status":"failure"}`, `{"status":"failed","statusMessage":…}`,
 /// `{"status":"error","messages":[…]}`.
 #[must_use]

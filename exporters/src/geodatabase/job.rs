@@ -196,12 +196,7 @@ async fn wait(
 fn job_failure(word: &str, state: &Value) -> Failure {
     let message = format!("the service's replica job ended as {word}");
     let failure = Failure::new(FailureOwner::Source, FailureKind::ServiceError, FailureStage::Wait, message);
-    let from_error = state.get("error").filter(|e| !e.is_null()).map(|e| body::read_error(e, state).words);
-    let from_messages = || {
-        let bad = |m: &&Value| m.get("type").and_then(Value::as_str) == Some("esriJobMessageTypeError");
-        state.get("messages")?.as_array()?.iter().find(bad)?.get("description")?.as_str().map(str::to_owned)
-    };
-    match from_error.filter(|w| !w.is_empty()).or_else(from_messages) {
+    match body::job_words(state) {
         Some(words) => failure.saying(words),
         None => failure,
     }

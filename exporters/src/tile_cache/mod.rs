@@ -7,7 +7,8 @@ pub use parameters::ExportTileCacheParameters;
 use crate::client::{ArcGisClient, ServiceCall};
 use crate::tile_package::{self, TilePackage};
 use crate::tile_service::{
-    FILE_UNIT, JobHome, TiledService, can_project, export_package, export_root, layers_of, read_service, text, title_of,
+    FILE_UNIT, JobHome, TiledService, can_project, export_not_allowed, export_package, export_root, layers_of, read_service,
+    reference_not_supported, text, title_of,
 };
 use crate::tiling::{cut_to_layers, levels_in_range, levels_text};
 use async_trait::async_trait;
@@ -68,9 +69,7 @@ impl Exporter for TileCacheExporter {
             let words = format!("\"{title}\" draws on demand (no single fused cache), so it has no tiles to take offline");
             Some((CapabilityReason::NotTiled, words))
         } else if !flag("exportTilesAllowed") {
-            let words = format!(
-                "\"{title}\" does not allow tiles to be exported (exportTilesAllowed); its owner can switch that on"
-            );
+            let words = export_not_allowed(&title);
             Some((CapabilityReason::ExportTilesNotAllowed, words))
         } else {
             None
@@ -81,7 +80,7 @@ impl Exporter for TileCacheExporter {
         };
         let refused = refused.or_else(|| {
             let reference = &service.as_ref()?.tile_info.spatial_reference;
-            let words = format!("the tiles of \"{title}\" are in {reference}; offmap takes tiles in WGS84 and Web Mercator");
+            let words = reference_not_supported(&title, reference);
             (!can_project(reference)).then_some((CapabilityReason::SpatialReferenceNotSupported, words))
         });
         let capability = |_: &MapLayer| match &refused {

@@ -8,7 +8,8 @@ pub use parameters::ExportVectorTilesParameters;
 use crate::client::{ArcGisClient, ServiceCall};
 use crate::tile_package::{self, TilePackage};
 use crate::tile_service::{
-    FILE_UNIT, JobHome, TiledService, can_project, export_package, export_root, layers_of, read_service, text, title_of,
+    FILE_UNIT, JobHome, TiledService, can_project, export_not_allowed, export_package, export_root, layers_of, read_service,
+    reference_not_supported, text, title_of,
 };
 use crate::tiling::{levels_in_range, levels_text};
 use async_trait::async_trait;
@@ -105,15 +106,13 @@ impl Exporter for VectorTilesExporter {
             title = title_of(&root, &answer);
         }
         if !answer.get("exportTilesAllowed").and_then(Value::as_bool).unwrap_or(false) {
-            let words = format!(
-                "\"{title}\" does not allow tiles to be exported (exportTilesAllowed); its owner can switch that on"
-            );
+            let words = export_not_allowed(&title);
             return Ok(refuse(title, CapabilityReason::ExportTilesNotAllowed, words));
         }
         let service = TiledService::read(&root, &answer, &custom)?;
         if !can_project(&service.tile_info.spatial_reference) {
             let reference = &service.tile_info.spatial_reference;
-            let words = format!("the tiles of \"{title}\" are in {reference}; offmap takes tiles in WGS84 and Web Mercator");
+            let words = reference_not_supported(&title, reference);
             return Ok(refuse(title, CapabilityReason::SpatialReferenceNotSupported, words));
         }
         Ok(Examination {
