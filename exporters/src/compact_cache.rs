@@ -84,6 +84,44 @@ pub fn read_v2(mut bundle: impl Read, size: u64, origin: (u64, u64)) -> io::Resu
     Ok(tiles)
 }
 
+/// Header and index of a V2 bundle whose tiles follow in the order given, each after its size in four bytes. A tile is its row and
+/// column within the bundle and its size.
+#[must_use]
+pub fn v2_head(tiles: &[(u64, u64, u64)]) -> Vec<u8> {
+    let total: u64 = V2_HEAD as u64 + tiles.iter().map(|(_, _, size)| 4 + size).sum::<u64>();
+    let largest = tiles.iter().map(|(_, _, size)| *size).max().unwrap_or(0);
+    let mut head = vec![0; V2_HEAD];
+    let mut put = |at: usize, length: usize, number: u64| {
+        if let Some(place) = head.get_mut(at..at + length) {
+            place.copy_from_slice(&number.to_le_bytes()[..length]);
+        }
+    };
+    for (at, length, number) in [
+        (0, 4, 3),
+        (4, 4, RECORDS as u64),
+        (8, 4, largest),
+        (12, 4, 5),
+        (24, 8, total),
+        (32, 8, 40),
+        (40, 4, 131_092),
+        (44, 4, 3),
+        (48, 4, 16),
+        (52, 4, RECORDS as u64),
+        (56, 4, 5),
+        (60, 4, 131_072),
+    ] {
+        put(at, length, number);
+    }
+    let mut offset = V2_HEAD as u64 + 4;
+    for (row, column, size) in tiles {
+        // Both are below the packet size.
+        let record = usize::try_from(row * PACKET_SIZE + column).unwrap_or(0);
+        put(64 + 8 * record, 8, (size << 40) | offset);
+        offset += size + 4;
+    }
+    head
+}
+
 /// Reads a V1 bundle by its index file (`.bundlx`).
 ///
 /// # Errors
@@ -156,6 +194,23 @@ mod tests {
                 let size = usize::try_from(t.size).expect("small");
                 assert_eq!(bytes[at..at + size], std::fs::read(path).expect("the source tile"));
             }
+        }
+    }
+
+    #[test]
+    fn a_written_bundle_reads_back() {
+        let tiles = [(0, 0, 3), (127, 127, 1), (5, 80, 2)];
+        let mut bytes = v2_head(&tiles);
+        for (_, _, size) in tiles {
+            bytes.extend(u32::try_from(size).expect("small").to_le_bytes());
+            bytes.extend(vec![u8::try_from(size).expect("small"); usize::try_from(size).expect("small")]);
+        }
+        let read = read_v2(bytes.as_slice(), bytes.len() as u64, (128, 256)).expect("a bundle");
+        assert_eq!(read.len(), 3);
+        for t in read {
+            let at = usize::try_from(t.offset).expect("small");
+            assert_eq!(u64::from(bytes[at]), t.size, "each tile is where its record says");
+            assert!(tiles.contains(&(t.row - 128, t.column - 256, t.size)));
         }
     }
 

@@ -15,6 +15,8 @@ pub mod geodatabase;
 pub mod portal;
 pub mod tile_cache;
 pub mod tile_package;
+mod tile_cover;
+mod tile_merge;
 mod tile_service;
 pub mod tiling;
 pub mod vector_tiles;

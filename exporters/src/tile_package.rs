@@ -35,12 +35,19 @@ impl TilePackage {
     }
 }
 
-fn corrupt(path: &Path, words: impl std::fmt::Display) -> Failure {
+pub(crate) fn corrupt(path: &Path, words: impl std::fmt::Display) -> Failure {
     let message = format!("{} is damaged: {words}", path.file_name().unwrap_or_default().display());
     Failure::new(FailureOwner::Source, FailureKind::Corrupt, FailureStage::Check, message)
 }
 
-type Archive = ZipArchive<BufReader<File>>;
+pub(crate) type Archive = ZipArchive<BufReader<File>>;
+
+/// Opens the archive of a package. Blocks.
+pub(crate) fn archive(path: &Path) -> Result<Archive, Failure> {
+    let file =
+        File::open(path).map_err(|e| Failure::io(FailureStage::Check, format!("cannot open {}", path.display()), &e))?;
+    ZipArchive::new(BufReader::new(file)).map_err(|e| corrupt(path, format!("not a zip: {e}")))
+}
 
 /// Opens a package and counts its tiles. Blocks.
 ///
@@ -48,9 +55,7 @@ type Archive = ZipArchive<BufReader<File>>;
 /// If it is not a zip, not a tile package, an entry would leave its folder or is compressed where readers want it stored, or a
 /// bundle is damaged.
 pub fn open(path: &Path) -> Result<TilePackage, Failure> {
-    let file =
-        File::open(path).map_err(|e| Failure::io(FailureStage::Check, format!("cannot open {}", path.display()), &e))?;
-    let mut archive = ZipArchive::new(BufReader::new(file)).map_err(|e| corrupt(path, format!("not a zip: {e}")))?;
+    let mut archive = archive(path)?;
     let mut names = Vec::new();
     for i in 0..archive.len() {
         let entry = archive.by_index_raw(i).map_err(|e| corrupt(path, e))?;
@@ -90,7 +95,7 @@ pub fn open(path: &Path) -> Result<TilePackage, Failure> {
     Ok(package)
 }
 
-fn read_bundle(
+pub(crate) fn read_bundle(
     path: &Path,
     archive: &mut Archive,
     name: &str,
@@ -111,7 +116,7 @@ fn read_bundle(
     read_v1(index.as_slice(), bundle, size, origin).map_err(|e| failed(&e))
 }
 
-fn read_json(path: &Path, archive: &mut Archive, name: &str) -> Result<Value, Failure> {
+pub(crate) fn read_json(path: &Path, archive: &mut Archive, name: &str) -> Result<Value, Failure> {
     let entry = archive.by_name(name).map_err(|e| corrupt(path, format!("{name}: {e}")))?;
     if entry.size() > LARGEST_JSON {
         return Err(corrupt(path, format!("{name} has {} bytes, expected at most {LARGEST_JSON}", entry.size())));

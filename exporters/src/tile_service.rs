@@ -4,7 +4,9 @@
 //! Source: tile reference §2, §3, §5, §7, §8.
 
 use crate::client::{ArcGisClient, Download, Downloaded, ServiceCall, body, resolve};
+use crate::tile_merge;
 use crate::tiling::{Lod, TileInfo};
+use offmap_engine::model::area_shape::LONGEST_GEOMETRY;
 use offmap_engine::model::geometry::{Envelope, SpatialReference};
 use offmap_engine::{
     AreaOfInterest, CountUnit, ExportContext, ExportHost, ExportTask, Failure, FailureKind, FailureOwner, FailureStage,
@@ -106,11 +108,6 @@ impl TiledService {
         crate::tiling::levels_in_range(all, self.min_scale, self.max_scale)
     }
 
-    /// The area in the service's reference, cut to nothing: the service cuts.
-    pub(crate) fn area(&self, area: &AreaOfInterest) -> Result<AreaOfInterest, Failure> {
-        area.project(&self.tile_info.spatial_reference)
-    }
-
     pub(crate) fn extent_in(&self) -> Option<Envelope> {
         let mut extent = self.full_extent.clone()?;
         extent.spatial_reference.get_or_insert_with(|| self.tile_info.spatial_reference.clone());
@@ -151,10 +148,7 @@ impl TiledService {
             ));
         }
         Ok(TaskPlan {
-            units: vec![
-                Unit::new(JOB_UNIT, "serverJob", "the service's export job"),
-                Unit::new(FILE_UNIT, "resultFile", "the tile package"),
-            ],
+            units: units(area.parts_in(&self.tile_info.spatial_reference)?.len()),
             layers: layers.map(|id| LayerPlan { id, service_layer_id: None, expected: Some(total), exact: false }).collect(),
             count_unit: CountUnit::Tiles,
             levels,
@@ -167,9 +161,20 @@ impl TiledService {
         })
     }
 
-    /// The parameters of `exportTiles` that raster and vector services share.
-    pub(crate) fn export_call(&self, area: &AreaOfInterest, levels: &str, home: JobHome) -> Result<ServiceCall, Failure> {
-        let area = self.area(area)?;
+    /// The parameters of `exportTiles` that raster and vector services share, once for each part of the area: one, or two where it
+    /// crosses the dateline.
+    pub(crate) fn export_calls(
+        &self,
+        area: &AreaOfInterest,
+        levels: &str,
+        home: JobHome,
+    ) -> Result<Vec<ServiceCall>, Failure> {
+        let parts = area.parts_in(&self.tile_info.spatial_reference)?;
+        parts.iter().map(|part| self.export_call(part, levels, home)).collect()
+    }
+
+    fn export_call(&self, area: &AreaOfInterest, levels: &str, home: JobHome) -> Result<ServiceCall, Failure> {
+        let area = area.simplified(LONGEST_GEOMETRY);
         let envelope = area.envelope().ok_or_else(|| Failure::invalid_parameter("the area of interest is empty"))?;
         let mut call = ServiceCall::post(&format!("{}/exportTiles", self.root))?
             .with_all(&self.custom_parameters)
@@ -191,19 +196,36 @@ impl TiledService {
     }
 }
 
+/// The units of an export: a job and a file for each part, and the file that the parts become.
+fn units(parts: usize) -> Vec<Unit> {
+    let mut units = Vec::new();
+    for part in 0..parts {
+        units.push(Unit::new(job_unit(part, parts), "serverJob", "the service's export job"));
+        if parts > 1 {
+            units.push(Unit::new(part_unit(part), "resultFile", "the tile package of a part"));
+        }
+    }
+    units.push(Unit::new(FILE_UNIT, "resultFile", "the tile package"));
+    units
+}
+
+fn job_unit(part: usize, parts: usize) -> String {
+    if parts > 1 { format!("{JOB_UNIT}-{}", part + 1) } else { JOB_UNIT.to_owned() }
+}
+
+fn part_unit(part: usize) -> String {
+    format!("{FILE_UNIT}-{}", part + 1)
+}
+
 /// Words for a service that does not allow export.
 pub(crate) fn export_not_allowed(title: &str) -> String {
     format!("\"{title}\" does not allow tiles to be exported (exportTilesAllowed); its owner can switch that on")
 }
 
-/// Words for a service whose reference offmap cannot project to.
-pub(crate) fn reference_not_supported(title: &str, reference: &SpatialReference) -> String {
-    format!("the tiles of \"{title}\" are in {reference}; offmap takes tiles in WGS84 and Web Mercator")
-}
-
-/// Whether the area can be brought into the service's reference.
-pub(crate) fn can_project(reference: &SpatialReference) -> bool {
-    reference.is_wgs84() || reference.is_web_mercator()
+/// Words for a service whose tiles are in a reference that areas cannot be brought into; `None` where they can.
+pub(crate) fn reference_not_supported(title: &str, reference: &SpatialReference) -> Option<String> {
+    let failure = reference.check().err()?;
+    Some(format!("the tiles of \"{title}\" are in {}", failure.message))
 }
 
 /// Where a service's jobs are looked at, the likelier address first.
@@ -225,33 +247,82 @@ impl JobHome {
     }
 }
 
-/// Runs the job to its end and brings the package home as `to`.
-///
-/// 1. Submit, or pick up the job that the ledger knows. 2. Look until it ends. 3. Find the file. 4. Fetch it.
+/// Runs the jobs to their end and brings the package home as `to`; the packages of several parts are joined.
 pub(crate) async fn export_package(
     client: &ArcGisClient,
     ctx: &ExportContext,
     service: &TiledService,
     home: JobHome,
-    call: ServiceCall,
+    calls: Vec<ServiceCall>,
     to: &Path,
 ) -> Result<Downloaded, Failure> {
-    let job = match ctx.ledger().noted(JOB_UNIT, "job").await? {
+    let parts = calls.len();
+    let mut files = Vec::new();
+    let mut before = 0;
+    for (part, call) in calls.into_iter().enumerate() {
+        let job = job_unit(part, parts);
+        let (file_unit, path) = match parts {
+            1 => (FILE_UNIT.to_owned(), to.to_owned()),
+            _ => (part_unit(part), to.with_extension(format!("part{}", part + 1))),
+        };
+        let step = Step { job: &job, file: &file_unit, to: &path, before };
+        let got = export_part(client, ctx, service, home, &call, &step).await?;
+        if parts == 1 {
+            return Ok(got);
+        }
+        ctx.finish_unit(&file_unit, got.bytes, Some(&got.sha256)).await?;
+        before += got.bytes;
+        files.push(path);
+    }
+    ctx.begin_unit(FILE_UNIT).await?;
+    ctx.say("the parts on both sides of the dateline are joined");
+    let to = to.to_owned();
+    ctx.blocking(move || {
+        tile_merge::merge(&files, &to)?;
+        let (bytes, sha256) = offmap_engine::hash_file(&to)?;
+        for file in &files {
+            std::fs::remove_file(file)
+                .map_err(|e| Failure::io(FailureStage::Check, format!("cannot remove {}", file.display()), &e))?;
+        }
+        Ok(Downloaded { bytes, sha256 })
+    })
+    .await
+}
+
+/// One part of an export: the units of its job and file, where the file goes, and how many bytes came before.
+struct Step<'a> {
+    job: &'a str,
+    file: &'a str,
+    to: &'a Path,
+    before: u64,
+}
+
+/// 1. Submit, or pick up the job that the ledger knows. 2. Look until it ends. 3. Find the file. 4. Fetch it.
+async fn export_part(
+    client: &ArcGisClient,
+    ctx: &ExportContext,
+    service: &TiledService,
+    home: JobHome,
+    call: &ServiceCall,
+    step: &Step<'_>,
+) -> Result<Downloaded, Failure> {
+    let job = match ctx.ledger().noted(step.job, "job").await? {
         Some(job) => job,
         None => {
-            ctx.begin_unit(JOB_UNIT).await?;
-            let job = ctx.settle(submit(client, &service.root, home, &call)).await?;
-            ctx.ledger().note(JOB_UNIT, "job", &job).await?;
+            ctx.begin_unit(step.job).await?;
+            let job = ctx.settle(submit(client, &service.root, home, call)).await?;
+            ctx.ledger().note(step.job, "job", &job).await?;
             job
         }
     };
     let work = async {
         let (job, done) = wait(client, ctx, service, &job).await?;
-        ctx.finish_unit(JOB_UNIT, 0, None).await?;
-        ctx.begin_unit(FILE_UNIT).await?;
+        ctx.finish_unit(step.job, 0, None).await?;
+        ctx.begin_unit(step.file).await?;
         let (address, presigned) = find_file(client, ctx, &job, &done).await?;
-        let report = |here, all| ctx.report(Progress::bytes(here, all));
-        client.download(Download { address: &address, to, presigned, limit: LARGEST_PACKAGE }, report).await
+        let report =
+            |here: u64, all: Option<u64>| ctx.report(Progress::bytes(step.before + here, all.map(|n| step.before + n)));
+        client.download(Download { address: &address, to: step.to, presigned, limit: LARGEST_PACKAGE }, report).await
     };
     let got = ctx.or_cancelled(work).await;
     if got.as_ref().is_err_and(Failure::is_cancelled) {
@@ -543,7 +614,7 @@ mod tests {
         let mut words = |version: f64, home: JobHome| {
             answer["currentVersion"] = json!(version);
             let service = TiledService::read("https://h/VectorTileServer", &answer, &Map::new()).expect("reads");
-            format!("{:?}", service.export_call(&area, "0-3", home).expect("a call"))
+            format!("{:?}", service.export_calls(&area, "0-3", home).expect("calls"))
         };
         assert!(words(11.2, JobHome::Vector).contains("\"polygon\""));
         assert!(!words(10.4, JobHome::Vector).contains("\"polygon\""));

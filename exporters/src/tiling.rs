@@ -9,8 +9,6 @@ use serde::{Deserialize, Serialize};
 
 /// Two scale families (39.37 inches per metre, 0.0254 m per inch) differ by 2e-6; compare with this relative tolerance.
 const SCALE_TOLERANCE: f64 = 1e-5;
-/// Part of a pixel by which an area shrinks before counting, so that an edge on a tile boundary adds nothing.
-const EDGE_OF_PIXEL: f64 = 1e-3;
 
 /// One level of detail of a tiling scheme.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -101,7 +99,7 @@ pub fn levels_text(levels: &[u32]) -> String {
 }
 
 impl TileInfo {
-    /// Tiles that meet the area's envelope on each of the levels: an upper bound where the service prunes or cuts by polygon.
+    /// Tiles that meet the area on each of the levels, every tile once: an upper bound where the service prunes or cuts otherwise.
     ///
     /// # Errors
     /// If the area cannot be projected to the scheme's reference.
@@ -111,42 +109,13 @@ impl TileInfo {
         extent: Option<&Envelope>,
         levels: &[Lod],
     ) -> Result<Vec<PlannedLevel>, Failure> {
-        let Some(mut e) = area.project(&self.spatial_reference)?.envelope() else {
-            return Err(Failure::invalid_parameter("the area of interest is empty"));
+        let parts = area.parts_in(&self.spatial_reference)?;
+        let planned = |lod: &Lod| PlannedLevel {
+            level_id: lod.level,
+            scale: lod.scale,
+            tiles: crate::tile_cover::count(self, lod, &parts, extent),
         };
-        if let Some(full) =
-            extent.filter(|x| x.spatial_reference.as_ref().is_none_or(|s| s.same_as(&self.spatial_reference)))
-        {
-            e.xmin = e.xmin.max(full.xmin);
-            e.ymin = e.ymin.max(full.ymin);
-            e.xmax = e.xmax.min(full.xmax);
-            e.ymax = e.ymax.min(full.ymax);
-        }
-        let inside = e.xmin <= e.xmax && e.ymin <= e.ymax;
-        Ok(levels
-            .iter()
-            .map(|lod| PlannedLevel {
-                level_id: lod.level,
-                scale: lod.scale,
-                tiles: if inside { self.tiles_of(&e, lod) } else { 0 },
-            })
-            .collect())
-    }
-
-    fn tiles_of(&self, e: &Envelope, lod: &Lod) -> u64 {
-        let shrink = lod.resolution * EDGE_OF_PIXEL;
-        let (width, height) = (f64::from(self.cols) * lod.resolution, f64::from(self.rows) * lod.resolution);
-        if width.partial_cmp(&0.0) != Some(std::cmp::Ordering::Greater)
-            || height.partial_cmp(&0.0) != Some(std::cmp::Ordering::Greater)
-        {
-            return 0;
-        }
-        let column = |x: f64| ((x - self.origin.x) / width).floor().max(0.0);
-        let row = |y: f64| ((self.origin.y - y) / height).floor().max(0.0);
-        let (c0, c1) = (column(e.xmin + shrink), column(e.xmax - shrink));
-        let (r0, r1) = (row(e.ymax - shrink), row(e.ymin + shrink));
-        // Saturating by language: a count beyond u64 stays at its end.
-        ((c1 - c0 + 1.0).max(1.0) * (r1 - r0 + 1.0).max(1.0)) as u64
+        Ok(levels.iter().map(planned).collect())
     }
 }
 

@@ -1,7 +1,8 @@
 //! The area of interest: an envelope or polygon with a spatial reference, from Esri JSON, GeoJSON or four numbers.
 
 use super::failure::Failure;
-use super::geometry::{Envelope, Polygon, SpatialReference, signed_area, to_web_mercator, to_wgs84};
+use super::geometry::{Envelope, Polygon, SpatialReference, signed_area};
+use super::projection::Projection;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -108,17 +109,17 @@ impl AreaOfInterest {
 
     /// Checks that the area can be used: a known reference, finite numbers, some width and height, on the earth.
     ///
+    /// In WGS84, its like, and Web Mercator an envelope whose `xmin` is above its `xmax` crosses the dateline (RFC 7946 §5.2), and
+    /// coordinates may go on beyond it.
+    ///
     /// # Errors
     /// A failure of the caller that names what is wrong and the way out.
     pub fn check(&self) -> Result<(), Failure> {
         let Some(reference) = self.spatial_reference().filter(|s| s.wkid.is_some() || s.wkt.is_some()) else {
             return Err(bad("the area of interest has no spatial reference; add one, for instance {\"wkid\": 4326}"));
         };
-        if !reference.is_wgs84() && !reference.is_web_mercator() {
-            return Err(bad(format!(
-                "the area of interest is in {reference}; give it in WGS84 (wkid 4326) or Web Mercator (wkid 102100 or 3857)"
-            )));
-        }
+        let projection = Projection::of(reference)
+            .map_err(|words| bad(format!("the area of interest is in {reference}, {words}; give it in another, for instance 4326")))?;
         if let Self::Polygon(polygon) = self {
             for (i, ring) in polygon.rings.iter().enumerate() {
                 if ring.len() < 4 || ring.first() != ring.last() {
@@ -135,7 +136,8 @@ impl AreaOfInterest {
         if ![e.xmin, e.ymin, e.xmax, e.ymax].iter().all(|n| n.is_finite()) {
             return Err(bad("the area of interest has a coordinate that is not a number"));
         }
-        if e.xmin > e.xmax || e.ymin > e.ymax {
+        let world = projection.world_width();
+        if e.ymin > e.ymax || (e.xmin > e.xmax && world.is_none()) {
             return Err(bad(format!(
                 "the area of interest is inverted: xmin {}, ymin {}, xmax {}, ymax {}; the smaller number comes first",
                 e.xmin, e.ymin, e.xmax, e.ymax
@@ -144,77 +146,39 @@ impl AreaOfInterest {
         if e.xmin == e.xmax || e.ymin == e.ymax || self.polygon().rings.iter().all(|r| signed_area(r) == 0.0) {
             return Err(bad("the area of interest is empty: it has no width or no height"));
         }
-        let (half_x, half_y) = if reference.is_wgs84() { (180.0, 90.0) } else { (20_037_508.343, 20_048_966.11) };
-        let slack = 1.0 + 1e-9;
-        if e.xmin < -half_x * slack || e.xmax > half_x * slack || e.ymin < -half_y * slack || e.ymax > half_y * slack {
-            return Err(bad(format!(
-                "the area of interest reaches outside the earth: {}, {}, {}, {} in {reference}, where x goes to ±{half_x} and y to ±{half_y}; are the axes swapped, or is it another reference?",
+        let outside = || {
+            bad(format!(
+                "the area of interest reaches outside the earth: {}, {}, {}, {} in {reference}; are the axes swapped, or is it another reference?",
                 e.xmin, e.ymin, e.xmax, e.ymax
-            )));
+            ))
+        };
+        let slack = 1.0 + 1e-9;
+        if let Some(width) = world {
+            // Twice around: an area may go on beyond the dateline on either side.
+            if e.xmin.abs().max(e.xmax.abs()) > width * slack || (e.xmax - e.xmin).abs() > width * slack {
+                return Err(outside());
+            }
+        }
+        let corners = [[e.xmin, e.ymin], [e.xmin, e.ymax], [e.xmax, e.ymin], [e.xmax, e.ymax]];
+        let on_earth = |p: [f64; 2]| projection.to_wgs84(p).is_some_and(|[_, lat]| lat.abs() <= 90.0 * slack);
+        if !corners.into_iter().all(on_earth) {
+            return Err(outside());
         }
         Ok(())
     }
 
-    /// Projects the area between WGS84 and Web Mercator. An envelope stays an envelope; edges of a polygon are densified.
-    ///
-    /// # Errors
-    /// If either reference is another one.
-    pub fn project(&self, to: &SpatialReference) -> Result<Self, Failure> {
-        let Some(from) = self.spatial_reference() else {
-            return Err(bad("the area of interest has no spatial reference"));
-        };
-        if from.same_as(to) {
-            return Ok(self.clone());
-        }
-        let step: fn([f64; 2]) -> [f64; 2] = if from.is_wgs84() && to.is_web_mercator() {
-            to_web_mercator
-        } else if from.is_web_mercator() && to.is_wgs84() {
-            to_wgs84
-        } else {
-            return Err(bad(format!("cannot project the area of interest from {from} to {to}")));
-        };
-        Ok(match self {
-            Self::Envelope(e) => {
-                let ([xmin, ymin], [xmax, ymax]) = (step([e.xmin, e.ymin]), step([e.xmax, e.ymax]));
-                Self::Envelope(Envelope::new(xmin, ymin, xmax, ymax, to.clone()))
-            }
-            Self::Polygon(p) => {
-                let longest = if from.is_wgs84() { 0.5 } else { 50_000.0 };
-                let rings = p.rings.iter().map(|r| densify(r, longest).into_iter().map(step).collect()).collect();
-                Self::Polygon(Polygon { rings, spatial_reference: Some(to.clone()) })
-            }
-        })
-    }
-
     /// The envelope in WGS84 degrees, as `[[xmin, ymin], [xmax, ymax]]`: the form of portal items and packages.
+    ///
+    /// Where the area crosses the dateline, `xmax` is above 180.
     ///
     /// # Errors
     /// If the area cannot be projected.
     pub fn wgs84_extent(&self) -> Result<[[f64; 2]; 2], Failure> {
-        match self.project(&SpatialReference::wgs84())?.envelope() {
+        match self.unwrapped().project(&SpatialReference::wgs84())?.envelope() {
             Some(e) => Ok([[e.xmin, e.ymin], [e.xmax, e.ymax]]),
             None => Err(bad("the area of interest is empty")),
         }
     }
-}
-
-/// Adds points to slanted edges so that no piece is longer than `longest` units; parallels and meridians stay straight.
-fn densify(ring: &[[f64; 2]], longest: f64) -> Vec<[f64; 2]> {
-    let mut out = Vec::with_capacity(ring.len());
-    for w in ring.windows(2) {
-        let (dx, dy) = (w[1][0] - w[0][0], w[1][1] - w[0][1]);
-        out.push(w[0]);
-        if dx != 0.0 && dy != 0.0 {
-            let pieces = (dx.abs().max(dy.abs()) / longest).ceil().clamp(1.0, 256.0);
-            let mut k = 1.0;
-            while k < pieces {
-                out.push([w[0][0] + dx * k / pieces, w[0][1] + dy * k / pieces]);
-                k += 1.0;
-            }
-        }
-    }
-    out.extend(ring.last());
-    out
 }
 
 fn esri_area(value: &Value) -> Result<AreaOfInterest, Failure> {
@@ -299,11 +263,13 @@ mod tests {
     #[test]
     fn empty_inverted_and_outside_areas_are_refused_by_name() {
         assert!(words(AreaOfInterest::from_numbers("5,45,5,48")).contains("empty"));
-        assert!(words(AreaOfInterest::from_numbers("10,45,5,48")).contains("inverted"));
+        assert!(words(AreaOfInterest::from_numbers("5,48,10,45")).contains("inverted"));
+        assert!(words(AreaOfInterest::from_numbers("400000,5000000,300000,5100000,32632")).contains("inverted"));
         assert!(words(AreaOfInterest::from_numbers("45,5,48,100")).contains("outside the earth"));
         assert!(words(AreaOfInterest::from_numbers("1,2,3")).contains("has 3 numbers"));
         assert!(words(AreaOfInterest::from_numbers("1,2,3,NaN")).contains("not a number"));
-        assert!(words(AreaOfInterest::from_numbers("1,2,3,4,25832")).contains("wkid 25832"));
+        assert!(words(AreaOfInterest::from_numbers("1,2,3,4,32")).contains("wkid 32, which"));
+        assert!(words(AreaOfInterest::from_numbers("1,2,3,4,4267")).contains("grid"));
         assert!(words(AreaOfInterest::from_json(r#"{"type":"Polygon","coordinates":[]}"#)).contains("no rings"));
         assert!(words(AreaOfInterest::from_json(r#"{"type":"Point","coordinates":[1,2]}"#)).contains("`Point`"));
         assert!(words(AreaOfInterest::from_json("[1]")).contains("neither Esri JSON"));
@@ -316,17 +282,6 @@ mod tests {
         let AreaOfInterest::Polygon(p) = AreaOfInterest::from_json(text).expect("reads") else { panic!("a polygon") };
         assert!(signed_area(&p.rings[0]) < 0.0 && signed_area(&p.rings[1]) > 0.0);
         assert!(p.spatial_reference.expect("wgs84").is_wgs84());
-    }
-
-    #[test]
-    fn a_projected_polygon_keeps_its_slanted_edges() {
-        let text = r#"{"rings":[[[0,0],[40,60],[40,0],[0,0]]],"spatialReference":{"wkid":4326}}"#;
-        let area = AreaOfInterest::from_json(text).expect("reads");
-        let projected = area.project(&SpatialReference::web_mercator()).expect("projects").polygon();
-        assert!(projected.rings[0].len() > 100);
-        // The middle of the slanted edge, projected, lies on the projected edge, not beside it.
-        let [x, y] = to_web_mercator([20.0, 30.0]);
-        assert!(projected.contains([x + 2_000.0, y]) && !projected.contains([x - 2_000.0, y]));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Data only: no async, no I/O. Everything a job, a plan or a result is made of.
 
 pub mod area;
+pub mod area_shape;
 pub mod artifact;
 pub mod capability;
 pub mod failure;
@@ -9,6 +10,7 @@ pub mod item;
 pub mod overrides;
 pub mod parameters;
 pub mod plan;
+pub(crate) mod projection;
 pub mod result;
 pub mod service_url;
 pub mod settings;

@@ -7,7 +7,7 @@ pub use parameters::ExportTileCacheParameters;
 use crate::client::{ArcGisClient, ServiceCall};
 use crate::tile_package::{self, TilePackage};
 use crate::tile_service::{
-    FILE_UNIT, JobHome, TiledService, can_project, export_not_allowed, export_package, export_root, layers_of, read_service,
+    FILE_UNIT, JobHome, TiledService, export_not_allowed, export_package, export_root, layers_of, read_service,
     reference_not_supported, text, title_of,
 };
 use crate::tiling::{cut_to_layers, levels_in_range, levels_text};
@@ -80,8 +80,8 @@ impl Exporter for TileCacheExporter {
         };
         let refused = refused.or_else(|| {
             let reference = &service.as_ref()?.tile_info.spatial_reference;
-            let words = reference_not_supported(&title, reference);
-            (!can_project(reference)).then_some((CapabilityReason::SpatialReferenceNotSupported, words))
+            let words = reference_not_supported(&title, reference)?;
+            Some((CapabilityReason::SpatialReferenceNotSupported, words))
         });
         let capability = |_: &MapLayer| match &refused {
             Some((reason, words)) => Capability::refused(*reason, words.clone()),
@@ -151,15 +151,17 @@ impl Exporter for TileCacheExporter {
         } else {
             "esriMapCacheStorageModeCompact"
         };
-        let mut call = service
-            .export_call(&parameters.area_of_interest, &levels_text(&parameters.level_ids), JobHome::Raster)?
-            .with("tilePackage", true)
-            .with("storageFormatType", compact);
-        if let Some(quality) = parameters.compression_quality {
-            call = call.with("optimizeTilesForSize", true).with("compressionQuality", quality);
-        }
+        let levels = levels_text(&parameters.level_ids);
+        let calls = service.export_calls(&parameters.area_of_interest, &levels, JobHome::Raster)?.into_iter();
+        let calls = calls.map(|call| {
+            let call = call.with("tilePackage", true).with("storageFormatType", compact);
+            match parameters.compression_quality {
+                Some(quality) => call.with("optimizeTilesForSize", true).with("compressionQuality", quality),
+                None => call,
+            }
+        });
         let path = ctx.work_dir().join("package");
-        let got = export_package(&self.client, ctx, &service, JobHome::Raster, call, &path).await?;
+        let got = export_package(&self.client, ctx, &service, JobHome::Raster, calls.collect(), &path).await?;
         let package = {
             let path = path.clone();
             ctx.blocking(move || tile_package::open(&path)).await?

@@ -8,7 +8,7 @@ pub use parameters::ExportVectorTilesParameters;
 use crate::client::{ArcGisClient, ServiceCall};
 use crate::tile_package::{self, TilePackage};
 use crate::tile_service::{
-    FILE_UNIT, JobHome, TiledService, can_project, export_not_allowed, export_package, export_root, layers_of, read_service,
+    FILE_UNIT, JobHome, TiledService, export_not_allowed, export_package, export_root, layers_of, read_service,
     reference_not_supported, text, title_of,
 };
 use crate::tiling::{levels_in_range, levels_text};
@@ -110,9 +110,7 @@ impl Exporter for VectorTilesExporter {
             return Ok(refuse(title, CapabilityReason::ExportTilesNotAllowed, words));
         }
         let service = TiledService::read(&root, &answer, &custom)?;
-        if !can_project(&service.tile_info.spatial_reference) {
-            let reference = &service.tile_info.spatial_reference;
-            let words = reference_not_supported(&title, reference);
+        if let Some(words) = reference_not_supported(&title, &service.tile_info.spatial_reference) {
             return Ok(refuse(title, CapabilityReason::SpatialReferenceNotSupported, words));
         }
         Ok(Examination {
@@ -169,9 +167,9 @@ impl Exporter for VectorTilesExporter {
     ) -> Result<Artifact, Failure> {
         let service = read_service(task.service.get("service").unwrap_or(&Value::Null))?;
         let level_ids = level_ids(&service, parameters)?;
-        let call = service.export_call(&parameters.area_of_interest, &levels_text(&level_ids), JobHome::Vector)?;
+        let calls = service.export_calls(&parameters.area_of_interest, &levels_text(&level_ids), JobHome::Vector)?;
         let path = ctx.work_dir().join("package");
-        let got = export_package(&self.client, ctx, &service, JobHome::Vector, call, &path).await?;
+        let got = export_package(&self.client, ctx, &service, JobHome::Vector, calls, &path).await?;
         let package = {
             let path = path.clone();
             ctx.blocking(move || tile_package::open(&path)).await?

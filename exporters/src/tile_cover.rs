@@ -1,0 +1,228 @@
+//! Tiles that meet an area on one level, counted without listing them.
+
+use crate::tiling::{Lod, TileInfo};
+use offmap_engine::model::geometry::{Envelope, Polygon};
+use offmap_engine::{AreaOfInterest, SpatialReference};
+use std::collections::BTreeMap;
+
+/// Part of a pixel by which an area shrinks before counting, so that an edge on a tile boundary adds nothing.
+const EDGE_OF_PIXEL: f64 = 1e-3;
+/// A polygon over more rows of tiles is counted by its envelope.
+const MOST_ROWS: u64 = 100_000;
+
+/// A block of tiles: first and last row, first and last column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Block {
+    rows: (u64, u64),
+    columns: (u64, u64),
+}
+
+impl Block {
+    fn tiles(self) -> u64 {
+        (self.rows.1 - self.rows.0 + 1).saturating_mul(self.columns.1 - self.columns.0 + 1)
+    }
+
+    fn overlap(self, other: Self) -> Option<Self> {
+        let common = |a: (u64, u64), b: (u64, u64)| (a.0.max(b.0), a.1.min(b.1));
+        let block = Self { rows: common(self.rows, other.rows), columns: common(self.columns, other.columns) };
+        (block.rows.0 <= block.rows.1 && block.columns.0 <= block.columns.1).then_some(block)
+    }
+}
+
+/// One level of a tiling scheme as a grid.
+struct Grid {
+    x: f64,
+    y: f64,
+    width: f64,
+    height: f64,
+    shrink: f64,
+}
+
+/// Counts the tiles of a level that meet the parts of an area (each within the world), every tile once: an upper bound where the
+/// service prunes empty tiles. Nothing outside the service's own extent counts.
+pub(crate) fn count(info: &TileInfo, lod: &Lod, parts: &[AreaOfInterest], extent: Option<&Envelope>) -> u64 {
+    let width = f64::from(info.cols) * lod.resolution;
+    let height = f64::from(info.rows) * lod.resolution;
+    if !(width > 0.0 && height > 0.0 && width.is_finite() && height.is_finite()) {
+        return 0;
+    }
+    let shrink = lod.resolution * EDGE_OF_PIXEL;
+    let grid = Grid { x: info.origin.x, y: info.origin.y, width, height, shrink };
+    let same = |reference: &Option<SpatialReference>| reference.as_ref().is_none_or(|s| s.same_as(&info.spatial_reference));
+    let extent = extent.filter(|e| same(&e.spatial_reference));
+    let blocks: Vec<(Block, Option<&Polygon>)> = parts
+        .iter()
+        .filter_map(|part| {
+            let block = grid.block(&cut(part.envelope()?, extent)?);
+            Some((block, if let AreaOfInterest::Polygon(polygon) = part { Some(polygon) } else { None }))
+        })
+        .collect();
+    let low = |block: &Block| block.rows.1 - block.rows.0 < MOST_ROWS;
+    if blocks.iter().any(|(_, polygon)| polygon.is_some()) && blocks.iter().all(|(block, _)| low(block)) {
+        let mut rows: BTreeMap<u64, Vec<(u64, u64)>> = BTreeMap::new();
+        for (block, polygon) in &blocks {
+            match polygon {
+                Some(polygon) => grid.rows_of(polygon, block, &mut rows),
+                None => (block.rows.0..=block.rows.1).for_each(|row| rows.entry(row).or_default().push(block.columns)),
+            }
+        }
+        return rows.into_values().map(union).sum();
+    }
+    let all: u64 = blocks.iter().map(|(block, _)| block.tiles()).fold(0, u64::saturating_add);
+    let twice: u64 = blocks
+        .iter()
+        .enumerate()
+        .flat_map(|(i, (a, _))| blocks.iter().skip(i + 1).filter_map(|(b, _)| Some(a.overlap(*b)?.tiles())))
+        .sum();
+    all.saturating_sub(twice)
+}
+
+/// The part of an envelope within another; `None` where they do not meet.
+fn cut(mut e: Envelope, full: Option<&Envelope>) -> Option<Envelope> {
+    if let Some(full) = full {
+        e.xmin = e.xmin.max(full.xmin);
+        e.ymin = e.ymin.max(full.ymin);
+        e.xmax = e.xmax.min(full.xmax);
+        e.ymax = e.ymax.min(full.ymax);
+    }
+    (e.xmin <= e.xmax && e.ymin <= e.ymax).then_some(e)
+}
+
+/// Numbers in at least one of the ranges.
+fn union(mut ranges: Vec<(u64, u64)>) -> u64 {
+    ranges.sort_unstable();
+    let mut total = 0;
+    let mut next = 0;
+    for (first, last) in ranges {
+        let first = first.max(next);
+        if first <= last {
+            total += last - first + 1;
+            next = last + 1;
+        }
+    }
+    total
+}
+
+impl Grid {
+    // Saturating by language: an index beyond u64 stays at its end, one below zero at zero.
+    fn column(&self, x: f64) -> u64 {
+        ((x - self.x) / self.width).floor() as u64
+    }
+
+    fn row(&self, y: f64) -> u64 {
+        ((self.y - y) / self.height).floor() as u64
+    }
+
+    fn columns(&self, left: f64, right: f64) -> (u64, u64) {
+        let (a, b) = (left + self.shrink, right - self.shrink);
+        if a <= b { (self.column(a), self.column(b)) } else { (self.column((a + b) / 2.0), self.column((a + b) / 2.0)) }
+    }
+
+    fn block(&self, e: &Envelope) -> Block {
+        let (top, bottom) = (e.ymax - self.shrink, e.ymin + self.shrink);
+        let rows = if bottom <= top {
+            (self.row(top), self.row(bottom))
+        } else {
+            let row = self.row((top + bottom) / 2.0);
+            (row, row)
+        };
+        Block { rows, columns: self.columns(e.xmin, e.xmax) }
+    }
+
+    /// Columns of every row that a polygon meets: where an edge runs through the row, and what is inside along its upper side.
+    fn rows_of(&self, polygon: &Polygon, block: &Block, rows: &mut BTreeMap<u64, Vec<(u64, u64)>>) {
+        let mut crossings: BTreeMap<u64, Vec<f64>> = BTreeMap::new();
+        let kept = |(first, last): (u64, u64)| {
+            let range = (first.max(block.columns.0), last.min(block.columns.1));
+            (range.0 <= range.1).then_some(range)
+        };
+        for edge in polygon.rings.iter().flat_map(|ring| ring.windows(2)) {
+            let (upper, lower) = if edge[0][1] >= edge[1][1] { (edge[0], edge[1]) } else { (edge[1], edge[0]) };
+            let at = |y: f64| {
+                let t = if upper[1] > lower[1] { ((upper[1] - y) / (upper[1] - lower[1])).clamp(0.0, 1.0) } else { 0.0 };
+                upper[0] + t * (lower[0] - upper[0])
+            };
+            let first = self.row(upper[1] - self.shrink).max(block.rows.0);
+            let last = self.row(lower[1] + self.shrink).min(block.rows.1);
+            for row in first..=last.max(first).min(block.rows.1) {
+                let top = self.y - row as f64 * self.height;
+                let (a, b) = if upper[1] > lower[1] {
+                    (at(top.min(upper[1])), at((top - self.height).max(lower[1])))
+                } else {
+                    (upper[0], lower[0])
+                };
+                if let Some(range) = kept(self.columns(a.min(b), a.max(b))) {
+                    rows.entry(row).or_default().push(range);
+                }
+                if upper[1] > top && lower[1] <= top {
+                    crossings.entry(row).or_default().push(at(top));
+                }
+            }
+        }
+        for (row, mut at) in crossings {
+            at.sort_by(f64::total_cmp);
+            for pair in at.chunks_exact(2) {
+                if let Some(range) = kept(self.columns(pair[0], pair[1])) {
+                    rows.entry(row).or_default().push(range);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tiling::Origin;
+
+    /// A grid of tiles of one unit, row 0 at the top of a square of 64.
+    fn grid() -> (TileInfo, Lod) {
+        let lod = Lod { level: 0, resolution: 1.0 / 256.0, scale: 1.0 };
+        let origin = Origin { x: 0.0, y: 64.0 };
+        let spatial_reference = SpatialReference::from_wkid(32632);
+        (TileInfo { rows: 256, cols: 256, origin, spatial_reference, lods: vec![lod], format: None }, lod)
+    }
+
+    fn counted(rings: Vec<Vec<[f64; 2]>>) -> u64 {
+        let (info, lod) = grid();
+        let polygon = Polygon { rings, spatial_reference: Some(info.spatial_reference.clone()) };
+        count(&info, &lod, &[AreaOfInterest::Polygon(polygon)], None)
+    }
+
+    /// The same by asking every tile.
+    fn asked(rings: &[Vec<[f64; 2]>]) -> u64 {
+        let polygon = Polygon { rings: rings.to_vec(), spatial_reference: None };
+        let tile = |column: u32, row: u32| {
+            let (x, y) = (f64::from(column), 63.0 - f64::from(row));
+            Envelope { xmin: x + 1e-6, ymin: y + 1e-6, xmax: x + 1.0 - 1e-6, ymax: y + 1.0 - 1e-6, spatial_reference: None }
+        };
+        let all = (0..64).flat_map(|c| (0..64).map(move |r| (c, r)));
+        all.filter(|(c, r)| polygon.intersects_envelope(&tile(*c, *r))).count() as u64
+    }
+
+    #[test]
+    fn tiles_of_a_polygon_are_those_that_it_meets() {
+        let triangle = vec![vec![[3.3, 2.2], [30.7, 60.1], [61.9, 11.4], [3.3, 2.2]]];
+        assert_eq!(counted(triangle.clone()), asked(&triangle));
+        let hole = vec![[20.5, 15.5], [40.5, 15.5], [32.5, 30.5], [20.5, 15.5]];
+        let holed = vec![triangle[0].clone(), hole];
+        assert_eq!(counted(holed.clone()), asked(&holed));
+        assert!(asked(&holed) < asked(&triangle));
+        let needle = vec![vec![[1.1, 1.1], [62.9, 62.7], [62.8, 62.8], [1.1, 1.1]]];
+        assert_eq!(counted(needle.clone()), asked(&needle));
+        let square = vec![vec![[4.0, 4.0], [4.0, 8.0], [8.0, 8.0], [8.0, 4.0], [4.0, 4.0]]];
+        assert!(counted(square) <= 25, "edges on tile boundaries add a row and a column at most");
+    }
+
+    #[test]
+    fn two_parts_share_a_tile_that_both_meet() {
+        let (info, lod) = grid();
+        let part = |xmin: f64, xmax: f64| {
+            AreaOfInterest::Envelope(Envelope::new(xmin, 10.0, xmax, 11.5, info.spatial_reference.clone()))
+        };
+        assert_eq!(count(&info, &lod, &[part(0.0, 3.5), part(3.6, 6.0)], None), 12);
+        assert_eq!(count(&info, &lod, &[part(0.0, 2.0), part(5.0, 6.0)], None), 6);
+        let extent = Envelope::new(0.0, 0.0, 1.0, 64.0, info.spatial_reference.clone());
+        assert_eq!(count(&info, &lod, &[part(0.0, 2.0), part(5.0, 6.0)], Some(&extent)), 2);
+    }
+}

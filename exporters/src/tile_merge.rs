@@ -1,0 +1,257 @@
+//! Joins tile packages of one service into one: the parts of an area on both sides of the dateline.
+//!
+//! A tile that is in several parts, as those of the first levels are, is taken once. Source: tile reference §12 to §14.
+
+use crate::compact_cache::{TileRecord, bundle_origin, v2_head};
+use crate::tile_package::{Archive, archive, corrupt, read_bundle, read_json};
+use offmap_engine::{Failure, FailureKind, FailureOwner, FailureStage};
+use serde_json::Value;
+use std::collections::{BTreeMap, HashSet};
+use std::fs::File;
+use std::io::{self, BufWriter, Read as _, Seek as _, SeekFrom, Write as _};
+use std::path::{Path, PathBuf};
+use zip::write::SimpleFileOptions;
+use zip::{CompressionMethod, ZipWriter};
+
+/// From this size on an entry needs zip64.
+const ZIP64_FROM: u64 = u32::MAX as u64;
+/// Largest text entry that is edited, in bytes.
+const LARGEST_TEXT: u64 = 1 << 20;
+/// The documents that are made anew.
+const TILEMAP: &str = "p12/tilemap/root.json";
+const ROOTS: [&str; 2] = ["root.json", "p12/root.json"];
+const ITEM_JSON: &str = "iteminfo.json";
+const ITEM_XML: &str = "esriinfo/iteminfo.xml";
+
+struct Part<'a> {
+    path: &'a Path,
+    archive: Archive,
+}
+
+/// Joins the packages of `parts` as `to`. Blocks; holds one tile at a time.
+///
+/// # Errors
+/// If a part is damaged, is of the older kind that has no Compact Cache V2, or `to` cannot be written.
+pub(crate) fn merge(parts: &[PathBuf], to: &Path) -> Result<(), Failure> {
+    let write = |e: &dyn std::fmt::Display| {
+        let message = format!("cannot write {}: {e}", to.display());
+        Failure::new(FailureOwner::Storage, FailureKind::Io, FailureStage::Check, message)
+    };
+    let mut parts: Vec<Part<'_>> =
+        parts.iter().map(|path| Ok(Part { path, archive: archive(path)? })).collect::<Result<_, Failure>>()?;
+    let mut names: Vec<String> = Vec::new();
+    let mut seen = HashSet::new();
+    for part in &parts {
+        for name in part.archive.file_names() {
+            let name = name.map_err(|e| corrupt(part.path, e))?.into_owned();
+            if seen.insert(name.clone()) {
+                names.push(name);
+            }
+        }
+    }
+    let Some(root) = ROOTS.into_iter().find(|root| seen.contains(*root)) else {
+        let message = "the service sent packages of the older kind (.tpk), which cannot be joined across the dateline; \
+                       take the two sides as two areas";
+        return Err(Failure::new(FailureOwner::Source, FailureKind::NotSupported, FailureStage::Check, message));
+    };
+    let file = File::create(to).map_err(|e| Failure::io(FailureStage::Check, format!("cannot write {}", to.display()), &e))?;
+    let mut zip = ZipWriter::new(BufWriter::new(file));
+    for name in &names {
+        if name.ends_with('/') {
+            continue;
+        }
+        let holders: Vec<usize> =
+            (0..parts.len()).filter(|i| parts[*i].archive.index_for_name(name).is_some()).collect();
+        let many = holders.len() > 1;
+        if many && name.ends_with(".bundle") {
+            join_bundle(&mut parts, &holders, name, &mut zip)?;
+        } else if many && (name == root || name == TILEMAP || name == ITEM_JSON || name == ITEM_XML) {
+            let bytes = join_document(&mut parts, &holders, name)?;
+            zip.start_file(name.as_str(), stored(bytes.len() as u64)).map_err(|e| write(&e))?;
+            zip.write_all(&bytes).map_err(|e| write(&e))?;
+        } else if let Some(part) = holders.first().and_then(|i| parts.get_mut(*i)) {
+            let entry = part.archive.by_name(name).map_err(|e| corrupt(part.path, format!("{name}: {e}")))?;
+            zip.raw_copy_file(entry).map_err(|e| write(&e))?;
+        }
+    }
+    let file = zip.finish().map_err(|e| write(&e))?.into_inner().map_err(|e| write(&e))?;
+    file.sync_all().map_err(|e| write(&e))
+}
+
+fn stored(size: u64) -> SimpleFileOptions {
+    SimpleFileOptions::default().compression_method(CompressionMethod::Stored).large_file(size >= ZIP64_FROM)
+}
+
+/// One bundle of all tiles that the parts' bundles of that name hold.
+fn join_bundle(
+    parts: &mut [Part<'_>],
+    holders: &[usize],
+    name: &str,
+    zip: &mut ZipWriter<BufWriter<File>>,
+) -> Result<(), Failure> {
+    let mut tiles: BTreeMap<(u64, u64), (usize, TileRecord)> = BTreeMap::new();
+    let mut origin = (0, 0);
+    for i in holders {
+        let Some(part) = parts.get_mut(*i) else { continue };
+        origin = bundle_origin(name).ok_or_else(|| corrupt(part.path, format!("bundle `{name}` has no position")))?;
+        for tile in read_bundle(part.path, &mut part.archive, name, origin, "v2")? {
+            tiles.entry((tile.row, tile.column)).or_insert((*i, tile));
+        }
+    }
+    let slots: Vec<(u64, u64, u64)> =
+        tiles.values().map(|(_, t)| (t.row - origin.0, t.column - origin.1, t.size)).collect();
+    let head = v2_head(&slots);
+    let size = head.len() as u64 + slots.iter().map(|(_, _, size)| size + 4).sum::<u64>();
+    let failed = |e: &dyn std::fmt::Display| {
+        let message = format!("cannot join {name}: {e}");
+        Failure::new(FailureOwner::Storage, FailureKind::Io, FailureStage::Check, message)
+    };
+    zip.start_file(name, stored(size)).map_err(|e| failed(&e))?;
+    zip.write_all(&head).map_err(|e| failed(&e))?;
+    let mut bytes = Vec::new();
+    for (i, tile) in tiles.values() {
+        let Some(part) = parts.get_mut(*i) else { continue };
+        let mut entry = part.archive.by_name_seek(name).map_err(|e| corrupt(part.path, format!("{name}: {e}")))?;
+        bytes.clear();
+        let read = entry.seek(SeekFrom::Start(tile.offset)).and_then(|_| entry.take(tile.size).read_to_end(&mut bytes));
+        let complete = read.and_then(|n| match n as u64 == tile.size {
+            true => Ok(()),
+            false => Err(io::ErrorKind::UnexpectedEof.into()),
+        });
+        complete.map_err(|e| corrupt(part.path, format!("{name}: {e}")))?;
+        // A record holds 24 bits of size.
+        let length = u32::try_from(tile.size).unwrap_or(u32::MAX);
+        zip.write_all(&length.to_le_bytes()).and_then(|()| zip.write_all(&bytes)).map_err(|e| failed(&e))?;
+    }
+    Ok(())
+}
+
+fn join_document(parts: &mut [Part<'_>], holders: &[usize], name: &str) -> Result<Vec<u8>, Failure> {
+    if name == ITEM_XML {
+        let mut texts = Vec::new();
+        for i in holders {
+            let Some(part) = parts.get_mut(*i) else { continue };
+            let entry = part.archive.by_name(name).map_err(|e| corrupt(part.path, format!("{name}: {e}")))?;
+            let mut text = String::new();
+            entry.take(LARGEST_TEXT).read_to_string(&mut text).map_err(|e| corrupt(part.path, format!("{name}: {e}")))?;
+            texts.push(text);
+        }
+        return Ok(join_item_xml(texts).into_bytes());
+    }
+    let mut all = Vec::new();
+    for i in holders {
+        let Some(part) = parts.get_mut(*i) else { continue };
+        all.push(read_json(part.path, &mut part.archive, name)?);
+    }
+    let joined = all.into_iter().reduce(|a, b| match name {
+        TILEMAP => join_tilemaps(&a, &b),
+        _ => join_roots(a, &b),
+    });
+    let joined = joined.unwrap_or(Value::Null);
+    let mut text = joined.to_string();
+    if let Some(path) = joined.get("tileBundlesPath") {
+        // GDAL knows the file by this word, if it comes early.
+        let mut rest = joined.clone();
+        if let Some(rest) = rest.as_object_mut() {
+            rest.remove("tileBundlesPath");
+        }
+        text = format!("{{\"tileBundlesPath\":{path},{}", rest.to_string().get(1..).unwrap_or_default());
+    }
+    Ok(text.into_bytes())
+}
+
+/// A level of either, and extents around both.
+fn join_roots(mut a: Value, b: &Value) -> Value {
+    let number = |v: &Value, key: &str| v.get(key).and_then(Value::as_f64);
+    let pick = |a: Option<&Value>, b: Option<&Value>, larger: bool| match (a, b) {
+        (Some(a), Some(b)) => {
+            let a_is_larger = a.as_f64() >= b.as_f64();
+            Some(if a_is_larger == larger { a.clone() } else { b.clone() })
+        }
+        (one, other) => one.or(other).cloned(),
+    };
+    for (key, larger) in [("minLOD", false), ("maxLOD", true)] {
+        if let (Some(value), Some(root)) = (pick(a.get(key), b.get(key), larger), a.as_object_mut()) {
+            root.insert(key.to_owned(), value);
+        }
+    }
+    for key in ["initialExtent", "fullExtent", "extent"] {
+        let (Some(x), Some(y)) = (a.get(key).cloned(), b.get(key)) else { continue };
+        let mut joined = x.clone();
+        for (side, larger) in [("xmin", false), ("ymin", false), ("xmax", true), ("ymax", true)] {
+            if number(&x, side).is_some()
+                && let (Some(value), Some(extent)) = (pick(x.get(side), y.get(side), larger), joined.as_object_mut())
+            {
+                extent.insert(side.to_owned(), value);
+            }
+        }
+        if let Some(root) = a.as_object_mut() {
+            root.insert(key.to_owned(), joined);
+        }
+    }
+    a
+}
+
+/// A node that either has: an array is a tile that goes on, 1 a tile that ends, 0 none.
+fn join_tilemaps(a: &Value, b: &Value) -> Value {
+    match (a, b) {
+        (Value::Object(x), Value::Object(y)) => {
+            let mut joined = x.clone();
+            if let (Some(a), Some(b)) = (x.get("index"), y.get("index")) {
+                joined.insert("index".to_owned(), join_tilemaps(a, b));
+            }
+            Value::Object(joined)
+        }
+        (Value::Array(x), Value::Array(y)) => x.iter().zip(y).map(|(a, b)| join_tilemaps(a, b)).collect(),
+        (Value::Array(_), _) => a.clone(),
+        (_, Value::Array(_)) => b.clone(),
+        _ => if a.as_u64() == Some(0) { b.clone() } else { a.clone() },
+    }
+}
+
+/// The first text with the extent of all.
+fn join_item_xml(texts: Vec<String>) -> String {
+    let between = |text: &str, tag: &str| -> Option<(usize, usize)> {
+        let start = text.find(&format!("<{tag}>"))? + tag.len() + 2;
+        Some((start, start + text.get(start..)?.find(&format!("</{tag}>"))?))
+    };
+    let number = |text: &str, tag: &str| -> Option<f64> {
+        let (start, end) = between(text, tag)?;
+        text.get(start..end)?.trim().parse().ok()
+    };
+    let sides = [("xmin", false), ("ymin", false), ("xmax", true), ("ymax", true)].map(|(tag, larger)| {
+        let all = texts.iter().filter_map(|t| number(t, tag));
+        (tag, if larger { all.reduce(f64::max) } else { all.reduce(f64::min) })
+    });
+    let mut text = texts.into_iter().next().unwrap_or_default();
+    for (tag, value) in sides {
+        if let (Some(value), Some((start, end))) = (value, between(&text, tag)) {
+            text.replace_range(start..end, &value.to_string());
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn tilemaps_are_joined_node_by_node() {
+        let a = json!({"index": [0, 1, [1, 0, 0, 0], 0]});
+        let b = json!({"index": [1, [0, 1, 0, 0], [0, 1, 0, 0], 0]});
+        assert_eq!(join_tilemaps(&a, &b), json!({"index": [1, [0, 1, 0, 0], [1, 1, 0, 0], 0]}));
+    }
+
+    #[test]
+    fn extents_of_parts_become_one() {
+        let a = json!({"minLOD": 0, "maxLOD": 5, "fullExtent": {"xmin": 175.0, "ymin": -20, "xmax": 180, "ymax": -10}});
+        let b = json!({"minLOD": 0, "maxLOD": 6, "fullExtent": {"xmin": -180, "ymin": -22, "xmax": -170, "ymax": -10}});
+        let joined = join_roots(a, &b);
+        assert_eq!(joined["maxLOD"], 6);
+        assert_eq!(joined["fullExtent"], json!({"xmin": -180, "ymin": -22, "xmax": 180, "ymax": -10}));
+        let xml = |x: f64| format!("<a><xmin>{x}</xmin><xmax>{}</xmax></a>", x + 1.0);
+        assert_eq!(join_item_xml(vec![xml(5.0), xml(-3.0)]), "<a><xmin>-3</xmin><xmax>6</xmax></a>");
+    }
+}
