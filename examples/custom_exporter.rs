@@ -117,11 +117,9 @@ impl Exporter for GeoJsonExporter {
         let layer = |l: &offmap::TaskLayer| LayerArtifact {
             id: l.id.clone(),
             file: Some(0),
-            item_id: None,
-            resources: None,
             planned: l.expected,
             got,
-            failure: None,
+            ..LayerArtifact::default()
         };
         Ok(Artifact {
             files: vec![ArtifactFile::file("data.geojson", "geojson")],

@@ -64,6 +64,9 @@ pub(crate) struct MapArguments {
     /// GenerateOfflineMapParameterOverrides as JSON.
     #[arg(long, value_name = "FILE")]
     pub(crate) overrides: Option<PathBuf>,
+    /// Vector tile service and its twin with reduced fonts, for esriVectorTilesDownloadOption; may be given several times.
+    #[arg(long, value_name = "URL=URL")]
+    pub(crate) reduced_fonts: Vec<String>,
     /// Environment variable that holds a token.
     #[arg(long, value_name = "VAR", conflicts_with_all = ["user", "client_id"])]
     pub(crate) token_env: Option<String>,

@@ -6,7 +6,7 @@ use offmap::exporters::client::{ArcGisClient, ClientOptions, Credentials};
 use offmap::exporters::portal;
 use offmap::{
     AreaOfInterest, Engine, Failure, GenerateOfflineMapParameterOverrides, GenerateOfflineMapParameters, OfflineMapSource,
-    OfflineMapTask,
+    OfflineMapTask, ReducedFontsService,
 };
 use serde_json::{Value, json};
 use std::path::Path;
@@ -95,11 +95,23 @@ fn area(text: &str) -> Result<AreaOfInterest, Stop> {
     Ok(AreaOfInterest::from_numbers(text)?)
 }
 
+fn reduced_fonts(pair: &str) -> Result<ReducedFontsService, Stop> {
+    match pair.split_once("=http").filter(|(service, _)| service.starts_with("http")) {
+        Some((service, twin)) => {
+            Ok(ReducedFontsService { service_url: service.to_owned(), reduced_fonts_url: format!("http{twin}") })
+        }
+        None => Err(Stop::usage(format!("--reduced-fonts {pair} is not URL=URL"))),
+    }
+}
+
+/// Parameters in a file: checked, and as they were written.
+struct ParametersFile {
+    parameters: GenerateOfflineMapParameters,
+    json: Value,
+}
+
 /// The parameters before the map is known: what a file says, with the area from the command line in it.
-fn parameters_file(
-    arguments: &MapArguments,
-    area: Option<&AreaOfInterest>,
-) -> Result<Option<GenerateOfflineMapParameters>, Stop> {
+fn parameters_file(arguments: &MapArguments, area: Option<&AreaOfInterest>) -> Result<Option<ParametersFile>, Stop> {
     let Some(path) = &arguments.parameters else { return Ok(None) };
     let text = read_text(path, "the parameters")?;
     let mut json: Value = serde_json::from_str(&text)
@@ -107,7 +119,8 @@ fn parameters_file(
     if let (Some(area), Some(json)) = (area, json.as_object_mut()) {
         json.insert("areaOfInterest".to_owned(), json!(area));
     }
-    Ok(Some(GenerateOfflineMapParameters::from_json(&json.to_string())?))
+    let parameters = GenerateOfflineMapParameters::from_json(&json.to_string())?;
+    Ok(Some(ParametersFile { parameters, json }))
 }
 
 /// Reads and checks everything; what can be refused without asking anybody is refused first.
@@ -129,11 +142,20 @@ pub(crate) async fn prepare(arguments: &MapArguments) -> Result<Setup, Stop> {
         apply(GenerateOfflineMapParameters::new(area.clone()))?;
     }
     let client = client(arguments)?;
-    let source = source(arguments, &client).await?;
+    let mut source = source(arguments, &client).await?;
+    source.reduced_fonts_services = arguments.reduced_fonts.iter().map(|t| reduced_fonts(t)).collect::<Result<_, _>>()?;
     let engine = offmap::with_defaults(&client)?.start()?;
     let task = OfflineMapTask::new(&engine, source);
     let parameters = match (from_file, area) {
-        (Some(parameters), _) => parameters,
+        (Some(file), area) => {
+            let area = area.unwrap_or(file.parameters.area_of_interest);
+            // What the file says goes over what the map's author says.
+            let mut json = json!(task.default_parameters(area)?);
+            if let (Some(all), Some(given)) = (json.as_object_mut(), file.json.as_object()) {
+                all.extend(given.clone());
+            }
+            GenerateOfflineMapParameters::from_json(&json.to_string())?
+        }
         (None, Some(area)) => task.default_parameters(area)?,
         (None, None) => return Err(Stop::usage("no area is named: give --area, or areaOfInterest in --parameters")),
     };

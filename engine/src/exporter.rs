@@ -68,6 +68,8 @@ pub struct LayerPlan {
     pub expected: Option<u64>,
     /// Whether that is exact; else it is an upper bound.
     pub exact: bool,
+    /// How many attachments are to come, where they were counted.
+    pub attachments: Option<u64>,
 }
 
 /// An exporter's plan for one service.

@@ -59,7 +59,7 @@ pub use model::plan::{
 pub use model::result::{GenerateOfflineMapResult, JobError, LayerOutcome};
 pub use model::service_url::{ServiceUrl, service_key};
 pub use model::settings::OfflineSettings;
-pub use model::source::{ExportHost, OfflineMapSource};
+pub use model::source::{ExportHost, OfflineMapSource, ReducedFontsService};
 pub use model::status::{ExportState, Progress, ProgressUnit, StatusMessage, Subject, SubjectKind};
 pub use model::web_map::{LayerPlace, LayerType, MapLayer, WebMap};
 pub use packager::{LocalBasemap, PackRequest, Packager, Packed, ReferenceBasemap, TaskArtifact};

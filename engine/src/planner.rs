@@ -58,20 +58,22 @@ pub(crate) async fn plan(
         plan.warnings.push("the map's author has not marked it for offline use (keyword Offline)".to_owned());
     }
     // 2.
-    let groups = sort_layers(registry, source, parameters, &mut plan)?;
-    if let Some(key) = overrides.keys().find(|key| !groups.iter().any(|g| g.key == *key)) {
-        let known: Vec<String> = groups.iter().map(|g| g.key.to_string()).collect();
-        return Err(Failure::invalid_parameter(format!(
-            "the override {key} matches nothing in the map; known are: {}",
-            known.join(", ")
-        )));
+    let groups = sort_layers(registry, source, parameters, overrides, &mut plan)?;
+    check_overrides(registry, &groups, overrides)?;
+    // A dictionary that is given is the whole dictionary: what has no entry in it is left out.
+    let (groups, dropped): (Vec<Group>, Vec<Group>) = groups
+        .into_iter()
+        .partition(|g| overrides.get(&g.key).is_some() || !overrides.has_dictionary(&g.key.parameters_type));
+    for layer in dropped.iter().flat_map(|g| &g.layers) {
+        plan.skipped.push(skipped(layer, CapabilityReason::LeftOut, None, false));
     }
     // 3.
     let order: Vec<String> = source.web_map.layers().into_iter().map(|l| l.id).collect();
     let work = groups.into_iter().enumerate().map(|(i, group)| {
-        let (source, parameters) = (Arc::clone(source), Arc::clone(&shared));
         let chosen = overrides.get(&group.key).cloned();
-        async move { plan_group(i, group, source, parameters, chosen, ctx).await }
+        let online = [false, true].map(|tables| keeps_online(parameters, overrides, tables));
+        let asked = Asked { source: Arc::clone(source), parameters: Arc::clone(&shared), chosen, online };
+        async move { plan_group(i, group, asked, ctx).await }
     });
     let mut running = futures_util::stream::iter(work).buffered(EXAMINED_AT_A_TIME);
     let mut touches = Vec::new();
@@ -108,55 +110,117 @@ pub(crate) async fn plan(
     Ok(plan)
 }
 
+/// An override that matches nothing is a mistake, not a wish.
+fn check_overrides(
+    registry: &ExporterRegistry,
+    groups: &[Group],
+    overrides: &GenerateOfflineMapParameterOverrides,
+) -> Result<(), Failure> {
+    if let Some(unknown) = overrides.parameters_types().find(|kind| !registry.parameters_types().any(|k| k == *kind)) {
+        let known: Vec<&str> = registry.parameters_types().collect();
+        return Err(Failure::invalid_parameter(format!(
+            "the overrides have `{unknown}`; known are: {}, onlineLayers, onlineTables",
+            known.join(", ")
+        )));
+    }
+    match overrides.keys().find(|key| !groups.iter().any(|g| g.key == *key)) {
+        None => Ok(()),
+        Some(key) => {
+            let known: Vec<String> = groups.iter().map(|g| g.key.to_string()).collect();
+            Err(Failure::invalid_parameter(format!(
+                "the override {key} matches nothing in the map; known are: {}",
+                known.join(", ")
+            )))
+        }
+    }
+}
+
 fn sort_layers(
     registry: &ExporterRegistry,
     source: &OfflineMapSource,
     parameters: &GenerateOfflineMapParameters,
+    overrides: &GenerateOfflineMapParameterOverrides,
     plan: &mut OfflineMapPlan,
 ) -> Result<Vec<Group>, Failure> {
     let mut groups: Vec<Group> = Vec::new();
-    let keep_online = parameters.online_only_services_option == OnlineOnlyServicesOption::Include;
-    let authored = authored_online(source, parameters)?;
+    let layers = source.web_map.layers();
+    let chosen = chosen_online(source, parameters, overrides, &layers)?;
     // A base map on the device takes the place of all base map layers.
-    let own_basemap = parameters.include_basemap && !crate::basemap::is_wanted(parameters);
-    for layer in source.web_map.layers() {
-        if authored.contains(&layer.id) {
-            // The author's word holds for layers that could go offline, too.
+    let local_basemap = crate::basemap::is_wanted(parameters);
+    for layer in layers {
+        let taken = registry.for_layer(&layer, source);
+        let key = taken.as_ref().map(|(e, url)| OfflineMapParametersKey::new(url.clone(), e.parameters_type()));
+        // An entry for a base map's service supersedes `includeBasemap`.
+        let overridden = key.as_ref().is_some_and(|key| overrides.get(key).is_some());
+        let has_address = layer.url.is_some() || layer.style_url.is_some();
+        if chosen.contains(&layer.id) {
+            // The author's word, and the caller's, hold for layers that could go offline, too.
             plan.skipped.push(skipped(&layer, CapabilityReason::LeftOut, None, true));
-        } else if layer.place.is_basemap() && !own_basemap {
+        } else if layer.place.is_basemap() && (local_basemap || !(parameters.include_basemap || overridden)) {
             plan.skipped.push(skipped(&layer, CapabilityReason::LeftOut, None, false));
         } else if layer.has_feature_collection {
             plan.embedded.push(EmbeddedLayer { id: layer.id, title: layer.title });
-        } else if let Some((exporter, url)) = registry.for_layer(&layer, source) {
-            let key = OfflineMapParametersKey::new(url, exporter.parameters_type());
+        } else if let (Some((exporter, _)), Some(key)) = (taken, key) {
             match groups.iter_mut().find(|g| g.key == key) {
                 Some(group) => group.layers.push(layer),
                 None => groups.push(Group { exporter, key, layers: vec![layer] }),
             }
         } else {
-            let has_address = layer.url.is_some() || layer.style_url.is_some();
-            let (reason, words) = if has_address {
-                (CapabilityReason::LayerTypeNotSupported, "this kind of layer has no offline form")
-            } else {
-                (CapabilityReason::NoServiceAddress, "the map gives no service address for it")
+            let (reason, words) = match layer.layer_type.unsupported(layer.service().as_ref()) {
+                _ if !has_address => (CapabilityReason::NoServiceAddress, "the map gives no service address for it"),
+                words => (CapabilityReason::LayerTypeNotSupported, words),
             };
             let failure = Failure::not_supported(format!(
                 "layer \"{}\" ({}) cannot go offline: {words}",
                 layer.title, layer.layer_type
             ));
-            plan.skipped.push(skipped(&layer, reason, Some(failure), keep_online && has_address));
+            let online = has_address && keeps_online(parameters, overrides, layer.is_table());
+            plan.skipped.push(skipped(&layer, reason, Some(failure), online));
         }
     }
     Ok(groups)
 }
 
-/// Layers and tables that the map's author keeps online, where the caller wants the author's word to hold.
-fn authored_online(source: &OfflineMapSource, parameters: &GenerateOfflineMapParameters) -> Result<Vec<String>, Failure> {
-    if parameters.online_only_services_option != OnlineOnlyServicesOption::UseAuthoredSettings {
-        return Ok(Vec::new());
+/// Whether layers or tables without an offline form stay online. Lists in the overrides say exactly which ones do.
+fn keeps_online(
+    parameters: &GenerateOfflineMapParameters,
+    overrides: &GenerateOfflineMapParameterOverrides,
+    tables: bool,
+) -> bool {
+    overrides.online(tables).is_none() && parameters.online_only_services_option == OnlineOnlyServicesOption::Include
+}
+
+/// Layers and tables that somebody named to stay online: the caller in the overrides, else the map's author where the caller
+/// wants the author's word to hold.
+fn chosen_online(
+    source: &OfflineMapSource,
+    parameters: &GenerateOfflineMapParameters,
+    overrides: &GenerateOfflineMapParameterOverrides,
+    layers: &[MapLayer],
+) -> Result<Vec<String>, Failure> {
+    let mut chosen = Vec::new();
+    let mut authored = None;
+    for tables in [false, true] {
+        let Some(ids) = overrides.online(tables) else {
+            if parameters.online_only_services_option == OnlineOnlyServicesOption::UseAuthoredSettings {
+                let settings = match &authored {
+                    Some(settings) => settings,
+                    None => authored.insert(source.web_map.offline_settings()?.unwrap_or_default()),
+                };
+                let named = |l: &&MapLayer| settings.connected_online_layers.iter().any(|c| c.id == l.id);
+                chosen.extend(layers.iter().filter(|l| l.is_table() == tables).filter(named).map(|l| l.id.clone()));
+            }
+            continue;
+        };
+        let list = if tables { "onlineTables" } else { "onlineLayers" };
+        if let Some(id) = ids.iter().find(|id| !layers.iter().any(|l| l.id == **id && l.is_table() == tables)) {
+            let known: Vec<&str> = layers.iter().filter(|l| l.is_table() == tables).map(|l| l.id.as_str()).collect();
+            let message = format!("{list} names `{id}`, which is not in the map; known are: {}", known.join(", "));
+            return Err(Failure::invalid_parameter(message));
+        }
+        chosen.extend(ids.iter().cloned());
     }
-    let settings = source.web_map.offline_settings()?.unwrap_or_default();
-    Ok(settings.connected_online_layers.into_iter().map(|l| l.id).collect())
+    Ok(chosen)
 }
 
 fn skipped(layer: &MapLayer, reason: CapabilityReason, failure: Option<Failure>, remains_online: bool) -> SkippedLayer {
@@ -172,15 +236,18 @@ fn skipped(layer: &MapLayer, reason: CapabilityReason, failure: Option<Failure>,
     }
 }
 
-async fn plan_group(
-    index: usize,
-    group: Group,
+/// What is asked of one service.
+struct Asked {
     source: Arc<OfflineMapSource>,
     parameters: Arc<GenerateOfflineMapParameters>,
+    /// Its entry in the overrides.
     chosen: Option<Value>,
-    ctx: &PlanContext,
-) -> Result<Planned, Failure> {
-    let keep_online = parameters.online_only_services_option == OnlineOnlyServicesOption::Include;
+    /// Whether its layers and its tables without an offline form stay online.
+    online: [bool; 2],
+}
+
+async fn plan_group(index: usize, group: Group, asked: Asked, ctx: &PlanContext) -> Result<Planned, Failure> {
+    let Asked { source, parameters, chosen, online } = asked;
     let mut request =
         ServiceRequest { service_url: group.key.service_url.clone(), layers: group.layers, source, parameters };
     let all_skipped = |failure: &Failure, reason: CapabilityReason, layers: &[MapLayer]| -> Vec<SkippedLayer> {
@@ -197,7 +264,7 @@ async fn plan_group(
     request.layers.retain(|layer| match found.capabilities.iter().find(|(id, _)| *id == layer.id).map(|(_, c)| c) {
         Some(Capability::Supported) => true,
         Some(Capability::NotSupported(reason, failure)) => {
-            let online = keep_online && *reason == CapabilityReason::SyncNotEnabled;
+            let online = online[usize::from(layer.is_table())] && reason.is_online_only();
             left.push(skipped(layer, *reason, Some((**failure).clone()), online));
             false
         }
@@ -249,8 +316,8 @@ async fn plan_group(
 
 fn touches(extent: &crate::model::geometry::Envelope, area: &AreaOfInterest) -> bool {
     let Some(reference) = &extent.spatial_reference else { return true };
-    match area.project(reference) {
-        Ok(area) => area.polygon().intersects_envelope(extent),
+    match area.parts_in(reference) {
+        Ok(parts) => parts.iter().any(|part| part.polygon().intersects_envelope(extent)),
         Err(_) => true,
     }
 }
@@ -277,6 +344,7 @@ fn assemble(
                 service_layer_id: p.service_layer_id,
                 expected: p.expected,
                 exact: p.exact,
+                attachments: p.attachments,
             }),
             None => left.push(skipped(layer, CapabilityReason::LeftOut, None, false)),
         }

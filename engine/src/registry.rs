@@ -119,6 +119,11 @@ impl ExporterRegistry {
         self.all.iter().map(|e| e.name()).collect()
     }
 
+    /// The parameter types of all exporters: the outer keys of overrides.
+    pub fn parameters_types(&self) -> impl Iterator<Item = &'static str> {
+        self.all.iter().map(|e| e.parameters_type())
+    }
+
     pub(crate) fn for_layer(
         &self,
         layer: &MapLayer,

@@ -191,6 +191,7 @@ impl Exporter for ScriptedExporter {
         _: &PlanContext,
     ) -> Result<TaskPlan, Failure> {
         let layers = request.layers.iter().map(|l| LayerPlan {
+            attachments: None,
             id: l.id.clone(),
             service_layer_id: None,
             expected: Some(parameters.script.unwrap_or_else(|| script_of(l)).items),
@@ -261,11 +262,9 @@ impl Exporter for ScriptedExporter {
             artifact.layers.push(LayerArtifact {
                 id: layer.id.clone(),
                 file: Some(i),
-                item_id: None,
-                resources: None,
                 planned: Some(script.items),
                 got,
-                failure: None,
+                ..LayerArtifact::default()
             });
         }
         Ok(artifact)

@@ -54,6 +54,7 @@ pub async fn read_item(client: &ArcGisClient, portal: &str, id: &str) -> Result<
         portal_url: Some(portal.clone()),
         thumbnail: None,
         export_hosts: Vec::new(),
+        reduced_fonts_services: Vec::new(),
     };
     // An item that is no web map is told as such, before its data are looked at.
     source.check()?;

@@ -54,14 +54,14 @@ pub(crate) fn merge(parts: &[PathBuf], to: &Path) -> Result<(), Failure> {
                        take the two sides as two areas";
         return Err(Failure::new(FailureOwner::Source, FailureKind::NotSupported, FailureStage::Check, message));
     };
-    let file = File::create(to).map_err(|e| Failure::io(FailureStage::Check, format!("cannot write {}", to.display()), &e))?;
+    let file =
+        File::create(to).map_err(|e| Failure::io(FailureStage::Check, format!("cannot write {}", to.display()), &e))?;
     let mut zip = ZipWriter::new(BufWriter::new(file));
     for name in &names {
         if name.ends_with('/') {
             continue;
         }
-        let holders: Vec<usize> =
-            (0..parts.len()).filter(|i| parts[*i].archive.index_for_name(name).is_some()).collect();
+        let holders: Vec<usize> = (0..parts.len()).filter(|i| parts[*i].archive.index_for_name(name).is_some()).collect();
         let many = holders.len() > 1;
         if many && name.ends_with(".bundle") {
             join_bundle(&mut parts, &holders, name, &mut zip)?;
@@ -98,8 +98,7 @@ fn join_bundle(
             tiles.entry((tile.row, tile.column)).or_insert((*i, tile));
         }
     }
-    let slots: Vec<(u64, u64, u64)> =
-        tiles.values().map(|(_, t)| (t.row - origin.0, t.column - origin.1, t.size)).collect();
+    let slots: Vec<(u64, u64, u64)> = tiles.values().map(|(_, t)| (t.row - origin.0, t.column - origin.1, t.size)).collect();
     let head = v2_head(&slots);
     let size = head.len() as u64 + slots.iter().map(|(_, _, size)| size + 4).sum::<u64>();
     let failed = |e: &dyn std::fmt::Display| {
@@ -205,7 +204,13 @@ fn join_tilemaps(a: &Value, b: &Value) -> Value {
         (Value::Array(x), Value::Array(y)) => x.iter().zip(y).map(|(a, b)| join_tilemaps(a, b)).collect(),
         (Value::Array(_), _) => a.clone(),
         (_, Value::Array(_)) => b.clone(),
-        _ => if a.as_u64() == Some(0) { b.clone() } else { a.clone() },
+        _ => {
+            if a.as_u64() == Some(0) {
+                b.clone()
+            } else {
+                a.clone()
+            }
+        }
     }
 }
 

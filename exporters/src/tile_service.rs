@@ -149,7 +149,7 @@ impl TiledService {
         }
         Ok(TaskPlan {
             units: units(area.parts_in(&self.tile_info.spatial_reference)?.len()),
-            layers: layers.map(|id| LayerPlan { id, service_layer_id: None, expected: Some(total), exact: false }).collect(),
+            layers: layers.map(|id| LayerPlan { id, expected: Some(total), ..LayerPlan::default() }).collect(),
             count_unit: CountUnit::Tiles,
             levels,
             bytes: Some(offmap_engine::ByteRange {
@@ -507,11 +507,10 @@ pub(crate) fn layers_of(task: &ExportTask, got: u64, resources: Option<usize>) -
     let layer = |l: &TaskLayer| LayerArtifact {
         id: l.id.clone(),
         file: Some(0),
-        item_id: None,
         resources,
         planned: l.expected,
         got,
-        failure: None,
+        ..LayerArtifact::default()
     };
     task.layers.iter().map(layer).collect()
 }

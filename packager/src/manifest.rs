@@ -46,6 +46,12 @@ pub struct ManifestLayer {
     pub planned: Option<u64>,
     /// How many came home.
     pub got: u64,
+    /// How many attachments were planned, where they were counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attachments_planned: Option<u64>,
+    /// How many attachments came home, where the layer has some.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attachments: Option<u64>,
     /// What is counted.
     pub count_unit: CountUnit,
     /// Its file in the package.

@@ -225,6 +225,8 @@ fn manifest(
             state: l.state,
             planned: l.planned,
             got: l.got,
+            attachments_planned: own.and_then(|x| x.attachments),
+            attachments: l.attachments,
             count_unit: l.count_unit,
             file: data.get(&l.id).map(|d| format!("{MAP_FOLDER}/{}", d.file)),
             address: address.map(|a| offmap_engine::model::failure::without_secrets(&a)),

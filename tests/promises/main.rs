@@ -1,11 +1,15 @@
 //! Promises of the whole house, one file each.
 
 mod always_true;
+mod areas;
+mod capabilities;
 mod custom;
 mod end_to_end;
 mod house;
+mod overrides;
 mod policy;
 mod samples;
 mod status;
 mod support;
 mod verify;
+mod workflow;

@@ -97,12 +97,9 @@ async fn prove(task: &ExportTask, ctx: &ExportContext, work_dir: &Path, artifact
             let failure = incomplete(format!("nothing came home for layer \"{}\"", layer.title)).for_layer(&layer.id);
             artifact.layers.push(LayerArtifact {
                 id: layer.id.clone(),
-                file: None,
-                item_id: None,
-                resources: None,
                 planned: layer.expected,
-                got: 0,
                 failure: Some(failure),
+                ..LayerArtifact::default()
             });
             continue;
         };

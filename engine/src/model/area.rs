@@ -118,8 +118,9 @@ impl AreaOfInterest {
         let Some(reference) = self.spatial_reference().filter(|s| s.wkid.is_some() || s.wkt.is_some()) else {
             return Err(bad("the area of interest has no spatial reference; add one, for instance {\"wkid\": 4326}"));
         };
-        let projection = Projection::of(reference)
-            .map_err(|words| bad(format!("the area of interest is in {reference}, {words}; give it in another, for instance 4326")))?;
+        let projection = Projection::of(reference).map_err(|words| {
+            bad(format!("the area of interest is in {reference}, {words}; give it in another, for instance 4326"))
+        })?;
         if let Self::Polygon(polygon) = self {
             for (i, ring) in polygon.rings.iter().enumerate() {
                 if ring.len() < 4 || ring.first() != ring.last() {

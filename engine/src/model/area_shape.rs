@@ -144,8 +144,7 @@ impl AreaOfInterest {
         let Some(e) = polygon.envelope().filter(|_| too_long(polygon)) else { return self.clone() };
         let size = (e.xmax - e.xmin).max(e.ymax - e.ymin);
         // Even-odd rings with crossings become plain outer rings and holes first.
-        let clean: Vec<Vec<[f64; 2]>> =
-            polygon.rings.simplify_shape(FillRule::EvenOdd).into_iter().flatten().collect();
+        let clean: Vec<Vec<[f64; 2]>> = polygon.rings.simplify_shape(FillRule::EvenOdd).into_iter().flatten().collect();
         let mut tolerance = size * FIRST_TOLERANCE;
         while tolerance < size / 4.0 {
             let straight: Vec<Vec<[f64; 2]>> =
@@ -335,7 +334,10 @@ mod tests {
             let mut reaches: Vec<[f64; 2]> = parts.iter().map(reach).collect();
             reaches.sort_by(|a, b| b[0].total_cmp(&a[0]));
             for (found, expected) in reaches.iter().zip([[175.0, 180.0], [-180.0, -170.0]]) {
-                assert!((found[0] - expected[0]).abs() < 1e-6 && (found[1] - expected[1]).abs() < 1e-6, "{text}: {reaches:?}");
+                assert!(
+                    (found[0] - expected[0]).abs() < 1e-6 && (found[1] - expected[1]).abs() < 1e-6,
+                    "{text}: {reaches:?}"
+                );
             }
             let wire = area.for_wire().polygon();
             assert!(wire.contains([178.0, -18.0]) && wire.contains([-175.0, -18.0]) && !wire.contains([0.0, -18.0]));
@@ -364,7 +366,9 @@ mod tests {
         let degrees = utm.project(&SpatialReference::wgs84()).expect("projects").envelope().expect("not empty");
         // All four corners are inside the envelope around the bent edges.
         let projection = Projection::of(&SpatialReference::from_wkid(32632)).expect("known");
-        for corner in [[400_000.0, 5_200_000.0], [400_000.0, 5_250_000.0], [450_000.0, 5_200_000.0], [450_000.0, 5_250_000.0]] {
+        for corner in
+            [[400_000.0, 5_200_000.0], [400_000.0, 5_250_000.0], [450_000.0, 5_200_000.0], [450_000.0, 5_250_000.0]]
+        {
             assert!(degrees.contains(projection.to_wgs84(corner).expect("projects")));
         }
         assert!(degrees.xmin > 7.6 && degrees.xmax < 8.4 && degrees.ymin > 46.9 && degrees.ymax < 47.5, "{degrees:?}");

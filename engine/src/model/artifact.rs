@@ -34,8 +34,8 @@ impl ArtifactFile {
 }
 
 /// How one layer is found in the artifact's files.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
 pub struct LayerArtifact {
     /// Id of the layer or table.
     pub id: String,
@@ -49,6 +49,8 @@ pub struct LayerArtifact {
     pub planned: Option<u64>,
     /// How many came home.
     pub got: u64,
+    /// How many attachments came home, where the layer has some.
+    pub attachments: Option<u64>,
     /// Why this layer failed though others of the artifact did not.
     pub failure: Option<Failure>,
 }

@@ -26,6 +26,20 @@ pub enum CapabilityReason {
     LayerNotFound,
     /// The layer has no global ids, which sync needs.
     GlobalIdMissing,
+    /// A field's name is longer than 128 characters or a word of SQL.
+    FieldNotSupported,
+    /// An index's name has a `+` or `-` in it.
+    IndexNotSupported,
+    /// The layer is a view that joins several layers.
+    JoinView,
+    /// The key field of a relationship is missing.
+    RelationshipKeyMissing,
+    /// The field that holds the subtype is missing.
+    SubtypeFieldMissing,
+    /// An editable view lacks its source's editor tracking fields.
+    EditorTrackingMissing,
+    /// The service hides features of other people.
+    OwnershipBasedAccess,
     /// The service's tiles are in a reference that the area cannot be projected to.
     SpatialReferenceNotSupported,
     /// No level of the service lies in the range of scales.
@@ -34,6 +48,15 @@ pub enum CapabilityReason {
     ServiceNotUsable,
     /// The caller or the map's author left it out.
     LeftOut,
+}
+
+impl CapabilityReason {
+    /// Whether the layer is online-only in the SDK's sense: a kind without an offline form, or a feature service without sync.
+    /// `onlineOnlyServicesOption` keeps those, and only those, online.
+    #[must_use]
+    pub fn is_online_only(self) -> bool {
+        matches!(self, Self::LayerTypeNotSupported | Self::SyncNotEnabled | Self::NotTiled)
+    }
 }
 
 /// Whether one layer or table can go offline.

@@ -59,14 +59,25 @@ impl fmt::Display for OfflineMapParametersKey {
     }
 }
 
-/// Parameters per service that replace the exporters' defaults.
+/// Parameters per service that replace the exporters' defaults, and the layers and tables that stay online.
 ///
 /// As JSON: `{"generateGeodatabaseParameters": {"<service url>": {…}}, "exportTileCacheParameters": {…},
-/// "exportVectorTilesParameters": {…}}`; the inner object is the whole parameter object of that exporter. Custom exporters
-/// add their own outer key. A key that matches nothing in the plan is refused.
+/// "exportVectorTilesParameters": {…}, "onlineLayers": ["<layer id>"], "onlineTables": []}`; the inner object is the whole
+/// parameter object of that exporter. Custom exporters add their own outer key.
+///
+/// As in the SDK a dictionary that is given is the whole dictionary: a service that has no entry in it is left out without an
+/// error. What is not given at all follows the parameters. A key or id that matches nothing in the map is refused.
+///
+/// What an entry says supersedes the parameters for that service: `includeBasemap`, attachments, schema-only, definition
+/// expressions, the update mode and the scales. `onlineLayers` and `onlineTables` supersede `onlineOnlyServicesOption`.
+/// Source: ArcGIS Maps SDK reference, `GenerateOfflineMapParameterOverrides`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(transparent)]
 pub struct GenerateOfflineMapParameterOverrides {
+    #[serde(default, rename = "onlineLayers", skip_serializing_if = "Option::is_none")]
+    online_layers: Option<Vec<String>>,
+    #[serde(default, rename = "onlineTables", skip_serializing_if = "Option::is_none")]
+    online_tables: Option<Vec<String>>,
+    #[serde(flatten)]
     dictionaries: BTreeMap<String, BTreeMap<String, Value>>,
 }
 
@@ -74,12 +85,20 @@ impl GenerateOfflineMapParameterOverrides {
     /// Reads them from JSON.
     ///
     /// # Errors
-    /// If it is not an object of objects.
+    /// If it is not an object of objects, a service is named twice, or an online list is not one of ids.
     pub fn from_json(text: &str) -> Result<Self, Failure> {
-        serde_json::from_str(text).map_err(|e| Failure::invalid_parameter(format!("the overrides cannot be used: {e}")))
+        let read: Self = serde_json::from_str(text)
+            .map_err(|e| Failure::invalid_parameter(format!("the overrides cannot be used: {e}")))?;
+        for (kind, dictionary) in &read.dictionaries {
+            let mut seen = std::collections::HashSet::new();
+            if let Some(url) = dictionary.keys().find(|url| !seen.insert(service_key(url))) {
+                return Err(Failure::invalid_parameter(format!("the overrides name {url} twice in {kind}")));
+            }
+        }
+        Ok(read)
     }
 
-    /// The parameters of every task of a plan: a template to edit.
+    /// The parameters of every task of a plan, and what stays online: a template to edit.
     #[doc(alias = "createGenerateOfflineMapParameterOverrides")]
     #[must_use]
     pub fn from_plan(plan: &OfflineMapPlan) -> Self {
@@ -88,7 +107,45 @@ impl GenerateOfflineMapParameterOverrides {
             let dictionary = dictionaries.entry(task.key.parameters_type.clone()).or_default();
             dictionary.insert(task.key.service_url.clone(), task.parameters.clone());
         }
-        Self { dictionaries }
+        let online = |tables: bool| {
+            let all = plan.skipped.iter().filter(|s| s.remains_online && s.is_table == tables);
+            Some(all.map(|s| s.id.clone()).collect())
+        };
+        Self { online_layers: online(false), online_tables: online(true), dictionaries }
+    }
+
+    /// Layers that stay in the offline map with their online address; `None` leaves that to `onlineOnlyServicesOption`.
+    pub fn set_online_layers(&mut self, ids: Option<Vec<String>>) {
+        self.online_layers = ids;
+    }
+
+    /// The same for tables.
+    pub fn set_online_tables(&mut self, ids: Option<Vec<String>>) {
+        self.online_tables = ids;
+    }
+
+    /// Ids of layers or tables that stay online, where they were given.
+    #[must_use]
+    pub fn online(&self, tables: bool) -> Option<&[String]> {
+        if tables { self.online_tables.as_deref() } else { self.online_layers.as_deref() }
+    }
+
+    /// Leaves the layers of a service out of the offline map. The dictionary of that type is then given: services that have no
+    /// entry in it are left out, too, so start from [`Self::from_plan`].
+    pub fn remove(&mut self, key: &OfflineMapParametersKey) {
+        let dictionary = self.dictionaries.entry(key.parameters_type.clone()).or_default();
+        dictionary.retain(|url, _| service_key(url) != service_key(&key.service_url));
+    }
+
+    /// Whether the dictionary of a parameter type is given.
+    #[must_use]
+    pub fn has_dictionary(&self, parameters_type: &str) -> bool {
+        self.dictionaries.contains_key(parameters_type)
+    }
+
+    /// The parameter types whose dictionaries are given.
+    pub fn parameters_types(&self) -> impl Iterator<Item = &str> {
+        self.dictionaries.keys().map(String::as_str)
     }
 
     /// Sets the parameters of one service.

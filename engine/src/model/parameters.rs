@@ -273,8 +273,7 @@ impl GenerateOfflineMapParameters {
                 self.min_scale, self.max_scale
             )));
         }
-        self.check_attachments()?;
-        self.check_not_yet()
+        self.check_attachments()
     }
 
     /// Source: ArcGIS Maps SDK reference, `attachmentSyncDirection` and `returnLayerAttachmentOption`.
@@ -297,20 +296,6 @@ impl GenerateOfflineMapParameters {
                 "returnLayerAttachmentOption `allLayers` goes with attachmentSyncDirection `upload` or `bidirectional`, not `none`"
             }
         }))
-    }
-
-    /// A parameter that does not act yet is refused by name rather than silently ignored.
-    fn check_not_yet(&self) -> Result<(), Failure> {
-        let wanted = [(
-            self.esri_vector_tiles_download_option != EsriVectorTilesDownloadOption::UseOriginalService,
-            "esriVectorTilesDownloadOption `useReducedFontsService`",
-        )];
-        match wanted.iter().find(|(wanted, _)| *wanted) {
-            Some((_, name)) => {
-                Err(Failure::invalid_parameter(format!("{name} is not supported by this version of offmap; leave it out")))
-            }
-            None => Ok(()),
-        }
     }
 }
 
@@ -346,7 +331,7 @@ mod tests {
         assert!(refused(r#","updateMode":"sometimes""#).contains("sometimes"));
         assert!(refused(r#","returnLayerAttachmentOption":"none""#).contains("not `bidirectional`"));
         assert!(refused(r#","attachmentSyncDirection":"none""#).contains("not `none`"));
-        assert!(refused(r#","esriVectorTilesDownloadOption":"useReducedFontsService""#).contains("useReducedFontsService"));
+        assert!(refused(r#","esriVectorTilesDownloadOption":"smallFonts""#).contains("smallFonts"));
         assert!(refused(r#","itemInfo":{"thumbnail":"data:image/png;base64,AAAA"}"#).contains("neither a PNG nor a JPEG"));
     }
 }

@@ -59,7 +59,7 @@ pub struct PlannedLevel {
     pub level_id: u32,
     /// Scale denominator.
     pub scale: f64,
-    /// Tiles that meet the area's envelope; an upper bound where the service prunes.
+    /// Tiles that meet the area; an upper bound where the service prunes empty tiles.
     pub tiles: u64,
 }
 
@@ -95,6 +95,9 @@ pub struct TaskLayer {
     pub expected: Option<u64>,
     /// Whether `expected` is exact; else it is an upper bound.
     pub exact: bool,
+    /// How many attachments are to come, where they were counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attachments: Option<u64>,
 }
 
 /// What one exporter will do with one service.

@@ -24,7 +24,8 @@ impl Projection {
             return Ok(Self::Mercator);
         }
         let ids = [reference.latest_wkid, reference.wkid];
-        let definition = ids.into_iter().flatten().filter_map(|id| u16::try_from(id).ok()).find_map(crs_definitions::from_code);
+        let definition =
+            ids.into_iter().flatten().filter_map(|id| u16::try_from(id).ok()).find_map(crs_definitions::from_code);
         let Some(definition) = definition else {
             return Err(match ids {
                 [None, None] => "which is given by text only, without a wkid".to_owned(),

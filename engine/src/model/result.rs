@@ -22,6 +22,9 @@ pub struct LayerOutcome {
     pub planned: Option<u64>,
     /// How many came home.
     pub got: u64,
+    /// How many attachments came home, where the layer has some.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attachments: Option<u64>,
     /// What is counted.
     pub count_unit: CountUnit,
     /// Size of the file that holds it; a file that several layers share counts for each.

@@ -15,6 +15,16 @@ pub struct ExportHost {
     pub export: String,
 }
 
+/// A vector tile service and the one that has the same tiles with fewer fonts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReducedFontsService {
+    /// Service in web maps.
+    pub service_url: String,
+    /// Its twin with fewer fonts.
+    pub reduced_fonts_url: String,
+}
+
 /// One web map with its surroundings, read and ready to be taken offline.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -29,13 +39,24 @@ pub struct OfflineMapSource {
     pub thumbnail: Option<Thumbnail>,
     /// Which hosts export for which.
     pub export_hosts: Vec<ExportHost>,
+    /// Which vector tile services have a twin with fewer fonts, for `esriVectorTilesDownloadOption`. No public document names
+    /// Esri's, so the caller does.
+    #[serde(default)]
+    pub reduced_fonts_services: Vec<ReducedFontsService>,
 }
 
 impl OfflineMapSource {
     /// A map without portal item.
     #[must_use]
     pub fn from_web_map(web_map: WebMap) -> Self {
-        Self { web_map, item: None, portal_url: None, thumbnail: None, export_hosts: Vec::new() }
+        Self {
+            web_map,
+            item: None,
+            portal_url: None,
+            thumbnail: None,
+            export_hosts: Vec::new(),
+            reduced_fonts_services: Vec::new(),
+        }
     }
 
     /// Checks that this is a map that may be taken offline.

@@ -63,6 +63,36 @@ impl fmt::Display for LayerType {
 }
 
 impl LayerType {
+    /// Why a layer of this kind, which no exporter takes, cannot go offline. Source: reference A.4.
+    pub(crate) fn unsupported(&self, service: Option<&ServiceUrl>) -> &'static str {
+        let of_map_service = service.is_some_and(|s| s.kind() == "mapserver");
+        match self {
+            Self::Feature | Self::Table if of_map_service => {
+                "its service is a map service, which can be queried only; a replica needs a feature service"
+            }
+            Self::Feature | Self::Table | Self::SubtypeGroup | Self::Annotation | Self::Dimension => {
+                "its address is not that of a layer of a feature service"
+            }
+            Self::TiledMapService | Self::TiledImageService | Self::VectorTile => {
+                "its address is not that of a tiled service"
+            }
+            Self::Other(word) => match word.as_str() {
+                "ArcGISMapServiceLayer" => "a dynamic map image layer is drawn by its server on request",
+                "ArcGISImageServiceLayer" => "a dynamic imagery layer is drawn by its server on request",
+                "WMS" | "WCS" => "its server draws pictures on request (OGC) and exports no tiles",
+                "WFS" | "OGCFeatureLayer" => "a feature service of the OGC makes no replica",
+                "WebTiledLayer" | "OpenStreetMap" | "WMTS" => "its tiles cannot be exported",
+                word if word.starts_with("BingMaps") => "its tiles cannot be exported",
+                "CSV" | "GeoRSS" | "KML" | "GeoJSON" => "it is read from its file's address each time",
+                "ArcGISStreamLayer" => "it is a live stream",
+                "ArcGISSceneServiceLayer" | "IntegratedMeshLayer" | "BuildingSceneLayer" | "PointCloudLayer" => {
+                    "it belongs to scenes, not maps"
+                }
+                _ => "this kind of layer has no offline form",
+            },
+        }
+    }
+
     fn read(json: &Map<String, Value>, is_table: bool) -> Self {
         let text = |key: &str| json.get(key).and_then(Value::as_str).filter(|t| !t.is_empty());
         let word = text("layerType").or_else(|| text("type").filter(|t| t.contains("Layer")));

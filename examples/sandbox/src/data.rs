@@ -1,6 +1,7 @@
 //! The data that the sandbox serves: Natural Earth countries, borders and places, and inspections made up for the places.
 
-use offmap_engine::model::geometry::{Envelope, Polygon, signed_area, to_web_mercator};
+use offmap_engine::AreaOfInterest;
+use offmap_engine::model::geometry::{Envelope, Polygon, SpatialReference, signed_area, to_web_mercator};
 use serde_json::{Map, Value, json};
 
 /// Milliseconds of 2024-01-01, from which made-up dates count.
@@ -103,11 +104,34 @@ fn line(value: &Value) -> Vec<[f64; 2]> {
     value.as_array().into_iter().flatten().map(position).collect()
 }
 
+/// A ring of degrees that jumps from one side of the dateline to the other, cut into one ring for each side; another ring as it is.
+fn cut_at_dateline(ring: &Value) -> Vec<Vec<[f64; 2]>> {
+    let mut points: Vec<[f64; 2]> = Vec::new();
+    let axis = |p: &Value, k: usize| p.get(k).and_then(Value::as_f64).unwrap_or(0.0);
+    for point in ring.as_array().into_iter().flatten() {
+        let x = axis(point, 0);
+        let turns = points.last().map_or(0.0, |before| ((before[0] - x) / 360.0).round());
+        points.push([x + 360.0 * turns, axis(point, 1)]);
+    }
+    let runs_around_a_pole = points.first().zip(points.last()).is_some_and(|(a, b)| (a[0] - b[0]).abs() > 180.0);
+    if runs_around_a_pole {
+        return vec![ring.as_array().into_iter().flatten().map(|p| [axis(p, 0), axis(p, 1)]).collect()];
+    }
+    let whole = AreaOfInterest::Polygon(Polygon { rings: vec![points], spatial_reference: Some(SpatialReference::wgs84()) });
+    whole.parts().iter().flat_map(|part| part.polygon().rings).collect()
+}
+
 fn multi_polygon(value: &Value) -> Shape {
     let mut rings = Vec::new();
     for part in value.as_array().into_iter().flatten() {
-        for (i, ring) in part.as_array().into_iter().flatten().enumerate() {
-            let mut ring = line(ring);
+        for (i, ring) in part
+            .as_array()
+            .into_iter()
+            .flatten()
+            .enumerate()
+            .flat_map(|(i, ring)| cut_at_dateline(ring).into_iter().map(move |ring| (i, ring)))
+        {
+            let mut ring: Vec<[f64; 2]> = ring.into_iter().map(to_web_mercator).collect();
             if (signed_area(&ring) > 0.0) == (i == 0) {
                 ring.reverse();
             }

@@ -48,6 +48,8 @@ pub(crate) struct Layer {
     pub(crate) fields: Vec<(&'static str, &'static str, u32, Option<&'static [&'static str]>)>,
     pub(crate) relations: Vec<Relation>,
     pub(crate) has_attachments: bool,
+    /// Members that replace those of its description.
+    pub(crate) extra: Value,
     pub(crate) rows: Arc<Vec<Row>>,
 }
 
@@ -79,6 +81,7 @@ fn places(data: &Data) -> Layer {
         ],
         relations: vec![(0, "Inspections", 5, "esriRelRoleOrigin", "GlobalID")],
         has_attachments: true,
+        extra: Value::Null,
         rows: Arc::new(data.places.clone()),
     }
 }
@@ -95,6 +98,7 @@ fn borders(data: &Data, id: u32) -> Layer {
         ],
         relations: Vec::new(),
         has_attachments: false,
+        extra: Value::Null,
         rows: Arc::new(data.borders.clone()),
     }
 }
@@ -107,6 +111,7 @@ fn countries(data: &Data, id: u32) -> Layer {
         fields: vec![("NAME", "esriFieldTypeString", 80, None), ("ISO_CODE", "esriFieldTypeString", 8, None)],
         relations: Vec::new(),
         has_attachments: false,
+        extra: Value::Null,
         rows: Arc::new(data.countries.clone()),
     }
 }
@@ -127,6 +132,7 @@ fn inspections(data: &Data) -> Layer {
             (1, "Measurements", 6, "esriRelRoleOrigin", "GlobalID"),
         ],
         has_attachments: false,
+        extra: Value::Null,
         rows: Arc::new(data.inspections.clone()),
     }
 }
@@ -143,6 +149,7 @@ fn measurements(data: &Data) -> Layer {
         ],
         relations: vec![(1, "Place inspections", 5, "esriRelRoleDestination", "INSPECTION_ID")],
         has_attachments: false,
+        extra: Value::Null,
         rows: Arc::new(data.measurements.clone()),
     }
 }
@@ -154,6 +161,7 @@ pub(crate) fn services(data: &Arc<Data>) -> rusqlite::Result<Vec<FeatureService>
     Ok(vec![
         FeatureService::new("Fieldwork", words, true, editable, data)?,
         FeatureService::new("Reference", "Query,Sync", true, vec![borders(data, 0), countries(data, 3)], data)?,
+        FeatureService::new("Awkward", words, true, crate::awkward::layers(&borders(data, 0)), data)?,
         FeatureService::new("OnlineOnly", "Query", false, vec![countries(data, 0)], data)?,
     ])
 }
@@ -253,6 +261,9 @@ impl FeatureService {
                 "drawingInfo".to_owned(),
                 json!({"renderer": renderer(geometry), "transparency": 0, "labelingInfo": null}),
             );
+        }
+        if let (Some(extra), Some(json)) = (layer.extra.as_object(), json.as_object_mut()) {
+            json.extend(extra.clone());
         }
         Ok(json)
     }

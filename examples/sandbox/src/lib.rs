@@ -8,6 +8,8 @@
 //! | `…/Fieldwork/FeatureServer` | editable, sync: places with photos, borders, countries, inspections, measurements |
 //! | `…/Reference/FeatureServer` | read-only, sync |
 //! | `…/OnlineOnly/FeatureServer` | no sync |
+//! | `…/Awkward/FeatureServer` | each layer breaks another rule for going offline |
+//! | `…/StreetsReduced/VectorTileServer` | the same vector tiles, as a twin with fewer fonts |
 //! | `…/World/MapServer` | raster tiles, drawn from the data |
 //! | `…/Streets/VectorTileServer` | vector tiles with style, sprites and fonts |
 //!
@@ -16,6 +18,7 @@
 //!
 //! What it is not: complete. There is no editing, no sync of edits, no exploded cache, no glyphs in its fonts.
 
+mod awkward;
 mod data;
 mod draw;
 mod fault;
@@ -32,7 +35,10 @@ mod tls;
 mod vector;
 
 pub use fault::{Fault, FaultAction, JobFault};
-pub use portal::{CLIENT_ID, CLIENT_SECRET, FIELD_MAP, HOSTED_MAP, MIXED_MAP, PASSWORD, SERVICE_ITEM, STYLE_ITEM, USER};
+mod maps;
+
+pub use maps::{AWKWARD_MAP, FIELD_MAP, FULL_MAP, HOSTED_MAP, MIXED_MAP};
+pub use portal::{CLIENT_ID, CLIENT_SECRET, PASSWORD, SERVICE_ITEM, STYLE_ITEM, USER};
 pub use state::{LoggedRequest, SandboxOptions};
 
 use axum::Router;

@@ -2,6 +2,7 @@
 
 use crate::draw;
 use crate::feature::{Rest, RestError};
+use crate::maps::{AWKWARD_MAP, FIELD_MAP, FULL_MAP, HOSTED_MAP, MIXED_MAP, map_of};
 use crate::request::Call;
 use crate::state::{Answer, State};
 use crate::vector;
@@ -17,72 +18,18 @@ pub const CLIENT_ID: &str = "sandbox-app";
 /// OAuth client secret.
 pub const CLIENT_SECRET: &str = "sandbox-secret";
 
-/// Web map with all that can go offline, on services in the ArcGIS Server dialect.
-pub const FIELD_MAP: &str = "f1e1d0a9000000000000000000000001";
-/// The same on services in the ArcGIS Online dialect; its vector tiles are given by a style on a portal item.
-pub const HOSTED_MAP: &str = "f1e1d0a9000000000000000000000002";
-/// A map with layers that cannot go offline beside some that can.
-pub const MIXED_MAP: &str = "f1e1d0a9000000000000000000000003";
 /// An item that is no web map.
 pub const SERVICE_ITEM: &str = "f1e1d0a9000000000000000000000004";
 /// A vector tile style.
 pub const STYLE_ITEM: &str = "f1e1d0a9000000000000000000000005";
-
-fn map_of(state: &State, id: &str) -> Option<Value> {
-    let (folder, online) = match id {
-        FIELD_MAP | MIXED_MAP => ("arcgis", false),
-        HOSTED_MAP => ("hosted", true),
-        _ => return None,
-    };
-    let services = format!("{}/{folder}/rest/services", state.base());
-    let feature = |id: &str, title: &str, path: &str| {
-        json!({"id": id, "title": title, "layerType": "ArcGISFeatureLayer", "url": format!("{services}/{path}"),
-            "popupInfo": {"title": "{NAME}", "fieldInfos": []}, "visibility": true, "opacity": 1})
-    };
-    let mut borders = feature("borders", "Borders", "Reference/FeatureServer/0");
-    if let Some(borders) = borders.as_object_mut() {
-        borders.insert("layerDefinition".to_owned(), json!({"definitionExpression": "LENGTH_KM > 20"}));
-    }
-    let vector = if online {
-        json!({"id": "streets", "title": "Streets", "layerType": "VectorTileLayer", "itemId": STYLE_ITEM, "isReference": true,
-            "styleUrl": format!("{}/portal/sharing/rest/content/items/{STYLE_ITEM}/resources/styles/root.json", state.base())})
-    } else {
-        json!({"id": "streets", "title": "Streets", "layerType": "VectorTileLayer", "isReference": true,
-            "url": format!("{services}/Streets/VectorTileServer")})
-    };
-    let mut operational = vec![
-        feature("countries", "Countries", "Fieldwork/FeatureServer/2"),
-        json!({"id": "work", "title": "Field work", "layerType": "GroupLayer", "layers": [
-            borders,
-            {"id": "inner", "title": "Places in a group", "layerType": "GroupLayer", "layers": [
-                feature("places", "Places", "Fieldwork/FeatureServer/0")]}]}),
-    ];
-    if id == MIXED_MAP {
-        operational.push(feature("online", "Online only", "OnlineOnly/FeatureServer/0"));
-        operational.push(json!({"id": "wms", "title": "A WMS", "layerType": "WMS", "url": format!("{}/wms", state.base())}));
-    }
-    Some(json!({
-        "operationalLayers": operational,
-        "baseMap": {"title": "World", "baseMapLayers": [
-            {"id": "world", "title": "World", "layerType": "ArcGISTiledMapServiceLayer", "url": format!("{services}/World/MapServer")},
-            vector]},
-        "tables": [
-            {"id": "inspections", "title": "Inspections", "url": format!("{services}/Fieldwork/FeatureServer/5")},
-            {"id": "measurements", "title": "Measurements", "url": format!("{services}/Fieldwork/FeatureServer/6")}],
-        "spatialReference": {"wkid": 102_100, "latestWkid": 3857},
-        "authoringApp": "ArcGISMapViewer", "authoringAppVersion": "2026.3", "version": "2.37",
-        "bookmarks": [{"name": "Alps", "extent": {"xmin": 600_000, "ymin": 5_700_000, "xmax": 1_800_000, "ymax": 6_100_000,
-            "spatialReference": {"wkid": 102_100}}}],
-        "applicationProperties": {"viewing": {"search": {"enabled": true}}},
-        "offmapSandbox": {"kept": ["any", "unknown", "key"]},
-    }))
-}
 
 fn item_of(id: &str) -> Option<Value> {
     let (kind, title) = match id {
         FIELD_MAP => ("Web Map", "Field inspection"),
         HOSTED_MAP => ("Web Map", "Field inspection (hosted)"),
         MIXED_MAP => ("Web Map", "Field inspection with online layers"),
+        FULL_MAP => ("Web Map", "Everything a map may hold"),
+        AWKWARD_MAP => ("Web Map", "Layers that break a rule"),
         SERVICE_ITEM => ("Feature Service", "Fieldwork"),
         STYLE_ITEM => ("Vector Tile Service", "Streets"),
         _ => return None,

@@ -261,7 +261,7 @@ fn services(state: &Arc<State>, call: &Call, rest: &[&str], online: bool, fault:
             }
         }
         ["rest", "services", "world", "mapserver", tail @ ..] => raster(state, call, tail, online, fault),
-        ["rest", "services", "streets", "vectortileserver", tail @ ..] => {
+        ["rest", "services", "streets" | "streetsreduced", "vectortileserver", tail @ ..] => {
             let name = rest.get(6..).unwrap_or_default().join("/");
             vector_tiles(state, call, tail, &name, online, fault)
         }

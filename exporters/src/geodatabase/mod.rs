@@ -2,6 +2,7 @@
 //!
 //! Source: `feature-service-rest` reference §2 to §4.
 
+mod compatibility;
 mod job;
 mod parameters;
 mod replica_file;
@@ -29,6 +30,8 @@ use std::path::Path;
 const BYTES_PER_ROW: (u64, u64) = (200, 20_000);
 /// Bytes of an empty geodatabase.
 const EMPTY_BYTES: u64 = 200_000;
+/// Attachments of more rows than this are not counted beforehand.
+const MOST_ROWS_ASKED: u64 = 20_000;
 /// Keys in one `IN (…)` of a count.
 const KEYS_AT_A_TIME: usize = 100;
 
@@ -62,8 +65,9 @@ fn judge(layer: &MapLayer, service: &FeatureService) -> Capability {
         return refused(CapabilityReason::LayerNotFound, words);
     };
     if !service.sync_enabled {
+        let what = if service.is_view { "the view" } else { "the service" };
         let words = format!(
-            "\"{title}\": sync is not enabled on {} (its capabilities are `{}`); its owner can switch it on",
+            "\"{title}\": sync is not enabled on {what} {} (its capabilities are `{}`); its owner can switch it on",
             service.root, service.capabilities
         );
         return refused(CapabilityReason::SyncNotEnabled, words);
@@ -75,6 +79,9 @@ fn judge(layer: &MapLayer, service: &FeatureService) -> Capability {
     if found.global_id_field.is_none() {
         let words = format!("\"{title}\" has no global ids, which sync needs; its owner can add them");
         return refused(CapabilityReason::GlobalIdMissing, words);
+    }
+    if let Some((reason, words)) = &found.problem {
+        return refused(*reason, format!("\"{title}\": {words}"));
     }
     Capability::Supported
 }
@@ -138,7 +145,12 @@ impl Exporter for GeodatabaseExporter {
         let wanted = &request.parameters;
         // The author may have made a layer read-only in this map though the service is editable.
         let narrowed = |l: &MapLayer| l.capabilities.as_deref().is_some_and(|c| !allows_editing(c));
-        let editable = service.editable && !request.layers.iter().all(narrowed);
+        let can_edit = |l: &MapLayer| {
+            let own = layer_id(l).and_then(|id| service.layers.get(&id)).is_none_or(|found| found.editable);
+            service.editable && own && !narrowed(l)
+        };
+        let editable = request.layers.iter().any(can_edit);
+        let authored = request.source.web_map.offline_settings()?.unwrap_or_default();
         let mut layer_options: Vec<GenerateLayerOption> = Vec::new();
         for layer in &request.layers {
             let Some(id) = layer_id(layer) else { continue };
@@ -159,11 +171,14 @@ impl Exporter for GeodatabaseExporter {
                 && is_related
                 && filter.is_empty()
                 && wanted.destination_table_row_filter == DestinationTableRowFilter::RelatedOnly;
-            let (query_option, use_geometry, include_related) = if editable && wanted.return_schema_only_for_editable_layers
-            {
+            let schema_only = wanted.return_schema_only_for_editable_layers && twins.iter().any(|l| can_edit(l));
+            let (query_option, use_geometry, include_related) = if schema_only {
                 (GenerateLayerQueryOption::None, false, false)
             } else if related_only {
                 (GenerateLayerQueryOption::None, false, true)
+            } else if is_table && !authored.include_table_rows() {
+                // The author wants tables without rows of their own.
+                (GenerateLayerQueryOption::None, false, false)
             } else if is_table && filter.is_empty() {
                 // A table that asks for nothing comes down empty.
                 (GenerateLayerQueryOption::All, false, false)
@@ -196,6 +211,7 @@ impl Exporter for GeodatabaseExporter {
             },
             should_sync_contingent_values: true,
             utility_network_sync_mode: UtilityNetworkSyncMode::None,
+            sync_data_options: authored.sync_data_options,
         })
     }
 
@@ -212,6 +228,12 @@ impl Exporter for GeodatabaseExporter {
         let mut rows = 0_u64;
         for option in &parameters.layer_options {
             let expected = expected_rows(&self.client, &service, option, parameters).await?;
+            let attachments = match expected {
+                Some(rows) if rows <= MOST_ROWS_ASKED => {
+                    expected_attachments(&self.client, &service, option, parameters).await?
+                }
+                _ => None,
+            };
             rows = rows.saturating_add(expected.unwrap_or(0));
             for layer in request.layers.iter().filter(|l| layer_id(l) == Some(option.layer_id)) {
                 layers.push(LayerPlan {
@@ -219,6 +241,7 @@ impl Exporter for GeodatabaseExporter {
                     service_layer_id: Some(option.layer_id),
                     expected,
                     exact: expected.is_some(),
+                    attachments,
                 });
             }
         }
@@ -269,6 +292,29 @@ fn direction(wanted: &offmap_engine::GenerateOfflineMapParameters, with_attachme
         (O::ReadOnlyLayers | O::EditableLayers, D::Bidirectional) if !with_attachments => D::None,
         (_, direction) => direction,
     }
+}
+
+/// The service's own count of the attachments that will come; `None` where none are wanted, or it cannot count them.
+async fn expected_attachments(
+    client: &ArcGisClient,
+    service: &FeatureService,
+    option: &GenerateLayerOption,
+    parameters: &GenerateGeodatabaseParameters,
+) -> Result<Option<u64>, Failure> {
+    let Some(layer) = service.layers.get(&option.layer_id) else { return Ok(None) };
+    if !(parameters.return_attachments && layer.has_attachments && layer.counts_attachments) {
+        return Ok(None);
+    }
+    let (filter, area) = match option.query_option {
+        GenerateLayerQueryOption::None if option.include_related => return Ok(None),
+        GenerateLayerQueryOption::None => return Ok(Some(0)),
+        GenerateLayerQueryOption::All => ("", None),
+        GenerateLayerQueryOption::UseFilter => {
+            let area = (option.use_geometry && !layer.is_table).then_some(&parameters.extent);
+            (option.where_clause.as_str(), area)
+        }
+    };
+    service.count_attachments(client, option.layer_id, filter, area).await.map(Some)
 }
 
 /// The service's own count for the same filter; `None` for rows that are related to others.
@@ -330,10 +376,10 @@ impl GeodatabaseExporter {
             id: layer.id.clone(),
             file: Some(0),
             item_id: got.map(|g| g.item_id),
-            resources: None,
             planned: layer.expected,
             got: got.map_or(0, |g| g.rows),
-            failure: None,
+            attachments: got.and_then(|g| g.attachments),
+            ..LayerArtifact::default()
         };
         let (Some(got), Some(option)) = (got, option) else {
             let message = format!("the replica has no table for layer \"{}\" (id {id:?})", layer.title);
@@ -354,6 +400,16 @@ impl GeodatabaseExporter {
             );
             let failure = Failure::new(FailureOwner::Source, FailureKind::Incomplete, FailureStage::Check, message);
             proof.failure = Some(failure.for_layer(&layer.id));
+        }
+        // As with rows, a difference is counted once more.
+        if let Some(planned) = layer.attachments.filter(|planned| *planned != got.attachments.unwrap_or(0)) {
+            let again = expected_attachments(&self.client, service, option, parameters).await?.unwrap_or(planned);
+            let came = got.attachments.unwrap_or(0);
+            if again != came && proof.failure.is_none() {
+                let message = format!("layer \"{}\": the service counts {again} attachments, {came} came home", layer.title);
+                let failure = Failure::new(FailureOwner::Source, FailureKind::Incomplete, FailureStage::Check, message);
+                proof.failure = Some(failure.for_layer(&layer.id));
+            }
         }
         Ok(proof)
     }

@@ -1,6 +1,6 @@
 //! `GenerateGeodatabaseParameters` and its `GenerateLayerOption`s.
 
-use super::service::FeatureService;
+use super::service::{FeatureService, geometry_type};
 use offmap_engine::{AreaOfInterest, AttachmentSyncDirection, Failure, SpatialReference};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -90,6 +90,10 @@ pub struct GenerateGeodatabaseParameters {
     /// Utility networks.
     #[serde(default)]
     pub utility_network_sync_mode: UtilityNetworkSyncMode,
+    /// The bit set of `createReplica`'s `syncDataOptions`, as the map's author may set it; bits that the service does not offer
+    /// are left out. `None` asks for contingent values and attribute rules where there are some. offmap's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sync_data_options: Option<u32>,
 }
 
 fn no_direction() -> AttachmentSyncDirection {
@@ -147,12 +151,9 @@ impl GenerateGeodatabaseParameters {
 
     /// The form of `createReplica` (reference §3), parameter by parameter.
     pub(super) fn form(&self, service: &FeatureService, replica_name: &str) -> Vec<(&'static str, String)> {
+        let extent = self.extent.for_wire();
         let ids: Vec<String> = self.layer_options.iter().map(|o| o.layer_id.to_string()).collect();
-        let reference = self.extent.spatial_reference().cloned().unwrap_or_default();
-        let geometry_type = match &self.extent {
-            AreaOfInterest::Envelope(_) => "esriGeometryEnvelope",
-            AreaOfInterest::Polygon(_) => "esriGeometryPolygon",
-        };
+        let reference = extent.spatial_reference().cloned().unwrap_or_default();
         let model = match self.sync_model {
             SyncModel::None => "none",
             SyncModel::Layer if service.sync.per_layer => "perLayer",
@@ -161,8 +162,8 @@ impl GenerateGeodatabaseParameters {
         let mut form = vec![
             ("replicaName", replica_name.to_owned()),
             ("layers", ids.join(",")),
-            ("geometry", json!(self.extent).to_string()),
-            ("geometryType", geometry_type.to_owned()),
+            ("geometry", json!(extent).to_string()),
+            ("geometryType", geometry_type(&extent).to_owned()),
             ("inSR", json!(reference).to_string()),
             ("replicaSR", json!(self.out_spatial_reference.as_ref().unwrap_or(&reference)).to_string()),
             ("transportType", "esriTransportTypeUrl".to_owned()),
@@ -192,7 +193,7 @@ impl GenerateGeodatabaseParameters {
             form.push(("attachmentsSyncDirection", word.to_owned()));
         }
         let contingent = if self.should_sync_contingent_values { CONTINGENT_VALUES } else { 0 };
-        let wanted = service.sync.data_options.unwrap_or(0) & (contingent | ATTRIBUTE_RULES);
+        let wanted = self.sync_data_options.unwrap_or(contingent | ATTRIBUTE_RULES) & service.sync.data_options.unwrap_or(0);
         if wanted != 0 {
             form.push(("replicaOptions", json!({"syncDataOptions": wanted}).to_string()));
         }

@@ -21,6 +21,8 @@ pub(super) struct ReplicaLayer {
     pub(super) item_id: i64,
     pub(super) table: String,
     pub(super) rows: u64,
+    /// Rows of its attachment table, where it has one.
+    pub(super) attachments: Option<u64>,
 }
 
 fn corrupt(path: &Path, words: impl std::fmt::Display) -> Failure {
@@ -73,7 +75,14 @@ pub(super) fn examine(path: &Path) -> Result<Vec<ReplicaLayer>, Failure> {
     for (item_id, name) in items {
         let table = name.strip_prefix("main.").unwrap_or(&name).to_owned();
         let rows = count_rows(&connection, &table).map_err(|e| corrupt(path, format!("table `{table}`: {e}")))?;
-        layers.push(ReplicaLayer { item_id, table, rows });
+        let attached = format!("{table}__ATTACH");
+        let sql = "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND lower(name) = lower(?1)";
+        let there: i64 = connection.query_row(sql, [&attached], |r| r.get(0)).map_err(failed)?;
+        let attachments = match there {
+            0 => None,
+            _ => Some(count_rows(&connection, &attached).map_err(|e| corrupt(path, format!("table `{attached}`: {e}")))?),
+        };
+        layers.push(ReplicaLayer { item_id, table, rows, attachments });
     }
     Ok(layers)
 }
@@ -144,7 +153,8 @@ mod tests {
             return;
         };
         let layers = examine(&path).expect("reads");
-        assert_eq!(layers, [ReplicaLayer { item_id: 0, table: "Trailheads".into(), rows: 475 }]);
+        assert_eq!((layers.len(), layers[0].item_id, layers[0].rows), (1, 0, 475));
+        assert_eq!(layers[0].table, "Trailheads");
         let keys = key_literals(&path, "Trailheads", "OBJECTID_1", 100).expect("reads");
         assert_eq!(keys.len(), 5);
     }

@@ -2,12 +2,17 @@
 //!
 //! Source: `feature-service-rest` reference §2.
 
+use super::compatibility;
 use crate::client::{ArcGisClient, ServiceCall};
-use offmap_engine::{AreaOfInterest, Envelope, Failure, FailureKind, FailureOwner, FailureStage, SpatialReference};
+use offmap_engine::{
+    AreaOfInterest, CapabilityReason, Envelope, Failure, FailureKind, FailureOwner, FailureStage, SpatialReference,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
+/// Ids of rows in one question for attachments.
+const IDS_AT_A_TIME: usize = 500;
 /// Words of a `capabilities` list that mean editing.
 const EDITING: [&str; 4] = ["editing", "create", "update", "delete"];
 
@@ -57,6 +62,13 @@ pub(super) struct ServiceLayer {
     pub(super) is_table: bool,
     pub(super) global_id_field: Option<String>,
     pub(super) can_sync: bool,
+    /// Whether its own capabilities allow editing; they may be fewer than the service's.
+    pub(super) editable: bool,
+    pub(super) has_attachments: bool,
+    /// Whether attachments can be counted.
+    pub(super) counts_attachments: bool,
+    /// What keeps it from going offline, beside sync.
+    pub(super) problem: Option<(CapabilityReason, String)>,
     pub(super) relationships: Vec<Relationship>,
     pub(super) attribution: Option<String>,
     pub(super) edit_date: Option<i64>,
@@ -72,6 +84,8 @@ pub(super) struct FeatureService {
     pub(super) editable: bool,
     /// `createReplica` fails on such a service unless the client says that it knows unknown time references.
     pub(super) unknown_time_zone: bool,
+    /// Whether it is a view on another service.
+    pub(super) is_view: bool,
     pub(super) sync: SyncCapabilities,
     pub(super) extent: Option<Envelope>,
     pub(super) attribution: Option<String>,
@@ -80,11 +94,11 @@ pub(super) struct FeatureService {
     pub(super) custom_parameters: Map<String, Value>,
 }
 
-fn flag(value: &Value, keys: &[&str]) -> Option<bool> {
+pub(super) fn flag(value: &Value, keys: &[&str]) -> Option<bool> {
     keys.iter().find_map(|key| value.get(*key)).and_then(Value::as_bool)
 }
 
-fn words<'a>(value: &'a Value, key: &str) -> Option<&'a str> {
+pub(super) fn words<'a>(value: &'a Value, key: &str) -> Option<&'a str> {
     value.get(key).and_then(Value::as_str).filter(|t| !t.trim().is_empty())
 }
 
@@ -118,6 +132,7 @@ impl FeatureService {
             // The flag decides, not the presence of `syncCapabilities`.
             sync_enabled: flag(&answer, &["syncEnabled"]).unwrap_or(false) && has_word(&capabilities, "sync"),
             editable: allows_editing(&capabilities),
+            is_view: flag(&answer, &["isView"]).unwrap_or(false),
             unknown_time_zone: flag(&answer, &["datesInUnknownTimezone"]).unwrap_or(false),
             capabilities,
             sync: SyncCapabilities {
@@ -142,7 +157,7 @@ impl FeatureService {
         };
         for id in wanted.iter().copied().filter(|id| listed(*id)) {
             let layer = client.json(&get(&format!("{root}/{id}"))?).await?;
-            service.layers.insert(id, read_layer(&layer));
+            service.layers.insert(id, read_layer(&layer, &answer));
         }
         Ok(service)
     }
@@ -163,42 +178,98 @@ impl FeatureService {
         where_clause: &str,
         area: Option<&AreaOfInterest>,
     ) -> Result<u64, Failure> {
+        let call = self.query(layer, where_clause, area)?.with("returnCountOnly", true).with("returnGeometry", false);
+        self.counted(client, layer, &call).await
+    }
+
+    fn query(&self, layer: u32, where_clause: &str, area: Option<&AreaOfInterest>) -> Result<ServiceCall, Failure> {
         let filter = if where_clause.is_empty() { "1=1" } else { where_clause };
-        let address = format!("{}/{layer}/query", self.root);
-        let mut call = ServiceCall::post(&address)?
+        let call = ServiceCall::post(&format!("{}/{layer}/query", self.root))?
             .with_all(&self.custom_parameters)
             .with("where", filter)
-            .with("returnCountOnly", true)
-            .with("returnGeometry", false);
-        if let Some(area) = area {
-            let kind = match area {
-                AreaOfInterest::Envelope(_) => "esriGeometryEnvelope",
-                AreaOfInterest::Polygon(_) => "esriGeometryPolygon",
-            };
-            call = call
-                .with("geometry", json!(area))
-                .with("geometryType", kind)
-                .with("inSR", json!(area.spatial_reference()))
-                .with("spatialRel", "esriSpatialRelIntersects");
-        }
-        let answer = client.json(&call.in_stage(FailureStage::Plan)).await?;
+            .in_stage(FailureStage::Plan);
+        let Some(area) = area else { return Ok(call) };
+        let area = area.for_wire();
+        Ok(call
+            .with("geometry", json!(area))
+            .with("geometryType", geometry_type(&area))
+            .with("inSR", json!(area.spatial_reference()))
+            .with("spatialRel", "esriSpatialRelIntersects"))
+    }
+
+    async fn counted(&self, client: &ArcGisClient, layer: u32, call: &ServiceCall) -> Result<u64, Failure> {
+        let answer = client.json(call).await?;
         answer.get("count").and_then(Value::as_u64).ok_or_else(|| {
             let message = format!("the count of layer {layer} has no `count`");
-            Failure::new(FailureOwner::Source, FailureKind::InvalidAnswer, FailureStage::Plan, message).at(&address)
+            let failure = Failure::new(FailureOwner::Source, FailureKind::InvalidAnswer, FailureStage::Plan, message);
+            failure.at(&format!("{}/{layer}", self.root))
         })
+    }
+
+    /// The service's own count of the attachments of the rows that meet a filter: the rows' ids first, then their attachments.
+    pub(super) async fn count_attachments(
+        &self,
+        client: &ArcGisClient,
+        layer: u32,
+        where_clause: &str,
+        area: Option<&AreaOfInterest>,
+    ) -> Result<u64, Failure> {
+        let call = self.query(layer, where_clause, area)?.with("returnIdsOnly", true).with("returnGeometry", false);
+        let answer = client.json(&call).await?;
+        let ids = answer.get("objectIds").and_then(Value::as_array).cloned().unwrap_or_default();
+        let mut total = 0;
+        for some in ids.chunks(IDS_AT_A_TIME) {
+            let list: Vec<String> = some.iter().filter_map(object_id).map(|id| id.to_string()).collect();
+            let call = ServiceCall::post(&format!("{}/{layer}/queryAttachments", self.root))?
+                .with_all(&self.custom_parameters)
+                .with("objectIds", list.join(","))
+                .with("returnCountOnly", true)
+                .in_stage(FailureStage::Plan);
+            let answer = client.json(&call).await?;
+            // Servers answer with one count, with a count for each group, or with the groups themselves.
+            let group = |g: &Value| {
+                let list = g.get("attachmentInfos").and_then(Value::as_array).map_or(0, |l| l.len() as u64);
+                g.get("count").and_then(Value::as_u64).unwrap_or(list)
+            };
+            let groups = answer.get("attachmentGroups").and_then(Value::as_array);
+            total += match answer.get("count").and_then(Value::as_u64) {
+                Some(count) => count,
+                None => groups.into_iter().flatten().map(group).sum(),
+            };
+        }
+        Ok(total)
     }
 }
 
-fn read_layer(answer: &Value) -> ServiceLayer {
-    let capabilities = words(answer, "capabilities").unwrap_or("sync");
+/// An id of a row; some servers send numbers as floats, some as text (reference §5.1).
+fn object_id(value: &Value) -> Option<i64> {
+    let text = || value.as_str().and_then(|t| t.parse::<f64>().ok());
+    value.as_i64().or_else(|| value.as_f64().or_else(text).map(|n| n as i64))
+}
+
+/// ArcGIS's word for the kind of an area's geometry.
+pub(super) fn geometry_type(area: &AreaOfInterest) -> &'static str {
+    match area {
+        AreaOfInterest::Envelope(_) => "esriGeometryEnvelope",
+        AreaOfInterest::Polygon(_) => "esriGeometryPolygon",
+    }
+}
+
+fn read_layer(answer: &Value, service: &Value) -> ServiceLayer {
+    let capabilities = words(answer, "capabilities").or_else(|| words(service, "capabilities")).unwrap_or("sync");
     let kind = words(answer, "type").unwrap_or_default();
     let relationships = answer.get("relationships").and_then(Value::as_array).cloned().unwrap_or_default();
     let dates = ["lastEditDate", "dataLastEditDate"];
+    let counts = answer.get("advancedQueryCapabilities").and_then(|a| flag(a, &["supportsQueryAttachments"]));
     ServiceLayer {
         name: words(answer, "name").unwrap_or_default().to_owned(),
         is_table: kind == "Table" || (kind.is_empty() && answer.get("geometryType").is_none()),
         global_id_field: words(answer, "globalIdField").map(str::to_owned),
         can_sync: has_word(capabilities, "sync"),
+        editable: allows_editing(capabilities),
+        has_attachments: flag(answer, &["hasAttachments"]).unwrap_or(false),
+        counts_attachments: counts.unwrap_or(false),
+        problem: compatibility::problem(answer, service),
         relationships: relationships.into_iter().filter_map(|r| serde_json::from_value(r).ok()).collect(),
         attribution: words(answer, "copyrightText").map(str::to_owned),
         edit_date: answer.get("editingInfo").and_then(|e| dates.iter().filter_map(|d| milliseconds(e.get(*d)?)).max()),

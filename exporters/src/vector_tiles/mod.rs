@@ -14,9 +14,9 @@ use crate::tile_service::{
 use crate::tiling::{levels_in_range, levels_text};
 use async_trait::async_trait;
 use offmap_engine::{
-    Artifact, ArtifactFile, Capability, CapabilityReason, Examination, ExportContext, ExportTask, Exporter, Failure,
-    FailureKind, FailureOwner, FailureStage, LayerType, MapLayer, OfflineMapSource, PlanContext, ServiceRequest, TaskPlan,
-    Unit,
+    Artifact, ArtifactFile, Capability, CapabilityReason, EsriVectorTilesDownloadOption, Examination, ExportContext,
+    ExportTask, Exporter, Failure, FailureKind, FailureOwner, FailureStage, LayerType, MapLayer, OfflineMapSource,
+    PlanContext, ServiceRequest, TaskPlan, Unit, service_key,
 };
 use serde_json::{Value, json};
 use style::Style;
@@ -39,6 +39,26 @@ impl VectorTilesExporter {
     #[must_use]
     pub fn new(client: ArcGisClient) -> Self {
         Self { client }
+    }
+}
+
+impl VectorTilesExporter {
+    /// The service to export from under `esriVectorTilesDownloadOption`: the layer's own or its twin with fewer fonts. The option
+    /// is for Esri's vector base maps; others stay as they are.
+    fn wanted_fonts(&self, root: String, request: &ServiceRequest) -> (String, Option<String>) {
+        if request.parameters.esri_vector_tiles_download_option == EsriVectorTilesDownloadOption::UseOriginalService {
+            return (root, None);
+        }
+        let twin = request.source.reduced_fonts_services.iter().find(|t| service_key(&t.service_url) == service_key(&root));
+        let is_esri = url::Url::parse(&root).ok().and_then(|u| u.host_str().map(|h| h.ends_with(".arcgis.com")));
+        match twin {
+            Some(twin) => (twin.reduced_fonts_url.clone(), None),
+            None if is_esri == Some(true) => {
+                let words = format!("no service with reduced fonts is known for {root}; the original one is taken");
+                (root, Some(words))
+            }
+            None => (root, None),
+        }
     }
 }
 
@@ -99,6 +119,7 @@ impl Exporter for VectorTilesExporter {
                 }
             }
         };
+        let (root, warning) = self.wanted_fonts(root, request);
         let root = export_root(&root, &request.source.export_hosts);
         let call = ServiceCall::get(&root)?.with_all(&custom).in_stage(FailureStage::Plan);
         let answer = self.client.json(&call).await?;
@@ -117,7 +138,7 @@ impl Exporter for VectorTilesExporter {
             title,
             capabilities: all(Capability::Supported),
             extent: service.extent_in(),
-            service: json!({"service": service, "style": style}),
+            service: json!({"service": service, "style": style, "warning": warning}),
             attribution: text(&answer, "copyrightText"),
             edit_date: None,
         })
@@ -156,6 +177,7 @@ impl Exporter for VectorTilesExporter {
         if !found.service.get("style").is_none_or(Value::is_null) {
             plan.units.push(Unit::new(STYLE_UNIT, "resource", "the item's style with sprites and fonts"));
         }
+        plan.warnings.extend(found.service.get("warning").and_then(Value::as_str).map(str::to_owned));
         Ok(plan)
     }
 
