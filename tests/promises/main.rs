@@ -8,6 +8,7 @@ mod end_to_end;
 mod house;
 mod overrides;
 mod policy;
+mod random;
 mod samples;
 mod status;
 mod support;

@@ -41,6 +41,53 @@ fn every_real_web_map_is_read_and_kept() {
     }
 }
 
+#[tokio::test]
+async fn every_real_web_map_is_checked_planned_and_tried_with_a_clear_reason_for_each_layer() {
+    use offmap::exporters::client::Credentials;
+    use offmap::{Engine, FailureOwner, OfflineMapSource, OfflineMapTask};
+    // A port of loopback that nobody listens on takes the place of the real hosts.
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").expect("binds").local_addr().expect("an address");
+    let client = crate::support::quick_client(Credentials::none());
+    let engine: Engine = offmap::with_defaults(&client).expect("exporters").start().expect("starts");
+    for name in ["fueling-stations.webmap.json", "wsdot-planning.webmap.json"] {
+        let Some(path) = sample(name) else { return };
+        let mut text = std::fs::read_to_string(path).expect("reads");
+        for scheme in ["https://", "http://"] {
+            let pieces: Vec<String> = text.split(scheme).map(str::to_owned).collect();
+            let mut moved = pieces.first().cloned().unwrap_or_default();
+            for piece in pieces.iter().skip(1) {
+                let rest = piece.find(['/', '"']).map_or("", |at| &piece[at..]);
+                moved.push_str(&format!("http@//{closed}{rest}"));
+            }
+            text = moved;
+        }
+        let text = text.replace("http@//", "http://");
+        let map = WebMap::from_json(&text).expect("a web map");
+        let count = map.layers().len();
+        let task = OfflineMapTask::new(&engine, OfflineMapSource::from_web_map(map));
+        let parameters = task.default_parameters(crate::support::area()).expect("parameters");
+        let all = task.capabilities(&parameters).await.expect("capabilities");
+        let every: Vec<_> = all.layer_capabilities.iter().chain(&all.table_capabilities).collect();
+        assert_eq!(every.len(), count, "{name}");
+        for capability in every.iter().filter(|c| !c.supports_offline) {
+            let failure = capability.failure.as_ref().unwrap_or_else(|| panic!("{capability:?}"));
+            assert!(capability.reason.is_some() && failure.message.len() > 20, "{failure}");
+            assert!(matches!(failure.owner, FailureOwner::Network | FailureOwner::Source), "{failure:?}");
+        }
+        let plan = task.plan(&parameters, &Default::default()).await.expect("a plan");
+        assert_eq!(
+            plan.tasks.iter().map(|t| t.layers.len()).sum::<usize>() + plan.skipped.len() + plan.embedded.len(),
+            count
+        );
+        let dir = tempfile::tempdir().expect("a directory");
+        let job = task.generate_offline_map(parameters, Default::default(), dir.path().join("p"));
+        let (result, _) = crate::support::run_to_end(&job).await;
+        let error = result.expect_err("no service answers");
+        assert!(error.layers.iter().all(|l| l.failure.is_some()), "{name}: {:?}", error.layers);
+        assert!(!dir.path().join("p").exists());
+    }
+}
+
 #[test]
 fn the_author_s_offline_settings_are_read() {
     let Some(path) = sample("offline-settings-example.json") else { return };

@@ -14,8 +14,6 @@ pub enum CapabilityReason {
     NoServiceAddress,
     /// The feature service does not allow sync.
     SyncNotEnabled,
-    /// The feature service cannot make a replica asynchronously as SQLite.
-    ReplicaFormatNotSupported,
     /// The tiled service does not allow export.
     ExportTilesNotAllowed,
     /// The service has tiles in its description but draws on demand.

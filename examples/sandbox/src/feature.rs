@@ -108,7 +108,7 @@ fn countries(data: &Data, id: u32) -> Layer {
         id,
         name: "Countries",
         geometry: Some("esriGeometryPolygon"),
-        fields: vec![("NAME", "esriFieldTypeString", 80, None), ("ISO_CODE", "esriFieldTypeString", 8, None)],
+        fields: vec![("NAME", "esriFieldTypeString", 80, None), ("ISO_CODE", "esriFieldTypeString", 12, None)],
         relations: Vec::new(),
         has_attachments: false,
         extra: Value::Null,
