@@ -39,6 +39,7 @@ pub(crate) fn state_word(state: ExportState) -> &'static str {
     match state {
         ExportState::NotStarted => "waiting",
         ExportState::Started => "started",
+        ExportState::Paused => "paused",
         ExportState::Succeeded => "done",
         ExportState::Failed => "failed",
         ExportState::Cancelled => "cancelled",

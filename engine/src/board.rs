@@ -5,7 +5,7 @@
 
 use crate::clock::Clock;
 use crate::model::failure::Failure;
-use crate::model::status::{ExportState, Progress, StatusMessage, Subject, SubjectKind};
+use crate::model::status::{ExportState, MessageSeverity, MessageSource, Progress, StatusMessage, Subject, SubjectKind};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
@@ -13,19 +13,9 @@ use tokio::sync::watch;
 /// Notes kept per job; older ones stay, later ones are dropped, so that a chatty service cannot fill the memory.
 const MAX_NOTES: usize = 1000;
 
-#[derive(Debug, Clone)]
-struct Event {
-    time: i64,
-    subject: Subject,
-    state: ExportState,
-    progress: Option<Progress>,
-    message: Option<String>,
-    failure: Option<Failure>,
-}
-
 #[derive(Debug, Default)]
 struct Inner {
-    log: Vec<Event>,
+    log: Vec<StatusMessage>,
     notes: usize,
     states: HashMap<Subject, ExportState>,
     progress: BTreeMap<Subject, (u64, Progress)>,
@@ -76,12 +66,18 @@ impl StatusBoard {
         let progress = inner.progress.get(subject).map(|(_, p)| *p);
         inner.closed = subject.kind == SubjectKind::Job && state.is_terminal();
         let time = self.clock.now_ms();
-        inner.log.push(Event { time, subject: subject.clone(), state, progress, message, failure });
+        let severity = match (&failure, state) {
+            (None, _) => MessageSeverity::Info,
+            (Some(_), ExportState::Failed) => MessageSeverity::Error,
+            (Some(_), _) => MessageSeverity::Warning,
+        };
+        let subject = subject.clone();
+        inner.log.push(StatusMessage { time, subject, state, progress, message, severity, failure, ..blank(&self.job) });
         self.announce(inner);
     }
 
     /// Takes a note on a subject that is not at its end.
-    pub(crate) fn note(&self, subject: &Subject, message: String) {
+    pub(crate) fn note(&self, subject: &Subject, message: String, severity: MessageSeverity, source: MessageSource) {
         let mut inner = self.lock();
         let state = inner.states.get(subject).copied().unwrap_or(ExportState::NotStarted);
         if inner.closed || state.is_terminal() || inner.notes >= MAX_NOTES {
@@ -89,8 +85,8 @@ impl StatusBoard {
         }
         inner.notes += 1;
         let time = self.clock.now_ms();
-        let event = Event { time, subject: subject.clone(), state, progress: None, message: Some(message), failure: None };
-        inner.log.push(event);
+        let (subject, message) = (subject.clone(), Some(message));
+        inner.log.push(StatusMessage { time, subject, state, message, severity, source, ..blank(&self.job) });
         self.announce(inner);
     }
 
@@ -128,6 +124,21 @@ impl StatusBoard {
     }
 }
 
+/// A message on a subject that says nothing yet.
+fn blank(subject: &Subject) -> StatusMessage {
+    StatusMessage {
+        seq: 0,
+        time: 0,
+        subject: subject.clone(),
+        state: ExportState::NotStarted,
+        progress: None,
+        message: None,
+        severity: MessageSeverity::Info,
+        source: MessageSource::Client,
+        failure: None,
+    }
+}
+
 /// The story of a job, from its start, in order.
 ///
 /// Life-cycle messages are never lost; progress is the latest at the time of reading. `seq` rises by one. The job's own
@@ -162,10 +173,10 @@ impl StatusStream {
     /// `Some(None)` at the end, `None` when there is nothing new yet.
     fn try_next(&mut self) -> Option<Option<StatusMessage>> {
         let inner = self.board.lock();
-        if let Some(event) = inner.log.get(self.at).cloned() {
+        if let Some(message) = inner.log.get(self.at).cloned() {
             drop(inner);
             self.at += 1;
-            return Some(Some(self.message(event)));
+            return Some(Some(self.numbered(message)));
         }
         if inner.closed {
             return Some(None);
@@ -184,20 +195,13 @@ impl StatusStream {
         drop(inner);
         self.seen = version;
         let time = self.board.clock.now_ms();
-        Some(Some(self.message(Event { time, subject, state, progress: Some(progress), message: None, failure: None })))
+        let message = StatusMessage { time, state, progress: Some(progress), ..blank(&subject) };
+        Some(Some(self.numbered(message)))
     }
 
-    fn message(&mut self, event: Event) -> StatusMessage {
+    fn numbered(&mut self, message: StatusMessage) -> StatusMessage {
         self.seq += 1;
-        StatusMessage {
-            seq: self.seq,
-            time: event.time,
-            subject: event.subject,
-            state: event.state,
-            progress: event.progress,
-            message: event.message,
-            failure: event.failure,
-        }
+        StatusMessage { seq: self.seq, ..message }
     }
 
     /// The same as a [`Stream`](futures_util::Stream), for combinators and server-sent events.

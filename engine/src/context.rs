@@ -5,7 +5,8 @@ use crate::clock::Clock;
 use crate::ledger::{TaskLedger, UnitRecord};
 use crate::model::failure::{Failure, FailureStage};
 use crate::model::plan::ExportTask;
-use crate::model::status::{Progress, Subject};
+use crate::model::status::{MessageSeverity, MessageSource, Progress, Subject};
+use crate::pause::Pause;
 use sha2::{Digest as _, Sha256};
 use std::future::Future;
 use std::path::{Path, PathBuf};
@@ -23,6 +24,7 @@ pub struct ExportContext {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) ledger: TaskLedger,
     pub(crate) board: Arc<StatusBoard>,
+    pub(crate) pause: Arc<Pause>,
 }
 
 impl ExportContext {
@@ -112,11 +114,26 @@ impl ExportContext {
         self.board.part_done(&self.task, fraction.clamp(0.0, 1.0) / 2.0);
     }
 
-    /// Passes on a word for people, such as a service's own job message.
+    /// Says a word for people.
     pub fn say(&self, message: impl Into<String>) {
+        self.note(message.into(), MessageSource::Client);
+    }
+
+    /// Passes on a service's own job message.
+    pub fn service_says(&self, message: impl Into<String>) {
+        self.note(message.into(), MessageSource::Service);
+    }
+
+    fn note(&self, message: String, source: MessageSource) {
         if let Some(subject) = self.subjects.first() {
-            self.board.note(subject, message.into());
+            self.board.note(subject, message, MessageSeverity::Info, source);
         }
+    }
+
+    /// Sleeps on the engine's clock between two looks at a server's job, and as long as the job is paused.
+    pub async fn sleep(&self, time: std::time::Duration) {
+        self.clock.sleep(time).await;
+        self.pause.passed().await;
     }
 
     /// The task's part of the ledger.
@@ -125,11 +142,16 @@ impl ExportContext {
         &self.ledger
     }
 
-    /// Says in the ledger that a unit is begun.
+    /// Says in the ledger that a unit is begun. Waits while the job is paused.
     ///
     /// # Errors
-    /// If the unit was not planned, or the ledger cannot be written.
+    /// If the unit was not planned, the ledger cannot be written, or the job was cancelled while it waited.
     pub async fn begin_unit(&self, unit: &str) -> Result<(), Failure> {
+        let passed = async {
+            self.pause.passed().await;
+            Ok(())
+        };
+        self.or_cancelled(passed).await?;
         self.ledger.begin(unit, self.clock.now_ms()).await
     }
 

@@ -6,7 +6,7 @@ use crate::actor::task_run;
 use crate::basemap;
 use crate::board::{StatusBoard, StatusStream};
 use crate::context::run_blocking;
-use crate::engine::EngineInner;
+use crate::engine::{Engine, EngineInner};
 use crate::exporter::PlanContext;
 use crate::ledger::Ledger;
 use crate::model::failure::{Failure, FailureKind, FailureOwner, FailureStage};
@@ -15,11 +15,13 @@ use crate::model::parameters::GenerateOfflineMapParameters;
 use crate::model::plan::OfflineMapPlan;
 use crate::model::result::{GenerateOfflineMapResult, JobError};
 use crate::model::source::OfflineMapSource;
-use crate::model::status::{ExportState, Progress, Subject, SubjectKind};
+use crate::model::status::{ExportState, MessageSeverity, MessageSource, Progress, Subject, SubjectKind};
 use crate::packager::ReferenceBasemap;
+use crate::pause::Pause;
 use crate::planner;
 use crate::work_dir::WorkDir;
 use actix::Actor as _;
+use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -41,7 +43,25 @@ pub(crate) struct JobInner {
     cancel: CancellationToken,
     result: watch::Sender<Option<JobResult>>,
     started: AtomicBool,
+    pause: Arc<Pause>,
 }
+
+/// A job as JSON, to be made again in another process.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct JobDocument {
+    /// `offmap-job`.
+    format: String,
+    version: u32,
+    id: String,
+    source: OfflineMapSource,
+    parameters: GenerateOfflineMapParameters,
+    overrides: GenerateOfflineMapParameterOverrides,
+    destination: PathBuf,
+}
+
+/// Name and version of the JSON of jobs.
+const JOB_FORMAT: (&str, u32) = ("offmap-job", 1);
 
 /// A job that takes one map offline. Cheap to clone; all clones are the same job.
 ///
@@ -62,16 +82,78 @@ impl GenerateOfflineMapJob {
     ) -> Self {
         // The job outlives a change of the current directory.
         let destination = std::path::absolute(&destination).unwrap_or(destination);
-        let id = uuid::Uuid::new_v4().to_string();
+        Self::with_id(engine, uuid::Uuid::new_v4().to_string(), source, parameters, overrides, destination)
+    }
+
+    fn with_id(
+        engine: Arc<EngineInner>,
+        id: String,
+        source: Arc<OfflineMapSource>,
+        parameters: GenerateOfflineMapParameters,
+        overrides: GenerateOfflineMapParameterOverrides,
+        destination: PathBuf,
+    ) -> Self {
         let title = source.item.as_ref().map(|i| i.title.clone()).filter(|t| !t.is_empty());
         let subject = Subject::new(SubjectKind::Job, &id, title.unwrap_or_else(|| "offline map".to_owned()));
         let board = StatusBoard::new(subject.clone(), Arc::clone(&engine.clock));
         let cancel = engine.root.child_token();
         let result = watch::Sender::new(None);
         let started = AtomicBool::new(false);
-        let inner =
-            JobInner { engine, id, subject, source, parameters, overrides, destination, board, cancel, result, started };
+        let pause = Arc::default();
+        let inner = JobInner {
+            engine,
+            id,
+            subject,
+            source,
+            parameters,
+            overrides,
+            destination,
+            board,
+            cancel,
+            result,
+            started,
+            pause,
+        };
         Self { inner: Arc::new(inner) }
+    }
+
+    /// The job as JSON: map, parameters, overrides, destination. Credentials are not in it.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    #[doc(alias = "toJson")]
+    pub fn to_json(&self) -> Result<String, Failure> {
+        let job = &self.inner;
+        let document = JobDocument {
+            format: JOB_FORMAT.0.to_owned(),
+            version: JOB_FORMAT.1,
+            id: job.id.clone(),
+            source: (*job.source).clone(),
+            parameters: job.parameters.clone(),
+            overrides: job.overrides.clone(),
+            destination: job.destination.clone(),
+        };
+        serde_json::to_string(&document).map_err(|e| Failure::internal(format!("the job cannot be written as JSON: {e}")))
+    }
+
+    /// A dormant job of an engine, with the same id, out of [`GenerateOfflineMapJob::to_json`].
+    ///
+    /// # Errors
+    /// If the text is not a job of a version that is known.
+    #[doc(alias = "fromJson")]
+    pub fn from_json(engine: &Engine, text: &str) -> Result<Self, Failure> {
+        let refused = |words: String| Failure::invalid_parameter(format!("the job cannot be used: {words}"));
+        let job: JobDocument = serde_json::from_str(text).map_err(|e| refused(e.to_string()))?;
+        if (job.format.as_str(), job.version) != JOB_FORMAT {
+            let (format, version) = JOB_FORMAT;
+            return Err(refused(format!(
+                "it is `{}` version {}, expected `{format}` version {version}",
+                job.format, job.version
+            )));
+        }
+        job.parameters.check()?;
+        let engine = Arc::clone(engine.inner());
+        Ok(Self::with_id(engine, job.id, Arc::new(job.source), job.parameters, job.overrides, job.destination))
     }
 
     /// The job's id, a fresh UUID.
@@ -86,8 +168,15 @@ impl GenerateOfflineMapJob {
         &self.inner.destination
     }
 
-    /// Starts the job; does nothing if it was started before. Answers the same job, for chaining.
+    /// Starts the job, or lets a paused one go on; does nothing to one that runs. Answers the same job, for chaining.
     pub fn start(&self) -> &Self {
+        if self.inner.pause.is_closed() {
+            if self.inner.started.load(Ordering::Acquire) {
+                // Said before the first thing that follows from it.
+                self.inner.board.state(&self.inner.subject, ExportState::Started, None, None);
+            }
+            self.inner.pause.set(false);
+        }
         if !self.inner.started.swap(true, Ordering::AcqRel) {
             let inner = Arc::clone(&self.inner);
             let engine = Arc::clone(&inner.engine);
@@ -110,6 +199,14 @@ impl GenerateOfflineMapJob {
     #[must_use]
     pub fn status(&self) -> StatusStream {
         self.inner.board.subscribe()
+    }
+
+    /// Lets the job stand still: what runs on a service goes on there, a file that is on its way comes to its end, and nothing new
+    /// is begun or asked until [`GenerateOfflineMapJob::start`]. A paused job can be cancelled.
+    pub fn pause(&self) {
+        if self.inner.pause.set(true) && self.inner.started.load(Ordering::Acquire) {
+            self.inner.board.state(&self.inner.subject, ExportState::Paused, None, None);
+        }
     }
 
     /// Asks the job to stop: exporters cancel their server jobs and unregister their replicas, nothing is left at the
@@ -160,6 +257,11 @@ async fn drive(job: Arc<JobInner>) -> JobResult {
         () = job.cancel.cancelled() => return Err(Failure::cancelled().into()),
         permit = engine.job_permits.acquire() => permit.map_err(|e| Failure::internal(e.to_string()))?,
     };
+    tokio::select! {
+        biased;
+        () = job.cancel.cancelled() => return Err(Failure::cancelled().into()),
+        () = job.pause.passed() => {}
+    }
     let (parameters, packager) = (job.parameters.clone(), Arc::clone(&engine.packager));
     let destination = job.destination.clone();
     let basemap = run_blocking(move || {
@@ -189,7 +291,7 @@ async fn run(job: &Arc<JobInner>, plan: OfflineMapPlan, basemap: Option<Referenc
     ledger.put("destination", &job.destination).await?;
     ledger.put_plan(&plan, engine.clock.now_ms()).await?;
     for warning in &plan.warnings {
-        job.board.note(&job.subject, warning.clone());
+        job.board.note(&job.subject, warning.clone(), MessageSeverity::Warning, MessageSource::Client);
     }
     let shared = Arc::new(JobShared {
         job: job.id.clone(),
@@ -202,6 +304,7 @@ async fn run(job: &Arc<JobInner>, plan: OfflineMapPlan, basemap: Option<Referenc
         board: Arc::clone(&job.board),
         clock: Arc::clone(&engine.clock),
         cancel: job.cancel.clone(),
+        pause: Arc::clone(&job.pause),
         stop: job.cancel.child_token(),
         runtime: engine.runtime.clone(),
         permits: Arc::clone(&engine.export_permits),

@@ -28,6 +28,7 @@ mod job;
 mod ledger;
 pub mod model;
 mod packager;
+mod pause;
 mod planner;
 mod registry;
 mod task;
@@ -60,7 +61,9 @@ pub use model::result::{GenerateOfflineMapResult, JobError, LayerOutcome};
 pub use model::service_url::{ServiceUrl, service_key};
 pub use model::settings::OfflineSettings;
 pub use model::source::{ExportHost, OfflineMapSource, ReducedFontsService};
-pub use model::status::{ExportState, Progress, ProgressUnit, StatusMessage, Subject, SubjectKind};
+pub use model::status::{
+    ExportState, MessageSeverity, MessageSource, Progress, ProgressUnit, StatusMessage, Subject, SubjectKind,
+};
 pub use model::web_map::{LayerPlace, LayerType, MapLayer, WebMap};
 pub use packager::{LocalBasemap, PackRequest, Packager, Packed, ReferenceBasemap, TaskArtifact};
 pub use registry::ExporterRegistry;

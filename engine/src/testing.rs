@@ -403,6 +403,7 @@ async fn context_for(
     let clock: Arc<dyn Clock> = Arc::new(crate::clock::SystemClock);
     let cancel = CancellationToken::new();
     let ctx = ExportContext {
+        pause: Arc::default(),
         task: task.id.clone(),
         subjects: ExportContext::subjects_of(task),
         work_dir,

@@ -395,7 +395,7 @@ async fn wait(
         }
         let words = last_message(&state).unwrap_or_else(|| word.to_owned());
         if words != said {
-            ctx.say(words.clone());
+            ctx.service_says(words.clone());
             said = words;
         }
         let waited = Duration::from_millis(u64::try_from(ctx.clock().now_ms() - began).unwrap_or(0));
@@ -405,7 +405,7 @@ async fn wait(
             cancel(client, &job).await;
             return Err(failure.at(&job).may_pass());
         }
-        ctx.clock().sleep(pause).await;
+        ctx.sleep(pause).await;
         pause = pause.mul_f64(1.5).min(client.options().longest_poll_interval);
     }
 }

@@ -6,6 +6,7 @@ mod capabilities;
 mod custom;
 mod end_to_end;
 mod house;
+mod job;
 mod overrides;
 mod policy;
 mod random;

@@ -76,11 +76,22 @@ impl JobSupervisor {
         if self.next < self.shared.plan.tasks.len() && !stopped {
             self.waits_for_permit = true;
             let (permits, stop) = (Arc::clone(&self.shared.permits), self.shared.stop.clone());
+            let pause = Arc::clone(&self.shared.pause);
+            let free = async move {
+                loop {
+                    pause.passed().await;
+                    let permit = Arc::clone(&permits).acquire_owned().await;
+                    // A paused job holds no permit that another job could use.
+                    if !pause.is_closed() {
+                        return permit;
+                    }
+                }
+            };
             let permit = async move {
                 tokio::select! {
                     biased;
                     () = stop.cancelled() => None,
-                    permit = permits.acquire_owned() => permit.ok(),
+                    permit = free => permit.ok(),
                 }
             };
             ctx.spawn(permit.into_actor(self).map(|permit, actor, ctx| {

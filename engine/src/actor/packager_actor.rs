@@ -47,6 +47,11 @@ async fn pack(shared: Arc<JobShared>, request: PackRequest) -> Result<Packed, Fa
     };
     tokio::select! {
         biased;
+        () = shared.stop.cancelled() => return Err(Failure::cancelled()),
+        () = shared.pause.passed() => {}
+    }
+    tokio::select! {
+        biased;
         outcome = shared.packager.pack(request, report, shared.stop.child_token()) => outcome,
         () = grace => Err(Failure::cancelled()),
     }

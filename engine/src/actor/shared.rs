@@ -6,6 +6,7 @@ use crate::ledger::Ledger;
 use crate::model::plan::OfflineMapPlan;
 use crate::model::source::OfflineMapSource;
 use crate::packager::{Packager, ReferenceBasemap};
+use crate::pause::Pause;
 use crate::registry::ExporterRegistry;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -70,6 +71,7 @@ pub(crate) struct JobShared {
     pub(crate) cancel: CancellationToken,
     /// A child of `cancel` that also fires when the error policy stops the job.
     pub(crate) stop: CancellationToken,
+    pub(crate) pause: Arc<Pause>,
     pub(crate) runtime: Handle,
     pub(crate) permits: Arc<Semaphore>,
     pub(crate) census: Arc<Census>,

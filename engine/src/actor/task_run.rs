@@ -56,6 +56,7 @@ fn context(shared: &JobShared, task: &ExportTask, cancel: CancellationToken) -> 
         clock: Arc::clone(&shared.clock),
         ledger: shared.ledger.task(&task.id),
         board: Arc::clone(&shared.board),
+        pause: Arc::clone(&shared.pause),
     }
 }
 

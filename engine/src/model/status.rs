@@ -51,6 +51,8 @@ pub enum ExportState {
     NotStarted,
     /// Running.
     Started,
+    /// Standing still until it is started again.
+    Paused,
     /// Done, all that was planned is there.
     Succeeded,
     /// Failed.
@@ -66,7 +68,7 @@ impl ExportState {
     #[must_use]
     pub fn is_terminal(self) -> bool {
         match self {
-            Self::NotStarted | Self::Started => false,
+            Self::NotStarted | Self::Started | Self::Paused => false,
             Self::Succeeded | Self::Failed | Self::Cancelled | Self::Skipped => true,
         }
     }
@@ -125,6 +127,32 @@ impl Progress {
     }
 }
 
+/// How much a message matters.
+#[doc(alias = "JobMessageSeverity")]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum MessageSeverity {
+    /// Good to know.
+    #[default]
+    Info,
+    /// Worth a look; nothing is lost.
+    Warning,
+    /// Something failed.
+    Error,
+}
+
+/// Who says it.
+#[doc(alias = "JobMessageSource")]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum MessageSource {
+    /// offmap.
+    #[default]
+    Client,
+    /// A service's own job.
+    Service,
+}
+
 /// One line of a job's story.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -141,6 +169,12 @@ pub struct StatusMessage {
     pub progress: Option<Progress>,
     /// A note for people, such as a service's own job message.
     pub message: Option<String>,
+    /// How much it matters.
+    #[serde(default)]
+    pub severity: MessageSeverity,
+    /// Who says it.
+    #[serde(default)]
+    pub source: MessageSource,
     /// Why it failed or was skipped.
     pub failure: Option<Failure>,
 }

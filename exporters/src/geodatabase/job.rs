@@ -178,7 +178,7 @@ async fn wait(
             State::Running => {}
         }
         if word != said {
-            ctx.say(word);
+            ctx.service_says(word);
             ctx.waiting(phase(word));
             word.clone_into(&mut said);
         }
@@ -188,7 +188,7 @@ async fn wait(
             let failure = Failure::new(FailureOwner::Source, FailureKind::TimedOut, FailureStage::Wait, message);
             return Err(failure.at(status).may_pass());
         }
-        ctx.clock().sleep(pause).await;
+        ctx.sleep(pause).await;
         pause = pause.mul_f64(1.5).min(client.options().longest_poll_interval);
     }
 }
