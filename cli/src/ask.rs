@@ -2,7 +2,7 @@
 
 use crate::arguments::{Ask, Plan};
 use crate::{Stop, setup};
-use offmap::{CountUnit, GenerateOfflineMapParameterOverrides, LayerCapability, OfflineMapPlan};
+use offmap::{BytesSource, CountUnit, GenerateOfflineMapParameterOverrides, LayerCapability, OfflineMapPlan};
 use serde_json::json;
 
 pub(crate) async fn check(arguments: Ask) -> Result<u8, Stop> {
@@ -64,7 +64,8 @@ fn tell(plan: &OfflineMapPlan) {
                 (Some(n), false) => format!("up to {n} {unit}"),
                 (None, _) => "related rows".to_owned(),
             };
-            println!("    {:<34} {count}", layer.title);
+            let photos = layer.attachments.filter(|n| *n > 0).map_or_else(String::new, |n| format!(", {n} attachments"));
+            println!("    {:<34} {count}{photos}", layer.title);
         }
         for level in &task.levels {
             println!("    level {:<3} 1:{:<12.0} {:>9} tiles", level.level_id, level.scale, level.tiles);
@@ -74,7 +75,12 @@ fn tell(plan: &OfflineMapPlan) {
             println!("    {} {} of {}{exceeded}", limit.name, limit.needed, limit.limit);
         }
         if let Some(bytes) = task.bytes {
-            println!("    {} to {} bytes, estimated", bytes.min, bytes.max);
+            let from = match task.bytes_from {
+                BytesSource::ServiceEstimate => "by the service's estimate",
+                BytesSource::Samples => "by samples",
+                _ => "by usual sizes",
+            };
+            println!("    {} to {} bytes {from}, {} requests or more", bytes.min, bytes.max, task.requests);
         }
     }
     for skipped in &plan.skipped {

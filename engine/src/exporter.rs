@@ -7,7 +7,7 @@ use crate::model::capability::Capability;
 use crate::model::failure::Failure;
 use crate::model::geometry::Envelope;
 use crate::model::parameters::GenerateOfflineMapParameters;
-use crate::model::plan::{ByteRange, CountUnit, ExportTask, PlannedLevel, ServiceLimit, Unit};
+use crate::model::plan::{ByteRange, BytesSource, CountUnit, ExportTask, PlannedLevel, ServiceLimit, Unit};
 use crate::model::source::OfflineMapSource;
 use crate::model::web_map::MapLayer;
 use async_trait::async_trait;
@@ -85,6 +85,10 @@ pub struct TaskPlan {
     pub levels: Vec<PlannedLevel>,
     /// Bytes to come, as far as known.
     pub bytes: Option<ByteRange>,
+    /// Where that comes from.
+    pub bytes_from: BytesSource,
+    /// Requests that the export takes at least; looks at a service's job and repeats are not counted.
+    pub requests: u64,
     /// Limits that the task touches.
     pub limits: Vec<ServiceLimit>,
     /// Things worth knowing that stop nothing.

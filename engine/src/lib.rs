@@ -55,7 +55,7 @@ pub use model::parameters::{
     GenerateOfflineMapUpdateMode, OnlineOnlyServicesOption, ReturnLayerAttachmentOption, Thumbnail,
 };
 pub use model::plan::{
-    ByteRange, CountUnit, ExportTask, OfflineMapPlan, PlannedLevel, ServiceLimit, SkippedLayer, TaskLayer, Unit,
+    ByteRange, BytesSource, CountUnit, ExportTask, OfflineMapPlan, PlannedLevel, ServiceLimit, SkippedLayer, TaskLayer, Unit,
 };
 pub use model::result::{GenerateOfflineMapResult, JobError, LayerOutcome};
 pub use model::service_url::{ServiceUrl, service_key};

@@ -359,6 +359,8 @@ fn assemble(
         count_unit: task.count_unit,
         levels: task.levels,
         bytes: task.bytes,
+        bytes_from: task.bytes_from,
+        requests: task.requests,
         limits: task.limits,
         parameters,
         service: found.service,

@@ -151,6 +151,8 @@ impl TiledService {
             units: units(area.parts_in(&self.tile_info.spatial_reference)?.len()),
             layers: layers.map(|id| LayerPlan { id, expected: Some(total), ..LayerPlan::default() }).collect(),
             count_unit: CountUnit::Tiles,
+            // For each part: submit, one look, find the file, fetch it.
+            requests: 4 * area.parts_in(&self.tile_info.spatial_reference)?.len() as u64,
             levels,
             bytes: Some(offmap_engine::ByteRange {
                 min: total.saturating_mul(bytes_per_tile.0),
@@ -158,6 +160,7 @@ impl TiledService {
             }),
             limits: vec![limit],
             warnings,
+            ..TaskPlan::default()
         })
     }
 

@@ -1,5 +1,6 @@
 //! Who may know whom: no arrow upwards between crates, none upwards inside the engine.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 fn root() -> PathBuf {
@@ -73,5 +74,61 @@ fn no_actix_type_is_in_the_public_api() {
         let public = code(&path);
         let leak = public.lines().find(|l| l.trim_start().starts_with("pub fn") && l.contains("actix"));
         assert!(leak.is_none(), "{}: {leak:?}", path.display());
+    }
+}
+
+/// Every function that is a test, by name.
+fn tests_of_the_house() -> HashSet<String> {
+    let mut names = HashSet::new();
+    for folder in ["tests", "engine", "exporters", "packager", "cli", "examples"] {
+        for file in rust_files(&root().join(folder)) {
+            let text = std::fs::read_to_string(&file).expect("reads");
+            let lines: Vec<&str> = text.lines().map(str::trim).collect();
+            for (i, line) in
+                lines.iter().enumerate().filter(|(_, l)| l.starts_with("#[test") || l.starts_with("#[tokio::test"))
+            {
+                let name = lines.iter().skip(i + 1).find_map(|l| l.split_once("fn ").map(|(_, rest)| rest));
+                let name = name.unwrap_or_else(|| panic!("{line} of {} is of no function", file.display()));
+                names.insert(name.split('(').next().unwrap_or_default().to_owned());
+            }
+        }
+    }
+    names
+}
+
+#[test]
+fn every_test_that_the_workflow_page_names_exists_and_no_row_is_missing() {
+    let page = std::fs::read_to_string(root().join("tests/workflow.md")).expect("reads");
+    let tests = tests_of_the_house();
+    let mut rows = 0;
+    let mut told: HashSet<String> = HashSet::new();
+    for line in page.lines().filter(|l| l.starts_with('|') && !l.starts_with("| ---")) {
+        let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
+        told.extend(cells[0].split('`').skip(1).step_by(2).map(str::to_owned));
+        let Some(name) = cells.last().and_then(|c| c.strip_prefix('`')?.strip_suffix('`')) else {
+            assert_eq!(cells.last(), Some(&"test"), "a row names its test: {line}");
+            continue;
+        };
+        assert!(tests.contains(name), "there is no test {name}");
+        rows += 1;
+    }
+    assert!(rows > 60, "{rows}");
+    let mut wanted: Vec<String> = Vec::new();
+    let area = offmap::AreaOfInterest::from_numbers("1,2,3,4").expect("an area");
+    let mut parameters = offmap::GenerateOfflineMapParameters::new(area);
+    parameters.item_info = Some(offmap::OfflineMapItemInfo::default());
+    let parameters = serde_json::to_value(parameters).expect("JSON");
+    wanted.extend(parameters.as_object().expect("an object").keys().cloned());
+    let reasons = code(&root().join("engine/src/model/capability.rs"));
+    let reasons =
+        reasons.split("pub enum CapabilityReason {").nth(1).and_then(|t| t.split('}').next()).expect("the reasons");
+    for name in reasons.lines().map(str::trim).filter_map(|l| l.strip_suffix(',')) {
+        wanted.push(format!("{}{}", name[..1].to_lowercase(), &name[1..]));
+    }
+    wanted.extend(
+        ["exportTileCacheParameters", "exportVectorTilesParameters", "generateGeodatabaseParameters"].map(str::to_owned),
+    );
+    for name in wanted {
+        assert!(told.contains(&name), "the page has no row for {name}");
     }
 }

@@ -184,7 +184,7 @@ impl AreaOfInterest {
         let (source, target) = (find(from)?, find(to)?);
         let straight = source.world_width().is_some() && target.world_width().is_some();
         let nowhere = || bad(format!("part of the area of interest ({from}) has no place in {to}"));
-        let step = |p: [f64; 2]| target.from_wgs84(source.to_wgs84(p)?);
+        let step = |p: [f64; 2]| target.at_wgs84(source.to_wgs84(p)?);
         let line = |points: Vec<[f64; 2]>| -> Result<Vec<[f64; 2]>, Failure> {
             let mut line = points.into_iter().map(step).collect::<Option<Vec<_>>>().ok_or_else(nowhere)?;
             if let Some(width) = target.world_width() {

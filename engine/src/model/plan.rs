@@ -38,6 +38,20 @@ pub struct ByteRange {
     pub max: u64,
 }
 
+/// Where a range of bytes comes from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub enum BytesSource {
+    /// Usual sizes of a tile or row, times their number.
+    #[default]
+    TypicalSizes,
+    /// The service's own estimate.
+    ServiceEstimate,
+    /// Samples that were fetched.
+    Samples,
+}
+
 /// What a count counts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -124,6 +138,12 @@ pub struct ExportTask {
     /// Bytes to come, as far as known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes: Option<ByteRange>,
+    /// Where that comes from.
+    #[serde(default)]
+    pub bytes_from: BytesSource,
+    /// Requests that it takes at least; looks at a service's job and repeats are not counted.
+    #[serde(default)]
+    pub requests: u64,
     /// Limits that it touches.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub limits: Vec<ServiceLimit>,

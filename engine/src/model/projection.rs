@@ -64,7 +64,7 @@ impl Projection {
     }
 
     /// A point of a longitude and latitude.
-    pub(crate) fn from_wgs84(&self, point: [f64; 2]) -> Option<[f64; 2]> {
+    pub(crate) fn at_wgs84(&self, point: [f64; 2]) -> Option<[f64; 2]> {
         match self {
             Self::Degrees => Some(point),
             Self::Mercator => Some(to_web_mercator(point)),
@@ -90,7 +90,7 @@ mod tests {
 
     fn at(wkid: u32, point: [f64; 2]) -> [f64; 2] {
         let projection = Projection::of(&SpatialReference::from_wkid(wkid)).expect("known");
-        let there = projection.from_wgs84(point).expect("projects");
+        let there = projection.at_wgs84(point).expect("projects");
         let back = projection.to_wgs84(there).expect("projects back");
         assert!((back[0] - point[0]).abs() < 1e-7 && (back[1] - point[1]).abs() < 1e-7, "{wkid}: {back:?}");
         there

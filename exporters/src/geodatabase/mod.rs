@@ -252,6 +252,8 @@ impl Exporter for GeodatabaseExporter {
             ],
             layers,
             count_unit: CountUnit::Features,
+            // Submit, one look, fetch.
+            requests: 3,
             bytes: Some(ByteRange {
                 min: EMPTY_BYTES.saturating_add(rows.saturating_mul(BYTES_PER_ROW.0)),
                 max: EMPTY_BYTES.saturating_add(rows.saturating_mul(BYTES_PER_ROW.1)),
