@@ -13,6 +13,7 @@ pub mod client;
 pub mod compact_cache;
 pub mod geodatabase;
 pub mod portal;
+mod server_job;
 pub mod tile_cache;
 mod tile_cover;
 mod tile_merge;

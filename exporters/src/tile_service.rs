@@ -4,8 +4,10 @@
 //! Source: tile reference §2, §3, §5, §7, §8.
 
 use crate::client::{ArcGisClient, Download, Downloaded, ServiceCall, body, resolve};
+use crate::server_job::{self, Look, ServerJob};
 use crate::tile_merge;
 use crate::tiling::{Lod, TileInfo};
+use async_trait::async_trait;
 use offmap_engine::model::area_shape::LONGEST_GEOMETRY;
 use offmap_engine::model::geometry::{Envelope, SpatialReference};
 use offmap_engine::{
@@ -319,7 +321,9 @@ async fn export_part(
         }
     };
     let work = async {
-        let (job, done) = wait(client, ctx, service, &job).await?;
+        let mut waited = ExportJob { client, service, address: job.clone(), seen: false };
+        let done = server_job::wait(client, ctx, &mut waited).await?;
+        let job = waited.address;
         ctx.finish_unit(step.job, 0, None).await?;
         ctx.begin_unit(step.file).await?;
         let (address, presigned) = find_file(client, ctx, &job, &done).await?;
@@ -362,54 +366,55 @@ fn other_address(job: &str) -> Option<String> {
     })
 }
 
-/// Looks at the job until it ends; answers its address and last state.
-async fn wait(
-    client: &ArcGisClient,
-    ctx: &ExportContext,
-    service: &TiledService,
-    job: &str,
-) -> Result<(String, Value), Failure> {
-    let mut job = job.to_owned();
-    let mut pause = client.options().poll_interval;
-    let began = ctx.clock().now_ms();
-    let mut said = String::new();
-    let mut switched = false;
-    loop {
-        let call = ServiceCall::get(&job)?.with_all(&service.custom_parameters).in_stage(FailureStage::Wait);
-        let state = match client.job_json(&call).await {
+/// An export job; its result is its last state.
+struct ExportJob<'a> {
+    client: &'a ArcGisClient,
+    service: &'a TiledService,
+    address: String,
+    /// Whether it was seen, so that its address is the right one.
+    seen: bool,
+}
+
+#[async_trait]
+impl ServerJob for ExportJob<'_> {
+    type Result = Value;
+
+    fn name(&self) -> &'static str {
+        "export job"
+    }
+
+    fn address(&self) -> &str {
+        &self.address
+    }
+
+    async fn look(&mut self) -> Result<Look<Value>, Failure> {
+        let ask = |address: &str| {
+            let call = ServiceCall::get(address)?.with_all(&self.service.custom_parameters).in_stage(FailureStage::Wait);
+            Ok::<_, Failure>(call)
+        };
+        let state = match self.client.job_json(&ask(&self.address)?).await {
             Ok(state) => state,
-            Err(failure) if !switched && !failure.retryable && !body::is_token_error(&failure) => {
+            Err(failure) if !self.seen && !failure.retryable && !body::is_token_error(&failure) => {
                 // The other family of servers keeps its jobs elsewhere.
-                switched = true;
-                job = other_address(&job).ok_or(failure)?;
-                continue;
+                self.address = other_address(&self.address).ok_or(failure)?;
+                self.client.job_json(&ask(&self.address)?).await?
             }
             Err(failure) => return Err(failure),
         };
-        switched = true;
+        self.seen = true;
         let word = ["jobStatus", "status"].iter().find_map(|k| state.get(*k).and_then(Value::as_str)).unwrap_or_default();
         match read_state(&state) {
-            State::Done => return Ok((job, state)),
-            State::Failed => return Err(job_failure(word, &state).at(&job)),
+            State::Done => return Ok(Look::Done(state)),
+            State::Failed => return Err(job_failure(word, &state).at(&self.address)),
             State::Running => {}
         }
-        if let Some(percent) = state.pointer("/progress/percent").and_then(Value::as_f64) {
-            ctx.waiting(percent / 100.0);
-        }
+        let percent = state.pointer("/progress/percent").and_then(Value::as_f64);
         let words = last_message(&state).unwrap_or_else(|| word.to_owned());
-        if words != said {
-            ctx.service_says(words.clone());
-            said = words;
-        }
-        let waited = Duration::from_millis(u64::try_from(ctx.clock().now_ms() - began).unwrap_or(0));
-        if waited > client.options().job_timeout {
-            let message = format!("the export job is still `{word}` after {} seconds", waited.as_secs());
-            let failure = Failure::new(FailureOwner::Source, FailureKind::TimedOut, FailureStage::Wait, message);
-            cancel(client, &job).await;
-            return Err(failure.at(&job).may_pass());
-        }
-        ctx.sleep(pause).await;
-        pause = pause.mul_f64(1.5).min(client.options().longest_poll_interval);
+        Ok(Look::Running { words, done: percent.map(|p| p / 100.0) })
+    }
+
+    async fn abandon(&mut self) {
+        cancel(self.client, &self.address).await;
     }
 }
 

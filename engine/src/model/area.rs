@@ -110,7 +110,7 @@ impl AreaOfInterest {
     /// Checks that the area can be used: a known reference, finite numbers, some width and height, on the earth.
     ///
     /// In WGS84, its like, and Web Mercator an envelope whose `xmin` is above its `xmax` crosses the dateline (RFC 7946 §5.2), and
-    /// coordinates may go on beyond it.
+    /// coordinates may go on beyond it. One that would reach more than half around the world is taken for inverted.
     ///
     /// # Errors
     /// A failure of the caller that names what is wrong and the way out.
@@ -138,9 +138,10 @@ impl AreaOfInterest {
             return Err(bad("the area of interest has a coordinate that is not a number"));
         }
         let world = projection.world_width();
-        if e.ymin > e.ymax || (e.xmin > e.xmax && world.is_none()) {
+        let crosses = world.is_some_and(|width| e.xmax + width - e.xmin <= width / 2.0);
+        if e.ymin > e.ymax || (e.xmin > e.xmax && !crosses) {
             return Err(bad(format!(
-                "the area of interest is inverted: xmin {}, ymin {}, xmax {}, ymax {}; the smaller number comes first",
+                "the area of interest is inverted: xmin {}, ymin {}, xmax {}, ymax {}; the smaller number comes first, unless a narrow area crosses the dateline",
                 e.xmin, e.ymin, e.xmax, e.ymax
             )));
         }
@@ -265,6 +266,7 @@ mod tests {
     fn empty_inverted_and_outside_areas_are_refused_by_name() {
         assert!(words(AreaOfInterest::from_numbers("5,45,5,48")).contains("empty"));
         assert!(words(AreaOfInterest::from_numbers("5,48,10,45")).contains("inverted"));
+        assert!(words(AreaOfInterest::from_numbers("20,43,2,52")).contains("inverted"), "nobody means 342 degrees");
         assert!(words(AreaOfInterest::from_numbers("400000,5000000,300000,5100000,32632")).contains("inverted"));
         assert!(words(AreaOfInterest::from_numbers("45,5,48,100")).contains("outside the earth"));
         assert!(words(AreaOfInterest::from_numbers("1,2,3")).contains("has 3 numbers"));

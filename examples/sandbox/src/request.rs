@@ -22,31 +22,8 @@ pub(crate) struct Call {
     pub(crate) if_range: Option<String>,
 }
 
-fn decode(text: &str) -> String {
-    let bytes = text.replace('+', " ").into_bytes();
-    let mut out = Vec::with_capacity(bytes.len());
-    let mut i = 0;
-    while let Some(byte) = bytes.get(i) {
-        let pair = bytes.get(i + 1..i + 3).and_then(|h| std::str::from_utf8(h).ok());
-        match (byte, pair.and_then(|h| u8::from_str_radix(h, 16).ok())) {
-            (b'%', Some(value)) => {
-                out.push(value);
-                i += 3;
-            }
-            _ => {
-                out.push(*byte);
-                i += 1;
-            }
-        }
-    }
-    String::from_utf8_lossy(&out).into_owned()
-}
-
 fn pairs(text: &str) -> impl Iterator<Item = (String, String)> + '_ {
-    text.split('&').filter(|p| !p.is_empty()).map(|pair| {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        (decode(name).to_ascii_lowercase(), decode(value))
-    })
+    url::form_urlencoded::parse(text.as_bytes()).map(|(name, value)| (name.to_ascii_lowercase(), value.into_owned()))
 }
 
 impl Call {
@@ -56,7 +33,7 @@ impl Call {
         let mut call = Self {
             method: request.method().to_string(),
             host: header("host").unwrap_or_default(),
-            path: decode(request.uri().path()),
+            path: percent_encoding::percent_decode_str(request.uri().path()).decode_utf8_lossy().into_owned(),
             parameters: pairs(request.uri().query().unwrap_or_default()).collect(),
             referer: header("referer"),
             authorization: header("x-esri-authorization").or_else(|| header("authorization")),

@@ -5,6 +5,8 @@
 use super::parameters::{GenerateGeodatabaseParameters, SyncModel};
 use super::service::FeatureService;
 use crate::client::{ArcGisClient, Download, Downloaded, ServiceCall, body, resolve};
+use crate::server_job::{self, Look, ServerJob};
+use async_trait::async_trait;
 use offmap_engine::{ExportContext, Failure, FailureKind, FailureOwner, FailureStage, Progress};
 use serde_json::Value;
 use std::path::Path;
@@ -51,7 +53,10 @@ pub(super) async fn run(
     let work = async {
         let file = match answer {
             Answer::File(file) => file,
-            Answer::Status(status) => wait(client, ctx, service, &status).await?,
+            Answer::Status(status) => {
+                let mut job = ReplicaJob { client, ctx, service, status: &status };
+                server_job::wait(client, ctx, &mut job).await?
+            }
         };
         ctx.finish_unit(JOB_UNIT, 0, None).await?;
         ctx.begin_unit(FILE_UNIT).await?;
@@ -111,11 +116,6 @@ async fn keep_replica_id(ctx: &ExportContext, answer: &Value) -> Result<(), Fail
     }
 }
 
-async fn look(client: &ArcGisClient, service: &FeatureService, status: &str) -> Result<Value, Failure> {
-    let call = ServiceCall::get(status)?.with_all(&service.custom_parameters).in_stage(FailureStage::Wait);
-    client.job_json(&call).await
-}
-
 /// What a state word means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
@@ -151,19 +151,31 @@ fn phase(word: &str) -> f64 {
     }
 }
 
-/// Looks at the job until it ends; answers the file's address.
-async fn wait(
-    client: &ArcGisClient,
-    ctx: &ExportContext,
-    service: &FeatureService,
-    status: &str,
-) -> Result<String, Failure> {
-    let mut pause = client.options().poll_interval;
-    let began = ctx.clock().now_ms();
-    let mut said = String::new();
-    loop {
-        let state = look(client, service, status).await?;
-        keep_replica_id(ctx, &state).await?;
+/// A replica job; its result is the file's address.
+struct ReplicaJob<'a> {
+    client: &'a ArcGisClient,
+    ctx: &'a ExportContext,
+    service: &'a FeatureService,
+    status: &'a str,
+}
+
+#[async_trait]
+impl ServerJob for ReplicaJob<'_> {
+    type Result = String;
+
+    fn name(&self) -> &'static str {
+        "replica job"
+    }
+
+    fn address(&self) -> &str {
+        self.status
+    }
+
+    async fn look(&mut self) -> Result<Look<String>, Failure> {
+        let status = self.status;
+        let call = ServiceCall::get(status)?.with_all(&self.service.custom_parameters).in_stage(FailureStage::Wait);
+        let state = self.client.job_json(&call).await?;
+        keep_replica_id(self.ctx, &state).await?;
         let word = ["status", "jobStatus"].iter().find_map(|k| state.get(*k).and_then(Value::as_str)).unwrap_or_default();
         match read_state(word) {
             State::Done => {
@@ -172,24 +184,11 @@ async fn wait(
                     let message = "the replica job is completed and names no result";
                     Failure::new(FailureOwner::Source, FailureKind::InvalidAnswer, FailureStage::Wait, message).at(status)
                 })?;
-                return Ok(resolve(status, file)?.to_string());
+                Ok(Look::Done(resolve(status, file)?.to_string()))
             }
-            State::Failed => return Err(job_failure(word, &state).at(status)),
-            State::Running => {}
+            State::Failed => Err(job_failure(word, &state).at(status)),
+            State::Running => Ok(Look::Running { words: word.to_owned(), done: Some(phase(word)) }),
         }
-        if word != said {
-            ctx.service_says(word);
-            ctx.waiting(phase(word));
-            word.clone_into(&mut said);
-        }
-        let waited = Duration::from_millis(u64::try_from(ctx.clock().now_ms() - began).unwrap_or(0));
-        if waited > client.options().job_timeout {
-            let message = format!("the replica job is still `{word}` after {} seconds", waited.as_secs());
-            let failure = Failure::new(FailureOwner::Source, FailureKind::TimedOut, FailureStage::Wait, message);
-            return Err(failure.at(status).may_pass());
-        }
-        ctx.sleep(pause).await;
-        pause = pause.mul_f64(1.5).min(client.options().longest_poll_interval);
     }
 }
 

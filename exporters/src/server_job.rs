@@ -1,0 +1,70 @@
+//! Waiting for a job on a server: looks at growing intervals, passes the server's words on, and gives up after a time limit.
+
+use crate::client::ArcGisClient;
+use async_trait::async_trait;
+use offmap_engine::{ExportContext, Failure, FailureKind, FailureOwner, FailureStage};
+use std::time::Duration;
+
+/// How much longer each pause between two looks is.
+const LONGER: f64 = 1.5;
+
+/// What one look at a job shows.
+#[derive(Debug)]
+pub(crate) enum Look<T> {
+    /// It still runs: the server's words for it, and how much is done, from 0 to 1.
+    Running { words: String, done: Option<f64> },
+    /// It is done.
+    Done(T),
+}
+
+/// A job on a server.
+#[async_trait]
+pub(crate) trait ServerJob: Send {
+    /// What a job that is done leaves.
+    type Result: Send;
+
+    /// `replica job`, `export job`.
+    fn name(&self) -> &'static str;
+
+    /// Where it is looked at.
+    fn address(&self) -> &str;
+
+    /// Looks at it once; a job that failed is a failure.
+    async fn look(&mut self) -> Result<Look<Self::Result>, Failure>;
+
+    /// Ends it on the server, because nobody will wait for it any longer.
+    async fn abandon(&mut self) {}
+}
+
+/// Looks at a job until it ends.
+pub(crate) async fn wait<J: ServerJob>(
+    client: &ArcGisClient,
+    ctx: &ExportContext,
+    job: &mut J,
+) -> Result<J::Result, Failure> {
+    let mut pause = client.options().poll_interval;
+    let began = ctx.clock().now_ms();
+    let mut said = String::new();
+    loop {
+        let (words, done) = match job.look().await? {
+            Look::Done(result) => return Ok(result),
+            Look::Running { words, done } => (words, done),
+        };
+        if let Some(done) = done {
+            ctx.waiting(done);
+        }
+        if words != said {
+            ctx.service_says(words.clone());
+            said = words;
+        }
+        let waited = Duration::from_millis(u64::try_from(ctx.clock().now_ms() - began).unwrap_or(0));
+        if waited > client.options().job_timeout {
+            let message = format!("the {} is still `{said}` after {} seconds", job.name(), waited.as_secs());
+            let failure = Failure::new(FailureOwner::Source, FailureKind::TimedOut, FailureStage::Wait, message);
+            job.abandon().await;
+            return Err(failure.at(job.address()).may_pass());
+        }
+        ctx.sleep(pause).await;
+        pause = pause.mul_f64(LONGER).min(client.options().longest_poll_interval);
+    }
+}
