@@ -19,6 +19,10 @@ pub(crate) enum Command {
     Check(Box<Ask>),
     /// Say what would be done: tasks, layers, levels, tiles, features, bytes.
     Plan(Box<Plan>),
+    /// Go on with a job that did not come to its end, or complete a package that lacks layers.
+    Resume(Box<Resume>),
+    /// List what unfinished jobs left beside their destinations, and remove it.
+    Clean(Clean),
     /// Prove a package by its manifest.
     Verify(PackageArguments),
     /// Show what is in a package, and what is missing and why.
@@ -31,9 +35,6 @@ pub(crate) struct MapArguments {
     /// Web map as a file or address.
     #[arg(long, value_name = "FILE|URL", required_unless_present = "item", conflicts_with = "item")]
     pub(crate) web_map: Option<String>,
-    /// Portal of the item, with or without /sharing/rest.
-    #[arg(long, value_name = "URL")]
-    pub(crate) portal: Option<String>,
     /// Id of the web map's item on the portal.
     #[arg(long, value_name = "ID", requires = "portal")]
     pub(crate) item: Option<String>,
@@ -67,6 +68,16 @@ pub(crate) struct MapArguments {
     /// Vector tile service and its twin with reduced fonts, for esriVectorTilesDownloadOption; may be given several times.
     #[arg(long, value_name = "URL=URL")]
     pub(crate) reduced_fonts: Vec<String>,
+    #[command(flatten)]
+    pub(crate) access: AccessArguments,
+}
+
+/// How to reach portal and services.
+#[derive(Debug, Args)]
+pub(crate) struct AccessArguments {
+    /// Portal of the item, with or without /sharing/rest.
+    #[arg(long, value_name = "URL")]
+    pub(crate) portal: Option<String>,
     /// Environment variable that holds a token.
     #[arg(long, value_name = "VAR", conflicts_with_all = ["user", "client_id"])]
     pub(crate) token_env: Option<String>,
@@ -104,9 +115,45 @@ pub(crate) struct Take {
     /// Zip the package to this file as well; it must not exist.
     #[arg(long, value_name = "FILE")]
     pub(crate) mmpk: Option<PathBuf>,
+    /// Keep the work beside the destination when the job fails or is cancelled, to go on with `offmap resume`.
+    #[arg(long)]
+    pub(crate) keep: bool,
     /// How progress is shown.
     #[arg(long, value_name = "HOW", default_value = "auto")]
     pub(crate) progress: ProgressStyle,
+}
+
+/// `offmap resume`.
+#[derive(Debug, Args)]
+pub(crate) struct Resume {
+    /// Directory of the package.
+    #[arg(value_name = "DIR")]
+    pub(crate) out: PathBuf,
+    /// Fetch only the layers that failed of a package that was written without them.
+    #[arg(long)]
+    pub(crate) failed_only: bool,
+    /// Zip the package to this file as well; it must not exist.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) mmpk: Option<PathBuf>,
+    /// Keep the work beside the destination when the job fails or is cancelled once more.
+    #[arg(long)]
+    pub(crate) keep: bool,
+    /// How progress is shown.
+    #[arg(long, value_name = "HOW", default_value = "auto")]
+    pub(crate) progress: ProgressStyle,
+    #[command(flatten)]
+    pub(crate) access: AccessArguments,
+}
+
+/// `offmap clean`.
+#[derive(Debug, Args)]
+pub(crate) struct Clean {
+    /// Directories that packages were to be written to, or directories that such directories lie in.
+    #[arg(value_name = "DIR", required = true)]
+    pub(crate) places: Vec<PathBuf>,
+    /// Only list.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 }
 
 /// How progress is shown.

@@ -5,6 +5,7 @@
 
 mod arguments;
 mod ask;
+mod clean;
 mod packages;
 mod progress;
 mod setup;
@@ -47,6 +48,8 @@ async fn main() -> ExitCode {
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let outcome = match Arguments::parse().command {
         Command::Take(arguments) => take::run(*arguments).await,
+        Command::Resume(arguments) => take::resume(*arguments).await,
+        Command::Clean(arguments) => clean::run(&arguments),
         Command::Check(arguments) => ask::check(*arguments).await,
         Command::Plan(arguments) => ask::plan(*arguments).await,
         Command::Verify(arguments) => packages::verify(&arguments),

@@ -1,7 +1,7 @@
 //! From the command line to a client, an engine, a map and its parameters.
 
 use crate::Stop;
-use crate::arguments::MapArguments;
+use crate::arguments::{AccessArguments, MapArguments};
 use offmap::exporters::client::{ArcGisClient, ClientOptions, Credentials};
 use offmap::exporters::portal;
 use offmap::{
@@ -31,7 +31,7 @@ fn secret(variable: &str, option: &str) -> Result<String, Stop> {
     }
 }
 
-fn credentials(arguments: &MapArguments) -> Result<Credentials, Stop> {
+fn credentials(arguments: &AccessArguments) -> Result<Credentials, Stop> {
     let portal = arguments.portal.as_deref().map(portal::portal_root).transpose()?;
     let portal_or_none = portal.as_deref().unwrap_or_default();
     let mut credentials = if let Some(variable) = &arguments.token_env {
@@ -60,7 +60,7 @@ fn credentials(arguments: &MapArguments) -> Result<Credentials, Stop> {
     Ok(credentials)
 }
 
-fn client(arguments: &MapArguments) -> Result<ArcGisClient, Stop> {
+pub(crate) fn client(arguments: &AccessArguments) -> Result<ArcGisClient, Stop> {
     let mut options = ClientOptions {
         request_timeout: Duration::from_secs(arguments.request_timeout.max(1)),
         job_timeout: Duration::from_secs(arguments.job_timeout.max(1)),
@@ -73,7 +73,7 @@ fn client(arguments: &MapArguments) -> Result<ArcGisClient, Stop> {
 }
 
 async fn source(arguments: &MapArguments, client: &ArcGisClient) -> Result<OfflineMapSource, Failure> {
-    match (&arguments.web_map, &arguments.portal, &arguments.item) {
+    match (&arguments.web_map, &arguments.access.portal, &arguments.item) {
         (_, Some(portal), Some(item)) => portal::read_item(client, portal, item).await,
         (Some(map), ..) if map.starts_with("http://") || map.starts_with("https://") => {
             portal::read_address(client, map).await
@@ -141,7 +141,7 @@ pub(crate) async fn prepare(arguments: &MapArguments) -> Result<Setup, Stop> {
     if let (Some(area), None) = (&area, &from_file) {
         apply(GenerateOfflineMapParameters::new(area.clone()))?;
     }
-    let client = client(arguments)?;
+    let client = client(&arguments.access)?;
     let mut source = source(arguments, &client).await?;
     source.reduced_fonts_services = arguments.reduced_fonts.iter().map(|t| reduced_fonts(t)).collect::<Result<_, _>>()?;
     let engine = offmap::with_defaults(&client)?.start()?;

@@ -1,10 +1,10 @@
-//! `offmap take`.
+//! `offmap take` and `offmap resume`.
 
-use crate::arguments::{ProgressStyle, Take};
+use crate::arguments::{ProgressStyle, Resume, Take};
 use crate::{Stop, progress, setup};
 use offmap::packager::{MobileMapPackager, write_mmpk};
 use offmap::{
-    Failure, FailureOwner, GenerateOfflineMapJob, GenerateOfflineMapResult, JobError, LayerOutcome, Packager as _,
+    Engine, Failure, FailureOwner, GenerateOfflineMapJob, GenerateOfflineMapResult, JobError, LayerOutcome, Packager as _,
     run_blocking,
 };
 use serde_json::{Value, json};
@@ -15,6 +15,14 @@ const WITH_ERRORS: u8 = 3;
 /// Exit code after Ctrl-C.
 const CANCELLED: u8 = 130;
 
+/// What a run of a job is to do beside the job.
+struct Wishes<'a> {
+    out: &'a Path,
+    mmpk: Option<&'a Path>,
+    keep: bool,
+    progress: ProgressStyle,
+}
+
 pub(crate) async fn run(arguments: Take) -> Result<u8, Stop> {
     MobileMapPackager.check_destination(&std::path::absolute(&arguments.out).unwrap_or_else(|_| arguments.out.clone()))?;
     if let Some(mmpk) = &arguments.mmpk {
@@ -22,14 +30,37 @@ pub(crate) async fn run(arguments: Take) -> Result<u8, Stop> {
     }
     let setup = setup::prepare(&arguments.map).await?;
     let job = setup.task.generate_offline_map(setup.parameters, setup.overrides, &arguments.out);
-    let shown = tokio::spawn(progress::show(job.status(), arguments.progress));
+    let Take { out, mmpk, keep, progress, .. } = &arguments;
+    run_job(&setup.engine, job, Wishes { out, mmpk: mmpk.as_deref(), keep: *keep, progress: *progress }).await
+}
+
+/// `offmap resume`.
+pub(crate) async fn resume(arguments: Resume) -> Result<u8, Stop> {
+    if let Some(mmpk) = &arguments.mmpk {
+        check_mmpk(mmpk)?;
+    }
+    let client = setup::client(&arguments.access)?;
+    let engine = offmap::with_defaults(&client)?.start()?;
+    let job = match arguments.failed_only {
+        true => GenerateOfflineMapJob::complete(&engine, &arguments.out).await?,
+        false => GenerateOfflineMapJob::resume(&engine, &arguments.out).await?,
+    };
+    let Resume { out, mmpk, keep, progress, .. } = &arguments;
+    run_job(&engine, job, Wishes { out, mmpk: mmpk.as_deref(), keep: *keep, progress: *progress }).await
+}
+
+async fn run_job(engine: &Engine, job: GenerateOfflineMapJob, wishes: Wishes<'_>) -> Result<u8, Stop> {
+    if wishes.keep {
+        job.keep_unfinished();
+    }
+    let shown = tokio::spawn(progress::show(job.status(), wishes.progress));
     let watch = tokio::spawn(cancel_on_ctrl_c(job.clone()));
     let mut outcome = job.start().result().await;
     // The last message of the stream is the job's end; what follows on the terminal comes after it.
     let _ = shown.await;
     watch.abort();
     let mut zipped = None;
-    if let (Ok(result), Some(mmpk)) = (&outcome, arguments.mmpk.clone()) {
+    if let (Ok(result), Some(mmpk)) = (&outcome, wishes.mmpk.map(Path::to_owned)) {
         let package = result.package.clone();
         match run_blocking(move || write_mmpk(&package, &mmpk).map(|bytes| (mmpk, bytes))).await {
             Ok(done) => zipped = Some(done),
@@ -38,29 +69,36 @@ pub(crate) async fn run(arguments: Take) -> Result<u8, Stop> {
                 let package = result.package.display();
                 failure.message =
                     format!("the package is whole at {package}, only its archive is missing: {}", failure.message);
-                outcome = Err(JobError { failure, layers: result.layers.clone() });
+                outcome = Err(JobError { can_resume: false, failure, layers: result.layers.clone() });
             }
         }
     }
-    if let Err(failure) = setup.engine.shutdown().await {
+    if let Err(failure) = engine.shutdown().await {
         eprintln!("offmap: {failure}");
     }
-    if arguments.progress == ProgressStyle::Json {
+    if wishes.progress == ProgressStyle::Json {
         progress::json_line(&json!({"result": result_json(&outcome)}));
     }
+    let out = wishes.out.display();
     match outcome {
         Ok(result) => {
-            if arguments.progress != ProgressStyle::Json {
+            if wishes.progress != ProgressStyle::Json {
                 tell(&result);
                 if let Some((path, bytes)) = zipped {
                     println!("zipped   {} ({bytes} bytes)", path.display());
+                }
+                if result.has_errors() {
+                    println!("missing  go on with: offmap resume --failed-only {out}");
                 }
             }
             Ok(if result.has_errors() { WITH_ERRORS } else { 0 })
         }
         Err(error) => {
+            if error.can_resume {
+                eprintln!("offmap: what came home is kept; go on with: offmap resume {out}");
+            }
             if error.failure.is_cancelled() {
-                eprintln!("offmap: cancelled; nothing is left at {}", arguments.out.display());
+                eprintln!("offmap: cancelled; nothing is left at {out}");
                 return Ok(CANCELLED);
             }
             tell_layers(&error.layers);
@@ -100,7 +138,8 @@ fn result_json(outcome: &Result<GenerateOfflineMapResult, JobError>) -> Value {
         Ok(r) => (Some(&r.package), !r.has_errors(), &r.layers, None),
         Err(e) => (None, false, &e.layers, Some(&e.failure)),
     };
-    json!({"package": package, "complete": complete, "layers": layers.iter().map(layer_json).collect::<Vec<_>>(), "failure": failure})
+    let can_resume = outcome.as_ref().is_err_and(|e| e.can_resume);
+    json!({"package": package, "complete": complete, "canResume": can_resume, "layers": layers.iter().map(layer_json).collect::<Vec<_>>(), "failure": failure})
 }
 
 fn tell(result: &GenerateOfflineMapResult) {

@@ -11,6 +11,7 @@ use sha2::{Digest as _, Sha256};
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tokio_util::sync::CancellationToken;
 
 /// Lent to [`Exporter::export`](crate::Exporter::export): a private directory, progress, cancellation, time and the task's
@@ -25,6 +26,7 @@ pub struct ExportContext {
     pub(crate) ledger: TaskLedger,
     pub(crate) board: Arc<StatusBoard>,
     pub(crate) pause: Arc<Pause>,
+    pub(crate) keep: Arc<AtomicBool>,
 }
 
 impl ExportContext {
@@ -60,6 +62,12 @@ impl ExportContext {
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
         self.cancel.is_cancelled()
+    }
+
+    /// Whether the job's work is kept to go on with later: then nothing that was begun on a service is taken back.
+    #[must_use]
+    pub fn keeps_work(&self) -> bool {
+        self.keep.load(Ordering::Acquire)
     }
 
     /// Ends when the job is cancelled.

@@ -19,6 +19,7 @@ use crate::model::status::{ExportState, MessageSeverity, MessageSource, Progress
 use crate::packager::ReferenceBasemap;
 use crate::pause::Pause;
 use crate::planner;
+use crate::resume::{self, Begun, Found};
 use crate::work_dir::WorkDir;
 use actix::Actor as _;
 use serde::{Deserialize, Serialize};
@@ -30,20 +31,33 @@ use tokio_util::sync::CancellationToken;
 
 type JobResult = Result<GenerateOfflineMapResult, JobError>;
 
+/// How a job begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Beginning {
+    /// With nothing.
+    Fresh,
+    /// With what an interrupted one left.
+    Resumed,
+    /// With a package that lacks layers.
+    Completing,
+}
+
 #[derive(Debug)]
 pub(crate) struct JobInner {
-    engine: Arc<EngineInner>,
-    id: String,
+    pub(crate) engine: Arc<EngineInner>,
+    pub(crate) id: String,
     subject: Subject,
-    source: Arc<OfflineMapSource>,
-    parameters: GenerateOfflineMapParameters,
-    overrides: GenerateOfflineMapParameterOverrides,
-    destination: PathBuf,
+    pub(crate) source: Arc<OfflineMapSource>,
+    pub(crate) parameters: GenerateOfflineMapParameters,
+    pub(crate) overrides: GenerateOfflineMapParameterOverrides,
+    pub(crate) destination: PathBuf,
+    beginning: Beginning,
     board: Arc<StatusBoard>,
     cancel: CancellationToken,
     result: watch::Sender<Option<JobResult>>,
     started: AtomicBool,
     pause: Arc<Pause>,
+    keep: Arc<AtomicBool>,
 }
 
 /// A job as JSON, to be made again in another process.
@@ -58,6 +72,22 @@ struct JobDocument {
     parameters: GenerateOfflineMapParameters,
     overrides: GenerateOfflineMapParameterOverrides,
     destination: PathBuf,
+}
+
+impl JobDocument {
+    fn read(text: &str) -> Result<Self, Failure> {
+        let refused = |words: String| Failure::invalid_parameter(format!("the job cannot be used: {words}"));
+        let job: Self = serde_json::from_str(text).map_err(|e| refused(e.to_string()))?;
+        if (job.format.as_str(), job.version) != JOB_FORMAT {
+            let (format, version) = JOB_FORMAT;
+            return Err(refused(format!(
+                "it is `{}` version {}, expected `{format}` version {version}",
+                job.format, job.version
+            )));
+        }
+        job.parameters.check()?;
+        Ok(job)
+    }
 }
 
 /// Name and version of the JSON of jobs.
@@ -82,39 +112,72 @@ impl GenerateOfflineMapJob {
     ) -> Self {
         // The job outlives a change of the current directory.
         let destination = std::path::absolute(&destination).unwrap_or(destination);
-        Self::with_id(engine, uuid::Uuid::new_v4().to_string(), source, parameters, overrides, destination)
+        let document = JobDocument {
+            format: JOB_FORMAT.0.to_owned(),
+            version: JOB_FORMAT.1,
+            id: uuid::Uuid::new_v4().to_string(),
+            source: Arc::unwrap_or_clone(source),
+            parameters,
+            overrides,
+            destination,
+        };
+        Self::of(engine, document, Beginning::Fresh)
     }
 
-    fn with_id(
-        engine: Arc<EngineInner>,
-        id: String,
-        source: Arc<OfflineMapSource>,
-        parameters: GenerateOfflineMapParameters,
-        overrides: GenerateOfflineMapParameterOverrides,
-        destination: PathBuf,
-    ) -> Self {
+    fn of(engine: Arc<EngineInner>, document: JobDocument, beginning: Beginning) -> Self {
+        let JobDocument { id, source, parameters, overrides, destination, .. } = document;
         let title = source.item.as_ref().map(|i| i.title.clone()).filter(|t| !t.is_empty());
         let subject = Subject::new(SubjectKind::Job, &id, title.unwrap_or_else(|| "offline map".to_owned()));
         let board = StatusBoard::new(subject.clone(), Arc::clone(&engine.clock));
         let cancel = engine.root.child_token();
-        let result = watch::Sender::new(None);
-        let started = AtomicBool::new(false);
-        let pause = Arc::default();
         let inner = JobInner {
             engine,
             id,
             subject,
-            source,
+            source: Arc::new(source),
             parameters,
             overrides,
             destination,
+            beginning,
             board,
             cancel,
-            result,
-            started,
-            pause,
+            result: watch::Sender::new(None),
+            started: AtomicBool::new(false),
+            pause: Arc::default(),
+            keep: Arc::default(),
         };
         Self { inner: Arc::new(inner) }
+    }
+
+    /// The job for a destination that did not come to its end: after a crash, `kill -9`, a power cut, a full disk, or
+    /// [`GenerateOfflineMapJob::cancel_and_keep`]. It goes on where it stopped; what is done is not done again, a server job that
+    /// still runs is picked up, half a file goes on. Credentials are the engine's: they are not in the ledger. offmap's own.
+    ///
+    /// # Errors
+    /// If there is no unfinished job, or a living job holds it (the message tells which process).
+    pub async fn resume(engine: &Engine, destination: impl Into<PathBuf>) -> Result<Self, Failure> {
+        let destination = destination.into();
+        let destination = std::path::absolute(&destination).unwrap_or(destination);
+        let mut document = JobDocument::read(&crate::resume::document_of(&destination).await?)?;
+        // The whole may have been moved.
+        document.destination = destination;
+        Ok(Self::of(Arc::clone(engine.inner()), document, Beginning::Resumed))
+    }
+
+    /// A new job that completes a package that was written with layer errors: only what failed is fetched, then the whole package
+    /// takes the place of the old one. A package without errors stays as it is. offmap's own.
+    ///
+    /// # Errors
+    /// If the package was not made by offmap, or does not say by which job.
+    pub async fn complete(engine: &Engine, package: impl Into<PathBuf>) -> Result<Self, Failure> {
+        let package = package.into();
+        let package = std::path::absolute(&package).unwrap_or(package);
+        let (packager, place) = (Arc::clone(&engine.inner().packager), package.clone());
+        let earlier = run_blocking(move || packager.read_package(&place)).await?;
+        let mut document = JobDocument::read(&earlier.document)?;
+        document.id = uuid::Uuid::new_v4().to_string();
+        document.destination = package;
+        Ok(Self::of(Arc::clone(engine.inner()), document, Beginning::Completing))
     }
 
     /// The job as JSON: map, parameters, overrides, destination. Credentials are not in it.
@@ -123,17 +186,7 @@ impl GenerateOfflineMapJob {
     /// If it cannot be written.
     #[doc(alias = "toJson")]
     pub fn to_json(&self) -> Result<String, Failure> {
-        let job = &self.inner;
-        let document = JobDocument {
-            format: JOB_FORMAT.0.to_owned(),
-            version: JOB_FORMAT.1,
-            id: job.id.clone(),
-            source: (*job.source).clone(),
-            parameters: job.parameters.clone(),
-            overrides: job.overrides.clone(),
-            destination: job.destination.clone(),
-        };
-        serde_json::to_string(&document).map_err(|e| Failure::internal(format!("the job cannot be written as JSON: {e}")))
+        self.inner.document()
     }
 
     /// A dormant job of an engine, with the same id, out of [`GenerateOfflineMapJob::to_json`].
@@ -142,18 +195,7 @@ impl GenerateOfflineMapJob {
     /// If the text is not a job of a version that is known.
     #[doc(alias = "fromJson")]
     pub fn from_json(engine: &Engine, text: &str) -> Result<Self, Failure> {
-        let refused = |words: String| Failure::invalid_parameter(format!("the job cannot be used: {words}"));
-        let job: JobDocument = serde_json::from_str(text).map_err(|e| refused(e.to_string()))?;
-        if (job.format.as_str(), job.version) != JOB_FORMAT {
-            let (format, version) = JOB_FORMAT;
-            return Err(refused(format!(
-                "it is `{}` version {}, expected `{format}` version {version}",
-                job.format, job.version
-            )));
-        }
-        job.parameters.check()?;
-        let engine = Arc::clone(engine.inner());
-        Ok(Self::with_id(engine, job.id, Arc::new(job.source), job.parameters, job.overrides, job.destination))
+        Ok(Self::of(Arc::clone(engine.inner()), JobDocument::read(text)?, Beginning::Fresh))
     }
 
     /// The job's id, a fresh UUID.
@@ -215,6 +257,19 @@ impl GenerateOfflineMapJob {
         self.inner.cancel.cancel();
     }
 
+    /// Like [`GenerateOfflineMapJob::cancel`], but what was brought home and begun is kept beside the destination, so that
+    /// [`GenerateOfflineMapJob::resume`] goes on with it.
+    pub fn cancel_and_keep(&self) {
+        self.keep_unfinished();
+        self.cancel();
+    }
+
+    /// Keeps the work beside the destination if the job fails, so that [`GenerateOfflineMapJob::resume`] goes on with it. A full or
+    /// broken disk keeps it in any case.
+    pub fn keep_unfinished(&self) {
+        self.inner.keep.store(true, Ordering::Release);
+    }
+
     /// Waits for the job's end. Waits for ever while the job is dormant.
     ///
     /// # Errors
@@ -233,6 +288,23 @@ impl GenerateOfflineMapJob {
 }
 
 impl JobInner {
+    fn document(&self) -> Result<String, Failure> {
+        let document = JobDocument {
+            format: JOB_FORMAT.0.to_owned(),
+            version: JOB_FORMAT.1,
+            id: self.id.clone(),
+            source: (*self.source).clone(),
+            parameters: self.parameters.clone(),
+            overrides: self.overrides.clone(),
+            destination: self.destination.clone(),
+        };
+        serde_json::to_string(&document).map_err(|e| Failure::internal(format!("the job cannot be written as JSON: {e}")))
+    }
+
+    fn keeps_work(&self) -> bool {
+        self.keep.load(Ordering::Acquire)
+    }
+
     fn end(&self, result: JobResult) {
         let (state, failure) = match &result {
             Ok(_) => (ExportState::Succeeded, None),
@@ -262,19 +334,27 @@ async fn drive(job: Arc<JobInner>) -> JobResult {
         () = job.cancel.cancelled() => return Err(Failure::cancelled().into()),
         () = job.pause.passed() => {}
     }
-    let (parameters, packager) = (job.parameters.clone(), Arc::clone(&engine.packager));
-    let destination = job.destination.clone();
-    let basemap = run_blocking(move || {
-        packager.check_destination(&destination)?;
-        basemap::find(&parameters, &destination, &*packager)
-    })
-    .await?;
+    let document = job.document()?;
     let ctx = PlanContext { cancel: job.cancel.clone(), clock: Arc::clone(&engine.clock) };
-    let mut plan = planner::plan(&engine.registry, &job.source, &job.parameters, &job.overrides, &ctx).await?;
+    let found = match job.beginning {
+        Beginning::Fresh => begin(&job, &document, &ctx).await?,
+        Beginning::Resumed => resume::resumed(&job, &ctx).await?,
+        Beginning::Completing => resume::completing(&job, &document, &ctx).await?,
+    };
+    let begun = match found {
+        Found::Finished(result) => return Ok(result),
+        Found::Begun(begun) => *begun,
+    };
+    let Begun { mut plan, basemap, work_dir, ledger, replaces, changed } = begun;
     plan.warnings.extend(basemap.as_ref().and_then(|b| basemap::uncovered(b, &job.parameters.area_of_interest)));
-    let destination = job.destination.clone();
-    let work_dir = run_blocking(move || WorkDir::make(&destination)).await?;
-    let result = run(&job, plan, basemap, work_dir.path()).await;
+    let run = Run { plan, basemap, ledger, replaces, changed, document };
+    let mut result = run_all(&job, run, work_dir.path()).await;
+    if let Err(error) = &mut result
+        && job.keeps_work()
+    {
+        error.can_resume = true;
+        return result;
+    }
     // A finished job leaves nothing beside its package. Removing can take long, so it is done off the async threads.
     if let Err(failure) = run_blocking(move || work_dir.remove()).await {
         tracing::warn!(%failure, "the job's work directory could not be removed");
@@ -282,14 +362,38 @@ async fn drive(job: Arc<JobInner>) -> JobResult {
     result
 }
 
-async fn run(job: &Arc<JobInner>, plan: OfflineMapPlan, basemap: Option<ReferenceBasemap>, work_dir: &Path) -> JobResult {
+/// Begins with nothing: looks at the destination, plans, and makes the work directory.
+async fn begin(job: &JobInner, document: &str, ctx: &PlanContext) -> Result<Found, Failure> {
     let engine = &job.engine;
-    let ledger = Ledger::open(&work_dir.join("ledger.sqlite")).await?;
-    ledger.put("id", &job.id).await?;
-    ledger.put("source", &*job.source).await?;
-    ledger.put("overrides", &job.overrides).await?;
-    ledger.put("destination", &job.destination).await?;
+    let (parameters, packager) = (job.parameters.clone(), Arc::clone(&engine.packager));
+    let destination = job.destination.clone();
+    let basemap = run_blocking(move || {
+        packager.check_destination(&destination)?;
+        basemap::find(&parameters, &destination, &*packager)
+    })
+    .await?;
+    let plan = planner::plan(&engine.registry, &job.source, &job.parameters, &job.overrides, ctx).await?;
+    let destination = job.destination.clone();
+    let work_dir = run_blocking(move || WorkDir::make(&destination)).await?;
+    let ledger = Ledger::open(&work_dir.ledger()).await?;
+    ledger.put("document", &document).await?;
     ledger.put_plan(&plan, engine.clock.now_ms()).await?;
+    Ok(Found::Begun(Box::new(Begun { plan, basemap, work_dir, ledger, replaces: false, changed: Vec::new() })))
+}
+
+/// What one run of a job begins with.
+struct Run {
+    plan: OfflineMapPlan,
+    basemap: Option<ReferenceBasemap>,
+    ledger: Ledger,
+    replaces: bool,
+    changed: Vec<usize>,
+    document: String,
+}
+
+async fn run_all(job: &Arc<JobInner>, run: Run, work_dir: &Path) -> JobResult {
+    let engine = &job.engine;
+    let Run { plan, basemap, ledger, replaces, changed, document } = run;
     for warning in &plan.warnings {
         job.board.note(&job.subject, warning.clone(), MessageSeverity::Warning, MessageSource::Client);
     }
@@ -305,6 +409,9 @@ async fn run(job: &Arc<JobInner>, plan: OfflineMapPlan, basemap: Option<Referenc
         clock: Arc::clone(&engine.clock),
         cancel: job.cancel.clone(),
         pause: Arc::clone(&job.pause),
+        keep: Arc::clone(&job.keep),
+        document,
+        replaces,
         stop: job.cancel.child_token(),
         runtime: engine.runtime.clone(),
         permits: Arc::clone(&engine.export_permits),
@@ -313,6 +420,19 @@ async fn run(job: &Arc<JobInner>, plan: OfflineMapPlan, basemap: Option<Referenc
         destination: job.destination.clone(),
     });
     shared.board.set_parts(shared.plan.tasks.len() + 1);
+    if job.beginning == Beginning::Resumed {
+        for (index, task) in shared.plan.tasks.iter().enumerate() {
+            let (state, outcome) = shared.ledger.task(&task.id).state().await?;
+            let is_changed = changed.contains(&index) && state != "planned";
+            if is_changed {
+                let words = format!("the data of \"{}\" changed since; they are fetched again", task.title);
+                job.board.note(&job.subject, words, MessageSeverity::Warning, MessageSource::Client);
+            }
+            if is_changed || resume::begins_anew(&state, outcome.as_deref()) {
+                task_run::begin_anew(&shared, task).await?;
+            }
+        }
+    }
     for task in &shared.plan.tasks {
         for layer in &task.layers {
             let subject = Subject::layer(layer.is_table, &layer.id, &layer.title);
@@ -334,14 +454,20 @@ async fn run(job: &Arc<JobInner>, plan: OfflineMapPlan, basemap: Option<Referenc
             "the job's supervisor ended without a word; this is a bug in offmap",
         )
     })?;
-    if outcome.is_err() {
-        task_run::discard_all(&shared).await;
+    if let Err(failure) = &outcome {
+        if failure.owner == FailureOwner::Storage {
+            // What was brought home is not lost because the disk is full.
+            job.keep.store(true, Ordering::Release);
+        }
+        if !job.keeps_work() {
+            task_run::discard_all(&shared).await;
+        }
     }
     for layer in &layers {
         shared.ledger.put_layer(layer).await?;
     }
     match outcome {
         Ok(packed) => Ok(GenerateOfflineMapResult { package: packed.path, bytes: packed.bytes, layers, warnings }),
-        Err(failure) => Err(JobError { failure, layers }),
+        Err(failure) => Err(JobError { can_resume: false, failure, layers }),
     }
 }

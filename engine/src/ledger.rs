@@ -252,6 +252,32 @@ impl TaskLedger {
             .await
     }
 
+    /// The task's state and what goes with it: what it brought home, or why it failed.
+    pub(crate) async fn state(&self) -> Result<(String, Option<String>), Failure> {
+        let task = self.task.clone();
+        self.ledger
+            .read(move |c| {
+                c.prepare_cached("SELECT state, outcome FROM task WHERE id = ?1")?
+                    .query_row([task], |r| Ok((r.get(0)?, r.get(1)?)))
+            })
+            .await
+    }
+
+    /// Forgets all that was done for the task, so that it begins anew.
+    pub(crate) async fn reset(&self) -> Result<(), Failure> {
+        let task = self.task.clone();
+        self.ledger
+            .run(Box::new(move |c| {
+                c.execute("UPDATE task SET state = 'planned', outcome = NULL WHERE id = ?1", [&task])?;
+                c.execute(
+                    "UPDATE unit SET state = 'planned', bytes = NULL, sha256 = NULL, failure = NULL WHERE task = ?1",
+                    [&task],
+                )?;
+                c.execute("DELETE FROM note WHERE task = ?1", [&task]).map(drop)
+            }))
+            .await
+    }
+
     /// Runs an update of one unit: `?1` is the task, `?2` the unit, `?3` the time, the values follow.
     async fn update(&self, unit: &str, sql: &'static str, values: Vec<SqlValue>, now: i64) -> Result<(), Failure> {
         let mut all: Vec<SqlValue> = vec![self.task.clone().into(), unit.to_owned().into(), now.into()];

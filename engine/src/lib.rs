@@ -31,6 +31,7 @@ mod packager;
 mod pause;
 mod planner;
 mod registry;
+mod resume;
 mod task;
 #[cfg(feature = "testing")]
 pub mod testing;
@@ -65,6 +66,10 @@ pub use model::status::{
     ExportState, MessageSeverity, MessageSource, Progress, ProgressUnit, StatusMessage, Subject, SubjectKind,
 };
 pub use model::web_map::{LayerPlace, LayerType, MapLayer, WebMap};
-pub use packager::{LocalBasemap, PackRequest, Packager, Packed, ReferenceBasemap, TaskArtifact};
+pub use packager::{
+    EarlierData, EarlierPackage, LocalBasemap, PackRequest, Packager, Packed, REPLACED, ReferenceBasemap, TaskArtifact,
+};
 pub use registry::ExporterRegistry;
+pub use resume::link_or_copy;
 pub use task::OfflineMapTask;
+pub use work_dir::Leftover;

@@ -47,11 +47,18 @@ pub struct LocalBasemap {
     pub extent: Option<Envelope>,
 }
 
+/// Where, beside the staging directory, a packager puts a package that is being replaced.
+pub const REPLACED: &str = "replaced";
+
 /// All that a packager is given.
 #[derive(Debug, Clone)]
 pub struct PackRequest {
     /// The job's id.
     pub job: String,
+    /// The job as JSON without credentials, to keep in the package.
+    pub document: String,
+    /// Whether the package takes the place of an earlier one at the destination.
+    pub replaces: bool,
     /// The map and its surroundings.
     pub source: Arc<OfflineMapSource>,
     /// The plan.
@@ -68,6 +75,34 @@ pub struct PackRequest {
     pub destination: PathBuf,
     /// When the package is made, in milliseconds since 1970 UTC.
     pub created: i64,
+}
+
+/// A package that was made before.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EarlierPackage {
+    /// Id of the job that made it.
+    pub job: String,
+    /// That job as JSON.
+    pub document: String,
+    /// How each layer and table ended.
+    pub layers: Vec<LayerOutcome>,
+    /// Where the data of layers are.
+    pub data: Vec<EarlierData>,
+    /// Its size on disk in bytes.
+    pub bytes: u64,
+}
+
+/// Where the data of a layer are in a package that was made before.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EarlierData {
+    /// Id of the layer or table.
+    pub id: String,
+    /// Its file.
+    pub file: PathBuf,
+    /// `GDB_ServiceItems.ItemId` in a geodatabase.
+    pub item_id: Option<i64>,
+    /// The folder of its item resources.
+    pub resources: Option<PathBuf>,
 }
 
 /// A finished package.
@@ -98,6 +133,14 @@ pub trait Packager: Debug + Send + Sync + 'static {
     /// If it is no base map, or this packager knows none.
     fn read_basemap(&self, file: &Path) -> Result<LocalBasemap, Failure> {
         Err(Failure::not_supported(format!("this packager takes no reference base map ({})", file.display())))
+    }
+
+    /// Reads back a package that this packager made, to complete it or to see which job made it. Blocks.
+    ///
+    /// # Errors
+    /// If it is no package of this packager.
+    fn read_package(&self, package: &Path) -> Result<EarlierPackage, Failure> {
+        Err(Failure::not_supported(format!("this packager cannot read {} back", package.display())))
     }
 
     /// Makes the package. `report` takes bytes done of bytes in all.

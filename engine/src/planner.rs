@@ -314,6 +314,35 @@ async fn plan_group(index: usize, group: Group, asked: Asked, ctx: &PlanContext)
     }
 }
 
+/// Tasks whose data changed on their service since the plan was made, planned anew. A service that does not answer tells nothing;
+/// the export will.
+pub(crate) async fn changed_since(
+    registry: &ExporterRegistry,
+    source: &Arc<OfflineMapSource>,
+    plan: &OfflineMapPlan,
+    ctx: &PlanContext,
+) -> Result<Vec<(usize, ExportTask)>, Failure> {
+    let mut changed = Vec::new();
+    for (index, task) in plan.tasks.iter().enumerate().filter(|(_, t)| t.edit_date.is_some()) {
+        let exporter = registry.by_name(&task.exporter)?;
+        let request = crate::resume::request_of(task, source, plan);
+        let found = tokio::select! {
+            biased;
+            () = ctx.cancel.cancelled() => return Err(Failure::cancelled()),
+            found = exporter.examine(&request, ctx) => found,
+        };
+        let Ok(found) = found else { continue };
+        if found.edit_date.is_none() || found.edit_date == task.edit_date {
+            continue;
+        }
+        let planned = exporter.plan(&request, &found, &task.parameters, ctx).await?;
+        let parameters = task.parameters.clone();
+        let (anew, _) = assemble(index, &task.key, &*exporter, &request, found, parameters, planned);
+        changed.push((index, ExportTask { id: task.id.clone(), ..anew }));
+    }
+    Ok(changed)
+}
+
 fn touches(extent: &crate::model::geometry::Envelope, area: &AreaOfInterest) -> bool {
     let Some(reference) = &extent.spatial_reference else { return true };
     match area.parts_in(reference) {

@@ -404,6 +404,7 @@ async fn context_for(
     let cancel = CancellationToken::new();
     let ctx = ExportContext {
         pause: Arc::default(),
+        keep: Arc::default(),
         task: task.id.clone(),
         subjects: ExportContext::subjects_of(task),
         work_dir,

@@ -1,9 +1,15 @@
 //! Waiting for a job on a server: looks at growing intervals, passes the server's words on, and gives up after a time limit.
 
-use crate::client::ArcGisClient;
+use crate::client::{ArcGisClient, body};
 use async_trait::async_trait;
 use offmap_engine::{ExportContext, Failure, FailureKind, FailureOwner, FailureStage};
 use std::time::Duration;
+
+/// Whether a look at a job says that the server knows nothing of it: its record is gone, it is not merely out of reach.
+pub(crate) fn is_gone(failure: &Failure) -> bool {
+    let out_of_reach = failure.retryable || failure.is_cancelled() || body::is_token_error(failure);
+    !out_of_reach && failure.owner == FailureOwner::Source
+}
 
 /// How much longer each pause between two looks is.
 const LONGER: f64 = 1.5;
@@ -28,6 +34,9 @@ pub(crate) trait ServerJob: Send {
 
     /// Where it is looked at.
     fn address(&self) -> &str;
+
+    /// Whether the last look found that the server has forgotten it.
+    fn is_lost(&self) -> bool;
 
     /// Looks at it once; a job that failed is a failure.
     async fn look(&mut self) -> Result<Look<Self::Result>, Failure>;

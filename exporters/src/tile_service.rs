@@ -3,7 +3,7 @@
 //! Two families of servers answer in different shapes; which one it is is decided by what comes back.
 //! Source: tile reference §2, §3, §5, §7, §8.
 
-use crate::client::{ArcGisClient, Download, Downloaded, ServiceCall, body, resolve};
+use crate::client::{ArcGisClient, Download, Downloaded, ServiceCall, already_home, body, resolve};
 use crate::server_job::{self, Look, ServerJob};
 use crate::tile_merge;
 use crate::tiling::{Lod, TileInfo};
@@ -26,6 +26,8 @@ const DEFAULT_MAX_EXPORT_TILES: u64 = 100_000;
 const POLYGON_SINCE: f64 = 10.7;
 /// Looks at a result folder that is still empty right after success (Esri's scripts: 5).
 const FOLDER_LOOKS: u32 = 5;
+/// Notes that a forgotten job was submitted again.
+const AGAIN: &str = "again";
 /// Largest package that is taken, in bytes.
 const LARGEST_PACKAGE: u64 = 1 << 40;
 /// The unit of the server's job.
@@ -264,6 +266,12 @@ pub(crate) async fn export_package(
     let parts = calls.len();
     let mut files = Vec::new();
     let mut before = 0;
+    if let (Some(whole), true) = (already_home(to).await?, parts > 1) {
+        for unit in units(parts) {
+            ctx.finish_unit(&unit.id, 0, None).await?;
+        }
+        return Ok(whole);
+    }
     for (part, call) in calls.into_iter().enumerate() {
         let job = job_unit(part, parts);
         let (file_unit, path) = match parts {
@@ -303,6 +311,8 @@ struct Step<'a> {
 }
 
 /// 1. Submit, or pick up the job that the ledger knows. 2. Look until it ends. 3. Find the file. 4. Fetch it.
+///
+/// A job or result that the server has forgotten is asked for again, once.
 async fn export_part(
     client: &ArcGisClient,
     ctx: &ExportContext,
@@ -311,31 +321,46 @@ async fn export_part(
     call: &ServiceCall,
     step: &Step<'_>,
 ) -> Result<Downloaded, Failure> {
-    let job = match ctx.ledger().noted(step.job, "job").await? {
-        Some(job) => job,
-        None => {
-            ctx.begin_unit(step.job).await?;
-            let job = ctx.settle(submit(client, &service.root, home, call)).await?;
-            ctx.ledger().note(step.job, "job", &job).await?;
-            job
-        }
-    };
-    let work = async {
-        let mut waited = ExportJob { client, service, address: job.clone(), seen: false };
-        let done = server_job::wait(client, ctx, &mut waited).await?;
-        let job = waited.address;
+    if let Some(whole) = already_home(step.to).await? {
         ctx.finish_unit(step.job, 0, None).await?;
         ctx.begin_unit(step.file).await?;
-        let (address, presigned) = find_file(client, ctx, &job, &done).await?;
-        let report =
-            |here: u64, all: Option<u64>| ctx.report(Progress::bytes(step.before + here, all.map(|n| step.before + n)));
-        client.download(Download { address: &address, to: step.to, presigned, limit: LARGEST_PACKAGE }, report).await
-    };
-    let got = ctx.or_cancelled(work).await;
-    if got.as_ref().is_err_and(Failure::is_cancelled) {
-        cancel(client, &job).await;
+        return Ok(whole);
     }
-    got
+    loop {
+        let job = match ctx.ledger().noted(step.job, "job").await?.filter(|job| !job.is_empty()) {
+            Some(job) => job,
+            None => {
+                ctx.begin_unit(step.job).await?;
+                let job = ctx.settle(submit(client, &service.root, home, call)).await?;
+                ctx.ledger().note(step.job, "job", &job).await?;
+                job
+            }
+        };
+        let mut waited = ExportJob { client, service, address: job.clone(), seen: false, lost: false };
+        let mut found = false;
+        let work = async {
+            let done = server_job::wait(client, ctx, &mut waited).await?;
+            found = true;
+            ctx.finish_unit(step.job, 0, None).await?;
+            ctx.begin_unit(step.file).await?;
+            let (address, presigned) = find_file(client, ctx, waited.address(), &done).await?;
+            let report =
+                |here: u64, all: Option<u64>| ctx.report(Progress::bytes(step.before + here, all.map(|n| step.before + n)));
+            client.download(Download { address: &address, to: step.to, presigned, limit: LARGEST_PACKAGE }, report).await
+        };
+        let got = ctx.or_cancelled(work).await;
+        let Err(failure) = &got else { return got };
+        if failure.is_cancelled() && !ctx.keeps_work() {
+            cancel(client, &job).await;
+        }
+        let lost = waited.is_lost() || (found && failure.kind == FailureKind::NotFound);
+        if !lost || ctx.ledger().noted(step.job, AGAIN).await?.is_some() {
+            return got;
+        }
+        ctx.say(format!("the service has forgotten the job, which is submitted once more ({failure})"));
+        ctx.ledger().note(step.job, AGAIN, "1").await?;
+        ctx.ledger().note(step.job, "job", "").await?;
+    }
 }
 
 async fn submit(client: &ArcGisClient, root: &str, home: JobHome, call: &ServiceCall) -> Result<String, Failure> {
@@ -373,6 +398,7 @@ struct ExportJob<'a> {
     address: String,
     /// Whether it was seen, so that its address is the right one.
     seen: bool,
+    lost: bool,
 }
 
 #[async_trait]
@@ -387,20 +413,27 @@ impl ServerJob for ExportJob<'_> {
         &self.address
     }
 
+    fn is_lost(&self) -> bool {
+        self.lost
+    }
+
     async fn look(&mut self) -> Result<Look<Value>, Failure> {
         let ask = |address: &str| {
             let call = ServiceCall::get(address)?.with_all(&self.service.custom_parameters).in_stage(FailureStage::Wait);
             Ok::<_, Failure>(call)
         };
-        let state = match self.client.job_json(&ask(&self.address)?).await {
-            Ok(state) => state,
-            Err(failure) if !self.seen && !failure.retryable && !body::is_token_error(&failure) => {
-                // The other family of servers keeps its jobs elsewhere.
-                self.address = other_address(&self.address).ok_or(failure)?;
-                self.client.job_json(&ask(&self.address)?).await?
+        let mut state = self.client.job_json(&ask(&self.address)?).await;
+        if !self.seen && state.as_ref().is_err_and(server_job::is_gone) {
+            // The other family of servers keeps its jobs elsewhere.
+            if let Some(other) = other_address(&self.address) {
+                state = self.client.job_json(&ask(&other)?).await;
+                if state.is_ok() {
+                    self.address = other;
+                }
             }
-            Err(failure) => return Err(failure),
-        };
+        }
+        self.lost = state.as_ref().is_err_and(server_job::is_gone);
+        let state = state?;
         self.seen = true;
         let word = ["jobStatus", "status"].iter().find_map(|k| state.get(*k).and_then(Value::as_str)).unwrap_or_default();
         match read_state(&state) {

@@ -8,12 +8,14 @@
 //! p13/mobile_map.mmap     the map: web map JSON, a `path` at every layer that came home
 //! p13/<guid>.geodatabase  data files, named by fresh GUIDs
 //! esriinfo/               item documents for portals
+//! offmap/job.json         the job without credentials, to complete the package later
 //! offmap/manifest.json    every file with its SHA-256, every layer planned against got
 //! ```
 
 mod archive;
 mod basemap;
 mod container;
+mod earlier;
 pub mod manifest;
 mod mobile_map_package;
 mod offline_map;

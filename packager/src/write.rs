@@ -1,6 +1,6 @@
 //! Writes the package: stage → verify → rename.
 //!
-//! 1. Move what came home into `p13/` of the staging directory under fresh names.
+//! 1. Link what came home into `p13/` of the staging directory under fresh names.
 //! 2. Write the map, the item documents and the thumbnail.
 //! 3. Hash every file, write the manifest; write `package.info` last, so that a half-made package does not open.
 //! 4. Open and verify the staged package by the same code that anybody else would use.
@@ -11,8 +11,8 @@ use crate::offline_map::{Documents, LayerData, MAP_FOLDER, MAP_NAME};
 use crate::verify::verify;
 use async_trait::async_trait;
 use offmap_engine::{
-    ExportState, Failure, FailureKind, FailureOwner, FailureStage, LocalBasemap, PackRequest, Packager, Packed, hash_file,
-    run_blocking,
+    EarlierPackage, ExportState, Failure, FailureKind, FailureOwner, FailureStage, LocalBasemap, PackRequest, Packager,
+    Packed, REPLACED, hash_file, link_or_copy, run_blocking,
 };
 use serde_json::Value;
 use std::collections::HashMap;
@@ -22,6 +22,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
+
+/// Where the job that made a package is written down, to complete it later.
+pub(crate) const JOB_PATH: &str = "offmap/job.json";
 
 /// Makes mobile map packages as unpacked directories; [`write_mmpk`](crate::write_mmpk) zips one.
 #[derive(Debug, Clone, Copy, Default)]
@@ -70,6 +73,10 @@ impl Packager for MobileMapPackager {
         Ok(())
     }
 
+    fn read_package(&self, package: &Path) -> Result<EarlierPackage, Failure> {
+        crate::earlier::read(package)
+    }
+
     fn read_basemap(&self, file: &Path) -> Result<LocalBasemap, Failure> {
         crate::basemap::read(file)
     }
@@ -87,6 +94,11 @@ impl Packager for MobileMapPackager {
 fn pack(request: &PackRequest, report: &dyn Fn(u64, u64), cancel: &CancellationToken) -> Result<Packed, Failure> {
     let go_on = || if cancel.is_cancelled() { Err(Failure::cancelled()) } else { Ok(()) };
     let staging = &request.staging_dir;
+    // What an interrupted packing left is not trusted.
+    match std::fs::remove_dir_all(staging) {
+        Err(e) if e.kind() != ErrorKind::NotFound => return Err(failed("cannot empty the staging directory", &e)),
+        _ => {}
+    }
     let map_folder = staging.join(MAP_FOLDER);
     std::fs::create_dir_all(&map_folder).map_err(|e| failed("cannot stage the package", &e))?;
     // 1.
@@ -103,6 +115,7 @@ fn pack(request: &PackRequest, report: &dyn Fn(u64, u64), cancel: &CancellationT
         guid: Uuid::new_v4(),
     };
     write_json(&map_folder.join(format!("{MAP_NAME}.mmap")), &documents.mobile_map()?)?;
+    write_file(&staging.join(JOB_PATH), request.document.as_bytes())?;
     write_file(&staging.join("esriinfo/item.pkinfo"), documents.pkinfo().as_bytes())?;
     write_file(&staging.join("esriinfo/iteminfo.xml"), documents.iteminfo()?.as_bytes())?;
     if let Some(thumbnail) = &documents.item_info().thumbnail {
@@ -126,11 +139,11 @@ fn pack(request: &PackRequest, report: &dyn Fn(u64, u64), cancel: &CancellationT
     sync_tree(staging)?;
     go_on()?;
     // 5.
-    put_in_place(staging, &request.destination)?;
+    put_in_place(staging, &request.destination, request.replaces)?;
     Ok(Packed { path: request.destination.clone(), bytes: proof.bytes, files: proof.files })
 }
 
-/// Moves files and folders under fresh names; answers where each layer's data are.
+/// Links files and folders under fresh names; answers where each layer's data are.
 fn stage(request: &PackRequest, map_folder: &Path) -> Result<HashMap<String, LayerData>, Failure> {
     let mut data = HashMap::new();
     let succeeded = |id: &str| request.layers.iter().any(|l| l.id == id && l.state == ExportState::Succeeded);
@@ -150,8 +163,8 @@ fn stage(request: &PackRequest, map_folder: &Path) -> Result<HashMap<String, Lay
                 (false, false) => return Err(Failure::internal(format!("`{}` is no file extension", file.extension))),
             };
             let from = task.work_dir.join(&file.path);
-            std::fs::rename(&from, map_folder.join(&name))
-                .map_err(|e| failed(format!("cannot move {} into the package", from.display()), &e))?;
+            // Linked, not moved: an interrupted packing begins again.
+            link_or_copy(&from, &map_folder.join(&name))?;
             *slot = Some(name);
         }
         let name = |index: Option<usize>| index.and_then(|i| names.get(i).cloned().flatten());
@@ -280,13 +293,22 @@ fn sync_dir(dir: &Path) {
     }
 }
 
-fn put_in_place(staging: &Path, destination: &Path) -> Result<(), Failure> {
+fn put_in_place(staging: &Path, destination: &Path, replaces: bool) -> Result<(), Failure> {
+    let old = staging.with_file_name(REPLACED);
+    if replaces {
+        std::fs::rename(destination, &old)
+            .map_err(|e| failed(format!("cannot put the package at {} aside", destination.display()), &e))?;
+    }
     // A rename onto an empty directory is one step; where the system refuses it, the empty directory goes first. A directory
     // that is not empty any more makes both fail and stays as it is.
     let renamed = std::fs::rename(staging, destination).or_else(|_| {
         std::fs::remove_dir(destination)?;
         std::fs::rename(staging, destination)
     });
+    if renamed.is_err() && replaces {
+        // The old package goes back; if that fails too, resuming the job does it.
+        let _ = std::fs::rename(&old, destination);
+    }
     renamed.map_err(|e| failed(format!("cannot put the package in place at {}", destination.display()), &e))?;
     if let Some(parent) = destination.parent() {
         sync_dir(parent);

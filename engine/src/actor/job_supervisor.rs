@@ -12,8 +12,9 @@ use super::exporter_actor::ExporterActor;
 use super::message::{ExportFinished, PackFinished};
 use super::packager_actor::{PackagerActor, package_subject};
 use super::shared::{CensusGuard, JobShared};
+use super::task_run;
 use crate::model::artifact::Artifact;
-use crate::model::failure::Failure;
+use crate::model::failure::{Failure, FailureOwner};
 use crate::model::plan::CountUnit;
 use crate::model::result::LayerOutcome;
 use crate::model::status::{ExportState, Subject};
@@ -21,6 +22,7 @@ use crate::packager::{PackRequest, Packed, TaskArtifact};
 use actix::{Actor, ActorContext as _, AsyncContext as _, Context, Handler, WrapFuture as _, fut::ActorFutureExt as _};
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use tokio::sync::oneshot;
 
 /// How a job ended, as its supervisor knows it.
@@ -147,6 +149,12 @@ impl JobSupervisor {
             };
             if let Some(f) = failure.as_ref().filter(|f| !f.is_cancelled()) {
                 tracing::warn!(layer = %layer.title, failure = %f, "layer failed");
+                if f.owner == FailureOwner::Storage && self.fatal.is_none() {
+                    // A full disk is not a layer's: the job ends, and can go on when there is room.
+                    self.shared.keep.store(true, Ordering::Release);
+                    self.fatal = Some(f.clone());
+                    self.shared.stop.cancel();
+                }
                 if !self.shared.plan.parameters.continue_on_errors && self.fatal.is_none() {
                     self.fatal = Some(f.clone());
                     self.shared.stop.cancel();
@@ -167,7 +175,7 @@ impl JobSupervisor {
         }
         if let Some(artifact) = artifact {
             self.warnings.extend(artifact.warnings.iter().cloned());
-            let work_dir = self.shared.work_dir.join("tasks").join(&task.id);
+            let work_dir = task_run::task_dir(&self.shared, task);
             self.artifacts.push(TaskArtifact { task: task.id.clone(), work_dir, artifact });
         }
         self.shared.board.part_done(&task.id, 1.0);
@@ -222,6 +230,8 @@ impl JobSupervisor {
         shared.board.state(&package_subject(&shared), ExportState::Started, None, None);
         let request = PackRequest {
             job: shared.job.clone(),
+            document: shared.document.clone(),
+            replaces: shared.replaces,
             source: Arc::clone(&shared.source),
             plan: Arc::clone(&shared.plan),
             basemap: shared.basemap.clone(),

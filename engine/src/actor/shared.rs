@@ -10,7 +10,7 @@ use crate::pause::Pause;
 use crate::registry::ExporterRegistry;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
@@ -72,6 +72,12 @@ pub(crate) struct JobShared {
     /// A child of `cancel` that also fires when the error policy stops the job.
     pub(crate) stop: CancellationToken,
     pub(crate) pause: Arc<Pause>,
+    /// Whether the work is kept if the job does not come to its end.
+    pub(crate) keep: Arc<AtomicBool>,
+    /// The job as JSON, for the package.
+    pub(crate) document: String,
+    /// Whether the package takes the place of an earlier one.
+    pub(crate) replaces: bool,
     pub(crate) runtime: Handle,
     pub(crate) permits: Arc<Semaphore>,
     pub(crate) census: Arc<Census>,

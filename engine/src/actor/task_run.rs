@@ -5,7 +5,7 @@ use crate::context::ExportContext;
 use crate::model::artifact::{Artifact, LayerArtifact};
 use crate::model::failure::{Failure, FailureKind, FailureOwner, FailureStage};
 use crate::model::plan::ExportTask;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
@@ -15,6 +15,9 @@ pub(crate) async fn run(shared: Arc<JobShared>, index: usize) -> Result<Artifact
         return Err(Failure::internal(format!("there is no task {index} in the plan")));
     };
     let ledger = shared.ledger.task(&task.id);
+    if let Some(artifact) = finished_before(&shared, task).await? {
+        return Ok(artifact);
+    }
     ledger.set_state("started", None).await?;
     let outcome = export(&shared, task).await;
     let (state, words) = match &outcome {
@@ -26,8 +29,32 @@ pub(crate) async fn run(shared: Arc<JobShared>, index: usize) -> Result<Artifact
     outcome
 }
 
+/// What the task brought home before the job was interrupted, if that is still there.
+async fn finished_before(shared: &Arc<JobShared>, task: &ExportTask) -> Result<Option<Artifact>, Failure> {
+    let (state, outcome) = shared.ledger.task(&task.id).state().await?;
+    let Some(artifact) =
+        outcome.filter(|_| state == "finished").and_then(|text| serde_json::from_str::<Artifact>(&text).ok())
+    else {
+        return Ok(None);
+    };
+    let work_dir = task_dir(shared, task);
+    for file in &artifact.files {
+        let there = tokio::fs::metadata(work_dir.join(&file.path)).await;
+        if !there.is_ok_and(|m| if file.is_folder { m.is_dir() } else { m.len() == file.bytes }) {
+            shared.ledger.task(&task.id).reset().await?;
+            return Ok(None);
+        }
+    }
+    Ok(Some(artifact))
+}
+
+/// The private directory of a task.
+pub(crate) fn task_dir(shared: &JobShared, task: &ExportTask) -> PathBuf {
+    shared.work_dir.join("tasks").join(&task.id)
+}
+
 async fn export(shared: &Arc<JobShared>, task: &ExportTask) -> Result<Artifact, Failure> {
-    let work_dir = shared.work_dir.join("tasks").join(&task.id);
+    let work_dir = task_dir(shared, task);
     tokio::fs::create_dir_all(&work_dir)
         .await
         .map_err(|e| Failure::io(FailureStage::Run, format!("cannot make the work directory {}", work_dir.display()), &e))?;
@@ -51,12 +78,27 @@ fn context(shared: &JobShared, task: &ExportTask, cancel: CancellationToken) -> 
     ExportContext {
         task: task.id.clone(),
         subjects: ExportContext::subjects_of(task),
-        work_dir: shared.work_dir.join("tasks").join(&task.id),
+        work_dir: task_dir(shared, task),
         cancel,
         clock: Arc::clone(&shared.clock),
         ledger: shared.ledger.task(&task.id),
         board: Arc::clone(&shared.board),
         pause: Arc::clone(&shared.pause),
+        keep: Arc::clone(&shared.keep),
+    }
+}
+
+/// Makes a task begin anew: what it left on its service is taken back, its files and notes are removed.
+pub(crate) async fn begin_anew(shared: &Arc<JobShared>, task: &ExportTask) -> Result<(), Failure> {
+    let exporter = shared.registry.by_name(&task.exporter)?;
+    exporter.discard(task, &context(shared, task, CancellationToken::new())).await;
+    shared.ledger.task(&task.id).reset().await?;
+    let dir = task_dir(shared, task);
+    match tokio::fs::remove_dir_all(&dir).await {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+            Err(Failure::io(FailureStage::Run, format!("cannot remove {}", dir.display()), &e))
+        }
+        _ => Ok(()),
     }
 }
 

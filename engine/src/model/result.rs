@@ -80,6 +80,8 @@ impl GenerateOfflineMapResult {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct JobError {
+    /// Whether the job's work was kept, so that it can go on.
+    pub can_resume: bool,
     /// Why.
     pub failure: Failure,
     /// How each layer and table ended, as far as it came to that.
@@ -100,6 +102,6 @@ impl std::error::Error for JobError {
 
 impl From<Failure> for JobError {
     fn from(failure: Failure) -> Self {
-        Self { failure, layers: Vec::new() }
+        Self { can_resume: false, failure, layers: Vec::new() }
     }
 }

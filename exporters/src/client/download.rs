@@ -1,16 +1,22 @@
 //! Files from services, streamed to disk.
 //!
-//! 1. Write to `<name>.part` in the work directory; the final name only ever holds a whole file.
+//! 1. Write to `<name>.part` in the work directory; the final name only ever holds a whole file. What is there under the final
+//!    name already is not fetched again.
 //! 2. A connection that breaks goes on with `Range` and `If-Range` where the server gave a validator, else starts over.
+//!    The validator stands in `<name>.part.json`, so that another process goes on, too.
 //! 3. The length is checked where the server says one; a JSON error body is an error, not a file.
 
 use super::{ArcGisClient, Refused, ServiceCall, body, host_of, network, resolve};
 use offmap_engine::{Failure, FailureKind, FailureOwner, FailureStage, hash_file, run_blocking};
 use reqwest::header::{CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue, IF_RANGE, LAST_MODIFIED, LOCATION, RANGE};
 use reqwest::{Response, StatusCode};
+use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use tokio::fs::{File, OpenOptions};
 use tokio::io::AsyncWriteExt as _;
+
+/// Bytes after which what was written is forced to the disk, so that a power cut costs no more.
+const SYNC_EVERY: u64 = 16 << 20;
 
 /// A file to bring home.
 #[derive(Debug)]
@@ -55,8 +61,14 @@ impl ArcGisClient {
         report: impl Fn(u64, Option<u64>) + Send + Sync,
     ) -> Result<Downloaded, Failure> {
         let call = ServiceCall::get(download.address)?.in_stage(FailureStage::Download);
+        if let Some(whole) = already_home(download.to).await? {
+            return Ok(whole);
+        }
         let part_path = part_path(download.to);
-        let mut part = Part::default();
+        let mut part = left_over(&part_path).await;
+        if part.bytes > 0 {
+            tracing::debug!(bytes = part.bytes, file = %part_path.display(), "half a file goes on");
+        }
         let mut pauses = self.pauses();
         let mut failed = 0_usize;
         let mut renewed = false;
@@ -87,6 +99,8 @@ impl ArcGisClient {
             let failed = |e| Failure::io(FailureStage::Download, format!("cannot keep {}", to.display()), &e);
             std::fs::File::open(&from).and_then(|f| f.sync_all()).map_err(failed)?;
             std::fs::rename(&from, &to).map_err(failed)?;
+            // Without its part the note means nothing; a rest of it harms nobody.
+            let _ = std::fs::remove_file(note_path(&from));
             let (bytes, sha256) = hash_file(&to)?;
             Ok(Downloaded { bytes, sha256 })
         })
@@ -113,6 +127,7 @@ impl ArcGisClient {
             response.status() == StatusCode::PARTIAL_CONTENT && range_start(response.headers()) == Some(part.bytes);
         if !resumes {
             *part = Part { bytes: 0, validator: validator(response.headers()) };
+            note_part(path, part, 0).await?;
         }
         let left = response.content_length();
         let total = left.map(|l| l.saturating_add(part.bytes));
@@ -130,7 +145,7 @@ impl ArcGisClient {
             return Err(failure.at(call.url.as_str()).into());
         }
         let file = open_part(path, part.bytes).await?;
-        self.write(call, download, response, file, part, total, report).await?;
+        self.write(call, download, response, file, path, part, total, report).await?;
         match total {
             Some(total) if total != part.bytes => {
                 Err(incomplete(call, &format!("{} of {total} bytes came before the connection ended", part.bytes)).into())
@@ -173,11 +188,13 @@ impl ArcGisClient {
         download: &Download<'_>,
         mut response: Response,
         mut file: File,
+        path: &Path,
         part: &mut Part,
         total: Option<u64>,
         report: &(impl Fn(u64, Option<u64>) + Send + Sync),
     ) -> Result<(), Refused> {
         let disk = |e: std::io::Error| Failure::io(FailureStage::Download, "cannot write the downloaded file", &e);
+        let mut synced = part.bytes;
         let ended = loop {
             match tokio::time::timeout(self.inner.options.request_timeout, response.chunk()).await {
                 Ok(Ok(Some(chunk))) => {
@@ -188,6 +205,11 @@ impl ArcGisClient {
                     file.write_all(&chunk).await.map_err(disk)?;
                     part.bytes += chunk.len() as u64;
                     report(part.bytes, total);
+                    if part.bytes - synced >= SYNC_EVERY {
+                        file.sync_data().await.map_err(disk)?;
+                        synced = part.bytes;
+                        note_part(path, part, synced).await?;
+                    }
                 }
                 Ok(Ok(None)) => break Ok(()),
                 Ok(Err(error)) => break Err(network(call, &error).into()),
@@ -199,10 +221,67 @@ impl ArcGisClient {
     }
 }
 
+fn with_ending(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(ending);
+    path.with_file_name(name)
+}
+
 fn part_path(to: &Path) -> PathBuf {
-    let mut name = to.file_name().unwrap_or_default().to_owned();
-    name.push(".part");
-    to.with_file_name(name)
+    with_ending(to, ".part")
+}
+
+fn note_path(part: &Path) -> PathBuf {
+    with_ending(part, ".json")
+}
+
+/// A file that came home whole before, under its final name.
+pub(crate) async fn already_home(path: &Path) -> Result<Option<Downloaded>, Failure> {
+    if !tokio::fs::metadata(path).await.is_ok_and(|m| m.is_file()) {
+        return Ok(None);
+    }
+    let path = path.to_owned();
+    run_blocking(move || hash_file(&path).map(|(bytes, sha256)| Some(Downloaded { bytes, sha256 }))).await
+}
+
+/// What is written down of a part file: how to prove that the file is still the same, and how much of it is surely on the disk.
+#[derive(Debug, Serialize, Deserialize)]
+struct PartNote {
+    validator: String,
+    /// Bytes that survive a power cut.
+    synced: u64,
+    /// The start of the machine in which it was written: within it all bytes that were written are there.
+    boot: Option<String>,
+}
+
+/// Names the machine's current start, where the system tells.
+fn boot_id() -> Option<String> {
+    std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok().map(|t| t.trim().to_owned())
+}
+
+async fn note_part(path: &Path, part: &Part, synced: u64) -> Result<(), Failure> {
+    let Some(validator) = part.validator.as_ref().and_then(|v| v.to_str().ok()) else { return Ok(()) };
+    let note = PartNote { validator: validator.to_owned(), synced, boot: boot_id() };
+    let text = serde_json::to_vec(&note).map_err(|e| Failure::internal(e.to_string()))?;
+    let (to, new) = (note_path(path), with_ending(path, ".json.new"));
+    // Written beside and renamed, so that the note is never half.
+    let written = async {
+        tokio::fs::write(&new, text).await?;
+        tokio::fs::rename(&new, &to).await
+    };
+    written.await.map_err(|e| Failure::io(FailureStage::Download, format!("cannot write {}", to.display()), &e))
+}
+
+/// What another process left of a file; nothing where it cannot be proven to be the same.
+async fn left_over(path: &Path) -> Part {
+    let note = tokio::fs::read(note_path(path)).await.ok().and_then(|text| serde_json::from_slice::<PartNote>(&text).ok());
+    let (Some(note), Ok(metadata)) = (note, tokio::fs::metadata(path).await) else { return Part::default() };
+    let same_start = note.boot.is_some() && note.boot == boot_id();
+    let bytes = if same_start { metadata.len() } else { metadata.len().min(note.synced) };
+    match HeaderValue::from_str(&note.validator) {
+        Ok(validator) => Part { bytes, validator: Some(validator) },
+        Err(_) => Part::default(),
+    }
 }
 
 /// Opens the part file at `bytes`; what lies beyond is cut off.

@@ -14,6 +14,7 @@ mod download;
 mod tls;
 
 pub use credentials::{Credentials, TokenSource};
+pub(crate) use download::already_home;
 pub use download::{Download, Downloaded};
 
 use backon::BackoffBuilder as _;

@@ -4,7 +4,7 @@
 
 use super::parameters::{GenerateGeodatabaseParameters, SyncModel};
 use super::service::FeatureService;
-use crate::client::{ArcGisClient, Download, Downloaded, ServiceCall, body, resolve};
+use crate::client::{ArcGisClient, Download, Downloaded, ServiceCall, already_home, body, resolve};
 use crate::server_job::{self, Look, ServerJob};
 use async_trait::async_trait;
 use offmap_engine::{ExportContext, Failure, FailureKind, FailureOwner, FailureStage, Progress};
@@ -21,6 +21,8 @@ const LARGEST_REPLICA: u64 = 1 << 40;
 /// How long a step of taking back a replica may take, and how long after a cancel.
 const UNREGISTER: Duration = Duration::from_secs(10);
 const UNREGISTER_CANCELLED: Duration = Duration::from_millis(450);
+/// Notes that a forgotten job was submitted again.
+const AGAIN: &str = "again";
 /// Stands for the id of a replica that is unregistered.
 const GONE: &str = "unregistered";
 
@@ -30,7 +32,8 @@ enum Answer {
     File(String),
 }
 
-/// Runs the job to its end and brings the geodatabase home as `to`.
+/// Runs the job to its end and brings the geodatabase home as `to`. A job or result that the server has forgotten is asked for
+/// again, once.
 pub(super) async fn run(
     client: &ArcGisClient,
     ctx: &ExportContext,
@@ -38,11 +41,47 @@ pub(super) async fn run(
     parameters: &GenerateGeodatabaseParameters,
     to: &Path,
 ) -> Result<Downloaded, Failure> {
-    let known = ctx.ledger().noted(JOB_UNIT, "statusUrl").await?;
+    if let Some(whole) = already_home(to).await? {
+        ctx.finish_unit(JOB_UNIT, 0, None).await?;
+        ctx.begin_unit(FILE_UNIT).await?;
+        return Ok(whole);
+    }
+    match attempt(client, ctx, service, parameters, to).await {
+        Err(Ended { lost: true, failure }) if ctx.ledger().noted(JOB_UNIT, AGAIN).await?.is_none() => {
+            ctx.say(format!("the service has forgotten the job, which is submitted once more ({failure})"));
+            ctx.ledger().note(JOB_UNIT, AGAIN, "1").await?;
+            ctx.ledger().note(JOB_UNIT, "statusUrl", "").await?;
+            attempt(client, ctx, service, parameters, to).await.map_err(|e| e.failure)
+        }
+        ended => ended.map_err(|e| e.failure),
+    }
+}
+
+/// Why an attempt ended, and whether the server has forgotten its job or result.
+struct Ended {
+    failure: Failure,
+    lost: bool,
+}
+
+impl From<Failure> for Ended {
+    fn from(failure: Failure) -> Self {
+        Self { failure, lost: false }
+    }
+}
+
+async fn attempt(
+    client: &ArcGisClient,
+    ctx: &ExportContext,
+    service: &FeatureService,
+    parameters: &GenerateGeodatabaseParameters,
+    to: &Path,
+) -> Result<Downloaded, Ended> {
+    let known = ctx.ledger().noted(JOB_UNIT, "statusUrl").await?.filter(|status| !status.is_empty());
     let answer = match known {
         Some(status) => Answer::Status(status),
         None => {
             ctx.begin_unit(JOB_UNIT).await?;
+            take_back_earlier(client, ctx, service).await?;
             let answer = ctx.settle(submit(client, ctx, service, parameters)).await?;
             if let Answer::Status(status) = &answer {
                 ctx.ledger().note(JOB_UNIT, "statusUrl", status).await?;
@@ -51,19 +90,39 @@ pub(super) async fn run(
         }
     };
     let work = async {
-        let file = match answer {
-            Answer::File(file) => file,
+        let (file, can_ask_again) = match answer {
+            Answer::File(file) => (file, false),
             Answer::Status(status) => {
-                let mut job = ReplicaJob { client, ctx, service, status: &status };
-                server_job::wait(client, ctx, &mut job).await?
+                let mut job = ReplicaJob { client, ctx, service, status: &status, lost: false };
+                let file = server_job::wait(client, ctx, &mut job).await;
+                let lost = job.is_lost();
+                (file.map_err(|failure| Ended { failure, lost })?, true)
             }
         };
         ctx.finish_unit(JOB_UNIT, 0, None).await?;
         ctx.begin_unit(FILE_UNIT).await?;
         let report = |here, all| ctx.report(Progress::bytes(here, all));
-        client.download(Download { address: &file, to, presigned: false, limit: LARGEST_REPLICA }, report).await
+        let fetch = Download { address: &file, to, presigned: false, limit: LARGEST_REPLICA };
+        // Files that nobody fetched for some minutes are removed.
+        client
+            .download(fetch, report)
+            .await
+            .map_err(|failure| Ended { lost: can_ask_again && failure.kind == FailureKind::NotFound, failure })
     };
-    ctx.or_cancelled(work).await
+    tokio::select! {
+        biased;
+        () = ctx.cancelled() => Err(Failure::cancelled().into()),
+        ended = work => ended,
+    }
+}
+
+/// Unregisters the replica of an earlier submission whose end nobody knows, so that only one stays.
+async fn take_back_earlier(client: &ArcGisClient, ctx: &ExportContext, service: &FeatureService) -> Result<(), Failure> {
+    if ctx.ledger().noted(JOB_UNIT, "replicaName").await?.is_none() {
+        return Ok(());
+    }
+    unregister(client, ctx, service).await;
+    ctx.ledger().note(JOB_UNIT, "replicaId", "").await
 }
 
 async fn submit(
@@ -157,6 +216,7 @@ struct ReplicaJob<'a> {
     ctx: &'a ExportContext,
     service: &'a FeatureService,
     status: &'a str,
+    lost: bool,
 }
 
 #[async_trait]
@@ -171,10 +231,16 @@ impl ServerJob for ReplicaJob<'_> {
         self.status
     }
 
+    fn is_lost(&self) -> bool {
+        self.lost
+    }
+
     async fn look(&mut self) -> Result<Look<String>, Failure> {
         let status = self.status;
         let call = ServiceCall::get(status)?.with_all(&self.service.custom_parameters).in_stage(FailureStage::Wait);
-        let state = self.client.job_json(&call).await?;
+        let state = self.client.job_json(&call).await;
+        self.lost = state.as_ref().is_err_and(server_job::is_gone);
+        let state = state?;
         keep_replica_id(self.ctx, &state).await?;
         let word = ["status", "jobStatus"].iter().find_map(|k| state.get(*k).and_then(Value::as_str)).unwrap_or_default();
         match read_state(word) {
@@ -231,7 +297,7 @@ async fn replica_id(
     ctx: &ExportContext,
     service: &FeatureService,
 ) -> Result<Option<String>, Failure> {
-    if let Some(id) = ctx.ledger().noted(JOB_UNIT, "replicaId").await? {
+    if let Some(id) = ctx.ledger().noted(JOB_UNIT, "replicaId").await?.filter(|id| !id.is_empty()) {
         return Ok((id != GONE).then_some(id));
     }
     let Some(name) = ctx.ledger().noted(JOB_UNIT, "replicaName").await? else { return Ok(None) };

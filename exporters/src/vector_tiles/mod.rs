@@ -204,8 +204,10 @@ impl Exporter for VectorTilesExporter {
         let mut resources = None;
         if let Some(style) = style {
             let style: Style = serde_json::from_value(style).map_err(|e| Failure::internal(e.to_string()))?;
-            ctx.begin_unit(STYLE_UNIT).await?;
             let folder = ctx.work_dir().join(STYLE_FOLDER);
+            // Half a folder of an interrupted job begins anew: its files are small.
+            let _ = tokio::fs::remove_dir_all(&folder).await;
+            ctx.begin_unit(STYLE_UNIT).await?;
             let brought = ctx.or_cancelled(style.bring_home(&self.client, &service, &folder)).await;
             let bytes = match brought {
                 Ok(bytes) => bytes,

@@ -1,0 +1,29 @@
+//! `offmap clean`.
+
+use crate::Stop;
+use crate::arguments::Clean;
+use offmap::Leftover;
+
+pub(crate) fn run(arguments: &Clean) -> Result<u8, Stop> {
+    let mut all: Vec<Leftover> = Vec::new();
+    for place in &arguments.places {
+        all.extend(Leftover::find(place)?);
+    }
+    all.dedup();
+    if all.is_empty() {
+        println!("nothing is left of unfinished jobs");
+    }
+    for left in &all {
+        let (path, out) = (left.path.display(), left.destination.display());
+        if left.in_use {
+            println!("in use   {path} ({} bytes): a job for {out} is running", left.bytes);
+        } else if arguments.dry_run {
+            let way = if left.can_resume { format!("; `offmap resume {out}` goes on with it") } else { String::new() };
+            println!("left     {path} ({} bytes){way}", left.bytes);
+        } else {
+            left.remove()?;
+            println!("removed  {path} ({} bytes)", left.bytes);
+        }
+    }
+    Ok(0)
+}
