@@ -40,6 +40,8 @@ enum Beginning {
     Resumed,
     /// With a package that lacks layers.
     Completing,
+    /// With a whole package: only its work directory was not removed yet.
+    Finished,
 }
 
 #[derive(Debug)]
@@ -150,7 +152,7 @@ impl GenerateOfflineMapJob {
     }
 
     /// The job for a destination that did not come to its end: after a crash, `kill -9`, a power cut, a full disk, or
-    /// [`GenerateOfflineMapJob::cancel_and_keep`]. It goes on where it stopped; what is done is not done again, a server job that
+    /// [`GenerateOfflineMapJob::cancel_and_keep`]. A job whose package is there already ends at once with it. It goes on where it stopped; what is done is not done again, a server job that
     /// still runs is picked up, half a file goes on. Credentials are the engine's: they are not in the ledger. offmap's own.
     ///
     /// # Errors
@@ -158,10 +160,21 @@ impl GenerateOfflineMapJob {
     pub async fn resume(engine: &Engine, destination: impl Into<PathBuf>) -> Result<Self, Failure> {
         let destination = destination.into();
         let destination = std::path::absolute(&destination).unwrap_or(destination);
-        let mut document = JobDocument::read(&crate::resume::document_of(&destination).await?)?;
+        let (text, beginning) = match resume::document_of(&destination).await {
+            Ok(text) => (text, Beginning::Resumed),
+            Err(failure) if failure.kind == FailureKind::NotFound => {
+                let (packager, place) = (Arc::clone(&engine.inner().packager), destination.clone());
+                match run_blocking(move || packager.read_package(&place)).await {
+                    Ok(earlier) => (earlier.document, Beginning::Finished),
+                    Err(_) => return Err(failure),
+                }
+            }
+            Err(failure) => return Err(failure),
+        };
+        let mut document = JobDocument::read(&text)?;
         // The whole may have been moved.
         document.destination = destination;
-        Ok(Self::of(Arc::clone(engine.inner()), document, Beginning::Resumed))
+        Ok(Self::of(Arc::clone(engine.inner()), document, beginning))
     }
 
     /// A new job that completes a package that was written with layer errors: only what failed is fetched, then the whole package
@@ -340,6 +353,7 @@ async fn drive(job: Arc<JobInner>) -> JobResult {
         Beginning::Fresh => begin(&job, &document, &ctx).await?,
         Beginning::Resumed => resume::resumed(&job, &ctx).await?,
         Beginning::Completing => resume::completing(&job, &document, &ctx).await?,
+        Beginning::Finished => resume::finished_before(&job).await?,
     };
     let begun = match found {
         Found::Finished(result) => return Ok(result),

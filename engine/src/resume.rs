@@ -16,7 +16,7 @@ use crate::model::result::GenerateOfflineMapResult;
 use crate::model::status::ExportState;
 use crate::packager::{EarlierPackage, REPLACED, ReferenceBasemap};
 use crate::planner;
-use crate::work_dir::WorkDir;
+use crate::work_dir::{Leftover, WorkDir};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -113,6 +113,20 @@ pub(crate) async fn resumed(job: &JobInner, ctx: &PlanContext) -> Result<Found, 
         ledger.put_plan(&plan, job.engine.clock.now_ms()).await?;
     }
     Ok(Found::Begun(Box::new(Begun { plan, basemap, work_dir, ledger, replaces, changed })))
+}
+
+/// The result of a job whose package is there; what it left beside is removed.
+pub(crate) async fn finished_before(job: &JobInner) -> Result<Found, Failure> {
+    let (packager, destination) = (Arc::clone(&job.engine.packager), job.destination.clone());
+    let earlier = run_blocking(move || {
+        let earlier = packager.read_package(&destination)?;
+        for left in Leftover::find(&destination)?.iter().filter(|l| l.destination == destination && !l.can_resume) {
+            left.remove()?;
+        }
+        Ok(earlier)
+    })
+    .await?;
+    Ok(Found::Finished(finished(&job.destination, earlier)))
 }
 
 /// Begins a job that completes the package at its destination.

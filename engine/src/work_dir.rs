@@ -149,7 +149,8 @@ impl Leftover {
         let own = path_for(&place).ok().filter(|p| p.is_dir());
         let listed = match std::fs::read_dir(&place) {
             Ok(entries) => entries.filter_map(Result::ok).map(|e| e.path()).collect(),
-            Err(_) if own.is_some() => Vec::new(),
+            // A destination that is not there yet has nothing but its own directory.
+            Err(_) if own.is_some() || place.parent().is_some_and(Path::is_dir) => Vec::new(),
             Err(e) => return Err(Failure::io(FailureStage::Run, format!("cannot read {}", place.display()), &e)),
         };
         let mut found: Vec<Self> = own.into_iter().chain(listed).filter_map(|path| Self::of(&path)).collect();

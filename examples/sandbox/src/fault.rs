@@ -24,6 +24,8 @@ pub enum FaultAction {
     Replace(Vec<u8>),
     /// So many zero bytes behind the right body; SQLite files stay valid with them.
     Grow(u64),
+    /// The right answer, so many bytes at a time with a pause between.
+    Drip(usize, Duration),
     /// A redirect.
     Redirect(String),
     /// A job that was submitted by this request goes wrong.

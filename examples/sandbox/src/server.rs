@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Levels of the full tilemap; deeper ones are asked for in blocks.
 const FULL_TILEMAP_LEVELS: u32 = 4;
@@ -63,6 +63,7 @@ fn log(state: &State, call: &Call) {
         path: call.path.clone(),
         parameters: call.parameters.clone(),
         has_token: call.token().is_some(),
+        range: call.range.clone(),
         at: state.began.elapsed(),
     };
     lock(&state.log).push(logged);
@@ -161,16 +162,40 @@ async fn act(state: &Arc<State>, call: &Call, action: FaultAction) -> Response {
             response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(all as u64 + more));
             response
         }
+        FaultAction::Drip(size, pause) => drip(state, call, size, pause).await,
         FaultAction::Delay(_) | FaultAction::Job(_) => respond(state, call, None).await,
     }
 }
 
-/// The right answer's body.
-async fn whole(state: &Arc<State>, call: &Call) -> (Bytes, usize) {
-    let response = match call.path.strip_prefix("/presigned/") {
+/// The right answer.
+async fn right(state: &Arc<State>, call: &Call) -> Response {
+    match call.path.strip_prefix("/presigned/") {
         Some(name) => file(&state.files.path().join(name), call).await,
         None => respond(state, call, None).await,
-    };
+    }
+}
+
+/// The right answer, slowly.
+async fn drip(state: &Arc<State>, call: &Call, size: usize, pause: Duration) -> Response {
+    let (head, body) = right(state, call).await.into_parts();
+    let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap_or_default();
+    let length = HeaderValue::from(bytes.len());
+    let pieces = futures_util::stream::unfold(bytes, move |mut rest| async move {
+        if rest.is_empty() {
+            return None;
+        }
+        tokio::time::sleep(pause).await;
+        let piece = rest.split_to(size.max(1).min(rest.len()));
+        Some((Ok::<_, std::convert::Infallible>(piece), rest))
+    });
+    let mut response = Response::from_parts(head, Body::from_stream(pieces));
+    response.headers_mut().insert(header::CONTENT_LENGTH, length);
+    response
+}
+
+/// The right answer's body.
+async fn whole(state: &Arc<State>, call: &Call) -> (Bytes, usize) {
+    let response = right(state, call).await;
     let bytes = axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap_or_default();
     let size = bytes.len();
     (bytes, size)

@@ -43,6 +43,8 @@ pub struct LoggedRequest {
     pub parameters: std::collections::BTreeMap<String, String>,
     /// Whether a token came with it, as parameter or header.
     pub has_token: bool,
+    /// `Range`, where one came with it.
+    pub range: Option<String>,
     /// When, since the start of the sandbox.
     pub at: Duration,
 }
