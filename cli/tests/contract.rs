@@ -1,5 +1,7 @@
 //! The command line is a contract: arguments, exit codes, JSON lines, and what is left behind.
 
+mod support;
+
 use offmap_sandbox::{
     CLIENT_ID, CLIENT_SECRET, FIELD_MAP, Fault, FaultAction, HOSTED_MAP, JobFault, MIXED_MAP, PASSWORD, SERVICE_ITEM,
     Sandbox, SandboxOptions, USER,
@@ -8,36 +10,7 @@ use serde_json::Value;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
-
-const AREA: [&str; 4] = ["--area", "2,43,20,52", "--max-scale", "20000000"];
-
-fn offmap(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_offmap"));
-    command.args(arguments).env_remove("OFFMAP_PASSWORD").env_remove("OFFMAP_CLIENT_SECRET");
-    command
-}
-
-fn run(mut command: Command) -> Output {
-    tokio::task::block_in_place(|| command.output().expect("runs"))
-}
-
-fn words(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
-}
-
-async fn sandbox(options: SandboxOptions) -> Sandbox {
-    Sandbox::start(SandboxOptions { looks: 1, ..options }).await.expect("a sandbox")
-}
-
-/// Names below a directory.
-fn names(dir: &Path) -> Vec<String> {
-    let mut names: Vec<String> = std::fs::read_dir(dir)
-        .expect("lists")
-        .map(|e| e.expect("entry").file_name().to_string_lossy().into_owned())
-        .collect();
-    names.sort();
-    names
-}
+use support::{AREA, names, offmap, run, sandbox, words};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn take_works_by_item_and_by_file_in_both_dialects_and_with_every_kind_of_credential() {
@@ -103,7 +76,7 @@ async fn take_works_by_item_and_by_file_in_both_dialects_and_with_every_kind_of_
 #[tokio::test(flavor = "multi_thread")]
 async fn bad_input_is_refused_by_name_and_leaves_nothing_behind() {
     let sandbox = sandbox(SandboxOptions { secured: false, ..SandboxOptions::default() }).await;
-    let secured = crate::sandbox(SandboxOptions { secured: true, ..SandboxOptions::default() }).await;
+    let secured = support::sandbox(SandboxOptions { secured: true, ..SandboxOptions::default() }).await;
     let dir = tempfile::tempdir().expect("a directory");
     let inputs = tempfile::tempdir().expect("a directory");
     let input = |name: &str, text: &str| {

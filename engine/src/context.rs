@@ -3,7 +3,7 @@
 use crate::board::StatusBoard;
 use crate::clock::Clock;
 use crate::ledger::{TaskLedger, UnitRecord};
-use crate::model::failure::{Failure, FailureStage};
+use crate::model::failure::{Failure, FailureOwner, FailureStage};
 use crate::model::plan::ExportTask;
 use crate::model::status::{MessageSeverity, MessageSource, Progress, Subject};
 use crate::pause::Pause;
@@ -68,6 +68,12 @@ impl ExportContext {
     #[must_use]
     pub fn keeps_work(&self) -> bool {
         self.keep.load(Ordering::Acquire)
+    }
+
+    /// Whether what was begun on a service is taken back after a failure: not if the work is kept, as it is when the disk is full.
+    #[must_use]
+    pub fn takes_back(&self, failure: &Failure) -> bool {
+        !self.keeps_work() && failure.owner != FailureOwner::Storage
     }
 
     /// Ends when the job is cancelled.

@@ -478,7 +478,10 @@ async fn run_all(job: &Arc<JobInner>, run: Run, work_dir: &Path) -> JobResult {
         }
     }
     for layer in &layers {
-        shared.ledger.put_layer(layer).await?;
+        // The outcome stands, whatever becomes of the note.
+        if let Err(failure) = shared.ledger.put_layer(layer).await {
+            tracing::warn!(%failure, "a layer's outcome could not be written to the ledger");
+        }
     }
     match outcome {
         Ok(packed) => Ok(GenerateOfflineMapResult { package: packed.path, bytes: packed.bytes, layers, warnings }),

@@ -350,7 +350,7 @@ async fn export_part(
         };
         let got = ctx.or_cancelled(work).await;
         let Err(failure) = &got else { return got };
-        if failure.is_cancelled() && !ctx.keeps_work() {
+        if failure.is_cancelled() && ctx.takes_back(failure) {
             cancel(client, &job).await;
         }
         let lost = waited.is_lost() || (found && failure.kind == FailureKind::NotFound);

@@ -10,6 +10,7 @@ mod job;
 mod overrides;
 mod policy;
 mod random;
+mod resume;
 mod samples;
 mod status;
 mod support;

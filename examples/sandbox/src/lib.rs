@@ -159,6 +159,16 @@ impl Sandbox {
         lock(&self.state.faults).push(fault);
     }
 
+    /// Adds a fault that is asked before all others.
+    pub fn fault_first(&self, fault: Fault) {
+        lock(&self.state.faults).insert(0, fault);
+    }
+
+    /// Lets jobs that run for ever come to their end.
+    pub fn unstick(&self) {
+        lock(&self.state.jobs).values_mut().for_each(|job| job.fault = None);
+    }
+
     /// Takes all faults back.
     pub fn heal(&self) {
         lock(&self.state.faults).clear();

@@ -21,6 +21,8 @@ const LARGEST_REPLICA: u64 = 1 << 40;
 /// How long a step of taking back a replica may take, and how long after a cancel.
 const UNREGISTER: Duration = Duration::from_secs(10);
 const UNREGISTER_CANCELLED: Duration = Duration::from_millis(450);
+/// Names of replicas of earlier submissions, joined by commas.
+const EARLIER: &str = "earlierNames";
 /// Notes that a forgotten job was submitted again.
 const AGAIN: &str = "again";
 /// Stands for the id of a replica that is unregistered.
@@ -46,7 +48,7 @@ pub(super) async fn run(
         ctx.begin_unit(FILE_UNIT).await?;
         return Ok(whole);
     }
-    match attempt(client, ctx, service, parameters, to).await {
+    let ended = match attempt(client, ctx, service, parameters, to).await {
         Err(Ended { lost: true, failure }) if ctx.ledger().noted(JOB_UNIT, AGAIN).await?.is_none() => {
             ctx.say(format!("the service has forgotten the job, which is submitted once more ({failure})"));
             ctx.ledger().note(JOB_UNIT, AGAIN, "1").await?;
@@ -54,7 +56,11 @@ pub(super) async fn run(
             attempt(client, ctx, service, parameters, to).await.map_err(|e| e.failure)
         }
         ended => ended.map_err(|e| e.failure),
+    };
+    if ended.is_ok() {
+        tidy_up(client, ctx, service).await?;
     }
+    ended
 }
 
 /// Why an attempt ended, and whether the server has forgotten its job or result.
@@ -76,7 +82,9 @@ async fn attempt(
     parameters: &GenerateGeodatabaseParameters,
     to: &Path,
 ) -> Result<Downloaded, Ended> {
-    let known = ctx.ledger().noted(JOB_UNIT, "statusUrl").await?.filter(|status| !status.is_empty());
+    // A replica that was taken back is no result, even if its job still has a file.
+    let gone = ctx.ledger().noted(JOB_UNIT, "replicaId").await?.as_deref() == Some(GONE);
+    let known = ctx.ledger().noted(JOB_UNIT, "statusUrl").await?.filter(|status| !gone && !status.is_empty());
     let answer = match known {
         Some(status) => Answer::Status(status),
         None => {
@@ -125,6 +133,49 @@ async fn take_back_earlier(client: &ArcGisClient, ctx: &ExportContext, service: 
     ctx.ledger().note(JOB_UNIT, "replicaId", "").await
 }
 
+/// Unregisters replicas of earlier submissions that the service registered after it had forgotten their jobs.
+async fn tidy_up(client: &ArcGisClient, ctx: &ExportContext, service: &FeatureService) -> Result<(), Failure> {
+    let earlier = ctx.ledger().noted(JOB_UNIT, EARLIER).await?.unwrap_or_default();
+    if earlier.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<&str> = earlier.split(',').collect();
+    for id in listed(client, service, &names).await.unwrap_or_default() {
+        take_off(client, service, &id, UNREGISTER).await;
+    }
+    Ok(())
+}
+
+/// Ids of the service's replicas that have one of the names.
+async fn listed(client: &ArcGisClient, service: &FeatureService, names: &[&str]) -> Result<Vec<String>, Failure> {
+    let call = ServiceCall::get(&format!("{}/replicas", service.root))?.with_all(&service.custom_parameters).once();
+    let list = client.json(&call).await?;
+    let text = |r: &Value, key: &str| r.get(key).and_then(Value::as_str).map(str::to_owned);
+    let own = list
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter(|r| text(r, "replicaName").is_some_and(|n| names.contains(&n.as_str())));
+    Ok(own.filter_map(|r| text(r, "replicaID")).collect())
+}
+
+/// Unregisters one replica; answers whether the service has.
+async fn take_off(client: &ArcGisClient, service: &FeatureService, id: &str, limit: Duration) -> bool {
+    let call = ServiceCall::post(&format!("{}/unRegisterReplica", service.root));
+    let Ok(call) = call.map(|c| c.with_all(&service.custom_parameters).with("replicaID", id).once()) else { return false };
+    match tokio::time::timeout(limit, client.json(&call)).await {
+        Ok(Ok(_)) => true,
+        Ok(Err(failure)) => {
+            tracing::warn!(%failure, replica = %id, "a replica could not be unregistered");
+            false
+        }
+        Err(_) => {
+            tracing::warn!(replica = %id, service = %service.root, "a replica could not be unregistered in time");
+            false
+        }
+    }
+}
+
 async fn submit(
     client: &ArcGisClient,
     ctx: &ExportContext,
@@ -133,6 +184,11 @@ async fn submit(
 ) -> Result<Answer, Failure> {
     let name = format!("offmap_{}", uuid::Uuid::new_v4().simple());
     if parameters.sync_model != SyncModel::None {
+        if let Some(before) = ctx.ledger().noted(JOB_UNIT, "replicaName").await? {
+            let earlier = ctx.ledger().noted(JOB_UNIT, EARLIER).await?.filter(|e| !e.is_empty());
+            let all = earlier.map_or_else(|| before.clone(), |e| format!("{e},{before}"));
+            ctx.ledger().note(JOB_UNIT, EARLIER, &all).await?;
+        }
         ctx.ledger().note(JOB_UNIT, "replicaName", &name).await?;
     }
     let address = format!("{}/createReplica", service.root);
@@ -277,16 +333,10 @@ pub(super) async fn unregister(client: &ArcGisClient, ctx: &ExportContext, servi
         Ok(Err(failure)) => return tracing::debug!(%failure, "whether there is a replica cannot be told"),
         Err(_) => return tracing::debug!(service = %service.root, "the service did not list its replicas in time"),
     };
-    let call = ServiceCall::post(&format!("{}/unRegisterReplica", service.root));
-    let Ok(call) = call.map(|c| c.with_all(&service.custom_parameters).with("replicaID", &id).once()) else { return };
-    match tokio::time::timeout(limit, client.json(&call)).await {
-        Ok(Ok(_)) => {
-            if let Err(failure) = ctx.ledger().note(JOB_UNIT, "replicaId", GONE).await {
-                tracing::debug!(%failure, "an unregistered replica could not be noted");
-            }
-        }
-        Ok(Err(failure)) => tracing::warn!(%failure, replica = %id, "a replica could not be unregistered"),
-        Err(_) => tracing::warn!(replica = %id, service = %service.root, "a replica could not be unregistered in time"),
+    if take_off(client, service, &id, limit).await
+        && let Err(failure) = ctx.ledger().note(JOB_UNIT, "replicaId", GONE).await
+    {
+        tracing::debug!(%failure, "an unregistered replica could not be noted");
     }
 }
 
@@ -301,10 +351,7 @@ async fn replica_id(
         return Ok((id != GONE).then_some(id));
     }
     let Some(name) = ctx.ledger().noted(JOB_UNIT, "replicaName").await? else { return Ok(None) };
-    let call = ServiceCall::get(&format!("{}/replicas", service.root))?.with_all(&service.custom_parameters).once();
-    let list = client.json(&call).await?;
-    let own = list.as_array().into_iter().flatten().find(|r| r.get("replicaName").and_then(Value::as_str) == Some(&name));
-    Ok(own.and_then(|r| r.get("replicaID")).and_then(Value::as_str).map(str::to_owned))
+    Ok(listed(client, service, &[name.as_str()]).await?.pop())
 }
 
 #[cfg(test)]

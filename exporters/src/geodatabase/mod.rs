@@ -271,7 +271,7 @@ impl Exporter for GeodatabaseExporter {
         let service = read_service(&task.service)?;
         let path = ctx.work_dir().join("replica.geodatabase");
         let outcome = self.bring_home(task, &service, parameters, ctx, &path).await;
-        if outcome.is_err() && !ctx.keeps_work() {
+        if outcome.as_ref().is_err_and(|failure| ctx.takes_back(failure)) {
             // Nobody will use the replica, so it must not stay on the service.
             self.discard(task, ctx).await;
         }
