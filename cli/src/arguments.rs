@@ -99,6 +99,9 @@ pub(crate) struct AccessArguments {
     /// Longest silence of one request in seconds.
     #[arg(long, value_name = "SECS", default_value_t = 60)]
     pub(crate) request_timeout: u64,
+    /// Tries of a request whose fault may pass.
+    #[arg(long, value_name = "N", default_value_t = 4)]
+    pub(crate) attempts: usize,
     /// Longest time of one service's export or replica job in seconds.
     #[arg(long, value_name = "SECS", default_value_t = 3600)]
     pub(crate) job_timeout: u64,

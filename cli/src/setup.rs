@@ -63,6 +63,7 @@ fn credentials(arguments: &AccessArguments) -> Result<Credentials, Stop> {
 pub(crate) fn client(arguments: &AccessArguments) -> Result<ArcGisClient, Stop> {
     let mut options = ClientOptions {
         request_timeout: Duration::from_secs(arguments.request_timeout.max(1)),
+        attempts: arguments.attempts.max(1),
         job_timeout: Duration::from_secs(arguments.job_timeout.max(1)),
         ..ClientOptions::default()
     };

@@ -8,7 +8,7 @@ use offmap_sandbox::{
 };
 use serde_json::Value;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use support::{AREA, names, offmap, run, sandbox, words};
 

@@ -3,7 +3,7 @@
 mod support;
 
 use offmap::packager::verify;
-use offmap_sandbox::{FIELD_MAP, Fault, FaultAction, Sandbox, SandboxOptions};
+use offmap_sandbox::{FIELD_MAP, Fault, FaultAction, PASSWORD, Sandbox, SandboxOptions, USER};
 use serde_json::Value;
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
@@ -185,4 +185,64 @@ async fn a_full_disk_while_zipping_leaves_the_package_whole_and_no_archive() {
     assert!(said.contains("code 1") && said.contains("only its archive is missing"), "{said}");
     assert!(!said.lines().any(|l| l.contains("map.mmpk") && !l.contains(':')), "no half archive: {said}");
     assert!(verify(&out).expect("verifies").ok);
+}
+
+/// Takes the field map with further options and answers what was said.
+async fn taken(sandbox: &Sandbox, dir: &Path, more: &[&str], password: &str) -> std::process::Output {
+    let out = dir.join("out").to_string_lossy().into_owned();
+    let portal = sandbox.portal_url();
+    let mut command = offmap(&["take", "--portal", &portal, "--item", FIELD_MAP, "--out", &out, "--progress", "json"]);
+    command.args(AREA).args(more).env("OFFMAP_PASSWORD", password);
+    run(command)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_lives_for_3_seconds_survives_a_job_of_20() {
+    let options = SandboxOptions {
+        secured: true,
+        token_life: Duration::from_secs(3),
+        job_time: Duration::from_secs(18),
+        ..SandboxOptions::default()
+    };
+    let sandbox = sandbox(options).await;
+    for path in [".geodatabase", ".tpkx", ".vtpk"] {
+        sandbox.fault(Fault::always(path, FaultAction::Drip(96 << 10, Duration::from_millis(400))));
+    }
+    let dir = tempfile::tempdir().expect("a directory");
+    let output = taken(&sandbox, dir.path(), &["--user", USER, "--attempts", "6"], PASSWORD).await;
+    assert_eq!(output.status.code(), Some(0), "{}", words(&output));
+    proof(&dir.path().join("out"));
+    let requests = sandbox.requests();
+    let renewed = requests.iter().filter(|r| r.path.to_lowercase().ends_with("generatetoken")).count();
+    assert!(renewed >= 5, "{renewed} tokens");
+    assert!(requests.last().is_some_and(|r| r.at > Duration::from_secs(18)), "the job took its time");
+    let own = sandbox.url().split("://").nth(1).expect("a host");
+    assert!(requests.iter().all(|r| !r.has_token || r.host == own), "no token at a foreign host");
+    assert!(!words(&output).contains("token="));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_map_is_taken_though_30_of_100_requests_fail_in_random_ways() {
+    let options = SandboxOptions { unreliable: Some((30, 11)), secured: true, ..SandboxOptions::default() };
+    let sandbox = sandbox(options).await;
+    let dir = tempfile::tempdir().expect("a directory");
+    let output = taken(&sandbox, dir.path(), &["--user", USER, "--attempts", "9"], PASSWORD).await;
+    assert_eq!(output.status.code(), Some(0), "{}", words(&output));
+    proof(&dir.path().join("out"));
+    let own = sandbox.url().split("://").nth(1).expect("a host");
+    assert!(sandbox.requests().iter().all(|r| !r.has_token || r.host == own), "no token at a foreign host");
+    assert_eq!(sandbox.replicas("Fieldwork") + sandbox.replicas("Reference"), 2, "one replica for each service");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_map_is_taken_from_a_host_that_allows_5_requests_a_second() {
+    let options = SandboxOptions { requests_per_second: Some(5), secured: true, ..SandboxOptions::default() };
+    let sandbox = sandbox(options).await;
+    let dir = tempfile::tempdir().expect("a directory");
+    let output = taken(&sandbox, dir.path(), &["--user", USER], PASSWORD).await;
+    assert_eq!(output.status.code(), Some(0), "{}", words(&output));
+    proof(&dir.path().join("out"));
+    assert!(words(&output).contains("throttled for"), "the status tells: {}", words(&output));
+    let own = sandbox.url().split("://").nth(1).expect("a host");
+    assert!(sandbox.requests().iter().all(|r| !r.has_token || r.host == own), "no token at a foreign host");
 }

@@ -29,7 +29,22 @@ pub struct ExportContext {
     pub(crate) keep: Arc<AtomicBool>,
 }
 
+tokio::task_local! {
+    static CURRENT: ExportContext;
+}
+
 impl ExportContext {
+    /// The context of the export that this code runs for, where it runs for one: so that a client deep below can say a word.
+    #[must_use]
+    pub fn current() -> Option<Self> {
+        CURRENT.try_with(Clone::clone).ok()
+    }
+
+    /// Runs an export as the current one.
+    pub(crate) async fn scope<T>(self, work: impl Future<Output = T>) -> T {
+        CURRENT.scope(self, work).await
+    }
+
     pub(crate) fn subjects_of(task: &ExportTask) -> Vec<Subject> {
         task.layers.iter().map(|l| Subject::layer(l.is_table, &l.id, &l.title)).collect()
     }

@@ -11,6 +11,11 @@ pub(crate) fn is_gone(failure: &Failure) -> bool {
     !out_of_reach && failure.owner == FailureOwner::Source
 }
 
+/// Whether nobody knows what became of a submission: the connection broke before its answer.
+pub(crate) fn is_unknown(failure: &Failure) -> bool {
+    failure.retryable && failure.owner == FailureOwner::Network
+}
+
 /// How much longer each pause between two looks is.
 const LONGER: f64 = 1.5;
 

@@ -26,6 +26,8 @@ const DEFAULT_MAX_EXPORT_TILES: u64 = 100_000;
 const POLYGON_SINCE: f64 = 10.7;
 /// Looks at a result folder that is still empty right after success (Esri's scripts: 5).
 const FOLDER_LOOKS: u32 = 5;
+/// Submissions of one job while their answers are lost.
+const MOST_SUBMISSIONS: u32 = 4;
 /// Notes that a forgotten job was submitted again.
 const AGAIN: &str = "again";
 /// Largest package that is taken, in bytes.
@@ -331,7 +333,17 @@ async fn export_part(
             Some(job) => job,
             None => {
                 ctx.begin_unit(step.job).await?;
-                let job = ctx.settle(submit(client, &service.root, home, call)).await?;
+                let mut tries = 1;
+                let job = loop {
+                    match ctx.settle(submit(client, &service.root, home, call)).await {
+                        // It may have started; a job that nobody asks for ends by itself.
+                        Err(failure) if tries < MOST_SUBMISSIONS && server_job::is_unknown(&failure) => {
+                            tries += 1;
+                            ctx.say(format!("the answer was lost ({failure}); submitted again"));
+                        }
+                        submitted => break submitted?,
+                    }
+                };
                 ctx.ledger().note(step.job, "job", &job).await?;
                 job
             }

@@ -60,7 +60,7 @@ async fn export(shared: &Arc<JobShared>, task: &ExportTask) -> Result<Artifact, 
         .map_err(|e| Failure::io(FailureStage::Run, format!("cannot make the work directory {}", work_dir.display()), &e))?;
     let exporter = shared.registry.by_name(&task.exporter)?;
     let ctx = context(shared, task, shared.stop.child_token());
-    let work = exporter.export(task, &ctx);
+    let work = ctx.clone().scope(exporter.export(task, &ctx));
     let grace = async {
         ctx.cancelled().await;
         tokio::time::sleep(TIDY_UP).await;

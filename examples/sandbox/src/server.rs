@@ -25,7 +25,7 @@ const FULL_TILEMAP_LEVELS: u32 = 4;
 pub(crate) async fn handle(Extract(state): Extract<Arc<State>>, request: Request) -> Response {
     let call = Call::read(request).await;
     log(&state, &call);
-    let action = strike(&state, &call.path);
+    let action = too_many(&state).or_else(|| strike(&state, &call.path)).or_else(|| at_random(&state));
     let job_fault = match &action {
         Some(FaultAction::Job(fault)) => Some(fault.clone()),
         _ => None,
@@ -42,7 +42,7 @@ pub(crate) async fn handle(Extract(state): Extract<Arc<State>>, request: Request
 pub(crate) async fn handle_storage(Extract(state): Extract<Arc<State>>, request: Request) -> Response {
     let call = Call::read(request).await;
     log(&state, &call);
-    match strike(&state, &call.path) {
+    match strike(&state, &call.path).or_else(|| at_random(&state)) {
         Some(FaultAction::Delay(time)) => tokio::time::sleep(time).await,
         Some(action) => return act(&state, &call, action).await,
         None => {}
@@ -67,6 +67,42 @@ fn log(state: &State, call: &Call) {
         at: state.began.elapsed(),
     };
     lock(&state.log).push(logged);
+}
+
+/// The answer to a request beyond what a second allows.
+fn too_many(state: &State) -> Option<FaultAction> {
+    let allowed = state.options.requests_per_second?;
+    let now = state.began.elapsed().as_secs();
+    let mut second = lock(&state.second);
+    if second.0 != now {
+        *second = (now, 0);
+    }
+    second.1 += 1;
+    (second.1 > allowed).then(|| FaultAction::Status(429, "Too many requests".into(), Some(1)))
+}
+
+/// A fault of an unreliable network, by the number of the request and the seed.
+fn at_random(state: &State) -> Option<FaultAction> {
+    let (percent, seed) = state.options.unreliable?;
+    let number = lock(&state.log).len() as u64;
+    // SplitMix64.
+    let mut z = seed.wrapping_add(number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^= z >> 31;
+    if z % 100 >= u64::from(percent) {
+        return None;
+    }
+    let error = |code: i64| FaultAction::Body(RestError::new(code, "Error performing query operation").json());
+    Some(match (z >> 32) % 7 {
+        0 => FaultAction::Reset,
+        1 => FaultAction::Status(503, "Service Unavailable".into(), None),
+        2 => FaultAction::Status(429, "Too many requests".into(), Some(0)),
+        3 => FaultAction::Status(500, "Internal Server Error".into(), None),
+        4 => FaultAction::Truncate(40),
+        5 => error(500),
+        _ => error(504),
+    })
 }
 
 fn strike(state: &State, path: &str) -> Option<FaultAction> {

@@ -22,11 +22,26 @@ pub struct SandboxOptions {
     pub looks: u32,
     /// How long a token lives.
     pub token_life: Duration,
+    /// How long a job runs at least.
+    pub job_time: Duration,
+    /// Requests of a hundred that fail in random ways, and the seed of the ways.
+    pub unreliable: Option<(u32, u64)>,
+    /// Requests that a second allows; more are answered with 429.
+    pub requests_per_second: Option<u32>,
 }
 
 impl Default for SandboxOptions {
     fn default() -> Self {
-        Self { port: 0, tls: false, secured: false, looks: 3, token_life: Duration::from_secs(3600) }
+        Self {
+            port: 0,
+            tls: false,
+            secured: false,
+            looks: 3,
+            token_life: Duration::from_secs(3600),
+            job_time: Duration::ZERO,
+            unreliable: None,
+            requests_per_second: None,
+        }
     }
 }
 
@@ -82,6 +97,8 @@ pub(crate) struct State {
     /// `http://127.0.0.1:port` of the services and of the storage.
     pub(crate) base: OnceLock<(String, String)>,
     pub(crate) began: Instant,
+    /// The last second and how many requests it saw.
+    pub(crate) second: Mutex<(u64, u32)>,
 }
 
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -108,6 +125,7 @@ impl State {
             files: tempfile::tempdir()?,
             base: OnceLock::new(),
             began: Instant::now(),
+            second: Mutex::default(),
         })
     }
 
@@ -155,6 +173,7 @@ impl State {
             _ if job.cancelled => Look::Cancelled,
             (Some(JobFault::Stuck), _) => Look::Running,
             _ if job.looks < self.options.looks => Look::Running,
+            _ if now_ms() - job.submitted < i64::try_from(self.options.job_time.as_millis()).unwrap_or(0) => Look::Running,
             (Some(JobFault::Failed(words)), _) => Look::Failed(words.clone()),
             (Some(JobFault::CompletedWithErrors), _) => Look::WithErrors,
             (None, Some(Ok(path))) => Look::Done(path.clone()),

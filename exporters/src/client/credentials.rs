@@ -231,8 +231,11 @@ impl ArcGisClient {
     /// Asks a token service: no token goes with it, so that renewing cannot wait for itself.
     pub(super) async fn json_without_token(&self, call: &ServiceCall) -> Result<serde_json::Value, Failure> {
         let call = call.clone().with("f", "json");
-        let response = self.send(&call, None).await.map_err(|r| *r.failure)?;
-        self.read_json(&call, response).await.map_err(|r| *r.failure)
+        self.retried(&call, false, |client, call, _| async move {
+            let response = client.send(&call, None).await?;
+            client.read_json(&call, response).await
+        })
+        .await
     }
 }
 

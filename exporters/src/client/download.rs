@@ -71,6 +71,7 @@ impl ArcGisClient {
         }
         let mut pauses = self.pauses();
         let mut failed = 0_usize;
+        let mut busy_answers = 0_u32;
         let mut renewed = false;
         loop {
             let before = part.bytes;
@@ -90,9 +91,13 @@ impl ArcGisClient {
             if !refused.failure.retryable || failed >= self.inner.options.attempts {
                 return Err(refused.failure.tried(u32::try_from(failed).unwrap_or(u32::MAX)));
             }
-            let pause = refused.retry_after.or_else(|| pauses.next()).unwrap_or(super::LONGEST_RETRY_AFTER);
+            let (pause, busy) = self.pause_after(&call.url, &refused, pauses.next());
+            if busy && busy_answers < super::MOST_BUSY_ANSWERS {
+                busy_answers += 1;
+                failed -= 1;
+            }
             tracing::debug!(failure = %refused.failure, ?pause, at = part.bytes, "download goes on");
-            self.inner.clock.sleep(pause.min(super::LONGEST_RETRY_AFTER)).await;
+            self.inner.clock.sleep(pause).await;
         }
         let (from, to) = (part_path, download.to.to_owned());
         run_blocking(move || {

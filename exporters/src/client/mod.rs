@@ -11,6 +11,7 @@
 pub mod body;
 pub mod credentials;
 mod download;
+mod governor;
 mod tls;
 
 pub use credentials::{Credentials, TokenSource};
@@ -20,15 +21,14 @@ pub use download::{Download, Downloaded};
 use backon::BackoffBuilder as _;
 use body::ServiceError;
 use credentials::TokenKeeper;
-use dashmap::DashMap;
+use governor::{Governor, Permit, retry_after};
 use offmap_engine::model::failure::without_secrets;
 use offmap_engine::{Clock, Failure, FailureKind, FailureOwner, FailureStage, SystemClock};
-use reqwest::header::{HeaderMap, HeaderValue, LOCATION, REFERER, RETRY_AFTER};
+use reqwest::header::{HeaderMap, HeaderValue, LOCATION, REFERER};
 use reqwest::{Method, Response, StatusCode};
 use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use url::Url;
 
 /// Longest address that is asked by GET; both Esri JavaScript clients use this figure.
@@ -39,6 +39,9 @@ const LARGEST_JSON: usize = 64 << 20;
 const MAX_REDIRECTS: usize = 5;
 /// Longest pause that a `Retry-After` can ask for.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(60);
+
+/// Times that a request is put off because its host is busy, before it counts as tried.
+const MOST_BUSY_ANSWERS: u32 = 30;
 
 /// How the client behaves.
 #[derive(Debug, Clone)]
@@ -78,7 +81,7 @@ struct Inner {
     http: reqwest::Client,
     options: ClientOptions,
     keeper: TokenKeeper,
-    hosts: DashMap<String, Arc<Semaphore>>,
+    governor: Governor,
     clock: Arc<dyn Clock>,
 }
 
@@ -235,7 +238,8 @@ impl ArcGisClient {
             .build()
             .map_err(|e| Failure::internal(format!("cannot make an HTTP client: {e}")))?;
         let keeper = TokenKeeper::new(credentials);
-        Ok(Self { inner: Arc::new(Inner { http, options, keeper, hosts: DashMap::new(), clock }) })
+        let governor = Governor::new(options.requests_per_host);
+        Ok(Self { inner: Arc::new(Inner { http, options, keeper, governor, clock }) })
     }
 
     /// How the client behaves.
@@ -244,12 +248,18 @@ impl ArcGisClient {
         &self.inner.options
     }
 
-    async fn permit(&self, url: &Url) -> Result<OwnedSemaphorePermit, Failure> {
-        let semaphore = {
-            let entry = self.inner.hosts.entry(host_of(url));
-            Arc::clone(&entry.or_insert_with(|| Arc::new(Semaphore::new(self.inner.options.requests_per_host.max(1)))))
-        };
-        semaphore.acquire_owned().await.map_err(|e| Failure::internal(e.to_string()))
+    async fn permit(&self, url: &Url) -> Result<Permit, Failure> {
+        self.inner.governor.admit(host_of(url), &self.inner.clock).await
+    }
+
+    /// How long to wait after a try that failed, and whether the host is busy: then everybody leaves it alone as long.
+    fn pause_after(&self, url: &Url, refused: &Refused, next: Option<Duration>) -> (Duration, bool) {
+        let pause = refused.retry_after.or(next).unwrap_or(LONGEST_RETRY_AFTER).min(LONGEST_RETRY_AFTER);
+        let busy = refused.code == Some(429) || refused.retry_after.is_some();
+        if busy {
+            self.inner.governor.throttled(host_of(url), pause, self.inner.clock.now_ms());
+        }
+        (pause, busy)
     }
 
     /// Asks and reads a JSON answer; an error body of any shape is a failure.
@@ -307,16 +317,27 @@ impl ArcGisClient {
         F: Fn(Self, ServiceCall, Option<Arc<str>>) -> Fut,
         Fut: Future<Output = Result<T, Refused>>,
     {
+        self.retried(call, true, run).await
+    }
+
+    /// The same; a call to a token service goes without a token.
+    async fn retried<T, F, Fut>(&self, call: &ServiceCall, with_token: bool, run: F) -> Result<T, Failure>
+    where
+        F: Fn(Self, ServiceCall, Option<Arc<str>>) -> Fut,
+        Fut: Future<Output = Result<T, Refused>>,
+    {
         let mut pauses = self.pauses();
         let mut renewed = false;
         let mut attempt = 1_u32;
+        let mut busy_answers = 0_u32;
         loop {
-            let token = self.token_for(&call.url).await?;
+            let token = if with_token { self.token_for(&call.url).await? } else { None };
             let refused = match run(self.clone(), call.clone(), token.clone()).await {
                 Ok(value) => return Ok(value),
                 Err(refused) => refused,
             };
             let repeatable = call.retry || matches!(refused.code, Some(429 | 500 | 503));
+            let (pause, busy) = self.pause_after(&call.url, &refused, pauses.next());
             let failure = refused.failure.tried(attempt);
             if body::is_token_error(&failure) && token.is_some() && !renewed {
                 renewed = true;
@@ -326,11 +347,14 @@ impl ArcGisClient {
             if !failure.retryable || !repeatable || attempt as usize >= self.inner.options.attempts {
                 return Err(failure);
             }
-            let pause = pauses.next().unwrap_or(LONGEST_RETRY_AFTER);
-            let pause = refused.retry_after.unwrap_or(pause).min(LONGEST_RETRY_AFTER);
             tracing::debug!(%failure, ?pause, attempt, "trying again");
             self.inner.clock.sleep(pause).await;
-            attempt += 1;
+            // A host that asks for patience gets it; its answers are counted by themselves.
+            if busy && busy_answers < MOST_BUSY_ANSWERS {
+                busy_answers += 1;
+            } else {
+                attempt += 1;
+            }
         }
     }
 
@@ -414,7 +438,13 @@ impl ArcGisClient {
     /// Waits for the head of the answer, at most the request time-out.
     async fn execute(&self, call: &ServiceCall, request: reqwest::RequestBuilder) -> Result<Response, Refused> {
         match tokio::time::timeout(self.inner.options.request_timeout, request.send()).await {
-            Ok(Ok(response)) => Ok(response),
+            Ok(Ok(response)) => {
+                if response.status().is_success() {
+                    let host = host_of(response.url());
+                    self.inner.governor.answered(host, response.headers(), self.inner.clock.now_ms());
+                }
+                Ok(response)
+            }
             Ok(Err(error)) => Err(network(call, &error).into()),
             Err(_) => Err(self.silent(call).into()),
         }
@@ -489,11 +519,6 @@ fn network(call: &ServiceCall, error: &reqwest::Error) -> Failure {
         return failure;
     }
     failure.may_pass()
-}
-
-/// `Retry-After` in seconds; dates are not sent by ArcGIS.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok().map(Duration::from_secs)
 }
 
 #[cfg(test)]

@@ -21,6 +21,8 @@ const LARGEST_REPLICA: u64 = 1 << 40;
 /// How long a step of taking back a replica may take, and how long after a cancel.
 const UNREGISTER: Duration = Duration::from_secs(10);
 const UNREGISTER_CANCELLED: Duration = Duration::from_millis(450);
+/// Submissions of one job while their answers are lost.
+const MOST_SUBMISSIONS: u32 = 4;
 /// Names of replicas of earlier submissions, joined by commas.
 const EARLIER: &str = "earlierNames";
 /// Notes that a forgotten job was submitted again.
@@ -90,7 +92,18 @@ async fn attempt(
         None => {
             ctx.begin_unit(JOB_UNIT).await?;
             take_back_earlier(client, ctx, service).await?;
-            let answer = ctx.settle(submit(client, ctx, service, parameters)).await?;
+            let mut tries = 1;
+            let answer = loop {
+                match ctx.settle(submit(client, ctx, service, parameters)).await {
+                    Err(failure) if tries < MOST_SUBMISSIONS && server_job::is_unknown(&failure) => {
+                        // It may have started: what it made has a name of its own and is taken back.
+                        tries += 1;
+                        ctx.say(format!("the answer was lost ({failure}); submitted again"));
+                        take_back_earlier(client, ctx, service).await?;
+                    }
+                    submitted => break submitted?,
+                }
+            };
             if let Answer::Status(status) = &answer {
                 ctx.ledger().note(JOB_UNIT, "statusUrl", status).await?;
             }
