@@ -24,6 +24,9 @@
 //! }
 //! ```
 
+mod deep;
+
+pub use deep::verify_deep;
 pub use offmap_engine::*;
 pub use offmap_exporters as exporters;
 pub use offmap_packager as packager;

@@ -24,7 +24,7 @@ pub(crate) enum Command {
     /// List what unfinished jobs left beside their destinations, and remove it.
     Clean(Clean),
     /// Prove a package by its manifest.
-    Verify(PackageArguments),
+    Verify(VerifyArguments),
     /// Show what is in a package, and what is missing and why.
     Show(PackageArguments),
 }
@@ -192,6 +192,16 @@ pub(crate) struct Ask {
     /// Answer as JSON.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// `offmap verify`.
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArguments {
+    #[command(flatten)]
+    pub(crate) which: PackageArguments,
+    /// Open every container, too: rows, tiles, styles.
+    #[arg(long)]
+    pub(crate) deep: bool,
 }
 
 /// `offmap verify` and `offmap show`.

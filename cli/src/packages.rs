@@ -1,15 +1,16 @@
 //! `offmap verify` and `offmap show`.
 
 use crate::Stop;
-use crate::arguments::PackageArguments;
+use crate::arguments::{PackageArguments, VerifyArguments};
 use crate::progress::state_word;
 use offmap::ExportState;
 use offmap::packager::{MobileMapPackage, verify as prove};
 use serde_json::json;
 
-pub(crate) fn verify(arguments: &PackageArguments) -> Result<u8, Stop> {
-    let found = prove(&arguments.package)?;
-    if arguments.json {
+pub(crate) fn verify(arguments: &VerifyArguments) -> Result<u8, Stop> {
+    let VerifyArguments { which, deep } = arguments;
+    let found = if *deep { offmap::verify_deep(&which.package)? } else { prove(&which.package)? };
+    if which.json {
         println!("{:#}", json!(found));
     } else {
         for problem in &found.problems {

@@ -4,8 +4,8 @@ use crate::arguments::{ProgressStyle, Resume, Take};
 use crate::{Stop, progress, setup};
 use offmap::packager::{MobileMapPackager, write_mmpk};
 use offmap::{
-    Engine, Failure, FailureOwner, GenerateOfflineMapJob, GenerateOfflineMapResult, JobError, LayerOutcome, Packager as _,
-    run_blocking,
+    Engine, Failure, FailureKind, FailureOwner, GenerateOfflineMapJob, GenerateOfflineMapResult, JobError, LayerOutcome,
+    Packager as _, run_blocking,
 };
 use serde_json::{Value, json};
 use std::path::Path;
@@ -153,6 +153,9 @@ fn tell(result: &GenerateOfflineMapResult) {
 /// What a failure's owner can do about it.
 fn way_out(failure: &Failure) -> &'static str {
     match failure.owner {
+        FailureOwner::Source if failure.kind == FailureKind::NotSupported => {
+            "keep it online (onlineOnlyServicesOption), or leave it out"
+        }
         FailureOwner::Caller => "change the call",
         FailureOwner::Source => "ask the owner of the service",
         FailureOwner::Network => "try again when the network is back",

@@ -7,7 +7,7 @@ use offmap_engine::{Failure, FailureKind, FailureOwner, FailureStage};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{BufReader, Read as _};
+use std::io::{BufReader, Read as _, Seek as _, SeekFrom};
 use std::path::Path;
 use zip::{CompressionMethod, ZipArchive};
 
@@ -93,6 +93,43 @@ pub fn open(path: &Path) -> Result<TilePackage, Failure> {
         *package.tiles.entry(level).or_default() += tiles.len() as u64;
     }
     Ok(package)
+}
+
+/// Opens a package and reads every tile of it: each must begin like a tile of its kind. Answers the number of tiles. Blocks.
+///
+/// # Errors
+/// As [`open`]; also if a tile is not what it should be.
+pub fn check_tiles(path: &Path) -> Result<u64, Failure> {
+    let package = open(path)?;
+    let mut archive = archive(path)?;
+    let mut names = Vec::new();
+    for name in archive.file_names() {
+        names.push(name.map_err(|e| corrupt(path, e))?.into_owned());
+    }
+    let mut bytes = Vec::new();
+    for name in names.iter().filter(|n| n.ends_with(".bundle")) {
+        let origin = bundle_origin(name).ok_or_else(|| corrupt(path, format!("bundle `{name}` has no position")))?;
+        for tile in read_bundle(path, &mut archive, name, origin, package.kind)? {
+            let mut entry = archive.by_name_seek(name).map_err(|e| corrupt(path, format!("{name}: {e}")))?;
+            bytes.clear();
+            let read = entry.seek(SeekFrom::Start(tile.offset)).and_then(|_| entry.take(tile.size).read_to_end(&mut bytes));
+            read.map_err(|e| corrupt(path, format!("{name}: {e}")))?;
+            if !is_tile(&bytes, package.kind) {
+                let words = format!("tile {}/{} of {name} is no tile", tile.row, tile.column);
+                return Err(corrupt(path, words));
+            }
+        }
+    }
+    Ok(package.total())
+}
+
+/// Whether bytes begin like a tile: gzip for vector tiles, PNG, JPEG or LERC for raster tiles.
+fn is_tile(bytes: &[u8], kind: &str) -> bool {
+    let begins = |words: &[&[u8]]| words.iter().any(|w| bytes.starts_with(w));
+    match kind {
+        "vtpk" => begins(&[b"\x1f\x8b"]),
+        _ => begins(&[b"\x89PNG", b"\xff\xd8\xff", b"Lerc2", b"CntZImage"]),
+    }
 }
 
 pub(crate) fn read_bundle(

@@ -7,6 +7,7 @@ mod custom;
 mod end_to_end;
 mod house;
 mod job;
+mod matrix;
 mod overrides;
 mod policy;
 mod random;

@@ -155,7 +155,7 @@ impl Packager for BadPackager {
             cancel.cancelled().await;
             return Err(Failure::cancelled());
         }
-        Err(Failure::new(FailureOwner::Storage, FailureKind::StorageFull, FailureStage::Package, "no room"))
+        Err(Failure::new(FailureOwner::Engine, FailureKind::Internal, FailureStage::Package, "no idea"))
     }
 }
 
@@ -181,7 +181,7 @@ async fn when_the_packager_fails_or_the_host_cancels_the_destination_is_untouche
             }
         }
         let failure = job.result().await.expect_err("no package").failure;
-        assert_eq!(failure.kind, if waits { FailureKind::Cancelled } else { FailureKind::StorageFull });
+        assert_eq!(failure.kind, if waits { FailureKind::Cancelled } else { FailureKind::Internal });
         assert_eq!(std::fs::read_dir(&destination).expect("still there").count(), 0);
         assert_eq!(std::fs::read_dir(dir.path()).expect("lists").count(), 1, "no work directory is left");
         no_one_left(&engine).await;

@@ -57,3 +57,70 @@ async fn missing_and_added_files_are_found() {
     assert!(found.problems.iter().any(|p| p.what.contains("not in the package")), "{found:?}");
     assert!(found.problems.iter().any(|p| p.what.contains("it is missing")), "{found:?}");
 }
+
+#[tokio::test]
+async fn a_deep_look_finds_rows_tiles_and_styles_that_the_manifest_does_not_know() {
+    use offmap::verify_deep;
+    use rusqlite::Connection;
+    use sha2::{Digest as _, Sha256};
+    let bench = crate::support::Bench::new().await;
+    let result = bench.take(offmap_sandbox::HOSTED_MAP).await;
+    assert!(verify_deep(&result.package).expect("verifies").ok);
+    let mmpk = bench.dir.path().join("map.mmpk");
+    offmap::packager::write_mmpk(&result.package, &mmpk).expect("zips");
+    assert!(verify_deep(&mmpk).expect("verifies").ok);
+    // Whoever changes a file and corrects the manifest deceives a look at hashes, not a deep one.
+    let package = offmap::packager::MobileMapPackage::open(&result.package).expect("opens");
+    let data = |id: &str| package.maps()[0].layers.iter().find(|l| l.id == id).and_then(|l| l.data.clone()).expect("data");
+    let correct = |path: &str| {
+        let mut manifest = package.manifest().expect("a manifest").expect("a good one").clone();
+        let bytes = std::fs::read(result.package.join(path)).expect("reads");
+        for file in manifest.files.iter_mut().filter(|f| f.path == path) {
+            (file.bytes, file.sha256) = (bytes.len() as u64, offmap::hex(&Sha256::digest(&bytes)));
+        }
+        let text = manifest.to_bytes().expect("writes");
+        std::fs::write(result.package.join("offmap/manifest.json"), text).expect("writes");
+    };
+    let finds = |what: &str| {
+        assert!(offmap::packager::verify(&result.package).expect("verifies").ok, "a look at hashes is deceived");
+        let found = verify_deep(&result.package).expect("verifies");
+        assert!(!found.ok && found.problems.iter().any(|p| p.what.contains(what)), "{what}: {:?}", found.problems);
+    };
+    let change = |path: &str, act: &dyn Fn(&std::path::Path), what: &str| {
+        let file = result.package.join(path);
+        let before = std::fs::read(&file).expect("reads");
+        act(&file);
+        correct(path);
+        finds(what);
+        std::fs::write(&file, before).expect("writes");
+        correct(path);
+    };
+    change(
+        &data("measurements").path,
+        &|file| {
+            let connection = Connection::open(file).expect("opens");
+            connection
+                .execute_batch("PRAGMA journal_mode=DELETE; DELETE FROM Measurements WHERE rowid = 1")
+                .expect("deletes");
+        },
+        "rows, the manifest says",
+    );
+    change(
+        &data("world").path,
+        &|file| {
+            // The first tile of the first bundle becomes rubbish.
+            let mut bytes = std::fs::read(file).expect("reads");
+            let at =
+                bytes.windows(4).enumerate().filter(|(_, w)| *w == b"\x89PNG").nth(1).map(|(at, _)| at).expect("a tile");
+            bytes[at] = 0;
+            std::fs::write(file, bytes).expect("writes");
+        },
+        "is no tile",
+    );
+    change(
+        &format!("{}/styles/root.json", data("streets").resources.expect("a style")),
+        &|file| std::fs::write(file, "<html>").expect("writes"),
+        "not JSON",
+    );
+    assert!(verify_deep(&result.package).expect("verifies").ok);
+}

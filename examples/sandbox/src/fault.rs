@@ -48,6 +48,8 @@ pub enum JobFault {
 pub struct Fault {
     /// Part of the path, in any letter case.
     pub path: String,
+    /// Whether the path must end there, but for one further part such as a job's id or a file's name.
+    pub exact: bool,
     /// Matching requests that go well before.
     pub skip: u32,
     /// Requests that go wrong; `None` for all.
@@ -60,7 +62,14 @@ impl Fault {
     /// Every request whose path has `path` in it goes wrong.
     #[must_use]
     pub fn always(path: &str, action: FaultAction) -> Self {
-        Self { path: path.to_ascii_lowercase(), skip: 0, times: None, action }
+        Self { path: path.to_ascii_lowercase(), exact: false, skip: 0, times: None, action }
+    }
+
+    /// Every request whose path ends with `path`, or goes on below it with no letter-case word of its own, goes wrong: the step
+    /// itself, not the steps behind it.
+    #[must_use]
+    pub fn always_at(path: &str, action: FaultAction) -> Self {
+        Self { exact: true, ..Self::always(path, action) }
     }
 
     /// Only the first so many go wrong.
@@ -71,7 +80,14 @@ impl Fault {
 
     /// The fault's turn for a path, if it is.
     pub(crate) fn strike(&mut self, path: &str) -> Option<FaultAction> {
-        if !path.to_ascii_lowercase().contains(&self.path) || self.times == Some(0) {
+        let path = path.to_ascii_lowercase();
+        let at = path.find(&self.path).filter(|_| self.times != Some(0))?;
+        let rest = path.get(at + self.path.len()..).unwrap_or_default();
+        // Ids and file names have a digit or a dot in them, steps have not.
+        let is_further_step = rest.trim_start_matches('/').chars().any(|c| c == '/')
+            || (rest.starts_with('/') && !rest.contains(|c: char| c.is_ascii_digit() || c == '.'));
+        let is_layer = self.path.ends_with("server") && rest.starts_with('/');
+        if self.exact && (is_further_step || is_layer) {
             return None;
         }
         if self.skip > 0 {

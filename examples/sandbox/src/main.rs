@@ -26,6 +26,12 @@ struct Arguments {
     /// Looks at a job until it is done.
     #[arg(long, default_value_t = 3)]
     looks: u32,
+    /// Requests of a hundred that fail in random ways.
+    #[arg(long, default_value_t = 0)]
+    unreliable: u32,
+    /// Requests that a second allows; more are answered with 429.
+    #[arg(long)]
+    requests_per_second: Option<u32>,
 }
 
 #[tokio::main]
@@ -37,6 +43,9 @@ async fn main() -> std::io::Result<()> {
         secured: arguments.secured,
         looks: arguments.looks,
         token_life: Duration::from_secs(arguments.token_life),
+        unreliable: Some((arguments.unreliable, 1)).filter(|(percent, _)| *percent > 0),
+        requests_per_second: arguments.requests_per_second,
+        ..SandboxOptions::default()
     })
     .await?;
     if let (Some(path), Some(pem)) = (&arguments.ca_out, sandbox.ca_certificate()) {

@@ -24,6 +24,7 @@ use offmap_engine::{
 use replica_file::ReplicaLayer;
 use serde_json::Value;
 use service::{FeatureService, allows_editing};
+use std::collections::HashMap;
 use std::path::Path;
 
 /// Bytes of a row, from a bare point to a rich polygon; an estimate for plans, attachments not counted.
@@ -47,6 +48,15 @@ impl GeodatabaseExporter {
     pub fn new(client: ArcGisClient) -> Self {
         Self { client }
     }
+}
+
+/// Rows and, where there are some, attachments of each layer and table of a mobile geodatabase, by `GDB_ServiceItems.ItemId`.
+/// Blocks.
+///
+/// # Errors
+/// If the file is damaged or has no list of its items.
+pub fn rows(path: &Path) -> Result<HashMap<i64, (u64, Option<u64>)>, Failure> {
+    Ok(replica_file::examine(path)?.into_iter().map(|l| (l.item_id, (l.rows, l.attachments))).collect())
 }
 
 fn read_service(task: &Value) -> Result<FeatureService, Failure> {

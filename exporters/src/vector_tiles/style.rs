@@ -145,6 +145,8 @@ impl Style {
         let call = ServiceCall::get(address)?.with_all(&self.custom_parameters).in_stage(FailureStage::Download);
         match client.bytes(&call, LARGEST_RESOURCE).await? {
             Some(bytes) => {
+                check_resource(to, &bytes)
+                    .map_err(|words| invalid(format!("{words} came as part of a style")).at(address))?;
                 write(to, &bytes).await?;
                 Ok(bytes.len() as u64)
             }
@@ -159,6 +161,19 @@ async fn write(to: &Path, bytes: &[u8]) -> Result<(), Failure> {
         tokio::fs::create_dir_all(parent).await.map_err(failed)?;
     }
     tokio::fs::write(to, bytes).await.map_err(failed)
+}
+
+/// Whether a resource is what its name says: a page of a proxy must not end up in a package.
+fn check_resource(name: &Path, bytes: &[u8]) -> Result<(), &'static str> {
+    match name.extension().and_then(|e| e.to_str()) {
+        Some("json") if !serde_json::from_slice::<Value>(bytes).is_ok_and(|v| v.is_object()) => {
+            Err("something else than a JSON object")
+        }
+        Some("png") if !bytes.starts_with(b"\x89PNG") => Err("something else than a PNG"),
+        // A glyph range is a protocol buffer whose one field, the stack, has number 1; an empty range may be empty.
+        Some("pbf") if !(bytes.is_empty() || bytes.starts_with(b"\x0a")) => Err("something else than glyphs"),
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]
