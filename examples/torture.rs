@@ -248,7 +248,7 @@ fn torture(arguments: &Arguments) -> Result<Value, Box<dyn Error>> {
     let mut jobs = 0_u32;
     let (mut replicas, mut packages) = (0, 0);
     while all.kills < arguments.kills {
-        let item = if jobs % 2 == 0 { FIELD_MAP } else { HOSTED_MAP };
+        let item = if jobs.is_multiple_of(2) { FIELD_MAP } else { HOSTED_MAP };
         let out = dir.path().join(format!("job-{jobs}"));
         let before = sandbox.replicas("Fieldwork") + sandbox.replicas("Reference");
         let count = one_job(&sandbox, item, &out, &mut random, (arguments.kills - all.kills).min(12))?;
