@@ -162,6 +162,26 @@ mod tests {
     }
 
     #[test]
+    fn a_service_in_another_reference_than_the_area_is_counted_in_its_own() {
+        // A scheme in ETRS89 / UTM zone 32N with tiles of 25.6 km; the area is one degree by one around 9° E, 51.5° N.
+        let lod = Lod { level: 7, resolution: 100.0, scale: 377_952.755_905_511_9 };
+        let info = TileInfo {
+            rows: 256,
+            cols: 256,
+            origin: Origin { x: -5_120_900.0, y: 9_998_100.0 },
+            spatial_reference: SpatialReference::from_wkid(25832),
+            lods: vec![lod],
+            format: None,
+        };
+        let area = AreaOfInterest::from_numbers("8.5,51,9.5,52").expect("an area");
+        let counted = info.count(&area, None, &[lod]).expect("counts");
+        // On the ground that is 70 km by 111 km: 3 or 4 columns by 5 or 6 rows.
+        assert!((15..=24).contains(&counted[0].tiles), "{counted:?}");
+        let outside = AreaOfInterest::from_numbers("8.5,51,9.5,52,25832").expect("metres near the equator");
+        assert_ne!(info.count(&outside, None, &[lod]).expect("counts")[0].tiles, counted[0].tiles);
+    }
+
+    #[test]
     fn the_count_agrees_with_arcgis_online() {
         // Documented vector job: levels 0-11 give 1,1,1,1,1,1,1,1,2,2,4,12 = 28 (tile reference §10).
         let lods: Vec<Lod> = (0..12)

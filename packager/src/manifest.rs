@@ -1,6 +1,6 @@
 //! The manifest: what proves a package. It lies in the package as `offmap/manifest.json`.
 //!
-//! Format `offmap-manifest`, version 1: every file with size and SHA-256, every layer planned against got, where the data came
+//! Format `offmap-manifest`, version 1 (JSON schema: `manifest.schema.json` beside this crate's `Cargo.toml`): every file with size and SHA-256, every layer planned against got, where the data came
 //! from, when they were last edited, attributions and terms, and every failure. `digest` is the SHA-256 of the manifest file
 //! itself with the digest's own 64 digits read as zeros, so that no byte of the package is unproven.
 

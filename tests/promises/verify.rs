@@ -124,3 +124,21 @@ async fn a_deep_look_finds_rows_tiles_and_styles_that_the_manifest_does_not_know
     );
     assert!(verify_deep(&result.package).expect("verifies").ok);
 }
+
+#[tokio::test]
+async fn the_manifest_is_what_its_schema_says() {
+    let bench = crate::support::Bench::new().await;
+    let job = bench.job(offmap_sandbox::MIXED_MAP, |_| {}).await;
+    let result = crate::support::run_to_end(&job).await.0.expect("a package");
+    let schema = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("packager/manifest.schema.json");
+    let (mut schemas, mut compiler) = (boon::Schemas::new(), boon::Compiler::new());
+    let compiled = compiler.compile(&schema.to_string_lossy(), &mut schemas).expect("a schema");
+    let text = std::fs::read(result.package.join("offmap/manifest.json")).expect("reads");
+    let manifest: serde_json::Value = serde_json::from_slice(&text).expect("JSON");
+    if let Err(error) = schemas.validate(&manifest, compiled) {
+        panic!("{error:#}");
+    }
+    let mut other = manifest;
+    other["layers"][0]["got"] = serde_json::json!("many");
+    assert!(schemas.validate(&other, compiled).is_err(), "the schema can refuse");
+}
