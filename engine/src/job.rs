@@ -389,9 +389,16 @@ async fn begin(job: &JobInner, document: &str, ctx: &PlanContext) -> Result<Foun
     let plan = planner::plan(&engine.registry, &job.source, &job.parameters, &job.overrides, ctx).await?;
     let destination = job.destination.clone();
     let work_dir = run_blocking(move || WorkDir::make(&destination)).await?;
-    let ledger = Ledger::open(&work_dir.ledger()).await?;
-    ledger.put("document", &document).await?;
-    ledger.put_plan(&plan, engine.clock.now_ms()).await?;
+    let written = async {
+        let ledger = Ledger::open(&work_dir.ledger()).await?;
+        ledger.put("document", &document).await?;
+        ledger.put_plan(&plan, engine.clock.now_ms()).await?;
+        Ok(ledger)
+    };
+    let ledger = match written.await {
+        Ok(ledger) => ledger,
+        Err(failure) => return Err(resume::given_up(work_dir, failure).await),
+    };
     Ok(Found::Begun(Box::new(Begun { plan, basemap, work_dir, ledger, replaces: false, changed: Vec::new() })))
 }
 

@@ -14,9 +14,9 @@ use crate::model::failure::{Failure, FailureOwner, FailureStage};
 use crate::model::plan::{ExportTask, OfflineMapPlan};
 use crate::model::result::GenerateOfflineMapResult;
 use crate::model::status::ExportState;
-use crate::packager::{EarlierPackage, REPLACED, ReferenceBasemap};
+use crate::packager::{EarlierPackage, ReferenceBasemap};
 use crate::planner;
-use crate::work_dir::{Leftover, WorkDir};
+use crate::work_dir::{Leftover, WorkDir, bring_back};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -73,13 +73,9 @@ pub(crate) async fn resumed(job: &JobInner, ctx: &PlanContext) -> Result<Found, 
     let replaces = ledger.get::<bool>("replaces").await?.unwrap_or(false);
     let (packager, destination, id) = (Arc::clone(&job.engine.packager), job.destination.clone(), job.id.clone());
     let parameters = job.parameters.clone();
-    let old = work_dir.path().join(REPLACED);
+    let place = work_dir.path().to_owned();
     let (earlier, basemap) = run_blocking(move || {
-        if replaces && old.exists() && !destination.exists() {
-            // The package that was being replaced goes back first.
-            let failed = |e| Failure::io(FailureStage::Run, format!("cannot bring {} back", destination.display()), &e);
-            std::fs::rename(&old, &destination).map_err(failed)?;
-        }
+        bring_back(&place, &destination)?;
         // The last thing before the end is the package's rename into place.
         if let Some(earlier) = packager.read_package(&destination).ok().filter(|earlier| earlier.job == id) {
             return Ok((Some(earlier), None));
@@ -96,7 +92,8 @@ pub(crate) async fn resumed(job: &JobInner, ctx: &PlanContext) -> Result<Found, 
         return Ok(Found::Finished(finished(&job.destination, earlier)));
     }
     let registry = &job.engine.registry;
-    let (mut plan, known) = match ledger.get::<OfflineMapPlan>("plan").await? {
+    // A plan without tasks was made when no service could be reached.
+    let (mut plan, known) = match ledger.get::<OfflineMapPlan>("plan").await?.filter(|plan| !plan.tasks.is_empty()) {
         Some(plan) => (plan, true),
         None => (planner::plan(registry, &job.source, &job.parameters, &job.overrides, ctx).await?, false),
     };
@@ -144,14 +141,37 @@ pub(crate) async fn completing(job: &JobInner, document: &str, ctx: &PlanContext
     let plan = planner::plan(&job.engine.registry, &job.source, &job.parameters, &job.overrides, ctx).await?;
     let destination = job.destination.clone();
     let work_dir = run_blocking(move || WorkDir::make(&destination)).await?;
+    let now = job.engine.clock.now_ms();
+    let begun = match reuse(&work_dir, document, &plan, &earlier, now).await {
+        Ok(ledger) => Begun { plan, basemap, work_dir, ledger, replaces: true, changed: Vec::new() },
+        Err(failure) => return Err(given_up(work_dir, failure).await),
+    };
+    Ok(Found::Begun(Box::new(begun)))
+}
+
+/// Removes the work directory of a job that could not even begin, and hands the reason on.
+pub(crate) async fn given_up(work_dir: WorkDir, failure: Failure) -> Failure {
+    if let Err(left) = run_blocking(move || work_dir.remove()).await {
+        tracing::warn!(failure = %left, "the job's work directory could not be removed");
+    }
+    failure
+}
+
+/// Writes the ledger of a job that completes a package: what is in the package is finished already.
+async fn reuse(
+    work_dir: &WorkDir,
+    document: &str,
+    plan: &OfflineMapPlan,
+    earlier: &EarlierPackage,
+    now: i64,
+) -> Result<Ledger, Failure> {
     let ledger = Ledger::open(&work_dir.ledger()).await?;
     ledger.put("document", &document).await?;
     ledger.put("replaces", &true).await?;
-    let now = job.engine.clock.now_ms();
-    ledger.put_plan(&plan, now).await?;
+    ledger.put_plan(plan, now).await?;
     for task in &plan.tasks {
         let dir = work_dir.path().join("tasks").join(&task.id);
-        let Some((artifact, links)) = reused(task, &earlier, &dir) else { continue };
+        let Some((artifact, links)) = reused(task, earlier, &dir) else { continue };
         let artifact = run_blocking(move || link_all(&dir, &links).and_then(|()| measured(&dir, artifact))).await?;
         let of_task = ledger.task(&task.id);
         for unit in &task.units {
@@ -160,7 +180,7 @@ pub(crate) async fn completing(job: &JobInner, document: &str, ctx: &PlanContext
         let text = serde_json::to_string(&artifact).map_err(|e| Failure::internal(e.to_string()))?;
         of_task.set_state("finished", Some(text)).await?;
     }
-    Ok(Found::Begun(Box::new(Begun { plan, basemap, work_dir, ledger, replaces: true, changed: Vec::new() })))
+    Ok(ledger)
 }
 
 type Links = Vec<(PathBuf, PathBuf)>;

@@ -1,6 +1,7 @@
 //! A job's private directory beside its destination: on the same file system, so that the package can be renamed into place.
 
 use crate::model::failure::{Failure, FailureKind, FailureOwner, FailureStage};
+use crate::packager::REPLACED;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -171,14 +172,25 @@ impl Leftover {
         })
     }
 
-    /// Removes it. What its job left on services stays there. Blocks.
+    /// Removes it. What its job left on services stays there; a package that it was replacing goes back to its place. Blocks.
     ///
     /// # Errors
     /// If a living job holds it, or it cannot be removed.
     pub fn remove(&self) -> Result<(), Failure> {
         let lock = lock(&self.path, &self.destination)?;
+        bring_back(&self.path, &self.destination)?;
         WorkDir { path: self.path.clone(), _lock: lock }.remove()
     }
+}
+
+/// Brings a package that was being replaced back to its place, where nothing stands there.
+pub(crate) fn bring_back(work_dir: &Path, destination: &Path) -> Result<(), Failure> {
+    let old = work_dir.join(REPLACED);
+    if !old.exists() || destination.exists() {
+        return Ok(());
+    }
+    std::fs::rename(&old, destination)
+        .map_err(|e| Failure::io(FailureStage::Run, format!("cannot bring {} back", destination.display()), &e))
 }
 
 fn size_of(dir: &Path) -> u64 {

@@ -257,3 +257,30 @@ async fn a_disk_that_is_full_while_packing_leaves_a_job_that_goes_on_without_fet
     assert_eq!(bench.sandbox.requests().iter().filter(|r| files(r)).count(), fetched, "no file is fetched again");
     assert_eq!(sent(&bench, "createReplica") + sent(&bench, "exportTiles"), 4);
 }
+
+#[tokio::test]
+async fn clean_brings_back_a_package_that_was_being_replaced() {
+    let bench = Bench::new().await;
+    let result = run_to_end(&bench.job(FIELD_MAP, |p| p.include_basemap = false).await).await.0.expect("a package");
+    // A job that completes the package dies between the two renames.
+    std::fs::create_dir(work_dir(&bench)).expect("makes");
+    std::fs::write(work_dir(&bench).join("lock"), "").expect("writes");
+    std::fs::rename(&result.package, work_dir(&bench).join("replaced")).expect("moves");
+    let left = Leftover::find(bench.dir.path()).expect("finds");
+    left[0].remove().expect("removes");
+    assert!(verify(&bench.destination()).expect("verifies").ok && !work_dir(&bench).exists());
+}
+
+#[tokio::test]
+async fn a_job_whose_services_could_not_be_reached_plans_anew_when_it_goes_on() {
+    let bench = Bench::new().await;
+    bench.sandbox.fault(Fault::always("/rest/services/", FaultAction::Reset));
+    let job = bench.job(FIELD_MAP, |p| p.include_basemap = false).await;
+    job.keep_unfinished();
+    let error = run_to_end(&job).await.0.expect_err("nothing can be reached");
+    assert!(error.can_resume, "{error:?}");
+    bench.sandbox.heal();
+    let again = GenerateOfflineMapJob::resume(&bench.engine, bench.destination()).await.expect("a job");
+    let result = run_to_end(&again).await.0.expect("a package");
+    assert!(!result.has_errors(), "{:?}", result.layers);
+}
