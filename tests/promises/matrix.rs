@@ -217,7 +217,7 @@ async fn every_cell(layers: &[&str]) {
         ClientOptions {
             poll_interval: Duration::from_secs(1),
             request_timeout: Duration::from_millis(1000),
-            job_timeout: Duration::from_secs(12 * 3600),
+            job_timeout: Duration::from_secs(8 * 3600),
             ..ClientOptions::default()
         },
         credentials(),
