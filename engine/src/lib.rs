@@ -53,7 +53,7 @@ pub use model::item::{OfflineMapItemInfo, PortalItem};
 pub use model::overrides::{GenerateOfflineMapParameterOverrides, OfflineMapParametersKey};
 pub use model::parameters::{
     AttachmentSyncDirection, DestinationTableRowFilter, EsriVectorTilesDownloadOption, GenerateOfflineMapParameters,
-    GenerateOfflineMapUpdateMode, OnlineOnlyServicesOption, ReturnLayerAttachmentOption, Thumbnail,
+    GenerateOfflineMapUpdateMode, LayerImportance, OnlineOnlyServicesOption, ReturnLayerAttachmentOption, Thumbnail,
 };
 pub use model::plan::{
     ByteRange, BytesSource, CountUnit, ExportTask, OfflineMapPlan, PlannedLevel, ServiceLimit, SkippedLayer, TaskLayer, Unit,

@@ -46,6 +46,12 @@ pub(crate) async fn plan(
     parameters.check()?;
     source.check()?;
     source.web_map.offline_settings()?;
+    let layers = source.web_map.layers();
+    if let Some(id) = parameters.layer_importance.keys().find(|id| !layers.iter().any(|l| l.id == **id)) {
+        let known: Vec<&str> = layers.iter().map(|l| l.id.as_str()).collect();
+        let message = format!("layerImportance names `{id}`, which is not in the map; known are: {}", known.join(", "));
+        return Err(Failure::invalid_parameter(message));
+    }
     let shared = Arc::new(parameters.clone());
     let mut plan = OfflineMapPlan {
         parameters: parameters.clone(),
@@ -68,7 +74,7 @@ pub(crate) async fn plan(
         plan.skipped.push(skipped(layer, CapabilityReason::LeftOut, None, false));
     }
     // 3.
-    let order: Vec<String> = source.web_map.layers().into_iter().map(|l| l.id).collect();
+    let order: Vec<String> = layers.into_iter().map(|l| l.id).collect();
     let work = groups.into_iter().enumerate().map(|(i, group)| {
         let chosen = overrides.get(&group.key).cloned();
         let online = [false, true].map(|tables| keeps_online(parameters, overrides, tables));
@@ -98,7 +104,8 @@ pub(crate) async fn plan(
     // 4.
     let place = |id: &str| order.iter().position(|o| o == id);
     plan.skipped.sort_by_key(|s| place(&s.id));
-    if let Some(failure) = plan.skipped.iter().find_map(|s| s.failure.clone()).filter(|_| !parameters.continue_on_errors) {
+    let mut stopping = plan.skipped.iter().filter(|s| parameters.stops_at(&s.id));
+    if let Some(failure) = stopping.find_map(|s| s.failure.clone()) {
         return Err(failure);
     }
     if !touches.is_empty() && !touches.contains(&true) {

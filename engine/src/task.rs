@@ -68,6 +68,7 @@ impl OfflineMapTask {
         let mut advice = parameters.clone();
         // Checking is advice: every layer's reason is wanted, not the first.
         advice.continue_on_errors = true;
+        advice.layer_importance.clear();
         Ok(self.plan(&advice, &GenerateOfflineMapParameterOverrides::default()).await?.capabilities())
     }
 

@@ -263,3 +263,38 @@ async fn the_author_s_online_layers_stay_online_when_the_caller_wants_the_author
         no_one_left(&engine).await;
     }
 }
+
+#[tokio::test]
+async fn a_required_layer_stops_the_job_and_an_optional_one_never_does() {
+    use offmap::LayerImportance::{Optional, Required};
+    // Under each policy: which layer fails, what is said of it, whether there is a package.
+    for (continue_on_errors, act, importance, packed) in [
+        (true, Act::Fail, Some(Required), false),
+        (true, Act::Refuse, Some(Required), false),
+        (true, Act::Fail, None, true),
+        (false, Act::Fail, Some(Optional), true),
+        (false, Act::Refuse, Some(Optional), true),
+        (false, Act::Fail, None, false),
+    ] {
+        let engine = scripted_engine();
+        let task = scripted_task(&engine, &[("good", Script::of(Act::Succeed)), ("bad", Script::of(act))]);
+        let dir = tempfile::tempdir().expect("a directory");
+        let mut parameters = GenerateOfflineMapParameters::new(area());
+        parameters.continue_on_errors = continue_on_errors;
+        parameters.layer_importance.extend(importance.map(|i| ("bad".to_owned(), i)));
+        let job = task.generate_offline_map(parameters, Default::default(), dir.path().join("p"));
+        let (result, _) = run_to_end(&job).await;
+        assert_eq!(result.is_ok(), packed, "{continue_on_errors} {act:?} {importance:?}: {result:?}");
+        assert_eq!(dir.path().join("p").exists(), packed);
+        match result {
+            Ok(result) => assert_eq!(result.layer_errors().map(|l| l.id.as_str()).collect::<Vec<_>>(), ["bad"]),
+            Err(error) => assert_eq!(error.failure.layer.as_deref(), Some("bad")),
+        }
+    }
+    let engine = scripted_engine();
+    let task = scripted_task(&engine, &[("good", Script::of(Act::Succeed))]);
+    let mut parameters = GenerateOfflineMapParameters::new(area());
+    parameters.layer_importance.insert("nobody".to_owned(), Required);
+    let failure = task.plan(&parameters, &Default::default()).await.expect_err("refused");
+    assert!(failure.message.contains("layerImportance names `nobody`"), "{failure}");
+}

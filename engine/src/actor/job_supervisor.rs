@@ -155,7 +155,7 @@ impl JobSupervisor {
                     self.fatal = Some(f.clone());
                     self.shared.stop.cancel();
                 }
-                if !self.shared.plan.parameters.continue_on_errors && self.fatal.is_none() {
+                if self.shared.plan.parameters.stops_at(&layer.id) && self.fatal.is_none() {
                     self.fatal = Some(f.clone());
                     self.shared.stop.cancel();
                 }

@@ -7,6 +7,7 @@ use super::failure::Failure;
 use super::item::OfflineMapItemInfo;
 use base64::Engine as _;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// Which layers' attachments come down.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -80,6 +81,16 @@ pub enum EsriVectorTilesDownloadOption {
     UseOriginalService,
     /// The one with fewer fonts.
     UseReducedFontsService,
+}
+
+/// What the failure of one layer means for the job. offmap's own: the SDK knows `continueOnErrors` for all layers only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum LayerImportance {
+    /// Without it the package is of no use: its failure stops the job.
+    Required,
+    /// The package is of use without it: its failure never stops the job.
+    Optional,
 }
 
 /// A picture for a package: PNG or JPEG bytes.
@@ -213,6 +224,10 @@ pub struct GenerateOfflineMapParameters {
     /// Which of Esri's vector tile export services is used.
     #[serde(default)]
     pub esri_vector_tiles_download_option: EsriVectorTilesDownloadOption,
+    /// Layers and tables, by id, whose failure stops the job or never does, whatever `continue_on_errors` says of the others.
+    /// offmap's own.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub layer_importance: BTreeMap<String, LayerImportance>,
 }
 
 fn yes() -> bool {
@@ -240,6 +255,17 @@ impl GenerateOfflineMapParameters {
             online_only_services_option: OnlineOnlyServicesOption::default(),
             update_mode: GenerateOfflineMapUpdateMode::default(),
             esri_vector_tiles_download_option: EsriVectorTilesDownloadOption::default(),
+            layer_importance: BTreeMap::new(),
+        }
+    }
+
+    /// Whether the failure of a layer or table stops the job.
+    #[must_use]
+    pub fn stops_at(&self, layer: &str) -> bool {
+        match self.layer_importance.get(layer) {
+            Some(LayerImportance::Required) => true,
+            Some(LayerImportance::Optional) => false,
+            None => !self.continue_on_errors,
         }
     }
 
