@@ -22,6 +22,14 @@ mod tile_service;
 pub mod tiling;
 pub mod vector_tiles;
 
+/// Reads an answer in every way that this crate reads answers, for fuzzing: it must not panic.
+#[doc(hidden)]
+pub fn read_anything(answer: &serde_json::Value) {
+    geodatabase::read_anything(answer);
+    tile_service::read_anything(answer);
+    client::body::read_anything(answer);
+}
+
 use client::ArcGisClient;
 use offmap_engine::{EngineBuilder, Failure};
 

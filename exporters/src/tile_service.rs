@@ -583,6 +583,18 @@ pub(crate) fn text(answer: &Value, key: &str) -> Option<String> {
     answer.get(key).and_then(Value::as_str).filter(|t| !t.trim().is_empty()).map(str::to_owned)
 }
 
+/// Reads an answer as a service's description and as a job's state, for fuzzing.
+pub(crate) fn read_anything(answer: &Value) {
+    if let Ok(service) = TiledService::read("https://h/rest/services/S/MapServer", answer, &Map::new()) {
+        let levels: Vec<u32> = service.cached_levels().iter().map(|l| l.level).collect();
+        if let Ok(area) = AreaOfInterest::from_numbers("175,-22,-170,-10") {
+            let _ = service.task_plan(std::iter::empty(), &area, &levels, (1, 2));
+            let _ = service.export_calls(&area, &crate::tiling::levels_text(&levels), JobHome::Raster);
+        }
+    }
+    let _ = (read_state(answer), last_message(answer), job_failure("failed", answer));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -181,6 +181,14 @@ impl ServiceError {
     }
 }
 
+/// Reads an answer as an error, for fuzzing.
+pub(crate) fn read_anything(answer: &Value) {
+    for error in [error_of(answer), flat_error(answer)].into_iter().flatten() {
+        let _ = error.into_failure(FailureStage::Run);
+    }
+    let _ = job_words(answer);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

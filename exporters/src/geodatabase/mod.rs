@@ -59,6 +59,18 @@ pub fn rows(path: &Path) -> Result<HashMap<i64, (u64, Option<u64>)>, Failure> {
     Ok(replica_file::examine(path)?.into_iter().map(|l| (l.item_id, (l.rows, l.attachments))).collect())
 }
 
+/// Reads a service's and a layer's description and the state of a job, for fuzzing.
+#[doc(hidden)]
+pub fn read_anything(answer: &Value) {
+    let custom = serde_json::Map::new();
+    if let Ok(mut service) = FeatureService::read("https://h/rest/services/S/FeatureServer", answer, &custom) {
+        service.layers.insert(0, service::read_layer(answer, answer));
+        let _ = service.extent_in();
+        let _ = serde_json::to_string(&service);
+    }
+    job::read_anything(answer);
+}
+
 fn read_service(task: &Value) -> Result<FeatureService, Failure> {
     serde_json::from_value(task.clone()).map_err(|e| Failure::internal(format!("the plan's service cannot be read: {e}")))
 }

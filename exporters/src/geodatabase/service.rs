@@ -119,21 +119,35 @@ impl FeatureService {
             Ok::<_, Failure>(ServiceCall::get(address)?.with_all(custom_parameters).in_stage(FailureStage::Plan))
         };
         let answer = client.json(&get(root)?).await?;
-        let capabilities = words(&answer, "capabilities").unwrap_or_default().to_owned();
+        let mut service = Self::read(root, &answer, custom_parameters)?;
+        let listed = |id: u32| {
+            let lists = ["layers", "tables"].into_iter().filter_map(|key| answer.get(key)?.as_array());
+            lists.flatten().any(|l| l.get("id").and_then(Value::as_u64) == Some(u64::from(id)))
+        };
+        for id in wanted.iter().copied().filter(|id| listed(*id)) {
+            let layer = client.json(&get(&format!("{root}/{id}"))?).await?;
+            service.layers.insert(id, read_layer(&layer, &answer));
+        }
+        Ok(service)
+    }
+
+    /// Reads what the service says of itself; its layers are not in it yet.
+    pub(super) fn read(root: &str, answer: &Value, custom_parameters: &Map<String, Value>) -> Result<Self, Failure> {
+        let capabilities = words(answer, "capabilities").unwrap_or_default().to_owned();
         if answer.get("layers").is_none() && answer.get("tables").is_none() && capabilities.is_empty() {
             let message = format!("{root} does not answer like a feature service");
             return Err(Failure::new(FailureOwner::Source, FailureKind::InvalidAnswer, FailureStage::Plan, message));
         }
         let sync = answer.get("syncCapabilities").cloned().unwrap_or(Value::Null);
         let extent = answer.get("fullExtent").or_else(|| answer.get("initialExtent")).cloned();
-        let mut service = Self {
+        Ok(Self {
             root: root.to_owned(),
             title: root.rsplit('/').nth(1).unwrap_or(root).to_owned(),
             // The flag decides, not the presence of `syncCapabilities`.
-            sync_enabled: flag(&answer, &["syncEnabled"]).unwrap_or(false) && has_word(&capabilities, "sync"),
+            sync_enabled: flag(answer, &["syncEnabled"]).unwrap_or(false) && has_word(&capabilities, "sync"),
             editable: allows_editing(&capabilities),
-            is_view: flag(&answer, &["isView"]).unwrap_or(false),
-            unknown_time_zone: flag(&answer, &["datesInUnknownTimezone"]).unwrap_or(false),
+            is_view: flag(answer, &["isView"]).unwrap_or(false),
+            unknown_time_zone: flag(answer, &["datesInUnknownTimezone"]).unwrap_or(false),
             capabilities,
             sync: SyncCapabilities {
                 is_async: flag(&sync, &["supportsAsync", "supportsASync"]).unwrap_or(false),
@@ -146,20 +160,11 @@ impl FeatureService {
                     .and_then(|n| u32::try_from(n).ok()),
             },
             extent: extent.and_then(|e| serde_json::from_value(e).ok()),
-            attribution: words(&answer, "copyrightText").map(str::to_owned),
+            attribution: words(answer, "copyrightText").map(str::to_owned),
             spatial_reference: answer.get("spatialReference").cloned().and_then(|v| serde_json::from_value(v).ok()),
             layers: BTreeMap::new(),
             custom_parameters: custom_parameters.clone(),
-        };
-        let listed = |id: u32| {
-            let lists = ["layers", "tables"].into_iter().filter_map(|key| answer.get(key)?.as_array());
-            lists.flatten().any(|l| l.get("id").and_then(Value::as_u64) == Some(u64::from(id)))
-        };
-        for id in wanted.iter().copied().filter(|id| listed(*id)) {
-            let layer = client.json(&get(&format!("{root}/{id}"))?).await?;
-            service.layers.insert(id, read_layer(&layer, &answer));
-        }
-        Ok(service)
+        })
     }
 
     /// Where the data lie, with a reference; `None` for the empty or unreadable extents of services without data.
@@ -255,7 +260,7 @@ pub(super) fn geometry_type(area: &AreaOfInterest) -> &'static str {
     }
 }
 
-fn read_layer(answer: &Value, service: &Value) -> ServiceLayer {
+pub(super) fn read_layer(answer: &Value, service: &Value) -> ServiceLayer {
     let capabilities = words(answer, "capabilities").or_else(|| words(service, "capabilities")).unwrap_or("sync");
     let kind = words(answer, "type").unwrap_or_default();
     let relationships = answer.get("relationships").and_then(Value::as_array).cloned().unwrap_or_default();
