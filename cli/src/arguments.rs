@@ -107,14 +107,9 @@ pub(crate) struct AccessArguments {
     pub(crate) job_timeout: u64,
 }
 
-/// `offmap take`.
+/// What is done with a job that runs, new or resumed.
 #[derive(Debug, Args)]
-pub(crate) struct Take {
-    #[command(flatten)]
-    pub(crate) map: MapArguments,
-    /// Directory of the package; absent or empty.
-    #[arg(long, value_name = "DIR")]
-    pub(crate) out: PathBuf,
+pub(crate) struct RunArguments {
     /// Zip the package to this file as well; it must not exist.
     #[arg(long, value_name = "FILE")]
     pub(crate) mmpk: Option<PathBuf>,
@@ -126,6 +121,18 @@ pub(crate) struct Take {
     pub(crate) progress: ProgressStyle,
 }
 
+/// `offmap take`.
+#[derive(Debug, Args)]
+pub(crate) struct Take {
+    #[command(flatten)]
+    pub(crate) map: MapArguments,
+    /// Directory of the package; absent or empty.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
+    #[command(flatten)]
+    pub(crate) run: RunArguments,
+}
+
 /// `offmap resume`.
 #[derive(Debug, Args)]
 pub(crate) struct Resume {
@@ -135,15 +142,8 @@ pub(crate) struct Resume {
     /// Fetch only the layers that failed of a package that was written without them.
     #[arg(long)]
     pub(crate) failed_only: bool,
-    /// Zip the package to this file as well; it must not exist.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) mmpk: Option<PathBuf>,
-    /// Keep the work beside the destination when the job fails or is cancelled once more.
-    #[arg(long)]
-    pub(crate) keep: bool,
-    /// How progress is shown.
-    #[arg(long, value_name = "HOW", default_value = "auto")]
-    pub(crate) progress: ProgressStyle,
+    #[command(flatten)]
+    pub(crate) run: RunArguments,
     #[command(flatten)]
     pub(crate) access: AccessArguments,
 }

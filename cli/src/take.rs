@@ -1,6 +1,6 @@
 //! `offmap take` and `offmap resume`.
 
-use crate::arguments::{ProgressStyle, Resume, Take};
+use crate::arguments::{ProgressStyle, Resume, RunArguments, Take};
 use crate::{Stop, progress, setup};
 use offmap::packager::{MobileMapPackager, write_mmpk};
 use offmap::{
@@ -15,28 +15,19 @@ const WITH_ERRORS: u8 = 3;
 /// Exit code after Ctrl-C.
 const CANCELLED: u8 = 130;
 
-/// What a run of a job is to do beside the job.
-struct Wishes<'a> {
-    out: &'a Path,
-    mmpk: Option<&'a Path>,
-    keep: bool,
-    progress: ProgressStyle,
-}
-
 pub(crate) async fn run(arguments: Take) -> Result<u8, Stop> {
     MobileMapPackager.check_destination(&std::path::absolute(&arguments.out).unwrap_or_else(|_| arguments.out.clone()))?;
-    if let Some(mmpk) = &arguments.mmpk {
+    if let Some(mmpk) = &arguments.run.mmpk {
         check_mmpk(mmpk)?;
     }
     let setup = setup::prepare(&arguments.map).await?;
     let job = setup.task.generate_offline_map(setup.parameters, setup.overrides, &arguments.out);
-    let Take { out, mmpk, keep, progress, .. } = &arguments;
-    run_job(&setup.engine, job, Wishes { out, mmpk: mmpk.as_deref(), keep: *keep, progress: *progress }).await
+    run_job(&setup.engine, job, &arguments.out, &arguments.run).await
 }
 
 /// `offmap resume`.
 pub(crate) async fn resume(arguments: Resume) -> Result<u8, Stop> {
-    if let Some(mmpk) = &arguments.mmpk {
+    if let Some(mmpk) = &arguments.run.mmpk {
         check_mmpk(mmpk)?;
     }
     let client = setup::client(&arguments.access)?;
@@ -45,11 +36,10 @@ pub(crate) async fn resume(arguments: Resume) -> Result<u8, Stop> {
         true => GenerateOfflineMapJob::complete(&engine, &arguments.out).await?,
         false => GenerateOfflineMapJob::resume(&engine, &arguments.out).await?,
     };
-    let Resume { out, mmpk, keep, progress, .. } = &arguments;
-    run_job(&engine, job, Wishes { out, mmpk: mmpk.as_deref(), keep: *keep, progress: *progress }).await
+    run_job(&engine, job, &arguments.out, &arguments.run).await
 }
 
-async fn run_job(engine: &Engine, job: GenerateOfflineMapJob, wishes: Wishes<'_>) -> Result<u8, Stop> {
+async fn run_job(engine: &Engine, job: GenerateOfflineMapJob, out: &Path, wishes: &RunArguments) -> Result<u8, Stop> {
     if wishes.keep {
         job.keep_unfinished();
     }
@@ -60,7 +50,7 @@ async fn run_job(engine: &Engine, job: GenerateOfflineMapJob, wishes: Wishes<'_>
     let _ = shown.await;
     watch.abort();
     let mut zipped = None;
-    if let (Ok(result), Some(mmpk)) = (&outcome, wishes.mmpk.map(Path::to_owned)) {
+    if let (Ok(result), Some(mmpk)) = (&outcome, wishes.mmpk.clone()) {
         let package = result.package.clone();
         match run_blocking(move || write_mmpk(&package, &mmpk).map(|bytes| (mmpk, bytes))).await {
             Ok(done) => zipped = Some(done),
@@ -79,7 +69,7 @@ async fn run_job(engine: &Engine, job: GenerateOfflineMapJob, wishes: Wishes<'_>
     if wishes.progress == ProgressStyle::Json {
         progress::json_line(&json!({"result": result_json(&outcome)}));
     }
-    let out = wishes.out.display();
+    let out = out.display();
     match outcome {
         Ok(result) => {
             if wishes.progress != ProgressStyle::Json {

@@ -146,6 +146,7 @@ impl TiledService {
             )));
         }
         let limit = ServiceLimit { name: "maxExportTilesCount".to_owned(), limit: self.max_export_tiles, needed: total };
+        let parts = area.parts_in(&self.tile_info.spatial_reference)?.len();
         let mut warnings = Vec::new();
         if limit.needed > limit.limit {
             warnings.push(format!(
@@ -154,11 +155,11 @@ impl TiledService {
             ));
         }
         Ok(TaskPlan {
-            units: units(area.parts_in(&self.tile_info.spatial_reference)?.len()),
+            units: units(parts),
             layers: layers.map(|id| LayerPlan { id, expected: Some(total), ..LayerPlan::default() }).collect(),
             count_unit: CountUnit::Tiles,
             // For each part: submit, one look, find the file, fetch it.
-            requests: 4 * area.parts_in(&self.tile_info.spatial_reference)?.len() as u64,
+            requests: 4 * parts as u64,
             levels,
             bytes: Some(offmap_engine::ByteRange {
                 min: total.saturating_mul(bytes_per_tile.0),

@@ -16,14 +16,14 @@ use crate::client::{ArcGisClient, Downloaded};
 use async_trait::async_trait;
 use job::{FILE_UNIT, JOB_UNIT};
 use offmap_engine::{
-    Artifact, ArtifactFile, AttachmentSyncDirection, ByteRange, Capability, CapabilityReason, CountUnit,
+    AreaOfInterest, Artifact, ArtifactFile, AttachmentSyncDirection, ByteRange, Capability, CapabilityReason, CountUnit,
     DestinationTableRowFilter, Examination, ExportContext, ExportTask, Exporter, Failure, FailureKind, FailureOwner,
     FailureStage, GenerateOfflineMapUpdateMode, LayerArtifact, LayerPlan, LayerType, MapLayer, OfflineMapSource,
     PlanContext, ReturnLayerAttachmentOption, ServiceRequest, TaskLayer, TaskPlan, Unit,
 };
 use replica_file::ReplicaLayer;
 use serde_json::Value;
-use service::{FeatureService, allows_editing};
+use service::{FeatureService, RowFilter, allows_editing};
 use std::collections::HashMap;
 use std::path::Path;
 
@@ -248,11 +248,12 @@ impl Exporter for GeodatabaseExporter {
         parameters.check(&service)?;
         let mut layers = Vec::new();
         let mut rows = 0_u64;
+        let area = parameters.extent.for_wire();
         for option in &parameters.layer_options {
-            let expected = expected_rows(&self.client, &service, option, parameters).await?;
+            let expected = expected_rows(&self.client, &service, option, &area).await?;
             let attachments = match expected {
                 Some(rows) if rows <= MOST_ROWS_ASKED => {
-                    expected_attachments(&self.client, &service, option, parameters).await?
+                    expected_attachments(&self.client, &service, option, parameters, &area).await?
                 }
                 _ => None,
             };
@@ -318,27 +319,45 @@ fn direction(wanted: &offmap_engine::GenerateOfflineMapParameters, with_attachme
     }
 }
 
+/// Which rows an option takes.
+enum Taken<'a> {
+    /// Those that are related to rows of other layers.
+    Related,
+    Nothing,
+    Rows(RowFilter<'a>),
+}
+
+/// The rows that an option takes; `area` is the replica's as it goes over the wire.
+fn taken<'a>(service: &FeatureService, option: &'a GenerateLayerOption, area: &'a AreaOfInterest) -> Taken<'a> {
+    let is_table = service.layers.get(&option.layer_id).is_some_and(|l| l.is_table);
+    let rows = |where_clause, area| Taken::Rows(RowFilter { layer: option.layer_id, where_clause, area });
+    match option.query_option {
+        GenerateLayerQueryOption::None if option.include_related => Taken::Related,
+        GenerateLayerQueryOption::None => Taken::Nothing,
+        GenerateLayerQueryOption::All => rows("", None),
+        GenerateLayerQueryOption::UseFilter => {
+            rows(&option.where_clause, (option.use_geometry && !is_table).then_some(area))
+        }
+    }
+}
+
 /// The service's own count of the attachments that will come; `None` where none are wanted, or it cannot count them.
 async fn expected_attachments(
     client: &ArcGisClient,
     service: &FeatureService,
     option: &GenerateLayerOption,
     parameters: &GenerateGeodatabaseParameters,
+    area: &AreaOfInterest,
 ) -> Result<Option<u64>, Failure> {
-    let Some(layer) = service.layers.get(&option.layer_id) else { return Ok(None) };
-    if !(parameters.return_attachments && layer.has_attachments && layer.counts_attachments) {
+    let countable = service.layers.get(&option.layer_id).is_some_and(|l| l.has_attachments && l.counts_attachments);
+    if !(parameters.return_attachments && countable) {
         return Ok(None);
     }
-    let (filter, area) = match option.query_option {
-        GenerateLayerQueryOption::None if option.include_related => return Ok(None),
-        GenerateLayerQueryOption::None => return Ok(Some(0)),
-        GenerateLayerQueryOption::All => ("", None),
-        GenerateLayerQueryOption::UseFilter => {
-            let area = (option.use_geometry && !layer.is_table).then_some(&parameters.extent);
-            (option.where_clause.as_str(), area)
-        }
-    };
-    service.count_attachments(client, option.layer_id, filter, area).await.map(Some)
+    match taken(service, option, area) {
+        Taken::Related => Ok(None),
+        Taken::Nothing => Ok(Some(0)),
+        Taken::Rows(rows) => service.count_attachments(client, &rows).await.map(Some),
+    }
 }
 
 /// The service's own count for the same filter; `None` for rows that are related to others.
@@ -346,18 +365,13 @@ async fn expected_rows(
     client: &ArcGisClient,
     service: &FeatureService,
     option: &GenerateLayerOption,
-    parameters: &GenerateGeodatabaseParameters,
+    area: &AreaOfInterest,
 ) -> Result<Option<u64>, Failure> {
-    let is_table = service.layers.get(&option.layer_id).is_some_and(|l| l.is_table);
-    Ok(match option.query_option {
-        GenerateLayerQueryOption::None if option.include_related => None,
-        GenerateLayerQueryOption::None => Some(0),
-        GenerateLayerQueryOption::All => Some(service.count(client, option.layer_id, "", None).await?),
-        GenerateLayerQueryOption::UseFilter => {
-            let area = (option.use_geometry && !is_table).then_some(&parameters.extent);
-            Some(service.count(client, option.layer_id, &option.where_clause, area).await?)
-        }
-    })
+    match taken(service, option, area) {
+        Taken::Related => Ok(None),
+        Taken::Nothing => Ok(Some(0)),
+        Taken::Rows(rows) => service.count(client, &rows).await.map(Some),
+    }
 }
 
 impl GeodatabaseExporter {
@@ -414,7 +428,7 @@ impl GeodatabaseExporter {
         if layer.expected.is_none() {
             proof.planned = self.related_rows(option, service, ctx, path, found).await?;
         } else if layer.expected != Some(got.rows) {
-            proof.planned = expected_rows(&self.client, service, option, parameters).await?;
+            proof.planned = expected_rows(&self.client, service, option, &parameters.extent.for_wire()).await?;
         }
         if proof.planned.is_some_and(|planned| planned != got.rows) {
             let planned = proof.planned.unwrap_or_default();
@@ -427,7 +441,9 @@ impl GeodatabaseExporter {
         }
         // As with rows, a difference is counted once more.
         if let Some(planned) = layer.attachments.filter(|planned| *planned != got.attachments.unwrap_or(0)) {
-            let again = expected_attachments(&self.client, service, option, parameters).await?.unwrap_or(planned);
+            let area = parameters.extent.for_wire();
+            let again = expected_attachments(&self.client, service, option, parameters, &area).await?;
+            let again = again.unwrap_or(planned);
             let came = got.attachments.unwrap_or(0);
             if again != came && proof.failure.is_none() {
                 let message = format!("layer \"{}\": the service counts {again} attachments, {came} came home", layer.title);
@@ -465,7 +481,9 @@ impl GeodatabaseExporter {
         let pieces = ctx.blocking(move || replica_file::key_literals(&file, &origin, &primary, KEYS_AT_A_TIME)).await?;
         let mut rows = 0;
         for keys in pieces {
-            rows += service.count(&self.client, option.layer_id, &format!("{foreign} IN ({keys})"), None).await?;
+            let related = format!("{foreign} IN ({keys})");
+            let filter = RowFilter { layer: option.layer_id, where_clause: &related, area: None };
+            rows += service.count(&self.client, &filter).await?;
         }
         Ok(Some(rows))
     }

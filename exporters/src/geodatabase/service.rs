@@ -94,6 +94,14 @@ pub(super) struct FeatureService {
     pub(super) custom_parameters: Map<String, Value>,
 }
 
+/// Rows of a layer: those that meet a where clause (empty for all) and, where given, an area as it goes over the wire.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct RowFilter<'a> {
+    pub(super) layer: u32,
+    pub(super) where_clause: &'a str,
+    pub(super) area: Option<&'a AreaOfInterest>,
+}
+
 pub(super) fn flag(value: &Value, keys: &[&str]) -> Option<bool> {
     keys.iter().find_map(|key| value.get(*key)).and_then(Value::as_bool)
 }
@@ -176,28 +184,22 @@ impl FeatureService {
     }
 
     /// The service's own count of the rows that meet a where clause and, where given, an area.
-    pub(super) async fn count(
-        &self,
-        client: &ArcGisClient,
-        layer: u32,
-        where_clause: &str,
-        area: Option<&AreaOfInterest>,
-    ) -> Result<u64, Failure> {
-        let call = self.query(layer, where_clause, area)?.with("returnCountOnly", true).with("returnGeometry", false);
-        self.counted(client, layer, &call).await
+    pub(super) async fn count(&self, client: &ArcGisClient, rows: &RowFilter<'_>) -> Result<u64, Failure> {
+        let call = self.query(rows)?.with("returnCountOnly", true).with("returnGeometry", false);
+        self.counted(client, rows.layer, &call).await
     }
 
-    fn query(&self, layer: u32, where_clause: &str, area: Option<&AreaOfInterest>) -> Result<ServiceCall, Failure> {
+    fn query(&self, rows: &RowFilter<'_>) -> Result<ServiceCall, Failure> {
+        let RowFilter { layer, where_clause, area } = *rows;
         let filter = if where_clause.is_empty() { "1=1" } else { where_clause };
         let call = ServiceCall::post(&format!("{}/{layer}/query", self.root))?
             .with_all(&self.custom_parameters)
             .with("where", filter)
             .in_stage(FailureStage::Plan);
         let Some(area) = area else { return Ok(call) };
-        let area = area.for_wire();
         Ok(call
             .with("geometry", json!(area))
-            .with("geometryType", geometry_type(&area))
+            .with("geometryType", geometry_type(area))
             .with("inSR", json!(area.spatial_reference()))
             .with("spatialRel", "esriSpatialRelIntersects"))
     }
@@ -212,14 +214,9 @@ impl FeatureService {
     }
 
     /// The service's own count of the attachments of the rows that meet a filter: the rows' ids first, then their attachments.
-    pub(super) async fn count_attachments(
-        &self,
-        client: &ArcGisClient,
-        layer: u32,
-        where_clause: &str,
-        area: Option<&AreaOfInterest>,
-    ) -> Result<u64, Failure> {
-        let call = self.query(layer, where_clause, area)?.with("returnIdsOnly", true).with("returnGeometry", false);
+    pub(super) async fn count_attachments(&self, client: &ArcGisClient, rows: &RowFilter<'_>) -> Result<u64, Failure> {
+        let layer = rows.layer;
+        let call = self.query(rows)?.with("returnIdsOnly", true).with("returnGeometry", false);
         let answer = client.json(&call).await?;
         let ids = answer.get("objectIds").and_then(Value::as_array).cloned().unwrap_or_default();
         let mut total = 0;
