@@ -37,7 +37,7 @@ fn credentials(arguments: &AccessArguments) -> Result<Credentials, Stop> {
     let mut credentials = if let Some(variable) = &arguments.token_env {
         let token = Credentials::token(secret(variable, "--token-env")?);
         match &portal {
-            Some(portal) => token.for_address(portal)?,
+            Some(portal) => token.for_portal(portal)?,
             None => token,
         }
     } else if let Some(user) = &arguments.user {

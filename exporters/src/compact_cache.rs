@@ -33,7 +33,9 @@ pub struct TileRecord {
 pub fn bundle_origin(name: &str) -> Option<(u64, u64)> {
     let stem = name.rsplit('/').next()?.split('.').next()?.to_ascii_lowercase();
     let (row, column) = stem.strip_prefix('r')?.split_once('c')?;
-    Some((u64::from_str_radix(row, 16).ok()?, u64::from_str_radix(column, 16).ok()?))
+    // No level has more rows than 32 bits count: a longer number is hostile, and rows are added to it.
+    let number = |text: &str| u32::from_str_radix(text, 16).ok().map(u64::from);
+    Some((number(row)?, number(column)?))
 }
 
 fn broken(words: String) -> io::Error {
@@ -175,6 +177,7 @@ mod tests {
         assert_eq!(bundle_origin("tile/L05/R0080C1f00.bundle"), Some((128, 0x1f00)));
         assert_eq!(bundle_origin("R0000C0000.bundlx"), Some((0, 0)));
         assert_eq!(bundle_origin("x.bundle"), None);
+        assert_eq!(bundle_origin("RffffffffffffffffC0000.bundle"), None);
     }
 
     #[test]

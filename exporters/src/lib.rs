@@ -22,12 +22,19 @@ mod tile_service;
 pub mod tiling;
 pub mod vector_tiles;
 
-/// Reads an answer in every way that this crate reads answers, for fuzzing: it must not panic.
+/// Reads an answer as every kind of service, for fuzzing: it must not panic.
 #[doc(hidden)]
-pub fn read_anything(answer: &serde_json::Value) {
-    geodatabase::read_anything(answer);
-    tile_service::read_anything(answer);
-    client::body::read_anything(answer);
+pub fn read_any_service(answer: &serde_json::Value) {
+    geodatabase::read_any_service(answer);
+    tile_service::read_any_service(answer);
+}
+
+/// Reads an answer as the state of every kind of job and as an error, for fuzzing: it must not panic.
+#[doc(hidden)]
+pub fn read_any_job_answer(answer: &serde_json::Value) {
+    geodatabase::read_any_job_answer(answer);
+    tile_service::read_any_job_answer(answer);
+    client::body::read_any_answer(answer);
 }
 
 use client::ArcGisClient;

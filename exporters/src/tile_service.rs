@@ -584,8 +584,8 @@ pub(crate) fn text(answer: &Value, key: &str) -> Option<String> {
     answer.get(key).and_then(Value::as_str).filter(|t| !t.trim().is_empty()).map(str::to_owned)
 }
 
-/// Reads an answer as a service's description and as a job's state, for fuzzing.
-pub(crate) fn read_anything(answer: &Value) {
+/// Reads an answer as a service's description, for fuzzing.
+pub(crate) fn read_any_service(answer: &Value) {
     if let Ok(service) = TiledService::read("https://h/rest/services/S/MapServer", answer, &Map::new()) {
         let levels: Vec<u32> = service.cached_levels().iter().map(|l| l.level).collect();
         if let Ok(area) = AreaOfInterest::from_numbers("175,-22,-170,-10") {
@@ -593,6 +593,10 @@ pub(crate) fn read_anything(answer: &Value) {
             let _ = service.export_calls(&area, &crate::tiling::levels_text(&levels), JobHome::Raster);
         }
     }
+}
+
+/// Reads an answer as a job's state, for fuzzing.
+pub(crate) fn read_any_job_answer(answer: &Value) {
     let _ = (read_state(answer), last_message(answer), job_failure("failed", answer));
 }
 

@@ -3,6 +3,7 @@
 mod always_true;
 mod areas;
 mod capabilities;
+mod credentials;
 mod custom;
 mod end_to_end;
 mod house;

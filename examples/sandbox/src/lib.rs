@@ -118,6 +118,12 @@ impl Sandbox {
         self.state.base()
     }
 
+    /// The same services on another host, which is federated with the portal: it takes only tokens that the portal made for it.
+    #[must_use]
+    pub fn federated_url(&self) -> String {
+        format!("{}://{}", self.url().split("://").next().unwrap_or("http"), self.state.federated())
+    }
+
     /// The host and port of the other host, where presigned results are.
     #[must_use]
     pub fn storage_url(&self) -> &str {
@@ -145,7 +151,7 @@ impl Sandbox {
     /// A fresh token.
     #[must_use]
     pub fn token(&self) -> String {
-        self.state.mint(None).0
+        self.state.mint(None, None).0
     }
 
     /// Every request so far.

@@ -4,7 +4,8 @@ use crate::draw;
 use crate::feature::{Rest, RestError};
 use crate::maps::{AWKWARD_MAP, FIELD_MAP, FULL_MAP, HOSTED_MAP, MIXED_MAP, map_of};
 use crate::request::Call;
-use crate::state::{Answer, State};
+use crate::server::check_token;
+use crate::state::{Answer, State, lock};
 use crate::vector;
 use offmap_engine::model::geometry::{Envelope, to_web_mercator};
 use serde_json::{Value, json};
@@ -100,13 +101,29 @@ pub(crate) fn style_resource(source: &str, kind: &str, name: &str) -> Rest<Answe
 }
 
 fn generate_token(state: &State, call: &Call) -> Rest<Answer> {
+    if let (Some(token), Some(server)) = (call.text("token"), call.text("serverurl")) {
+        return server_token(state, call, token, server);
+    }
     let known = call.text("username") == Some(USER) && call.text("password") == Some(PASSWORD);
     if call.method != "POST" || !known {
         let details = vec!["Invalid username or password.".to_owned()];
         return Err(RestError { details, ..RestError::new(400, "Unable to generate token.") });
     }
     let bound = call.text("client").is_some_and(|c| c == "referer");
-    let (token, expires) = state.mint(call.text("referer").filter(|_| bound).map(str::to_owned));
+    let (token, expires) = state.mint(call.text("referer").filter(|_| bound).map(str::to_owned), None);
+    Ok(Answer::Json(json!({"token": token, "expires": expires, "ssl": state.options.tls})))
+}
+
+/// A token for a server of the portal, for who has one of the portal's.
+fn server_token(state: &State, call: &Call, token: &str, server: &str) -> Rest<Answer> {
+    check_token(state, call)?;
+    let host = server.split("://").nth(1).and_then(|rest| rest.split('/').next()).unwrap_or_default();
+    if call.method != "POST" || host != state.federated() {
+        let details = vec![format!("{server} is not federated with this portal.")];
+        return Err(RestError { details, ..RestError::new(400, "Unable to generate token.") });
+    }
+    let referer = lock(&state.tokens).get(token).and_then(|t| t.referer.clone());
+    let (token, expires) = state.mint(referer, Some(host.to_owned()));
     Ok(Answer::Json(json!({"token": token, "expires": expires, "ssl": state.options.tls})))
 }
 
@@ -115,6 +132,6 @@ fn oauth_token(state: &State, call: &Call) -> Answer {
         return Answer::Json(json!({"error": {"code": 400, "error": "invalid_client_id",
             "error_description": "Invalid client_id", "message": "Invalid client_id", "details": []}}));
     }
-    let (token, _) = state.mint(None);
+    let (token, _) = state.mint(None, None);
     Answer::Json(json!({"access_token": token, "expires_in": state.options.token_life.as_secs()}))
 }

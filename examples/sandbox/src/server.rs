@@ -181,8 +181,14 @@ async fn act(state: &Arc<State>, call: &Call, action: FaultAction) -> Response {
         FaultAction::Replace(bytes) => ([(header::CONTENT_TYPE, "application/octet-stream")], bytes).into_response(),
         FaultAction::Reset => broken_body(Bytes::new(), None),
         FaultAction::Truncate(size) => {
-            let (bytes, all) = whole(state, call).await;
-            broken_body(bytes.slice(..size.min(bytes.len())), Some(all))
+            let (head, body) = right(state, call).await.into_parts();
+            let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap_or_default();
+            let start = bytes.slice(..size.min(bytes.len()));
+            let mut response = broken_body(start, Some(bytes.len()));
+            // With the validator, so that the rest can be asked for.
+            response.headers_mut().extend(head.headers);
+            *response.status_mut() = head.status;
+            response
         }
         FaultAction::Cut(size) => {
             let (bytes, _) = whole(state, call).await;
@@ -239,8 +245,14 @@ async fn whole(state: &Arc<State>, call: &Call) -> (Bytes, usize) {
 
 /// A body whose stream fails after `start`: the connection breaks.
 fn broken_body(start: Bytes, announced: Option<usize>) -> Response {
-    let parts = [Ok(start), Err(std::io::Error::other("reset on request"))];
-    let mut response = Response::new(Body::from_stream(futures_util::stream::iter(parts)));
+    use futures_util::StreamExt as _;
+    let start = futures_util::stream::once(std::future::ready(Ok(start)));
+    // The start is sent off while the stream waits.
+    let end = futures_util::stream::once(async {
+        tokio::task::yield_now().await;
+        Err(std::io::Error::other("reset on request"))
+    });
+    let mut response = Response::new(Body::from_stream(start.chain(end)));
     if let Some(size) = announced {
         response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(size));
     }
@@ -248,7 +260,7 @@ fn broken_body(start: Bytes, announced: Option<usize>) -> Response {
 }
 
 /// Whether the call may see what it asks for.
-fn check_token(state: &State, call: &Call) -> Rest<()> {
+pub(crate) fn check_token(state: &State, call: &Call) -> Rest<()> {
     if !state.options.secured {
         return Ok(());
     }
@@ -256,6 +268,10 @@ fn check_token(state: &State, call: &Call) -> Rest<()> {
     let tokens = lock(&state.tokens);
     let invalid = || RestError::new(498, "Invalid token.");
     let known = tokens.get(&token).filter(|t| t.until > Instant::now()).ok_or_else(invalid)?;
+    let is_federated = call.host == state.federated();
+    if known.server.is_some() != is_federated {
+        return Err(invalid());
+    }
     match &known.referer {
         Some(referer) if call.referer.as_deref() != Some(referer) => Err(invalid()),
         _ => Ok(()),

@@ -81,6 +81,8 @@ pub(crate) struct Job {
 pub(crate) struct Token {
     pub(crate) until: Instant,
     pub(crate) referer: Option<String>,
+    /// The one federated server that it is for; `None` for the portal's own.
+    pub(crate) server: Option<String>,
 }
 
 pub(crate) struct State {
@@ -137,11 +139,16 @@ impl State {
         self.base.get().map_or("", |b| b.1.as_str())
     }
 
-    /// Mints a token.
-    pub(crate) fn mint(&self, referer: Option<String>) -> (String, i64) {
+    /// Host and port of the server that is federated with the portal: the same services under another name.
+    pub(crate) fn federated(&self) -> String {
+        self.base().split("://").nth(1).unwrap_or_default().replace("localhost", "127.0.0.1")
+    }
+
+    /// Mints a token of the portal, or for one of its servers.
+    pub(crate) fn mint(&self, referer: Option<String>, server: Option<String>) -> (String, i64) {
         let token = uuid::Uuid::new_v4().simple().to_string();
         let life = self.options.token_life;
-        lock(&self.tokens).insert(token.clone(), Token { until: Instant::now() + life, referer });
+        lock(&self.tokens).insert(token.clone(), Token { until: Instant::now() + life, referer, server });
         (token, now_ms() + i64::try_from(life.as_millis()).unwrap_or(i64::MAX))
     }
 

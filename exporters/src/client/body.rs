@@ -182,7 +182,7 @@ impl ServiceError {
 }
 
 /// Reads an answer as an error, for fuzzing.
-pub(crate) fn read_anything(answer: &Value) {
+pub(crate) fn read_any_answer(answer: &Value) {
     for error in [error_of(answer), flat_error(answer)].into_iter().flatten() {
         let _ = error.into_failure(FailureStage::Run);
     }

@@ -6,6 +6,7 @@
 //!    The validator stands in `<name>.part.json`, so that another process goes on, too.
 //! 3. The length is checked where the server says one; a JSON error body is an error, not a file.
 
+use super::credentials::Token;
 use super::{ArcGisClient, Refused, ServiceCall, body, host_of, network, resolve};
 use offmap_engine::{Failure, FailureKind, FailureOwner, FailureStage, hash_file, run_blocking};
 use reqwest::header::{CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue, IF_RANGE, LAST_MODIFIED, LOCATION, RANGE};
@@ -76,15 +77,16 @@ impl ArcGisClient {
         loop {
             let before = part.bytes;
             let token = if download.presigned { None } else { self.token_for(&call.url).await? };
-            let got = self.fetch(&call, &download, token.as_deref(), &part_path, &mut part, &report).await;
+            let got = self.fetch(&call, &download, token.as_ref(), &part_path, &mut part, &report).await;
             let refused = match got {
                 Ok(()) => break,
                 Err(refused) => refused,
             };
-            if body::is_token_error(&refused.failure) && token.is_some() && !renewed {
+            if !download.presigned && body::is_token_error(&refused.failure) && !renewed {
                 renewed = true;
-                self.inner.keeper.forget(token.as_deref()).await;
-                continue;
+                if self.inner.keeper.refused(self, &call.url, token.as_ref()).await? {
+                    continue;
+                }
             }
             // A try that brought something is a good one: only tries in a row without a byte are counted.
             failed = if part.bytes > before { 1 } else { failed + 1 };
@@ -116,7 +118,7 @@ impl ArcGisClient {
         &self,
         call: &ServiceCall,
         download: &Download<'_>,
-        token: Option<&str>,
+        token: Option<&Token>,
         path: &Path,
         part: &mut Part,
         report: &(impl Fn(u64, Option<u64>) + Send + Sync),
@@ -128,6 +130,16 @@ impl ArcGisClient {
             return Err(incomplete(call, "the file changed on the server while it was fetched").into());
         }
         let response = self.expect_success(call, response).await?;
+        // Before anything is thrown away: an error in words leaves the half that is there as it is.
+        if is_words(response.headers(), response.content_length()) {
+            let text = self.read_all(call, response, 64 << 10).await.unwrap_or_default();
+            let error = body::error_in_bytes(&text).map(|e| e.into_failure(call.stage));
+            let failure = error.unwrap_or_else(|| {
+                let message = "the service answers with JSON where a file was expected";
+                Failure::new(FailureOwner::Source, FailureKind::InvalidAnswer, call.stage, message)
+            });
+            return Err(failure.at(call.url.as_str()).into());
+        }
         let resumes =
             response.status() == StatusCode::PARTIAL_CONTENT && range_start(response.headers()) == Some(part.bytes);
         if !resumes {
@@ -139,15 +151,6 @@ impl ArcGisClient {
         if total.is_some_and(|t| t > download.limit) {
             let message = format!("the file at {} is larger than {} bytes", host_of(&call.url), download.limit);
             return Err(Failure::new(FailureOwner::Limit, FailureKind::LimitExceeded, call.stage, message).into());
-        }
-        if is_words(response.headers(), left) {
-            let text = self.read_all(call, response, 64 << 10).await.unwrap_or_default();
-            let error = body::error_in_bytes(&text).map(|e| e.into_failure(call.stage));
-            let failure = error.unwrap_or_else(|| {
-                let message = "the service answers with JSON where a file was expected";
-                Failure::new(FailureOwner::Source, FailureKind::InvalidAnswer, call.stage, message)
-            });
-            return Err(failure.at(call.url.as_str()).into());
         }
         let file = open_part(path, part.bytes).await?;
         self.write(call, download, response, file, path, part, total, report).await?;
@@ -161,11 +164,11 @@ impl ArcGisClient {
     }
 
     /// Sends the request; follows redirects without taking the token to a host that it is not for.
-    async fn open(&self, call: &ServiceCall, token: Option<&str>, part: &Part) -> Result<Response, Refused> {
+    async fn open(&self, call: &ServiceCall, token: Option<&Token>, part: &Part) -> Result<Response, Refused> {
         let mut url = call.url.clone();
         for _ in 0..=super::MAX_REDIRECTS {
-            let token = token.filter(|_| self.inner.keeper.is_for(&url));
-            let parameters = token.map(|t| ("token".to_owned(), t.to_owned())).into_iter().collect();
+            let token = token.filter(|t| self.inner.keeper.may_see(&url, t));
+            let parameters = token.map(|t| ("token".to_owned(), t.text.to_string())).into_iter().collect();
             let mut headers = HeaderMap::new();
             if let (Some(validator), true) = (&part.validator, part.bytes > 0) {
                 headers.insert(IF_RANGE, validator.clone());

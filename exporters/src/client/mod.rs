@@ -20,7 +20,7 @@ pub use download::{Download, Downloaded};
 
 use backon::BackoffBuilder as _;
 use body::ServiceError;
-use credentials::TokenKeeper;
+use credentials::{Token, TokenKeeper};
 use governor::{Governor, Permit, retry_after};
 use offmap_engine::model::failure::without_secrets;
 use offmap_engine::{Clock, Failure, FailureKind, FailureOwner, FailureStage, SystemClock};
@@ -81,7 +81,7 @@ struct Inner {
     http: reqwest::Client,
     options: ClientOptions,
     keeper: TokenKeeper,
-    governor: Governor,
+    governor: Arc<Governor>,
     clock: Arc<dyn Clock>,
 }
 
@@ -238,8 +238,22 @@ impl ArcGisClient {
             .build()
             .map_err(|e| Failure::internal(format!("cannot make an HTTP client: {e}")))?;
         let keeper = TokenKeeper::new(credentials);
-        let governor = Governor::new(options.requests_per_host);
+        let governor = Arc::new(Governor::new(options.requests_per_host));
         Ok(Self { inner: Arc::new(Inner { http, options, keeper, governor, clock }) })
+    }
+
+    /// The same client for somebody else: connections and the limits of every host are shared, tokens are not.
+    #[must_use]
+    pub fn with_credentials(&self, credentials: Credentials) -> Self {
+        let Inner { http, options, governor, clock, .. } = &*self.inner;
+        let inner = Inner {
+            http: http.clone(),
+            options: options.clone(),
+            keeper: TokenKeeper::new(credentials),
+            governor: Arc::clone(governor),
+            clock: Arc::clone(clock),
+        };
+        Self { inner: Arc::new(inner) }
     }
 
     /// How the client behaves.
@@ -285,7 +299,7 @@ impl ArcGisClient {
     pub async fn job_json(&self, call: &ServiceCall) -> Result<Value, Failure> {
         let call = call.clone().with("f", "json");
         self.with_retries(&call, |client, call, token| async move {
-            let response = client.send(&call, token.as_deref()).await?;
+            let response = client.send(&call, token.as_ref()).await?;
             client.read_json(&call, response).await
         })
         .await
@@ -297,7 +311,7 @@ impl ArcGisClient {
     /// As [`ArcGisClient::json`]; also if it is larger than `limit` bytes.
     pub async fn bytes(&self, call: &ServiceCall, limit: usize) -> Result<Option<Vec<u8>>, Failure> {
         self.with_retries(call, |client, call, token| async move {
-            let response = client.send(&call, token.as_deref()).await?;
+            let response = client.send(&call, token.as_ref()).await?;
             if response.status() == StatusCode::NOT_FOUND {
                 return Ok(None);
             }
@@ -314,7 +328,7 @@ impl ArcGisClient {
     /// Runs one request until it succeeds, fails for good, or was tried often enough. An old token is renewed once.
     async fn with_retries<T, F, Fut>(&self, call: &ServiceCall, run: F) -> Result<T, Failure>
     where
-        F: Fn(Self, ServiceCall, Option<Arc<str>>) -> Fut,
+        F: Fn(Self, ServiceCall, Option<Token>) -> Fut,
         Fut: Future<Output = Result<T, Refused>>,
     {
         self.retried(call, true, run).await
@@ -323,7 +337,7 @@ impl ArcGisClient {
     /// The same; a call to a token service goes without a token.
     async fn retried<T, F, Fut>(&self, call: &ServiceCall, with_token: bool, run: F) -> Result<T, Failure>
     where
-        F: Fn(Self, ServiceCall, Option<Arc<str>>) -> Fut,
+        F: Fn(Self, ServiceCall, Option<Token>) -> Fut,
         Fut: Future<Output = Result<T, Refused>>,
     {
         let mut pauses = self.pauses();
@@ -339,10 +353,11 @@ impl ArcGisClient {
             let repeatable = call.retry || matches!(refused.code, Some(429 | 500 | 503));
             let (pause, busy) = self.pause_after(&call.url, &refused, pauses.next());
             let failure = refused.failure.tried(attempt);
-            if body::is_token_error(&failure) && token.is_some() && !renewed {
+            if with_token && body::is_token_error(&failure) && !renewed {
                 renewed = true;
-                self.inner.keeper.forget(token.as_deref()).await;
-                continue;
+                if self.inner.keeper.refused(self, &call.url, token.as_ref()).await? {
+                    continue;
+                }
             }
             if !failure.retryable || !repeatable || attempt as usize >= self.inner.options.attempts {
                 return Err(failure);
@@ -367,23 +382,19 @@ impl ArcGisClient {
             .build()
     }
 
-    /// The token for an address, where its host may see one.
-    async fn token_for(&self, url: &Url) -> Result<Option<Arc<str>>, Failure> {
-        if !self.inner.keeper.is_for(url) {
-            return Ok(None);
-        }
-        self.inner.keeper.token(self).await
+    async fn token_for(&self, url: &Url) -> Result<Option<Token>, Failure> {
+        self.inner.keeper.token(self, url).await
     }
 
     /// Sends one request and follows redirects; a token goes on only to hosts that it is for, a form to no other address.
-    async fn send(&self, call: &ServiceCall, token: Option<&str>) -> Result<Response, Refused> {
+    async fn send(&self, call: &ServiceCall, token: Option<&Token>) -> Result<Response, Refused> {
         let mut url = call.url.clone();
         let mut form = call.post;
         for _ in 0..=MAX_REDIRECTS {
             let _permit = self.permit(&url).await?;
-            let token = token.filter(|_| self.inner.keeper.is_for(&url));
+            let token = token.filter(|t| self.inner.keeper.may_see(&url, t));
             let mut parameters = call.parameters.clone();
-            parameters.extend(token.map(|t| ("token".to_owned(), t.to_owned())));
+            parameters.extend(token.map(|t| ("token".to_owned(), t.text.to_string())));
             let request = self.request(&url, parameters, form, &HeaderMap::new());
             let response = self.execute(call, request).await?;
             if !response.status().is_redirection() {
@@ -427,7 +438,7 @@ impl ArcGisClient {
         } else {
             self.inner.http.request(Method::GET, full)
         };
-        if let Some(referer) = self.inner.keeper.referer().filter(|_| self.inner.keeper.is_for(url))
+        if let Some(referer) = self.inner.keeper.referer(url)
             && let Ok(value) = HeaderValue::from_str(referer)
         {
             request = request.header(REFERER, value);

@@ -368,7 +368,7 @@ async fn replica_id(
 }
 
 /// Reads an answer as a job's state, for fuzzing.
-pub(super) fn read_anything(answer: &Value) {
+pub(super) fn read_any_answer(answer: &Value) {
     let word = answer.get("status").and_then(Value::as_str).unwrap_or_default();
     let _ = (read_state(word), phase(word), job_failure(word, answer));
 }

@@ -59,16 +59,19 @@ pub fn rows(path: &Path) -> Result<HashMap<i64, (u64, Option<u64>)>, Failure> {
     Ok(replica_file::examine(path)?.into_iter().map(|l| (l.item_id, (l.rows, l.attachments))).collect())
 }
 
-/// Reads a service's and a layer's description and the state of a job, for fuzzing.
-#[doc(hidden)]
-pub fn read_anything(answer: &Value) {
+/// Reads an answer as a service's and a layer's description, for fuzzing.
+pub(crate) fn read_any_service(answer: &Value) {
     let custom = serde_json::Map::new();
     if let Ok(mut service) = FeatureService::read("https://h/rest/services/S/FeatureServer", answer, &custom) {
         service.layers.insert(0, service::read_layer(answer, answer));
         let _ = service.extent_in();
         let _ = serde_json::to_string(&service);
     }
-    job::read_anything(answer);
+}
+
+/// Reads an answer as a job's state, for fuzzing.
+pub(crate) fn read_any_job_answer(answer: &Value) {
+    job::read_any_answer(answer);
 }
 
 fn read_service(task: &Value) -> Result<FeatureService, Failure> {

@@ -1,4 +1,4 @@
-//! Descriptions of services and states of jobs out of any JSON.
+//! Descriptions of services and layers out of any JSON.
 
 #![no_main]
 
@@ -6,6 +6,6 @@ use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
     if let Ok(answer) = serde_json::from_slice(bytes) {
-        offmap::exporters::read_anything(&answer);
+        offmap::exporters::read_any_service(&answer);
     }
 });

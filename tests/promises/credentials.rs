@@ -1,0 +1,139 @@
+//! Tokens: whose they are, who sees them, and how they are renewed.
+
+use crate::support::{Bench, area, quick_client, run_to_end};
+use async_trait::async_trait;
+use offmap::exporters::client::{ArcGisClient, Credentials, ServiceCall, TokenSource};
+use offmap::{Failure, FailureOwner, OfflineMapSource, OfflineMapTask, WebMap};
+use offmap_sandbox::{Fault, FaultAction, PASSWORD, Sandbox, SandboxOptions, USER};
+use serde_json::json;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+fn secured() -> SandboxOptions {
+    SandboxOptions { secured: true, ..SandboxOptions::default() }
+}
+
+fn old_token() -> FaultAction {
+    FaultAction::Body(json!({"error": {"code": 498, "message": "Invalid token.", "details": []}}))
+}
+
+/// The host's own source of tokens.
+struct Callback {
+    tokens: Vec<String>,
+    asked: Arc<AtomicU32>,
+}
+
+#[async_trait]
+impl TokenSource for Callback {
+    async fn token(&self, _: &ArcGisClient) -> Result<String, Failure> {
+        let turn = self.asked.fetch_add(1, Ordering::AcqRel);
+        Ok(self.tokens[turn as usize].clone())
+    }
+}
+
+fn callback(sandbox: &Sandbox, asked: &Arc<AtomicU32>) -> Credentials {
+    let tokens = (0..9).map(|_| sandbox.token()).collect();
+    Credentials::from_source(Callback { tokens, asked: Arc::clone(asked) }).for_address(sandbox.url()).expect("an address")
+}
+
+#[tokio::test]
+async fn a_token_of_the_host_is_renewed_in_the_middle_of_a_poll_and_of_a_file() {
+    let asked = Arc::new(AtomicU32::new(0));
+    let bench = Bench::with(secured(), |sandbox| callback(sandbox, &asked)).await;
+    let layer = json!({"id": "places", "layerType": "ArcGISFeatureLayer",
+        "url": format!("{}/arcgis/rest/services/Fieldwork/FeatureServer/0", bench.sandbox.url())});
+    let map = WebMap::from_value(json!({"operationalLayers": [layer], "spatialReference": {"wkid": 102_100}}));
+    let task = OfflineMapTask::new(&bench.engine, OfflineMapSource::from_web_map(map.expect("a map")));
+    let parameters = task.default_parameters(area()).expect("parameters");
+    let job = task.generate_offline_map(parameters, Default::default(), bench.destination());
+    // Behind the first two looks at a job; and when the second half of a file is asked for.
+    bench.sandbox.fault(Fault { skip: 2, ..Fault::times("featureserver/jobs", 1, old_token()) });
+    bench.sandbox.fault(Fault::times(".geodatabase", 1, FaultAction::Truncate(5000)));
+    bench.sandbox.fault(Fault::times(".geodatabase", 1, old_token()));
+    let result = run_to_end(&job).await.0.expect("a package");
+    assert!(!result.has_errors(), "{:?}", result.layers);
+    assert_eq!(asked.load(Ordering::Acquire), 3, "once at first, once for the poll, once for the file");
+    let requests = bench.sandbox.requests();
+    let ranges: Vec<_> = requests.iter().filter(|r| r.path.ends_with(".geodatabase")).map(|r| r.range.as_deref()).collect();
+    assert_eq!(ranges, [None, Some("bytes=5000-"), Some("bytes=5000-")], "the file went on where it stopped");
+}
+
+#[tokio::test]
+async fn one_renewal_is_enough_for_all_who_wait() {
+    let asked = Arc::new(AtomicU32::new(0));
+    let sandbox = Sandbox::start(secured()).await.expect("a sandbox");
+    let client = quick_client(callback(&sandbox, &asked));
+    let call = ServiceCall::get(&format!("{}/arcgis/rest/services/World/MapServer", sandbox.url())).expect("an address");
+    client.json(&call).await.expect("an answer");
+    // The first answer of each of them is that the token is old.
+    sandbox.fault(Fault::times("world/mapserver", 4, old_token()));
+    let all = futures_util::future::join_all((0..4).map(|_| client.json(&call))).await;
+    assert!(all.iter().all(Result::is_ok), "{all:?}");
+    let asked = asked.load(Ordering::Acquire);
+    assert!(asked == 2, "{asked} tokens were asked for");
+}
+
+fn federated_map(url: &str) -> WebMap {
+    let layers = json!([
+        {"id": "tiles", "layerType": "ArcGISTiledMapServiceLayer", "url": format!("{url}/arcgis/rest/services/World/MapServer")},
+        {"id": "places", "layerType": "ArcGISFeatureLayer", "url": format!("{url}/arcgis/rest/services/Fieldwork/FeatureServer/0")}]);
+    WebMap::from_value(json!({"operationalLayers": layers, "spatialReference": {"wkid": 102_100}})).expect("a map")
+}
+
+#[tokio::test]
+async fn a_federated_server_gets_tokens_of_its_own_and_never_the_portal_s() {
+    let bench = Bench::with(secured(), |sandbox| {
+        Credentials::user(&sandbox.portal_url(), USER, PASSWORD, "https://field.example").expect("credentials")
+    })
+    .await;
+    let source = OfflineMapSource::from_web_map(federated_map(&bench.sandbox.federated_url()));
+    let task = OfflineMapTask::new(&bench.engine, source);
+    let mut parameters = task.default_parameters(area()).expect("parameters");
+    parameters.max_scale = 1e8;
+    // A server's token gets old, too.
+    bench.sandbox.fault(Fault::times("world/mapserver/exporttiles", 1, old_token()));
+    let job = task.generate_offline_map(parameters, Default::default(), bench.destination());
+    let result = run_to_end(&job).await.0.expect("a package");
+    assert!(!result.has_errors(), "{:?}", result.layers);
+    let requests = bench.sandbox.requests();
+    let server = bench.sandbox.federated_url().split("://").nth(1).expect("a host").to_owned();
+    let seen = |at_server: bool| -> Vec<&String> {
+        let there = requests.iter().filter(|r| (r.host == server) == at_server && !r.path.ends_with("generateToken"));
+        there.filter_map(|r| r.parameters.get("token")).collect()
+    };
+    let (there, at_portal) = (seen(true), seen(false));
+    assert!(there.len() > 5, "{there:?}");
+    assert!(!there.iter().any(|t| at_portal.contains(t)), "each token is seen in one place only");
+    let made = requests.iter().filter(|r| r.parameters.contains_key("serverurl")).count();
+    assert_eq!(made, 2, "one token for the server, and one when that was old");
+}
+
+#[tokio::test]
+async fn a_server_that_only_says_it_belongs_to_the_portal_gets_no_token() {
+    let portal = Sandbox::start(secured()).await.expect("a sandbox");
+    let stranger = Sandbox::start(secured()).await.expect("a sandbox");
+    let client = quick_client(Credentials::user(&portal.portal_url(), USER, PASSWORD, "x").expect("credentials"));
+    let call = ServiceCall::get(&format!("{}/arcgis/rest/services/World/MapServer", stranger.url())).expect("an address");
+    let failure = client.json(&call).await.expect_err("wants a token");
+    assert_eq!(failure.owner, FailureOwner::Credentials, "{failure}");
+    assert!(portal.requests().is_empty(), "it belongs to another portal, so nobody is asked");
+
+    let liar = json!({"owningSystemUrl": portal.portal_url(), "authInfo": {"isTokenBasedSecurity": true}});
+    stranger.fault(Fault::always("rest/info", FaultAction::Body(liar)));
+    let client = quick_client(Credentials::user(&portal.portal_url(), USER, PASSWORD, "x").expect("credentials"));
+    let failure = client.json(&call).await.expect_err("wants a token");
+    assert_eq!(failure.owner, FailureOwner::Credentials, "{failure}");
+    assert!(failure.to_string().contains("not federated"), "{failure}");
+    assert!(stranger.requests().iter().all(|r| !r.has_token), "no token for a stranger");
+}
+
+#[tokio::test]
+async fn two_users_of_one_engine_s_connections_share_limits_and_no_tokens() {
+    let sandbox = Sandbox::start(secured()).await.expect("a sandbox");
+    let client = quick_client(Credentials::token(sandbox.token()).for_address(sandbox.url()).expect("an address"));
+    let other = client.with_credentials(Credentials::none());
+    let call = ServiceCall::get(&format!("{}/arcgis/rest/services/World/MapServer", sandbox.url())).expect("an address");
+    client.json(&call).await.expect("an answer");
+    let failure = other.json(&call).await.expect_err("has no token");
+    assert_eq!(failure.owner, FailureOwner::Credentials, "{failure}");
+}
