@@ -116,6 +116,9 @@ pub(crate) struct RunArguments {
     /// Keep the work beside the destination when the job fails or is cancelled, to go on with `offmap resume`.
     #[arg(long)]
     pub(crate) keep: bool,
+    /// Longest time of the whole job in seconds; what came home is kept.
+    #[arg(long, value_name = "SECS")]
+    pub(crate) time_limit: Option<u64>,
     /// How progress is shown.
     #[arg(long, value_name = "HOW", default_value = "auto")]
     pub(crate) progress: ProgressStyle,

@@ -43,6 +43,9 @@ async fn run_job(engine: &Engine, job: GenerateOfflineMapJob, out: &Path, wishes
     if wishes.keep {
         job.keep_unfinished();
     }
+    if let Some(seconds) = wishes.time_limit {
+        job.limit_time(std::time::Duration::from_secs(seconds));
+    }
     let shown = tokio::spawn(progress::show(job.status(), wishes.progress));
     let watch = tokio::spawn(cancel_on_ctrl_c(job.clone()));
     let mut outcome = job.start().result().await;

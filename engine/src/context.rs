@@ -3,8 +3,9 @@
 use crate::board::StatusBoard;
 use crate::clock::Clock;
 use crate::ledger::{TaskLedger, UnitRecord};
+use crate::model::budget::{ErrorBudget, Missing};
 use crate::model::failure::{Failure, FailureOwner, FailureStage};
-use crate::model::plan::ExportTask;
+use crate::model::plan::{ExportTask, OfflineMapPlan};
 use crate::model::status::{MessageSeverity, MessageSource, Progress, Subject};
 use crate::pause::Pause;
 use sha2::{Digest as _, Sha256};
@@ -27,6 +28,7 @@ pub struct ExportContext {
     pub(crate) board: Arc<StatusBoard>,
     pub(crate) pause: Arc<Pause>,
     pub(crate) keep: Arc<AtomicBool>,
+    pub(crate) plan: Arc<OfflineMapPlan>,
 }
 
 tokio::task_local! {
@@ -89,6 +91,29 @@ impl ExportContext {
     #[must_use]
     pub fn takes_back(&self, failure: &Failure) -> bool {
         !self.keeps_work() && failure.owner != FailureOwner::Storage
+    }
+
+    /// How much of a layer may be missing.
+    #[must_use]
+    pub fn error_budget(&self, layer: &str) -> ErrorBudget {
+        self.plan.parameters.error_budgets.get(layer).copied().unwrap_or_default()
+    }
+
+    /// Whether more tiles may be missing: to be asked as soon as some are, so that an export whose layers can no longer keep their
+    /// budgets ends early. The engine judges again at the end.
+    ///
+    /// # Errors
+    /// If no layer of the task can keep its budget any more.
+    pub fn may_lack_tiles(&self, missing: &Missing) -> Result<(), Failure> {
+        let mut last = Ok(());
+        let task = self.plan.tasks.iter().find(|t| t.id == self.task);
+        for layer in task.into_iter().flat_map(|t| &t.layers) {
+            match self.error_budget(&layer.id).judge_tiles(&layer.title, missing) {
+                Ok(()) => return Ok(()),
+                Err(failure) => last = Err(failure),
+            }
+        }
+        last
     }
 
     /// Ends when the job is cancelled.

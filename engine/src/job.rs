@@ -20,12 +20,14 @@ use crate::packager::ReferenceBasemap;
 use crate::pause::Pause;
 use crate::planner;
 use crate::resume::{self, Begun, Found};
+use crate::room;
 use crate::work_dir::WorkDir;
 use actix::Actor as _;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -60,6 +62,9 @@ pub(crate) struct JobInner {
     started: AtomicBool,
     pause: Arc<Pause>,
     keep: Arc<AtomicBool>,
+    /// Longest time from start to end in milliseconds; 0 for no limit.
+    time_limit: AtomicU64,
+    timed_out: AtomicBool,
 }
 
 /// A job as JSON, to be made again in another process.
@@ -147,6 +152,8 @@ impl GenerateOfflineMapJob {
             started: AtomicBool::new(false),
             pause: Arc::default(),
             keep: Arc::default(),
+            time_limit: AtomicU64::new(0),
+            timed_out: AtomicBool::new(false),
         };
         Self { inner: Arc::new(inner) }
     }
@@ -238,11 +245,16 @@ impl GenerateOfflineMapJob {
             engine.jobs.insert(inner.id.clone(), self.clone());
             engine.tracker.spawn_on(
                 async move {
-                    let work = inner.engine.runtime.spawn(drive(Arc::clone(&inner)));
-                    let result = work.await.unwrap_or_else(|e| {
+                    let mut work = inner.engine.runtime.spawn(drive(Arc::clone(&inner)));
+                    let ended = tokio::select! {
+                        biased;
+                        ended = &mut work => ended,
+                        () = inner.time_passes() => work.await,
+                    };
+                    let result = ended.unwrap_or_else(|e| {
                         Err(JobError::from(crate::actor::exporter_actor::from_join_error(e, "the job")))
                     });
-                    inner.end(result);
+                    inner.end(inner.in_time(result));
                 },
                 &engine.runtime,
             );
@@ -283,6 +295,13 @@ impl GenerateOfflineMapJob {
         self.inner.keep.store(true, Ordering::Release);
     }
 
+    /// Ends the job as failed when it runs longer than this by the engine's clock, pauses and the wait for a turn counted in. What came
+    /// home is kept, so that [`GenerateOfflineMapJob::resume`] goes on with it. To be said before the start.
+    pub fn limit_time(&self, limit: Duration) {
+        let limit = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX).max(1);
+        self.inner.time_limit.store(limit, Ordering::Release);
+    }
+
     /// Waits for the job's end. Waits for ever while the job is dormant.
     ///
     /// # Errors
@@ -312,6 +331,31 @@ impl JobInner {
             destination: self.destination.clone(),
         };
         serde_json::to_string(&document).map_err(|e| Failure::internal(format!("the job cannot be written as JSON: {e}")))
+    }
+
+    /// Ends when the job's time is over and the job was told to stop; never where it has no limit.
+    async fn time_passes(&self) {
+        match self.time_limit.load(Ordering::Acquire) {
+            0 => std::future::pending().await,
+            limit => self.engine.clock.sleep(Duration::from_millis(limit)).await,
+        }
+        self.timed_out.store(true, Ordering::Release);
+        self.keep.store(true, Ordering::Release);
+        self.cancel.cancel();
+    }
+
+    /// A job that was stopped by its time limit has failed; nobody cancelled it.
+    fn in_time(&self, mut result: JobResult) -> JobResult {
+        if let Err(error) = &mut result
+            && error.failure.is_cancelled()
+            && self.timed_out.load(Ordering::Acquire)
+        {
+            let seconds = self.time_limit.load(Ordering::Acquire) as f64 / 1000.0;
+            let way = if error.can_resume { "let it go on, or raise the limit" } else { "raise the limit" };
+            let message = format!("the job had not ended after its time limit of {seconds} seconds; {way}");
+            error.failure = Failure::new(FailureOwner::Caller, FailureKind::TimedOut, FailureStage::Run, message);
+        }
+        result
     }
 
     fn keeps_work(&self) -> bool {
@@ -414,7 +458,16 @@ struct Run {
 
 async fn run_all(job: &Arc<JobInner>, run: Run, work_dir: &Path) -> JobResult {
     let engine = &job.engine;
-    let Run { plan, basemap, ledger, replaces, changed, document } = run;
+    let Run { mut plan, basemap, ledger, replaces, changed, document } = run;
+    let (place, needed) = (work_dir.to_owned(), plan.bytes());
+    match run_blocking(move || room::look(&place, needed)).await {
+        Ok(warning) => plan.warnings.extend(warning),
+        Err(failure) => {
+            // The plan is kept: when there is room, the job goes on with it.
+            job.keep.store(true, Ordering::Release);
+            return Err(failure.into());
+        }
+    }
     for warning in &plan.warnings {
         job.board.note(&job.subject, warning.clone(), MessageSeverity::Warning, MessageSource::Client);
     }
@@ -482,12 +535,6 @@ async fn run_all(job: &Arc<JobInner>, run: Run, work_dir: &Path) -> JobResult {
         }
         if !job.keeps_work() {
             task_run::discard_all(&shared).await;
-        }
-    }
-    for layer in &layers {
-        // The outcome stands, whatever becomes of the note.
-        if let Err(failure) = shared.ledger.put_layer(layer).await {
-            tracing::warn!(%failure, "a layer's outcome could not be written to the ledger");
         }
     }
     match outcome {

@@ -6,7 +6,6 @@
 
 use crate::model::failure::{Failure, FailureKind, FailureOwner, FailureStage};
 use crate::model::plan::{ExportTask, OfflineMapPlan};
-use crate::model::result::LayerOutcome;
 use rusqlite::types::Value as SqlValue;
 use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 use serde::Serialize;
@@ -24,7 +23,6 @@ const MIGRATIONS: [&str; 1] = ["
         updated INTEGER NOT NULL, PRIMARY KEY(task, id)) WITHOUT ROWID;
     CREATE TABLE note(task TEXT NOT NULL, unit TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL,
         PRIMARY KEY(task, unit, key)) WITHOUT ROWID;
-    CREATE TABLE layer(id TEXT PRIMARY KEY, outcome TEXT NOT NULL) WITHOUT ROWID;
 "];
 
 /// Messages that may wait for the ledger's thread.
@@ -210,19 +208,6 @@ impl Ledger {
             .read(|c| c.prepare("SELECT definition FROM task ORDER BY id")?.query_map([], |r| r.get(0))?.collect())
             .await?;
         texts.iter().map(|t| serde_json::from_str(t).map_err(broken)).collect()
-    }
-
-    /// Keeps how a layer ended.
-    ///
-    /// # Errors
-    /// If it cannot be written.
-    pub async fn put_layer(&self, outcome: &LayerOutcome) -> Result<(), Failure> {
-        let id = outcome.id.clone();
-        let text = serde_json::to_string(outcome).map_err(broken)?;
-        self.run(Box::new(move |c| {
-            c.prepare_cached("INSERT OR REPLACE INTO layer(id, outcome) VALUES(?1, ?2)")?.execute([id, text]).map(drop)
-        }))
-        .await
     }
 
     /// The part of the ledger that concerns one task.

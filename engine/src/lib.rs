@@ -32,6 +32,7 @@ mod pause;
 mod planner;
 mod registry;
 mod resume;
+mod room;
 mod task;
 #[cfg(feature = "testing")]
 pub mod testing;
@@ -46,6 +47,7 @@ pub use job::GenerateOfflineMapJob;
 pub use ledger::{Ledger, TaskLedger, UnitRecord};
 pub use model::area::AreaOfInterest;
 pub use model::artifact::{Artifact, ArtifactFile, LayerArtifact};
+pub use model::budget::{Allowance, ErrorBudget, MOST_EXAMPLES, Missing};
 pub use model::capability::{Capability, CapabilityReason, LayerCapability, OfflineMapCapabilities};
 pub use model::failure::{Failure, FailureKind, FailureOwner, FailureStage};
 pub use model::geometry::{Envelope, Polygon, SpatialReference};
@@ -61,7 +63,7 @@ pub use model::plan::{
 pub use model::result::{GenerateOfflineMapResult, JobError, LayerOutcome};
 pub use model::service_url::{ServiceUrl, service_key};
 pub use model::settings::OfflineSettings;
-pub use model::source::{ExportHost, OfflineMapSource, ReducedFontsService};
+pub use model::source::{ExportHost, LayerItem, OfflineMapSource, ReducedFontsService};
 pub use model::status::{
     ExportState, MessageSeverity, MessageSource, Progress, ProgressUnit, StatusMessage, Subject, SubjectKind,
 };

@@ -47,9 +47,11 @@ pub(crate) async fn plan(
     source.check()?;
     source.web_map.offline_settings()?;
     let layers = source.web_map.layers();
-    if let Some(id) = parameters.layer_importance.keys().find(|id| !layers.iter().any(|l| l.id == **id)) {
+    let important = parameters.layer_importance.keys().map(|id| ("layerImportance", id));
+    let named = important.chain(parameters.error_budgets.keys().map(|id| ("errorBudgets", id)));
+    if let Some((key, id)) = named.into_iter().find(|(_, id)| !layers.iter().any(|l| l.id == **id)) {
         let known: Vec<&str> = layers.iter().map(|l| l.id.as_str()).collect();
-        let message = format!("layerImportance names `{id}`, which is not in the map; known are: {}", known.join(", "));
+        let message = format!("{key} names `{id}`, which is not in the map; known are: {}", known.join(", "));
         return Err(Failure::invalid_parameter(message));
     }
     let shared = Arc::new(parameters.clone());

@@ -215,6 +215,8 @@ fn reused(task: &ExportTask, earlier: &EarlierPackage, dir: &Path) -> Option<(Ar
             planned: outcome.planned,
             got: outcome.got,
             attachments: outcome.attachments,
+            missing_tiles: outcome.missing_tiles.clone(),
+            missing_attachments: outcome.missing_attachments.clone(),
             failure: None,
         });
     }

@@ -411,6 +411,7 @@ async fn context_for(
         cancel: cancel.clone(),
         clock: Arc::clone(&clock),
         ledger: ledger.task(&task.id),
+        plan: Arc::new(plan.clone()),
         board: StatusBoard::new(Subject::new(SubjectKind::Job, "conformance", "conformance"), clock),
     };
     Ok((ctx, cancel))

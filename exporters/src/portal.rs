@@ -5,13 +5,16 @@
 use crate::client::{ArcGisClient, ServiceCall, parse_http};
 use offmap_engine::model::parameters::MAX_THUMBNAIL_BYTES;
 use offmap_engine::{
-    ExportHost, Failure, FailureKind, FailureOwner, FailureStage, OfflineMapSource, PortalItem, Thumbnail, WebMap,
+    ExportHost, Failure, FailureKind, FailureOwner, FailureStage, LayerItem, OfflineMapSource, PortalItem, Thumbnail, WebMap,
 };
 use serde_json::Value;
+use std::collections::BTreeSet;
 use std::path::Path;
 
 /// Largest web map file that is read, in bytes.
 const LARGEST_MAP: u64 = 64 << 20;
+/// Items of layers that are asked for their attributions and terms.
+const MOST_LAYER_ITEMS: usize = 500;
 
 /// The address of a portal without `/sharing`, `/sharing/rest`, `/home` and slash at the end.
 ///
@@ -55,6 +58,7 @@ pub async fn read_item(client: &ArcGisClient, portal: &str, id: &str) -> Result<
         thumbnail: None,
         export_hosts: Vec::new(),
         reduced_fonts_services: Vec::new(),
+        layer_items: Vec::new(),
     };
     // An item that is no web map is told as such, before its data are looked at.
     source.check()?;
@@ -65,6 +69,7 @@ pub async fn read_item(client: &ArcGisClient, portal: &str, id: &str) -> Result<
         source.thumbnail = thumbnail(client, &format!("{base}/info/{name}")).await;
     }
     source.export_hosts = export_hosts(client, &portal).await;
+    source.layer_items = layer_items(client, &portal, &source.web_map).await;
     Ok(source)
 }
 
@@ -133,6 +138,20 @@ async fn thumbnail(client: &ArcGisClient, address: &str) -> Option<Thumbnail> {
             None
         }
     }
+}
+
+/// The items of the map's layers, each once. They may be another's and not to be read: then their words are not known.
+async fn layer_items(client: &ArcGisClient, portal: &str, map: &WebMap) -> Vec<LayerItem> {
+    let plain = |id: &String| !id.is_empty() && id.chars().all(|c| c.is_ascii_alphanumeric());
+    let ids: BTreeSet<String> = map.layers().into_iter().filter_map(|l| l.item_id).filter(plain).collect();
+    let read = |id: String| async move {
+        let call = ServiceCall::get(&format!("{portal}/sharing/rest/content/items/{id}")).ok()?;
+        let answer = client.json(&call.in_stage(FailureStage::Read)).await;
+        let answer = answer.inspect_err(|failure| tracing::debug!(%failure, id, "a layer's item cannot be read")).ok()?;
+        Some(LayerItem { id, ..serde_json::from_value(answer).ok()? })
+    };
+    // The governor bounds how many are asked at a time.
+    futures_util::future::join_all(ids.into_iter().take(MOST_LAYER_ITEMS).map(read)).await.into_iter().flatten().collect()
 }
 
 /// `helperServices.packaging.exportTilesMap`; most portals of on-premises servers have none.

@@ -1,4 +1,4 @@
-//! Tiles that meet an area on one level, counted without listing them.
+//! Tiles that meet an area on one level, and which of them a package lacks: as ranges of columns, never one by one.
 
 use crate::tiling::{Lod, TileInfo};
 use offmap_engine::model::geometry::{Envelope, Polygon};
@@ -22,6 +22,11 @@ impl Block {
         (self.rows.1 - self.rows.0 + 1).saturating_mul(self.columns.1 - self.columns.0 + 1)
     }
 
+    /// Whether its rows can be listed.
+    fn is_low(&self) -> bool {
+        self.rows.1 - self.rows.0 < MOST_ROWS
+    }
+
     fn overlap(self, other: Self) -> Option<Self> {
         let common = |a: (u64, u64), b: (u64, u64)| (a.0.max(b.0), a.1.min(b.1));
         let block = Self { rows: common(self.rows, other.rows), columns: common(self.columns, other.columns) };
@@ -38,35 +43,96 @@ struct Grid {
     shrink: f64,
 }
 
+/// Tiles of one level: row → first and last column of each stretch, in order and apart from each other.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct TileRows(BTreeMap<u64, Vec<(u64, u64)>>);
+
+impl TileRows {
+    pub(crate) fn add(&mut self, row: u64, column: u64) {
+        let stretches = self.0.entry(row).or_default();
+        match stretches.last_mut() {
+            Some((_, last)) if column == *last + 1 => *last = column,
+            _ => stretches.push((column, column)),
+        }
+    }
+
+    /// Puts stretches in order and joins those that touch.
+    pub(crate) fn tidy(mut self) -> Self {
+        for stretches in self.0.values_mut() {
+            stretches.sort_unstable();
+            let mut joined: Vec<(u64, u64)> = Vec::with_capacity(stretches.len());
+            for (first, last) in stretches.drain(..) {
+                match joined.last_mut() {
+                    Some((_, end)) if first <= end.saturating_add(1) => *end = last.max(*end),
+                    _ => joined.push((first, last)),
+                }
+            }
+            *stretches = joined;
+        }
+        self
+    }
+
+    pub(crate) fn tiles(&self) -> u64 {
+        self.0.values().flatten().map(|(first, last)| last - first + 1).sum()
+    }
+
+    /// Tiles of both.
+    pub(crate) fn within(&self, other: &Self) -> Self {
+        let both = |row: &u64, stretches: &[(u64, u64)]| -> Vec<(u64, u64)> {
+            let theirs = other.0.get(row).map(Vec::as_slice).unwrap_or_default();
+            let meet = |a: &(u64, u64), b: &(u64, u64)| Some((a.0.max(b.0), a.1.min(b.1))).filter(|(x, y)| x <= y);
+            stretches.iter().flat_map(|a| theirs.iter().filter_map(move |b| meet(a, b))).collect()
+        };
+        Self(self.0.iter().map(|(row, stretches)| (*row, both(row, stretches))).collect())
+    }
+
+    /// Tiles of this that are not in the other.
+    pub(crate) fn without(&self, other: &Self) -> Self {
+        let rest = |row: &u64, stretches: &[(u64, u64)]| {
+            let theirs = other.0.get(row).map(Vec::as_slice).unwrap_or_default();
+            let mut rest = Vec::new();
+            for (first, last) in stretches {
+                let mut next = *first;
+                for (a, b) in theirs.iter().filter(|(a, b)| *b >= *first && a <= last) {
+                    if *a > next {
+                        rest.push((next, a - 1));
+                    }
+                    next = b + 1;
+                }
+                if next <= *last {
+                    rest.push((next, *last));
+                }
+            }
+            rest
+        };
+        Self(self.0.iter().map(|(row, stretches)| (*row, rest(row, stretches))).collect())
+    }
+
+    /// Row and column of every tile.
+    pub(crate) fn each(&self) -> impl Iterator<Item = (u64, u64)> {
+        let of_row = |(row, stretches): (&u64, &Vec<(u64, u64)>)| {
+            let row = *row;
+            stretches.clone().into_iter().flat_map(move |(first, last)| (first..=last).map(move |column| (row, column)))
+        };
+        self.0.iter().flat_map(of_row)
+    }
+}
+
+/// The tiles of a level that meet the parts of an area, as [`count`] counts them; `None` where they lie in too many rows.
+pub(crate) fn rows(info: &TileInfo, lod: &Lod, parts: &[AreaOfInterest], extent: Option<&Envelope>) -> Option<TileRows> {
+    let (grid, blocks) = blocks(info, lod, parts, extent)?;
+    if !blocks.iter().all(|(block, _)| block.is_low()) {
+        return None;
+    }
+    Some(grid.rows(&blocks))
+}
+
 /// Counts the tiles of a level that meet the parts of an area (each within the world), every tile once: an upper bound where the
 /// service prunes empty tiles. Nothing outside the service's own extent counts.
 pub(crate) fn count(info: &TileInfo, lod: &Lod, parts: &[AreaOfInterest], extent: Option<&Envelope>) -> u64 {
-    let width = f64::from(info.cols) * lod.resolution;
-    let height = f64::from(info.rows) * lod.resolution;
-    if !(width > 0.0 && height > 0.0 && width.is_finite() && height.is_finite()) {
-        return 0;
-    }
-    let shrink = lod.resolution * EDGE_OF_PIXEL;
-    let grid = Grid { x: info.origin.x, y: info.origin.y, width, height, shrink };
-    let same = |reference: &Option<SpatialReference>| reference.as_ref().is_none_or(|s| s.same_as(&info.spatial_reference));
-    let extent = extent.filter(|e| same(&e.spatial_reference));
-    let blocks: Vec<(Block, Option<&Polygon>)> = parts
-        .iter()
-        .filter_map(|part| {
-            let block = grid.block(&cut(part.envelope()?, extent)?);
-            Some((block, if let AreaOfInterest::Polygon(polygon) = part { Some(polygon) } else { None }))
-        })
-        .collect();
-    let low = |block: &Block| block.rows.1 - block.rows.0 < MOST_ROWS;
-    if blocks.iter().any(|(_, polygon)| polygon.is_some()) && blocks.iter().all(|(block, _)| low(block)) {
-        let mut rows: BTreeMap<u64, Vec<(u64, u64)>> = BTreeMap::new();
-        for (block, polygon) in &blocks {
-            match polygon {
-                Some(polygon) => grid.rows_of(polygon, block, &mut rows),
-                None => (block.rows.0..=block.rows.1).for_each(|row| rows.entry(row).or_default().push(block.columns)),
-            }
-        }
-        return rows.into_values().map(union).sum();
+    let Some((grid, blocks)) = blocks(info, lod, parts, extent) else { return 0 };
+    if blocks.iter().any(|(_, polygon)| polygon.is_some()) && blocks.iter().all(|(block, _)| block.is_low()) {
+        return grid.rows(&blocks).tiles();
     }
     let all: u64 = blocks.iter().map(|(block, _)| block.tiles()).fold(0, u64::saturating_add);
     let twice: u64 = blocks
@@ -75,6 +141,35 @@ pub(crate) fn count(info: &TileInfo, lod: &Lod, parts: &[AreaOfInterest], extent
         .flat_map(|(i, (a, _))| blocks.iter().skip(i + 1).filter_map(|(b, _)| Some(a.overlap(*b)?.tiles())))
         .sum();
     all.saturating_sub(twice)
+}
+
+/// A block for each part of an area, with the polygon where it is one.
+type Blocks<'a> = Vec<(Block, Option<&'a Polygon>)>;
+
+/// The grid of a level and the blocks of an area in it; `None` for a level that cannot be.
+fn blocks<'a>(
+    info: &TileInfo,
+    lod: &Lod,
+    parts: &'a [AreaOfInterest],
+    extent: Option<&Envelope>,
+) -> Option<(Grid, Blocks<'a>)> {
+    let width = f64::from(info.cols) * lod.resolution;
+    let height = f64::from(info.rows) * lod.resolution;
+    if !(width > 0.0 && height > 0.0 && width.is_finite() && height.is_finite()) {
+        return None;
+    }
+    let shrink = lod.resolution * EDGE_OF_PIXEL;
+    let grid = Grid { x: info.origin.x, y: info.origin.y, width, height, shrink };
+    let same = |reference: &Option<SpatialReference>| reference.as_ref().is_none_or(|s| s.same_as(&info.spatial_reference));
+    let extent = extent.filter(|e| same(&e.spatial_reference));
+    let blocks = parts
+        .iter()
+        .filter_map(|part| {
+            let block = grid.block(&cut(part.envelope()?, extent)?);
+            Some((block, if let AreaOfInterest::Polygon(polygon) = part { Some(polygon) } else { None }))
+        })
+        .collect();
+    Some((grid, blocks))
 }
 
 /// The part of an envelope within another; `None` where they do not meet.
@@ -86,21 +181,6 @@ fn cut(mut e: Envelope, full: Option<&Envelope>) -> Option<Envelope> {
         e.ymax = e.ymax.min(full.ymax);
     }
     (e.xmin <= e.xmax && e.ymin <= e.ymax).then_some(e)
-}
-
-/// Numbers in at least one of the ranges.
-fn union(mut ranges: Vec<(u64, u64)>) -> u64 {
-    ranges.sort_unstable();
-    let mut total = 0;
-    let mut next = 0;
-    for (first, last) in ranges {
-        let first = first.max(next);
-        if first <= last {
-            total += last - first + 1;
-            next = last + 1;
-        }
-    }
-    total
 }
 
 impl Grid {
@@ -127,6 +207,17 @@ impl Grid {
             (row, row)
         };
         Block { rows, columns: self.columns(e.xmin, e.xmax) }
+    }
+
+    fn rows(&self, blocks: &Blocks<'_>) -> TileRows {
+        let mut rows = TileRows::default();
+        for (block, polygon) in blocks {
+            match polygon {
+                Some(polygon) => self.rows_of(polygon, block, &mut rows.0),
+                None => (block.rows.0..=block.rows.1).for_each(|row| rows.0.entry(row).or_default().push(block.columns)),
+            }
+        }
+        rows.tidy()
     }
 
     /// Columns of every row that a polygon meets: where an edge runs through the row, and what is inside along its upper side.
@@ -212,6 +303,26 @@ mod tests {
         assert_eq!(counted(needle.clone()), asked(&needle));
         let square = vec![vec![[4.0, 4.0], [4.0, 8.0], [8.0, 8.0], [8.0, 4.0], [4.0, 4.0]]];
         assert!(counted(square) <= 25, "edges on tile boundaries add a row and a column at most");
+    }
+
+    #[test]
+    fn what_a_package_lacks_is_found_by_stretches() {
+        let of = |tiles: &[(u64, u64)]| {
+            let mut rows = TileRows::default();
+            tiles.iter().for_each(|(row, column)| rows.add(*row, *column));
+            rows.tidy()
+        };
+        let wanted = of(&[(0, 1), (0, 2), (0, 3), (0, 4), (1, 7), (1, 5), (1, 6)]);
+        assert_eq!((wanted.tiles(), wanted.0.get(&1)), (7, Some(&vec![(5, 7)])));
+        let stored = of(&[(0, 2), (0, 4), (0, 9), (1, 6), (2, 2)]);
+        let missing: Vec<_> = wanted.without(&stored).each().collect();
+        assert_eq!(missing, [(0, 1), (0, 3), (1, 5), (1, 7)]);
+        assert_eq!(wanted.within(&stored).each().collect::<Vec<_>>(), [(0, 2), (0, 4), (1, 6)]);
+        assert_eq!(wanted.without(&TileRows::default()), wanted);
+        let (info, lod) = grid();
+        let area = AreaOfInterest::Envelope(Envelope::new(1.0, 1.0, 9.0, 5.0, info.spatial_reference.clone()));
+        let rows = rows(&info, &lod, std::slice::from_ref(&area), None).expect("few rows");
+        assert_eq!(rows.tiles(), count(&info, &lod, &[area], None));
     }
 
     #[test]

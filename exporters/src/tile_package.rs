@@ -3,6 +3,7 @@
 //! Source: tile reference §12 to §15.
 
 use crate::compact_cache::{TileRecord, bundle_origin, read_v1, read_v2};
+use crate::tile_cover::TileRows;
 use offmap_engine::{Failure, FailureKind, FailureOwner, FailureStage};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -14,6 +15,9 @@ use zip::{CompressionMethod, ZipArchive};
 /// Largest JSON entry that is read, in bytes.
 const LARGEST_JSON: u64 = 64 << 20;
 
+/// Levels of the deepest tilemap that is read: rows and columns keep within 32 bits.
+const DEEPEST: u32 = 31;
+
 /// What is in a package.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TilePackage {
@@ -23,11 +27,19 @@ pub struct TilePackage {
     pub tiles: BTreeMap<u32, u64>,
     /// `root.json` of a `.tpkx` or `.vtpk`.
     pub root: Value,
-    /// Nodes of a vector package's tilemap, level by level, where it has one.
-    pub tilemap: Option<BTreeMap<u32, u64>>,
+    /// Which tiles there are, level by level.
+    pub(crate) stored: BTreeMap<u32, TileRows>,
+    /// Tiles that a vector package's tilemap promises, where it has one.
+    pub(crate) promised: Option<BTreeMap<u32, TileRows>>,
 }
 
 impl TilePackage {
+    /// Tiles that a vector package's own index promises, level by level, where it has one.
+    #[must_use]
+    pub fn indexed(&self) -> Option<BTreeMap<u32, u64>> {
+        Some(self.promised.as_ref()?.iter().map(|(level, rows)| (*level, rows.tiles())).collect())
+    }
+
     /// Tiles of all levels.
     #[must_use]
     pub fn total(&self) -> u64 {
@@ -71,16 +83,16 @@ pub fn open(path: &Path) -> Result<TilePackage, Failure> {
     let has = |name: &str| names.iter().any(|n| n == name);
     let mut package = if has("p12/root.json") {
         let root = read_json(path, &mut archive, "p12/root.json")?;
-        let tilemap = match has("p12/tilemap/root.json") {
+        let promised = match has("p12/tilemap/root.json") {
             true => Some(tilemap_nodes(path, &read_json(path, &mut archive, "p12/tilemap/root.json")?)?),
             false => None,
         };
-        TilePackage { kind: "vtpk", tiles: BTreeMap::new(), root, tilemap }
+        TilePackage { kind: "vtpk", tiles: BTreeMap::new(), root, stored: BTreeMap::new(), promised }
     } else if has("root.json") {
         let root = read_json(path, &mut archive, "root.json")?;
-        TilePackage { kind: "tpkx", tiles: BTreeMap::new(), root, tilemap: None }
+        TilePackage { kind: "tpkx", tiles: BTreeMap::new(), root, stored: BTreeMap::new(), promised: None }
     } else if names.iter().any(|n| n.to_ascii_lowercase().ends_with("/conf.xml")) {
-        TilePackage { kind: "tpk", tiles: BTreeMap::new(), root: Value::Null, tilemap: None }
+        TilePackage { kind: "tpk", tiles: BTreeMap::new(), root: Value::Null, stored: BTreeMap::new(), promised: None }
     } else {
         return Err(corrupt(path, "neither root.json nor conf.xml is in it, so it is no tile package"));
     };
@@ -91,7 +103,10 @@ pub fn open(path: &Path) -> Result<TilePackage, Failure> {
         };
         let tiles = read_bundle(path, &mut archive, name, origin, package.kind)?;
         *package.tiles.entry(level).or_default() += tiles.len() as u64;
+        let stored = package.stored.entry(level).or_default();
+        tiles.iter().for_each(|t| stored.add(t.row, t.column));
     }
+    package.stored = tidy(package.stored);
     Ok(package)
 }
 
@@ -161,26 +176,38 @@ pub(crate) fn read_json(path: &Path, archive: &mut Archive, name: &str) -> Resul
     serde_json::from_reader(entry.take(LARGEST_JSON)).map_err(|e| corrupt(path, format!("{name}: {e}")))
 }
 
-/// Counts the nodes of a tilemap: an array is a tile that goes on, 1 a tile that ends, 0 none.
-fn tilemap_nodes(path: &Path, tilemap: &Value) -> Result<BTreeMap<u32, u64>, Failure> {
+fn tidy(levels: BTreeMap<u32, TileRows>) -> BTreeMap<u32, TileRows> {
+    levels.into_iter().map(|(level, rows)| (level, rows.tidy())).collect()
+}
+
+/// The tiles of a tilemap: an array is a tile that goes on with its four children (upper left, upper right, lower left, lower
+/// right), 1 a tile that ends, 0 none.
+fn tilemap_nodes(path: &Path, tilemap: &Value) -> Result<BTreeMap<u32, TileRows>, Failure> {
     let Some(index) = tilemap.get("index") else {
         return Err(corrupt(path, "tilemap/root.json has no `index`"));
     };
-    let mut counts = BTreeMap::new();
-    // serde_json bounds the depth of what it parses, so this cannot grow without end.
-    let mut todo = vec![(0_u32, index)];
-    while let Some((level, node)) = todo.pop() {
+    let mut levels: BTreeMap<u32, TileRows> = BTreeMap::new();
+    let mut todo = vec![(0_u32, 0_u64, 0_u64, index)];
+    while let Some((level, row, column, node)) = todo.pop() {
         match node {
-            Value::Array(children) => {
-                *counts.entry(level).or_default() += 1;
-                todo.extend(children.iter().map(|c| (level + 1, c)));
+            Value::Array(children) if children.len() == 4 && level < DEEPEST => {
+                let child = |(k, node): (u64, _)| (level + 1, 2 * row + k / 2, 2 * column + k % 2, node);
+                todo.extend((0..).zip(children).map(child));
             }
-            Value::Number(n) if n.as_u64() == Some(0) => {}
-            Value::Number(_) => *counts.entry(level).or_default() += 1,
+            Value::Array(children) => {
+                let words = format!(
+                    "tilemap/root.json has a node of {} children on level {level}, expected 4 and at most {DEEPEST} levels",
+                    children.len()
+                );
+                return Err(corrupt(path, words));
+            }
+            Value::Number(n) if n.as_u64() == Some(0) => continue,
+            Value::Number(_) => {}
             _ => return Err(corrupt(path, "tilemap/root.json has something else than numbers and lists in it")),
         }
+        levels.entry(level).or_default().add(row, column);
     }
-    Ok(counts)
+    Ok(tidy(levels))
 }
 
 #[cfg(test)]
@@ -204,7 +231,12 @@ mod tests {
     #[test]
     fn a_tilemap_is_counted_level_by_level() {
         let tilemap = serde_json::json!({"index": [0, 1, [1, 0, 0, 0], 0]});
-        let counts = tilemap_nodes(Path::new("x"), &tilemap).expect("counts");
-        assert_eq!(counts.into_iter().collect::<Vec<_>>(), [(0, 1), (1, 2), (2, 1)]);
+        let levels = tilemap_nodes(Path::new("x"), &tilemap).expect("reads");
+        let tiles = levels.iter().map(|(level, rows)| (*level, rows.each().collect::<Vec<_>>()));
+        let expected = [(0, vec![(0, 0)]), (1, vec![(0, 1), (1, 0)]), (2, vec![(2, 0)])];
+        assert_eq!(tiles.collect::<Vec<_>>(), expected);
+        for bad in [serde_json::json!({"index": [0, 1]}), serde_json::json!({"index": "x"}), serde_json::json!({})] {
+            assert!(tilemap_nodes(Path::new("x"), &bad).is_err(), "{bad}");
+        }
     }
 }

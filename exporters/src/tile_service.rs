@@ -5,14 +5,16 @@
 
 use crate::client::{ArcGisClient, Download, Downloaded, ServiceCall, already_home, body, resolve};
 use crate::server_job::{self, Look, ServerJob};
+use crate::tile_cover::TileRows;
 use crate::tile_merge;
+use crate::tile_package::{self, TilePackage};
 use crate::tiling::{Lod, TileInfo};
 use async_trait::async_trait;
 use offmap_engine::model::area_shape::LONGEST_GEOMETRY;
 use offmap_engine::model::geometry::{Envelope, SpatialReference};
 use offmap_engine::{
     AreaOfInterest, CountUnit, ExportContext, ExportHost, ExportTask, Failure, FailureKind, FailureOwner, FailureStage,
-    LayerArtifact, LayerPlan, PlannedLevel, Progress, ServiceLimit, TaskLayer, TaskPlan, Unit,
+    LayerArtifact, LayerPlan, MOST_EXAMPLES, Missing, PlannedLevel, Progress, ServiceLimit, TaskLayer, TaskPlan, Unit,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -128,7 +130,7 @@ impl TiledService {
         level_ids: &[u32],
         bytes_per_tile: (u64, u64),
     ) -> Result<TaskPlan, Failure> {
-        let lods: Vec<Lod> = self.tile_info.lods.iter().filter(|l| level_ids.contains(&l.level)).copied().collect();
+        let lods = self.lods(level_ids);
         if let Some(unknown) = level_ids.iter().find(|id| !lods.iter().any(|l| l.level == **id)) {
             let known: Vec<u32> = self.tile_info.lods.iter().map(|l| l.level).collect();
             return Err(Failure::invalid_parameter(format!(
@@ -171,16 +173,53 @@ impl TiledService {
         })
     }
 
-    /// The parameters of `exportTiles` that raster and vector services share, once for each part of the area: one, or two where it
-    /// crosses the dateline.
-    pub(crate) fn export_calls(
+    /// The tiles of an area that a package lacks: of those that its own index promises, where it has one. `None` where none is
+    /// missing. What cannot be listed is counted against the plan.
+    pub(crate) fn missing(
         &self,
         area: &AreaOfInterest,
-        levels: &str,
-        home: JobHome,
-    ) -> Result<Vec<ServiceCall>, Failure> {
+        level_ids: &[u32],
+        package: &TilePackage,
+    ) -> Result<Option<Missing>, Failure> {
+        let lods = self.lods(level_ids);
+        let extent = self.extent_in();
+        // A `.tpk` may count its folders from zero, so its tiles cannot be told by their levels.
+        let cover = match package.kind {
+            "tpk" => None,
+            _ => self.tile_info.cover(area, extent.as_ref(), &lods)?,
+        };
+        let Some(cover) = cover else {
+            return Ok(Missing::of(self.planned_tiles(area, level_ids)?, package.total()));
+        };
+        let none = TileRows::default();
+        let mut missing = Missing::default();
+        for (level, tiles) in cover {
+            let promised = package.promised.as_ref().map(|levels| levels.get(&level).unwrap_or(&none));
+            let wanted = promised.map_or_else(|| tiles.clone(), |promised| promised.within(&tiles));
+            let lacking = wanted.without(package.stored.get(&level).unwrap_or(&none));
+            missing.of += wanted.tiles();
+            missing.count += lacking.tiles();
+            let room = MOST_EXAMPLES.saturating_sub(missing.examples.len());
+            missing.examples.extend(lacking.each().take(room).map(|(row, column)| format!("{level}/{row}/{column}")));
+        }
+        Ok((missing.count > 0).then_some(missing))
+    }
+
+    fn planned_tiles(&self, area: &AreaOfInterest, level_ids: &[u32]) -> Result<u64, Failure> {
+        let levels = self.tile_info.count(area, self.extent_in().as_ref(), &self.lods(level_ids))?;
+        Ok(levels.iter().map(|l| l.tiles).sum())
+    }
+
+    fn lods(&self, level_ids: &[u32]) -> Vec<Lod> {
+        self.tile_info.lods.iter().filter(|l| level_ids.contains(&l.level)).copied().collect()
+    }
+
+    /// The parameters of `exportTiles` that raster and vector services share, once for each part of the area: one, or two where it
+    /// crosses the dateline.
+    pub(crate) fn export_calls(&self, area: &AreaOfInterest, levels: &str, home: JobHome) -> Result<Vec<PartCall>, Failure> {
         let parts = area.parts_in(&self.tile_info.spatial_reference)?;
-        parts.iter().map(|part| self.export_call(part, levels, home)).collect()
+        let call = |area: AreaOfInterest| Ok(PartCall { call: self.export_call(&area, levels, home)?, area });
+        parts.into_iter().map(call).collect()
     }
 
     fn export_call(&self, area: &AreaOfInterest, levels: &str, home: JobHome) -> Result<ServiceCall, Failure> {
@@ -204,6 +243,12 @@ impl TiledService {
         }
         Ok(call)
     }
+}
+
+/// A part of the area, and what asks for its tiles.
+pub(crate) struct PartCall {
+    pub(crate) area: AreaOfInterest,
+    pub(crate) call: ServiceCall,
 }
 
 /// The units of an export: a job and a file for each part, and the file that the parts become.
@@ -263,19 +308,24 @@ pub(crate) async fn export_package(
     ctx: &ExportContext,
     service: &TiledService,
     home: JobHome,
-    calls: Vec<ServiceCall>,
+    calls: Vec<PartCall>,
+    level_ids: &[u32],
     to: &Path,
 ) -> Result<Downloaded, Failure> {
     let parts = calls.len();
     let mut files = Vec::new();
     let mut before = 0;
+    let mut lacking = Missing::default();
+    for part in &calls {
+        lacking.of += service.planned_tiles(&part.area, level_ids)?;
+    }
     if let (Some(whole), true) = (already_home(to).await?, parts > 1) {
         for unit in units(parts) {
             ctx.finish_unit(&unit.id, 0, None).await?;
         }
         return Ok(whole);
     }
-    for (part, call) in calls.into_iter().enumerate() {
+    for (part, PartCall { area, call }) in calls.into_iter().enumerate() {
         let job = job_unit(part, parts);
         let (file_unit, path) = match parts {
             1 => (FILE_UNIT.to_owned(), to.to_owned()),
@@ -288,6 +338,16 @@ pub(crate) async fn export_package(
         }
         ctx.finish_unit(&file_unit, got.bytes, Some(&got.sha256)).await?;
         before += got.bytes;
+        // A budget that cannot be kept any more ends the export before the next part is asked for.
+        let package = {
+            let path = path.clone();
+            ctx.blocking(move || tile_package::open(&path)).await?
+        };
+        if let Some(missing) = service.missing(&area, level_ids, &package)? {
+            lacking.count += missing.count;
+            lacking.examples.extend(missing.examples);
+            ctx.may_lack_tiles(&lacking)?;
+        }
         files.push(path);
     }
     ctx.begin_unit(FILE_UNIT).await?;
@@ -557,13 +617,19 @@ async fn cancel(client: &ArcGisClient, job: &str) {
 }
 
 /// One artifact entry for each layer of a tile task; all share the package.
-pub(crate) fn layers_of(task: &ExportTask, got: u64, resources: Option<usize>) -> Vec<LayerArtifact> {
+pub(crate) fn layers_of(
+    task: &ExportTask,
+    got: u64,
+    missing: Option<&Missing>,
+    resources: Option<usize>,
+) -> Vec<LayerArtifact> {
     let layer = |l: &TaskLayer| LayerArtifact {
         id: l.id.clone(),
         file: Some(0),
         resources,
         planned: l.expected,
         got,
+        missing_tiles: missing.cloned(),
         ..LayerArtifact::default()
     };
     task.layers.iter().map(layer).collect()

@@ -3,9 +3,11 @@
 //! Rows grow downwards and columns to the right, both from the scheme's upper-left origin. Level ids are identifiers, not zooms.
 //! Source: tile reference §1, §9, §10.
 
+use crate::tile_cover::TileRows;
 use offmap_engine::model::geometry::{Envelope, SpatialReference};
 use offmap_engine::{AreaOfInterest, Failure, PlannedLevel};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// Two scale families (39.37 inches per metre, 0.0254 m per inch) differ by 2e-6; compare with this relative tolerance.
 const SCALE_TOLERANCE: f64 = 1e-5;
@@ -116,6 +118,18 @@ impl TileInfo {
             tiles: crate::tile_cover::count(self, lod, &parts, extent),
         };
         Ok(levels.iter().map(planned).collect())
+    }
+
+    /// The tiles that [`TileInfo::count`] counts, level by level; `None` where they are too many to be listed.
+    pub(crate) fn cover(
+        &self,
+        area: &AreaOfInterest,
+        extent: Option<&Envelope>,
+        levels: &[Lod],
+    ) -> Result<Option<BTreeMap<u32, TileRows>>, Failure> {
+        let parts = area.parts_in(&self.spatial_reference)?;
+        let rows = |lod: &Lod| Some((lod.level, crate::tile_cover::rows(self, lod, &parts, extent)?));
+        Ok(levels.iter().map(rows).collect())
     }
 }
 

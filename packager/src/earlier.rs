@@ -32,6 +32,8 @@ pub(crate) fn read(path: &Path) -> Result<EarlierPackage, Failure> {
         planned: l.planned,
         got: l.got,
         attachments: l.attachments,
+        missing_tiles: l.missing_tiles.clone(),
+        missing_attachments: l.missing_attachments.clone(),
         count_unit: l.count_unit,
         bytes: l.file.as_deref().and_then(|f| manifest.files.iter().find(|m| m.path == f)).map_or(0, |f| f.bytes),
         failure: l.failure.clone(),

@@ -5,7 +5,7 @@
 //! itself with the digest's own 64 digits read as zeros, so that no byte of the package is unproven.
 
 use offmap_engine::model::area::AreaOfInterest;
-use offmap_engine::{CountUnit, ExportState, Failure, hex};
+use offmap_engine::{CountUnit, ExportState, Failure, Missing, hex};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -52,6 +52,12 @@ pub struct ManifestLayer {
     /// How many attachments came home, where the layer has some.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attachments: Option<u64>,
+    /// Tiles that are missing all the same, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missing_tiles: Option<Missing>,
+    /// Attachments that are missing all the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missing_attachments: Option<Missing>,
     /// What is counted.
     pub count_unit: CountUnit,
     /// Its file in the package.
@@ -62,8 +68,11 @@ pub struct ManifestLayer {
     pub exporter: Option<String>,
     /// When its data were last edited, in milliseconds since 1970 UTC.
     pub edit_date: Option<i64>,
-    /// Attribution.
+    /// Attribution: the service's, and that of the layer's item.
     pub attribution: Option<String>,
+    /// Terms of use of the layer's item.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub terms_of_use: Option<String>,
     /// Why it is missing.
     pub failure: Option<Failure>,
 }

@@ -3,7 +3,8 @@
 //! Source: mobile map package reference A.2, A.3, A.5.
 
 use offmap_engine::{
-    Failure, LayerOutcome, OfflineMapItemInfo, OfflineMapPlan, OfflineMapSource, ReferenceBasemap, SpatialReference, WebMap,
+    ExportState, Failure, LayerItem, LayerOutcome, OfflineMapItemInfo, OfflineMapPlan, OfflineMapSource, ReferenceBasemap,
+    SpatialReference, WebMap,
 };
 use serde_json::{Map, Value, json};
 use std::collections::{HashMap, HashSet};
@@ -37,6 +38,7 @@ pub(crate) struct Documents<'a> {
     pub(crate) plan: &'a OfflineMapPlan,
     pub(crate) layers: &'a [LayerOutcome],
     pub(crate) data: &'a HashMap<String, LayerData>,
+    pub(crate) items: &'a HashMap<String, &'a LayerItem>,
     pub(crate) basemap: Option<&'a ReferenceBasemap>,
     pub(crate) created: i64,
     pub(crate) guid: uuid::Uuid,
@@ -45,6 +47,17 @@ pub(crate) struct Documents<'a> {
 /// The map's own reference; older maps have none, then Web Mercator as their base maps.
 fn reference_of(map: &WebMap) -> SpatialReference {
     map.spatial_reference().filter(|s| s.wkid.is_some() || s.wkt.is_some()).unwrap_or_else(SpatialReference::web_mercator)
+}
+
+/// Adds a source's words to those of the map, unless they are there already.
+fn add_words(all: &mut String, words: Option<String>, between: &str) {
+    let Some(words) = words.filter(|words| !all.contains(words.as_str())) else { return };
+    if words.contains(all.as_str()) {
+        *all = words;
+    } else {
+        all.push_str(between);
+        all.push_str(&words);
+    }
 }
 
 /// A URI relative to the map document; only what would break it is escaped.
@@ -66,7 +79,24 @@ impl Documents<'_> {
             let base = self.source.web_map.json().get("baseMap").and_then(|b| b.get("title")).and_then(Value::as_str);
             info.title = base.unwrap_or("Offline map").to_owned();
         }
+        for layer in self.layers.iter().filter(|l| l.state == ExportState::Succeeded) {
+            add_words(&mut info.access_information, self.attribution(&layer.id), "; ");
+            add_words(&mut info.terms_of_use, self.terms_of_use(&layer.id), "<br>");
+        }
         info
+    }
+
+    /// Attribution of a layer's data: the service's, and that of the layer's item.
+    pub(crate) fn attribution(&self, layer: &str) -> Option<String> {
+        let task = self.plan.tasks.iter().find(|t| t.layers.iter().any(|l| l.id == layer));
+        let mut all = task.and_then(|t| t.attribution.clone()).unwrap_or_default();
+        add_words(&mut all, self.items.get(layer).and_then(|i| i.access_information.clone()), "; ");
+        Some(all).filter(|text| !text.trim().is_empty())
+    }
+
+    /// Terms of use of a layer's item.
+    pub(crate) fn terms_of_use(&self, layer: &str) -> Option<String> {
+        self.items.get(layer)?.license_info.clone().filter(|text| !text.trim().is_empty())
     }
 
     /// The offline map's reference: that of a base map on the device, else the map's own.

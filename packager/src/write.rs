@@ -110,6 +110,7 @@ fn pack(request: &PackRequest, report: &dyn Fn(u64, u64), cancel: &CancellationT
         plan: &request.plan,
         layers: &request.layers,
         data: &data,
+        items: &request.source.items_of_layers(),
         basemap: request.basemap.as_ref(),
         created: request.created,
         guid: Uuid::new_v4(),
@@ -240,16 +241,20 @@ fn manifest(
             got: l.got,
             attachments_planned: own.and_then(|x| x.attachments),
             attachments: l.attachments,
+            missing_tiles: l.missing_tiles.clone(),
+            missing_attachments: l.missing_attachments.clone(),
             count_unit: l.count_unit,
             file: data.get(&l.id).map(|d| format!("{MAP_FOLDER}/{}", d.file)),
             address: address.map(|a| offmap_engine::model::failure::without_secrets(&a)),
             exporter: task.map(|t| t.exporter.clone()),
             edit_date: task.and_then(|t| t.edit_date),
-            attribution: task.and_then(|t| t.attribution.clone()),
+            attribution: documents.attribution(&l.id),
+            terms_of_use: documents.terms_of_use(&l.id),
             failure: l.failure.clone(),
         }
     });
     let layers: Vec<ManifestLayer> = layers.collect();
+    let said_by_exporters = request.artifacts.iter().flat_map(|a| &a.artifact.warnings);
     Manifest {
         format: FORMAT.to_owned(),
         version: VERSION,
@@ -267,7 +272,7 @@ fn manifest(
         max_scale: request.plan.parameters.max_scale,
         files,
         layers,
-        warnings: request.plan.warnings.clone(),
+        warnings: request.plan.warnings.iter().chain(said_by_exporters).cloned().collect(),
     }
 }
 

@@ -52,7 +52,7 @@ async fn an_area_over_fiji_brings_features_raster_and_vector_tiles_from_both_sid
         let raster = tile_package::open(&file("world")).expect("opens");
         assert_eq!((raster.tiles[&0], raster.tiles[&1]), (1, 2), "the first level once, then a tile on each side");
         let vector = tile_package::open(&file("streets")).expect("opens");
-        assert_eq!(vector.tilemap.as_ref(), Some(&vector.tiles), "the joined index names the tiles that are there");
+        assert_eq!(vector.indexed().as_ref(), Some(&vector.tiles), "the joined index names the tiles that are there");
         let requests = bench.sandbox.requests();
         let exports: Vec<Value> = requests
             .iter()

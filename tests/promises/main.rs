@@ -2,12 +2,14 @@
 
 mod always_true;
 mod areas;
+mod budgets;
 mod capabilities;
 mod credentials;
 mod custom;
 mod end_to_end;
 mod house;
 mod job;
+mod limits;
 mod matrix;
 mod overrides;
 mod policy;

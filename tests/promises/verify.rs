@@ -1,8 +1,9 @@
 //! One flipped byte anywhere in a package of ours is found and its file named.
 
-use crate::support::{files_below, run_scripted};
-use offmap::packager::{verify, write_mmpk};
+use crate::support::{Bench, files_below, run_scripted};
+use offmap::packager::{MobileMapPackage, verify, write_mmpk};
 use offmap::testing::{Act, Script};
+use offmap_sandbox::HOSTED_MAP;
 
 /// Flips one bit of a file at a position.
 fn flip(path: &std::path::Path, at: usize) {
@@ -141,4 +142,21 @@ async fn the_manifest_is_what_its_schema_says() {
     let mut other = manifest;
     other["layers"][0]["got"] = serde_json::json!("many");
     assert!(schemas.validate(&other, compiled).is_err(), "the schema can refuse");
+}
+
+#[tokio::test]
+async fn attributions_and_terms_of_the_sources_are_in_the_package_s_item_and_manifest() {
+    let bench = Bench::new().await;
+    let result = bench.take(HOSTED_MAP).await;
+    let package = MobileMapPackage::open(&result.package).expect("opens");
+    // The map's own, the services', and those of the one layer that has an item; each once.
+    assert_eq!(package.item().access_information, "Natural Earth, public domain; Streets by the sandbox");
+    assert_eq!(package.item().terms_of_use, "<b>Public domain</b><br><b>Not for navigation</b>");
+    let manifest = package.manifest().expect("there").expect("whole");
+    let streets = manifest.layers.iter().find(|l| l.id == "streets").expect("a layer");
+    assert_eq!(streets.attribution.as_deref(), Some("Natural Earth, public domain; Streets by the sandbox"));
+    assert_eq!(streets.terms_of_use.as_deref(), Some("<b>Not for navigation</b>"));
+    let places = manifest.layers.iter().find(|l| l.id == "places").expect("a layer");
+    assert_eq!(places.attribution.as_deref(), Some("Natural Earth, public domain"));
+    assert_eq!(places.terms_of_use, None);
 }

@@ -3,8 +3,9 @@
 use super::shared::{JobShared, TIDY_UP, TIDY_UP_CANCELLED};
 use crate::context::ExportContext;
 use crate::model::artifact::{Artifact, LayerArtifact};
+use crate::model::budget::Missing;
 use crate::model::failure::{Failure, FailureKind, FailureOwner, FailureStage};
-use crate::model::plan::ExportTask;
+use crate::model::plan::{CountUnit, ExportTask};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
@@ -85,6 +86,7 @@ fn context(shared: &JobShared, task: &ExportTask, cancel: CancellationToken) -> 
         board: Arc::clone(&shared.board),
         pause: Arc::clone(&shared.pause),
         keep: Arc::clone(&shared.keep),
+        plan: Arc::clone(&shared.plan),
     }
 }
 
@@ -158,6 +160,32 @@ async fn prove(task: &ExportTask, ctx: &ExportContext, work_dir: &Path, artifact
             let planned = got.planned.map_or_else(|| "an unknown number".to_owned(), |p| p.to_string());
             let message = format!("layer \"{}\": {planned} planned, {} came home", layer.title, got.got);
             got.failure = Some(incomplete(message).for_layer(&layer.id));
+            continue;
+        }
+        let budget = ctx.error_budget(&layer.id);
+        if task.count_unit == CountUnit::Tiles && got.missing_tiles.is_none() && budget.missing_tiles.is_some() {
+            got.missing_tiles = got.planned.and_then(|planned| Missing::of(planned, got.got));
+        }
+        let tiles = got.missing_tiles.as_ref().filter(|_| budget.missing_tiles.is_some());
+        for (what, missing, judged) in [
+            ("tiles", tiles, tiles.map(|m| budget.judge_tiles(&layer.title, m))),
+            (
+                "attachments",
+                got.missing_attachments.as_ref(),
+                got.missing_attachments.as_ref().map(|m| budget.judge_attachments(&layer.title, m)),
+            ),
+        ] {
+            match (missing, judged) {
+                (Some(missing), Some(Ok(()))) if missing.count > 0 => {
+                    artifact.warnings.push(format!(
+                        "layer \"{}\": {}; its error budget allows that",
+                        layer.title,
+                        missing.words(what)
+                    ));
+                }
+                (_, Some(Err(failure))) => got.failure = Some(failure.for_layer(&layer.id)),
+                _ => {}
+            }
         }
     }
     Ok(())

@@ -1,5 +1,6 @@
 //! What an exporter brings home.
 
+use super::budget::Missing;
 use super::failure::Failure;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -51,6 +52,10 @@ pub struct LayerArtifact {
     pub got: u64,
     /// How many attachments came home, where the layer has some.
     pub attachments: Option<u64>,
+    /// Tiles that are missing, where it is known; judged by the layer's error budget.
+    pub missing_tiles: Option<Missing>,
+    /// Attachments that are missing; judged by the layer's error budget.
+    pub missing_attachments: Option<Missing>,
     /// Why this layer failed though others of the artifact did not.
     pub failure: Option<Failure>,
 }

@@ -3,6 +3,7 @@
 pub mod area;
 pub mod area_shape;
 pub mod artifact;
+pub mod budget;
 pub mod capability;
 pub mod failure;
 pub mod geometry;

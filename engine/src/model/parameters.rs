@@ -3,6 +3,7 @@
 //! Source: ArcGIS Maps SDK reference, class `GenerateOfflineMapParameters` (100.15, 200.x).
 
 use super::area::AreaOfInterest;
+use super::budget::ErrorBudget;
 use super::failure::Failure;
 use super::item::OfflineMapItemInfo;
 use base64::Engine as _;
@@ -228,6 +229,9 @@ pub struct GenerateOfflineMapParameters {
     /// offmap's own.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub layer_importance: BTreeMap<String, LayerImportance>,
+    /// How much of a layer or table, by id, may be missing without its being a failure. offmap's own.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub error_budgets: BTreeMap<String, ErrorBudget>,
 }
 
 fn yes() -> bool {
@@ -256,6 +260,7 @@ impl GenerateOfflineMapParameters {
             update_mode: GenerateOfflineMapUpdateMode::default(),
             esri_vector_tiles_download_option: EsriVectorTilesDownloadOption::default(),
             layer_importance: BTreeMap::new(),
+            error_budgets: BTreeMap::new(),
         }
     }
 
@@ -298,6 +303,9 @@ impl GenerateOfflineMapParameters {
                 "minScale {} is not above maxScale {}; minScale is the far limit and the larger number, for instance 100000 to 500",
                 self.min_scale, self.max_scale
             )));
+        }
+        for (layer, budget) in &self.error_budgets {
+            budget.check(layer)?;
         }
         self.check_attachments()
     }

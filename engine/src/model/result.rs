@@ -1,5 +1,6 @@
 //! How a job ended.
 
+use super::budget::Missing;
 use super::failure::Failure;
 use super::plan::CountUnit;
 use super::status::ExportState;
@@ -25,6 +26,12 @@ pub struct LayerOutcome {
     /// How many attachments came home, where the layer has some.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attachments: Option<u64>,
+    /// Tiles that are missing from a layer that was taken all the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missing_tiles: Option<Missing>,
+    /// Attachments that are missing from a layer that was taken all the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missing_attachments: Option<Missing>,
     /// What is counted.
     pub count_unit: CountUnit,
     /// Size of the file that holds it; a file that several layers share counts for each.

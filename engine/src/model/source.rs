@@ -5,6 +5,7 @@ use super::item::PortalItem;
 use super::parameters::Thumbnail;
 use super::web_map::WebMap;
 use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
 
 /// A host that draws tiles, and the host that exports them (`helperServices.packaging.exportTilesMap` of a portal).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,6 +44,21 @@ pub struct OfflineMapSource {
     /// Esri's, so the caller does.
     #[serde(default)]
     pub reduced_fonts_services: Vec<ReducedFontsService>,
+    /// Items of the map's layers, for their attributions and terms, as far as they could be read.
+    #[serde(default)]
+    pub layer_items: Vec<LayerItem>,
+}
+
+/// What the portal item of a layer says of the use of its data.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct LayerItem {
+    /// 32 hexadecimal digits.
+    pub id: String,
+    /// Attribution.
+    pub access_information: Option<String>,
+    /// HTML; the API calls it terms of use.
+    pub license_info: Option<String>,
 }
 
 impl OfflineMapSource {
@@ -56,7 +72,15 @@ impl OfflineMapSource {
             thumbnail: None,
             export_hosts: Vec::new(),
             reduced_fonts_services: Vec::new(),
+            layer_items: Vec::new(),
         }
+    }
+
+    /// What the items of layers and tables, by their ids in the map, say of the use of their data.
+    #[must_use]
+    pub fn items_of_layers(&self) -> HashMap<String, &LayerItem> {
+        let item = |id: &str| self.layer_items.iter().find(|i| i.id == id);
+        self.web_map.layers().into_iter().filter_map(|l| Some((l.id, item(&l.item_id?)?))).collect()
     }
 
     /// Checks that this is a map that may be taken offline.

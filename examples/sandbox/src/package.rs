@@ -27,6 +27,8 @@ pub(crate) struct Cut {
     pub(crate) levels: Vec<u32>,
     pub(crate) extent: Envelope,
     pub(crate) polygon: Option<Polygon>,
+    /// Tiles of the deepest level that are lost.
+    pub(crate) lost: u64,
 }
 
 impl Cut {
@@ -130,7 +132,7 @@ impl Zip {
     }
 }
 
-/// Writes all tiles as bundles below `folder`; answers which tiles there are.
+/// Writes all tiles as bundles below `folder`; answers which tiles there should be.
 fn put_tiles(
     zip: &mut Zip,
     folder: &str,
@@ -140,9 +142,15 @@ fn put_tiles(
 ) -> io::Result<BTreeSet<(u32, u64, u64)>> {
     let mut there = BTreeSet::new();
     let mut bundles: BTreeMap<(u32, u64, u64), Bundle> = BTreeMap::new();
+    let deepest = cut.levels.iter().max().copied();
+    let mut lost = cut.lost;
     for (level, row, column) in cut.tiles(scheme) {
         if let Some(tile) = draw(level, row, column) {
             there.insert((level, row, column));
+            if Some(level) == deepest && lost > 0 {
+                lost -= 1;
+                continue;
+            }
             bundles.entry((level, row - row % PACKET, column - column % PACKET)).or_default().put(row, column, &tile);
         }
     }

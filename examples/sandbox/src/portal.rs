@@ -35,12 +35,16 @@ fn item_of(id: &str) -> Option<Value> {
         STYLE_ITEM => ("Vector Tile Service", "Streets"),
         _ => return None,
     };
+    let (attribution, terms) = match id {
+        STYLE_ITEM => ("Streets by the sandbox", "<b>Not for navigation</b>"),
+        _ => ("Natural Earth", "<b>Public domain</b>"),
+    };
     Some(json!({
         "id": id, "owner": USER, "created": 1_704_067_200_000_i64, "modified": 1_704_153_600_000_i64, "title": title, "type": kind,
         "typeKeywords": ["Map", "Offline", "Web Map"], "description": "<p>Places to inspect &amp; the countries around them.</p>",
         "tags": ["inspection", "natural earth"], "snippet": "Places to inspect", "thumbnail": "thumbnail/map.png",
         "extent": [[-180.0, -85.0], [180.0, 85.0]], "spatialReference": null,
-        "accessInformation": "Natural Earth", "licenseInfo": "<b>Public domain</b>", "access": "public", "culture": "en-us",
+        "accessInformation": attribution, "licenseInfo": terms, "access": "public", "culture": "en-us",
     }))
 }
 

@@ -147,8 +147,11 @@ fn build(
         let query = wanted.queries.get(layer_id);
         let taken = rows.get(layer_id).cloned().unwrap_or_default();
         let parents: BTreeSet<i64> = taken.iter().map(|r| r.id()).collect();
-        let photos =
-            || state.data.photos.iter().filter(|a| wanted.with_attachments && parents.contains(&a.parent)).collect();
+        let lost = state.options.lost_attachments;
+        let photos = || {
+            let all = state.data.photos.iter().filter(|a| wanted.with_attachments && parents.contains(&a.parent));
+            all.skip(lost).collect()
+        };
         layers.push(ReplicaLayer {
             layer,
             attachments: layer.has_attachments.then(photos),

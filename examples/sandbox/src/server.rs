@@ -2,7 +2,7 @@
 
 use crate::fault::{Fault, FaultAction, JobFault};
 use crate::feature::{FeatureService, Rest, RestError};
-use crate::package::{tilemap, write_tpkx, write_vtpk};
+use crate::package::{Cut, tilemap, write_tpkx, write_vtpk};
 use crate::request::Call;
 use crate::state::{Answer, JobKind, LoggedRequest, Look, State, lock};
 use crate::tiles::{RASTER, VECTOR, cut_of, raster_layer, raster_root, vector_root};
@@ -431,7 +431,7 @@ fn raster(state: &Arc<State>, call: &Call, tail: &[&str], online: bool, fault: O
             if !call.flag("tilePackage", false) {
                 return Err(RestError::new(400, "Only tilePackage=true is offered here."));
             }
-            let cut = cut_of(call, &RASTER)?;
+            let cut = Cut { lost: state.options.lost_tiles, ..cut_of(call, &RASTER)? };
             let build = move |state: &State, path: &Path| write_tpkx(path, "World", &state.data, &cut, &RASTER);
             let count = cut_of(call, &RASTER)?.tiles(&RASTER).count() as u64;
             submit(state, "World.tpkx", count, RASTER.max_export, online, fault, build)
@@ -485,7 +485,7 @@ fn vector_tiles(
         }
         ["resources", kind, ..] => portal::style_resource("../../", kind, name),
         ["exporttiles"] => {
-            let cut = cut_of(call, &VECTOR)?;
+            let cut = Cut { lost: state.options.lost_tiles, ..cut_of(call, &VECTOR)? };
             let count = cut.tiles(&VECTOR).count() as u64;
             let build = move |state: &State, path: &Path| write_vtpk(path, "Streets", &state.data, &cut);
             submit(state, "Streets.vtpk", count, VECTOR.max_export, online, fault, build)

@@ -28,6 +28,10 @@ pub struct SandboxOptions {
     pub unreliable: Option<(u32, u64)>,
     /// Requests that a second allows; more are answered with 429.
     pub requests_per_second: Option<u32>,
+    /// So many tiles of the deepest level that no tile package holds, though an index promises them.
+    pub lost_tiles: u64,
+    /// So many attachments that no replica holds, though they are counted.
+    pub lost_attachments: usize,
 }
 
 impl Default for SandboxOptions {
@@ -41,6 +45,8 @@ impl Default for SandboxOptions {
             job_time: Duration::ZERO,
             unreliable: None,
             requests_per_second: None,
+            lost_tiles: 0,
+            lost_attachments: 0,
         }
     }
 }

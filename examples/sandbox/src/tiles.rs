@@ -126,5 +126,5 @@ pub(crate) fn cut_of(call: &Call, scheme: &TileScheme) -> Rest<Cut> {
     };
     let feature = call.json("areaOfInterest").and_then(|v| v.pointer("/features/0/geometry").cloned());
     let polygon = feature.or_else(|| call.json("polygon")).and_then(to_polygon);
-    Ok(Cut { levels, extent, polygon })
+    Ok(Cut { levels, extent, polygon, lost: 0 })
 }

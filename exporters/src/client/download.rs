@@ -88,8 +88,8 @@ impl ArcGisClient {
                     continue;
                 }
             }
-            // A try that brought something is a good one: only tries in a row without a byte are counted.
-            failed = if part.bytes > before { 1 } else { failed + 1 };
+            // A try that brought as much as a slow host must is a good one: only tries in a row that did not are counted.
+            failed = if part.bytes.saturating_sub(before) > self.least_of_a_stretch() { 1 } else { failed + 1 };
             if !refused.failure.retryable || failed >= self.inner.options.attempts {
                 return Err(refused.failure.tried(u32::try_from(failed).unwrap_or(u32::MAX)));
             }
@@ -203,6 +203,7 @@ impl ArcGisClient {
     ) -> Result<(), Refused> {
         let disk = |e: std::io::Error| Failure::io(FailureStage::Download, "cannot write the downloaded file", &e);
         let mut synced = part.bytes;
+        let mut pace = self.pace();
         let ended = loop {
             match tokio::time::timeout(self.inner.options.request_timeout, response.chunk()).await {
                 Ok(Ok(Some(chunk))) => {
@@ -217,6 +218,9 @@ impl ArcGisClient {
                         file.sync_data().await.map_err(disk)?;
                         synced = part.bytes;
                         note_part(path, part, synced).await?;
+                    }
+                    if !pace.keeps(chunk.len()) {
+                        break Err(self.dripping(call).into());
                     }
                 }
                 Ok(Ok(None)) => break Ok(()),

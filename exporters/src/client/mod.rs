@@ -29,6 +29,7 @@ use reqwest::{Method, Response, StatusCode};
 use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::Instant;
 use url::Url;
 
 /// Longest address that is asked by GET; both Esri JavaScript clients use this figure.
@@ -48,6 +49,9 @@ const MOST_BUSY_ANSWERS: u32 = 30;
 pub struct ClientOptions {
     /// Longest silence of one request.
     pub request_timeout: Duration,
+    /// Least bytes a second of an answer, over any stretch as long as the request time-out: a host that only drips is as good as
+    /// silent.
+    pub slowest_transfer: u64,
     /// Longest time that one service's export or replica job may take.
     pub job_timeout: Duration,
     /// First pause between two looks at a job; it grows by half each time.
@@ -66,6 +70,7 @@ impl Default for ClientOptions {
     fn default() -> Self {
         Self {
             request_timeout: Duration::from_secs(60),
+            slowest_transfer: 64,
             job_timeout: Duration::from_secs(3600),
             poll_interval: Duration::from_millis(500),
             longest_poll_interval: Duration::from_secs(15),
@@ -494,12 +499,37 @@ impl ArcGisClient {
         }
     }
 
+    /// The pace that an answer has to keep from now on.
+    fn pace(&self) -> Pace {
+        let options = &self.inner.options;
+        Pace { since: Instant::now(), bytes: 0, stretch: options.request_timeout, least: self.least_of_a_stretch() }
+    }
+
+    /// Bytes that have to come within one request time-out.
+    fn least_of_a_stretch(&self) -> u64 {
+        let options = &self.inner.options;
+        u64::try_from(options.request_timeout.as_millis()).unwrap_or(u64::MAX).saturating_mul(options.slowest_transfer)
+            / 1000
+    }
+
+    fn dripping(&self, call: &ServiceCall) -> Failure {
+        let (least, seconds) = (self.inner.options.slowest_transfer, self.inner.options.request_timeout.as_secs_f64());
+        let message = format!("{} sent less than {least} bytes a second for {seconds} seconds", host_of(&call.url));
+        Failure::new(FailureOwner::Network, FailureKind::TimedOut, call.stage, message).at(call.url.as_str()).may_pass()
+    }
+
     async fn read_all(&self, call: &ServiceCall, mut response: Response, limit: usize) -> Result<Vec<u8>, Refused> {
         let mut all = Vec::new();
+        let mut pace = self.pace();
         loop {
             let chunk = tokio::time::timeout(self.inner.options.request_timeout, response.chunk());
             match chunk.await {
-                Ok(Ok(Some(chunk))) if all.len() + chunk.len() <= limit => all.extend_from_slice(&chunk),
+                Ok(Ok(Some(chunk))) if all.len() + chunk.len() <= limit => {
+                    all.extend_from_slice(&chunk);
+                    if !pace.keeps(chunk.len()) {
+                        return Err(self.dripping(call).into());
+                    }
+                }
                 Ok(Ok(Some(_))) => {
                     let message = format!("the answer of {} is larger than {limit} bytes", host_of(&call.url));
                     let failure = Failure::new(FailureOwner::Source, FailureKind::InvalidAnswer, call.stage, message);
@@ -510,6 +540,27 @@ impl ArcGisClient {
                 Err(_) => return Err(self.silent(call).into()),
             }
         }
+    }
+}
+
+/// How fast an answer comes.
+struct Pace {
+    since: Instant,
+    bytes: u64,
+    stretch: Duration,
+    least: u64,
+}
+
+impl Pace {
+    /// Counts what came; false once a whole stretch brought too little.
+    fn keeps(&mut self, came: usize) -> bool {
+        self.bytes += came as u64;
+        if self.since.elapsed() < self.stretch {
+            return true;
+        }
+        let enough = self.bytes >= self.least;
+        (self.since, self.bytes) = (Instant::now(), 0);
+        enough
     }
 }
 

@@ -18,7 +18,7 @@ use job::{FILE_UNIT, JOB_UNIT};
 use offmap_engine::{
     AreaOfInterest, Artifact, ArtifactFile, AttachmentSyncDirection, ByteRange, Capability, CapabilityReason, CountUnit,
     DestinationTableRowFilter, Examination, ExportContext, ExportTask, Exporter, Failure, FailureKind, FailureOwner,
-    FailureStage, GenerateOfflineMapUpdateMode, LayerArtifact, LayerPlan, LayerType, MapLayer, OfflineMapSource,
+    FailureStage, GenerateOfflineMapUpdateMode, LayerArtifact, LayerPlan, LayerType, MapLayer, Missing, OfflineMapSource,
     PlanContext, ReturnLayerAttachmentOption, ServiceRequest, TaskLayer, TaskPlan, Unit,
 };
 use replica_file::ReplicaLayer;
@@ -448,7 +448,8 @@ impl GeodatabaseExporter {
             let again = expected_attachments(&self.client, service, option, parameters, &area).await?;
             let again = again.unwrap_or(planned);
             let came = got.attachments.unwrap_or(0);
-            if again != came && proof.failure.is_none() {
+            proof.missing_attachments = Missing::of(again, came);
+            if came > again && proof.failure.is_none() {
                 let message = format!("layer \"{}\": the service counts {again} attachments, {came} came home", layer.title);
                 let failure = Failure::new(FailureOwner::Source, FailureKind::Incomplete, FailureStage::Check, message);
                 proof.failure = Some(failure.for_layer(&layer.id));

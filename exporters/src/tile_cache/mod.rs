@@ -7,14 +7,15 @@ pub use parameters::ExportTileCacheParameters;
 use crate::client::{ArcGisClient, ServiceCall};
 use crate::tile_package::{self, TilePackage};
 use crate::tile_service::{
-    FILE_UNIT, JobHome, TiledService, export_not_allowed, export_package, export_root, layers_of, read_service,
+    FILE_UNIT, JobHome, PartCall, TiledService, export_not_allowed, export_package, export_root, layers_of, read_service,
     reference_not_supported, text, title_of,
 };
 use crate::tiling::{cut_to_layers, levels_in_range, levels_text};
 use async_trait::async_trait;
 use offmap_engine::{
     Artifact, ArtifactFile, Capability, CapabilityReason, Examination, ExportContext, ExportTask, Exporter, Failure,
-    FailureKind, FailureOwner, FailureStage, LayerType, MapLayer, OfflineMapSource, PlanContext, ServiceRequest, TaskPlan,
+    FailureKind, FailureOwner, FailureStage, LayerType, MapLayer, OfflineMapSource, PlanContext, ServiceRequest, TaskLayer,
+    TaskPlan,
 };
 use serde_json::Value;
 
@@ -153,24 +154,31 @@ impl Exporter for TileCacheExporter {
         };
         let levels = levels_text(&parameters.level_ids);
         let calls = service.export_calls(&parameters.area_of_interest, &levels, JobHome::Raster)?.into_iter();
-        let calls = calls.map(|call| {
+        let calls = calls.map(|PartCall { area, call }| {
             let call = call.with("tilePackage", true).with("storageFormatType", compact);
-            match parameters.compression_quality {
+            let call = match parameters.compression_quality {
                 Some(quality) => call.with("optimizeTilesForSize", true).with("compressionQuality", quality),
                 None => call,
-            }
+            };
+            PartCall { area, call }
         });
         let path = ctx.work_dir().join("package");
-        let got = export_package(&self.client, ctx, &service, JobHome::Raster, calls.collect(), &path).await?;
+        let got =
+            export_package(&self.client, ctx, &service, JobHome::Raster, calls.collect(), &parameters.level_ids, &path)
+                .await?;
         let package = {
             let path = path.clone();
             ctx.blocking(move || tile_package::open(&path)).await?
         };
-        check_levels(&package, task, &parameters.level_ids)?;
+        let missing = service.missing(&parameters.area_of_interest, &parameters.level_ids, &package)?;
+        let has_budget = |l: &TaskLayer| ctx.error_budget(&l.id).missing_tiles.is_some();
+        if !task.layers.iter().all(has_budget) {
+            check_levels(&package, task, &parameters.level_ids)?;
+        }
         ctx.finish_unit(FILE_UNIT, got.bytes, Some(&got.sha256)).await?;
         Ok(Artifact {
             files: vec![ArtifactFile::file("package", package.kind)],
-            layers: layers_of(task, package.total(), None),
+            layers: layers_of(task, package.total(), missing.as_ref(), None),
             warnings: Vec::new(),
         })
     }

@@ -191,13 +191,21 @@ impl Exporter for VectorTilesExporter {
         let level_ids = level_ids(&service, parameters)?;
         let calls = service.export_calls(&parameters.area_of_interest, &levels_text(&level_ids), JobHome::Vector)?;
         let path = ctx.work_dir().join("package");
-        let got = export_package(&self.client, ctx, &service, JobHome::Vector, calls, &path).await?;
+        let got = export_package(&self.client, ctx, &service, JobHome::Vector, calls, &level_ids, &path).await?;
         let package = {
             let path = path.clone();
             ctx.blocking(move || tile_package::open(&path)).await?
         };
+        check(&package, task)?;
+        // Without an index nobody can tell a tile that is missing from one that was empty.
+        let missing = match package.promised {
+            Some(_) => service.missing(&parameters.area_of_interest, &level_ids, &package)?,
+            None => None,
+        };
         let mut warnings = Vec::new();
-        check(&package, task, &mut warnings)?;
+        if let Some(missing) = &missing {
+            warnings.push(format!("of what the index of \"{}\" promises, {}", task.title, missing.words("tiles")));
+        }
         ctx.finish_unit(FILE_UNIT, got.bytes, Some(&got.sha256)).await?;
         let mut files = vec![ArtifactFile::file("package", "vtpk")];
         let style = task.service.get("style").filter(|s| !s.is_null()).cloned();
@@ -217,7 +225,7 @@ impl Exporter for VectorTilesExporter {
             resources = Some(files.len());
             files.push(ArtifactFile::folder(STYLE_FOLDER));
         }
-        Ok(Artifact { files, layers: layers_of(task, package.total(), resources), warnings })
+        Ok(Artifact { files, layers: layers_of(task, package.total(), missing.as_ref(), resources), warnings })
     }
 }
 
@@ -231,19 +239,10 @@ fn level_ids(service: &TiledService, parameters: &ExportVectorTilesParameters) -
     Ok(ids)
 }
 
-fn check(package: &TilePackage, task: &ExportTask, warnings: &mut Vec<String>) -> Result<(), Failure> {
+fn check(package: &TilePackage, task: &ExportTask) -> Result<(), Failure> {
     if package.kind != "vtpk" {
         let message = format!("\"{}\" is a vector service and sent a .{}", task.title, package.kind);
         return Err(Failure::new(FailureOwner::Source, FailureKind::InvalidAnswer, FailureStage::Check, message));
-    }
-    // An indexed service prunes, so a level may be empty; but what its own index promises should be there.
-    let promised: u64 = package.tilemap.iter().flat_map(|t| t.values()).sum();
-    if promised > package.total() {
-        warnings.push(format!(
-            "the index of \"{}\" promises {promised} tiles, {} are stored; parents outside the area may be among them",
-            task.title,
-            package.total()
-        ));
     }
     Ok(())
 }
