@@ -1,6 +1,7 @@
 //! Adds a layer kind that offmap does not know, from outside: GeoJSON layers, brought home as files.
 //!
-//! 1. Implement `Exporter`. 2. Check it with the conformance suite. 3. Register it; offmap's own exporters stay.
+//! 1. Implement `Exporter`. 2. Check it with the conformance suite. 3. Register it; offmap's own exporters stay. 4. Play the fault
+//!    matrix: every fault of the net at every step of the server.
 //!
 //! ```text
 //! cargo run --release --example custom_exporter
@@ -8,18 +9,23 @@
 
 use async_trait::async_trait;
 use offmap::exporters::client::{ArcGisClient, ClientOptions, Credentials, Download, ServiceCall};
-use offmap::packager::MobileMapPackage;
-use offmap::testing::exporter_conformance;
+use offmap::packager::{MobileMapPackage, verify};
+use offmap::testing::{
+    FaultEnds, FaultMatrix, FaultReport, FaultStep, StepKind, VirtualClock, exporter_conformance, fault_rows,
+};
 use offmap::{
     AreaOfInterest, Artifact, ArtifactFile, Capability, CountUnit, Examination, ExportContext, ExportTask, Exporter,
     Failure, FailureKind, FailureOwner, FailureStage, GenerateOfflineMapParameterOverrides, GenerateOfflineMapParameters,
     LayerArtifact, LayerPlan, LayerType, MapLayer, OfflineMapSource, OfflineMapTask, PlanContext, Progress, ServiceRequest,
     TaskPlan, Unit, WebMap,
 };
-use offmap_sandbox::{Sandbox, SandboxOptions};
+use offmap_sandbox::{FaultyLayer, Sandbox, SandboxOptions};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::error::Error;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
 
 /// Largest file that is taken, in bytes.
 const LARGEST: usize = 64 << 20;
@@ -129,6 +135,41 @@ impl Exporter for GeoJsonExporter {
     }
 }
 
+/// Jobs of one GeoJSON layer under every fault. The clocks are virtual, so that nobody waits between two tries.
+async fn under_every_fault(sandbox: &Sandbox) -> Result<FaultReport, Box<dyn Error>> {
+    let clock = Arc::new(VirtualClock::default());
+    let client = ArcGisClient::with_clock(ClientOptions::default(), Credentials::none(), clock)?;
+    let exporter = GeoJsonExporter { client: client.clone() };
+    let engine = offmap::with_defaults(&client)?.exporter(exporter)?.start()?;
+    let layer = json!({"id": "places", "layerType": "GeoJSON", "url": format!("{}/files/places.geojson", sandbox.url())});
+    let map = WebMap::from_value(json!({"operationalLayers": [layer]}))?;
+    let task = OfflineMapTask::new(&engine, OfflineMapSource::from_web_map(map));
+    let service = FaultyLayer {
+        sandbox,
+        steps: vec![FaultStep::new("files/places.geojson", StepKind::Words)],
+        // Without credentials there is no token to renew.
+        other_ends: |_, row| {
+            let unauthorized = || FaultEnds::fails([(FailureOwner::Credentials, FailureKind::Unauthorized)]);
+            (row.name == "498 once").then(unauthorized)
+        },
+    };
+    let proven = |package: &Path| match verify(package) {
+        Ok(proof) if proof.ok => Ok(()),
+        other => Err(format!("{other:?}")),
+    };
+    let matrix = FaultMatrix {
+        task: &task,
+        parameters: GenerateOfflineMapParameters::new(AreaOfInterest::from_numbers("2,43,20,52")?),
+        service: &service,
+        rows: &fault_rows(&format!("{}/elsewhere", sandbox.storage_url())),
+        verify: &proven,
+        longest: Duration::from_secs(30),
+    };
+    let report = matrix.run().await?;
+    engine.shutdown().await?;
+    Ok(report)
+}
+
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let sandbox = Sandbox::start(SandboxOptions::default()).await?;
@@ -145,6 +186,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
     match exporter_conformance(exporter.clone(), source.clone(), parameters.clone()).await {
         Ok(()) => println!("the exporter keeps the contract"),
         Err(broken) => return Err(broken.join("; ").into()),
+    }
+
+    let faults = under_every_fault(&sandbox).await?;
+    println!("the exporter ends rightly in {} cells of the fault matrix", faults.cells);
+    if !faults.wrong.is_empty() {
+        return Err(faults.wrong.join("; ").into());
     }
 
     let engine = offmap::with_defaults(&client)?.exporter(exporter)?.start()?;

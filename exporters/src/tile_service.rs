@@ -34,6 +34,8 @@ const MOST_SUBMISSIONS: u32 = 4;
 const AGAIN: &str = "again";
 /// Largest package that is taken, in bytes.
 const LARGEST_PACKAGE: u64 = 1 << 40;
+/// Keys of which every description of a tiled service has at least one.
+pub(crate) const DESCRIPTION: &[&str] = &["tileInfo", "currentVersion", "capabilities", "layers"];
 /// The unit of the server's job.
 pub(crate) const JOB_UNIT: &str = "exportTiles";
 /// The unit of the result file.
@@ -246,6 +248,7 @@ impl TiledService {
 }
 
 /// A part of the area, and what asks for its tiles.
+#[derive(Debug)]
 pub(crate) struct PartCall {
     pub(crate) area: AreaOfInterest,
     pub(crate) call: ServiceCall,
@@ -499,9 +502,12 @@ impl ServerJob for ExportJob<'_> {
         if !self.seen && state.as_ref().is_err_and(server_job::is_gone) {
             // The other family of servers keeps its jobs elsewhere.
             if let Some(other) = other_address(&self.address) {
-                state = self.client.job_json(&ask(&other)?).await;
-                if state.is_ok() {
-                    self.address = other;
+                let nothing_there = state.as_ref().is_err_and(|f| f.kind == FailureKind::NotFound);
+                match self.client.job_json(&ask(&other)?).await {
+                    Ok(found) => (self.address, state) = (other, Ok(found)),
+                    // An address that has nothing says less than one that fails.
+                    Err(failure) if nothing_there => state = Err(failure),
+                    Err(_) => {}
                 }
             }
         }

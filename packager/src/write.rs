@@ -95,7 +95,11 @@ fn pack(request: &PackRequest, report: &dyn Fn(u64, u64), cancel: &CancellationT
     let go_on = || if cancel.is_cancelled() { Err(Failure::cancelled()) } else { Ok(()) };
     let staging = &request.staging_dir;
     // What an interrupted packing left is not trusted.
-    match std::fs::remove_dir_all(staging) {
+    let emptied = match std::fs::remove_dir_all(staging) {
+        Err(e) if e.kind() == ErrorKind::NotADirectory => std::fs::remove_file(staging),
+        other => other,
+    };
+    match emptied {
         Err(e) if e.kind() != ErrorKind::NotFound => return Err(failed("cannot empty the staging directory", &e)),
         _ => {}
     }

@@ -1,47 +1,7 @@
 //! Faults on request.
 
-use serde_json::Value;
-use std::time::Duration;
-
-/// What goes wrong.
-#[derive(Debug, Clone)]
-pub enum FaultAction {
-    /// The answer comes late.
-    Delay(Duration),
-    /// An HTTP status with a body and, where given, `Retry-After` in seconds.
-    Status(u16, String, Option<u64>),
-    /// A JSON body with HTTP 200.
-    Body(Value),
-    /// A page with HTTP 200.
-    Html,
-    /// The connection breaks after the head.
-    Reset,
-    /// The body ends after so many bytes though more were announced.
-    Truncate(usize),
-    /// The body ends after so many bytes and pretends that this is all.
-    Cut(usize),
-    /// Bytes in place of the file.
-    Replace(Vec<u8>),
-    /// So many zero bytes behind the right body; SQLite files stay valid with them.
-    Grow(u64),
-    /// The right answer, so many bytes at a time with a pause between.
-    Drip(usize, Duration),
-    /// A redirect.
-    Redirect(String),
-    /// A job that was submitted by this request goes wrong.
-    Job(JobFault),
-}
-
-/// How a job goes wrong.
-#[derive(Debug, Clone)]
-pub enum JobFault {
-    /// It runs for ever.
-    Stuck,
-    /// It fails with these words.
-    Failed(String),
-    /// It ends as completed with errors.
-    CompletedWithErrors,
-}
+use crate::Sandbox;
+use offmap_engine::testing::{FaultAction, FaultEnds, FaultRow, FaultStep, FaultyService};
 
 /// A fault: which requests, and what.
 #[derive(Debug, Clone)]
@@ -98,5 +58,39 @@ impl Fault {
             *times -= 1;
         }
         Some(self.action.clone())
+    }
+}
+
+/// A layer of the sandbox under the fault matrix.
+#[derive(Debug)]
+pub struct FaultyLayer<'a> {
+    /// The sandbox.
+    pub sandbox: &'a Sandbox,
+    /// The steps of the layer's way, by parts of their paths in lower case.
+    pub steps: Vec<FaultStep>,
+    /// Cells that end otherwise here than the row says.
+    pub other_ends: fn(&FaultStep, &FaultRow) -> Option<FaultEnds>,
+}
+
+impl FaultyService for FaultyLayer<'_> {
+    fn steps(&self) -> Vec<FaultStep> {
+        self.steps.clone()
+    }
+
+    fn break_step(&self, step: &FaultStep, action: FaultAction, times: Option<u32>) {
+        self.sandbox.fault(Fault { times, ..Fault::always_at(&step.name, action) });
+    }
+
+    fn heal(&self) {
+        self.sandbox.heal();
+    }
+
+    fn other_ends(&self, step: &FaultStep, row: &FaultRow) -> Option<FaultEnds> {
+        (self.other_ends)(step, row)
+    }
+
+    fn leaked_tokens(&self) -> usize {
+        let own = self.sandbox.url().split("://").nth(1).unwrap_or_default();
+        self.sandbox.requests().iter().filter(|r| r.has_token && r.host != own).count()
     }
 }

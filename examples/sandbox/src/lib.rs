@@ -34,7 +34,8 @@ mod tiles;
 mod tls;
 mod vector;
 
-pub use fault::{Fault, FaultAction, JobFault};
+pub use fault::{Fault, FaultyLayer};
+pub use offmap_engine::testing::{FaultAction, JobFault};
 mod maps;
 
 pub use maps::{AWKWARD_MAP, FIELD_MAP, FULL_MAP, HOSTED_MAP, MIXED_MAP};

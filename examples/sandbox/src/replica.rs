@@ -2,12 +2,12 @@
 //!
 //! Written after the `feature-service-rest` reference §3 and §4.
 
-use crate::fault::JobFault;
 use crate::feature::{FeatureService, Rest, RestError, area_of};
 use crate::geodatabase::{ReplicaInfo, ReplicaLayer, write};
 use crate::request::Call;
 use crate::state::{Answer, JobKind, Look, State, lock, now_ms};
 use offmap_engine::Polygon;
+use offmap_engine::testing::JobFault;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

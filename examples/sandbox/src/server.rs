@@ -1,6 +1,6 @@
 //! One handler for everything: reads the call, logs it, lets faults strike, checks the token, and finds who answers.
 
-use crate::fault::{Fault, FaultAction, JobFault};
+use crate::fault::Fault;
 use crate::feature::{FeatureService, Rest, RestError};
 use crate::package::{Cut, tilemap, write_tpkx, write_vtpk};
 use crate::request::Call;
@@ -12,6 +12,7 @@ use axum::extract::{Request, State as Extract};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
+use offmap_engine::testing::{FaultAction, JobFault};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -179,6 +180,10 @@ async fn act(state: &Arc<State>, call: &Call, action: FaultAction) -> Response {
         }
         FaultAction::Redirect(to) => (StatusCode::FOUND, [(header::LOCATION, to)]).into_response(),
         FaultAction::Replace(bytes) => ([(header::CONTENT_TYPE, "application/octet-stream")], bytes).into_response(),
+        FaultAction::Gzip(bytes) => {
+            let kind = [(header::CONTENT_TYPE, "application/octet-stream"), (header::CONTENT_ENCODING, "gzip")];
+            (kind, bytes).into_response()
+        }
         FaultAction::Reset => broken_body(Bytes::new(), None),
         FaultAction::Truncate(size) => {
             let (head, body) = right(state, call).await.into_parts();

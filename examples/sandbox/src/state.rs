@@ -1,8 +1,9 @@
 //! What the sandbox knows: data, services, jobs, tokens, faults, and every request that it was asked.
 
 use crate::data::Data;
-use crate::fault::{Fault, JobFault};
+use crate::fault::Fault;
 use crate::feature::{self, FeatureService};
+use offmap_engine::testing::JobFault;
 use serde_json::Value;
 use std::collections::HashMap;
 use std::path::PathBuf;

@@ -119,6 +119,18 @@ pub fn is_token_error(failure: &Failure) -> bool {
     failure.owner == FailureOwner::Credentials && failure.kind == FailureKind::Unauthorized
 }
 
+/// Checks that an answer is a description at all: an object with at least one of these keys.
+///
+/// # Errors
+/// That it is none. Else what is not in it would be blamed on the layer.
+pub fn expect_description(answer: &Value, address: &str, what: &str, keys: &[&str]) -> Result<(), Failure> {
+    if keys.iter().any(|key| answer.get(*key).is_some_and(|v| !v.is_null())) {
+        return Ok(());
+    }
+    let message = format!("{address} does not answer like {what}: none of {} is in its answer", keys.join(", "));
+    Err(Failure::new(FailureOwner::Source, FailureKind::InvalidAnswer, FailureStage::Plan, message).at(address))
+}
+
 /// The two numbers that services put in brackets when an export is too large: asked and allowed.
 #[must_use]
 pub fn tile_limit(words: &str) -> Option<(u64, u64)> {

@@ -112,7 +112,9 @@ impl Governor {
             // Who waits holds no permit.
             drop(permit);
             if let Some(context) = ExportContext::current().filter(|_| tell) {
-                context.say(format!("{} is busy; throttled for {:.0} seconds", host.name, wait as f64 / 1000.0));
+                let until = SystemTime::UNIX_EPOCH + Duration::from_millis((now + wait).unsigned_abs());
+                let until = httpdate::fmt_http_date(until);
+                context.say(format!("{} is busy; throttled until {until}", host.name));
             }
             clock.sleep(Duration::from_millis(wait.unsigned_abs())).await;
         }

@@ -263,7 +263,7 @@ fn read_state(word: &str) -> State {
     match plain(word).as_str() {
         "completed" | "succeeded" => State::Done,
         // `CompletedWithErrors` of a createReplica is no replica to trust.
-        "completedwitherrors" | "failed" | "timedout" | "cancelled" | "deleted" => State::Failed,
+        "completedwitherrors" | "failed" | "failure" | "error" | "timedout" | "cancelled" | "deleted" => State::Failed,
         _ => State::Running,
     }
 }

@@ -3,6 +3,7 @@
 //! Source: `feature-service-rest` reference §2.
 
 use super::compatibility;
+use crate::client::body::expect_description;
 use crate::client::{ArcGisClient, ServiceCall};
 use offmap_engine::{
     AreaOfInterest, CapabilityReason, Envelope, Failure, FailureKind, FailureOwner, FailureStage, SpatialReference,
@@ -133,7 +134,9 @@ impl FeatureService {
             lists.flatten().any(|l| l.get("id").and_then(Value::as_u64) == Some(u64::from(id)))
         };
         for id in wanted.iter().copied().filter(|id| listed(*id)) {
-            let layer = client.json(&get(&format!("{root}/{id}"))?).await?;
+            let address = format!("{root}/{id}");
+            let layer = client.json(&get(&address)?).await?;
+            expect_description(&layer, &address, "a layer", &["fields", "type", "name", "geometryType"])?;
             service.layers.insert(id, read_layer(&layer, &answer));
         }
         Ok(service)
@@ -142,10 +145,7 @@ impl FeatureService {
     /// Reads what the service says of itself; its layers are not in it yet.
     pub(super) fn read(root: &str, answer: &Value, custom_parameters: &Map<String, Value>) -> Result<Self, Failure> {
         let capabilities = words(answer, "capabilities").unwrap_or_default().to_owned();
-        if answer.get("layers").is_none() && answer.get("tables").is_none() && capabilities.is_empty() {
-            let message = format!("{root} does not answer like a feature service");
-            return Err(Failure::new(FailureOwner::Source, FailureKind::InvalidAnswer, FailureStage::Plan, message));
-        }
+        expect_description(answer, root, "a feature service", &["layers", "tables", "capabilities"])?;
         let sync = answer.get("syncCapabilities").cloned().unwrap_or(Value::Null);
         let extent = answer.get("fullExtent").or_else(|| answer.get("initialExtent")).cloned();
         Ok(Self {

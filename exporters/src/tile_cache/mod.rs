@@ -4,11 +4,12 @@ mod parameters;
 
 pub use parameters::ExportTileCacheParameters;
 
+use crate::client::body::expect_description;
 use crate::client::{ArcGisClient, ServiceCall};
 use crate::tile_package::{self, TilePackage};
 use crate::tile_service::{
-    FILE_UNIT, JobHome, PartCall, TiledService, export_not_allowed, export_package, export_root, layers_of, read_service,
-    reference_not_supported, text, title_of,
+    DESCRIPTION, FILE_UNIT, JobHome, PartCall, TiledService, export_not_allowed, export_package, export_root, layers_of,
+    read_service, reference_not_supported, text, title_of,
 };
 use crate::tiling::{cut_to_layers, levels_in_range, levels_text};
 use async_trait::async_trait;
@@ -64,6 +65,7 @@ impl Exporter for TileCacheExporter {
         let root = export_root(&request.service_url, &request.source.export_hosts);
         let call = ServiceCall::get(&root)?.with_all(&custom).in_stage(FailureStage::Plan);
         let answer = self.client.json(&call).await?;
+        expect_description(&answer, &root, "a tiled service", DESCRIPTION)?;
         let flag = |key: &str| answer.get(key).and_then(Value::as_bool).unwrap_or(false);
         let title = title_of(&root, &answer);
         let refused = if !flag("singleFusedMapCache") || !answer.get("tileInfo").is_some_and(Value::is_object) {

@@ -5,10 +5,11 @@ mod style;
 
 pub use parameters::ExportVectorTilesParameters;
 
+use crate::client::body::expect_description;
 use crate::client::{ArcGisClient, ServiceCall};
 use crate::tile_package::{self, TilePackage};
 use crate::tile_service::{
-    FILE_UNIT, JobHome, TiledService, export_not_allowed, export_package, export_root, layers_of, read_service,
+    DESCRIPTION, FILE_UNIT, JobHome, TiledService, export_not_allowed, export_package, export_root, layers_of, read_service,
     reference_not_supported, text, title_of,
 };
 use crate::tiling::{levels_in_range, levels_text};
@@ -123,6 +124,7 @@ impl Exporter for VectorTilesExporter {
         let root = export_root(&root, &request.source.export_hosts);
         let call = ServiceCall::get(&root)?.with_all(&custom).in_stage(FailureStage::Plan);
         let answer = self.client.json(&call).await?;
+        expect_description(&answer, &root, "a vector tile service", DESCRIPTION)?;
         if style.is_none() {
             title = title_of(&root, &answer);
         }

@@ -1,5 +1,11 @@
 //! For tests of exporters and of services that embed offmap: a scripted exporter, a plain packager, a virtual clock and the
-//! exporter conformance suite (feature `testing`).
+//! exporter conformance suite with its fault matrix (feature `testing`).
+
+mod faults;
+
+pub use faults::{
+    FaultAction, FaultEnds, FaultMatrix, FaultReport, FaultRow, FaultStep, FaultyService, JobFault, StepKind, fault_rows,
+};
 
 use crate::board::StatusBoard;
 use crate::clock::{Clock, system_now_ms};

@@ -1,0 +1,361 @@
+//! The fault matrix: every step of a service under every fault of the world.
+//!
+//! Each cell is a job of its own. Whatever happens: it ends in bounded time, the destination is absent or whole, nothing is left
+//! beside it, what is missing is named by a failure of the right owner and kind, and no token is where it does not belong.
+//!
+//! An exporter's author writes a [`FaultyService`] for the server that the exporter is tested with (offmap's sandbox has one) and
+//! runs [`FaultMatrix::run`] with [`fault_rows`], rows of the exporter's own added.
+
+use crate::job::GenerateOfflineMapJob;
+use crate::model::failure::{Failure, FailureKind, FailureOwner};
+use crate::model::parameters::GenerateOfflineMapParameters;
+use crate::model::status::SubjectKind;
+use crate::task::OfflineMapTask;
+use serde_json::{Value, json};
+use std::path::Path;
+use std::time::Duration;
+
+/// What goes wrong with a request.
+#[derive(Debug, Clone)]
+pub enum FaultAction {
+    /// The answer comes late.
+    Delay(Duration),
+    /// An HTTP status with a body and, where given, `Retry-After` in seconds.
+    Status(u16, String, Option<u64>),
+    /// A JSON body with HTTP 200.
+    Body(Value),
+    /// A page with HTTP 200.
+    Html,
+    /// The connection breaks after the head.
+    Reset,
+    /// The body ends after so many bytes though more were announced.
+    Truncate(usize),
+    /// The body ends after so many bytes and pretends that this is all.
+    Cut(usize),
+    /// Bytes in place of the file.
+    Replace(Vec<u8>),
+    /// Bytes that say they are compressed with gzip.
+    Gzip(Vec<u8>),
+    /// So many zero bytes behind the right body; SQLite files stay valid with them.
+    Grow(u64),
+    /// The right answer, so many bytes at a time with a pause between.
+    Drip(usize, Duration),
+    /// A redirect.
+    Redirect(String),
+    /// A job that was submitted by this request goes wrong.
+    Job(JobFault),
+}
+
+/// How a job goes wrong.
+#[derive(Debug, Clone)]
+pub enum JobFault {
+    /// It runs for ever.
+    Stuck,
+    /// It fails with these words.
+    Failed(String),
+    /// It ends as completed with errors.
+    CompletedWithErrors,
+}
+
+/// What a step of a service answers with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StepKind {
+    /// A description or count.
+    Words,
+    /// The submission of a job.
+    Submit,
+    /// The state of a job.
+    State,
+    /// A result file.
+    File,
+}
+
+/// A step on the way of a layer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FaultStep {
+    /// Name by which the service knows it, such as a part of its path.
+    pub name: String,
+    /// What it answers with.
+    pub kind: StepKind,
+}
+
+impl FaultStep {
+    /// Names a step.
+    #[must_use]
+    pub fn new(name: impl Into<String>, kind: StepKind) -> Self {
+        Self { name: name.into(), kind }
+    }
+}
+
+/// A server whose steps can be made to fail.
+pub trait FaultyService: Sync {
+    /// The steps of the layer that is taken.
+    fn steps(&self) -> Vec<FaultStep>;
+
+    /// From now on a step goes wrong: so often, or always.
+    fn break_step(&self, step: &FaultStep, action: FaultAction, times: Option<u32>);
+
+    /// All is well again.
+    fn heal(&self);
+
+    /// What this service makes of a cell where it is not as the row says: `None` as the row says, else other ends. A cell without
+    /// any end is left out.
+    fn other_ends(&self, _step: &FaultStep, _row: &FaultRow) -> Option<FaultEnds> {
+        None
+    }
+
+    /// Requests that brought a token to a host that it is not for.
+    fn leaked_tokens(&self) -> usize {
+        0
+    }
+}
+
+/// How a cell may end.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FaultEnds {
+    /// Whether a whole package may come of it.
+    pub whole: bool,
+    /// Owners and kinds of the failures that may.
+    pub failures: Vec<(FailureOwner, FailureKind)>,
+}
+
+impl FaultEnds {
+    /// The layer comes home all the same.
+    #[must_use]
+    pub fn whole() -> Self {
+        Self { whole: true, failures: Vec::new() }
+    }
+
+    /// The layer fails, and one of these says why.
+    #[must_use]
+    pub fn fails(failures: impl IntoIterator<Item = (FailureOwner, FailureKind)>) -> Self {
+        Self { whole: false, failures: failures.into_iter().collect() }
+    }
+
+    /// Judges an end.
+    ///
+    /// # Errors
+    /// In words: what is wrong with it.
+    pub fn judge(&self, failure: Option<&Failure>) -> Result<(), String> {
+        match failure {
+            None if self.whole => Ok(()),
+            None => Err("a package, though that cannot be".to_owned()),
+            Some(f) if f.message.len() <= 10 => Err(format!("a failure without words: {f:?}")),
+            Some(f) if self.failures.contains(&(f.owner, f.kind)) => Ok(()),
+            Some(f) => Err(format!("{:?} {:?}, expected {:?}: {f}", f.owner, f.kind, self.failures)),
+        }
+    }
+}
+
+/// A fault, for which kinds of steps, how often it strikes, and what may come of it.
+#[derive(Debug, Clone)]
+pub struct FaultRow {
+    /// For people.
+    pub name: String,
+    /// What goes wrong.
+    pub action: FaultAction,
+    /// The steps that it is for.
+    pub kinds: Vec<StepKind>,
+    /// How often it strikes; `None` for always.
+    pub times: Option<u32>,
+    /// How its cells may end.
+    pub ends: FaultEnds,
+}
+
+impl FaultRow {
+    /// A fault that always strikes.
+    #[must_use]
+    pub fn always(name: &str, kinds: &[StepKind], action: FaultAction, ends: FaultEnds) -> Self {
+        Self { name: name.to_owned(), action, kinds: kinds.to_vec(), times: None, ends }
+    }
+
+    /// A fault that passes.
+    #[must_use]
+    pub fn passing(name: &str, kinds: &[StepKind], times: u32, action: FaultAction) -> Self {
+        Self { times: Some(times), ..Self::always(name, kinds, action, FaultEnds::whole()) }
+    }
+}
+
+/// Faults of any service. `elsewhere` is an address on a host that knows nobody and has nothing. Requests that stay silent for a few
+/// seconds must count as timed out, else the cells take long.
+///
+/// Source: feature service reference §6.1 for the shapes of errors.
+#[must_use]
+pub fn fault_rows(elsewhere: &str) -> Vec<FaultRow> {
+    use FaultAction as A;
+    use StepKind::{File, State, Submit, Words};
+    let (all, answers): (&[StepKind], &[StepKind]) = (&[Words, Submit, State, File], &[Words, Submit, State]);
+    let own = |kinds: &[FailureKind]| FaultEnds::fails(kinds.iter().map(|kind| (FailureOwner::Source, *kind)));
+    let network = || FaultEnds::fails([(FailureOwner::Network, FailureKind::Unavailable)]);
+    let silent = || FaultEnds::fails([(FailureOwner::Network, FailureKind::TimedOut)]);
+    let stranger = || FaultEnds::fails([(FailureOwner::Credentials, FailureKind::Unauthorized)]);
+    let invalid = || own(&[FailureKind::InvalidAnswer]);
+    let error = |code: i64, words: &str| A::Body(json!({"error": {"code": code, "message": words, "details": []}}));
+    let status = |code, retry_after| A::Status(code, "Service busy".to_owned(), retry_after);
+    let always = FaultRow::always;
+    let result_elsewhere = json!({
+        "status": "Completed", "resultUrl": elsewhere, "transportType": "esriTransportTypeUrl", "jobStatus": "esriJobSucceeded",
+        "output": {"outputUrl": [elsewhere]}, "results": {"out_service_url": {"paramUrl": elsewhere}},
+    });
+    vec![
+        FaultRow::passing("429 once with Retry-After", all, 1, status(429, Some(3))),
+        FaultRow::passing("429 twice without", all, 2, status(429, None)),
+        always("429 always", all, status(429, Some(1)), own(&[FailureKind::Throttled])),
+        FaultRow::passing("503 once", all, 1, status(503, Some(2))),
+        always("503 always", all, status(503, None), own(&[FailureKind::Unavailable])),
+        FaultRow::passing("500 once", all, 1, status(500, None)),
+        FaultRow::passing("500 in 200 once", all, 1, error(500, "Error performing query operation")),
+        always("500 in 200", all, error(500, "Unable to create replica."), own(&[FailureKind::ServiceError])),
+        always("400 in 200", all, error(400, "Invalid URL"), own(&[FailureKind::ServiceError])),
+        always("403 in 200", all, error(403, "You do not have permissions"), stranger()),
+        always(
+            "error without code",
+            answers,
+            A::Body(json!({"error": {"message": "No."}})),
+            own(&[FailureKind::ServiceError]),
+        ),
+        always(
+            "flat error",
+            answers,
+            A::Body(json!({"code": 400, "message": "Unable to complete", "status": "failure"})),
+            own(&[FailureKind::ServiceError]),
+        ),
+        always("HTML with 200", all, A::Html, own(&[FailureKind::InvalidAnswer, FailureKind::Corrupt])),
+        FaultRow::passing("498 once", all, 1, error(498, "Invalid token.")),
+        always("499 always", all, error(499, "Token Required"), stranger()),
+        FaultRow::passing("connection reset once", all, 1, A::Reset),
+        always("connection reset", all, A::Reset, network()),
+        FaultRow::passing("truncated body once", all, 1, A::Truncate(5)),
+        always("truncated body", all, A::Truncate(5), network()),
+        always("file cut short", &[File], A::Cut(5000), own(&[FailureKind::Corrupt, FailureKind::Incomplete])),
+        FaultRow {
+            ends: FaultEnds::whole(),
+            ..always("slow drip", &[File], A::Drip(200_000, Duration::from_millis(2)), FaultEnds::whole())
+        },
+        always("hang", &[Submit, State], A::Delay(Duration::from_secs(900)), silent()),
+        always("redirect to another host", all, A::Redirect(elsewhere.to_owned()), stranger()),
+        always("result on another host", &[State], A::Body(result_elsewhere), stranger()),
+        always("result gone", &[File], A::Status(404, "gone".to_owned(), None), own(&[FailureKind::NotFound])),
+        FaultRow::passing("result gone once", &[File], 1, A::Status(404, "gone".to_owned(), None)),
+        always("job stuck", &[Submit], A::Job(JobFault::Stuck), own(&[FailureKind::TimedOut])),
+        always(
+            "job failed",
+            &[Submit],
+            A::Job(JobFault::Failed("no licence".to_owned())),
+            own(&[FailureKind::ServiceError]),
+        ),
+        always(
+            "job completed with errors",
+            &[Submit],
+            A::Job(JobFault::CompletedWithErrors),
+            own(&[FailureKind::ServiceError]),
+        ),
+        always("JSON where a file was expected", &[File], A::Body(json!({"status": "ok"})), invalid()),
+        always("an empty object", answers, A::Body(json!({})), own(&[FailureKind::InvalidAnswer, FailureKind::TimedOut])),
+        always("a list", answers, A::Body(json!([1, 2])), own(&[FailureKind::InvalidAnswer, FailureKind::TimedOut])),
+        always("oversized JSON", &[Words], A::Replace(format!("\"{}\"", "x".repeat(65 << 20)).into_bytes()), invalid()),
+    ]
+}
+
+/// Jobs of one layer under every fault.
+pub struct FaultMatrix<'a> {
+    /// A map with one layer.
+    pub task: &'a OfflineMapTask,
+    /// What is asked for; little, since a job is run for every cell.
+    pub parameters: GenerateOfflineMapParameters,
+    /// The server of the layer.
+    pub service: &'a dyn FaultyService,
+    /// The faults.
+    pub rows: &'a [FaultRow],
+    /// Proves a package, or says in words what is wrong with it.
+    pub verify: &'a (dyn Fn(&Path) -> Result<(), String> + Sync),
+    /// Longest time of a cell.
+    pub longest: Duration,
+}
+
+impl std::fmt::Debug for FaultMatrix<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("FaultMatrix").field("rows", &self.rows.len()).finish_non_exhaustive()
+    }
+}
+
+/// What came of a matrix.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FaultReport {
+    /// Cells that were played.
+    pub cells: usize,
+    /// Cells that ended wrongly, in words.
+    pub wrong: Vec<String>,
+    /// Tokens at hosts that they are not for.
+    pub leaked_tokens: usize,
+}
+
+impl FaultMatrix<'_> {
+    /// Plays every cell, one after another.
+    ///
+    /// # Errors
+    /// If no directory can be made to work in.
+    pub async fn run(&self) -> std::io::Result<FaultReport> {
+        let mut report = FaultReport::default();
+        let dir = tempfile::tempdir()?;
+        for step in self.service.steps() {
+            for row in self.rows.iter().filter(|r| r.kinds.contains(&step.kind)) {
+                let ends = self.service.other_ends(&step, row).unwrap_or_else(|| row.ends.clone());
+                if ends == FaultEnds::default() {
+                    continue;
+                }
+                report.cells += 1;
+                self.service.heal();
+                self.service.break_step(&step, row.action.clone(), row.times);
+                let out = dir.path().join(format!("cell-{}", report.cells));
+                let parameters = self.parameters.clone();
+                let job = self.task.generate_offline_map(parameters, Default::default(), &out);
+                let wrong = self.cell(&job, &ends).await.err().or_else(|| left_beside(dir.path()));
+                report.wrong.extend(wrong.map(|words| format!("{} at {}: {words}", row.name, step.name)));
+                // A package has done its duty.
+                if let Err(error) = std::fs::remove_dir_all(&out)
+                    && error.kind() != std::io::ErrorKind::NotFound
+                {
+                    return Err(error);
+                }
+            }
+        }
+        self.service.heal();
+        report.leaked_tokens = self.service.leaked_tokens();
+        Ok(report)
+    }
+
+    async fn cell(&self, job: &GenerateOfflineMapJob, ends: &FaultEnds) -> Result<(), String> {
+        let mut status = job.status();
+        job.start();
+        let told = async {
+            let mut last = None;
+            while let Some(message) = status.next().await {
+                last = Some(message);
+            }
+            last
+        };
+        let Ok(last) = tokio::time::timeout(self.longest, told).await else {
+            job.cancel();
+            return Err("no end in bounded time".to_owned());
+        };
+        if !last.is_some_and(|m| m.subject.kind == SubjectKind::Job && m.state.is_terminal()) {
+            return Err("the job's end is not its last message".to_owned());
+        }
+        match job.result().await {
+            Ok(result) => {
+                (self.verify)(&result.package)?;
+                ends.judge(result.layers.first().and_then(|l| l.failure.as_ref()))
+            }
+            Err(_) if job.destination().exists() => Err("half a destination".to_owned()),
+            Err(error) => ends.judge(Some(&error.failure)),
+        }
+    }
+}
+
+/// A work directory that outlived its job.
+fn left_beside(dir: &Path) -> Option<String> {
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    let hidden = entries.map(|e| e.file_name()).find(|name| name.to_string_lossy().starts_with('.'))?;
+    Some(format!("{} is left", hidden.to_string_lossy()))
+}
