@@ -243,7 +243,7 @@ async fn a_map_is_taken_from_a_host_that_allows_5_requests_a_second() {
     let output = taken(&sandbox, dir.path(), &["--user", USER], PASSWORD).await;
     assert_eq!(output.status.code(), Some(0), "{}", words(&output));
     proof(&dir.path().join("out"));
-    assert!(words(&output).contains("throttled for"), "the status tells: {}", words(&output));
+    assert!(words(&output).contains("throttled until"), "the status tells: {}", words(&output));
     let own = sandbox.url().split("://").nth(1).expect("a host");
     assert!(sandbox.requests().iter().all(|r| !r.has_token || r.host == own), "no token at a foreign host");
 }

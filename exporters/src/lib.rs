@@ -16,6 +16,7 @@ pub mod portal;
 mod server_job;
 pub mod tile_cache;
 mod tile_cover;
+mod tile_export;
 mod tile_merge;
 pub mod tile_package;
 mod tile_service;
@@ -33,7 +34,7 @@ pub fn read_any_service(answer: &serde_json::Value) {
 #[doc(hidden)]
 pub fn read_any_job_answer(answer: &serde_json::Value) {
     geodatabase::read_any_job_answer(answer);
-    tile_service::read_any_job_answer(answer);
+    tile_export::read_any_job_answer(answer);
     client::body::read_any_answer(answer);
 }
 

@@ -19,7 +19,8 @@ struct Block {
 
 impl Block {
     fn tiles(self) -> u64 {
-        (self.rows.1 - self.rows.0 + 1).saturating_mul(self.columns.1 - self.columns.0 + 1)
+        let side = |(first, last): (u64, u64)| (last - first).saturating_add(1);
+        side(self.rows).saturating_mul(side(self.columns))
     }
 
     /// Whether its rows can be listed.
@@ -51,7 +52,7 @@ impl TileRows {
     pub(crate) fn add(&mut self, row: u64, column: u64) {
         let stretches = self.0.entry(row).or_default();
         match stretches.last_mut() {
-            Some((_, last)) if column == *last + 1 => *last = column,
+            Some((_, last)) if last.checked_add(1) == Some(column) => *last = column,
             _ => stretches.push((column, column)),
         }
     }
@@ -73,7 +74,8 @@ impl TileRows {
     }
 
     pub(crate) fn tiles(&self) -> u64 {
-        self.0.values().flatten().map(|(first, last)| last - first + 1).sum()
+        let tiles = |(first, last): &(u64, u64)| (last - first).saturating_add(1);
+        self.0.values().flatten().map(tiles).fold(0, u64::saturating_add)
     }
 
     /// Tiles of both.
@@ -97,9 +99,9 @@ impl TileRows {
                     if *a > next {
                         rest.push((next, a - 1));
                     }
-                    next = b + 1;
+                    next = b.saturating_add(1);
                 }
-                if next <= *last {
+                if next <= *last && theirs.last().is_none_or(|(_, b)| b < last) {
                     rest.push((next, *last));
                 }
             }
@@ -139,7 +141,7 @@ pub(crate) fn count(info: &TileInfo, lod: &Lod, parts: &[AreaOfInterest], extent
         .iter()
         .enumerate()
         .flat_map(|(i, (a, _))| blocks.iter().skip(i + 1).filter_map(|(b, _)| Some(a.overlap(*b)?.tiles())))
-        .sum();
+        .fold(0, u64::saturating_add);
     all.saturating_sub(twice)
 }
 
@@ -323,6 +325,21 @@ mod tests {
         let area = AreaOfInterest::Envelope(Envelope::new(1.0, 1.0, 9.0, 5.0, info.spatial_reference.clone()));
         let rows = rows(&info, &lod, std::slice::from_ref(&area), None).expect("few rows");
         assert_eq!(rows.tiles(), count(&info, &lod, &[area], None));
+    }
+
+    #[test]
+    fn absurd_resolutions_are_counted_without_overflow() {
+        let (info, lod) = grid();
+        let area = AreaOfInterest::Envelope(Envelope::new(-1e300, -1e300, 1e300, 1e300, info.spatial_reference.clone()));
+        for resolution in [1e-300, 1e-30, f64::MIN_POSITIVE, 1e300] {
+            let lod = Lod { resolution, ..lod };
+            assert!(count(&info, &lod, std::slice::from_ref(&area), None) > 0, "{resolution}");
+            // Twice the same: what both have is taken off once, at the end of the numbers down to nothing.
+            let _ = count(&info, &lod, &[area.clone(), area.clone()], None);
+        }
+        let all = TileRows(BTreeMap::from([(0, vec![(0, u64::MAX)]), (1, vec![(0, u64::MAX)])]));
+        assert_eq!(all.tiles(), u64::MAX);
+        assert_eq!(all.without(&all).tiles(), 0);
     }
 
     #[test]

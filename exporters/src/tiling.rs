@@ -120,6 +120,12 @@ impl TileInfo {
         Ok(levels.iter().map(planned).collect())
     }
 
+    /// Tiles of all these levels.
+    pub(crate) fn total(levels: &[PlannedLevel]) -> u64 {
+        // A hostile description may name more levels of more tiles than numbers can tell.
+        levels.iter().map(|l| l.tiles).fold(0, u64::saturating_add)
+    }
+
     /// The tiles that [`TileInfo::count`] counts, level by level; `None` where they are too many to be listed.
     pub(crate) fn cover(
         &self,

@@ -52,6 +52,6 @@ pub(crate) fn read(path: &Path) -> Result<EarlierPackage, Failure> {
         document,
         layers: layers.collect(),
         data: data.collect(),
-        bytes: manifest.files.iter().map(|f| f.bytes).sum(),
+        bytes: manifest.files.iter().map(|f| f.bytes).fold(0, u64::saturating_add),
     })
 }

@@ -79,6 +79,10 @@ impl Documents<'_> {
             let base = self.source.web_map.json().get("baseMap").and_then(|b| b.get("title")).and_then(Value::as_str);
             info.title = base.unwrap_or("Offline map").to_owned();
         }
+        if self.plan.parameters.item_info.is_some() {
+            // The caller's own words stand as they are; the manifest has the sources' beside them.
+            return info;
+        }
         for layer in self.layers.iter().filter(|l| l.state == ExportState::Succeeded) {
             add_words(&mut info.access_information, self.attribution(&layer.id), "; ");
             add_words(&mut info.terms_of_use, self.terms_of_use(&layer.id), "<br>");

@@ -58,7 +58,10 @@ async fn the_item_s_metadata_and_picture_are_in_the_package() {
     let result = bench.take(FIELD_MAP).await;
     let package = MobileMapPackage::open(&result.package).expect("opens");
     let item = package.item();
-    assert_eq!((item.title.as_str(), item.access_information.as_str()), ("Field inspection", "Natural Earth"));
+    assert_eq!(
+        (item.title.as_str(), item.access_information.as_str()),
+        ("Field inspection", "Natural Earth, public domain")
+    );
     assert_eq!(item.terms_of_use, "<b>Public domain</b>");
     assert!(item.thumbnail.as_ref().is_some_and(|t| t.media_type() == "image/png"));
     assert_eq!(package.maps()[0].original_portal_item_id.as_deref(), Some(FIELD_MAP));

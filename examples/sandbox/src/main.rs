@@ -32,6 +32,12 @@ struct Arguments {
     /// Requests that a second allows; more are answered with 429.
     #[arg(long)]
     requests_per_second: Option<u32>,
+    /// Tiles of the deepest level that no tile package holds.
+    #[arg(long, default_value_t = 0)]
+    lost_tiles: u64,
+    /// Attachments that no replica holds.
+    #[arg(long, default_value_t = 0)]
+    lost_attachments: usize,
 }
 
 #[tokio::main]
@@ -45,6 +51,8 @@ async fn main() -> std::io::Result<()> {
         token_life: Duration::from_secs(arguments.token_life),
         unreliable: Some((arguments.unreliable, 1)).filter(|(percent, _)| *percent > 0),
         requests_per_second: arguments.requests_per_second,
+        lost_tiles: arguments.lost_tiles,
+        lost_attachments: arguments.lost_attachments,
         ..SandboxOptions::default()
     })
     .await?;

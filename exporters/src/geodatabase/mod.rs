@@ -483,11 +483,11 @@ impl GeodatabaseExporter {
         let [(origin, primary, foreign)] = origins.as_slice() else { return Ok(None) };
         let (file, origin, primary) = (path.to_owned(), origin.clone(), primary.clone());
         let pieces = ctx.blocking(move || replica_file::key_literals(&file, &origin, &primary, KEYS_AT_A_TIME)).await?;
-        let mut rows = 0;
+        let mut rows = 0_u64;
         for keys in pieces {
             let related = format!("{foreign} IN ({keys})");
             let filter = RowFilter { layer: option.layer_id, where_clause: &related, area: None };
-            rows += service.count(&self.client, &filter).await?;
+            rows = service.count(&self.client, &filter).await?.saturating_add(rows);
         }
         Ok(Some(rows))
     }

@@ -236,7 +236,7 @@ impl FeatureService {
             let groups = answer.get("attachmentGroups").and_then(Value::as_array);
             total += match answer.get("count").and_then(Value::as_u64) {
                 Some(count) => count,
-                None => groups.into_iter().flatten().map(group).sum(),
+                None => groups.into_iter().flatten().map(group).fold(0, u64::saturating_add),
             };
         }
         Ok(total)

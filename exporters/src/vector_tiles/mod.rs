@@ -7,9 +7,10 @@ pub use parameters::ExportVectorTilesParameters;
 
 use crate::client::body::expect_description;
 use crate::client::{ArcGisClient, ServiceCall};
+use crate::tile_export::export_package;
 use crate::tile_package::{self, TilePackage};
 use crate::tile_service::{
-    DESCRIPTION, FILE_UNIT, JobHome, TiledService, export_not_allowed, export_package, export_root, layers_of, read_service,
+    DESCRIPTION, FILE_UNIT, JobHome, TiledService, export_not_allowed, export_root, layers_of, read_service,
     reference_not_supported, text, title_of,
 };
 use crate::tiling::{levels_in_range, levels_text};
