@@ -72,20 +72,23 @@ fn escaped_path(path: &str) -> String {
 impl Documents<'_> {
     /// What the caller wants on the package, else what the item says, else what is known of the map.
     pub(crate) fn item_info(&self) -> OfflineMapItemInfo {
-        let from_item =
-            || self.source.item.as_ref().map(|i| OfflineMapItemInfo::from_item(i, self.source.thumbnail.clone()));
-        let mut info = self.plan.parameters.item_info.clone().or_else(from_item).unwrap_or_default();
+        let item = self.source.item.as_ref();
+        let of_map = item.map(|i| OfflineMapItemInfo::from_item(i, self.source.thumbnail.clone())).unwrap_or_default();
+        let mut info = self.plan.parameters.item_info.clone().unwrap_or_else(|| of_map.clone());
         if info.title.is_empty() {
             let base = self.source.web_map.json().get("baseMap").and_then(|b| b.get("title")).and_then(Value::as_str);
             info.title = base.unwrap_or("Offline map").to_owned();
         }
-        if self.plan.parameters.item_info.is_some() {
-            // The caller's own words stand as they are; the manifest has the sources' beside them.
-            return info;
-        }
+        // What the caller wrote stands as it is; the manifest has the words of the sources beside it.
+        let attribution_is_the_map_s = info.access_information == of_map.access_information;
+        let terms_are_the_map_s = info.terms_of_use == of_map.terms_of_use;
         for layer in self.layers.iter().filter(|l| l.state == ExportState::Succeeded) {
-            add_words(&mut info.access_information, self.attribution(&layer.id), "; ");
-            add_words(&mut info.terms_of_use, self.terms_of_use(&layer.id), "<br>");
+            if attribution_is_the_map_s {
+                add_words(&mut info.access_information, self.attribution(&layer.id), "; ");
+            }
+            if terms_are_the_map_s {
+                add_words(&mut info.terms_of_use, self.terms_of_use(&layer.id), "<br>");
+            }
         }
         info
     }
