@@ -16,10 +16,14 @@ pub(crate) fn verify(arguments: &VerifyArguments) -> Result<u8, Stop> {
         for problem in &found.problems {
             println!("damaged  {}: {}", problem.file, problem.what);
         }
+        for words in &found.lacking {
+            println!("lacks    {words}");
+        }
         let verdict = match (found.ok, found.proven, found.complete) {
             (false, ..) => "is damaged",
             (true, false, _) => "can be read; it has no manifest, so that nothing missing can be told",
             (true, true, Some(false)) => "is whole, and lacks layers (see `offmap show`)",
+            (true, true, _) if !found.lacking.is_empty() => "is whole, and lacks what is named above",
             (true, true, _) => "is whole and complete",
         };
         println!("{} {verdict}: {} files, {} bytes", found.package.display(), found.files, found.bytes);
@@ -73,6 +77,13 @@ pub(crate) fn show(arguments: &PackageArguments) -> Result<u8, Stop> {
             };
             let title = layer.groups.iter().chain([&layer.title]).cloned().collect::<Vec<_>>().join(" / ");
             println!("  {title:<40} {at}");
+        }
+    }
+    for layer in manifest.iter().flat_map(|m| &m.layers).filter(|l| l.state == ExportState::Succeeded) {
+        for (what, missing) in [("tiles", &layer.missing_tiles), ("attachments", &layer.missing_attachments)] {
+            if let Some(missing) = missing {
+                println!("lacks {}: {}", layer.title, missing.words(what));
+            }
         }
     }
     for layer in missing {

@@ -6,12 +6,12 @@
 
 use crate::archive::{audit, names_agree};
 use crate::container::Container;
-use crate::manifest::{MANIFEST_PATH, Manifest};
+use crate::manifest::{MANIFEST_PATH, Manifest, ManifestFile, ManifestLayer};
 use crate::mobile_map_package::MobileMapPackage;
 use offmap_engine::{ExportState, Failure, FailureStage, hex};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -37,6 +37,8 @@ pub struct Verification {
     pub proven: bool,
     /// Whether every layer that was wanted is there; `None` without manifest.
     pub complete: Option<bool>,
+    /// What layers that are there lack by the manifest, in words: tiles and attachments.
+    pub lacking: Vec<String>,
     /// Files that were looked at.
     pub files: u64,
     /// Their bytes.
@@ -58,7 +60,7 @@ pub fn verify(path: &Path) -> Result<Verification, Failure> {
         Ok(container) => container,
         Err(failure) if is_archive => {
             push("(directory of the archive)", failure.message);
-            return Ok(finish(path, false, None, 0, 0, problems));
+            return Ok(finish(path, None, 0, 0, problems));
         }
         Err(failure) => return Err(failure),
     };
@@ -66,7 +68,7 @@ pub fn verify(path: &Path) -> Result<Verification, Failure> {
         Ok(files) => files.into_iter().collect(),
         Err(failure) if is_archive => {
             push("(directory of the archive)", failure.message);
-            return Ok(finish(path, false, None, 0, 0, problems));
+            return Ok(finish(path, None, 0, 0, problems));
         }
         Err(failure) => return Err(failure),
     };
@@ -87,10 +89,13 @@ pub fn verify(path: &Path) -> Result<Verification, Failure> {
             check(path).map_err(|e| Failure::io(FailureStage::Check, format!("cannot read {}", path.display()), &e))?;
         damages.into_iter().for_each(|(file, what)| push(&file, what));
     }
-    let mut bytes = 0;
+    let mut bytes = 0_u64;
+    let promised: HashMap<&str, &ManifestFile> =
+        manifest.iter().flat_map(|m| &m.files).map(|f| (f.path.as_str(), f)).collect();
     for (name, size) in &listed {
-        bytes += size;
-        let expected = manifest.as_ref().map(|m| m.files.iter().find(|f| f.path == *name));
+        // The directory of an archive may say any size.
+        bytes = bytes.saturating_add(*size);
+        let expected = manifest.as_ref().map(|_| promised.get(name.as_str()));
         match (hash(&container, name), expected) {
             (Err(what), _) => push(name, what),
             (Ok(_), Some(None)) if name != MANIFEST_PATH => push(name, "it is not in the manifest".to_owned()),
@@ -110,19 +115,26 @@ pub fn verify(path: &Path) -> Result<Verification, Failure> {
         Ok(package) => look_at_layers(&package, manifest.as_ref(), &mut push),
         Err(failure) => push("package.info", failure.message),
     }
-    let complete = manifest.as_ref().map(|m| m.complete);
-    Ok(finish(path, manifest.is_some(), complete, listed.len() as u64, bytes, problems))
+    Ok(finish(path, manifest.as_ref(), listed.len() as u64, bytes, problems))
 }
 
-fn finish(
-    path: &Path,
-    proven: bool,
-    complete: Option<bool>,
-    files: u64,
-    bytes: u64,
-    problems: Vec<Problem>,
-) -> Verification {
-    Verification { package: path.to_owned(), ok: problems.is_empty(), proven, complete, files, bytes, problems }
+fn finish(path: &Path, manifest: Option<&Manifest>, files: u64, bytes: u64, problems: Vec<Problem>) -> Verification {
+    let lacking = |l: &ManifestLayer| {
+        let parts = [("tiles", &l.missing_tiles), ("attachments", &l.missing_attachments)];
+        let words = parts.into_iter().filter_map(|(what, m)| m.as_ref().map(|m| format!("{}: {}", l.title, m.words(what))));
+        words.collect::<Vec<_>>()
+    };
+    let taken = manifest.into_iter().flat_map(|m| &m.layers).filter(|l| l.state == ExportState::Succeeded);
+    Verification {
+        package: path.to_owned(),
+        ok: problems.is_empty(),
+        proven: manifest.is_some(),
+        complete: manifest.map(|m| m.complete),
+        lacking: taken.flat_map(lacking).collect(),
+        files,
+        bytes,
+        problems,
+    }
 }
 
 /// Size and SHA-256 of a file; reading an archive's entry to its end checks its CRC as well.
