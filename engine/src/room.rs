@@ -2,6 +2,7 @@
 
 use crate::model::failure::{Failure, FailureKind, FailureOwner, FailureStage};
 use crate::model::plan::ByteRange;
+use crate::work_dir::size_of;
 use std::path::Path;
 
 /// Looks at the disk that a work directory is on. What lies in the directory already is a part of what is needed.
@@ -33,18 +34,6 @@ fn judge(work_dir: &Path, needed: ByteRange, free: u64, there: u64) -> Result<Op
     Ok((most > free).then(|| {
         format!("the disk of {disk} may become full: the plan needs {least} to {most} bytes more, {free} are free")
     }))
-}
-
-/// Bytes of all files below a directory; what cannot be read counts nothing.
-fn size_of(dir: &Path) -> u64 {
-    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
-    entries
-        .map(|entry| match entry.metadata() {
-            Ok(metadata) if metadata.is_dir() => size_of(&entry.path()),
-            Ok(metadata) => metadata.len(),
-            Err(_) => 0,
-        })
-        .fold(0, u64::saturating_add)
 }
 
 #[cfg(test)]

@@ -193,7 +193,8 @@ pub(crate) fn bring_back(work_dir: &Path, destination: &Path) -> Result<(), Fail
         .map_err(|e| Failure::io(FailureStage::Run, format!("cannot bring {} back", destination.display()), &e))
 }
 
-fn size_of(dir: &Path) -> u64 {
+/// Bytes of all files below a directory; what cannot be read counts nothing.
+pub(crate) fn size_of(dir: &Path) -> u64 {
     let entries = std::fs::read_dir(dir).into_iter().flatten().filter_map(Result::ok);
     let size = |e: std::fs::DirEntry| match e.file_type() {
         Ok(kind) if kind.is_dir() => size_of(&e.path()),

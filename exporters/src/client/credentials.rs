@@ -250,10 +250,9 @@ impl TokenKeeper {
         }
     }
 
-    /// The `Referer` that tokens are bound to, for hosts that may see one.
-    pub(super) fn referer(&self, url: &Url) -> Option<&str> {
-        let known = self.is_for(url) || self.servers.contains_key(&host_of(url));
-        self.credentials.referer.as_deref().filter(|_| known)
+    /// The `Referer` that tokens are bound to, for a request with a token or to a host that may see one.
+    pub(super) fn referer(&self, url: &Url, with_token: bool) -> Option<&str> {
+        self.credentials.referer.as_deref().filter(|_| with_token || self.is_for(url))
     }
 
     /// The token for an address, where there is one that its host may see.

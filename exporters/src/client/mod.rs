@@ -438,12 +438,13 @@ impl ArcGisClient {
             full.query_pairs_mut().clear().extend_pairs(&kept).extend_pairs(&parameters);
         }
         let form = form || full.as_str().len() > LONGEST_GET;
+        let with_token = parameters.iter().any(|(name, _)| name == "token");
         let mut request = if form {
             self.inner.http.request(Method::POST, url.clone()).form(&parameters)
         } else {
             self.inner.http.request(Method::GET, full)
         };
-        if let Some(referer) = self.inner.keeper.referer(url)
+        if let Some(referer) = self.inner.keeper.referer(url, with_token)
             && let Ok(value) = HeaderValue::from_str(referer)
         {
             request = request.header(REFERER, value);
