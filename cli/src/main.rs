@@ -13,7 +13,7 @@ mod take;
 
 use arguments::{Arguments, Command};
 use clap::Parser as _;
-use offmap::{Failure, FailureOwner};
+use offmap::{Failure, FailureKind, FailureOwner};
 use std::process::ExitCode;
 
 /// Why the program ends without success.
@@ -34,7 +34,8 @@ impl From<Failure> for Stop {
     fn from(failure: Failure) -> Self {
         let code = match failure.owner {
             _ if failure.is_cancelled() => 130,
-            FailureOwner::Caller => 2,
+            // A job that ran into its time limit was used rightly.
+            FailureOwner::Caller if failure.kind != FailureKind::TimedOut => 2,
             _ => 1,
         };
         Self { code, message: failure.to_string() }

@@ -247,3 +247,41 @@ async fn a_map_is_taken_from_a_host_that_allows_5_requests_a_second() {
     let own = sandbox.url().split("://").nth(1).expect("a host");
     assert!(sandbox.requests().iter().all(|r| !r.has_token || r.host == own), "no token at a foreign host");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_cannot_be_written_is_told_as_such_and_the_job_goes_on_when_it_can() {
+    let sandbox = sandbox(SandboxOptions { job_time: Duration::from_secs(4), ..SandboxOptions::default() }).await;
+    let portal = sandbox.portal_url();
+    let dir = tempfile::tempdir().expect("a directory");
+    let mount = dir.path().join("disk");
+    std::fs::create_dir(&mount).expect("makes");
+    let (disk, bin) = (mount.display(), env!("CARGO_BIN_EXE_offmap"));
+    let area = AREA.join(" ");
+    // The server's jobs take longer than the job may: what is left is gone on with on a disk that is read-only meanwhile.
+    let script = format!(
+        "mount -t tmpfs -o size=64m tmpfs {disk} || exit 90
+         {bin} take --portal {portal} --item {FIELD_MAP} {area} --out {disk}/out --time-limit 2 --progress off; echo \"late $?\"
+         mount -o remount,ro {disk} || exit 94
+         {bin} resume {disk}/out --progress off; echo \"read-only $?\"
+         {bin} take --portal {portal} --item {FIELD_MAP} {area} --out {disk}/new --progress off; echo \"new $?\"
+         mount -o remount,rw {disk}
+         {bin} resume {disk}/out --progress off || exit 91
+         {bin} verify {disk}/out || exit 92
+         test -e {disk}/.out.offmap && exit 93; exit 0"
+    );
+    let Some(output) = in_namespace(&script) else { return };
+    let said = words(&output);
+    assert!(output.status.success(), "{said}");
+    for wanted in [
+        "late 1",
+        "time limit of 2 seconds",
+        "go on with: offmap resume",
+        "read-only 1",
+        "Read-only file system",
+        "new 1",
+        "is whole and complete",
+    ] {
+        assert!(said.contains(wanted), "{wanted}: {said}");
+    }
+    assert_eq!(sandbox.replicas("Fieldwork"), 1, "one replica for the one package");
+}

@@ -1,31 +1,63 @@
 //! Limits of time and pace.
 
-use crate::support::{Bench, run_to_end};
+use crate::support::{Bench, area, run_to_end};
+use async_trait::async_trait;
 use offmap::exporters::client::{ArcGisClient, ClientOptions, Credentials, Download, ServiceCall};
 use offmap::packager::verify;
 use offmap::testing::VirtualClock;
-use offmap::{FailureKind, FailureOwner, GenerateOfflineMapJob};
+use offmap::{Clock, ExportState, FailureKind, FailureOwner, GenerateOfflineMapJob, OfflineMapTask, system_now_ms};
 use offmap_sandbox::{FIELD_MAP, Fault, FaultAction, JobFault, Sandbox, SandboxOptions};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Notify;
+
+/// A clock on which an hour passes when the test says so.
+#[derive(Debug, Default, Clone)]
+struct HourGlass(Arc<Notify>);
+
+#[async_trait]
+impl Clock for HourGlass {
+    fn now_ms(&self) -> i64 {
+        system_now_ms()
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        match duration >= Duration::from_secs(3600) {
+            true => self.0.notified().await,
+            false => tokio::time::sleep(duration).await,
+        }
+    }
+}
 
 #[tokio::test]
 async fn a_job_that_takes_longer_than_its_limit_fails_by_name_and_goes_on_when_it_is_resumed() {
     let bench = Bench::new().await;
+    let clock = HourGlass::default();
+    let engine = offmap::with_defaults(&bench.client).expect("exporters").clock(clock.clone()).start().expect("starts");
     bench.sandbox.fault(Fault::always("world/mapserver/exporttiles", FaultAction::Job(JobFault::Stuck)));
-    let job = bench.job(FIELD_MAP, |_| {}).await;
-    job.limit_time(Duration::from_millis(1500));
-    let (result, story) = run_to_end(&job).await;
-    let error = result.expect_err("too long");
+    let task = OfflineMapTask::new(&engine, bench.task(FIELD_MAP).await.source().clone());
+    let mut parameters = task.default_parameters(area()).expect("parameters");
+    parameters.max_scale = 10_000_000.0;
+    let job = task.generate_offline_map(parameters, Default::default(), bench.destination());
+    job.limit_time(Duration::from_secs(3600));
+    let mut status = job.status();
+    job.start();
+    let mut last = None;
+    while let Some(message) = status.next().await {
+        if message.message.as_deref().is_some_and(|words| words.contains("Exporting")) {
+            clock.0.notify_one();
+        }
+        last = Some(message.state);
+    }
+    let error = job.result().await.expect_err("too long");
     assert_eq!((error.failure.owner, error.failure.kind), (FailureOwner::Caller, FailureKind::TimedOut), "{error}");
-    assert!(error.to_string().contains("time limit of 1.5 seconds") && error.can_resume, "{error:?}");
+    assert!(error.to_string().contains("time limit of 3600 seconds") && error.can_resume, "{error:?}");
     assert!(!bench.destination().exists());
-    let last = story.last().expect("a message");
-    assert_eq!(last.state, offmap::ExportState::Failed, "nobody cancelled it");
+    assert_eq!(last, Some(ExportState::Failed), "nobody cancelled it");
     bench.sandbox.heal();
     bench.sandbox.unstick();
     let job = GenerateOfflineMapJob::resume(&bench.engine, bench.destination()).await.expect("a job");
-    job.limit_time(Duration::from_secs(3600));
+    job.limit_time(Duration::from_secs(7200));
     let result = run_to_end(&job).await.0.expect("a package");
     assert!(!result.has_errors() && verify(&result.package).expect("verifies").ok, "{:?}", result.layers);
     assert_eq!(bench.sandbox.replicas("Fieldwork"), 1);

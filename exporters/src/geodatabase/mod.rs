@@ -482,14 +482,25 @@ impl GeodatabaseExporter {
             .collect();
         let [(origin, primary, foreign)] = origins.as_slice() else { return Ok(None) };
         let (file, origin, primary) = (path.to_owned(), origin.clone(), primary.clone());
-        let pieces = ctx.blocking(move || replica_file::key_literals(&file, &origin, &primary, KEYS_AT_A_TIME)).await?;
-        let mut rows = 0_u64;
-        for keys in pieces {
-            let related = format!("{foreign} IN ({keys})");
-            let filter = RowFilter { layer: option.layer_id, where_clause: &related, area: None };
-            rows = service.count(&self.client, &filter).await?.saturating_add(rows);
-        }
-        Ok(Some(rows))
+        // A few pieces at a time: a layer's keys are never all in memory.
+        let (sender, mut pieces) = tokio::sync::mpsc::channel(2);
+        let reading = ctx.blocking(move || {
+            // Nobody listens any more once the counting failed.
+            let hand_on = |keys| sender.blocking_send(keys).is_ok();
+            replica_file::key_literals(&file, &origin, &primary, KEYS_AT_A_TIME, hand_on)
+        });
+        let counting = async move {
+            let mut rows = 0_u64;
+            while let Some(keys) = pieces.recv().await {
+                let related = format!("{foreign} IN ({keys})");
+                let filter = RowFilter { layer: option.layer_id, where_clause: &related, area: None };
+                rows = service.count(&self.client, &filter).await?.saturating_add(rows);
+            }
+            Ok(rows)
+        };
+        let (read, rows) = futures_util::future::join(reading, counting).await;
+        read?;
+        rows.map(Some)
     }
 }
 

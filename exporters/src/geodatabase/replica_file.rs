@@ -5,7 +5,6 @@
 
 use offmap_engine::{Failure, FailureKind, FailureOwner, FailureStage};
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
-use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::path::Path;
 
@@ -117,28 +116,40 @@ fn count_rows(connection: &Connection, table: &str) -> rusqlite::Result<u64> {
     Ok(u64::try_from(rows).unwrap_or(0))
 }
 
-/// The distinct values of a key column, as SQL literals in pieces of `size`. Blocks.
-pub(super) fn key_literals(path: &Path, table: &str, column: &str, size: usize) -> Result<Vec<String>, Failure> {
+/// Hands on the distinct values of a key column as SQL literals, `size` at a time, until `take` says that it is enough. Blocks.
+pub(super) fn key_literals(
+    path: &Path,
+    table: &str,
+    column: &str,
+    size: usize,
+    mut take: impl FnMut(String) -> bool,
+) -> Result<(), Failure> {
     let connection = connect(path)?;
     let failed = |e: rusqlite::Error| corrupt(path, e);
     let rows = current_rows(&connection, table).map_err(failed)?;
     let sql = format!("SELECT DISTINCT {0} FROM {rows}", quoted(column));
     let mut statement = connection.prepare(&sql).map_err(failed)?;
-    let mut literals = Vec::new();
-    let mut seen: BTreeMap<String, ()> = BTreeMap::new();
     let mut found = statement.query([]).map_err(failed)?;
+    let mut literals: Vec<String> = Vec::with_capacity(size);
     while let Some(row) = found.next().map_err(failed)? {
-        let literal = match row.get_ref(0).map_err(failed)? {
+        literals.push(match row.get_ref(0).map_err(failed)? {
             rusqlite::types::ValueRef::Integer(n) => n.to_string(),
             rusqlite::types::ValueRef::Real(n) => n.to_string(),
             rusqlite::types::ValueRef::Text(t) => format!("'{}'", String::from_utf8_lossy(t).replace('\'', "''")),
             _ => continue,
-        };
-        if seen.insert(literal.clone(), ()).is_none() {
-            literals.push(literal);
+        });
+        if literals.len() >= size {
+            let piece = literals.join(",");
+            literals.clear();
+            if !take(piece) {
+                return Ok(());
+            }
         }
     }
-    Ok(literals.chunks(size.max(1)).map(|piece| piece.join(",")).collect())
+    if !literals.is_empty() {
+        take(literals.join(","));
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -155,8 +166,20 @@ mod tests {
         let layers = examine(&path).expect("reads");
         assert_eq!((layers.len(), layers[0].item_id, layers[0].rows), (1, 0, 475));
         assert_eq!(layers[0].table, "Trailheads");
-        let keys = key_literals(&path, "Trailheads", "OBJECTID_1", 100).expect("reads");
-        assert_eq!(keys.len(), 5);
+        let mut pieces = Vec::new();
+        let mut take = |piece: String, most: usize| {
+            pieces.push(piece.split(',').count());
+            pieces.len() < most
+        };
+        key_literals(&path, "Trailheads", "OBJECTID_1", 100, |piece| take(piece, 9)).expect("reads");
+        assert_eq!(pieces, [100, 100, 100, 100, 75]);
+        pieces.clear();
+        let mut take = |piece: String| {
+            pieces.push(piece.len());
+            pieces.len() < 2
+        };
+        key_literals(&path, "Trailheads", "OBJECTID_1", 100, &mut take).expect("reads");
+        assert_eq!(pieces.len(), 2, "nobody wants the third");
     }
 
     #[test]
