@@ -80,34 +80,42 @@ impl TileRows {
 
     /// Tiles of both.
     pub(crate) fn within(&self, other: &Self) -> Self {
-        let both = |row: &u64, stretches: &[(u64, u64)]| -> Vec<(u64, u64)> {
-            let theirs = other.0.get(row).map(Vec::as_slice).unwrap_or_default();
-            let meet = |a: &(u64, u64), b: &(u64, u64)| Some((a.0.max(b.0), a.1.min(b.1))).filter(|(x, y)| x <= y);
-            stretches.iter().flat_map(|a| theirs.iter().filter_map(move |b| meet(a, b))).collect()
-        };
-        Self(self.0.iter().map(|(row, stretches)| (*row, both(row, stretches))).collect())
+        self.row_by_row(other, |own, theirs| {
+            let meet = |b: &(u64, u64)| (own.0.max(b.0), own.1.min(b.1));
+            theirs.iter().map(meet).collect()
+        })
     }
 
     /// Tiles of this that are not in the other.
     pub(crate) fn without(&self, other: &Self) -> Self {
-        let rest = |row: &u64, stretches: &[(u64, u64)]| {
-            let theirs = other.0.get(row).map(Vec::as_slice).unwrap_or_default();
+        self.row_by_row(other, |(first, last), theirs| {
             let mut rest = Vec::new();
-            for (first, last) in stretches {
-                let mut next = *first;
-                for (a, b) in theirs.iter().filter(|(a, b)| *b >= *first && a <= last) {
-                    if *a > next {
-                        rest.push((next, a - 1));
-                    }
-                    next = b.saturating_add(1);
+            let mut next = Some(first);
+            for (a, b) in theirs {
+                if let Some(free) = next.filter(|n| n < a) {
+                    rest.push((free, a - 1));
                 }
-                if next <= *last && theirs.last().is_none_or(|(_, b)| b < last) {
-                    rest.push((next, *last));
-                }
+                next = b.checked_add(1).filter(|n| *n <= last);
             }
+            rest.extend(next.map(|free| (free, last)));
             rest
+        })
+    }
+
+    /// What becomes of each stretch, given the stretches of the other that meet it. Both are walked through once.
+    fn row_by_row(&self, other: &Self, rest: impl Fn((u64, u64), &[(u64, u64)]) -> Vec<(u64, u64)>) -> Self {
+        let row = |(row, stretches): (&u64, &Vec<(u64, u64)>)| {
+            let mut theirs = other.0.get(row).map(Vec::as_slice).unwrap_or_default();
+            let mut all = Vec::new();
+            for (first, last) in stretches {
+                let passed = theirs.iter().take_while(|(_, b)| b < first).count();
+                theirs = theirs.get(passed..).unwrap_or_default();
+                let meeting = theirs.iter().take_while(|(a, _)| a <= last).count();
+                all.extend(rest((*first, *last), theirs.get(..meeting).unwrap_or_default()));
+            }
+            (*row, all)
         };
-        Self(self.0.iter().map(|(row, stretches)| (*row, rest(row, stretches))).collect())
+        Self(self.0.iter().map(row).collect())
     }
 
     /// Row and column of every tile.
@@ -321,6 +329,14 @@ mod tests {
         assert_eq!(missing, [(0, 1), (0, 3), (1, 5), (1, 7)]);
         assert_eq!(wanted.within(&stored).each().collect::<Vec<_>>(), [(0, 2), (0, 4), (1, 6)]);
         assert_eq!(wanted.without(&TileRows::default()), wanted);
+        // The same by asking every tile, for rows with gaps of all kinds.
+        let some = |seed: u64| of(&(0..60).filter(|c| (c * seed + seed) % 7 < 3).map(|c| (0, c)).collect::<Vec<_>>());
+        for (a, b) in [(1, 2), (2, 5), (3, 4), (6, 1), (5, 5)] {
+            let (a, b) = (some(a), some(b));
+            let in_b: Vec<_> = b.each().collect();
+            let (both, only): (Vec<_>, Vec<_>) = a.each().partition(|t| in_b.contains(t));
+            assert_eq!((a.within(&b).each().collect::<Vec<_>>(), a.without(&b).each().collect::<Vec<_>>()), (both, only));
+        }
         let (info, lod) = grid();
         let area = AreaOfInterest::Envelope(Envelope::new(1.0, 1.0, 9.0, 5.0, info.spatial_reference.clone()));
         let rows = rows(&info, &lod, std::slice::from_ref(&area), None).expect("few rows");

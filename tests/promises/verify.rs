@@ -1,9 +1,12 @@
 //! One flipped byte anywhere in a package of ours is found and its file named.
 
-use crate::support::{Bench, files_below, run_scripted};
+use crate::support::{Bench, files_below, run_scripted, run_to_end};
+use offmap::exporters::client::Credentials;
 use offmap::packager::{MobileMapPackage, verify, write_mmpk};
 use offmap::testing::{Act, Script};
-use offmap_sandbox::HOSTED_MAP;
+use offmap::{Allowance, ErrorBudget};
+use offmap_sandbox::{HOSTED_MAP, MIXED_MAP, SandboxOptions};
+use serde_json::{Value, json};
 
 /// Flips one bit of a file at a position.
 fn flip(path: &std::path::Path, at: usize) {
@@ -128,20 +131,33 @@ async fn a_deep_look_finds_rows_tiles_and_styles_that_the_manifest_does_not_know
 
 #[tokio::test]
 async fn the_manifest_is_what_its_schema_says() {
-    let bench = crate::support::Bench::new().await;
-    let job = bench.job(offmap_sandbox::MIXED_MAP, |_| {}).await;
-    let result = crate::support::run_to_end(&job).await.0.expect("a package");
     let schema = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("packager/manifest.schema.json");
     let (mut schemas, mut compiler) = (boon::Schemas::new(), boon::Compiler::new());
     let compiled = compiler.compile(&schema.to_string_lossy(), &mut schemas).expect("a schema");
-    let text = std::fs::read(result.package.join("offmap/manifest.json")).expect("reads");
-    let manifest: serde_json::Value = serde_json::from_slice(&text).expect("JSON");
-    if let Err(error) = schemas.validate(&manifest, compiled) {
-        panic!("{error:#}");
+    // One with layers that cannot go offline, one with an item and tiles and attachments that are missing.
+    let lossy = SandboxOptions { lost_tiles: 2, lost_attachments: 1, ..SandboxOptions::default() };
+    for (options, item) in [(SandboxOptions::default(), MIXED_MAP), (lossy, HOSTED_MAP)] {
+        let bench = Bench::with(options, |_| Credentials::none()).await;
+        let photos = ErrorBudget { missing_attachments: Some(Allowance::Count(9)), ..ErrorBudget::default() };
+        let job = bench.job(item, |p| drop(p.error_budgets.insert("places".to_owned(), photos))).await;
+        let result = run_to_end(&job).await.0.expect("a package");
+        let text = std::fs::read(result.package.join("offmap/manifest.json")).expect("reads");
+        let manifest: Value = serde_json::from_slice(&text).expect("JSON");
+        if let Err(error) = schemas.validate(&manifest, compiled) {
+            panic!("{error:#}");
+        }
+        if item == HOSTED_MAP {
+            let of = |id: &str| manifest["layers"].as_array().expect("layers").iter().find(|l| l["id"] == id).cloned();
+            assert_eq!(of("world").expect("a layer")["missingTiles"]["count"], 2);
+            assert_eq!(of("places").expect("a layer")["missingAttachments"]["count"], 1);
+            assert!(of("streets").expect("a layer")["termsOfUse"].is_string());
+        }
+        for (key, wrong) in [("got", json!("many")), ("missingTiles", json!(3)), ("unknown", json!(1))] {
+            let mut other = manifest.clone();
+            other["layers"][0][key] = wrong;
+            assert!(schemas.validate(&other, compiled).is_err(), "the schema can refuse {key}");
+        }
     }
-    let mut other = manifest;
-    other["layers"][0]["got"] = serde_json::json!("many");
-    assert!(schemas.validate(&other, compiled).is_err(), "the schema can refuse");
 }
 
 #[tokio::test]
