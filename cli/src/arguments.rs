@@ -117,7 +117,7 @@ pub(crate) struct RunArguments {
     #[arg(long)]
     pub(crate) keep: bool,
     /// Longest time of the whole job in seconds; what came home is kept.
-    #[arg(long, value_name = "SECS")]
+    #[arg(long, value_name = "SECS", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) time_limit: Option<u64>,
     /// How progress is shown.
     #[arg(long, value_name = "HOW", default_value = "auto")]

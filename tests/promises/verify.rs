@@ -139,7 +139,7 @@ async fn the_manifest_is_what_its_schema_says() {
     for (options, item) in [(SandboxOptions::default(), MIXED_MAP), (lossy, HOSTED_MAP)] {
         let bench = Bench::with(options, |_| Credentials::none()).await;
         let photos = ErrorBudget { missing_attachments: Some(Allowance::Count(9)), ..ErrorBudget::default() };
-        let job = bench.job(item, |p| drop(p.error_budgets.insert("places".to_owned(), photos))).await;
+        let job = bench.job(item, |p| p.error_budgets = [("places".to_owned(), photos)].into()).await;
         let result = run_to_end(&job).await.0.expect("a package");
         let text = std::fs::read(result.package.join("offmap/manifest.json")).expect("reads");
         let manifest: Value = serde_json::from_slice(&text).expect("JSON");

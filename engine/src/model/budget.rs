@@ -10,12 +10,36 @@ pub const MOST_EXAMPLES: usize = 100;
 ///
 /// As JSON: `{"count": 10}` or `{"share": 0.01}`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", try_from = "AllowanceKeys")]
 pub enum Allowance {
     /// So many.
     Count(u64),
     /// This share of what was planned, from 0 to 1.
     Share(f64),
+}
+
+/// An allowance as it is read: a plain object, so that what is wrong with it can be told.
+#[derive(Deserialize)]
+#[serde(
+    rename_all = "camelCase",
+    deny_unknown_fields,
+    expecting = "an allowance such as {\"count\": 10} or {\"share\": 0.01}"
+)]
+struct AllowanceKeys {
+    count: Option<u64>,
+    share: Option<f64>,
+}
+
+impl TryFrom<AllowanceKeys> for Allowance {
+    type Error = &'static str;
+
+    fn try_from(keys: AllowanceKeys) -> Result<Self, Self::Error> {
+        match (keys.count, keys.share) {
+            (Some(count), None) => Ok(Self::Count(count)),
+            (None, Some(share)) => Ok(Self::Share(share)),
+            _ => Err("an allowance has either `count` or `share`"),
+        }
+    }
 }
 
 impl Allowance {
@@ -148,7 +172,19 @@ mod tests {
         assert!(Allowance::Share(0.5).allows(5, 10) && !Allowance::Share(0.5).allows(6, 10));
         let budget: ErrorBudget = serde_json::from_str(r#"{"missingTiles":{"share":0.25}}"#).expect("reads");
         assert_eq!(budget.missing_tiles, Some(Allowance::Share(0.25)));
-        assert!(serde_json::from_str::<ErrorBudget>(r#"{"missingRows":{"count":1}}"#).is_err());
+        let back = serde_json::to_string(&budget).expect("writes");
+        assert_eq!(back, r#"{"missingTiles":{"share":0.25}}"#);
+        for (text, words) in [
+            (r#"{"missingRows":{"count":1}}"#, "unknown field `missingRows`"),
+            (r#"{"missingTiles":3}"#, "an allowance such as {\"count\": 10}"),
+            (r#"{"missingTiles":{"part":3}}"#, "unknown field `part`"),
+            (r#"{"missingTiles":{"count":3,"share":0.1}}"#, "either `count` or `share`"),
+            (r#"{"missingTiles":{}}"#, "either `count` or `share`"),
+            (r#"{"missingTiles":{"count":-3}}"#, "-3"),
+        ] {
+            let refused = serde_json::from_str::<ErrorBudget>(text).expect_err("refused").to_string();
+            assert!(refused.contains(words), "{text}: {refused}");
+        }
         let outside = ErrorBudget { missing_tiles: Some(Allowance::Share(1.5)), ..ErrorBudget::default() };
         assert!(
             outside.check("world").expect_err("refused").message.contains("errorBudgets.world.missingTiles.share is 1.5")

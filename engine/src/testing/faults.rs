@@ -200,6 +200,7 @@ pub fn fault_rows(elsewhere: &str) -> Vec<FaultRow> {
     vec![
         FaultRow::passing("429 once with Retry-After", all, 1, status(429, Some(3))),
         FaultRow::passing("429 twice without", all, 2, status(429, None)),
+        FaultRow::passing("429 in words once", all, 1, error(400, "Too many requests. Please try again after 5 sec.")),
         always("429 always", all, status(429, Some(1)), own(&[FailureKind::Throttled])),
         FaultRow::passing("503 once", all, 1, status(503, Some(2))),
         always("503 always", all, status(503, None), own(&[FailureKind::Unavailable])),
@@ -213,6 +214,12 @@ pub fn fault_rows(elsewhere: &str) -> Vec<FaultRow> {
             answers,
             A::Body(json!({"error": {"message": "No."}})),
             own(&[FailureKind::ServiceError]),
+        ),
+        FaultRow::passing(
+            "flat error that passes",
+            answers,
+            1,
+            A::Body(json!({"code": 503, "message": "Service unavailable", "status": "failure"})),
         ),
         always(
             "flat error",

@@ -4,6 +4,10 @@
 
 use offmap_engine::{Failure, FailureKind, FailureOwner, FailureStage};
 use serde_json::Value;
+use std::time::Duration;
+
+/// How long to leave a service alone that says "too many requests" and no time.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// An error as a service words it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -88,6 +92,16 @@ pub fn flat_error(value: &Value) -> Option<ServiceError> {
     Some(ServiceError { code: number(value.get("code")), words: words.join("; ") })
 }
 
+/// A flat error where a job's state was asked for: one with a code and without anything that a job says of itself. Else `status`
+/// is the job's own word.
+#[must_use]
+pub fn flat_error_of_request(value: &Value) -> Option<ServiceError> {
+    const OF_JOBS: [&str; 7] =
+        ["jobStatus", "jobId", "replicaName", "replicaID", "submissionTime", "lastUpdatedTime", "resultUrl"];
+    let is_job = OF_JOBS.iter().any(|key| value.get(*key).is_some());
+    flat_error(value).filter(|error| error.code != 0 && !is_job)
+}
+
 /// An error body where a file was expected.
 #[must_use]
 pub fn error_in_bytes(bytes: &[u8]) -> Option<ServiceError> {
@@ -157,6 +171,24 @@ impl ServiceError {
         self
     }
 
+    /// How long the service asks to be left alone in its own words, as ArcGIS Online does past its limits: "Too many requests.
+    /// Please try again after 60 sec". A bare "try again" is said of any error and asks for nothing.
+    ///
+    /// Source: feature service reference §6.3.
+    #[must_use]
+    pub fn patience(&self) -> Option<Duration> {
+        let words = self.words.to_ascii_lowercase();
+        let seconds = words.split_once("try again").and_then(|(_, rest)| {
+            let digits = rest.get(rest.find(|c: char| c.is_ascii_digit())?..)?;
+            let (number, unit) = digits.split_at(digits.find(|c: char| !c.is_ascii_digit())?);
+            unit.trim_start().starts_with("sec").then(|| number.parse().ok())?
+        });
+        match seconds {
+            Some(seconds) => Some(Duration::from_secs(seconds)),
+            None => words.contains("too many requests").then_some(PATIENCE),
+        }
+    }
+
     /// Decides whose fault it is, and whether the same request may succeed later.
     #[must_use]
     pub fn into_failure(self, stage: FailureStage) -> Failure {
@@ -173,6 +205,9 @@ impl ServiceError {
             return new(O::Limit, K::LimitExceeded, message);
         }
         match code {
+            _ if self.patience().is_some() => {
+                new(O::Source, K::Throttled, "the service asks to come back later".to_owned()).may_pass()
+            }
             498 => new(O::Credentials, K::Unauthorized, "the token is invalid or has expired".to_owned()),
             499 => new(O::Credentials, K::Unauthorized, "the service wants a token; give credentials".to_owned()),
             401 | 403 => new(O::Credentials, K::Unauthorized, format!("no permission (code {code})")),
@@ -237,6 +272,33 @@ mod tests {
         }
         assert_eq!(flat_error(&json!({"status": "success", "message": "success"})), None);
         assert_eq!(error_of(&json!({"status": "Failed", "error": {"code": 500}})), None);
+    }
+
+    #[test]
+    fn a_flat_error_of_a_request_is_told_from_a_job_that_failed() {
+        let of_request = json!({"code": 503, "message": "busy", "status": "failure"});
+        assert_eq!(flat_error_of_request(&of_request).map(|e| e.code), Some(503));
+        for job in [
+            json!({"status": "Failed", "replicaName": "r", "code": 500, "message": "no licence"}),
+            json!({"status": "failed", "message": "no code"}),
+            json!({"jobId": "j", "status": "failed", "code": 500}),
+            json!({"status": "Completed", "code": 200}),
+        ] {
+            assert_eq!(flat_error_of_request(&job), None, "{job}");
+        }
+    }
+
+    #[test]
+    fn a_service_that_asks_for_patience_in_words_gets_it() {
+        let patience = |words: &str| ServiceError { code: 400, words: words.to_owned() }.patience().map(|d| d.as_secs());
+        assert_eq!(patience("Unable to perform query. Too many requests."), Some(60));
+        assert_eq!(patience("Too many requests. Please try again after 7 sec."), Some(7));
+        assert_eq!(patience("Request limit reached, try again in 30 seconds"), Some(30));
+        assert_eq!(patience("An error occurred. Please try again."), None);
+        assert_eq!(patience("Try again with fewer than 100 features"), None);
+        assert_eq!(patience("try again 99999999999999999999999 sec"), None);
+        let failure = ServiceError { code: 400, words: "Too many requests.".into() }.into_failure(FailureStage::Run);
+        assert_eq!((failure.kind, failure.retryable), (FailureKind::Throttled, true));
     }
 
     #[test]

@@ -212,7 +212,10 @@ impl From<Failure> for Refused {
 impl Refused {
     /// Judges an error that the service answered with.
     fn answered(error: ServiceError, call: &ServiceCall, retry_after: Option<Duration>) -> Self {
-        let code = Some(error.code);
+        // What is asked for in words counts like what is asked for in a header.
+        let in_words = error.patience();
+        let code = Some(if in_words.is_some() { 429 } else { error.code });
+        let retry_after = retry_after.or(in_words);
         let failure = Box::new(error.into_failure(call.stage).at(call.url.as_str()));
         Self { failure, retry_after, code }
     }
@@ -289,25 +292,35 @@ impl ArcGisClient {
     /// # Cancel safety
     /// The request may have reached the service when the future is dropped.
     pub async fn json(&self, call: &ServiceCall) -> Result<Value, Failure> {
-        let value = self.job_json(call).await?;
-        match body::flat_error(&value) {
-            Some(error) => Err(error.into_failure(call.stage).at(call.url.as_str())),
-            None => Ok(value),
-        }
+        self.json_without(call, body::flat_error).await
     }
 
-    /// Asks and reads the state of a job: only an `error` object without a state is a failure, since a failed job also says
-    /// `status` and `error`.
+    /// Asks and reads a JSON answer in which a kind of error is looked for beside the usual one.
+    async fn json_without(
+        &self,
+        call: &ServiceCall,
+        error_in: fn(&Value) -> Option<ServiceError>,
+    ) -> Result<Value, Failure> {
+        let call = call.clone().with("f", "json");
+        self.with_retries(&call, |client, call, token| async move {
+            let response = client.send(&call, token.as_ref()).await?;
+            let retry_after = retry_after(response.headers());
+            let value = client.read_json(&call, response).await?;
+            match error_in(&value) {
+                Some(error) => Err(Refused::answered(error, &call, retry_after)),
+                None => Ok(value),
+            }
+        })
+        .await
+    }
+
+    /// Asks and reads the state of a job: only an error of the request is a failure, since a failed job also says `status` and
+    /// `error`.
     ///
     /// # Errors
     /// As [`ArcGisClient::json`].
     pub async fn job_json(&self, call: &ServiceCall) -> Result<Value, Failure> {
-        let call = call.clone().with("f", "json");
-        self.with_retries(&call, |client, call, token| async move {
-            let response = client.send(&call, token.as_ref()).await?;
-            client.read_json(&call, response).await
-        })
-        .await
+        self.json_without(call, body::flat_error_of_request).await
     }
 
     /// Asks for a small file, such as a thumbnail or a sprite; `None` if the address has none (404).
