@@ -384,8 +384,8 @@ mod tests {
             let service = TiledService::read("https://h/VectorTileServer", &answer, &Map::new()).expect("reads");
             format!("{:?}", service.export_calls(&area, "0-3", home).expect("calls"))
         };
-        assert!(words(11.2, JobHome::Vector).contains("\"polygon\""));
-        assert!(!words(10.4, JobHome::Vector).contains("\"polygon\""));
-        assert!(words(10.4, JobHome::Raster).contains("\"areaOfInterest\""));
+        assert!(words(11.2, JobHome::Vector).contains("\"polygon="));
+        assert!(!words(10.4, JobHome::Vector).contains("\"polygon="));
+        assert!(words(10.4, JobHome::Raster).contains("\"areaOfInterest="));
     }
 }

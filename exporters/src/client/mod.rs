@@ -96,14 +96,31 @@ pub struct ArcGisClient {
     inner: Arc<Inner>,
 }
 
-/// One request: an address, parameters, and how to send them.
-#[derive(Debug, Clone)]
+/// One request: an address, parameters, and how to send them. Its `Debug` hides what is secret.
+#[derive(Clone)]
 pub struct ServiceCall {
     url: Url,
     parameters: Vec<(String, String)>,
     post: bool,
     retry: bool,
     stage: FailureStage,
+}
+
+/// Parameters that nobody may read.
+const SECRETS: [&str; 4] = ["token", "password", "client_secret", "refresh_token"];
+
+impl std::fmt::Debug for ServiceCall {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let shown = |(name, value): &(String, String)| {
+            let hidden = SECRETS.iter().any(|secret| name.eq_ignore_ascii_case(secret));
+            format!("{name}={}", if hidden { "…" } else { value })
+        };
+        f.debug_struct("ServiceCall")
+            .field("address", &without_secrets(self.url.as_str()))
+            .field("parameters", &self.parameters.iter().map(shown).collect::<Vec<_>>())
+            .field("post", &self.post)
+            .finish_non_exhaustive()
+    }
 }
 
 impl ServiceCall {
@@ -610,6 +627,17 @@ mod tests {
         let relative = "https://h/arcgis/rest/services/S/MapServer/exportTiles/jobs/results/out_service_url";
         assert_eq!(text("results/out_service_url").as_deref(), Ok(relative));
         assert!(text("file:///etc/passwd").is_err());
+    }
+
+    #[test]
+    fn a_request_that_is_shown_shows_no_secret() {
+        let call = ServiceCall::post("https://h/generateToken?token=abc123").expect("an address");
+        let call = call.with("Token", "abc123").with("password", "abc123").with("client_secret", "abc123").with("f", "json");
+        let shown = format!("{call:?}");
+        assert!(
+            !shown.contains("abc123") && shown.contains("f=json") && shown.contains("https://h/generateToken"),
+            "{shown}"
+        );
     }
 
     #[test]
