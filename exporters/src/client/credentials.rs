@@ -353,7 +353,8 @@ async fn belongs_to(client: &ArcGisClient, url: &Url, portal: &str) -> Result<Op
     let call = ServiceCall::get(&format!("{root}/rest/info"))?.in_stage(FailureStage::Read);
     let info = match client.json_without_token(&call).await {
         Ok(info) => info,
-        Err(failure) if failure.owner == FailureOwner::Network => return Err(failure),
+        // What may pass says nothing about whose the server is.
+        Err(failure) if failure.owner == FailureOwner::Network || failure.retryable => return Err(failure),
         Err(_) => return Ok(None),
     };
     let owner = info.get("owningSystemUrl").and_then(Value::as_str).unwrap_or_default();
