@@ -93,6 +93,9 @@ pub(crate) struct AccessArguments {
     /// Host that may see the token beside the portal's; may be given several times.
     #[arg(long, value_name = "HOST")]
     pub(crate) trust_host: Vec<String>,
+    /// A host with a token of its own, and the environment variable that holds it; may be given several times.
+    #[arg(long, value_name = "HOST=VAR")]
+    pub(crate) token_for: Vec<String>,
     /// Certificate (PEM) of a private CA to trust.
     #[arg(long, value_name = "PEM")]
     pub(crate) ca_cert: Option<PathBuf>,

@@ -54,6 +54,18 @@ fn credentials(arguments: &AccessArguments) -> Result<Credentials, Stop> {
     for host in &arguments.trust_host {
         credentials = credentials.for_host(host);
     }
+    for pair in &arguments.token_for {
+        let Some((host, variable)) =
+            pair.split_once('=').filter(|(host, variable)| !host.is_empty() && !variable.is_empty())
+        else {
+            return Err(Stop::usage(format!("--token-for is HOST=VAR, not {pair:?}")));
+        };
+        let mut own = Credentials::token(secret(variable, "--token-for")?).for_host(host);
+        if let Some(referer) = &arguments.referer {
+            own = own.with_referer(referer);
+        }
+        credentials = credentials.and(own);
+    }
     if credentials.is_for_nobody() {
         return Err(Stop::usage("a token is given and no host may see it: name the --portal or a --trust-host"));
     }

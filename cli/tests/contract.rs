@@ -28,8 +28,12 @@ async fn take_works_by_item_and_by_file_in_both_dialects_and_with_every_kind_of_
     let source = offmap::exporters::portal::read_item(&client.expect("a client"), &open.portal_url(), HOSTED_MAP)
         .await
         .expect("reads");
-    std::fs::write(path("map.json"), serde_json::to_string(&source.web_map).expect("JSON")).expect("writes");
+    let text = serde_json::to_string(&source.web_map).expect("JSON");
+    std::fs::write(path("map.json"), &text).expect("writes");
     let file = path("map.json");
+    // A map of one host, services with a token of their own on another.
+    std::fs::write(path("elsewhere.json"), text.replace(open.url(), secured.url())).expect("writes");
+    let (elsewhere, own) = (path("elsewhere.json"), format!("{host}=MY_TOKEN"));
     let address = open.web_map_url(FIELD_MAP);
 
     let cases = [
@@ -47,6 +51,7 @@ async fn take_works_by_item_and_by_file_in_both_dialects_and_with_every_kind_of_
             vec!["--portal", &portal, "--item", HOSTED_MAP, "--token-env", "MY_TOKEN", "--trust-host", &host],
             Some(("MY_TOKEN", &token)),
         ),
+        ("token-for", vec!["--web-map", &elsewhere, "--token-for", &own], Some(("MY_TOKEN", &token))),
     ];
     for (name, arguments, secret) in cases {
         let (out, mmpk) = (path(name), path(&format!("{name}.mmpk")));
@@ -145,6 +150,8 @@ async fn bad_input_is_refused_by_name_and_leaves_nothing_behind() {
             "UNSET_VARIABLE",
         ),
         ([&a[..], &["--web-map", &other, "--token-env", "BAD", "--out", &out]].concat(), 2, "no host may see it"),
+        ([&a[..], &["--web-map", &other, "--token-for", "BAD", "--out", &out]].concat(), 2, "--token-for is HOST=VAR"),
+        ([&a[..], &["--web-map", &other, "--token-for", "h=UNSET_VARIABLE", "--out", &out]].concat(), 2, "UNSET_VARIABLE"),
         ([&item[..], &a[..], &["--parameters", &parameters, "--out", &out]].concat(), 2, "unknown field `minscale`"),
         ([&item[..], &a[..], &["--overrides", &overrides, "--out", &out]].concat(), 2, "matches nothing in the map"),
         ([&item[..], &a[..], &["--ca-cert", &html, "--out", &out]].concat(), 2, "CA certificate"),

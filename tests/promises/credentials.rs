@@ -2,12 +2,14 @@
 
 use crate::support::{Bench, area, quick_client, run_to_end};
 use async_trait::async_trait;
-use offmap::exporters::client::{ArcGisClient, Credentials, ServiceCall, TokenSource};
-use offmap::{Failure, FailureOwner, OfflineMapSource, OfflineMapTask, WebMap};
+use offmap::exporters::client::{AccessToken, ArcGisClient, ClientOptions, Credentials, ServiceCall, TokenSource};
+use offmap::testing::VirtualClock;
+use offmap::{Clock, Failure, FailureOwner, OfflineMapSource, OfflineMapTask, WebMap};
 use offmap_sandbox::{Fault, FaultAction, PASSWORD, Sandbox, SandboxOptions, USER};
 use serde_json::json;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 fn secured() -> SandboxOptions {
     SandboxOptions { secured: true, ..SandboxOptions::default() }
@@ -20,20 +22,24 @@ fn old_token() -> FaultAction {
 /// The host's own source of tokens.
 struct Callback {
     tokens: Vec<String>,
+    life: Option<Duration>,
     asked: Arc<AtomicU32>,
 }
 
 #[async_trait]
 impl TokenSource for Callback {
-    async fn token(&self, _: &ArcGisClient) -> Result<String, Failure> {
+    async fn token(&self, _: &ArcGisClient) -> Result<AccessToken, Failure> {
         let turn = self.asked.fetch_add(1, Ordering::AcqRel);
-        Ok(self.tokens[turn as usize].clone())
+        let token = AccessToken::new(self.tokens.get(turn as usize).ok_or_else(|| Failure::internal("no token any more"))?);
+        Ok(self.life.map_or(token.clone(), |life| token.good_for(life)))
     }
 }
 
 fn callback(sandbox: &Sandbox, asked: &Arc<AtomicU32>) -> Credentials {
     let tokens = (0..9).map(|_| sandbox.token()).collect();
-    Credentials::from_source(Callback { tokens, asked: Arc::clone(asked) }).for_address(sandbox.url()).expect("an address")
+    Credentials::from_source(Callback { tokens, life: None, asked: Arc::clone(asked) })
+        .for_address(sandbox.url())
+        .expect("an address")
 }
 
 #[tokio::test]
@@ -71,6 +77,42 @@ async fn one_renewal_is_enough_for_all_who_wait() {
     assert!(all.iter().all(Result::is_ok), "{all:?}");
     let asked = asked.load(Ordering::Acquire);
     assert!(asked == 2, "{asked} tokens were asked for");
+}
+
+#[tokio::test]
+async fn a_token_is_renewed_before_it_ends_and_used_to_its_end_if_there_is_no_other() {
+    let asked = Arc::new(AtomicU32::new(0));
+    let sandbox = Sandbox::start(secured()).await.expect("a sandbox");
+    let tokens = vec![sandbox.token(), sandbox.token()];
+    let source = Callback { tokens: tokens.clone(), life: Some(Duration::from_hours(1)), asked: Arc::clone(&asked) };
+    let credentials = Credentials::from_source(source).for_address(sandbox.url()).expect("an address");
+    let clock = Arc::new(VirtualClock::default());
+    let client = ArcGisClient::with_clock(ClientOptions::default(), credentials, Arc::clone(&clock) as Arc<dyn Clock>);
+    let client = client.expect("a client");
+    let call = ServiceCall::get(&format!("{}/arcgis/rest/services/World/MapServer", sandbox.url())).expect("an address");
+    // 54 minutes: still the first. 55 minutes, five before the end: the second. 110 minutes: there is no third, so the second.
+    for (minutes, used, asks) in [(0, 0, 1), (54, 0, 1), (1, 1, 2), (55, 1, 3), (1, 1, 3)] {
+        clock.sleep(Duration::from_mins(minutes)).await;
+        client.json(&call).await.expect("an answer");
+        let seen = sandbox.requests().last().and_then(|r| r.parameters.get("token").cloned());
+        assert_eq!(seen.as_ref(), tokens.get(used), "after {minutes} more minutes");
+        assert_eq!(asked.load(Ordering::Acquire), asks, "after {minutes} more minutes");
+    }
+}
+
+#[tokio::test]
+async fn each_of_two_servers_sees_its_own_token_and_not_the_other_s() {
+    let (one, two) =
+        (Sandbox::start(secured()).await.expect("a sandbox"), Sandbox::start(secured()).await.expect("a sandbox"));
+    let (first, second) = (one.token(), two.token());
+    let own = |sandbox: &Sandbox, token: &str| Credentials::token(token).for_address(sandbox.url()).expect("an address");
+    let client = quick_client(own(&one, &first).and(own(&two, &second)));
+    for (sandbox, token) in [(&one, &first), (&two, &second)] {
+        let call = ServiceCall::get(&format!("{}/arcgis/rest/services/World/MapServer", sandbox.url())).expect("an address");
+        client.json(&call).await.expect("an answer");
+        let seen: Vec<_> = sandbox.requests().iter().filter_map(|r| r.parameters.get("token").cloned()).collect();
+        assert!(!seen.is_empty() && seen.iter().all(|t| t == token), "{seen:?}");
+    }
 }
 
 fn federated_map(url: &str) -> WebMap {

@@ -6,7 +6,7 @@
 //!    The validator stands in `<name>.part.json`, so that another process goes on, too.
 //! 3. The length is checked where the server says one; a JSON error body is an error, not a file.
 
-use super::credentials::Token;
+use super::tokens::Token;
 use super::{ArcGisClient, Refused, ServiceCall, body, host_of, network, resolve};
 use offmap_engine::{Failure, FailureKind, FailureOwner, FailureStage, hash_file, run_blocking};
 use reqwest::header::{CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue, IF_RANGE, LAST_MODIFIED, LOCATION, RANGE};
@@ -168,7 +168,6 @@ impl ArcGisClient {
         let mut url = call.url.clone();
         for _ in 0..=super::MAX_REDIRECTS {
             let token = token.filter(|t| self.inner.keeper.may_see(&url, t));
-            let parameters = token.map(|t| ("token".to_owned(), t.text.to_string())).into_iter().collect();
             let mut headers = HeaderMap::new();
             if let (Some(validator), true) = (&part.validator, part.bytes > 0) {
                 headers.insert(IF_RANGE, validator.clone());
@@ -178,7 +177,7 @@ impl ArcGisClient {
             }
             // Compressed transfer would hide the length and break ranges.
             headers.insert(reqwest::header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-            let response = self.execute(call, self.request(&url, parameters, false, &headers)).await?;
+            let response = self.execute(call, self.request(&url, Vec::new(), token, false, &headers)).await?;
             let target = response.headers().get(LOCATION).and_then(|v| v.to_str().ok()).map(str::to_owned);
             match target {
                 Some(target) if response.status().is_redirection() => url = resolve(url.as_str(), &target)?,

@@ -13,14 +13,14 @@ pub mod credentials;
 mod download;
 mod governor;
 mod tls;
+mod tokens;
 
-pub use credentials::{Credentials, TokenSource};
+pub use credentials::{AccessToken, Credentials, TokenSource};
 pub(crate) use download::already_home;
 pub use download::{Download, Downloaded};
 
 use backon::BackoffBuilder as _;
 use body::ServiceError;
-use credentials::{Token, TokenKeeper};
 use governor::{Governor, Permit, retry_after};
 use offmap_engine::model::failure::without_secrets;
 use offmap_engine::{Clock, Failure, FailureKind, FailureOwner, FailureStage, SystemClock};
@@ -29,6 +29,7 @@ use reqwest::{Method, Response, StatusCode};
 use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
+use tokens::{Token, TokenKeeper};
 use tokio::time::Instant;
 use url::Url;
 
@@ -428,9 +429,7 @@ impl ArcGisClient {
         for _ in 0..=MAX_REDIRECTS {
             let _permit = self.permit(&url).await?;
             let token = token.filter(|t| self.inner.keeper.may_see(&url, t));
-            let mut parameters = call.parameters.clone();
-            parameters.extend(token.map(|t| ("token".to_owned(), t.text.to_string())));
-            let request = self.request(&url, parameters, form, &HeaderMap::new());
+            let request = self.request(&url, call.parameters.clone(), token, form, &HeaderMap::new());
             let response = self.execute(call, request).await?;
             if !response.status().is_redirection() {
                 return Ok(response);
@@ -453,10 +452,12 @@ impl ArcGisClient {
     fn request(
         &self,
         url: &Url,
-        parameters: Vec<(String, String)>,
+        mut parameters: Vec<(String, String)>,
+        token: Option<&Token>,
         form: bool,
         headers: &HeaderMap,
     ) -> reqwest::RequestBuilder {
+        parameters.extend(token.map(|t| ("token".to_owned(), t.text.to_string())));
         let mut full = url.clone();
         if !form && !parameters.is_empty() {
             // An address out of an answer may have a query already: merge, the call's own words win.
@@ -468,13 +469,12 @@ impl ArcGisClient {
             full.query_pairs_mut().clear().extend_pairs(&kept).extend_pairs(&parameters);
         }
         let form = form || full.as_str().len() > LONGEST_GET;
-        let with_token = parameters.iter().any(|(name, _)| name == "token");
         let mut request = if form {
             self.inner.http.request(Method::POST, url.clone()).form(&parameters)
         } else {
             self.inner.http.request(Method::GET, full)
         };
-        if let Some(referer) = self.inner.keeper.referer(url, with_token)
+        if let Some(referer) = self.inner.keeper.referer(url, token)
             && let Ok(value) = HeaderValue::from_str(referer)
         {
             request = request.header(REFERER, value);
@@ -644,10 +644,10 @@ mod tests {
     fn a_query_in_an_address_is_merged_not_pasted() {
         let client = ArcGisClient::new(ClientOptions::default(), Credentials::none()).expect("makes");
         let call = ServiceCall::get("https://h/x?statusId=1&f=html").expect("address").with("f", "json");
-        let request = client.request(&call.url, call.parameters, false, &HeaderMap::new()).build().expect("builds");
+        let request = client.request(&call.url, call.parameters, None, false, &HeaderMap::new()).build().expect("builds");
         assert_eq!(request.url().as_str(), "https://h/x?statusId=1&f=json");
         let long = ServiceCall::get("https://h/x").expect("address").with("where", "y".repeat(2000));
-        let request = client.request(&long.url, long.parameters, false, &HeaderMap::new()).build().expect("builds");
+        let request = client.request(&long.url, long.parameters, None, false, &HeaderMap::new()).build().expect("builds");
         assert_eq!(request.method(), Method::POST);
     }
 }
