@@ -115,6 +115,18 @@ async fn each_of_two_servers_sees_its_own_token_and_not_the_other_s() {
     }
 }
 
+#[tokio::test]
+async fn a_host_that_is_for_tokens_by_https_gets_none_by_http_and_the_failure_says_so() {
+    let sandbox = Sandbox::start(secured()).await.expect("a sandbox");
+    let safe = sandbox.url().replace("http://", "https://");
+    let client = quick_client(Credentials::token(sandbox.token()).for_address(&safe).expect("an address"));
+    let call = ServiceCall::get(&format!("{}/arcgis/rest/services/World/MapServer", sandbox.url())).expect("an address");
+    let failure = client.json(&call).await.expect_err("wants a token");
+    assert_eq!(failure.owner, FailureOwner::Credentials, "{failure}");
+    assert!(failure.to_string().contains("by https only"), "{failure}");
+    assert!(sandbox.requests().iter().all(|r| !r.has_token), "no token in the clear");
+}
+
 fn federated_map(url: &str) -> WebMap {
     let layers = json!([
         {"id": "tiles", "layerType": "ArcGISTiledMapServiceLayer", "url": format!("{url}/arcgis/rest/services/World/MapServer")},

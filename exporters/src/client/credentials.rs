@@ -51,11 +51,19 @@ pub trait TokenSource: Send + Sync + 'static {
     }
 }
 
+/// A host that may see a token, with its port if only that one may.
+#[derive(Debug, Clone)]
+pub(super) struct NamedHost {
+    pub(super) name: String,
+    /// It was named by an `https` address, so no token goes there in the clear.
+    pub(super) only_https: bool,
+}
+
 /// Tokens, and the hosts that they are for. Hosts with tokens of their own are added by [`Credentials::and`].
 #[derive(Clone, Default)]
 pub struct Credentials {
     pub(super) source: Option<Arc<dyn TokenSource>>,
-    pub(super) hosts: Vec<String>,
+    pub(super) hosts: Vec<NamedHost>,
     pub(super) referer: Option<String>,
     pub(super) portal: Option<String>,
     others: Vec<Credentials>,
@@ -127,19 +135,20 @@ impl Credentials {
         Ok(Self { portal: Some(portal.trim_end_matches('/').to_owned()), ..own })
     }
 
-    /// Lets the host of an address see the token.
+    /// Lets the host of an address see the token; if the address is `https`, by `https` only.
     ///
     /// # Errors
     /// If it is not an address.
-    pub fn for_address(self, address: &str) -> Result<Self, Failure> {
+    pub fn for_address(mut self, address: &str) -> Result<Self, Failure> {
         let url = parse_http(address)?;
-        Ok(self.for_host(&host_of(&url)))
+        self.hosts.push(NamedHost { name: host_of(&url), only_https: url.scheme() == "https" });
+        Ok(self)
     }
 
-    /// Lets a host see the token: `host` for any port, or `host:port`.
+    /// Lets a host see the token, by `http` as well: `host` for any port, or `host:port`.
     #[must_use]
     pub fn for_host(mut self, host: &str) -> Self {
-        self.hosts.push(host.trim().to_ascii_lowercase());
+        self.hosts.push(NamedHost { name: host.trim().to_ascii_lowercase(), only_https: false });
         self
     }
 

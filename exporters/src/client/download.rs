@@ -61,7 +61,10 @@ impl ArcGisClient {
         download: Download<'_>,
         report: impl Fn(u64, Option<u64>) + Send + Sync,
     ) -> Result<Downloaded, Failure> {
-        let call = ServiceCall::get(download.address)?.in_stage(FailureStage::Download);
+        let mut call = ServiceCall::get(download.address)?.in_stage(FailureStage::Download);
+        if !download.presigned {
+            call.url = self.inner.keeper.raised(&call.url);
+        }
         if let Some(whole) = already_home(download.to).await? {
             return Ok(whole);
         }

@@ -376,6 +376,7 @@ impl ArcGisClient {
         F: Fn(Self, ServiceCall, Option<Token>) -> Fut,
         Fut: Future<Output = Result<T, Refused>>,
     {
+        let call = &ServiceCall { url: self.inner.keeper.raised(&call.url), ..call.clone() };
         let mut pauses = self.pauses();
         let mut renewed = false;
         let mut attempt = 1_u32;

@@ -4,13 +4,16 @@
 //! (`owningSystemUrl`) gets a token of its own, if the portal makes one for it (`generateToken` with `serverUrl`): the portal's
 //! own token is never shown to it.
 //!
+//! Where a host was named by an `https` address, no token goes there in the clear: an `http` address without a port, as old web
+//! maps have them, is asked by `https`; with a port of its own it gets no token.
+//!
 //! Source: `feature-service-rest` reference §6.2.
 
 use super::body::is_token_error;
-use super::credentials::{AccessToken, Credentials, generated_token};
+use super::credentials::{AccessToken, Credentials, NamedHost, generated_token};
 use super::{ArcGisClient, ServiceCall, host_of, parse_http};
 use dashmap::DashMap;
-use offmap_engine::{Failure, FailureOwner, FailureStage};
+use offmap_engine::{Failure, FailureKind, FailureOwner, FailureStage};
 use serde_json::Value;
 use std::fmt;
 use std::pin::Pin;
@@ -28,7 +31,7 @@ pub(super) struct Token {
     pub(super) text: Arc<str>,
     /// Whose credentials it is of.
     grant: usize,
-    /// The one server that it is for; `None` for all hosts of the grant.
+    /// The origin of the one server that it is for; `None` for all hosts of the grant.
     server: Option<String>,
 }
 
@@ -83,6 +86,7 @@ enum Server {
 /// Keeps the tokens that are in use; renews each once for all who wait.
 pub(super) struct TokenKeeper {
     grants: Vec<Grant>,
+    /// By origin.
     servers: DashMap<String, Arc<Mutex<Server>>>,
 }
 
@@ -102,18 +106,42 @@ impl TokenKeeper {
     /// Whose token the host of an address may see. A host that is named comes before ArcGIS Online's rule that all of its hosts
     /// share the token of its portal.
     fn grant_for(&self, url: &Url) -> Option<usize> {
-        let with_port = host_of(url);
-        let host = url.host_str().unwrap_or_default().to_ascii_lowercase();
-        let hosts = |g: &Grant, fits: &dyn Fn(&String) -> bool| g.credentials.hosts.iter().any(fits);
-        let named = self.grants.iter().position(|g| hosts(g, &|h| *h == host || *h == with_port));
-        let shared = url.scheme() == "https" && is_online(&host);
-        named.or_else(|| self.grants.iter().position(|g| shared && hosts(g, &|h| is_online(h))))
+        let is_safe = url.scheme() == "https";
+        let named = self.named(url, |h| is_safe || !h.only_https);
+        let shared = is_safe && url.host_str().is_some_and(is_online);
+        let online = |g: &Grant| g.credentials.hosts.iter().any(|h| is_online(&h.name));
+        named.or_else(|| self.grants.iter().position(|g| shared && online(g)))
+    }
+
+    /// Who names the host of an address in such a way.
+    fn named(&self, url: &Url, fits: impl Fn(&NamedHost) -> bool) -> Option<usize> {
+        let (host, with_port) = (url.host_str().unwrap_or_default(), host_of(url));
+        let is_it = |h: &NamedHost| (h.name == host || h.name == with_port) && fits(h);
+        self.grants.iter().position(|g| g.credentials.hosts.iter().any(is_it))
+    }
+
+    /// Whether the host of an `http` address is for tokens by `https` only.
+    fn is_withheld(&self, url: &Url) -> bool {
+        url.scheme() == "http" && self.grant_for(url).is_none() && self.named(url, |h| h.only_https).is_some()
+    }
+
+    /// Raises an `http` address without a port to `https` where it is known that the host has it: all of ArcGIS Online, and hosts
+    /// that were named so.
+    pub(super) fn raised(&self, url: &Url) -> Url {
+        let mut raised = url.clone();
+        let host = url.host_str().unwrap_or_default();
+        let has_https = is_online(host) || host.ends_with(".arcgisonline.com") || self.is_withheld(url);
+        if url.scheme() == "http" && url.port().is_none() && has_https {
+            // Both are special schemes, so the change cannot fail.
+            let _ = raised.set_scheme("https");
+        }
+        raised
     }
 
     /// Whether the host of an address may see a token.
     pub(super) fn may_see(&self, url: &Url, token: &Token) -> bool {
         match &token.server {
-            Some(server) => *server == host_of(url),
+            Some(server) => *server == origin_of(url),
             None => self.grant_for(url) == Some(token.grant),
         }
     }
@@ -129,15 +157,15 @@ impl TokenKeeper {
         if let Some(grant) = self.grant_for(url) {
             return Ok(self.own(client, grant).await?.map(|text| Token { text, grant, server: None }));
         }
-        let host = host_of(url);
-        let Some(server) = self.servers.get(&host).map(|s| Arc::clone(&s)) else { return Ok(None) };
+        let origin = origin_of(url);
+        let Some(server) = self.servers.get(&origin).map(|s| Arc::clone(&s)) else { return Ok(None) };
         let mut server = server.lock().await;
         let Server::Federated { grant, root, issued } = &mut *server else { return Ok(None) };
         if issued.is_due(client.inner.clock.now_ms()) {
             let answer = self.server_token(client, *grant, root).await;
             issued.renewed(answer, client.inner.clock.now_ms());
         }
-        Ok(Some(Token { text: Arc::clone(&issued.text), grant: *grant, server: Some(host) }))
+        Ok(Some(Token { text: Arc::clone(&issued.text), grant: *grant, server: Some(origin) }))
     }
 
     async fn own(&self, client: &ArcGisClient, grant: usize) -> Result<Option<Arc<str>>, Failure> {
@@ -172,11 +200,21 @@ impl TokenKeeper {
             self.forget(own.grant, &own.text).await;
             return Ok(true);
         }
+        if self.is_withheld(url) {
+            let message = format!(
+                "the service wants a token; the one for {} goes by https only, and the address is http: correct it in the map, \
+                 or name {} as a host that may see the token in the clear",
+                url.host_str().unwrap_or_default(),
+                host_of(url)
+            );
+            let failure = Failure::new(FailureOwner::Credentials, FailureKind::Unauthorized, FailureStage::Read, message);
+            return Err(failure.at(url.as_str()));
+        }
         if self.grants.iter().all(|g| g.credentials.portal.is_none()) || self.grant_for(url).is_some() {
             return Ok(false);
         }
         let new = || Arc::new(Mutex::new(Server::Unknown));
-        let server = Arc::clone(&self.servers.entry(host_of(url)).or_insert_with(new));
+        let server = Arc::clone(&self.servers.entry(origin_of(url)).or_insert_with(new));
         let mut server = server.lock().await;
         match (&*server, token) {
             (Server::Foreign, _) => return Ok(false),
@@ -245,6 +283,11 @@ impl TokenKeeper {
     }
 }
 
+/// Scheme, host and port.
+fn origin_of(url: &Url) -> String {
+    url.origin().ascii_serialization()
+}
+
 fn is_online(host: &str) -> bool {
     host == "arcgis.com" || host.ends_with(".arcgis.com")
 }
@@ -303,6 +346,27 @@ mod tests {
         assert!(is_for(&online, "https://services1.arcgis.com/x") && !is_for(&online, "http://services1.arcgis.com/x"));
         assert!(!is_for(&Credentials::none(), "https://www.arcgis.com/"));
         assert!(!format!("{own:?}").contains("\"t\""));
+    }
+
+    #[test]
+    fn a_host_that_was_named_by_https_sees_no_token_in_the_clear() {
+        let named = |c: Credentials| TokenKeeper::new(c);
+        let url = |address: &str| parse_http(address).expect("address");
+        let safe = named(Credentials::token("t").for_address("https://gis.city.example/portal").expect("address"));
+        assert!(safe.grant_for(&url("https://gis.city.example:6443/x")).is_some());
+        assert!(safe.grant_for(&url("http://gis.city.example:6080/x")).is_none());
+        assert_eq!(safe.raised(&url("http://gis.city.example/x?a=b")).as_str(), "https://gis.city.example/x?a=b");
+        assert_eq!(safe.raised(&url("http://gis.city.example:6080/x")).as_str(), "http://gis.city.example:6080/x");
+        assert_eq!(safe.raised(&url("http://elsewhere.example/x")).scheme(), "http");
+        assert_eq!(safe.raised(&url("http://services1.arcgis.com/x")).scheme(), "https");
+        assert_eq!(safe.raised(&url("http://services.arcgisonline.com/x")).scheme(), "https");
+        assert_eq!(safe.raised(&url("http://notarcgis.com/x")).scheme(), "http");
+        let clear = named(Credentials::token("t").for_host("gis.city.example"));
+        assert!(clear.grant_for(&url("http://gis.city.example:6080/x")).is_some());
+        assert_eq!(clear.raised(&url("http://gis.city.example/x")).scheme(), "http");
+        let of_server = Token { text: "t".into(), grant: 0, server: Some(origin_of(&url("https://server.example/a"))) };
+        assert!(safe.may_see(&url("https://server.example/b"), &of_server));
+        assert!(!safe.may_see(&url("http://server.example/b"), &of_server));
     }
 
     #[test]
