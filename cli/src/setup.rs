@@ -48,9 +48,11 @@ fn credentials(arguments: &AccessArguments) -> Result<Credentials, Stop> {
     } else {
         Credentials::none()
     };
-    if let Some(referer) = &arguments.referer {
-        credentials = credentials.with_referer(referer);
-    }
+    let bound = |credentials: Credentials| match &arguments.referer {
+        Some(referer) => credentials.with_referer(referer),
+        None => credentials,
+    };
+    credentials = bound(credentials);
     for host in &arguments.trust_host {
         credentials = credentials.for_host(host);
     }
@@ -60,11 +62,7 @@ fn credentials(arguments: &AccessArguments) -> Result<Credentials, Stop> {
         else {
             return Err(Stop::usage(format!("--token-for is HOST=VAR, not {pair:?}")));
         };
-        let mut own = Credentials::token(secret(variable, "--token-for")?).for_host(host);
-        if let Some(referer) = &arguments.referer {
-            own = own.with_referer(referer);
-        }
-        credentials = credentials.and(own);
+        credentials = credentials.and(bound(Credentials::token(secret(variable, "--token-for")?).for_host(host)));
     }
     if credentials.is_for_nobody() {
         return Err(Stop::usage("a token is given and no host may see it: name the --portal or a --trust-host"));

@@ -240,8 +240,7 @@ pub(super) async fn generated_token(client: &ArcGisClient, call: &ServiceCall) -
     let token = token_in(&answer, "token", call)?;
     let expires = answer.get("expires").and_then(Value::as_i64);
     // An end that is behind us is a clock that goes wrong, here or there: then the server's refusal is waited for.
-    let left =
-        expires.and_then(|end| u64::try_from(end.checked_sub(client.inner.clock.now_ms())?).ok()).filter(|left| *left > 0);
+    let left = expires.and_then(|end| u64::try_from(end.checked_sub(client.inner.clock.now_ms())?).ok());
     Ok(AccessToken { life: left.map(Duration::from_millis), ..token })
 }
 

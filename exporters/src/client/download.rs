@@ -63,7 +63,7 @@ impl ArcGisClient {
     ) -> Result<Downloaded, Failure> {
         let mut call = ServiceCall::get(download.address)?.in_stage(FailureStage::Download);
         if !download.presigned {
-            call.url = self.inner.keeper.raised(&call.url);
+            self.inner.keeper.raise(&mut call.url);
         }
         if let Some(whole) = already_home(download.to).await? {
             return Ok(whole);

@@ -205,13 +205,14 @@ pub fn resolve(asked: &str, answered: &str) -> Result<Url, Failure> {
         Failure::new(FailureOwner::Source, FailureKind::InvalidAnswer, FailureStage::Run, message)
     })?;
     if base.scheme() == "https" && url.scheme() == "http" && base.host_str() == url.host_str() {
-        // Both are special schemes, so the change cannot fail.
-        let _ = url.set_scheme("https");
-        if url.port() == Some(80) {
-            let _ = url.set_port(None);
-        }
+        by_https(&mut url);
     }
     Ok(url)
+}
+
+fn by_https(url: &mut Url) {
+    // Both are special schemes, so the change cannot fail.
+    let _ = url.set_scheme("https");
 }
 
 /// What a failed try leaves: the failure, how long the host asked to wait, and the code that the service answered with.
@@ -320,7 +321,7 @@ impl ArcGisClient {
         error_in: fn(&Value) -> Option<ServiceError>,
     ) -> Result<Value, Failure> {
         let call = call.clone().with("f", "json");
-        self.with_retries(&call, |client, call, token| async move {
+        self.with_retries(call, |client, call, token| async move {
             let response = client.send(&call, token.as_ref()).await?;
             let retry_after = retry_after(response.headers());
             let value = client.read_json(&call, response).await?;
@@ -346,7 +347,7 @@ impl ArcGisClient {
     /// # Errors
     /// As [`ArcGisClient::json`]; also if it is larger than `limit` bytes.
     pub async fn bytes(&self, call: &ServiceCall, limit: usize) -> Result<Option<Vec<u8>>, Failure> {
-        self.with_retries(call, |client, call, token| async move {
+        self.with_retries(call.clone(), |client, call, token| async move {
             let response = client.send(&call, token.as_ref()).await?;
             if response.status() == StatusCode::NOT_FOUND {
                 return Ok(None);
@@ -362,7 +363,7 @@ impl ArcGisClient {
     }
 
     /// Runs one request until it succeeds, fails for good, or was tried often enough. An old token is renewed once.
-    async fn with_retries<T, F, Fut>(&self, call: &ServiceCall, run: F) -> Result<T, Failure>
+    async fn with_retries<T, F, Fut>(&self, call: ServiceCall, run: F) -> Result<T, Failure>
     where
         F: Fn(Self, ServiceCall, Option<Token>) -> Fut,
         Fut: Future<Output = Result<T, Refused>>,
@@ -371,12 +372,12 @@ impl ArcGisClient {
     }
 
     /// The same; a call to a token service goes without a token.
-    async fn retried<T, F, Fut>(&self, call: &ServiceCall, with_token: bool, run: F) -> Result<T, Failure>
+    async fn retried<T, F, Fut>(&self, mut call: ServiceCall, with_token: bool, run: F) -> Result<T, Failure>
     where
         F: Fn(Self, ServiceCall, Option<Token>) -> Fut,
         Fut: Future<Output = Result<T, Refused>>,
     {
-        let call = &ServiceCall { url: self.inner.keeper.raised(&call.url), ..call.clone() };
+        self.inner.keeper.raise(&mut call.url);
         let mut pauses = self.pauses();
         let mut renewed = false;
         let mut attempt = 1_u32;

@@ -10,10 +10,10 @@
 //! Source: `feature-service-rest` reference §6.2.
 
 use super::body::is_token_error;
-use super::credentials::{AccessToken, Credentials, NamedHost, generated_token};
-use super::{ArcGisClient, ServiceCall, host_of, parse_http};
+use super::credentials::{AccessToken, Credentials, NamedHost, TokenSource, generated_token};
+use super::{ArcGisClient, ServiceCall, by_https, host_of, parse_http};
 use dashmap::DashMap;
-use offmap_engine::{Failure, FailureKind, FailureOwner, FailureStage};
+use offmap_engine::{Clock, Failure, FailureKind, FailureOwner, FailureStage};
 use serde_json::Value;
 use std::fmt;
 use std::pin::Pin;
@@ -29,8 +29,7 @@ const AHEAD: Duration = Duration::from_mins(5);
 #[derive(Clone)]
 pub(super) struct Token {
     pub(super) text: Arc<str>,
-    /// Whose credentials it is of.
-    grant: usize,
+    grant: Arc<Grant>,
     /// The origin of the one server that it is for; `None` for all hosts of the grant.
     server: Option<String>,
 }
@@ -49,14 +48,13 @@ impl Issued {
         Self { text: token.text.into(), renew_at: due.map(|due| now_ms.saturating_add(due)) }
     }
 
-    fn is_due(&self, now_ms: i64) -> bool {
-        self.renew_at.is_some_and(|at| now_ms >= at)
-    }
-
-    /// Takes the place of this one; if there is no other, this one stays until it is refused.
-    fn renewed(&mut self, answer: Result<AccessToken, Failure>, now_ms: i64) {
-        match answer {
-            Ok(token) => *self = Self::new(token, now_ms),
+    /// Takes another in its place if its end is near; if there is no other, this one stays until it is refused.
+    async fn renew_if_due(&mut self, clock: &dyn Clock, ask: impl Future<Output = Result<AccessToken, Failure>>) {
+        if self.renew_at.is_none_or(|at| clock.now_ms() < at) {
+            return;
+        }
+        match ask.await {
+            Ok(token) => *self = Self::new(token, clock.now_ms()),
             Err(failure) => {
                 tracing::debug!(%failure, "a token is about to end and could not be renewed yet");
                 self.renew_at = None;
@@ -67,8 +65,65 @@ impl Issued {
 
 /// Credentials, and the token that was got with them.
 struct Grant {
+    source: Arc<dyn TokenSource>,
     credentials: Credentials,
     current: Mutex<Option<Issued>>,
+}
+
+impl Grant {
+    async fn token(&self, client: &ArcGisClient) -> Result<Arc<str>, Failure> {
+        let clock = &client.inner.clock;
+        // The lock is held while a token is fetched: whoever else needs one waits for it instead of asking too.
+        let mut current = self.current.lock().await;
+        if let Some(issued) = &mut *current {
+            if self.source.renews() {
+                issued.renew_if_due(&**clock, self.source.token(client)).await;
+            }
+            return Ok(Arc::clone(&issued.text));
+        }
+        let token = self.source.token(client).await?;
+        Ok(Arc::clone(&current.insert(Issued::new(token, clock.now_ms())).text))
+    }
+
+    /// Drops the token that was refused, unless another one took its place already.
+    async fn forget(&self, refused: &Arc<str>) {
+        let mut current = self.current.lock().await;
+        if self.source.renews() && current.as_ref().is_some_and(|issued| issued.text == *refused) {
+            *current = None;
+        }
+    }
+}
+
+/// A server that is federated with a grant's portal.
+struct FederatedServer {
+    grant: Arc<Grant>,
+    portal: String,
+    root: String,
+}
+
+impl FederatedServer {
+    /// Asks the portal for a token that is good for the server.
+    async fn token(&self, client: &ArcGisClient) -> Result<AccessToken, Failure> {
+        let mut renewed = false;
+        loop {
+            let own = self.grant.token(client).await?;
+            let mut call = ServiceCall::post(&format!("{}/sharing/rest/generateToken", self.portal))?
+                .with("token", &own)
+                .with("serverUrl", &self.root)
+                .with("expiration", 120)
+                .in_stage(FailureStage::Read);
+            if let Some(referer) = &self.grant.credentials.referer {
+                call = call.with("client", "referer").with("referer", referer);
+            }
+            match generated_token(client, &call).await {
+                Err(failure) if is_token_error(&failure) && !renewed => {
+                    renewed = true;
+                    self.grant.forget(&own).await;
+                }
+                answer => return answer,
+            }
+        }
+    }
 }
 
 /// What is known of a server that no grant is for.
@@ -76,16 +131,12 @@ enum Server {
     Unknown,
     /// It belongs to none of the portals.
     Foreign,
-    Federated {
-        grant: usize,
-        root: String,
-        issued: Issued,
-    },
+    Federated(FederatedServer, Issued),
 }
 
 /// Keeps the tokens that are in use; renews each once for all who wait.
 pub(super) struct TokenKeeper {
-    grants: Vec<Grant>,
+    grants: Vec<Arc<Grant>>,
     /// By origin.
     servers: DashMap<String, Arc<Mutex<Server>>>,
 }
@@ -98,26 +149,28 @@ impl fmt::Debug for TokenKeeper {
 
 impl TokenKeeper {
     pub(super) fn new(credentials: Credentials) -> Self {
-        let each = credentials.each().into_iter().filter(|c| c.source.is_some());
-        let grants = each.map(|credentials| Grant { credentials, current: Mutex::new(None) }).collect();
-        Self { grants, servers: DashMap::new() }
+        let grant = |credentials: Credentials| {
+            let source = Arc::clone(credentials.source.as_ref()?);
+            Some(Arc::new(Grant { source, credentials, current: Mutex::new(None) }))
+        };
+        Self { grants: credentials.each().into_iter().filter_map(grant).collect(), servers: DashMap::new() }
     }
 
     /// Whose token the host of an address may see. A host that is named comes before ArcGIS Online's rule that all of its hosts
     /// share the token of its portal.
-    fn grant_for(&self, url: &Url) -> Option<usize> {
+    fn grant_for(&self, url: &Url) -> Option<&Arc<Grant>> {
         let is_safe = url.scheme() == "https";
         let named = self.named(url, |h| is_safe || !h.only_https);
         let shared = is_safe && url.host_str().is_some_and(is_online);
         let online = |g: &Grant| g.credentials.hosts.iter().any(|h| is_online(&h.name));
-        named.or_else(|| self.grants.iter().position(|g| shared && online(g)))
+        named.or_else(|| self.grants.iter().find(|g| shared && online(g)))
     }
 
     /// Who names the host of an address in such a way.
-    fn named(&self, url: &Url, fits: impl Fn(&NamedHost) -> bool) -> Option<usize> {
+    fn named(&self, url: &Url, fits: impl Fn(&NamedHost) -> bool) -> Option<&Arc<Grant>> {
         let (host, with_port) = (url.host_str().unwrap_or_default(), host_of(url));
         let is_it = |h: &NamedHost| (h.name == host || h.name == with_port) && fits(h);
-        self.grants.iter().position(|g| g.credentials.hosts.iter().any(is_it))
+        self.grants.iter().find(|g| g.credentials.hosts.iter().any(is_it))
     }
 
     /// Whether the host of an `http` address is for tokens by `https` only.
@@ -127,77 +180,47 @@ impl TokenKeeper {
 
     /// Raises an `http` address without a port to `https` where it is known that the host has it: all of ArcGIS Online, and hosts
     /// that were named so.
-    pub(super) fn raised(&self, url: &Url) -> Url {
-        let mut raised = url.clone();
-        let host = url.host_str().unwrap_or_default();
-        let has_https = is_online(host) || host.ends_with(".arcgisonline.com") || self.is_withheld(url);
-        if url.scheme() == "http" && url.port().is_none() && has_https {
-            // Both are special schemes, so the change cannot fail.
-            let _ = raised.set_scheme("https");
+    pub(super) fn raise(&self, url: &mut Url) {
+        if url.scheme() != "http" || url.port().is_some() {
+            return;
         }
-        raised
+        let host = url.host_str().unwrap_or_default();
+        if is_online(host) || host.ends_with(".arcgisonline.com") || self.is_withheld(url) {
+            by_https(url);
+        }
     }
 
     /// Whether the host of an address may see a token.
     pub(super) fn may_see(&self, url: &Url, token: &Token) -> bool {
         match &token.server {
             Some(server) => *server == origin_of(url),
-            None => self.grant_for(url) == Some(token.grant),
+            None => self.grant_for(url).is_some_and(|grant| Arc::ptr_eq(grant, &token.grant)),
         }
     }
 
     /// The `Referer` that tokens are bound to, for a request with a token or to a host that may see one.
-    pub(super) fn referer(&self, url: &Url, token: Option<&Token>) -> Option<&str> {
-        let grant = token.map(|t| t.grant).or_else(|| self.grant_for(url))?;
-        self.grants.get(grant)?.credentials.referer.as_deref()
+    pub(super) fn referer<'a>(&'a self, url: &Url, token: Option<&'a Token>) -> Option<&'a str> {
+        let grant = token.map(|t| &t.grant).or_else(|| self.grant_for(url))?;
+        grant.credentials.referer.as_deref()
     }
 
     /// The token for an address, where there is one that its host may see.
     pub(super) async fn token(&self, client: &ArcGisClient, url: &Url) -> Result<Option<Token>, Failure> {
         if let Some(grant) = self.grant_for(url) {
-            return Ok(self.own(client, grant).await?.map(|text| Token { text, grant, server: None }));
+            return Ok(Some(Token { text: grant.token(client).await?, grant: Arc::clone(grant), server: None }));
         }
         let origin = origin_of(url);
         let Some(server) = self.servers.get(&origin).map(|s| Arc::clone(&s)) else { return Ok(None) };
         let mut server = server.lock().await;
-        let Server::Federated { grant, root, issued } = &mut *server else { return Ok(None) };
-        if issued.is_due(client.inner.clock.now_ms()) {
-            let answer = self.server_token(client, *grant, root).await;
-            issued.renewed(answer, client.inner.clock.now_ms());
-        }
-        Ok(Some(Token { text: Arc::clone(&issued.text), grant: *grant, server: Some(origin) }))
-    }
-
-    async fn own(&self, client: &ArcGisClient, grant: usize) -> Result<Option<Arc<str>>, Failure> {
-        let Some(grant) = self.grants.get(grant) else { return Ok(None) };
-        let Some(source) = &grant.credentials.source else { return Ok(None) };
-        // The lock is held while a token is fetched: whoever else needs one waits for it instead of asking too.
-        let mut current = grant.current.lock().await;
-        match &mut *current {
-            Some(issued) if source.renews() && issued.is_due(client.inner.clock.now_ms()) => {
-                let answer = source.token(client).await;
-                issued.renewed(answer, client.inner.clock.now_ms());
-            }
-            Some(_) => {}
-            None => *current = Some(Issued::new(source.token(client).await?, client.inner.clock.now_ms())),
-        }
-        Ok(current.as_ref().map(|issued| Arc::clone(&issued.text)))
-    }
-
-    /// Drops a grant's token that was refused, unless another one took its place already.
-    async fn forget(&self, grant: usize, refused: &Arc<str>) {
-        let Some(grant) = self.grants.get(grant) else { return };
-        let renews = grant.credentials.source.as_ref().is_some_and(|s| s.renews());
-        let mut current = grant.current.lock().await;
-        if renews && current.as_ref().is_some_and(|issued| issued.text == *refused) {
-            *current = None;
-        }
+        let Server::Federated(federated, issued) = &mut *server else { return Ok(None) };
+        issued.renew_if_due(&*client.inner.clock, federated.token(client)).await;
+        Ok(Some(Token { text: Arc::clone(&issued.text), grant: Arc::clone(&federated.grant), server: Some(origin) }))
     }
 
     /// A host refused a token, or wants one and got none: whether it is worth asking again, with another.
     pub(super) async fn refused(&self, client: &ArcGisClient, url: &Url, token: Option<&Token>) -> Result<bool, Failure> {
         if let Some(own) = token.filter(|t| t.server.is_none()) {
-            self.forget(own.grant, &own.text).await;
+            own.grant.forget(&own.text).await;
             return Ok(true);
         }
         if self.is_withheld(url) {
@@ -210,7 +233,7 @@ impl TokenKeeper {
             let failure = Failure::new(FailureOwner::Credentials, FailureKind::Unauthorized, FailureStage::Read, message);
             return Err(failure.at(url.as_str()));
         }
-        if self.grants.iter().all(|g| g.credentials.portal.is_none()) || self.grant_for(url).is_some() {
+        if self.grant_for(url).is_some() {
             return Ok(false);
         }
         let new = || Arc::new(Mutex::new(Server::Unknown));
@@ -219,26 +242,27 @@ impl TokenKeeper {
         match (&*server, token) {
             (Server::Foreign, _) => return Ok(false),
             // Another request was quicker.
-            (Server::Federated { issued, .. }, refused) if refused.is_none_or(|r| r.text != issued.text) => return Ok(true),
+            (Server::Federated(_, issued), refused) if refused.is_none_or(|r| r.text != issued.text) => return Ok(true),
             _ => {}
         }
-        let Some((grant, root)) = self.owner_of(client, url).await? else {
+        let Some(federated) = self.federated(client, url).await? else {
             *server = Server::Foreign;
             return Ok(false);
         };
-        let token = self.server_token(client, grant, &root).await?;
-        *server = Server::Federated { grant, root, issued: Issued::new(token, client.inner.clock.now_ms()) };
+        let token = federated.token(client).await?;
+        *server = Server::Federated(federated, Issued::new(token, client.inner.clock.now_ms()));
         Ok(true)
     }
 
-    /// Whose portal the server at an address says that it belongs to, and the server's root. A portal that is asked by `https`
-    /// has no servers by `http`.
-    async fn owner_of(&self, client: &ArcGisClient, url: &Url) -> Result<Option<(usize, String)>, Failure> {
+    /// The server at an address, if it says that it belongs to one of the portals. A portal that is asked by `https` has no
+    /// servers by `http`.
+    async fn federated(&self, client: &ArcGisClient, url: &Url) -> Result<Option<FederatedServer>, Failure> {
         let Some(at) = url.path().to_ascii_lowercase().find("/rest/") else { return Ok(None) };
         let root = format!("{}{}", &url[..url::Position::BeforePath], url.path().get(..at).unwrap_or_default());
         let reachable = |portal: &str| url.scheme() == "https" || !portal.starts_with("https:");
-        let portals = || self.grants.iter().map(|g| g.credentials.portal.as_deref().filter(|portal| reachable(portal)));
-        if portals().all(|portal| portal.is_none()) {
+        let own = self.grants.iter().filter_map(|g| Some((g, g.credentials.portal.as_deref()?)));
+        let portals: Vec<_> = own.filter(|(_, portal)| reachable(portal)).collect();
+        if portals.is_empty() {
             return Ok(None);
         }
         let call = ServiceCall::get(&format!("{root}/rest/info"))?.in_stage(FailureStage::Read);
@@ -252,34 +276,8 @@ impl TokenKeeper {
             return Ok(None);
         }
         let owner = info.get("owningSystemUrl").and_then(Value::as_str).unwrap_or_default();
-        let grant = portals().position(|portal| portal.is_some_and(|portal| is_same_portal(owner, portal)));
-        Ok(grant.map(|grant| (grant, root)))
-    }
-
-    /// Asks a portal for a token that is good for one of its servers.
-    async fn server_token(&self, client: &ArcGisClient, grant: usize, root: &str) -> Result<AccessToken, Failure> {
-        let credentials = self.grants.get(grant).map(|g| &g.credentials);
-        let portal = credentials.and_then(|c| c.portal.as_deref()).unwrap_or_default();
-        let referer = credentials.and_then(|c| c.referer.as_deref());
-        let mut renewed = false;
-        loop {
-            let own = self.own(client, grant).await?.unwrap_or_default();
-            let mut call = ServiceCall::post(&format!("{portal}/sharing/rest/generateToken"))?
-                .with("token", &own)
-                .with("serverUrl", root)
-                .with("expiration", 120)
-                .in_stage(FailureStage::Read);
-            if let Some(referer) = referer {
-                call = call.with("client", "referer").with("referer", referer);
-            }
-            match generated_token(client, &call).await {
-                Err(failure) if is_token_error(&failure) && !renewed => {
-                    renewed = true;
-                    self.forget(grant, &own).await;
-                }
-                answer => return answer,
-            }
-        }
+        let found = portals.into_iter().find(|(_, portal)| is_same_portal(owner, portal));
+        Ok(found.map(|(grant, portal)| FederatedServer { grant: Arc::clone(grant), portal: portal.to_owned(), root }))
     }
 }
 
@@ -309,7 +307,7 @@ impl ArcGisClient {
     ) -> Pin<Box<dyn Future<Output = Result<Value, Failure>> + Send + 'a>> {
         Box::pin(async move {
             let call = call.clone().with("f", "json");
-            self.retried(&call, false, |client, call, _| async move {
+            self.retried(call, false, |client, call, _| async move {
                 let response = client.send(&call, None).await?;
                 client.read_json(&call, response).await
             })
@@ -350,21 +348,27 @@ mod tests {
 
     #[test]
     fn a_host_that_was_named_by_https_sees_no_token_in_the_clear() {
-        let named = |c: Credentials| TokenKeeper::new(c);
         let url = |address: &str| parse_http(address).expect("address");
-        let safe = named(Credentials::token("t").for_address("https://gis.city.example/portal").expect("address"));
+        let raised = |keeper: &TokenKeeper, address: &str| {
+            let mut url = url(address);
+            keeper.raise(&mut url);
+            url
+        };
+        let safe =
+            TokenKeeper::new(Credentials::token("t").for_address("https://gis.city.example/portal").expect("address"));
         assert!(safe.grant_for(&url("https://gis.city.example:6443/x")).is_some());
         assert!(safe.grant_for(&url("http://gis.city.example:6080/x")).is_none());
-        assert_eq!(safe.raised(&url("http://gis.city.example/x?a=b")).as_str(), "https://gis.city.example/x?a=b");
-        assert_eq!(safe.raised(&url("http://gis.city.example:6080/x")).as_str(), "http://gis.city.example:6080/x");
-        assert_eq!(safe.raised(&url("http://elsewhere.example/x")).scheme(), "http");
-        assert_eq!(safe.raised(&url("http://services1.arcgis.com/x")).scheme(), "https");
-        assert_eq!(safe.raised(&url("http://services.arcgisonline.com/x")).scheme(), "https");
-        assert_eq!(safe.raised(&url("http://notarcgis.com/x")).scheme(), "http");
-        let clear = named(Credentials::token("t").for_host("gis.city.example"));
+        assert_eq!(raised(&safe, "http://gis.city.example/x?a=b").as_str(), "https://gis.city.example/x?a=b");
+        assert_eq!(raised(&safe, "http://gis.city.example:6080/x").as_str(), "http://gis.city.example:6080/x");
+        assert_eq!(raised(&safe, "http://elsewhere.example/x").scheme(), "http");
+        assert_eq!(raised(&safe, "http://services1.arcgis.com/x").scheme(), "https");
+        assert_eq!(raised(&safe, "http://services.arcgisonline.com/x").scheme(), "https");
+        assert_eq!(raised(&safe, "http://notarcgis.com/x").scheme(), "http");
+        let clear = TokenKeeper::new(Credentials::token("t").for_host("gis.city.example"));
         assert!(clear.grant_for(&url("http://gis.city.example:6080/x")).is_some());
-        assert_eq!(clear.raised(&url("http://gis.city.example/x")).scheme(), "http");
-        let of_server = Token { text: "t".into(), grant: 0, server: Some(origin_of(&url("https://server.example/a"))) };
+        assert_eq!(raised(&clear, "http://gis.city.example/x").scheme(), "http");
+        let grant = safe.grant_for(&url("https://gis.city.example")).cloned().expect("a grant");
+        let of_server = Token { text: "t".into(), grant, server: Some(origin_of(&url("https://server.example/a"))) };
         assert!(safe.may_see(&url("https://server.example/b"), &of_server));
         assert!(!safe.may_see(&url("http://server.example/b"), &of_server));
     }
@@ -377,12 +381,16 @@ mod tests {
             .and(Credentials::token("own").for_host("services7.arcgis.com").for_host("gis.city.example"))
             .and(Credentials::token("late").for_host("gis.city.example"));
         let keeper = TokenKeeper::new(both);
-        let grant = |address: &str| keeper.grant_for(&parse_http(address).expect("address"));
+        let grant = |address: &str| {
+            let found = keeper.grant_for(&parse_http(address).expect("address"))?;
+            keeper.grants.iter().position(|g| Arc::ptr_eq(g, found))
+        };
         assert_eq!(grant("https://services1.arcgis.com/x"), Some(0));
         assert_eq!(grant("https://services7.arcgis.com/x"), Some(1));
         assert_eq!(grant("https://gis.city.example/x"), Some(1));
         assert_eq!(grant("https://elsewhere.example/x"), None);
-        let token = Token { text: "own".into(), grant: 1, server: None };
+        let own = keeper.grants.get(1).cloned().expect("a grant");
+        let token = Token { text: "own".into(), grant: own, server: None };
         let may_see = |address: &str| keeper.may_see(&parse_http(address).expect("address"), &token);
         assert!(may_see("https://gis.city.example/y") && !may_see("https://services1.arcgis.com/y"));
     }
