@@ -79,6 +79,37 @@ async fn take_works_by_item_and_by_file_in_both_dialects_and_with_every_kind_of_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn every_command_takes_paths_that_are_relative() {
+    let sandbox = sandbox(SandboxOptions::default()).await;
+    let dir = tempfile::tempdir().expect("a directory");
+    let there = |arguments: &[&str]| {
+        let mut command = offmap(arguments);
+        command.current_dir(dir.path());
+        command
+    };
+    let portal = sandbox.portal_url();
+    let take =
+        ["take", "--portal", &portal, "--item", FIELD_MAP, "--out", "north", "--mmpk", "north.mmpk", "--progress", "off"];
+    let mut command = there(&take);
+    command.args(AREA);
+    let commands = [
+        (command, "package"),
+        (there(&["verify", "--deep", "north"]), "north is whole and complete"),
+        (there(&["verify", "--deep", "north.mmpk"]), "north.mmpk is whole and complete"),
+        (there(&["verify", "--deep", "./north/../north"]), "whole and complete"),
+        (there(&["show", "north"]), "Places"),
+        (there(&["resume", "--failed-only", "north", "--portal", &portal, "--progress", "off"]), "package"),
+        (there(&["clean", "--dry-run", "."]), ""),
+    ];
+    for (command, expected) in commands {
+        let shown = format!("{command:?}");
+        let output = run(command);
+        assert_eq!(output.status.code(), Some(0), "{shown}: {}", words(&output));
+        assert!(words(&output).contains(expected), "{shown}: {}", words(&output));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn bad_input_is_refused_by_name_and_leaves_nothing_behind() {
     let sandbox = sandbox(SandboxOptions { secured: false, ..SandboxOptions::default() }).await;
     let secured = support::sandbox(SandboxOptions { secured: true, ..SandboxOptions::default() }).await;

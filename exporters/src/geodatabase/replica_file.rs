@@ -36,14 +36,15 @@ fn quoted(name: &str) -> String {
 
 fn connect(path: &Path) -> Result<Connection, Failure> {
     let mut head = [0; 16];
-    let mut file = std::fs::File::open(path)
-        .map_err(|e| Failure::io(FailureStage::Check, format!("cannot open {}", path.display()), &e))?;
+    let cannot_open = |e| Failure::io(FailureStage::Check, format!("cannot open {}", path.display()), &e);
+    let mut file = std::fs::File::open(path).map_err(cannot_open)?;
     if file.read_exact(&mut head).is_err() || head != *MAGIC {
         let found = String::from_utf8_lossy(&head).trim_end_matches('\0').to_owned();
         return Err(corrupt(path, format!("it starts with `{found}`, expected `SQLite format 3`")));
     }
     // Immutable, since a file straight from a server may have the WAL flag set without its WAL beside it.
-    let mut address = url::Url::from_file_path(path).map_err(|()| corrupt(path, "its path is not absolute"))?;
+    let absolute = std::path::absolute(path).map_err(cannot_open)?;
+    let mut address = url::Url::from_file_path(absolute).map_err(|()| corrupt(path, "its path is no file address"))?;
     address.set_query(Some("immutable=1"));
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(address.as_str(), flags).map_err(|e| corrupt(path, e))?;
