@@ -1,5 +1,6 @@
 //! Reads back a package that was made here, to complete it.
 
+use crate::container::Container;
 use crate::mobile_map_package::MobileMapPackage;
 use crate::write::JOB_PATH;
 use offmap_engine::{EarlierData, EarlierPackage, Failure, FailureKind, FailureStage, LayerOutcome};
@@ -52,6 +53,7 @@ pub(crate) fn read(path: &Path) -> Result<EarlierPackage, Failure> {
         document,
         layers: layers.collect(),
         data: data.collect(),
-        bytes: manifest.files.iter().map(|f| f.bytes).fold(0, u64::saturating_add),
+        // As the packager counts: every file, the manifest as well.
+        bytes: Container::open(path)?.files()?.iter().map(|(_, bytes)| bytes).sum(),
     })
 }

@@ -208,7 +208,9 @@ async fn only_what_failed_is_fetched_when_a_package_is_completed() {
     assert_eq!(beside, [bench.destination()]);
     let whole = GenerateOfflineMapJob::complete(&bench.engine, bench.destination()).await.expect("a job");
     let requests = bench.sandbox.requests().len();
-    assert!(!run_to_end(&whole).await.0.expect("as it is").has_errors());
+    let left = run_to_end(&whole).await.0.expect("as it is");
+    assert!(!left.has_errors());
+    assert_eq!(left.bytes, result.bytes, "the same package has the same size");
     assert_eq!(bench.sandbox.requests().len(), requests, "a whole package is left alone");
 }
 
