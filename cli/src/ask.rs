@@ -1,6 +1,7 @@
 //! `offmap check` and `offmap plan`.
 
 use crate::arguments::{Ask, Plan};
+use crate::terminal::{self, out};
 use crate::{Stop, setup};
 use offmap::{BytesSource, CountUnit, GenerateOfflineMapParameterOverrides, LayerCapability, OfflineMapPlan};
 use serde_json::json;
@@ -11,12 +12,12 @@ pub(crate) async fn check(arguments: Ask) -> Result<u8, Stop> {
     if arguments.json {
         let json = json!({"hasErrors": capabilities.has_errors(), "layerCapabilities": capabilities.layer_capabilities,
             "tableCapabilities": capabilities.table_capabilities});
-        println!("{json:#}");
+        terminal::json(&json);
         return Ok(0);
     }
     let all = capabilities.layer_capabilities.iter().chain(&capabilities.table_capabilities);
     for capability in all {
-        println!("{:<8} {:<34} {}", word(capability), capability.title, why(capability));
+        out!("{:<8} {:<34} {}", word(capability), capability.title, why(capability));
     }
     Ok(0)
 }
@@ -41,9 +42,9 @@ pub(crate) async fn plan(arguments: Plan) -> Result<u8, Stop> {
     let setup = setup::prepare(&arguments.ask.map).await?;
     let plan = setup.task.plan(&setup.parameters, &setup.overrides).await?;
     if arguments.overrides_template {
-        println!("{:#}", json!(GenerateOfflineMapParameterOverrides::from_plan(&plan)));
+        terminal::json(&json!(GenerateOfflineMapParameterOverrides::from_plan(&plan)));
     } else if arguments.ask.json {
-        println!("{:#}", json!({"plan": plan, "bytes": plan.bytes()}));
+        terminal::json(&json!({"plan": plan, "bytes": plan.bytes()}));
     } else {
         tell(&plan);
     }
@@ -52,7 +53,7 @@ pub(crate) async fn plan(arguments: Plan) -> Result<u8, Stop> {
 
 fn tell(plan: &OfflineMapPlan) {
     for task in &plan.tasks {
-        println!("{} \"{}\" {}", task.exporter, task.title, task.key.service_url);
+        out!("{} \"{}\" {}", task.exporter, task.title, task.key.service_url);
         for layer in &task.layers {
             let unit = match task.count_unit {
                 CountUnit::Features => "rows",
@@ -65,14 +66,14 @@ fn tell(plan: &OfflineMapPlan) {
                 (None, _) => "related rows".to_owned(),
             };
             let photos = layer.attachments.filter(|n| *n > 0).map_or_else(String::new, |n| format!(", {n} attachments"));
-            println!("    {:<34} {count}{photos}", layer.title);
+            out!("    {:<34} {count}{photos}", layer.title);
         }
         for level in &task.levels {
-            println!("    level {:<3} 1:{:<12.0} {:>9} tiles", level.level_id, level.scale, level.tiles);
+            out!("    level {:<3} 1:{:<12.0} {:>9} tiles", level.level_id, level.scale, level.tiles);
         }
         for limit in &task.limits {
             let exceeded = if limit.needed > limit.limit { " (exceeded)" } else { "" };
-            println!("    {} {} of {}{exceeded}", limit.name, limit.needed, limit.limit);
+            out!("    {} {} of {}{exceeded}", limit.name, limit.needed, limit.limit);
         }
         if let Some(bytes) = task.bytes {
             let from = match task.bytes_from {
@@ -80,16 +81,16 @@ fn tell(plan: &OfflineMapPlan) {
                 BytesSource::Samples => "by samples",
                 _ => "by usual sizes",
             };
-            println!("    {} to {} bytes {from}, {} requests or more", bytes.min, bytes.max, task.requests);
+            out!("    {} to {} bytes {from}, {} requests or more", bytes.min, bytes.max, task.requests);
         }
     }
     for skipped in &plan.skipped {
         let why = skipped.failure.as_ref().map_or_else(|| "left out".to_owned(), ToString::to_string);
-        println!("without {:<30} {why}", skipped.title);
+        out!("without {:<30} {why}", skipped.title);
     }
     for warning in &plan.warnings {
-        println!("note: {warning}");
+        out!("note: {warning}");
     }
     let bytes = plan.bytes();
-    println!("in all {} to {} bytes, estimated", bytes.min, bytes.max);
+    out!("in all {} to {} bytes, estimated", bytes.min, bytes.max);
 }

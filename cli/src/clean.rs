@@ -2,6 +2,7 @@
 
 use crate::Stop;
 use crate::arguments::Clean;
+use crate::terminal::out;
 use offmap::Leftover;
 
 pub(crate) fn run(arguments: &Clean) -> Result<u8, Stop> {
@@ -11,18 +12,18 @@ pub(crate) fn run(arguments: &Clean) -> Result<u8, Stop> {
     }
     all.dedup();
     if all.is_empty() {
-        println!("nothing is left of unfinished jobs");
+        out!("nothing is left of unfinished jobs");
     }
     for left in &all {
         let (path, out) = (left.path.display(), left.destination.display());
         if left.in_use {
-            println!("in use   {path} ({} bytes): a job for {out} is running", left.bytes);
+            out!("in use   {path} ({} bytes): a job for {out} is running", left.bytes);
         } else if arguments.dry_run {
             let way = if left.can_resume { format!("; `offmap resume {out}` goes on with it") } else { String::new() };
-            println!("left     {path} ({} bytes){way}", left.bytes);
+            out!("left     {path} ({} bytes){way}", left.bytes);
         } else {
             left.remove()?;
-            println!("removed  {path} ({} bytes)", left.bytes);
+            out!("removed  {path} ({} bytes)", left.bytes);
         }
     }
     Ok(0)

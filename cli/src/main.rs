@@ -3,6 +3,8 @@
 //! Exit codes: 0 complete, 3 package written with layer errors, 1 failed and nothing left at the destination, 2 wrong usage,
 //! 130 cancelled by Ctrl-C. Secrets come from the environment only.
 
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 mod arguments;
 mod ask;
 mod clean;
@@ -10,11 +12,13 @@ mod packages;
 mod progress;
 mod setup;
 mod take;
+mod terminal;
 
 use arguments::{Arguments, Command};
 use clap::Parser as _;
 use offmap::{Failure, FailureKind, FailureOwner};
 use std::process::ExitCode;
+use terminal::note;
 
 /// Why the program ends without success.
 #[derive(Debug)]
@@ -46,7 +50,7 @@ impl From<Failure> for Stop {
 async fn main() -> ExitCode {
     let filter = tracing_subscriber::EnvFilter::try_from_env("OFFMAP_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("error"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(|| terminal::Log).init();
     let outcome = match Arguments::parse().command {
         Command::Take(arguments) => take::run(*arguments).await,
         Command::Resume(arguments) => take::resume(*arguments).await,
@@ -59,7 +63,7 @@ async fn main() -> ExitCode {
     match outcome {
         Ok(code) => ExitCode::from(code),
         Err(stop) => {
-            eprintln!("offmap: {}", stop.message);
+            note!("offmap: {}", stop.message);
             ExitCode::from(stop.code)
         }
     }

@@ -3,6 +3,7 @@
 use crate::Stop;
 use crate::arguments::{PackageArguments, VerifyArguments};
 use crate::progress::state_word;
+use crate::terminal::{self, out};
 use offmap::ExportState;
 use offmap::packager::{MobileMapPackage, verify as prove};
 use serde_json::json;
@@ -11,13 +12,13 @@ pub(crate) fn verify(arguments: &VerifyArguments) -> Result<u8, Stop> {
     let VerifyArguments { which, deep } = arguments;
     let found = if *deep { offmap::verify_deep(&which.package)? } else { prove(&which.package)? };
     if which.json {
-        println!("{:#}", json!(found));
+        terminal::json(&json!(found));
     } else {
         for problem in &found.problems {
-            println!("damaged  {}: {}", problem.file, problem.what);
+            out!("damaged  {}: {}", problem.file, problem.what);
         }
         for words in &found.lacking {
-            println!("lacks    {words}");
+            out!("lacks    {words}");
         }
         let verdict = match (found.ok, found.proven, found.complete) {
             (false, ..) => "is damaged",
@@ -26,7 +27,7 @@ pub(crate) fn verify(arguments: &VerifyArguments) -> Result<u8, Stop> {
             (true, true, _) if !found.lacking.is_empty() => "is whole, and lacks what is named above",
             (true, true, _) => "is whole and complete",
         };
-        println!("{} {verdict}: {} files, {} bytes", found.package.display(), found.files, found.bytes);
+        out!("{} {verdict}: {} files, {} bytes", found.package.display(), found.files, found.bytes);
     }
     Ok(u8::from(!found.ok))
 }
@@ -42,30 +43,29 @@ pub(crate) fn show(arguments: &PackageArguments) -> Result<u8, Stop> {
     let files = package.files()?;
     if arguments.json {
         let files: Vec<_> = files.iter().map(|(path, bytes)| json!({"path": path, "bytes": bytes})).collect();
-        println!(
-            "{:#}",
-            json!({"package": package.path(), "archive": package.is_archive(), "version": package.version(), "item": package.item(),
+        terminal::json(
+            &json!({"package": package.path(), "archive": package.is_archive(), "version": package.version(), "item": package.item(),
                 "extent": package.extent(), "maps": package.maps(), "files": files, "missing": missing,
-                "complete": manifest.map(|m| m.complete)})
+                "complete": manifest.map(|m| m.complete)}),
         );
         return Ok(0);
     }
     let item = package.item();
-    println!("{}", item.title);
+    out!("{}", item.title);
     for (name, text) in [("snippet", &item.snippet), ("access", &item.access_information), ("terms", &item.terms_of_use)] {
         if !text.is_empty() {
-            println!("  {name:<8} {text}");
+            out!("  {name:<8} {text}");
         }
     }
     if !item.tags.is_empty() {
-        println!("  {:<8} {}", "tags", item.tags.join(", "));
+        out!("  {:<8} {}", "tags", item.tags.join(", "));
     }
     if let Some([[xmin, ymin], [xmax, ymax]]) = package.extent() {
-        println!("  {:<8} {xmin:.4}, {ymin:.4} to {xmax:.4}, {ymax:.4}", "extent");
+        out!("  {:<8} {xmin:.4}, {ymin:.4} to {xmax:.4}, {ymax:.4}", "extent");
     }
-    println!("  {:<8} {} (version {})", "package", package.path().display(), package.version().unwrap_or("?"));
+    out!("  {:<8} {} (version {})", "package", package.path().display(), package.version().unwrap_or("?"));
     for map in package.maps() {
-        println!("map {}", map.title);
+        out!("map {}", map.title);
         for layer in &map.layers {
             let at = match &layer.data {
                 Some(data) => match (data.bytes, data.outside) {
@@ -76,22 +76,22 @@ pub(crate) fn show(arguments: &PackageArguments) -> Result<u8, Stop> {
                 None => layer.url.clone().unwrap_or_else(|| "in the map".to_owned()),
             };
             let title = layer.groups.iter().chain([&layer.title]).cloned().collect::<Vec<_>>().join(" / ");
-            println!("  {title:<40} {at}");
+            out!("  {title:<40} {at}");
         }
     }
     for layer in manifest.iter().flat_map(|m| &m.layers).filter(|l| l.state == ExportState::Succeeded) {
         for (what, missing) in [("tiles", &layer.missing_tiles), ("attachments", &layer.missing_attachments)] {
             if let Some(missing) = missing {
-                println!("lacks {}: {}", layer.title, missing.words(what));
+                out!("lacks {}: {}", layer.title, missing.words(what));
             }
         }
     }
     for layer in missing {
         let why = layer.failure.as_ref().map_or_else(|| "left out on purpose".to_owned(), ToString::to_string);
-        println!("without {} ({}): {why}", layer.title, state_word(layer.state));
+        out!("without {} ({}): {why}", layer.title, state_word(layer.state));
     }
     if let Some(words) = broken {
-        println!("the manifest is damaged: {words}");
+        out!("the manifest is damaged: {words}");
     }
     Ok(0)
 }

@@ -1,10 +1,11 @@
 //! Progress on the terminal.
 
 use crate::arguments::ProgressStyle;
+use crate::terminal::{json_line, note};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle as BarStyle};
-use offmap::{ExportState, ProgressUnit, StatusMessage, StatusStream, Subject, SubjectKind};
+use offmap::{ExportState, ProgressUnit, StatusMessage, StatusStream, Subject, SubjectKind, printable};
 use std::collections::HashMap;
-use std::io::{IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 use std::time::Duration;
 
 /// Reads a job's story to its end and shows it.
@@ -26,15 +27,6 @@ pub(crate) async fn show(mut status: StatusStream, style: ProgressStyle) {
     bars.finish();
 }
 
-/// One JSON object a line on stdout.
-pub(crate) fn json_line(value: &impl serde::Serialize) {
-    if let Ok(text) = serde_json::to_string(value) {
-        let mut out = std::io::stdout().lock();
-        // A reader that went away is no reason to stop the job.
-        let _ = writeln!(out, "{text}").and_then(|()| out.flush());
-    }
-}
-
 pub(crate) fn state_word(state: ExportState) -> &'static str {
     match state {
         ExportState::NotStarted => "waiting",
@@ -54,7 +46,7 @@ fn plain(message: &StatusMessage) {
         return;
     }
     let words = message.message.clone().or_else(|| message.failure.as_ref().map(ToString::to_string)).unwrap_or_default();
-    eprintln!("{:<10} {} {words}", state_word(message.state), message.subject.title);
+    note!("{:<10} {} {words}", state_word(message.state), message.subject.title);
 }
 
 #[derive(Default)]
@@ -83,11 +75,11 @@ impl Bars {
             bar.enable_steady_tick(Duration::from_millis(200));
             bar
         });
-        let title = &message.subject.title;
+        let title = printable(&message.subject.title);
         if let Some(words) = &message.message {
-            bar.set_message(format!("{title}: {words}"));
+            bar.set_message(format!("{title}: {}", printable(words)));
         } else {
-            bar.set_message(title.clone());
+            bar.set_message(title.to_string());
         }
         if let Some(progress) = message.progress {
             if bar.length() != Some(progress.required) || progress.completed == 0 {

@@ -2,13 +2,14 @@
 
 use crate::Stop;
 use crate::arguments::{AccessArguments, MapArguments};
-use offmap::exporters::client::{ArcGisClient, ClientOptions, Credentials};
+use offmap::exporters::client::{ArcGisClient, ClientOptions, Credentials, parse_host};
 use offmap::exporters::portal;
 use offmap::{
     AreaOfInterest, Engine, Failure, GenerateOfflineMapParameterOverrides, GenerateOfflineMapParameters, OfflineMapSource,
     OfflineMapTask, ReducedFontsService,
 };
 use serde_json::{Value, json};
+use std::io::Read as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -20,8 +21,20 @@ pub(crate) struct Setup {
     pub(crate) overrides: GenerateOfflineMapParameterOverrides,
 }
 
+/// Largest file of parameters, overrides, areas or certificates, in bytes.
+const LARGEST_INPUT: u64 = 64 << 20;
+
+/// Reads a small file, pipe or device; one without an end is refused when it has passed the limit.
 fn read_text(path: &Path, what: &str) -> Result<String, Stop> {
-    std::fs::read_to_string(path).map_err(|e| Stop::usage(format!("cannot read {what} {}: {e}", path.display())))
+    let mut text = String::new();
+    let read = std::fs::File::open(path).and_then(|file| file.take(LARGEST_INPUT + 1).read_to_string(&mut text));
+    match read {
+        _ if text.len() as u64 > LARGEST_INPUT => {
+            Err(Stop::usage(format!("{what} {} is larger than {LARGEST_INPUT} bytes", path.display())))
+        }
+        Ok(_) => Ok(text),
+        Err(e) => Err(Stop::usage(format!("cannot read {what} {}: {e}", path.display()))),
+    }
 }
 
 fn secret(variable: &str, option: &str) -> Result<String, Stop> {
@@ -29,6 +42,10 @@ fn secret(variable: &str, option: &str) -> Result<String, Stop> {
         Ok(secret) if !secret.is_empty() => Ok(secret),
         _ => Err(Stop::usage(format!("{option} needs the environment variable {variable}, which is not set"))),
     }
+}
+
+fn host_of(text: &str, option: &str) -> Result<String, Stop> {
+    parse_host(text).map_err(|failure| Stop::usage(format!("{option}: {failure}")))
 }
 
 fn credentials(arguments: &AccessArguments) -> Result<Credentials, Stop> {
@@ -54,7 +71,7 @@ fn credentials(arguments: &AccessArguments) -> Result<Credentials, Stop> {
     };
     credentials = bound(credentials);
     for host in &arguments.trust_host {
-        credentials = credentials.for_host(host);
+        credentials = credentials.for_host(&host_of(host, "--trust-host HOST")?);
     }
     for pair in &arguments.token_for {
         let Some((host, variable)) =
@@ -62,7 +79,9 @@ fn credentials(arguments: &AccessArguments) -> Result<Credentials, Stop> {
         else {
             return Err(Stop::usage(format!("--token-for is HOST=VAR, not {pair:?}")));
         };
-        credentials = credentials.and(bound(Credentials::token(secret(variable, "--token-for")?).for_host(host)));
+        credentials = credentials.and(bound(
+            Credentials::token(secret(variable, "--token-for")?).for_host(&host_of(host, "--token-for HOST=VAR")?),
+        ));
     }
     if credentials.is_for_nobody() {
         return Err(Stop::usage("a token is given and no host may see it: name the --portal or a --trust-host"));

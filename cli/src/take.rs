@@ -1,6 +1,7 @@
 //! `offmap take` and `offmap resume`.
 
 use crate::arguments::{ProgressStyle, Resume, RunArguments, Take};
+use crate::terminal::{self, note, out};
 use crate::{Stop, progress, setup};
 use offmap::packager::{MobileMapPackager, write_mmpk};
 use offmap::{
@@ -67,10 +68,10 @@ async fn run_job(engine: &Engine, job: GenerateOfflineMapJob, out: &Path, wishes
         }
     }
     if let Err(failure) = engine.shutdown().await {
-        eprintln!("offmap: {failure}");
+        note!("offmap: {failure}");
     }
     if wishes.progress == ProgressStyle::Json {
-        progress::json_line(&json!({"result": result_json(&outcome)}));
+        terminal::json_line(&json!({"result": result_json(&outcome)}));
     }
     let out = out.display();
     match outcome {
@@ -78,20 +79,20 @@ async fn run_job(engine: &Engine, job: GenerateOfflineMapJob, out: &Path, wishes
             if wishes.progress != ProgressStyle::Json {
                 tell(&result);
                 if let Some((path, bytes)) = zipped {
-                    println!("zipped   {} ({bytes} bytes)", path.display());
+                    out!("zipped   {} ({bytes} bytes)", path.display());
                 }
                 if result.has_errors() {
-                    println!("missing  go on with: offmap resume --failed-only {out}");
+                    out!("missing  go on with: offmap resume --failed-only {out}");
                 }
             }
             Ok(if result.has_errors() { WITH_ERRORS } else { 0 })
         }
         Err(error) => {
             if error.can_resume {
-                eprintln!("offmap: what came home is kept; go on with: offmap resume {out}");
+                note!("offmap: what came home is kept; go on with: offmap resume {out}");
             }
             if error.failure.is_cancelled() {
-                eprintln!("offmap: cancelled; nothing is left at {out}");
+                note!("offmap: cancelled; nothing is left at {out}");
                 return Ok(CANCELLED);
             }
             tell_layers(&error.layers);
@@ -101,7 +102,8 @@ async fn run_job(engine: &Engine, job: GenerateOfflineMapJob, out: &Path, wishes
 }
 
 fn check_mmpk(path: &Path) -> Result<(), Stop> {
-    if path.exists() {
+    // A link that points nowhere is there as well.
+    if path.symlink_metadata().is_ok() {
         return Err(Stop::usage(format!("{} exists already; name a file that does not", path.display())));
     }
     let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -138,9 +140,9 @@ fn result_json(outcome: &Result<GenerateOfflineMapResult, JobError>) -> Value {
 fn tell(result: &GenerateOfflineMapResult) {
     tell_layers(&result.layers);
     for warning in &result.warnings {
-        eprintln!("note: {warning}");
+        note!("note: {warning}");
     }
-    println!("package  {} ({} bytes)", result.package.display(), result.bytes);
+    out!("package  {} ({} bytes)", result.package.display(), result.bytes);
 }
 
 /// What a failure's owner can do about it.
@@ -162,7 +164,7 @@ fn way_out(failure: &Failure) -> &'static str {
 fn tell_layers(layers: &[LayerOutcome]) {
     for layer in layers {
         let planned = layer.planned.map_or_else(|| "?".to_owned(), |p| p.to_string());
-        println!(
+        out!(
             "{:<9} {:<30} {:>9} of {:>9} {:>12} bytes",
             progress::state_word(layer.state),
             layer.title,
@@ -171,8 +173,8 @@ fn tell_layers(layers: &[LayerOutcome]) {
             layer.bytes
         );
         if let Some(failure) = layer.failure.as_ref().filter(|f| !f.is_cancelled()) {
-            println!("          {failure}");
-            println!("          whose: {:?}; what to do: {}", failure.owner, way_out(failure));
+            out!("          {failure}");
+            out!("          whose: {:?}; what to do: {}", failure.owner, way_out(failure));
         }
     }
 }

@@ -10,6 +10,7 @@ use offmap_engine::{
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::path::Path;
+use tokio::io::AsyncReadExt as _;
 
 /// Largest web map file that is read, in bytes.
 const LARGEST_MAP: u64 = 64 << 20;
@@ -108,12 +109,14 @@ pub async fn read_file(path: &Path) -> Result<OfflineMapSource, Failure> {
         failure.owner = FailureOwner::Caller;
         failure
     };
-    let size = tokio::fs::metadata(path).await.map_err(failed)?.len();
-    if size > LARGEST_MAP {
-        let message = format!("{} has {size} bytes, a web map has at most {LARGEST_MAP}", path.display());
+    // A device or pipe tells no size before it is read.
+    let mut text = Vec::new();
+    let file = tokio::fs::File::open(path).await.map_err(failed)?;
+    file.take(LARGEST_MAP + 1).read_to_end(&mut text).await.map_err(failed)?;
+    if text.len() as u64 > LARGEST_MAP {
+        let message = format!("{} is larger than {LARGEST_MAP} bytes, which no web map is", path.display());
         return Err(Failure::invalid_parameter(message));
     }
-    let text = tokio::fs::read(path).await.map_err(failed)?;
     let text =
         String::from_utf8(text).map_err(|_| Failure::invalid_parameter(format!("{} is not UTF-8 text", path.display())))?;
     let map = WebMap::from_json(text.trim_start_matches('\u{feff}')).map_err(|mut f| {

@@ -18,7 +18,8 @@ const ZIP64_FROM: u64 = u32::MAX as u64;
 /// # Errors
 /// If the directory is no package, `to` exists already, or the disk refuses.
 pub fn write_mmpk(directory: &Path, to: &Path) -> Result<u64, Failure> {
-    if to.exists() {
+    // A link that points nowhere is there as well.
+    if to.symlink_metadata().is_ok() {
         return Err(Failure::invalid_parameter(format!("{} exists already; name a file that does not", to.display())));
     }
     let failed = |e: io::Error| Failure::io(FailureStage::Package, format!("cannot write {}", to.display()), &e);

@@ -1,5 +1,6 @@
 //! One value for everything that goes wrong, and whose it is.
 
+use crate::model::text::printable;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -250,14 +251,15 @@ pub fn without_secrets(address: &str) -> String {
     }
 }
 
+/// For people: control characters out of answers and files are escaped ([`printable`]). The fields hold them as they came.
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)?;
+        write!(f, "{}", printable(&self.message))?;
         if let Some(words) = self.service_words.as_deref().filter(|w| !w.is_empty() && !self.message.contains(*w)) {
-            write!(f, " (the service says: {words})")?;
+            write!(f, " (the service says: {})", printable(words))?;
         }
         if let Some(address) = self.address.as_deref().filter(|a| !self.message.contains(*a)) {
-            write!(f, " [{address}]")?;
+            write!(f, " [{}]", printable(address))?;
         }
         Ok(())
     }
@@ -268,6 +270,14 @@ impl std::error::Error for Failure {}
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_failure_that_is_shown_commands_no_terminal() {
+        let failure = Failure::internal("a\u{1b}[2J").at("https://h/\u{9b}").saying("b\u{7}\nc");
+        let shown = failure.to_string();
+        assert!(!shown.contains(char::is_control) && shown.contains("b\\u{7}\\nc"), "{shown}");
+        assert_eq!(failure.service_words.as_deref(), Some("b\u{7}\nc"), "JSON keeps it");
+    }
 
     #[test]
     fn an_address_in_a_failure_has_no_token() {

@@ -17,4 +17,5 @@ pub mod service_url;
 pub mod settings;
 pub mod source;
 pub mod status;
+pub mod text;
 pub mod web_map;

@@ -12,12 +12,14 @@ pub mod body;
 pub mod credentials;
 mod download;
 mod governor;
+mod host;
 mod tls;
 mod tokens;
 
 pub use credentials::{AccessToken, Credentials, TokenSource};
 pub(crate) use download::already_home;
 pub use download::{Download, Downloaded};
+pub use host::parse_host;
 
 use backon::BackoffBuilder as _;
 use body::ServiceError;
