@@ -14,6 +14,7 @@ mod matrix;
 mod overrides;
 mod policy;
 mod random;
+mod redirects;
 mod resume;
 mod samples;
 mod status;

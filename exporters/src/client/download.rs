@@ -7,9 +7,9 @@
 //! 3. The length is checked where the server says one; a JSON error body is an error, not a file.
 
 use super::tokens::Token;
-use super::{ArcGisClient, Refused, ServiceCall, body, host_of, network, resolve};
+use super::{ArcGisClient, Refused, ServiceCall, body, host_of, network};
 use offmap_engine::{Failure, FailureKind, FailureOwner, FailureStage, hash_file, run_blocking};
-use reqwest::header::{CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue, IF_RANGE, LAST_MODIFIED, LOCATION, RANGE};
+use reqwest::header::{CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue, IF_RANGE, LAST_MODIFIED, RANGE};
 use reqwest::{Response, StatusCode};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -166,29 +166,19 @@ impl ArcGisClient {
         }
     }
 
-    /// Sends the request; follows redirects without taking the token to a host that it is not for.
+    /// Sends the request, for the rest of the file where a part is here.
     async fn open(&self, call: &ServiceCall, token: Option<&Token>, part: &Part) -> Result<Response, Refused> {
-        let mut url = call.url.clone();
-        for _ in 0..=super::MAX_REDIRECTS {
-            let token = token.filter(|t| self.inner.keeper.may_see(&url, t));
-            let mut headers = HeaderMap::new();
-            if let (Some(validator), true) = (&part.validator, part.bytes > 0) {
-                headers.insert(IF_RANGE, validator.clone());
-                if let Ok(range) = HeaderValue::from_str(&format!("bytes={}-", part.bytes)) {
-                    headers.insert(RANGE, range);
-                }
-            }
-            // Compressed transfer would hide the length and break ranges.
-            headers.insert(reqwest::header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-            let response = self.execute(call, self.request(&url, Vec::new(), token, false, &headers)).await?;
-            let target = response.headers().get(LOCATION).and_then(|v| v.to_str().ok()).map(str::to_owned);
-            match target {
-                Some(target) if response.status().is_redirection() => url = resolve(url.as_str(), &target)?,
-                _ => return Ok(response),
+        let mut headers = HeaderMap::new();
+        if let (Some(validator), true) = (&part.validator, part.bytes > 0) {
+            headers.insert(IF_RANGE, validator.clone());
+            if let Ok(range) = HeaderValue::from_str(&format!("bytes={}-", part.bytes)) {
+                headers.insert(RANGE, range);
             }
         }
-        let failure = Failure::new(FailureOwner::Source, FailureKind::InvalidAnswer, call.stage, "too many redirects");
-        Err(failure.at(call.url.as_str()).into())
+        // Compressed transfer would hide the length and break ranges.
+        headers.insert(reqwest::header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        // The permit of the file's host is held already.
+        self.follow(call, token, &headers, false).await
     }
 
     #[expect(clippy::too_many_arguments, reason = "one step of `fetch`, split off for its length")]

@@ -2,8 +2,8 @@
 //!
 //! - Always `f=json`; forms by POST once an address would pass 2,000 characters.
 //! - Errors inside HTTP 200 are errors ([`body`]); HTML with HTTP 200 is not an answer.
-//! - A token goes only to the hosts that it is for ([`credentials`]), as a parameter, never across a redirect to another host,
-//!   never in a message.
+//! - A token goes only to the hosts that it is for ([`credentials`]), as a parameter, never across a redirect to another host
+//!   ([`redirect`]), never in a message.
 //! - Few requests per host at a time; what may pass is tried again with growing pauses, `Retry-After` obeyed.
 //!
 //! Source: `feature-service-rest` reference §1 and §6.
@@ -12,6 +12,7 @@ pub mod body;
 pub mod credentials;
 mod download;
 mod governor;
+mod redirect;
 mod tls;
 mod tokens;
 
@@ -24,7 +25,7 @@ use body::ServiceError;
 use governor::{Governor, Permit, retry_after};
 use offmap_engine::model::failure::without_secrets;
 use offmap_engine::{Clock, Failure, FailureKind, FailureOwner, FailureStage, SystemClock};
-use reqwest::header::{HeaderMap, HeaderValue, LOCATION, REFERER};
+use reqwest::header::{HeaderMap, HeaderValue, REFERER};
 use reqwest::{Method, Response, StatusCode};
 use serde_json::Value;
 use std::sync::Arc;
@@ -102,6 +103,8 @@ pub struct ArcGisClient {
 pub struct ServiceCall {
     url: Url,
     parameters: Vec<(String, String)>,
+    /// Names of the parameters that a layer brought along; they are secrets, such as API keys.
+    custom: Vec<String>,
     post: bool,
     retry: bool,
     stage: FailureStage,
@@ -130,7 +133,14 @@ impl ServiceCall {
     /// # Errors
     /// If the address is not `http` or `https`.
     pub fn get(address: &str) -> Result<Self, Failure> {
-        Ok(Self { url: parse_http(address)?, parameters: Vec::new(), post: false, retry: true, stage: FailureStage::Run })
+        Ok(Self {
+            url: parse_http(address)?,
+            parameters: Vec::new(),
+            custom: Vec::new(),
+            post: false,
+            retry: true,
+            stage: FailureStage::Run,
+        })
     }
 
     /// A form by POST.
@@ -153,6 +163,7 @@ impl ServiceCall {
     pub fn with_all(mut self, parameters: &serde_json::Map<String, Value>) -> Self {
         for (name, value) in parameters {
             let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            self.custom.push(name.clone());
             self.parameters.push((name.clone(), text));
         }
         self
@@ -424,33 +435,12 @@ impl ArcGisClient {
         self.inner.keeper.token(self, url).await
     }
 
-    /// Sends one request and follows redirects; a token goes on only to hosts that it is for, a form to no other address.
+    /// Sends one request and follows its redirects.
     async fn send(&self, call: &ServiceCall, token: Option<&Token>) -> Result<Response, Refused> {
-        let mut url = call.url.clone();
-        let mut form = call.post;
-        for _ in 0..=MAX_REDIRECTS {
-            let _permit = self.permit(&url).await?;
-            let token = token.filter(|t| self.inner.keeper.may_see(&url, t));
-            let request = self.request(&url, call.parameters.clone(), token, form, &HeaderMap::new());
-            let response = self.execute(call, request).await?;
-            if !response.status().is_redirection() {
-                return Ok(response);
-            }
-            let Some(target) = response.headers().get(LOCATION).and_then(|v| v.to_str().ok()) else { return Ok(response) };
-            let next = resolve(url.as_str(), target)?;
-            let keeps_method = matches!(response.status().as_u16(), 307 | 308);
-            if form && keeps_method && host_of(&next) != host_of(&url) {
-                let message = format!("{} sends a form on to {}, which is another host", host_of(&url), host_of(&next));
-                let failure = Failure::new(FailureOwner::Source, FailureKind::InvalidAnswer, call.stage, message);
-                return Err(failure.at(call.url.as_str()).into());
-            }
-            form = form && keeps_method;
-            url = next;
-        }
-        let failure = Failure::new(FailureOwner::Source, FailureKind::InvalidAnswer, call.stage, "too many redirects");
-        Err(failure.at(call.url.as_str()).into())
+        self.follow(call, token, &HeaderMap::new(), true).await
     }
 
+    /// Makes a request; answers whether it is a form.
     fn request(
         &self,
         url: &Url,
@@ -458,7 +448,7 @@ impl ArcGisClient {
         token: Option<&Token>,
         form: bool,
         headers: &HeaderMap,
-    ) -> reqwest::RequestBuilder {
+    ) -> (reqwest::RequestBuilder, bool) {
         parameters.extend(token.map(|t| ("token".to_owned(), t.text.to_string())));
         let mut full = url.clone();
         if !form && !parameters.is_empty() {
@@ -470,7 +460,8 @@ impl ArcGisClient {
                 .collect();
             full.query_pairs_mut().clear().extend_pairs(&kept).extend_pairs(&parameters);
         }
-        let form = form || full.as_str().len() > LONGEST_GET;
+        // A long address without parameters of ours, such as a signed one, has nothing that a form could take.
+        let form = form || (!parameters.is_empty() && full.as_str().len() > LONGEST_GET);
         let mut request = if form {
             self.inner.http.request(Method::POST, url.clone()).form(&parameters)
         } else {
@@ -481,7 +472,7 @@ impl ArcGisClient {
         {
             request = request.header(REFERER, value);
         }
-        request.headers(headers.clone())
+        (request.headers(headers.clone()), form)
     }
 
     /// Waits for the head of the answer, at most the request time-out.
@@ -646,10 +637,14 @@ mod tests {
     fn a_query_in_an_address_is_merged_not_pasted() {
         let client = ArcGisClient::new(ClientOptions::default(), Credentials::none()).expect("makes");
         let call = ServiceCall::get("https://h/x?statusId=1&f=html").expect("address").with("f", "json");
-        let request = client.request(&call.url, call.parameters, None, false, &HeaderMap::new()).build().expect("builds");
+        let (request, _) = client.request(&call.url, call.parameters, None, false, &HeaderMap::new());
+        let request = request.build().expect("builds");
         assert_eq!(request.url().as_str(), "https://h/x?statusId=1&f=json");
         let long = ServiceCall::get("https://h/x").expect("address").with("where", "y".repeat(2000));
-        let request = client.request(&long.url, long.parameters, None, false, &HeaderMap::new()).build().expect("builds");
-        assert_eq!(request.method(), Method::POST);
+        let (request, form) = client.request(&long.url, long.parameters, None, false, &HeaderMap::new());
+        assert_eq!((request.build().expect("builds").method(), form), (&Method::POST, true));
+        let signed = parse_http(&format!("https://h/x?sig={}", "y".repeat(2000))).expect("address");
+        let (request, form) = client.request(&signed, Vec::new(), None, false, &HeaderMap::new());
+        assert_eq!((request.build().expect("builds").method(), form), (&Method::GET, false));
     }
 }
