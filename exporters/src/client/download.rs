@@ -6,7 +6,7 @@
 //!    The validator stands in `<name>.part.json`, so that another process goes on, too.
 //! 3. The length is checked where the server says one; a JSON error body is an error, not a file.
 
-use super::tokens::Token;
+use super::tokens::{Token, TriedTokens};
 use super::{ArcGisClient, Refused, ServiceCall, body, host_of, network};
 use offmap_engine::{Failure, FailureKind, FailureOwner, FailureStage, hash_file, run_blocking};
 use reqwest::header::{CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue, IF_RANGE, LAST_MODIFIED, RANGE};
@@ -76,7 +76,7 @@ impl ArcGisClient {
         let mut pauses = self.pauses();
         let mut failed = 0_usize;
         let mut busy_answers = 0_u32;
-        let mut renewed = false;
+        let mut tokens = TriedTokens::default();
         loop {
             let before = part.bytes;
             let token = if download.presigned { None } else { self.token_for(&call.url).await? };
@@ -85,11 +85,12 @@ impl ArcGisClient {
                 Ok(()) => break,
                 Err(refused) => refused,
             };
-            if !download.presigned && body::is_token_error(&refused.failure) && !renewed {
-                renewed = true;
-                if self.inner.keeper.refused(self, &call.url, token.as_ref()).await? {
-                    continue;
-                }
+            if part.bytes > before {
+                // Whoever brought something was good; a long file may outlive many tokens.
+                tokens = TriedTokens::default();
+            }
+            if !download.presigned && tokens.another(self, &call.url, token.as_ref(), &refused).await? {
+                continue;
             }
             // A try that brought as much as a slow host must is a good one: only tries in a row that did not are counted.
             failed = if part.bytes.saturating_sub(before) > self.least_of_a_stretch() { 1 } else { failed + 1 };
@@ -136,11 +137,11 @@ impl ArcGisClient {
         // Before anything is thrown away: an error in words leaves the half that is there as it is.
         if is_words(response.headers(), response.content_length()) {
             let text = self.read_all(call, response, 64 << 10).await.unwrap_or_default();
-            let error = body::error_in_bytes(&text).map(|e| e.into_failure(call.stage));
-            let failure = error.unwrap_or_else(|| {
-                let message = "the service answers with JSON where a file was expected";
-                Failure::new(FailureOwner::Source, FailureKind::InvalidAnswer, call.stage, message)
-            });
+            if let Some(error) = body::error_in_bytes(&text) {
+                return Err(Refused::answered(error, call, None));
+            }
+            let message = "the service answers with JSON where a file was expected";
+            let failure = Failure::new(FailureOwner::Source, FailureKind::InvalidAnswer, call.stage, message);
             return Err(failure.at(call.url.as_str()).into());
         }
         let resumes =

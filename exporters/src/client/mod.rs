@@ -30,7 +30,7 @@ use reqwest::{Method, Response, StatusCode};
 use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
-use tokens::{Token, TokenKeeper};
+use tokens::{Token, TokenKeeper, TriedTokens};
 use tokio::time::Instant;
 use url::Url;
 
@@ -231,11 +231,19 @@ struct Refused {
     failure: Box<Failure>,
     retry_after: Option<Duration>,
     code: Option<i64>,
+    /// Whether it is the token that is invalid, expired or missing.
+    is_about_token: bool,
+}
+
+impl From<Refused> for Failure {
+    fn from(refused: Refused) -> Self {
+        *refused.failure
+    }
 }
 
 impl From<Failure> for Refused {
     fn from(failure: Failure) -> Self {
-        Self { failure: Box::new(failure), retry_after: None, code: None }
+        Self { failure: Box::new(failure), retry_after: None, code: None, is_about_token: false }
     }
 }
 
@@ -246,8 +254,9 @@ impl Refused {
         let in_words = error.patience();
         let code = Some(if in_words.is_some() { 429 } else { error.code });
         let retry_after = retry_after.or(in_words);
+        let is_about_token = error.is_about_token();
         let failure = Box::new(error.into_failure(call.stage).at(call.url.as_str()));
-        Self { failure, retry_after, code }
+        Self { failure, retry_after, code, is_about_token }
     }
 }
 
@@ -366,31 +375,32 @@ impl ArcGisClient {
             let response = client.expect_success(&call, response).await?;
             let bytes = client.read_all(&call, response, limit).await?;
             if let Some(error) = body::error_in_bytes(&bytes) {
-                return Err(error.into_failure(call.stage).at(call.url.as_str()).into());
+                return Err(Refused::answered(error, &call, None));
             }
             Ok(Some(bytes))
         })
         .await
     }
 
-    /// Runs one request until it succeeds, fails for good, or was tried often enough. An old token is renewed once.
+    /// Runs one request until it succeeds, fails for good, or was tried often enough. An old token is renewed, and so is the next
+    /// one that dies.
     async fn with_retries<T, F, Fut>(&self, call: ServiceCall, run: F) -> Result<T, Failure>
     where
         F: Fn(Self, ServiceCall, Option<Token>) -> Fut,
         Fut: Future<Output = Result<T, Refused>>,
     {
-        self.retried(call, true, run).await
+        Ok(self.retried(call, true, run).await?)
     }
 
     /// The same; a call to a token service goes without a token.
-    async fn retried<T, F, Fut>(&self, mut call: ServiceCall, with_token: bool, run: F) -> Result<T, Failure>
+    async fn retried<T, F, Fut>(&self, mut call: ServiceCall, with_token: bool, run: F) -> Result<T, Refused>
     where
         F: Fn(Self, ServiceCall, Option<Token>) -> Fut,
         Fut: Future<Output = Result<T, Refused>>,
     {
         self.inner.keeper.raise(&mut call.url);
         let mut pauses = self.pauses();
-        let mut renewed = false;
+        let mut tokens = TriedTokens::default();
         let mut attempt = 1_u32;
         let mut busy_answers = 0_u32;
         loop {
@@ -401,15 +411,13 @@ impl ArcGisClient {
             };
             let repeatable = call.retry || matches!(refused.code, Some(429 | 500 | 503));
             let (pause, busy) = self.pause_after(&call.url, &refused, pauses.next());
-            let failure = refused.failure.tried(attempt);
-            if with_token && body::is_token_error(&failure) && !renewed {
-                renewed = true;
-                if self.inner.keeper.refused(self, &call.url, token.as_ref()).await? {
-                    continue;
-                }
+            let refused = Refused { failure: Box::new(refused.failure.tried(attempt)), ..refused };
+            if with_token && tokens.another(self, &call.url, token.as_ref(), &refused).await? {
+                continue;
             }
+            let failure = &refused.failure;
             if !failure.retryable || !repeatable || attempt as usize >= self.inner.options.attempts {
-                return Err(failure);
+                return Err(refused);
             }
             tracing::debug!(%failure, ?pause, attempt, "trying again");
             self.inner.clock.sleep(pause).await;
