@@ -9,6 +9,7 @@ mod custom;
 mod end_to_end;
 mod house;
 mod job;
+mod joins;
 mod limits;
 mod matrix;
 mod overrides;

@@ -12,6 +12,7 @@ pub mod body;
 pub mod credentials;
 mod download;
 mod governor;
+mod part;
 mod redirect;
 mod tls;
 mod tokens;
