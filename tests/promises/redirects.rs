@@ -276,7 +276,7 @@ async fn every_step(layers: &[&str]) {
         let matrix = FaultMatrix { task: &task, parameters, service: &service, rows: &rows, verify: &proven, longest };
         let report = matrix.run().await.expect("a directory");
         println!("{layer}: {} cells", report.cells);
-        assert!(report.cells >= 20 && report.wrong.is_empty(), "{report:#?}");
+        assert!(report.cells >= 15 && report.wrong.is_empty(), "{report:#?}");
         let seen = stranger.seen();
         assert!(seen.contains("GET /elsewhere"), "the redirects were played");
         let secrets = seen.lines().find(|l| l.contains(&token) || l.contains(API_KEY));
@@ -288,5 +288,5 @@ async fn every_step(layers: &[&str]) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_step_of_a_layer_with_an_api_key_keeps_it_from_strangers_whatever_the_status() {
-    every_step(&["replica", "raster", "vector"]).await;
+    every_step(&["replica", "raster", "vector", "hosted", "style"]).await;
 }

@@ -17,9 +17,9 @@ use url::Url;
 
 /// Parameters by which a request signs in.
 const SIGN_IN: [&str; 5] = ["token", "password", "client_secret", "refresh_token", "code"];
-/// Names of secrets in the query of an address that a map has.
-const IN_ADDRESSES: [&str; 9] =
-    ["token", "access_token", "apikey", "api_key", "api-key", "key", "sig", "signature", "subscription-key"];
+/// Names of secrets in the query of an address that a map has. The signature of a storage's address is no secret from where the
+/// storage itself leads.
+const IN_ADDRESSES: [&str; 7] = ["token", "access_token", "apikey", "api_key", "api-key", "key", "subscription-key"];
 /// Shortest secret that is looked for anywhere in a `Location`; a shorter one counts only as the value of its own parameter.
 const LEAST_IN_TEXT: usize = 6;
 
@@ -88,12 +88,16 @@ fn repeats(url: &Url, secrets: &[(&str, &str)]) -> bool {
     })
 }
 
-/// An address for people: without query, and without its path where that repeats a secret.
+/// An address for people: without query, and without what repeats a secret.
 fn place(url: &Url, secrets: &[(&str, &str)]) -> String {
-    let shown = without_secrets(url.as_str());
-    match Url::parse(&shown) {
-        Ok(bare) if repeats(&bare, secrets) => bare.origin().ascii_serialization(),
-        _ => shown,
+    let path = decoded(url.path());
+    if secrets.iter().all(|(_, value)| value.is_empty() || !path.contains(&value.to_lowercase())) {
+        return without_secrets(url.as_str());
+    }
+    let origin = url.origin().ascii_serialization();
+    match Url::parse(&origin) {
+        Ok(bare) if !repeats(&bare, secrets) => origin,
+        _ => "an address that repeats a secret".to_owned(),
     }
 }
 
@@ -310,6 +314,15 @@ mod tests {
         ] {
             let failure = b(location).err().unwrap_or_else(|| panic!("{location} is followed"));
             assert!(failure.message.contains("a secret of the request"), "{failure}");
+        }
+        let secrets = [("password", "pw"), ("token", "token-token")];
+        for (location, shown) in [
+            ("https://h/a?password=pw", "https://h/a"),
+            ("https://h/a/PW/b", "https://h"),
+            ("https://h/a/%70w", "https://h"),
+            ("https://token-token.h/token-token", "an address that repeats a secret"),
+        ] {
+            assert_eq!(place(&url(location), &secrets), shown, "{location}");
         }
         assert!(b("/?apiKey=key-key-key").is_ok(), "its own");
         // The token may be repeated to who may see it; the key may not.
