@@ -90,10 +90,12 @@ pub(crate) struct AccessArguments {
     /// Referer that tokens are bound to.
     #[arg(long, value_name = "URL")]
     pub(crate) referer: Option<String>,
-    /// Host that may see the token beside the portal's; may be given several times.
+    /// Host that may see the token beside the portal's: HOST for the default ports 80 and 443, else HOST:PORT; may be given several
+    /// times.
     #[arg(long, value_name = "HOST")]
     pub(crate) trust_host: Vec<String>,
-    /// A host with a token of its own, and the environment variable that holds it; may be given several times.
+    /// A host with a token of its own (HOST or HOST:PORT as for --trust-host), and the environment variable that holds it; may be
+    /// given several times.
     #[arg(long, value_name = "HOST=VAR")]
     pub(crate) token_for: Vec<String>,
     /// Certificate (PEM) of a private CA to trust.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 /// Whether a look at a job says that the server knows nothing of it: its record is gone, it is not merely out of reach.
 pub(crate) fn is_gone(failure: &Failure) -> bool {
-    let out_of_reach = failure.retryable || failure.is_cancelled() || body::is_token_error(failure);
+    let out_of_reach = failure.retryable || failure.is_cancelled() || body::is_unauthorized(failure);
     !out_of_reach && failure.owner == FailureOwner::Source
 }
 

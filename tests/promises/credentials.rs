@@ -4,7 +4,7 @@ use crate::support::{Bench, area, quick_client, run_to_end};
 use async_trait::async_trait;
 use offmap::exporters::client::{AccessToken, ArcGisClient, ClientOptions, Credentials, ServiceCall, TokenSource};
 use offmap::testing::VirtualClock;
-use offmap::{Clock, Failure, FailureOwner, OfflineMapSource, OfflineMapTask, WebMap};
+use offmap::{Clock, Failure, FailureKind, FailureOwner, OfflineMapSource, OfflineMapTask, WebMap};
 use offmap_sandbox::{Fault, FaultAction, PASSWORD, Sandbox, SandboxOptions, USER};
 use serde_json::json;
 use std::sync::Arc;
@@ -190,4 +190,127 @@ async fn two_users_of_one_engine_s_connections_share_limits_and_no_tokens() {
     client.json(&call).await.expect("an answer");
     let failure = other.json(&call).await.expect_err("has no token");
     assert_eq!(failure.owner, FailureOwner::Credentials, "{failure}");
+}
+
+/// Requests so far whose path ends so.
+fn asked(sandbox: &Sandbox, ending: &str) -> usize {
+    sandbox.requests().iter().filter(|r| r.path.to_ascii_lowercase().ends_with(ending)).count()
+}
+
+fn world(url: &str) -> ServiceCall {
+    ServiceCall::get(&format!("{url}/arcgis/rest/services/World/MapServer")).expect("an address")
+}
+
+#[tokio::test]
+async fn no_permission_keeps_the_token_and_asks_for_no_other() {
+    let sandbox = Sandbox::start(secured()).await.expect("a sandbox");
+    let client = quick_client(Credentials::user(&sandbox.portal_url(), USER, PASSWORD, "x").expect("credentials"));
+    client.json(&world(sandbox.url())).await.expect("an answer");
+    let error = |code: i64, message: &str| {
+        FaultAction::Body(json!({"error": {"code": code, "message": message, "messageCode": "GWM_0003", "details": []}}))
+    };
+    let denied = "You do not have permissions to access this resource or perform this operation.";
+    for action in [
+        error(403, denied),
+        error(401, denied),
+        error(499, denied),
+        FaultAction::Status(403, "Forbidden".to_owned(), None),
+        FaultAction::Status(401, "Unauthorized".to_owned(), None),
+    ] {
+        for how in ["json", "bytes"] {
+            let before = asked(&sandbox, "world/mapserver");
+            sandbox.fault(Fault::always("world/mapserver", action.clone()));
+            let failure = match how {
+                "json" => client.json(&world(sandbox.url())).await.map(|_| ()),
+                _ => client.bytes(&world(sandbox.url()), 1 << 20).await.map(|_| ()),
+            };
+            let failure = failure.expect_err("no permission");
+            let kind = (failure.owner, failure.kind);
+            assert_eq!(kind, (FailureOwner::Credentials, FailureKind::Unauthorized), "{how} {action:?}: {failure}");
+            assert_eq!(asked(&sandbox, "world/mapserver"), before + 1, "{how} {action:?}: asked once");
+            sandbox.heal();
+        }
+    }
+    client.json(&world(sandbox.url())).await.expect("the token is good as before");
+    assert_eq!(asked(&sandbox, "generatetoken"), 1, "signed in once");
+}
+
+#[tokio::test]
+async fn a_token_that_dies_while_its_request_is_repeated_is_renewed_with_three_tokens_at_most() {
+    for (dead, different, answers, sources) in [(2, 9, true, 3), (9, 9, false, 3), (1, 1, false, 2)] {
+        let count = Arc::new(AtomicU32::new(0));
+        let sandbox = Sandbox::start(secured()).await.expect("a sandbox");
+        let made: Vec<_> = (0..different).map(|_| sandbox.token()).collect();
+        let tokens = (0..9).map(|i| made[i % different].clone()).collect();
+        let source = Callback { tokens, life: None, asked: Arc::clone(&count) };
+        let client = quick_client(Credentials::from_source(source).for_address(sandbox.url()).expect("an address"));
+        sandbox.fault(Fault::times("world/mapserver", dead, old_token()));
+        let answer = client.json(&world(sandbox.url())).await;
+        assert_eq!(answer.is_ok(), answers, "{dead} dead of {different}: {answer:?}");
+        assert_eq!(count.load(Ordering::Acquire), sources, "{dead} dead of {different}");
+        let requests = sandbox.requests();
+        let mut used: Vec<_> = requests.iter().filter_map(|r| r.parameters.get("token")).collect();
+        let all = used.len();
+        used.sort();
+        used.dedup();
+        assert_eq!(used.len(), all, "no request is repeated with a token that was refused");
+    }
+}
+
+#[tokio::test]
+async fn one_odd_answer_of_a_server_s_info_does_not_brand_it() {
+    let odd = [
+        FaultAction::Html,
+        FaultAction::Status(404, "gone".to_owned(), None),
+        FaultAction::Body(json!({"error": {"code": 400, "message": "Invalid URL", "details": []}})),
+        FaultAction::Body(json!({})),
+        FaultAction::Body(json!([1, 2])),
+        FaultAction::Body(json!({"owningSystemUrl": 5})),
+    ];
+    for action in odd {
+        let sandbox = Sandbox::start(secured()).await.expect("a sandbox");
+        let client = quick_client(Credentials::user(&sandbox.portal_url(), USER, PASSWORD, "x").expect("credentials"));
+        let call = world(&sandbox.federated_url());
+        sandbox.fault(Fault::times("rest/info", 1, action.clone()));
+        let failure = client.json(&call).await.expect_err("does not say whose it is");
+        assert_eq!(failure.owner, FailureOwner::Credentials, "{action:?}: {failure}");
+        client.json(&call).await.unwrap_or_else(|failure| panic!("{action:?}: {failure}"));
+        // Nor does it once the server is known.
+        sandbox.fault(Fault::times("rest/info", 1, action.clone()));
+        sandbox.fault(Fault::times("world/mapserver", 1, old_token()));
+        client.json(&call).await.unwrap_or_else(|failure| panic!("{action:?}: {failure}"));
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_says_it_is_another_s_is_asked_again_after_ten_minutes() {
+    let sandbox = Sandbox::start(secured()).await.expect("a sandbox");
+    let credentials = Credentials::user(&sandbox.portal_url(), USER, PASSWORD, "x").expect("credentials");
+    let clock = Arc::new(VirtualClock::default());
+    let client = ArcGisClient::with_clock(ClientOptions::default(), credentials, Arc::clone(&clock) as Arc<dyn Clock>);
+    let client = client.expect("a client");
+    let call = world(&sandbox.federated_url());
+    sandbox.fault(Fault::times("rest/info", 1, FaultAction::Body(json!({"currentVersion": 11.2}))));
+    for (minutes, answers, infos) in [(0, false, 1), (9, false, 1), (2, true, 2)] {
+        clock.sleep(Duration::from_mins(minutes)).await;
+        let answer = client.json(&call).await;
+        assert_eq!(answer.is_ok(), answers, "after {minutes} more minutes: {answer:?}");
+        assert_eq!(asked(&sandbox, "rest/info"), infos, "after {minutes} more minutes");
+    }
+}
+
+#[tokio::test]
+async fn a_portal_that_is_named_without_a_port_gets_its_token_at_the_default_port_only() {
+    let sandbox = Sandbox::start(secured()).await.expect("a sandbox");
+    let host = sandbox.url().split("://").nth(1).expect("a host").to_owned();
+    let token = || Credentials::token(sandbox.token());
+    let portal = token().for_portal("http://localhost/portal").expect("a portal");
+    for credentials in [portal.clone(), token().for_host("localhost"), token().for_host("localhost:80")] {
+        let failure = quick_client(credentials).json(&world(sandbox.url())).await.expect_err("no token");
+        assert_eq!((failure.owner, failure.kind), (FailureOwner::Credentials, FailureKind::Unauthorized), "{failure}");
+        assert!(failure.message.contains(&format!("name {host} as a host")), "{failure}");
+    }
+    assert!(sandbox.requests().iter().all(|r| !r.has_token), "another port is another's");
+    // The way out that the failure names.
+    quick_client(portal.for_host(&host)).json(&world(sandbox.url())).await.expect("an answer");
 }

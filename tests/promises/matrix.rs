@@ -24,7 +24,7 @@ use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
 /// The steps of a layer's way: part of the path, and what the step answers with.
-fn steps(layer: &str) -> Vec<FaultStep> {
+pub(crate) fn steps(layer: &str) -> Vec<FaultStep> {
     use StepKind::{File, State, Submit, Words};
     let steps: &[(&str, StepKind)] = match layer {
         "replica" => &[
@@ -105,7 +105,7 @@ fn other_ends_of_storage(step: &FaultStep, row: &FaultRow) -> Option<FaultEnds> 
 }
 
 /// The map of one layer.
-fn map_of(sandbox: &Sandbox, layer: &str) -> WebMap {
+pub(crate) fn map_of(sandbox: &Sandbox, layer: &str) -> WebMap {
     let url = |folder: &str, path: &str| format!("{}/{folder}/rest/services/{path}", sandbox.url());
     let layer = match layer {
         "replica" => json!({"layerType": "ArcGISFeatureLayer", "url": url("arcgis", "Reference/FeatureServer/0")}),

@@ -40,8 +40,10 @@ pub enum FaultAction {
     Grow(u64),
     /// The right answer, so many bytes at a time with a pause between.
     Drip(usize, Duration),
-    /// A redirect.
+    /// A redirect (302).
     Redirect(String),
+    /// A redirect of a status of its own: 301, 302, 303, 307 or 308.
+    RedirectWith(u16, String),
     /// A job that was submitted by this request goes wrong.
     Job(JobFault),
 }
@@ -197,7 +199,18 @@ pub fn fault_rows(elsewhere: &str) -> Vec<FaultRow> {
         "status": "Completed", "resultUrl": elsewhere, "transportType": "esriTransportTypeUrl", "jobStatus": "esriJobSucceeded",
         "output": {"outputUrl": [elsewhere]}, "results": {"out_service_url": {"paramUrl": elsewhere}},
     });
-    vec![
+    // A form is refused before it goes there; what goes without its token is refused there.
+    let elsewhere_ends = || {
+        FaultEnds::fails([
+            (FailureOwner::Source, FailureKind::InvalidAnswer),
+            (FailureOwner::Credentials, FailureKind::Unauthorized),
+        ])
+    };
+    let redirect = |status: u16| {
+        let action = A::RedirectWith(status, elsewhere.to_owned());
+        always(&format!("{status} to another host"), all, action, elsewhere_ends())
+    };
+    let mut rows = vec![
         FaultRow::passing("429 once with Retry-After", all, 1, status(429, Some(3))),
         FaultRow::passing("429 twice without", all, 2, status(429, None)),
         FaultRow::passing("429 in words once", all, 1, error(400, "Too many requests. Please try again after 5 sec.")),
@@ -240,7 +253,6 @@ pub fn fault_rows(elsewhere: &str) -> Vec<FaultRow> {
             ..always("slow drip", &[File], A::Drip(200_000, Duration::from_millis(2)), FaultEnds::whole())
         },
         always("hang", &[Submit, State], A::Delay(Duration::from_secs(900)), silent()),
-        always("redirect to another host", all, A::Redirect(elsewhere.to_owned()), stranger()),
         always("result on another host", &[State], A::Body(result_elsewhere), stranger()),
         always("result gone", &[File], A::Status(404, "gone".to_owned(), None), own(&[FailureKind::NotFound])),
         FaultRow::passing("result gone once", &[File], 1, A::Status(404, "gone".to_owned(), None)),
@@ -261,7 +273,9 @@ pub fn fault_rows(elsewhere: &str) -> Vec<FaultRow> {
         always("an empty object", answers, A::Body(json!({})), own(&[FailureKind::InvalidAnswer, FailureKind::TimedOut])),
         always("a list", answers, A::Body(json!([1, 2])), own(&[FailureKind::InvalidAnswer, FailureKind::TimedOut])),
         always("oversized JSON", &[Words], A::Replace(format!("\"{}\"", "x".repeat(65 << 20)).into_bytes()), invalid()),
-    ]
+    ];
+    rows.extend([301, 302, 303, 307, 308].map(redirect));
+    rows
 }
 
 /// Jobs of one layer under every fault.

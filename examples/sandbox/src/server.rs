@@ -179,6 +179,9 @@ async fn act(state: &Arc<State>, call: &Call, action: FaultAction) -> Response {
             ([(header::CONTENT_TYPE, "text/html")], "<!DOCTYPE html><title>Sign in</title>").into_response()
         }
         FaultAction::Redirect(to) => (StatusCode::FOUND, [(header::LOCATION, to)]).into_response(),
+        FaultAction::RedirectWith(status, to) => {
+            (StatusCode::from_u16(status).unwrap_or(StatusCode::FOUND), [(header::LOCATION, to)]).into_response()
+        }
         FaultAction::Replace(bytes) => ([(header::CONTENT_TYPE, "application/octet-stream")], bytes).into_response(),
         FaultAction::Gzip(bytes) => {
             let kind = [(header::CONTENT_TYPE, "application/octet-stream"), (header::CONTENT_ENCODING, "gzip")];

@@ -127,9 +127,9 @@ pub fn not_json(bytes: &[u8], stage: FailureStage) -> Failure {
     Failure::new(FailureOwner::Source, FailureKind::InvalidAnswer, stage, message)
 }
 
-/// Whether a failure is an old, wrong or missing token (498, 499).
+/// Whether a failure is of the credentials: a token that is old, wrong or missing, or no permission.
 #[must_use]
-pub fn is_token_error(failure: &Failure) -> bool {
+pub fn is_unauthorized(failure: &Failure) -> bool {
     failure.owner == FailureOwner::Credentials && failure.kind == FailureKind::Unauthorized
 }
 
@@ -171,6 +171,22 @@ impl ServiceError {
         self
     }
 
+    /// Whether it is the token that is wrong: invalid, expired or missing. Where permission is missing (403; 401 without a word of
+    /// the token) the token is good, and another one of the same user is refused as well.
+    ///
+    /// Source: feature service reference §6.1.
+    #[must_use]
+    pub fn is_about_token(&self) -> bool {
+        let words = self.words.to_ascii_lowercase();
+        let is_old = || ["invalid", "expired", "required", "not valid"].iter().any(|word| words.contains(word));
+        match self.code {
+            498 => true,
+            499 => !words.contains("permission"),
+            401 => words.contains("token") && is_old(),
+            _ => false,
+        }
+    }
+
     /// How long the service asks to be left alone in its own words, as ArcGIS Online does past its limits: "Too many requests.
     /// Please try again after 60 sec". A bare "try again" is said of any error and asks for nothing.
     ///
@@ -210,6 +226,9 @@ impl ServiceError {
             }
             498 => new(O::Credentials, K::Unauthorized, "the token is invalid or has expired".to_owned()),
             499 => new(O::Credentials, K::Unauthorized, "the service wants a token; give credentials".to_owned()),
+            401 if self.is_about_token() => {
+                new(O::Credentials, K::Unauthorized, "the token is invalid, has expired or is missing (code 401)".to_owned())
+            }
             401 | 403 => new(O::Credentials, K::Unauthorized, format!("no permission (code {code})")),
             404 | 410 => new(O::Source, K::NotFound, "the address has nothing there (404)".to_owned()),
             400 if self.words.contains("does not exist or is inaccessible") => {
@@ -272,6 +291,30 @@ mod tests {
         }
         assert_eq!(flat_error(&json!({"status": "success", "message": "success"})), None);
         assert_eq!(error_of(&json!({"status": "Failed", "error": {"code": 500}})), None);
+    }
+
+    #[test]
+    fn only_a_token_that_is_invalid_expired_or_missing_is_the_token_s_fault() {
+        let denied = "You do not have permissions to access this resource or perform this operation.";
+        for (code, words, is_about_token) in [
+            (498, "Invalid token.", true),
+            (498, "", true),
+            (499, "Token Required", true),
+            (499, denied, false),
+            (401, "Unauthorized access: token has expired", true),
+            (401, "Invalid Token", true),
+            (401, "", false),
+            (401, denied, false),
+            (403, "", false),
+            (403, denied, false),
+            (403, "Invalid token", false),
+            (400, "Unable to generate token.; Invalid username or password.", false),
+            (400, "Invalid token", false),
+            (0, "Invalid token", false),
+        ] {
+            let error = ServiceError { code, words: words.to_owned() };
+            assert_eq!(error.is_about_token(), is_about_token, "{error:?}");
+        }
     }
 
     #[test]

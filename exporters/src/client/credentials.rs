@@ -2,13 +2,14 @@
 //!
 //! Source: `feature-service-rest` reference §6.2.
 
-use super::{ArcGisClient, ServiceCall, host_of, parse_http};
+use super::{ArcGisClient, Refused, ServiceCall, parse_http};
 use async_trait::async_trait;
 use offmap_engine::{Failure, FailureKind, FailureOwner, FailureStage};
 use serde_json::Value;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
+use url::Url;
 
 /// A token, and how long it is good for.
 #[derive(Clone)]
@@ -51,12 +52,58 @@ pub trait TokenSource: Send + Sync + 'static {
     }
 }
 
-/// A host that may see a token, with its port if only that one may.
+/// A host that may see a token, and by which ports.
 #[derive(Debug, Clone)]
 pub(super) struct NamedHost {
     pub(super) name: String,
+    ports: Ports,
     /// It was named by an `https` address, so no token goes there in the clear.
     pub(super) only_https: bool,
+}
+
+/// Ports at which a named host may see a token. What listens at another port of the host may be anybody's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ports {
+    /// `http` at 80, `https` at 443.
+    Default,
+    One(u16),
+}
+
+impl NamedHost {
+    /// Reads `host` or `host:port`; `[…]` around an IPv6 address.
+    fn read(text: &str) -> Self {
+        let text = text.trim();
+        let split = text.rsplit_once(':').filter(|(name, _)| !name.contains(':') || name.ends_with(']'));
+        let port = split.and_then(|(_, port)| port.parse().ok());
+        let name = match (split, port) {
+            (Some((name, _)), Some(_)) => name,
+            _ => text,
+        };
+        // As addresses spell it; what is no host's name is nobody's.
+        let spelt = url::Host::parse(name).map(|host| host.to_string()).unwrap_or_default();
+        Self { name: spelt, ports: port.map_or(Ports::Default, Ports::One), only_https: false }
+    }
+
+    /// The host of an address. One by `http` is named by `https` as well, where both are on the default ports.
+    fn of(url: &Url) -> Self {
+        let name = url.host_str().unwrap_or_default().to_owned();
+        Self { name, ports: url.port().map_or(Ports::Default, Ports::One), only_https: url.scheme() == "https" }
+    }
+
+    /// Whether an address is on this host and port, by whatever scheme.
+    pub(super) fn is_of(&self, url: &Url) -> bool {
+        let port = url.port_or_known_default();
+        let is_port = match self.ports {
+            Ports::Default => url.port().is_none(),
+            Ports::One(one) => port == Some(one),
+        };
+        is_port && url.host_str() == Some(self.name.as_str())
+    }
+
+    /// Whether it is named without a port.
+    pub(super) fn is_default(&self) -> bool {
+        self.ports == Ports::Default
+    }
 }
 
 /// Tokens, and the hosts that they are for. Hosts with tokens of their own are added by [`Credentials::and`].
@@ -135,20 +182,21 @@ impl Credentials {
         Ok(Self { portal: Some(portal.trim_end_matches('/').to_owned()), ..own })
     }
 
-    /// Lets the host of an address see the token; if the address is `https`, by `https` only.
+    /// Lets the host of an address see the token, at the address's port: without one, at the default port only. If the address is
+    /// `https`, by `https` only; an `http` address without a port names the host's `https` as well.
     ///
     /// # Errors
     /// If it is not an address.
     pub fn for_address(mut self, address: &str) -> Result<Self, Failure> {
         let url = parse_http(address)?;
-        self.hosts.push(NamedHost { name: host_of(&url), only_https: url.scheme() == "https" });
+        self.hosts.push(NamedHost::of(&url));
         Ok(self)
     }
 
-    /// Lets a host see the token, by `http` as well: `host` for any port, or `host:port`.
+    /// Lets a host see the token, by `http` as well: `host` for the default ports (80 and 443), or `host:port` for that port.
     #[must_use]
     pub fn for_host(mut self, host: &str) -> Self {
-        self.hosts.push(NamedHost { name: host.trim().to_ascii_lowercase(), only_https: false });
+        self.hosts.push(NamedHost::read(host));
         self
     }
 
@@ -209,7 +257,7 @@ impl TokenSource for UserToken {
             .with("referer", &self.referer)
             .with("expiration", 120)
             .in_stage(FailureStage::Read);
-        generated_token(client, &call).await
+        Ok(generated_token(client, &call).await?)
     }
 }
 
@@ -235,7 +283,7 @@ impl TokenSource for ApplicationToken {
 }
 
 /// Asks `generateToken`; `expires` is in milliseconds since 1970.
-pub(super) async fn generated_token(client: &ArcGisClient, call: &ServiceCall) -> Result<AccessToken, Failure> {
+pub(super) async fn generated_token(client: &ArcGisClient, call: &ServiceCall) -> Result<AccessToken, Refused> {
     let answer = client.json_without_token(call).await?;
     let token = token_in(&answer, "token", call)?;
     let expires = answer.get("expires").and_then(Value::as_i64);

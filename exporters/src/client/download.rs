@@ -2,14 +2,16 @@
 //!
 //! 1. Write to `<name>.part` in the work directory; the final name only ever holds a whole file. What is there under the final
 //!    name already is not fetched again.
-//! 2. A connection that breaks goes on with `Range` and `If-Range` where the server gave a validator, else starts over.
-//!    The validator stands in `<name>.part.json`, so that another process goes on, too.
+//! 2. A connection that breaks goes on with `Range` and `If-Range` where the server gave a validator and the length, else starts
+//!    over; the rest is joined only if it is of the same file ([`super::part`]). Both stand in `<name>.part.json`, so that another
+//!    process goes on, too.
 //! 3. The length is checked where the server says one; a JSON error body is an error, not a file.
 
-use super::tokens::Token;
-use super::{ArcGisClient, Refused, ServiceCall, body, host_of, network, resolve};
+use super::part::FileState;
+use super::tokens::{Token, TriedTokens};
+use super::{ArcGisClient, Refused, ServiceCall, body, host_of, network};
 use offmap_engine::{Failure, FailureKind, FailureOwner, FailureStage, hash_file, run_blocking};
-use reqwest::header::{CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue, IF_RANGE, LAST_MODIFIED, LOCATION, RANGE};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, IF_RANGE, RANGE};
 use reqwest::{Response, StatusCode};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -41,11 +43,11 @@ pub struct Downloaded {
     pub sha256: String,
 }
 
-/// What is on disk of a file, and the server's word to prove that it is still the same.
+/// What is on disk of a file, and which state of the file it is of.
 #[derive(Default)]
 struct Part {
     bytes: u64,
-    validator: Option<HeaderValue>,
+    state: FileState,
 }
 
 impl ArcGisClient {
@@ -76,7 +78,7 @@ impl ArcGisClient {
         let mut pauses = self.pauses();
         let mut failed = 0_usize;
         let mut busy_answers = 0_u32;
-        let mut renewed = false;
+        let mut tokens = TriedTokens::default();
         loop {
             let before = part.bytes;
             let token = if download.presigned { None } else { self.token_for(&call.url).await? };
@@ -85,11 +87,12 @@ impl ArcGisClient {
                 Ok(()) => break,
                 Err(refused) => refused,
             };
-            if !download.presigned && body::is_token_error(&refused.failure) && !renewed {
-                renewed = true;
-                if self.inner.keeper.refused(self, &call.url, token.as_ref()).await? {
-                    continue;
-                }
+            if part.bytes > before {
+                // Whoever brought something was good; a long file may outlive many tokens.
+                tokens = TriedTokens::default();
+            }
+            if !download.presigned && tokens.another(self, &call.url, token.as_ref(), &refused).await? {
+                continue;
             }
             // A try that brought as much as a slow host must is a good one: only tries in a row that did not are counted.
             failed = if part.bytes.saturating_sub(before) > self.least_of_a_stretch() { 1 } else { failed + 1 };
@@ -127,30 +130,40 @@ impl ArcGisClient {
         report: &(impl Fn(u64, Option<u64>) + Send + Sync),
     ) -> Result<(), Refused> {
         let _permit = self.permit(&call.url).await?;
-        let response = self.open(call, token, part).await?;
+        let mut response = self.open(call, token, part).await?;
+        let joins = |response: &Response, part: &Part| {
+            part.state.is_continued_by(response.headers(), response.content_length(), part.bytes)
+        };
+        if response.status() == StatusCode::PARTIAL_CONTENT && !joins(&response, part) {
+            // Of another file, or not to be proven: the half that is here is worth nothing.
+            *part = Part::default();
+            forget_note(path).await?;
+            response = self.open(call, token, part).await?;
+            if response.status() == StatusCode::PARTIAL_CONTENT {
+                return Err(incomplete(call, "the server sends a part of the file where the whole was asked for").into());
+            }
+        }
         if response.status() == StatusCode::RANGE_NOT_SATISFIABLE {
             *part = Part::default();
+            forget_note(path).await?;
             return Err(incomplete(call, "the file changed on the server while it was fetched").into());
         }
         let response = self.expect_success(call, response).await?;
         // Before anything is thrown away: an error in words leaves the half that is there as it is.
         if is_words(response.headers(), response.content_length()) {
             let text = self.read_all(call, response, 64 << 10).await.unwrap_or_default();
-            let error = body::error_in_bytes(&text).map(|e| e.into_failure(call.stage));
-            let failure = error.unwrap_or_else(|| {
-                let message = "the service answers with JSON where a file was expected";
-                Failure::new(FailureOwner::Source, FailureKind::InvalidAnswer, call.stage, message)
-            });
+            if let Some(error) = body::error_in_bytes(&text) {
+                return Err(Refused::answered(error, call, None));
+            }
+            let message = "the service answers with JSON where a file was expected";
+            let failure = Failure::new(FailureOwner::Source, FailureKind::InvalidAnswer, call.stage, message);
             return Err(failure.at(call.url.as_str()).into());
         }
-        let resumes =
-            response.status() == StatusCode::PARTIAL_CONTENT && range_start(response.headers()) == Some(part.bytes);
-        if !resumes {
-            *part = Part { bytes: 0, validator: validator(response.headers()) };
+        if response.status() != StatusCode::PARTIAL_CONTENT {
+            *part = Part { bytes: 0, state: FileState::of(response.headers(), response.content_length()) };
             note_part(path, part, 0).await?;
         }
-        let left = response.content_length();
-        let total = left.map(|l| l.saturating_add(part.bytes));
+        let total = part.state.total;
         if total.is_some_and(|t| t > download.limit) {
             let message = format!("the file at {} is larger than {} bytes", host_of(&call.url), download.limit);
             return Err(Failure::new(FailureOwner::Limit, FailureKind::LimitExceeded, call.stage, message).into());
@@ -166,29 +179,19 @@ impl ArcGisClient {
         }
     }
 
-    /// Sends the request; follows redirects without taking the token to a host that it is not for.
+    /// Sends the request, for the rest of the file where a part is here.
     async fn open(&self, call: &ServiceCall, token: Option<&Token>, part: &Part) -> Result<Response, Refused> {
-        let mut url = call.url.clone();
-        for _ in 0..=super::MAX_REDIRECTS {
-            let token = token.filter(|t| self.inner.keeper.may_see(&url, t));
-            let mut headers = HeaderMap::new();
-            if let (Some(validator), true) = (&part.validator, part.bytes > 0) {
-                headers.insert(IF_RANGE, validator.clone());
-                if let Ok(range) = HeaderValue::from_str(&format!("bytes={}-", part.bytes)) {
-                    headers.insert(RANGE, range);
-                }
-            }
-            // Compressed transfer would hide the length and break ranges.
-            headers.insert(reqwest::header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-            let response = self.execute(call, self.request(&url, Vec::new(), token, false, &headers)).await?;
-            let target = response.headers().get(LOCATION).and_then(|v| v.to_str().ok()).map(str::to_owned);
-            match target {
-                Some(target) if response.status().is_redirection() => url = resolve(url.as_str(), &target)?,
-                _ => return Ok(response),
+        let mut headers = HeaderMap::new();
+        if let (Some(validator), true) = (part.state.if_range(), part.bytes > 0) {
+            headers.insert(IF_RANGE, validator);
+            if let Ok(range) = HeaderValue::from_str(&format!("bytes={}-", part.bytes)) {
+                headers.insert(RANGE, range);
             }
         }
-        let failure = Failure::new(FailureOwner::Source, FailureKind::InvalidAnswer, call.stage, "too many redirects");
-        Err(failure.at(call.url.as_str()).into())
+        // Compressed transfer would hide the length and break ranges.
+        headers.insert(reqwest::header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        // The permit of the file's host is held already.
+        self.follow(call, token, &headers, false).await
     }
 
     #[expect(clippy::too_many_arguments, reason = "one step of `fetch`, split off for its length")]
@@ -258,10 +261,11 @@ pub(crate) async fn already_home(path: &Path) -> Result<Option<Downloaded>, Fail
     run_blocking(move || hash_file(&path).map(|(bytes, sha256)| Some(Downloaded { bytes, sha256 }))).await
 }
 
-/// What is written down of a part file: how to prove that the file is still the same, and how much of it is surely on the disk.
+/// What is written down of a part file: which state of the file it is of, and how much of it is surely on the disk.
 #[derive(Debug, Serialize, Deserialize)]
 struct PartNote {
-    validator: String,
+    #[serde(flatten)]
+    state: FileState,
     /// Bytes that survive a power cut.
     synced: u64,
     /// The start of the machine in which it was written: within it all bytes that were written are there.
@@ -274,8 +278,11 @@ fn boot_id() -> Option<String> {
 }
 
 async fn note_part(path: &Path, part: &Part, synced: u64) -> Result<(), Failure> {
-    let Some(validator) = part.validator.as_ref().and_then(|v| v.to_str().ok()) else { return Ok(()) };
-    let note = PartNote { validator: validator.to_owned(), synced, boot: boot_id() };
+    if part.state.if_range().is_none() {
+        // A note of an earlier state must not stand beside these bytes.
+        return forget_note(path).await;
+    }
+    let note = PartNote { state: part.state.clone(), synced, boot: boot_id() };
     let text = serde_json::to_vec(&note).map_err(|e| Failure::internal(e.to_string()))?;
     let (to, new) = (note_path(path), with_ending(path, ".json.new"));
     // Written beside and renamed, so that the note is never half.
@@ -286,16 +293,23 @@ async fn note_part(path: &Path, part: &Part, synced: u64) -> Result<(), Failure>
     written.await.map_err(|e| Failure::io(FailureStage::Download, format!("cannot write {}", to.display()), &e))
 }
 
+async fn forget_note(path: &Path) -> Result<(), Failure> {
+    let note = note_path(path);
+    match tokio::fs::remove_file(&note).await {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+            Err(Failure::io(FailureStage::Download, format!("cannot remove {}", note.display()), &e))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// What another process left of a file; nothing where it cannot be proven to be the same.
 async fn left_over(path: &Path) -> Part {
     let note = tokio::fs::read(note_path(path)).await.ok().and_then(|text| serde_json::from_slice::<PartNote>(&text).ok());
     let (Some(note), Ok(metadata)) = (note, tokio::fs::metadata(path).await) else { return Part::default() };
     let same_start = note.boot.is_some() && note.boot == boot_id();
     let bytes = if same_start { metadata.len() } else { metadata.len().min(note.synced) };
-    match HeaderValue::from_str(&note.validator) {
-        Ok(validator) => Part { bytes, validator: Some(validator) },
-        Err(_) => Part::default(),
-    }
+    if note.state.if_range().is_some() { Part { bytes, state: note.state } } else { Part::default() }
 }
 
 /// Opens the part file at `bytes`; what lies beyond is cut off.
@@ -313,17 +327,6 @@ fn incomplete(call: &ServiceCall, words: &str) -> Failure {
     Failure::new(FailureOwner::Network, FailureKind::Incomplete, FailureStage::Download, message)
         .at(call.url.as_str())
         .may_pass()
-}
-
-/// A strong `ETag`, else `Last-Modified`.
-fn validator(headers: &HeaderMap) -> Option<HeaderValue> {
-    let strong = headers.get(ETAG).filter(|v| !v.as_bytes().starts_with(b"W/"));
-    strong.or_else(|| headers.get(LAST_MODIFIED)).cloned()
-}
-
-fn range_start(headers: &HeaderMap) -> Option<u64> {
-    let text = headers.get(CONTENT_RANGE)?.to_str().ok()?;
-    text.strip_prefix("bytes ")?.split_once('-')?.0.parse().ok()
 }
 
 /// Whether this is an answer in words rather than a file. Old servers send error bodies as plain text.

@@ -2,8 +2,8 @@
 //!
 //! - Always `f=json`; forms by POST once an address would pass 2,000 characters.
 //! - Errors inside HTTP 200 are errors ([`body`]); HTML with HTTP 200 is not an answer.
-//! - A token goes only to the hosts that it is for ([`credentials`]), as a parameter, never across a redirect to another host,
-//!   never in a message.
+//! - A token goes only to the hosts that it is for ([`credentials`]), as a parameter, never across a redirect to another host
+//!   ([`redirect`]), never in a message.
 //! - Few requests per host at a time; what may pass is tried again with growing pauses, `Retry-After` obeyed.
 //!
 //! Source: `feature-service-rest` reference §1 and §6.
@@ -13,6 +13,8 @@ pub mod credentials;
 mod download;
 mod governor;
 mod host;
+mod part;
+mod redirect;
 mod tls;
 mod tokens;
 
@@ -26,12 +28,12 @@ use body::ServiceError;
 use governor::{Governor, Permit, retry_after};
 use offmap_engine::model::failure::without_secrets;
 use offmap_engine::{Clock, Failure, FailureKind, FailureOwner, FailureStage, SystemClock};
-use reqwest::header::{HeaderMap, HeaderValue, LOCATION, REFERER};
+use reqwest::header::{HeaderMap, HeaderValue, REFERER};
 use reqwest::{Method, Response, StatusCode};
 use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
-use tokens::{Token, TokenKeeper};
+use tokens::{Token, TokenKeeper, TriedTokens};
 use tokio::time::Instant;
 use url::Url;
 
@@ -104,6 +106,8 @@ pub struct ArcGisClient {
 pub struct ServiceCall {
     url: Url,
     parameters: Vec<(String, String)>,
+    /// Names of the parameters that a layer brought along; they are secrets, such as API keys.
+    custom: Vec<String>,
     post: bool,
     retry: bool,
     stage: FailureStage,
@@ -132,7 +136,14 @@ impl ServiceCall {
     /// # Errors
     /// If the address is not `http` or `https`.
     pub fn get(address: &str) -> Result<Self, Failure> {
-        Ok(Self { url: parse_http(address)?, parameters: Vec::new(), post: false, retry: true, stage: FailureStage::Run })
+        Ok(Self {
+            url: parse_http(address)?,
+            parameters: Vec::new(),
+            custom: Vec::new(),
+            post: false,
+            retry: true,
+            stage: FailureStage::Run,
+        })
     }
 
     /// A form by POST.
@@ -155,6 +166,7 @@ impl ServiceCall {
     pub fn with_all(mut self, parameters: &serde_json::Map<String, Value>) -> Self {
         for (name, value) in parameters {
             let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            self.custom.push(name.clone());
             self.parameters.push((name.clone(), text));
         }
         self
@@ -222,11 +234,19 @@ struct Refused {
     failure: Box<Failure>,
     retry_after: Option<Duration>,
     code: Option<i64>,
+    /// Whether it is the token that is invalid, expired or missing.
+    is_about_token: bool,
+}
+
+impl From<Refused> for Failure {
+    fn from(refused: Refused) -> Self {
+        *refused.failure
+    }
 }
 
 impl From<Failure> for Refused {
     fn from(failure: Failure) -> Self {
-        Self { failure: Box::new(failure), retry_after: None, code: None }
+        Self { failure: Box::new(failure), retry_after: None, code: None, is_about_token: false }
     }
 }
 
@@ -237,8 +257,9 @@ impl Refused {
         let in_words = error.patience();
         let code = Some(if in_words.is_some() { 429 } else { error.code });
         let retry_after = retry_after.or(in_words);
+        let is_about_token = error.is_about_token();
         let failure = Box::new(error.into_failure(call.stage).at(call.url.as_str()));
-        Self { failure, retry_after, code }
+        Self { failure, retry_after, code, is_about_token }
     }
 }
 
@@ -357,31 +378,32 @@ impl ArcGisClient {
             let response = client.expect_success(&call, response).await?;
             let bytes = client.read_all(&call, response, limit).await?;
             if let Some(error) = body::error_in_bytes(&bytes) {
-                return Err(error.into_failure(call.stage).at(call.url.as_str()).into());
+                return Err(Refused::answered(error, &call, None));
             }
             Ok(Some(bytes))
         })
         .await
     }
 
-    /// Runs one request until it succeeds, fails for good, or was tried often enough. An old token is renewed once.
+    /// Runs one request until it succeeds, fails for good, or was tried often enough. An old token is renewed, and so is the next
+    /// one that dies.
     async fn with_retries<T, F, Fut>(&self, call: ServiceCall, run: F) -> Result<T, Failure>
     where
         F: Fn(Self, ServiceCall, Option<Token>) -> Fut,
         Fut: Future<Output = Result<T, Refused>>,
     {
-        self.retried(call, true, run).await
+        Ok(self.retried(call, true, run).await?)
     }
 
     /// The same; a call to a token service goes without a token.
-    async fn retried<T, F, Fut>(&self, mut call: ServiceCall, with_token: bool, run: F) -> Result<T, Failure>
+    async fn retried<T, F, Fut>(&self, mut call: ServiceCall, with_token: bool, run: F) -> Result<T, Refused>
     where
         F: Fn(Self, ServiceCall, Option<Token>) -> Fut,
         Fut: Future<Output = Result<T, Refused>>,
     {
         self.inner.keeper.raise(&mut call.url);
         let mut pauses = self.pauses();
-        let mut renewed = false;
+        let mut tokens = TriedTokens::default();
         let mut attempt = 1_u32;
         let mut busy_answers = 0_u32;
         loop {
@@ -392,15 +414,13 @@ impl ArcGisClient {
             };
             let repeatable = call.retry || matches!(refused.code, Some(429 | 500 | 503));
             let (pause, busy) = self.pause_after(&call.url, &refused, pauses.next());
-            let failure = refused.failure.tried(attempt);
-            if with_token && body::is_token_error(&failure) && !renewed {
-                renewed = true;
-                if self.inner.keeper.refused(self, &call.url, token.as_ref()).await? {
-                    continue;
-                }
+            let refused = Refused { failure: Box::new(refused.failure.tried(attempt)), ..refused };
+            if with_token && tokens.another(self, &call.url, token.as_ref(), &refused).await? {
+                continue;
             }
+            let failure = &refused.failure;
             if !failure.retryable || !repeatable || attempt as usize >= self.inner.options.attempts {
-                return Err(failure);
+                return Err(refused);
             }
             tracing::debug!(%failure, ?pause, attempt, "trying again");
             self.inner.clock.sleep(pause).await;
@@ -426,33 +446,12 @@ impl ArcGisClient {
         self.inner.keeper.token(self, url).await
     }
 
-    /// Sends one request and follows redirects; a token goes on only to hosts that it is for, a form to no other address.
+    /// Sends one request and follows its redirects.
     async fn send(&self, call: &ServiceCall, token: Option<&Token>) -> Result<Response, Refused> {
-        let mut url = call.url.clone();
-        let mut form = call.post;
-        for _ in 0..=MAX_REDIRECTS {
-            let _permit = self.permit(&url).await?;
-            let token = token.filter(|t| self.inner.keeper.may_see(&url, t));
-            let request = self.request(&url, call.parameters.clone(), token, form, &HeaderMap::new());
-            let response = self.execute(call, request).await?;
-            if !response.status().is_redirection() {
-                return Ok(response);
-            }
-            let Some(target) = response.headers().get(LOCATION).and_then(|v| v.to_str().ok()) else { return Ok(response) };
-            let next = resolve(url.as_str(), target)?;
-            let keeps_method = matches!(response.status().as_u16(), 307 | 308);
-            if form && keeps_method && host_of(&next) != host_of(&url) {
-                let message = format!("{} sends a form on to {}, which is another host", host_of(&url), host_of(&next));
-                let failure = Failure::new(FailureOwner::Source, FailureKind::InvalidAnswer, call.stage, message);
-                return Err(failure.at(call.url.as_str()).into());
-            }
-            form = form && keeps_method;
-            url = next;
-        }
-        let failure = Failure::new(FailureOwner::Source, FailureKind::InvalidAnswer, call.stage, "too many redirects");
-        Err(failure.at(call.url.as_str()).into())
+        self.follow(call, token, &HeaderMap::new(), true).await
     }
 
+    /// Makes a request; answers whether it is a form.
     fn request(
         &self,
         url: &Url,
@@ -460,7 +459,7 @@ impl ArcGisClient {
         token: Option<&Token>,
         form: bool,
         headers: &HeaderMap,
-    ) -> reqwest::RequestBuilder {
+    ) -> (reqwest::RequestBuilder, bool) {
         parameters.extend(token.map(|t| ("token".to_owned(), t.text.to_string())));
         let mut full = url.clone();
         if !form && !parameters.is_empty() {
@@ -472,7 +471,8 @@ impl ArcGisClient {
                 .collect();
             full.query_pairs_mut().clear().extend_pairs(&kept).extend_pairs(&parameters);
         }
-        let form = form || full.as_str().len() > LONGEST_GET;
+        // A long address without parameters of ours, such as a signed one, has nothing that a form could take.
+        let form = form || (!parameters.is_empty() && full.as_str().len() > LONGEST_GET);
         let mut request = if form {
             self.inner.http.request(Method::POST, url.clone()).form(&parameters)
         } else {
@@ -483,7 +483,7 @@ impl ArcGisClient {
         {
             request = request.header(REFERER, value);
         }
-        request.headers(headers.clone())
+        (request.headers(headers.clone()), form)
     }
 
     /// Waits for the head of the answer, at most the request time-out.
@@ -648,10 +648,14 @@ mod tests {
     fn a_query_in_an_address_is_merged_not_pasted() {
         let client = ArcGisClient::new(ClientOptions::default(), Credentials::none()).expect("makes");
         let call = ServiceCall::get("https://h/x?statusId=1&f=html").expect("address").with("f", "json");
-        let request = client.request(&call.url, call.parameters, None, false, &HeaderMap::new()).build().expect("builds");
+        let (request, _) = client.request(&call.url, call.parameters, None, false, &HeaderMap::new());
+        let request = request.build().expect("builds");
         assert_eq!(request.url().as_str(), "https://h/x?statusId=1&f=json");
         let long = ServiceCall::get("https://h/x").expect("address").with("where", "y".repeat(2000));
-        let request = client.request(&long.url, long.parameters, None, false, &HeaderMap::new()).build().expect("builds");
-        assert_eq!(request.method(), Method::POST);
+        let (request, form) = client.request(&long.url, long.parameters, None, false, &HeaderMap::new());
+        assert_eq!((request.build().expect("builds").method(), form), (&Method::POST, true));
+        let signed = parse_http(&format!("https://h/x?sig={}", "y".repeat(2000))).expect("address");
+        let (request, form) = client.request(&signed, Vec::new(), None, false, &HeaderMap::new());
+        assert_eq!((request.build().expect("builds").method(), form), (&Method::GET, false));
     }
 }

@@ -4,14 +4,17 @@
 //! (`owningSystemUrl`) gets a token of its own, if the portal makes one for it (`generateToken` with `serverUrl`): the portal's
 //! own token is never shown to it.
 //!
+//! A token is dropped when a server says that it is invalid or expired, not when permission is missing. A host without a port is
+//! named for the default ports only.
+//!
 //! Where a host was named by an `https` address, no token goes there in the clear: an `http` address without a port, as old web
 //! maps have them, is asked by `https`; with a port of its own it gets no token.
 //!
 //! Source: `feature-service-rest` reference §6.2.
 
-use super::body::is_token_error;
+use super::body::is_unauthorized;
 use super::credentials::{AccessToken, Credentials, NamedHost, TokenSource, generated_token};
-use super::{ArcGisClient, ServiceCall, by_https, host_of, parse_http};
+use super::{ArcGisClient, Refused, ServiceCall, by_https, host_of, parse_http};
 use dashmap::DashMap;
 use offmap_engine::{Clock, Failure, FailureKind, FailureOwner, FailureStage};
 use serde_json::Value;
@@ -24,6 +27,10 @@ use url::Url;
 
 /// How long before its end a token is renewed; a fifth of its life if that is less.
 const AHEAD: Duration = Duration::from_mins(5);
+/// Different tokens that one request is tried with.
+const MOST_TOKENS: usize = 3;
+/// How long a server's word counts that it belongs to none of the portals.
+const FOREIGN_FOR: Duration = Duration::from_mins(10);
 
 /// A token as a request carries it.
 #[derive(Clone)]
@@ -95,6 +102,7 @@ impl Grant {
 }
 
 /// A server that is federated with a grant's portal.
+#[derive(Clone)]
 struct FederatedServer {
     grant: Arc<Grant>,
     portal: String,
@@ -104,9 +112,10 @@ struct FederatedServer {
 impl FederatedServer {
     /// Asks the portal for a token that is good for the server.
     async fn token(&self, client: &ArcGisClient) -> Result<AccessToken, Failure> {
-        let mut renewed = false;
+        let mut tried: Vec<Arc<str>> = Vec::new();
         loop {
             let own = self.grant.token(client).await?;
+            let is_last = tried.len() + 1 >= MOST_TOKENS;
             let mut call = ServiceCall::post(&format!("{}/sharing/rest/generateToken", self.portal))?
                 .with("token", &own)
                 .with("serverUrl", &self.root)
@@ -115,12 +124,17 @@ impl FederatedServer {
             if let Some(referer) = &self.grant.credentials.referer {
                 call = call.with("client", "referer").with("referer", referer);
             }
-            match generated_token(client, &call).await {
-                Err(failure) if is_token_error(&failure) && !renewed => {
-                    renewed = true;
-                    self.grant.forget(&own).await;
-                }
-                answer => return answer,
+            let refused = match generated_token(client, &call).await {
+                Ok(token) => return Ok(token),
+                Err(refused) => refused,
+            };
+            if !refused.is_about_token || is_last {
+                return Err(refused.into());
+            }
+            self.grant.forget(&own).await;
+            tried.push(own);
+            if tried.contains(&self.grant.token(client).await?) {
+                return Err(refused.into());
             }
         }
     }
@@ -129,9 +143,49 @@ impl FederatedServer {
 /// What is known of a server that no grant is for.
 enum Server {
     Unknown,
-    /// It belongs to none of the portals.
-    Foreign,
+    /// It said that it belongs to none of the portals; it is asked again after this time, in milliseconds since 1970.
+    Foreign(i64),
     Federated(FederatedServer, Issued),
+}
+
+/// Whose a server is by its own word.
+enum Owner {
+    Ours(FederatedServer),
+    Nobodys,
+    /// It did not answer as servers do, so nothing is known.
+    Unclear,
+}
+
+/// The tokens that one request was tried with. A request is repeated only with a token that it was not tried with, and with
+/// [`MOST_TOKENS`] at most.
+#[derive(Default)]
+pub(super) struct TriedTokens(Vec<Arc<str>>);
+
+impl TriedTokens {
+    /// Whether there is another token to ask with after a request was refused. No permission is not the token's fault; without
+    /// any token it may be.
+    pub(super) async fn another(
+        &mut self,
+        client: &ArcGisClient,
+        url: &Url,
+        token: Option<&Token>,
+        refused: &Refused,
+    ) -> Result<bool, Failure> {
+        if !refused.is_about_token && (token.is_some() || !is_unauthorized(&refused.failure)) {
+            return Ok(false);
+        }
+        if let Some(token) = token.filter(|t| !self.0.contains(&t.text)) {
+            self.0.push(Arc::clone(&token.text));
+        }
+        if self.0.len() >= MOST_TOKENS {
+            return Ok(false);
+        }
+        let keeper = &client.inner.keeper;
+        if !keeper.refused(client, url, token).await? {
+            return Ok(false);
+        }
+        Ok(keeper.token(client, url).await?.is_some_and(|next| !self.0.contains(&next.text)))
+    }
 }
 
 /// Keeps the tokens that are in use; renews each once for all who wait.
@@ -161,15 +215,14 @@ impl TokenKeeper {
     fn grant_for(&self, url: &Url) -> Option<&Arc<Grant>> {
         let is_safe = url.scheme() == "https";
         let named = self.named(url, |h| is_safe || !h.only_https);
-        let shared = is_safe && url.host_str().is_some_and(is_online);
-        let online = |g: &Grant| g.credentials.hosts.iter().any(|h| is_online(&h.name));
+        let shared = is_safe && url.port().is_none() && url.host_str().is_some_and(is_online);
+        let online = |g: &Grant| g.credentials.hosts.iter().any(|h| h.is_default() && is_online(&h.name));
         named.or_else(|| self.grants.iter().find(|g| shared && online(g)))
     }
 
     /// Who names the host of an address in such a way.
     fn named(&self, url: &Url, fits: impl Fn(&NamedHost) -> bool) -> Option<&Arc<Grant>> {
-        let (host, with_port) = (url.host_str().unwrap_or_default(), host_of(url));
-        let is_it = |h: &NamedHost| (h.name == host || h.name == with_port) && fits(h);
+        let is_it = |h: &NamedHost| h.is_of(url) && fits(h);
         self.grants.iter().find(|g| g.credentials.hosts.iter().any(is_it))
     }
 
@@ -239,45 +292,87 @@ impl TokenKeeper {
         let new = || Arc::new(Mutex::new(Server::Unknown));
         let server = Arc::clone(&self.servers.entry(origin_of(url)).or_insert_with(new));
         let mut server = server.lock().await;
+        let clock = &client.inner.clock;
         match (&*server, token) {
-            (Server::Foreign, _) => return Ok(false),
+            (Server::Foreign(until), _) if clock.now_ms() < *until => return self.foreign(url),
             // Another request was quicker.
             (Server::Federated(_, issued), refused) if refused.is_none_or(|r| r.text != issued.text) => return Ok(true),
             _ => {}
         }
-        let Some(federated) = self.federated(client, url).await? else {
-            *server = Server::Foreign;
-            return Ok(false);
+        let federated = match (self.owner(client, url).await?, &*server) {
+            (Owner::Ours(federated), _) => federated,
+            // It was known before; one odd answer does not change that.
+            (Owner::Unclear, Server::Federated(known, _)) => known.clone(),
+            (Owner::Unclear, _) => return self.foreign(url),
+            (Owner::Nobodys, _) => {
+                let time = i64::try_from(FOREIGN_FOR.as_millis()).unwrap_or(i64::MAX);
+                *server = Server::Foreign(clock.now_ms().saturating_add(time));
+                return self.foreign(url);
+            }
         };
         let token = federated.token(client).await?;
-        *server = Server::Federated(federated, Issued::new(token, client.inner.clock.now_ms()));
+        *server = Server::Federated(federated, Issued::new(token, clock.now_ms()));
         Ok(true)
     }
 
-    /// The server at an address, if it says that it belongs to one of the portals. A portal that is asked by `https` has no
-    /// servers by `http`.
-    async fn federated(&self, client: &ArcGisClient, url: &Url) -> Result<Option<FederatedServer>, Failure> {
-        let Some(at) = url.path().to_ascii_lowercase().find("/rest/") else { return Ok(None) };
+    /// There is no token for a server. Where one is for another port of its host, the failure says so.
+    fn foreign(&self, url: &Url) -> Result<bool, Failure> {
+        let names = |h: &NamedHost| url.host_str() == Some(h.name.as_str());
+        if !self.grants.iter().any(|g| g.credentials.hosts.iter().any(names)) {
+            return Ok(false);
+        }
+        let port = url.port_or_known_default().unwrap_or_default();
+        let host = url.host_str().unwrap_or_default();
+        let message = format!(
+            "the service wants a token; the one for {host} is for another port than {port}, where somebody else may listen: if it \
+             is one of yours, name {host}:{port} as a host that may see the token"
+        );
+        let failure = Failure::new(FailureOwner::Credentials, FailureKind::Unauthorized, FailureStage::Read, message);
+        Err(failure.at(url.as_str()))
+    }
+
+    /// Whose the server at an address is. A portal that is asked by `https` has no servers by `http`.
+    async fn owner(&self, client: &ArcGisClient, url: &Url) -> Result<Owner, Failure> {
+        let Some(at) = url.path().to_ascii_lowercase().find("/rest/") else { return Ok(Owner::Unclear) };
         let root = format!("{}{}", &url[..url::Position::BeforePath], url.path().get(..at).unwrap_or_default());
         let reachable = |portal: &str| url.scheme() == "https" || !portal.starts_with("https:");
         let own = self.grants.iter().filter_map(|g| Some((g, g.credentials.portal.as_deref()?)));
         let portals: Vec<_> = own.filter(|(_, portal)| reachable(portal)).collect();
         if portals.is_empty() {
-            return Ok(None);
+            return Ok(Owner::Unclear);
         }
         let call = ServiceCall::get(&format!("{root}/rest/info"))?.in_stage(FailureStage::Read);
         let info = match client.json_without_token(&call).await {
             Ok(info) => info,
             // What may pass says nothing about whose the server is.
-            Err(failure) if failure.owner == FailureOwner::Network || failure.retryable => return Err(failure),
-            Err(_) => return Ok(None),
+            Err(refused) if refused.failure.owner == FailureOwner::Network || refused.failure.retryable => {
+                return Err(refused.into());
+            }
+            Err(refused) => {
+                tracing::debug!(failure = %refused.failure, "a server does not say whose it is");
+                return Ok(Owner::Unclear);
+            }
         };
-        if info.pointer("/authInfo/isTokenBasedSecurity").and_then(Value::as_bool) == Some(false) {
-            return Ok(None);
+        let owner = match info.get("owningSystemUrl") {
+            Some(Value::String(owner)) => owner.as_str(),
+            None | Some(Value::Null) => "",
+            Some(_) => return Ok(Owner::Unclear),
+        };
+        let is_info =
+            ["currentVersion", "fullVersion", "authInfo", "owningSystemUrl"].iter().any(|key| info.get(key).is_some());
+        if !is_info {
+            return Ok(Owner::Unclear);
         }
-        let owner = info.get("owningSystemUrl").and_then(Value::as_str).unwrap_or_default();
+        if info.pointer("/authInfo/isTokenBasedSecurity").and_then(Value::as_bool) == Some(false) {
+            return Ok(Owner::Nobodys);
+        }
         let found = portals.into_iter().find(|(_, portal)| is_same_portal(owner, portal));
-        Ok(found.map(|(grant, portal)| FederatedServer { grant: Arc::clone(grant), portal: portal.to_owned(), root }))
+        let ours = |(grant, portal): (&Arc<Grant>, &str)| FederatedServer {
+            grant: Arc::clone(grant),
+            portal: portal.to_owned(),
+            root,
+        };
+        Ok(found.map_or(Owner::Nobodys, |found| Owner::Ours(ours(found))))
     }
 }
 
@@ -304,7 +399,7 @@ impl ArcGisClient {
     pub(super) fn json_without_token<'a>(
         &'a self,
         call: &'a ServiceCall,
-    ) -> Pin<Box<dyn Future<Output = Result<Value, Failure>> + Send + 'a>> {
+    ) -> Pin<Box<dyn Future<Output = Result<Value, Refused>> + Send + 'a>> {
         Box::pin(async move {
             let call = call.clone().with("f", "json");
             self.retried(call, false, |client, call, _| async move {
@@ -356,7 +451,8 @@ mod tests {
         };
         let safe =
             TokenKeeper::new(Credentials::token("t").for_address("https://gis.city.example/portal").expect("address"));
-        assert!(safe.grant_for(&url("https://gis.city.example:6443/x")).is_some());
+        assert!(safe.grant_for(&url("https://gis.city.example:443/x")).is_some());
+        assert!(safe.grant_for(&url("https://gis.city.example:6443/x")).is_none());
         assert!(safe.grant_for(&url("http://gis.city.example:6080/x")).is_none());
         assert_eq!(raised(&safe, "http://gis.city.example/x?a=b").as_str(), "https://gis.city.example/x?a=b");
         assert_eq!(raised(&safe, "http://gis.city.example:6080/x").as_str(), "http://gis.city.example:6080/x");
@@ -365,12 +461,45 @@ mod tests {
         assert_eq!(raised(&safe, "http://services.arcgisonline.com/x").scheme(), "https");
         assert_eq!(raised(&safe, "http://notarcgis.com/x").scheme(), "http");
         let clear = TokenKeeper::new(Credentials::token("t").for_host("gis.city.example"));
-        assert!(clear.grant_for(&url("http://gis.city.example:6080/x")).is_some());
+        assert!(clear.grant_for(&url("http://gis.city.example:80/x")).is_some());
         assert_eq!(raised(&clear, "http://gis.city.example/x").scheme(), "http");
         let grant = safe.grant_for(&url("https://gis.city.example")).cloned().expect("a grant");
         let of_server = Token { text: "t".into(), grant, server: Some(origin_of(&url("https://server.example/a"))) };
         assert!(safe.may_see(&url("https://server.example/b"), &of_server));
         assert!(!safe.may_see(&url("http://server.example/b"), &of_server));
+    }
+
+    #[test]
+    fn a_host_that_is_named_without_a_port_sees_the_token_at_the_default_port_only() {
+        let is_for = |credentials: &Credentials, address: &str| {
+            TokenKeeper::new(credentials.clone()).grant_for(&parse_http(address).expect("address")).is_some()
+        };
+        let portal = |address: &str| Credentials::token("t").for_portal(address).expect("address");
+        let host = |host: &str| Credentials::token("t").for_host(host);
+        for (credentials, good, bad) in [
+            (portal("http://127.0.0.8"), "http://127.0.0.8/x", "http://127.0.0.8:9931/x"),
+            (portal("http://127.0.0.8"), "https://127.0.0.8:443/x", "https://127.0.0.8:80/x"),
+            (portal("https://GIS.Example/p"), "https://gis.example:443/x", "https://gis.example:7443/x"),
+            (portal("https://gis.example:443"), "https://gis.example/x", "https://gis.example.:443/x"),
+            (portal("https://gis.example:7443/p"), "https://gis.example:7443/x", "https://gis.example/x"),
+            (portal("https://www.arcgis.com"), "https://services.arcgis.com/x", "https://services.arcgis.com:8443/x"),
+            (portal("https://www.arcgis.com:8443"), "https://www.arcgis.com:8443/x", "https://services.arcgis.com/x"),
+            (host("GIS.example "), "http://gis.example:80/x", "http://gis.example:6080/x"),
+            (host("gis.example"), "https://gis.example/x", "https://gis.example:6443/x"),
+            (host("gis.example:443"), "https://gis.example/x", "http://gis.example/x"),
+            (host("gis.example:6080"), "http://GIS.example:6080/x", "http://gis.example:60800/x"),
+            (host("[::1]:6080"), "http://[0:0::1]:6080/x", "http://[::1]/x"),
+            (host("[::1]"), "http://[::1]/x", "http://[::1]:6080/x"),
+        ] {
+            assert!(is_for(&credentials, good), "{credentials:?} {good}");
+            assert!(!is_for(&credentials, bad), "{credentials:?} {bad}");
+        }
+        for nobody in ["", ":80", "https://gis.example", "gis.example/", "gis.example:x", "user@gis.example"] {
+            assert!(
+                !is_for(&host(nobody), "https://gis.example/x") && !is_for(&host(nobody), "http://gis.example/x"),
+                "{nobody}"
+            );
+        }
     }
 
     #[test]
