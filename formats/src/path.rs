@@ -55,13 +55,31 @@ mod tests {
 
     #[test]
     fn only_plain_relative_paths_are_paths_of_a_package() {
-        for good in ["package.info", "p13/a b.geodatabase", "p13/x/fonts/Arial Unicode MS Regular/0-255.pbf", "ü/..a/b..c"] {
+        for good in ["package.info", "p13/a b.geodatabase", "p13/x/fonts/Arial Unicode MS Regular/0-255.pbf", "ü/..a/b..c"]
+        {
             assert_eq!(check(good), Ok(()), "{good}");
         }
         let (long, deep) = ("a".repeat(1025), ["a"; 33].join("/"));
         for bad in [
-            "", "/", "/etc/x", "//srv/x", "C:\\x", "C:/x", "c:x", "\\\\srv\\x", "a\\..\\b", "a/../b", "..", "./a", "a//b", "a/",
-            "a\0b", "a\nb", "\u{1b}[2J", &long, &deep,
+            "",
+            "/",
+            "/etc/x",
+            "//srv/x",
+            "C:\\x",
+            "C:/x",
+            "c:x",
+            "\\\\srv\\x",
+            "a\\..\\b",
+            "a/../b",
+            "..",
+            "./a",
+            "a//b",
+            "a/",
+            "a\0b",
+            "a\nb",
+            "\u{1b}[2J",
+            &long,
+            &deep,
         ] {
             assert!(check(bad).is_err(), "{bad:?}");
         }
