@@ -7,16 +7,20 @@ use offmap_formats::json;
 use serde_json::Value;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
+/// Time to open all containers of a package, and for each MiB of it: whoever makes many that take long gains nothing.
+const BASE_TIME: Duration = Duration::from_secs(600);
+const TIME_PER_MIB: Duration = Duration::from_secs(1);
 /// Largest style that is read, and memory that it may need, in bytes.
 const LARGEST_STYLE: u64 = 64 << 20;
 const STYLE_MEMORY: u64 = 256 << 20;
 
-/// Verifies a package as [`verify`](crate::packager::verify) does, then opens every container in it and compares what is inside with the manifest: rows of
-/// geodatabases, tiles of tile packages (each one's bytes are read), resources that styles name. A layer of the map that is
-/// neither online nor has data is found, too. Blocks; an archive's containers are unpacked one after the other to a directory
-/// for temporary files.
+/// Verifies a package as [`verify`](crate::packager::verify) does, then opens every container in it and compares what is inside
+/// with the manifest: rows of geodatabases, tiles of tile packages (each one's bytes are read), resources that styles name. A
+/// layer of the map that is neither online nor has data is found, too. Blocks; an archive's containers are unpacked one after
+/// the other to a directory for temporary files.
 ///
 /// # Errors
 /// If there is no such package, or it cannot be read at all. What is wrong inside is in the [`Verification`].
@@ -44,15 +48,27 @@ pub fn verify_deep_until(path: &Path, cancel: &CancellationToken) -> Result<Veri
         styles: HashSet::new(),
         cancel,
     };
+    let until = Instant::now() + time_for(found.bytes);
     for layer in package.maps().iter().flat_map(|m| &m.layers) {
         if cancel.is_cancelled() {
             return Err(Failure::cancelled());
+        }
+        if Instant::now() >= until {
+            let seconds = time_for(found.bytes).as_secs();
+            let what = format!("opening its containers took longer than {seconds} seconds; the rest was not opened");
+            deep.problem("(time)", what);
+            break;
         }
         deep.layer(layer)?;
     }
     found.problems.extend(deep.problems);
     found.ok = found.problems.is_empty();
     Ok(found)
+}
+
+fn time_for(bytes: u64) -> Duration {
+    let pieces = u32::try_from(bytes >> 20).unwrap_or(u32::MAX);
+    BASE_TIME.saturating_add(TIME_PER_MIB.saturating_mul(pieces))
 }
 
 /// What a container holds: rows by item id, or tiles in all.

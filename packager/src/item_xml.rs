@@ -91,12 +91,11 @@ mod tests {
         loop {
             match reader.read_event().expect("well-formed") {
                 Event::Eof => break,
-                Event::Start(start) => inside = start.name().as_ref() == b"title",
+                Event::Start(start) => inside = start.name().as_ref() == "title",
                 Event::End(_) => inside = false,
-                Event::Text(part) if inside => title.push_str(&part.decode().expect("UTF-8")),
+                Event::Text(part) if inside => title.push_str(&part),
                 Event::GeneralRef(name) if inside => {
-                    let entity = name.decode().expect("UTF-8");
-                    title.push_str(quick_xml::escape::resolve_predefined_entity(&entity).expect("a predefined one"));
+                    title.push_str(quick_xml::escape::resolve_predefined_entity(&name).expect("a predefined one"));
                 }
                 _ => {}
             }

@@ -312,20 +312,27 @@ fn is_document(entry: &str, name: &str) -> bool {
     !digits.is_empty() && digits.chars().all(|c| c.is_ascii_digit()) && file.strip_suffix(".mmap") == Some(name)
 }
 
-fn read_map(container: &Container, name: &str, path: &str, document: Value) -> Result<OfflineMap, Failure> {
+/// The part of a map that a layer's pointer leads to.
+fn at<'a>(map: &'a serde_json::Map<String, Value>, pointer: &str) -> Option<&'a Value> {
+    let pointer = pointer.strip_prefix('/')?;
+    let (first, rest) = pointer.split_at(pointer.find('/').unwrap_or(pointer.len()));
+    map.get(first)?.pointer(rest)
+}
+
+fn read_map(container: &Container, name: &str, path: &str, mut document: Value) -> Result<OfflineMap, Failure> {
     let folder = path.split('/').next().unwrap_or_default();
     let item = document.get("item").cloned().unwrap_or(Value::Null);
-    let map = document.get("map").cloned().unwrap_or(Value::Null);
+    let map = document.get_mut("map").map(Value::take).unwrap_or(Value::Null);
     let map = WebMap::from_value(map).map_err(|f| damaged(container.path(), format!("{path}: {}", f.message)))?;
-    let json = Value::Object(map.json().clone());
+    let json = map.json();
     let lists = ["/operationalLayers", "/baseMap/baseMapLayers", "/tables"];
-    let titles = lists.iter().fold(0_usize, |all, list| all.saturating_add(group_titles(json.pointer(list), 0)));
+    let titles = lists.iter().fold(0_usize, |all, list| all.saturating_add(group_titles(at(json, list), 0)));
     if titles > MAX_GROUP_TITLES {
         let most = MAX_GROUP_TITLES >> 20;
         return Err(damaged(container.path(), format!("{path}: titles of groups around its layers exceed {most} MiB")));
     }
     let layer = |layer: MapLayer| {
-        let own = |key: &str| json.pointer(&layer.pointer).and_then(|l| l.get(key)).and_then(Value::as_str);
+        let own = |key: &str| at(json, &layer.pointer).and_then(|l| l.get(key)).and_then(Value::as_str);
         OfflineLayer {
             data: own("path").map(|address| layer_file(folder, address, own("itemPath"), container)),
             layer_type: layer.layer_type.to_string(),

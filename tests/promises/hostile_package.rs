@@ -62,6 +62,9 @@ fn replace(package: &Path, name: &str, bytes: &[u8]) {
     });
 }
 
+/// Where something is planted, what it is called, and how it is made.
+type Plant<'a> = (&'a str, &'a str, &'a dyn Fn(&Path));
+
 async fn scripted_package() -> crate::support::Ended {
     run_scripted(&[("a", Script::of(Act::Succeed)), ("b", Script::of(Act::Succeed))], true).await
 }
@@ -74,7 +77,7 @@ async fn links_pipes_and_devices_inside_a_package_are_damage_and_nothing_is_read
     let private = dir.path().join("private");
     std::fs::write(&private, "secret").expect("writes");
     let package_info = std::fs::read(package.join("package.info")).expect("reads");
-    let plants: [(&str, &str, &dyn Fn(&Path)); 6] = [
+    let plants: [Plant<'_>; 6] = [
         ("p13/stray", "a link", &|at| symlink(&private, at).expect("links")),
         ("p13/zero", "a link", &|at| symlink("/dev/zero", at).expect("links")),
         ("p13/pipe", "a named pipe", &make_pipe),

@@ -204,8 +204,9 @@ mod tests {
         assert!(running.join().expect("no panic").expect_err("cancelled").is_cancelled());
         let mut opened = ForeignSqlite::open(&path, &CancellationToken::new()).expect("opens");
         opened.until = Instant::now();
-        opened.harden().expect_err("its own statements end as well");
-        let failure = opened.go_on().expect_err("too long");
+        opened.harden().expect("watches the new time");
+        let ended = opened.connection.query_row(LONG, [], |r| r.get::<_, i64>(0)).map_err(|e| opened.failure(e));
+        let failure = ended.expect_err("too long");
         assert_eq!((failure.owner, failure.kind), (FailureOwner::Source, FailureKind::TimedOut));
         assert_eq!((time_for(0).as_secs(), time_for(1 << 30).as_secs()), (60, 162));
     }
