@@ -1,33 +1,74 @@
 //! Proves a package down to every row and tile: opens each container that it holds.
 
 use crate::exporters::{geodatabase, tile_package};
-use crate::packager::{MobileMapPackage, OfflineLayer, Problem, Verification, manifest::Manifest, verify};
+use crate::packager::{MobileMapPackage, OfflineLayer, Problem, Verification, manifest::ManifestLayer, verify_until};
 use crate::{ExportState, Failure, FailureStage};
+use offmap_formats::json;
 use serde_json::Value;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+use tokio_util::sync::CancellationToken;
 
-/// Verifies a package as [`verify`] does, then opens every container in it and compares what is inside with the manifest: rows of
-/// geodatabases, tiles of tile packages (each one's bytes are read), resources that styles name. A layer of the map that is
-/// neither online nor has data is found, too. Blocks; an archive's containers are unpacked one after the other to a directory
-/// for temporary files.
+/// Time to open all containers of a package, and for each MiB of it: whoever makes many that take long gains nothing.
+const BASE_TIME: Duration = Duration::from_secs(600);
+const TIME_PER_MIB: Duration = Duration::from_secs(1);
+/// Largest style that is read, and memory that it may need, in bytes.
+const LARGEST_STYLE: u64 = 64 << 20;
+const STYLE_MEMORY: u64 = 256 << 20;
+
+/// Verifies a package as [`verify`](crate::packager::verify) does, then opens every container in it and compares what is inside
+/// with the manifest: rows of geodatabases, tiles of tile packages (each one's bytes are read), resources that styles name. A
+/// layer of the map that is neither online nor has data is found, too. Blocks; an archive's containers are unpacked one after
+/// the other to a directory for temporary files.
 ///
 /// # Errors
 /// If there is no such package, or it cannot be read at all. What is wrong inside is in the [`Verification`].
 pub fn verify_deep(path: &Path) -> Result<Verification, Failure> {
-    let mut found = verify(path)?;
+    verify_deep_until(path, &CancellationToken::new())
+}
+
+/// Verifies a package as [`verify_deep`] does, until `cancel` is cancelled.
+///
+/// # Errors
+/// As [`verify_deep`]; also if it was cancelled.
+pub fn verify_deep_until(path: &Path, cancel: &CancellationToken) -> Result<Verification, Failure> {
+    let mut found = verify_until(path, cancel)?;
     if !found.ok {
         return Ok(found);
     }
     let package = MobileMapPackage::open(path)?;
     let manifest = package.manifest().and_then(Result::ok);
-    let mut deep = Deep { package: &package, manifest, problems: Vec::new(), opened: HashMap::new() };
+    let mut deep = Deep {
+        package: &package,
+        layers: manifest.iter().flat_map(|m| &m.layers).map(|l| (l.id.as_str(), l)).collect(),
+        files: package.files()?.into_iter().map(|(path, _)| path).collect(),
+        problems: Vec::new(),
+        opened: HashMap::new(),
+        styles: HashSet::new(),
+        cancel,
+    };
+    let until = Instant::now() + time_for(found.bytes);
     for layer in package.maps().iter().flat_map(|m| &m.layers) {
+        if cancel.is_cancelled() {
+            return Err(Failure::cancelled());
+        }
+        if Instant::now() >= until {
+            let seconds = time_for(found.bytes).as_secs();
+            let what = format!("opening its containers took longer than {seconds} seconds; the rest was not opened");
+            deep.problem("(time)", what);
+            break;
+        }
         deep.layer(layer)?;
     }
     found.problems.extend(deep.problems);
     found.ok = found.problems.is_empty();
     Ok(found)
+}
+
+fn time_for(bytes: u64) -> Duration {
+    let pieces = u32::try_from(bytes >> 20).unwrap_or(u32::MAX);
+    BASE_TIME.saturating_add(TIME_PER_MIB.saturating_mul(pieces))
 }
 
 /// What a container holds: rows by item id, or tiles in all.
@@ -40,18 +81,29 @@ enum Inside {
 
 struct Deep<'a> {
     package: &'a MobileMapPackage,
-    manifest: Option<&'a Manifest>,
+    /// What the manifest says of layers, by id.
+    layers: HashMap<&'a str, &'a ManifestLayer>,
+    /// Paths of all files.
+    files: BTreeSet<String>,
     problems: Vec<Problem>,
+    /// Containers that were opened, and styles that were read: each once.
     opened: HashMap<String, Inside>,
+    styles: HashSet<String>,
+    cancel: &'a CancellationToken,
 }
 
 impl Deep<'_> {
+    /// Whether a file lies in a folder, whose path ends with a slash.
+    fn has_below(&self, folder: &str) -> bool {
+        self.files.range(folder.to_owned()..).next().is_some_and(|f| f.starts_with(folder))
+    }
+
     fn problem(&mut self, file: &str, what: impl Into<String>) {
         self.problems.push(Problem { file: file.to_owned(), what: what.into() });
     }
 
     fn layer(&mut self, layer: &OfflineLayer) -> Result<(), Failure> {
-        let proof = self.manifest.and_then(|m| m.layers.iter().find(|l| l.id == layer.id));
+        let proof = self.layers.get(layer.id.as_str()).copied();
         let Some(data) = layer.data.clone() else {
             let is_promised = proof.is_some_and(|p| p.state == ExportState::Succeeded && p.file.is_some());
             if is_promised || (layer.url.is_none() && proof.is_some_and(|p| p.got > 0)) {
@@ -62,7 +114,7 @@ impl Deep<'_> {
         if data.outside {
             return Ok(());
         }
-        if let Some(folder) = &data.resources {
+        if let Some(folder) = data.resources.as_ref().filter(|folder| self.styles.insert((*folder).clone())) {
             self.resources(folder)?;
         }
         if !self.opened.contains_key(&data.path) {
@@ -98,14 +150,18 @@ impl Deep<'_> {
     fn open(&mut self, name: &str) -> Result<Inside, Failure> {
         let (path, _kept) = self.file(name)?;
         let inside = match path.extension().and_then(|e| e.to_str()) {
-            Some("geodatabase") => geodatabase::rows(&path).map(Inside::Rows),
-            Some("tpkx" | "tpk" | "vtpk") => tile_package::check_tiles(&path).map(Inside::Tiles),
+            Some("geodatabase") => geodatabase::rows(&path, self.cancel).map(Inside::Rows),
+            Some("tpkx" | "tpk" | "vtpk") => tile_package::check_tiles(&path, self.cancel).map(Inside::Tiles),
             _ => Ok(Inside::Unknown),
         };
-        Ok(inside.unwrap_or_else(|failure| {
-            self.problem(name, failure.message);
-            Inside::Unknown
-        }))
+        match inside {
+            Err(failure) if failure.is_cancelled() => Err(failure),
+            Err(failure) => {
+                self.problem(name, failure.message);
+                Ok(Inside::Unknown)
+            }
+            Ok(inside) => Ok(inside),
+        }
     }
 
     /// A file of the package on the disk, and the directory that holds it if it had to be unpacked.
@@ -116,29 +172,29 @@ impl Deep<'_> {
         let unpacked = tempfile::tempdir()
             .map_err(|e| Failure::io(FailureStage::Check, "cannot make a directory for temporary files", &e))?;
         let plain = Path::new(name).file_name().unwrap_or_default();
-        let file = self.package.extract(name, &unpacked.path().join(plain))?;
+        let file = self.package.extract_until(name, &unpacked.path().join(plain), self.cancel)?;
         Ok((file, Some(unpacked)))
     }
 
     /// A style with its sprites and fonts: what the style names is there.
     fn resources(&mut self, folder: &str) -> Result<(), Failure> {
         let name = format!("{folder}/styles/root.json");
-        let files: Vec<String> = self.package.files()?.into_iter().map(|(path, _)| path).collect();
-        if !files.contains(&name) {
+        if !self.files.contains(&name) {
             self.problem(&name, "the style is missing");
             return Ok(());
         }
-        let (path, _kept) = self.file(&name)?;
-        let text = std::fs::read(&path)
-            .map_err(|e| Failure::io(FailureStage::Check, format!("cannot read {}", path.display()), &e))?;
-        let Ok(style) = serde_json::from_slice::<Value>(&text) else {
-            self.problem(&name, "the style is not JSON");
-            return Ok(());
+        let text = self.package.read(&name, LARGEST_STYLE)?;
+        let style = match json::read::<Value>(&text, STYLE_MEMORY) {
+            Ok(style) => style,
+            Err(words) => {
+                self.problem(&name, format!("the style is not JSON: {words}"));
+                return Ok(());
+            }
         };
         if style.get("sprite").and_then(Value::as_str).is_some_and(|s| s.starts_with("../sprites/")) {
             for ending in ["json", "png"] {
                 let sprite = format!("{folder}/sprites/sprite.{ending}");
-                if !files.contains(&sprite) {
+                if !self.files.contains(&sprite) {
                     self.problem(&sprite, "the style names these sprites, which are missing");
                 }
             }
@@ -146,7 +202,7 @@ impl Deep<'_> {
         let has_text = style.pointer("/layers").and_then(Value::as_array).into_iter().flatten();
         let names_fonts = has_text.into_iter().any(|l| l.pointer("/layout/text-font").is_some());
         let own = style.get("glyphs").and_then(Value::as_str).is_some_and(|g| g.starts_with("../fonts/"));
-        if names_fonts && own && !files.iter().any(|f| f.starts_with(&format!("{folder}/fonts/"))) {
+        if names_fonts && own && !self.has_below(&format!("{folder}/fonts/")) {
             self.problem(&format!("{folder}/fonts"), "the style names fonts, which are missing");
         }
         Ok(())

@@ -26,7 +26,7 @@
 
 mod deep;
 
-pub use deep::verify_deep;
+pub use deep::{verify_deep, verify_deep_until};
 pub use offmap_engine::*;
 pub use offmap_exporters as exporters;
 pub use offmap_packager as packager;

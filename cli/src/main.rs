@@ -8,6 +8,7 @@
 mod arguments;
 mod ask;
 mod clean;
+mod interrupt;
 mod packages;
 mod progress;
 mod setup;
@@ -46,25 +47,38 @@ impl From<Failure> for Stop {
     }
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
     let filter = tracing_subscriber::EnvFilter::try_from_env("OFFMAP_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("error"));
     tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(|| terminal::Log).init();
-    let outcome = match Arguments::parse().command {
-        Command::Take(arguments) => take::run(*arguments).await,
-        Command::Resume(arguments) => take::resume(*arguments).await,
-        Command::Clean(arguments) => clean::run(&arguments),
-        Command::Check(arguments) => ask::check(*arguments).await,
-        Command::Plan(arguments) => ask::plan(*arguments).await,
-        Command::Verify(arguments) => packages::verify(&arguments),
-        Command::Show(arguments) => packages::show(&arguments),
+    let command = Arguments::parse().command;
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(e) => {
+            note!("offmap: cannot start: {e}");
+            return ExitCode::FAILURE;
+        }
     };
+    let outcome = runtime.block_on(run(command));
+    // A blocking step that has not ended by now is not waited for.
+    runtime.shutdown_background();
     match outcome {
         Ok(code) => ExitCode::from(code),
         Err(stop) => {
             note!("offmap: {}", stop.message);
             ExitCode::from(stop.code)
         }
+    }
+}
+
+async fn run(command: Command) -> Result<u8, Stop> {
+    match command {
+        Command::Take(arguments) => take::run(*arguments).await,
+        Command::Resume(arguments) => take::resume(*arguments).await,
+        Command::Clean(arguments) => clean::run(&arguments),
+        Command::Check(arguments) => ask::check(*arguments).await,
+        Command::Plan(arguments) => ask::plan(*arguments).await,
+        Command::Verify(arguments) => packages::verify(&arguments).await,
+        Command::Show(arguments) => packages::show(&arguments),
     }
 }

@@ -2,15 +2,21 @@
 
 use crate::Stop;
 use crate::arguments::{PackageArguments, VerifyArguments};
+use crate::interrupt::on_ctrl_c;
 use crate::progress::state_word;
 use crate::terminal::{self, out};
-use offmap::ExportState;
-use offmap::packager::{MobileMapPackage, verify as prove};
+use offmap::packager::{MobileMapPackage, verify_until};
+use offmap::{ExportState, run_blocking, verify_deep_until};
 use serde_json::json;
+use tokio_util::sync::CancellationToken;
 
-pub(crate) fn verify(arguments: &VerifyArguments) -> Result<u8, Stop> {
+pub(crate) async fn verify(arguments: &VerifyArguments) -> Result<u8, Stop> {
     let VerifyArguments { which, deep } = arguments;
-    let found = if *deep { offmap::verify_deep(&which.package)? } else { prove(&which.package)? };
+    let (cancel, package, deep) = (CancellationToken::new(), which.package.clone(), *deep);
+    let cancelled = cancel.clone();
+    tokio::spawn(on_ctrl_c(move || cancelled.cancel()));
+    let look = move || if deep { verify_deep_until(&package, &cancel) } else { verify_until(&package, &cancel) };
+    let found = run_blocking(look).await?;
     if which.json {
         terminal::json(&json!(found));
     } else {

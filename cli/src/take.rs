@@ -1,6 +1,7 @@
 //! `offmap take` and `offmap resume`.
 
 use crate::arguments::{ProgressStyle, Resume, RunArguments, Take};
+use crate::interrupt::{CANCELLED, on_ctrl_c};
 use crate::terminal::{self, note, out};
 use crate::{Stop, progress, setup};
 use offmap::packager::{MobileMapPackager, write_mmpk};
@@ -13,8 +14,6 @@ use std::path::Path;
 
 /// Exit code of a package that lacks layers.
 const WITH_ERRORS: u8 = 3;
-/// Exit code after Ctrl-C.
-const CANCELLED: u8 = 130;
 
 pub(crate) async fn run(arguments: Take) -> Result<u8, Stop> {
     MobileMapPackager.check_destination(&std::path::absolute(&arguments.out).unwrap_or_else(|_| arguments.out.clone()))?;
@@ -48,11 +47,12 @@ async fn run_job(engine: &Engine, job: GenerateOfflineMapJob, out: &Path, wishes
         job.limit_time(std::time::Duration::from_secs(seconds));
     }
     let shown = tokio::spawn(progress::show(job.status(), wishes.progress));
-    let watch = tokio::spawn(cancel_on_ctrl_c(job.clone()));
+    // Watched to the end: what follows the job can be ended by a second Ctrl-C, too.
+    let watched = job.clone();
+    tokio::spawn(on_ctrl_c(move || watched.cancel()));
     let mut outcome = job.start().result().await;
     // The last message of the stream is the job's end; what follows on the terminal comes after it.
     let _ = shown.await;
-    watch.abort();
     let mut zipped = None;
     if let (Ok(result), Some(mmpk)) = (&outcome, wishes.mmpk.clone()) {
         let package = result.package.clone();
@@ -110,16 +110,6 @@ fn check_mmpk(path: &Path) -> Result<(), Stop> {
     match parent.is_dir() {
         true => Ok(()),
         false => Err(Stop::usage(format!("{} is not a directory; make it first", parent.display()))),
-    }
-}
-
-/// The first Ctrl-C cancels cleanly, the second ends the program at once.
-async fn cancel_on_ctrl_c(job: GenerateOfflineMapJob) {
-    if tokio::signal::ctrl_c().await.is_ok() {
-        job.cancel();
-    }
-    if tokio::signal::ctrl_c().await.is_ok() {
-        std::process::exit(i32::from(CANCELLED));
     }
 }
 

@@ -15,6 +15,9 @@ const V1_INDEX: usize = 81_952;
 /// Offset of the first tile in a V1 bundle; below it lie the zero words of empty tiles.
 const V1_FIRST_TILE: u64 = 65_596;
 
+/// Bytes of the largest tile, which are all that 24 bits count.
+pub const LARGEST_TILE: u64 = 0xff_ffff;
+
 /// One tile of a bundle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TileRecord {
@@ -50,10 +53,25 @@ fn field(bytes: &[u8], at: usize, size: usize) -> u64 {
     le(bytes.get(at..at + size).unwrap_or_default())
 }
 
+/// Tiles may share their bytes, but do not overlap otherwise: what all different tiles hold together fits into the bundle.
+fn check_overlaps(tiles: &[TileRecord]) -> io::Result<()> {
+    let mut ranges: Vec<(u64, u64)> = tiles.iter().map(|t| (t.offset, t.size)).collect();
+    ranges.sort_unstable();
+    ranges.dedup();
+    for pair in ranges.windows(2) {
+        if let [(offset, size), (next, _)] = pair
+            && offset.saturating_add(*size) > *next
+        {
+            return Err(broken(format!("tiles overlap: one has {size} bytes at {offset}, another starts at {next}")));
+        }
+    }
+    Ok(())
+}
+
 /// Reads the index of a V2 bundle of `size` bytes; every record is checked against the file's bounds.
 ///
 /// # Errors
-/// If it is not a V2 bundle, or a record points outside.
+/// If it is not a V2 bundle, a record points outside, or tiles overlap without being the same.
 pub fn read_v2(mut bundle: impl Read, size: u64, origin: (u64, u64)) -> io::Result<Vec<TileRecord>> {
     let mut head = vec![0; V2_HEAD];
     bundle.read_exact(&mut head).map_err(|_| broken(format!("the bundle has {size} bytes, expected {V2_HEAD} or more")))?;
@@ -83,6 +101,7 @@ pub fn read_v2(mut bundle: impl Read, size: u64, origin: (u64, u64)) -> io::Resu
         }
         tiles.push(TileRecord { row: origin.0 + row, column: origin.1 + column, offset, size: length });
     }
+    check_overlaps(&tiles)?;
     Ok(tiles)
 }
 
@@ -90,8 +109,16 @@ pub fn read_v2(mut bundle: impl Read, size: u64, origin: (u64, u64)) -> io::Resu
 /// column within the bundle and its size.
 #[must_use]
 pub fn v2_head(tiles: &[(u64, u64, u64)]) -> Vec<u8> {
-    let total: u64 = V2_HEAD as u64 + tiles.iter().map(|(_, _, size)| 4 + size).sum::<u64>();
-    let largest = tiles.iter().map(|(_, _, size)| *size).max().unwrap_or(0);
+    let blobs: Vec<u64> = tiles.iter().map(|(_, _, size)| *size).collect();
+    let records: Vec<(u64, u64, usize)> = tiles.iter().enumerate().map(|(i, (row, column, _))| (*row, *column, i)).collect();
+    v2_head_of(&blobs, &records)
+}
+
+/// Header and index of a V2 bundle in which tiles may share their bytes: `blobs` are the sizes of what follows, in order, each
+/// after its size in four bytes; a tile is its row and column within the bundle and the index of its blob.
+pub(crate) fn v2_head_of(blobs: &[u64], tiles: &[(u64, u64, usize)]) -> Vec<u8> {
+    let total: u64 = V2_HEAD as u64 + blobs.iter().map(|size| 4 + size).sum::<u64>();
+    let largest = blobs.iter().copied().max().unwrap_or(0);
     let mut head = vec![0; V2_HEAD];
     let mut put = |at: usize, length: usize, number: u64| {
         if let Some(place) = head.get_mut(at..at + length) {
@@ -115,11 +142,16 @@ pub fn v2_head(tiles: &[(u64, u64, u64)]) -> Vec<u8> {
         put(at, length, number);
     }
     let mut offset = V2_HEAD as u64 + 4;
-    for (row, column, size) in tiles {
+    let mut places = Vec::with_capacity(blobs.len());
+    for size in blobs {
+        places.push((offset, *size));
+        offset += size + 4;
+    }
+    for (row, column, blob) in tiles {
+        let Some((offset, size)) = places.get(*blob) else { continue };
         // Both are below the packet size.
         let record = usize::try_from(row * PACKET_SIZE + column).unwrap_or(0);
         put(64 + 8 * record, 8, (size << 40) | offset);
-        offset += size + 4;
     }
     head
 }
@@ -127,7 +159,7 @@ pub fn v2_head(tiles: &[(u64, u64, u64)]) -> Vec<u8> {
 /// Reads a V1 bundle by its index file (`.bundlx`).
 ///
 /// # Errors
-/// If the index has another size, or a tile lies outside the bundle.
+/// If the index has another size, a tile lies outside the bundle or is too large, or tiles overlap without being the same.
 pub fn read_v1(
     mut index: impl Read,
     mut bundle: impl Read + Seek,
@@ -162,8 +194,12 @@ pub fn read_v1(
         if offset + 4 + length > size {
             return Err(broken(format!("a tile points to {offset}+{length}, the bundle has {size} bytes")));
         }
+        if length > LARGEST_TILE {
+            return Err(broken(format!("a tile has {length} bytes, expected at most {LARGEST_TILE}")));
+        }
         tiles.push(TileRecord { row: origin.0 + row, column: origin.1 + column, offset: offset + 4, size: length });
     }
+    check_overlaps(&tiles)?;
     Ok(tiles)
 }
 

@@ -2,7 +2,7 @@
 //!
 //! A tile that is in several parts, as those of the first levels are, is taken once. Source: tile reference §12 to §14.
 
-use crate::compact_cache::{TileRecord, bundle_origin, v2_head};
+use crate::compact_cache::{TileRecord, bundle_origin, v2_head_of};
 use crate::tile_package::{Archive, archive, corrupt, read_bundle, read_json};
 use offmap_engine::{Failure, FailureKind, FailureOwner, FailureStage};
 use serde_json::Value;
@@ -98,9 +98,18 @@ fn join_bundle(
             tiles.entry((tile.row, tile.column)).or_insert((*i, tile));
         }
     }
-    let slots: Vec<(u64, u64, u64)> = tiles.values().map(|(_, t)| (t.row - origin.0, t.column - origin.1, t.size)).collect();
-    let head = v2_head(&slots);
-    let size = head.len() as u64 + slots.iter().map(|(_, _, size)| size + 4).sum::<u64>();
+    // Tiles that share their bytes in a part share them in the joined bundle: it never becomes larger than its parts.
+    let mut blobs: BTreeMap<(usize, u64, u64), usize> = BTreeMap::new();
+    for (i, tile) in tiles.values() {
+        blobs.entry((*i, tile.offset, tile.size)).or_default();
+    }
+    blobs.values_mut().enumerate().for_each(|(index, blob)| *blob = index);
+    let sizes: Vec<u64> = blobs.keys().map(|(_, _, size)| *size).collect();
+    let blob_of = |i: usize, tile: &TileRecord| blobs.get(&(i, tile.offset, tile.size)).copied().unwrap_or(0);
+    let records: Vec<(u64, u64, usize)> =
+        tiles.values().map(|(i, t)| (t.row - origin.0, t.column - origin.1, blob_of(*i, t))).collect();
+    let head = v2_head_of(&sizes, &records);
+    let size = head.len() as u64 + sizes.iter().map(|size| size + 4).sum::<u64>();
     let failed = |e: &dyn std::fmt::Display| {
         let message = format!("cannot join {name}: {e}");
         Failure::new(FailureOwner::Storage, FailureKind::Io, FailureStage::Check, message)
@@ -108,18 +117,18 @@ fn join_bundle(
     zip.start_file(name, stored(size)).map_err(|e| failed(&e))?;
     zip.write_all(&head).map_err(|e| failed(&e))?;
     let mut bytes = Vec::new();
-    for (i, tile) in tiles.values() {
+    for (i, offset, size) in blobs.keys() {
         let Some(part) = parts.get_mut(*i) else { continue };
         let mut entry = part.archive.by_name_seek(name).map_err(|e| corrupt(part.path, format!("{name}: {e}")))?;
         bytes.clear();
-        let read = entry.seek(SeekFrom::Start(tile.offset)).and_then(|_| entry.take(tile.size).read_to_end(&mut bytes));
-        let complete = read.and_then(|n| match n as u64 == tile.size {
+        let read = entry.seek(SeekFrom::Start(*offset)).and_then(|_| entry.take(*size).read_to_end(&mut bytes));
+        let complete = read.and_then(|n| match n as u64 == *size {
             true => Ok(()),
             false => Err(io::ErrorKind::UnexpectedEof.into()),
         });
         complete.map_err(|e| corrupt(part.path, format!("{name}: {e}")))?;
         // A record holds 24 bits of size.
-        let length = u32::try_from(tile.size).unwrap_or(u32::MAX);
+        let length = u32::try_from(*size).unwrap_or(u32::MAX);
         zip.write_all(&length.to_le_bytes()).and_then(|()| zip.write_all(&bytes)).map_err(|e| failed(&e))?;
     }
     Ok(())

@@ -2,18 +2,19 @@
 //!
 //! Source: tile reference §12 to §15.
 
-use crate::compact_cache::{TileRecord, bundle_origin, read_v1, read_v2};
+use crate::compact_cache::{PACKET_SIZE, TileRecord, bundle_origin, read_v1, read_v2};
 use crate::tile_cover::TileRows;
 use offmap_engine::{Failure, FailureKind, FailureOwner, FailureStage};
 use serde_json::Value;
-use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{BufReader, Read as _, Seek as _, SeekFrom};
+use std::collections::{BTreeMap, HashSet};
+use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::Path;
-use zip::{CompressionMethod, ZipArchive};
+use tokio_util::sync::CancellationToken;
+use zip::CompressionMethod;
 
-/// Largest JSON entry that is read, in bytes.
+/// Largest JSON entry that is read, and memory that it may need, in bytes.
 const LARGEST_JSON: u64 = 64 << 20;
+const JSON_MEMORY: u64 = 256 << 20;
 
 /// Levels of the deepest tilemap that is read: rows and columns keep within 32 bits.
 const DEEPEST: u32 = 31;
@@ -52,29 +53,32 @@ pub(crate) fn corrupt(path: &Path, words: impl std::fmt::Display) -> Failure {
     Failure::new(FailureOwner::Source, FailureKind::Corrupt, FailureStage::Check, message)
 }
 
-pub(crate) type Archive = ZipArchive<BufReader<File>>;
+pub(crate) use offmap_formats::archive::Archive;
 
-/// Opens the archive of a package. Blocks.
+/// Opens the archive of a package and checks its structure. Blocks.
 pub(crate) fn archive(path: &Path) -> Result<Archive, Failure> {
-    let file =
-        File::open(path).map_err(|e| Failure::io(FailureStage::Check, format!("cannot open {}", path.display()), &e))?;
-    ZipArchive::new(BufReader::new(file)).map_err(|e| corrupt(path, format!("not a zip: {e}")))
+    offmap_formats::archive::open(path).map_err(|e| match e.kind() {
+        std::io::ErrorKind::InvalidData | std::io::ErrorKind::UnexpectedEof | std::io::ErrorKind::Other => {
+            corrupt(path, format!("no zip that can be trusted: {e}"))
+        }
+        _ => Failure::io(FailureStage::Check, format!("cannot open {}", path.display()), &e),
+    })
 }
 
 /// Opens a package and counts its tiles. Blocks.
 ///
 /// # Errors
-/// If it is not a zip, not a tile package, an entry would leave its folder or is compressed where readers want it stored, or a
-/// bundle is damaged.
+/// If it is not a zip, not a tile package, its structure is damaged, an entry is compressed where readers want it stored, or a
+/// bundle is damaged or there twice.
 pub fn open(path: &Path) -> Result<TilePackage, Failure> {
-    let mut archive = archive(path)?;
+    read(path, &mut archive(path)?)
+}
+
+fn read(path: &Path, archive: &mut Archive) -> Result<TilePackage, Failure> {
     let mut names = Vec::new();
     for i in 0..archive.len() {
-        let entry = archive.by_index_raw(i).map_err(|e| corrupt(path, e))?;
+        let entry = archive.by_index_data(i).map_err(|e| corrupt(path, e))?;
         let name = entry.name().map_err(|e| corrupt(path, e))?.into_owned();
-        if entry.enclosed_name().is_none() || entry.is_symlink() {
-            return Err(corrupt(path, format!("entry `{name}` would leave the package")));
-        }
         if name.ends_with(".bundle") && entry.compression() != CompressionMethod::Stored {
             return Err(corrupt(path, format!("entry `{name}` is compressed, expected stored")));
         }
@@ -82,26 +86,30 @@ pub fn open(path: &Path) -> Result<TilePackage, Failure> {
     }
     let has = |name: &str| names.iter().any(|n| n == name);
     let mut package = if has("p12/root.json") {
-        let root = read_json(path, &mut archive, "p12/root.json")?;
+        let root = read_json(path, archive, "p12/root.json")?;
         let promised = match has("p12/tilemap/root.json") {
-            true => Some(tilemap_nodes(path, &read_json(path, &mut archive, "p12/tilemap/root.json")?)?),
+            true => Some(tilemap_nodes(path, &read_json(path, archive, "p12/tilemap/root.json")?)?),
             false => None,
         };
         TilePackage { kind: "vtpk", tiles: BTreeMap::new(), root, stored: BTreeMap::new(), promised }
     } else if has("root.json") {
-        let root = read_json(path, &mut archive, "root.json")?;
+        let root = read_json(path, archive, "root.json")?;
         TilePackage { kind: "tpkx", tiles: BTreeMap::new(), root, stored: BTreeMap::new(), promised: None }
     } else if names.iter().any(|n| n.to_ascii_lowercase().ends_with("/conf.xml")) {
         TilePackage { kind: "tpk", tiles: BTreeMap::new(), root: Value::Null, stored: BTreeMap::new(), promised: None }
     } else {
         return Err(corrupt(path, "neither root.json nor conf.xml is in it, so it is no tile package"));
     };
+    let mut blocks = HashSet::new();
     for name in names.iter().filter(|n| n.ends_with(".bundle")) {
         let level = name.rsplit('/').nth(1).and_then(|l| l.strip_prefix(['L', 'l'])).and_then(|l| l.parse::<u32>().ok());
         let (Some(level), Some(origin)) = (level, bundle_origin(name)) else {
             return Err(corrupt(path, format!("bundle `{name}` has no level or position in its name")));
         };
-        let tiles = read_bundle(path, &mut archive, name, origin, package.kind)?;
+        if !blocks.insert((level, origin.0 / PACKET_SIZE, origin.1 / PACKET_SIZE)) {
+            return Err(corrupt(path, format!("the tiles of bundle `{name}` are there twice")));
+        }
+        let tiles = read_bundle(path, archive, name, origin, package.kind)?;
         *package.tiles.entry(level).or_default() += tiles.len() as u64;
         let stored = package.stored.entry(level).or_default();
         tiles.iter().for_each(|t| stored.add(t.row, t.column));
@@ -110,13 +118,14 @@ pub fn open(path: &Path) -> Result<TilePackage, Failure> {
     Ok(package)
 }
 
-/// Opens a package and reads every tile of it: each must begin like a tile of its kind. Answers the number of tiles. Blocks.
+/// Opens a package and reads every tile of it: each must begin like a tile of its kind. Answers the number of tiles. Blocks
+/// until it is done or `cancel` is cancelled.
 ///
 /// # Errors
 /// As [`open`]; also if a tile is not what it should be.
-pub fn check_tiles(path: &Path) -> Result<u64, Failure> {
-    let package = open(path)?;
+pub fn check_tiles(path: &Path, cancel: &CancellationToken) -> Result<u64, Failure> {
     let mut archive = archive(path)?;
+    let package = read(path, &mut archive)?;
     let mut names = Vec::new();
     for name in archive.file_names() {
         names.push(name.map_err(|e| corrupt(path, e))?.into_owned());
@@ -124,7 +133,14 @@ pub fn check_tiles(path: &Path) -> Result<u64, Failure> {
     let mut bytes = Vec::new();
     for name in names.iter().filter(|n| n.ends_with(".bundle")) {
         let origin = bundle_origin(name).ok_or_else(|| corrupt(path, format!("bundle `{name}` has no position")))?;
-        for tile in read_bundle(path, &mut archive, name, origin, package.kind)? {
+        let mut tiles = read_bundle(path, &mut archive, name, origin, package.kind)?;
+        // Tiles that share their bytes are read once.
+        tiles.sort_unstable_by_key(|t| (t.offset, t.size));
+        tiles.dedup_by_key(|t| (t.offset, t.size));
+        for tile in tiles {
+            if cancel.is_cancelled() {
+                return Err(Failure::cancelled());
+            }
             let mut entry = archive.by_name_seek(name).map_err(|e| corrupt(path, format!("{name}: {e}")))?;
             bytes.clear();
             let read = entry.seek(SeekFrom::Start(tile.offset)).and_then(|_| entry.take(tile.size).read_to_end(&mut bytes));
@@ -173,7 +189,9 @@ pub(crate) fn read_json(path: &Path, archive: &mut Archive, name: &str) -> Resul
     if entry.size() > LARGEST_JSON {
         return Err(corrupt(path, format!("{name} has {} bytes, expected at most {LARGEST_JSON}", entry.size())));
     }
-    serde_json::from_reader(entry.take(LARGEST_JSON)).map_err(|e| corrupt(path, format!("{name}: {e}")))
+    let mut bytes = Vec::new();
+    entry.take(LARGEST_JSON).read_to_end(&mut bytes).map_err(|e| corrupt(path, format!("{name}: {e}")))?;
+    offmap_formats::json::read(&bytes, JSON_MEMORY).map_err(|e| corrupt(path, format!("{name}: {e}")))
 }
 
 fn tidy(levels: BTreeMap<u32, TileRows>) -> BTreeMap<u32, TileRows> {

@@ -6,6 +6,7 @@ use libfuzzer_sys::fuzz_target;
 use offmap::exporters::compact_cache::{bundle_origin, read_v1, read_v2};
 use offmap::exporters::tile_package;
 use std::io::{Cursor, Write as _};
+use tokio_util::sync::CancellationToken;
 use zip::{CompressionMethod, ZipWriter, write::SimpleFileOptions};
 
 /// Bytes of a V2 bundle before its tiles, and of a V1 index.
@@ -36,7 +37,7 @@ fn read_package(name: &str, entries: &[(&str, &[u8])]) -> Option<()> {
     }
     zip.finish().ok()?;
     let _ = tile_package::open(&path);
-    let _ = tile_package::check_tiles(&path);
+    let _ = tile_package::check_tiles(&path, &CancellationToken::new());
     Some(())
 }
 

@@ -5,6 +5,7 @@
 use libfuzzer_sys::fuzz_target;
 use offmap::exporters::tile_package;
 use offmap::packager::{MobileMapPackage, verify};
+use tokio_util::sync::CancellationToken;
 
 fuzz_target!(|bytes: &[u8]| {
     let Ok(dir) = tempfile::tempdir() else { return };
@@ -13,7 +14,7 @@ fuzz_target!(|bytes: &[u8]| {
         return;
     }
     let _ = tile_package::open(&tiles);
-    let _ = tile_package::check_tiles(&tiles);
+    let _ = tile_package::check_tiles(&tiles, &CancellationToken::new());
     let _ = MobileMapPackage::open(&map);
     let _ = verify(&map);
 });

@@ -4,11 +4,11 @@
 
 use crate::container::Container;
 use offmap_engine::{Failure, FailureStage};
-use std::fs::File;
+use offmap_formats::folder::open_regular;
 use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom};
 use std::path::Path;
 use zip::write::SimpleFileOptions;
-use zip::{CompressionMethod, DateTime, ZipArchive, ZipWriter};
+use zip::{CompressionMethod, DateTime, ZipWriter};
 
 /// Sizes from here on need zip64.
 const ZIP64_FROM: u64 = u32::MAX as u64;
@@ -16,7 +16,7 @@ const ZIP64_FROM: u64 = u32::MAX as u64;
 /// Zips an unpacked package into `to`, which appears whole or not at all.
 ///
 /// # Errors
-/// If the directory is no package, `to` exists already, or the disk refuses.
+/// If the directory is no package or has anything but files in it, `to` exists already, or the disk refuses.
 pub fn write_mmpk(directory: &Path, to: &Path) -> Result<u64, Failure> {
     // A link that points nowhere is there as well.
     if to.symlink_metadata().is_ok() {
@@ -55,7 +55,10 @@ fn number(bytes: &[u8], at: usize, size: usize) -> u64 {
 /// A damage in the archive's own structure: the entry, or the directory of entries, and what is wrong.
 pub(crate) type Damage = (String, String);
 
-const DIRECTORY: &str = "(directory of the archive)";
+/// Bytes of the largest directory of an archive that is read.
+const MAX_DIRECTORY: u64 = 64 << 20;
+
+pub(crate) const DIRECTORY: &str = "(directory of the archive)";
 
 struct Central {
     name: String,
@@ -68,7 +71,7 @@ struct Central {
 /// Checks every byte of the zip structure of an archive that [`write_mmpk`] wrote: heads that agree with the directory, entries
 /// that follow each other without gaps, constant fields that are constant. What is inside the entries, the manifest proves.
 pub(crate) fn audit(path: &Path) -> io::Result<Vec<Damage>> {
-    let mut file = BufReader::new(File::open(path)?);
+    let mut file = BufReader::new(open_regular(path)?);
     let length = file.get_ref().metadata()?.len();
     let mut damages = Vec::new();
     let Some((directory_at, directory_end, count)) = end_of_directory(&mut file, length)? else {
@@ -76,6 +79,9 @@ pub(crate) fn audit(path: &Path) -> io::Result<Vec<Damage>> {
     };
     if directory_at > directory_end || directory_end > length {
         return Ok(vec![(DIRECTORY.to_owned(), "its position lies outside the archive".to_owned())]);
+    }
+    if directory_end - directory_at > MAX_DIRECTORY {
+        return Ok(vec![(DIRECTORY.to_owned(), format!("it is larger than {} MiB", MAX_DIRECTORY >> 20))]);
     }
     let mut bytes = vec![0; usize::try_from(directory_end - directory_at).unwrap_or(0)];
     file.seek(SeekFrom::Start(directory_at))?;
@@ -109,31 +115,6 @@ pub(crate) fn audit(path: &Path) -> io::Result<Vec<Damage>> {
     }
     if at != directory_at {
         damages.push((DIRECTORY.to_owned(), format!("it should start at {at}, it starts at {directory_at}")));
-    }
-    Ok(damages)
-}
-
-/// Checks what holds for a zip of any writer: an entry's own head has the name that the directory gives it. Without this a
-/// damaged name could hide a manifest.
-pub(crate) fn names_agree(path: &Path) -> io::Result<Vec<Damage>> {
-    let mut zip = ZipArchive::new(BufReader::new(File::open(path)?))?;
-    let mut heads = Vec::new();
-    for i in 0..zip.len() {
-        let entry = zip.by_index_raw(i)?;
-        heads.push((entry.name_raw().to_vec(), entry.header_start()));
-    }
-    let mut file = BufReader::new(File::open(path)?);
-    let mut damages = Vec::new();
-    for (name, start) in heads {
-        let mut head = [0; 30];
-        file.seek(SeekFrom::Start(start))?;
-        file.read_exact(&mut head)?;
-        let mut own = vec![0; usize::try_from(number(&head, 26, 2)).unwrap_or(0)];
-        file.read_exact(&mut own)?;
-        if own != name {
-            let shown = String::from_utf8_lossy(&own).into_owned();
-            damages.push((shown, format!("the archive's directory calls it `{}`", String::from_utf8_lossy(&name))));
-        }
     }
     Ok(damages)
 }

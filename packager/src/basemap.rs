@@ -9,6 +9,8 @@ use std::path::Path;
 
 /// Largest description that is read, in bytes.
 const LARGEST: u64 = 64 << 20;
+/// Memory that it may need, in bytes.
+const MEMORY: u64 = 256 << 20;
 
 pub(crate) fn read(file: &Path) -> Result<LocalBasemap, Failure> {
     let ending = file.extension().map(|e| e.to_string_lossy().to_ascii_lowercase()).unwrap_or_default();
@@ -24,7 +26,7 @@ pub(crate) fn read(file: &Path) -> Result<LocalBasemap, Failure> {
 }
 
 fn described(file: &Path, name: &str, layer_type: LayerType) -> Result<LocalBasemap, Failure> {
-    let json: Value = serde_json::from_slice(&Container::open(file)?.read(name, LARGEST)?)
+    let json: Value = offmap_formats::json::read(&Container::open(file)?.read(name, LARGEST)?, MEMORY)
         .map_err(|e| damaged(file, format!("{name}: {e}")))?;
     let reference = json.get("spatialReference").or_else(|| json.pointer("/tileInfo/spatialReference"));
     let spatial_reference: Option<SpatialReference> = reference.and_then(|v| serde_json::from_value(v.clone()).ok());

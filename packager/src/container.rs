@@ -1,20 +1,28 @@
-//! The files of a package, whether it is a directory or an archive.
+//! The files of a package, whether it is a directory or an archive. Nothing but regular files inside it is ever opened.
 
 use offmap_engine::{Failure, FailureKind, FailureOwner, FailureStage};
-use std::fs::File;
-use std::io::{BufReader, Read};
-use std::path::{Component, Path, PathBuf};
+use offmap_formats::archive::{self, Archive};
+use offmap_formats::folder::{Folder, open_regular};
+use offmap_formats::path as names;
+use std::io::Read;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
-use zip::ZipArchive;
-
-/// Files that a package may have; more are not listed.
-const MAX_FILES: usize = 1_000_000;
+use tokio_util::sync::CancellationToken;
 
 /// A package's files, by path with forward slashes.
 #[derive(Debug)]
 pub(crate) enum Container {
-    Directory(PathBuf),
-    Archive { path: PathBuf, zip: Mutex<ZipArchive<BufReader<File>>> },
+    Directory { path: PathBuf, folder: Folder },
+    Archive { path: PathBuf, zip: Box<Mutex<Archive>> },
+}
+
+/// What is in a container.
+#[derive(Debug, Default)]
+pub(crate) struct Listing {
+    /// Files with their sizes, in order.
+    pub(crate) files: Vec<(String, u64)>,
+    /// What is there and is no file of a package, and why.
+    pub(crate) refused: Vec<(String, String)>,
 }
 
 pub(crate) fn damaged(path: &Path, words: impl std::fmt::Display) -> Failure {
@@ -31,22 +39,34 @@ fn unreadable(path: &Path, error: &std::io::Error) -> Failure {
     failure
 }
 
+/// An error that says what is wrong with the file is damage; any other one is of the disk.
+fn failed(path: &Path, name: &str, error: &std::io::Error) -> Failure {
+    use std::io::ErrorKind::{InvalidData, InvalidInput, Other, UnexpectedEof};
+    match error.kind() {
+        InvalidData | InvalidInput | Other | UnexpectedEof => damaged(path, format!("{}: {error}", names::shown(name))),
+        _ => unreadable(&path.join(name), error),
+    }
+}
+
 impl Container {
     /// Opens a directory, or a zip whatever its ending.
     pub(crate) fn open(path: &Path) -> Result<Self, Failure> {
         let metadata = std::fs::metadata(path).map_err(|e| unreadable(path, &e))?;
         if metadata.is_dir() {
-            return Ok(Self::Directory(path.to_owned()));
+            let folder = Folder::open(path).map_err(|e| unreadable(path, &e))?;
+            return Ok(Self::Directory { path: path.to_owned(), folder });
         }
-        let file = File::open(path).map_err(|e| unreadable(path, &e))?;
-        let zip = ZipArchive::new(BufReader::new(file))
-            .map_err(|e| damaged(path, format!("neither a package directory nor a .mmpk archive ({e})")))?;
-        Ok(Self::Archive { path: path.to_owned(), zip: Mutex::new(zip) })
+        let not_a_package = |e: std::io::Error| match e.kind() {
+            std::io::ErrorKind::NotFound | std::io::ErrorKind::PermissionDenied => unreadable(path, &e),
+            _ => damaged(path, format!("neither a package directory nor a .mmpk archive ({e})")),
+        };
+        let zip = open_regular(path).and_then(archive::open_file).map_err(not_a_package)?;
+        Ok(Self::Archive { path: path.to_owned(), zip: Box::new(Mutex::new(zip)) })
     }
 
     pub(crate) fn path(&self) -> &Path {
         match self {
-            Self::Directory(path) | Self::Archive { path, .. } => path,
+            Self::Directory { path, .. } | Self::Archive { path, .. } => path,
         }
     }
 
@@ -54,48 +74,55 @@ impl Container {
         matches!(self, Self::Archive { .. })
     }
 
-    /// Every file with its size, by path.
-    pub(crate) fn files(&self) -> Result<Vec<(String, u64)>, Failure> {
-        let mut files = match self {
-            Self::Directory(root) => {
-                let mut files = Vec::new();
-                walk(root, root, &mut files)?;
-                files
+    /// Every file with its size, by path, and what else is there.
+    pub(crate) fn list(&self) -> Result<Listing, Failure> {
+        match self {
+            Self::Directory { path, folder } => {
+                let listing = folder.list().map_err(|e| failed(path, "", &e))?;
+                Ok(Listing { files: listing.files, refused: listing.refused })
             }
             Self::Archive { path, zip } => {
-                let mut zip = lock(zip);
+                // Names and kinds of its entries were checked when it was opened.
+                let zip = lock(zip);
                 let mut files = Vec::new();
-                for i in 0..zip.len().min(MAX_FILES) {
-                    let entry = zip.by_index_raw(i).map_err(|e| damaged(path, e))?;
-                    let name = entry.name().map_err(|e| damaged(path, e))?.into_owned();
-                    if entry.enclosed_name().is_none() || entry.is_symlink() {
-                        return Err(damaged(path, format!("entry `{name}` would leave the package")));
-                    }
+                for i in 0..zip.len() {
+                    let entry = zip.by_index_data(i).map_err(|e| damaged(path, e))?;
                     if !entry.is_dir() {
-                        files.push((name, entry.size()));
+                        files.push((entry.name().map_err(|e| damaged(path, e))?.into_owned(), entry.size()));
                     }
                 }
-                files
+                files.sort_unstable();
+                Ok(Listing { files, refused: Vec::new() })
             }
-        };
-        files.sort();
-        Ok(files)
+        }
+    }
+
+    /// Every file with its size, by path.
+    ///
+    /// Fails if there is anything but files in it.
+    pub(crate) fn files(&self) -> Result<Vec<(String, u64)>, Failure> {
+        let listing = self.list()?;
+        match listing.refused.first() {
+            Some((name, what)) => Err(damaged(self.path(), format!("{name}: {what}"))),
+            None => Ok(listing.files),
+        }
     }
 
     pub(crate) fn size_of(&self, name: &str) -> Option<u64> {
         match self {
-            Self::Directory(root) => {
-                let metadata = std::fs::symlink_metadata(inside(root, name)?).ok()?;
-                metadata.is_file().then_some(metadata.len())
+            Self::Directory { folder, .. } => folder.file(name).and_then(|f| f.metadata()).ok().map(|m| m.len()),
+            Self::Archive { zip, .. } => {
+                let zip = lock(zip);
+                let index = zip.index_for_name(name)?;
+                zip.by_index_data(index).ok().map(|e| e.size())
             }
-            Self::Archive { zip, .. } => lock(zip).by_name(name).ok().map(|e| e.size()),
         }
     }
 
     /// Reads a small file whole.
     pub(crate) fn read(&self, name: &str, limit: u64) -> Result<Vec<u8>, Failure> {
         let mut bytes = Vec::new();
-        self.with_reader(name, |reader| reader.take(limit + 1).read_to_end(&mut bytes))?;
+        self.with_reader(name, |reader| reader.take(limit.saturating_add(1)).read_to_end(&mut bytes))?;
         if bytes.len() as u64 > limit {
             return Err(damaged(self.path(), format!("{name} is larger than {limit} bytes")));
         }
@@ -108,46 +135,42 @@ impl Container {
         name: &str,
         work: impl FnOnce(&mut dyn Read) -> std::io::Result<T>,
     ) -> Result<T, Failure> {
-        let failed = |e: std::io::Error| damaged(self.path(), format!("{name}: {e}"));
+        let failed = |e: std::io::Error| failed(self.path(), name, &e);
         match self {
-            Self::Directory(root) => {
-                let path = inside(root, name).ok_or_else(|| damaged(root, format!("`{name}` would leave the package")))?;
-                work(&mut File::open(&path).map_err(|e| unreadable(&path, &e))?).map_err(failed)
-            }
+            Self::Directory { folder, .. } => folder.file(name).and_then(|mut file| work(&mut file)).map_err(failed),
             Self::Archive { path, zip } => {
                 let mut zip = lock(zip);
-                let mut entry = zip.by_name(name).map_err(|e| damaged(path, format!("{name}: {e}")))?;
+                let mut entry = zip.by_name(name).map_err(|e| damaged(path, format!("{}: {e}", names::shown(name))))?;
                 work(&mut entry).map_err(failed)
             }
         }
     }
-}
 
-fn lock(zip: &Mutex<ZipArchive<BufReader<File>>>) -> std::sync::MutexGuard<'_, ZipArchive<BufReader<File>>> {
-    zip.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-}
-
-fn walk(root: &Path, dir: &Path, files: &mut Vec<(String, u64)>) -> Result<(), Failure> {
-    let failed = |e: std::io::Error| unreadable(dir, &e);
-    for entry in std::fs::read_dir(dir).map_err(failed)? {
-        let entry = entry.map_err(failed)?;
-        let path = entry.path();
-        let kind = entry.file_type().map_err(failed)?;
-        if kind.is_dir() {
-            walk(root, &path, files)?;
-        } else if files.len() < MAX_FILES {
-            let name: Vec<_> = path.strip_prefix(root).unwrap_or(&path).components().collect();
-            let name: Vec<_> = name.iter().map(|c| c.as_os_str().to_string_lossy()).collect();
-            // A link is listed with no size of its own, so that it never matches a manifest.
-            let bytes = if kind.is_file() { entry.metadata().map_err(failed)?.len() } else { 0 };
-            files.push((name.join("/"), bytes));
-        }
+    /// Copies a file's bytes until its end, or until `cancel` is cancelled.
+    pub(crate) fn copy(
+        &self,
+        name: &str,
+        cancel: &CancellationToken,
+        mut to: impl FnMut(&[u8]) -> std::io::Result<()>,
+    ) -> Result<u64, Failure> {
+        let mut buffer = vec![0; 1 << 16];
+        let copied = self.with_reader(name, |reader| {
+            let mut bytes = 0_u64;
+            while !cancel.is_cancelled() {
+                match reader.read(&mut buffer)? {
+                    0 => return Ok(Some(bytes)),
+                    n => {
+                        bytes += n as u64;
+                        to(buffer.get(..n).unwrap_or_default())?;
+                    }
+                }
+            }
+            Ok(None)
+        })?;
+        copied.ok_or_else(Failure::cancelled)
     }
-    Ok(())
 }
 
-/// A path below `root`, or `None` if the name would leave it.
-fn inside(root: &Path, name: &str) -> Option<PathBuf> {
-    let relative = Path::new(name);
-    relative.components().all(|c| matches!(c, Component::Normal(_))).then(|| root.join(relative))
+fn lock(zip: &Mutex<Archive>) -> std::sync::MutexGuard<'_, Archive> {
+    zip.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }

@@ -1,10 +1,13 @@
 //! Reads back a package that was made here, to complete it.
 
-use crate::container::Container;
 use crate::mobile_map_package::MobileMapPackage;
 use crate::write::JOB_PATH;
 use offmap_engine::{EarlierData, EarlierPackage, Failure, FailureKind, FailureStage, LayerOutcome};
+use std::collections::HashMap;
 use std::path::Path;
+
+/// Largest job that is read, in bytes.
+const LARGEST_JOB: u64 = 64 << 20;
 
 /// Reads the package at `path`, an unpacked directory.
 pub(crate) fn read(path: &Path) -> Result<EarlierPackage, Failure> {
@@ -23,8 +26,11 @@ pub(crate) fn read(path: &Path) -> Result<EarlierPackage, Failure> {
         Some(Err(words)) => return Err(refused(&format!("its manifest is damaged: {words}"))),
         None => return Err(refused("it has no manifest, so it was not made by offmap")),
     };
-    let document = std::fs::read_to_string(path.join(JOB_PATH))
-        .map_err(|e| refused(&format!("{JOB_PATH}, which names its map and area, cannot be read: {e}")))?;
+    let document = package.read(JOB_PATH, LARGEST_JOB).map_err(|f| f.message);
+    let document = document.and_then(|bytes| String::from_utf8(bytes).map_err(|e| e.to_string()));
+    let document =
+        document.map_err(|words| refused(&format!("{JOB_PATH}, which names its map and area, cannot be read: {words}")))?;
+    let sizes: HashMap<&str, u64> = manifest.files.iter().map(|f| (f.path.as_str(), f.bytes)).collect();
     let layers = manifest.layers.iter().map(|l| LayerOutcome {
         id: l.id.clone(),
         title: l.title.clone(),
@@ -36,7 +42,7 @@ pub(crate) fn read(path: &Path) -> Result<EarlierPackage, Failure> {
         missing_tiles: l.missing_tiles.clone(),
         missing_attachments: l.missing_attachments.clone(),
         count_unit: l.count_unit,
-        bytes: l.file.as_deref().and_then(|f| manifest.files.iter().find(|m| m.path == f)).map_or(0, |f| f.bytes),
+        bytes: l.file.as_deref().and_then(|f| sizes.get(f).copied()).unwrap_or(0),
         failure: l.failure.clone(),
     });
     let data = package.maps().iter().flat_map(|m| &m.layers).filter_map(|l| {
@@ -54,6 +60,6 @@ pub(crate) fn read(path: &Path) -> Result<EarlierPackage, Failure> {
         layers: layers.collect(),
         data: data.collect(),
         // As the packager counts: every file, the manifest as well.
-        bytes: Container::open(path)?.files()?.iter().map(|(_, bytes)| bytes).sum(),
+        bytes: package.files()?.iter().fold(0, |all: u64, (_, bytes)| all.saturating_add(*bytes)),
     })
 }

@@ -16,6 +16,7 @@ mod archive;
 mod basemap;
 mod container;
 mod earlier;
+mod item_xml;
 pub mod manifest;
 mod mobile_map_package;
 mod offline_map;
@@ -24,5 +25,5 @@ mod write;
 
 pub use archive::write_mmpk;
 pub use mobile_map_package::{LayerFile, MobileMapPackage, OfflineLayer, OfflineMap};
-pub use verify::{Problem, Verification, verify};
+pub use verify::{Problem, Verification, verify, verify_until};
 pub use write::MobileMapPackager;

@@ -6,8 +6,10 @@
 
 use offmap_engine::model::area::AreaOfInterest;
 use offmap_engine::{CountUnit, ExportState, Failure, Missing, hex};
+use offmap_formats::path as names;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
+use std::collections::HashSet;
 
 /// Where the manifest is in a package.
 pub const MANIFEST_PATH: &str = "offmap/manifest.json";
@@ -15,6 +17,10 @@ pub const MANIFEST_PATH: &str = "offmap/manifest.json";
 pub const FORMAT: &str = "offmap-manifest";
 /// The version of the format that this code writes.
 pub const VERSION: u32 = 1;
+/// Layers that a manifest may list.
+const MAX_LAYERS: usize = 100_000;
+/// Memory that a manifest may need, in bytes.
+const MEMORY: u64 = 768 << 20;
 /// A digest that is not computed yet.
 const NO_DIGEST: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
@@ -122,6 +128,16 @@ pub(crate) fn sha256_of(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
 }
 
+/// SHA-256 of a text in which the first place of `digest` reads as zeros.
+fn digest_of(text: &str, digest: &str) -> String {
+    let mut hasher = Sha256::new();
+    match text.split_once(digest) {
+        Some((before, after)) => [before, NO_DIGEST, after].iter().for_each(|part| hasher.update(part.as_bytes())),
+        None => hasher.update(text.as_bytes()),
+    }
+    hex(&hasher.finalize())
+}
+
 impl Manifest {
     /// The manifest's file, with its digest in it.
     ///
@@ -139,7 +155,7 @@ impl Manifest {
     /// # Errors
     /// In words: what is wrong with the file.
     pub fn read(bytes: &[u8]) -> Result<Self, String> {
-        let manifest: Self = serde_json::from_slice(bytes).map_err(|e| format!("it cannot be read: {e}"))?;
+        let manifest: Self = offmap_formats::json::read(bytes, MEMORY).map_err(|e| format!("it cannot be read: {e}"))?;
         if manifest.format != FORMAT {
             return Err(format!("its format is `{}`, expected `{FORMAT}`", manifest.format));
         }
@@ -147,12 +163,33 @@ impl Manifest {
             return Err(format!("its version is {}, this program knows up to {VERSION}", manifest.version));
         }
         let text = std::str::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())?;
-        if manifest.digest.len() != NO_DIGEST.len()
-            || sha256_of(text.replacen(&manifest.digest, NO_DIGEST, 1).as_bytes()) != manifest.digest
-        {
+        if manifest.digest.len() != NO_DIGEST.len() || digest_of(text, &manifest.digest) != manifest.digest {
             return Err("its digest does not match its content; it was changed after it was written".to_owned());
         }
+        manifest.check_paths()?;
         Ok(manifest)
+    }
+
+    /// Paths are those of files below the package, each once.
+    fn check_paths(&self) -> Result<(), String> {
+        if self.files.len() > offmap_formats::MAX_FILES || self.layers.len() > MAX_LAYERS {
+            let (files, layers) = (self.files.len(), self.layers.len());
+            return Err(format!(
+                "it lists {files} files and {layers} layers, expected at most {} and {MAX_LAYERS}",
+                offmap_formats::MAX_FILES
+            ));
+        }
+        let mut seen = HashSet::with_capacity(self.files.len());
+        for path in self.files.iter().map(|f| &f.path) {
+            names::check(path).map_err(|what| format!("it lists `{}`: {what}", names::shown(path)))?;
+            if !seen.insert(path.as_str()) {
+                return Err(format!("it lists `{}` twice", names::shown(path)));
+            }
+        }
+        for path in self.layers.iter().filter_map(|l| l.file.as_ref()) {
+            names::check(path).map_err(|what| format!("a layer has its data in `{}`: {what}", names::shown(path)))?;
+        }
+        Ok(())
     }
 }
 

@@ -5,12 +5,24 @@
 use crate::container::{Container, damaged};
 use crate::manifest::{MANIFEST_PATH, Manifest};
 use offmap_engine::{Failure, LayerPlace, MapLayer, OfflineMapItemInfo, Thumbnail, WebMap};
+use offmap_formats::{json, path as names};
 use serde::Serialize;
 use serde_json::Value;
+use std::collections::HashSet;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use tokio_util::sync::CancellationToken;
 
-/// Largest JSON document of a package that is read, in bytes.
-const LARGEST_JSON: u64 = 256 << 20;
+/// Bytes of all maps and descriptions of a package together that are read, and memory that they may need.
+const ALL_DOCUMENTS: u64 = 64 << 20;
+const ALL_MEMORY: u64 = 512 << 20;
+/// Largest manifest that is read, in bytes.
+pub(crate) const LARGEST_MANIFEST: u64 = 128 << 20;
+/// Maps of a package, and words of a list in its description, that are read.
+const MAX_MAPS: usize = 100;
+const MAX_WORDS: usize = 10_000;
+/// Bytes of the titles of groups, as often as they stand around a layer.
+const MAX_GROUP_TITLES: usize = 64 << 20;
 
 /// Where a layer's data are in a package.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -85,7 +97,53 @@ fn text(value: &Value, keys: &[&str]) -> Option<String> {
 
 fn words(value: &Value, keys: &[&str]) -> Vec<String> {
     let list = keys.iter().find_map(|key| value.get(*key)).and_then(Value::as_array);
-    list.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
+    list.into_iter().flatten().filter_map(Value::as_str).take(MAX_WORDS).map(str::to_owned).collect()
+}
+
+/// The documents of a package, as long as they are within its limits together.
+struct Documents<'a> {
+    container: &'a Container,
+    bytes: u64,
+    memory: u64,
+}
+
+impl Documents<'_> {
+    fn json(&mut self, name: &str) -> Result<Value, Failure> {
+        let bytes = self.container.read(name, self.bytes)?;
+        let value = json::read(&bytes, self.memory).map_err(|e| damaged(self.container.path(), format!("{name}: {e}")))?;
+        self.bytes = self.bytes.saturating_sub(bytes.len() as u64);
+        self.memory = self.memory.saturating_sub(json::memory_of(&bytes));
+        Ok(value)
+    }
+}
+
+/// The maps that a description names: not too many, each once.
+fn map_names(path: &Path, info: &Value) -> Result<Vec<String>, Failure> {
+    let listed = info.get("maps").and_then(Value::as_array).map_or(0, Vec::len);
+    if listed > MAX_MAPS {
+        return Err(damaged(path, format!("it lists {listed} maps, expected at most {MAX_MAPS}")));
+    }
+    let names = words(info, &["maps"]);
+    let mut seen = HashSet::new();
+    match names.iter().find(|name| !seen.insert(name.as_str())) {
+        Some(name) => Err(damaged(path, format!("it lists the map `{}` twice", names::shown(name)))),
+        None => Ok(names),
+    }
+}
+
+/// Bytes of the titles of groups, each counted for every layer in it.
+fn group_titles(layers: Option<&Value>, around: usize) -> usize {
+    let layers = layers.and_then(Value::as_array).into_iter().flatten();
+    layers.fold(0_usize, |all, layer| {
+        let own = match layer.get("layerType").and_then(Value::as_str) == Some("GroupLayer") {
+            true => {
+                let title = layer.get("title").or_else(|| layer.get("id")).and_then(Value::as_str).map_or(0, str::len);
+                group_titles(layer.get("layers"), around.saturating_add(title))
+            }
+            false => around,
+        };
+        all.saturating_add(own)
+    })
 }
 
 /// Reads a `file:` address of a map document that lies in `folder`.
@@ -108,7 +166,9 @@ fn layer_file(folder: &str, address: &str, resources: Option<&str>, container: &
                 part => parts.push(part),
             }
         }
-        Some(parts.join("/"))
+        let path = parts.join("/");
+        // What is no path of a package is not in it.
+        names::check(&path).is_ok().then_some(path)
     };
     match inside(file) {
         Some(path) => LayerFile {
@@ -135,18 +195,20 @@ impl MobileMapPackage {
         let info_name = match infos.as_slice() {
             [one] => (*one).to_owned(),
             [] => return Err(damaged(path, "the mobile map package is missing a .info file at its root")),
-            many => return Err(damaged(path, format!("it has {} .info files at its root: {many:?}", many.len()))),
+            many => {
+                let few = many.get(..3).unwrap_or(many);
+                return Err(damaged(path, format!("it has {} .info files at its root, such as {few:?}", many.len())));
+            }
         };
-        let json = |name: &str| -> Result<Value, Failure> {
-            let bytes = container.read(name, LARGEST_JSON)?;
-            serde_json::from_slice(&bytes).map_err(|e| damaged(path, format!("{name} is not JSON: {e}")))
-        };
-        let info = json(&info_name)?;
+        let mut documents = Documents { container: &container, bytes: ALL_DOCUMENTS, memory: ALL_MEMORY };
+        let info = documents.json(&info_name)?;
         let mut maps = Vec::new();
-        for name in words(&info, &["maps"]) {
+        for name in map_names(path, &info)? {
             let document = files.iter().map(|(n, _)| n.as_str()).find(|n| is_document(n, &name));
-            let document = document.ok_or_else(|| damaged(path, format!("it has no document p*/{name}.mmap")))?;
-            maps.push(read_map(&container, &name, document, json(document)?)?);
+            let document =
+                document.ok_or_else(|| damaged(path, format!("it has no document p*/{}.mmap", names::shown(&name))))?;
+            let json = documents.json(document)?;
+            maps.push(read_map(&container, &name, document, json)?);
         }
         let thumbnail = text(&info, &["thumbnail"]).and_then(|t| Thumbnail::from_data_uri(&t).ok());
         let item = OfflineMapItemInfo {
@@ -159,7 +221,7 @@ impl MobileMapPackage {
             thumbnail,
         };
         let manifest = match files.iter().any(|(n, _)| n == MANIFEST_PATH) {
-            true => Some(Manifest::read(&container.read(MANIFEST_PATH, LARGEST_JSON)?)),
+            true => Some(Manifest::read(&container.read(MANIFEST_PATH, LARGEST_MANIFEST)?)),
             false => None,
         };
         Ok(Self { container, info, item, maps, manifest })
@@ -215,14 +277,30 @@ impl MobileMapPackage {
         self.container.files()
     }
 
+    /// Reads one file of the package whole. Blocks.
+    ///
+    /// # Errors
+    /// If it is not there, is no regular file, or has more than `limit` bytes.
+    pub fn read(&self, name: &str, limit: u64) -> Result<Vec<u8>, Failure> {
+        self.container.read(name, limit)
+    }
+
     /// Writes one file of the package to `to`, for readers that want a file of its own. Blocks.
     ///
     /// # Errors
-    /// If it is not there or cannot be written.
+    /// If it is not there, is no regular file, or cannot be written.
     pub fn extract(&self, name: &str, to: &Path) -> Result<PathBuf, Failure> {
+        self.extract_until(name, to, &CancellationToken::new())
+    }
+
+    /// Writes one file of the package as [`MobileMapPackage::extract`] does, until `cancel` is cancelled.
+    ///
+    /// # Errors
+    /// As [`MobileMapPackage::extract`]; also if it was cancelled.
+    pub fn extract_until(&self, name: &str, to: &Path, cancel: &CancellationToken) -> Result<PathBuf, Failure> {
         let mut file = std::fs::File::create_new(to)
             .map_err(|e| Failure::io(offmap_engine::FailureStage::Package, format!("cannot write {}", to.display()), &e))?;
-        self.container.with_reader(name, |reader| std::io::copy(reader, &mut file))?;
+        self.container.copy(name, cancel, |part| file.write_all(part))?;
         Ok(to.to_owned())
     }
 }
@@ -234,14 +312,27 @@ fn is_document(entry: &str, name: &str) -> bool {
     !digits.is_empty() && digits.chars().all(|c| c.is_ascii_digit()) && file.strip_suffix(".mmap") == Some(name)
 }
 
-fn read_map(container: &Container, name: &str, path: &str, document: Value) -> Result<OfflineMap, Failure> {
+/// The part of a map that a layer's pointer leads to.
+fn at<'a>(map: &'a serde_json::Map<String, Value>, pointer: &str) -> Option<&'a Value> {
+    let pointer = pointer.strip_prefix('/')?;
+    let (first, rest) = pointer.split_at(pointer.find('/').unwrap_or(pointer.len()));
+    map.get(first)?.pointer(rest)
+}
+
+fn read_map(container: &Container, name: &str, path: &str, mut document: Value) -> Result<OfflineMap, Failure> {
     let folder = path.split('/').next().unwrap_or_default();
     let item = document.get("item").cloned().unwrap_or(Value::Null);
-    let map = document.get("map").cloned().unwrap_or(Value::Null);
+    let map = document.get_mut("map").map(Value::take).unwrap_or(Value::Null);
     let map = WebMap::from_value(map).map_err(|f| damaged(container.path(), format!("{path}: {}", f.message)))?;
-    let json = Value::Object(map.json().clone());
+    let json = map.json();
+    let lists = ["/operationalLayers", "/baseMap/baseMapLayers", "/tables"];
+    let titles = lists.iter().fold(0_usize, |all, list| all.saturating_add(group_titles(at(json, list), 0)));
+    if titles > MAX_GROUP_TITLES {
+        let most = MAX_GROUP_TITLES >> 20;
+        return Err(damaged(container.path(), format!("{path}: titles of groups around its layers exceed {most} MiB")));
+    }
     let layer = |layer: MapLayer| {
-        let own = |key: &str| json.pointer(&layer.pointer).and_then(|l| l.get(key)).and_then(Value::as_str);
+        let own = |key: &str| at(json, &layer.pointer).and_then(|l| l.get(key)).and_then(Value::as_str);
         OfflineLayer {
             data: own("path").map(|address| layer_file(folder, address, own("itemPath"), container)),
             layer_type: layer.layer_type.to_string(),

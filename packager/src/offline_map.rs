@@ -2,6 +2,7 @@
 //!
 //! Source: mobile map package reference A.2, A.3, A.5.
 
+use crate::item_xml::ItemXml;
 use offmap_engine::{
     ExportState, Failure, LayerItem, LayerOutcome, OfflineMapItemInfo, OfflineMapPlan, OfflineMapSource, ReferenceBasemap,
     SpatialReference, WebMap,
@@ -249,81 +250,74 @@ impl Documents<'_> {
     }
 
     /// `esriinfo/item.pkinfo`.
-    pub(crate) fn pkinfo(&self) -> String {
+    pub(crate) fn pkinfo(&self) -> Result<String, Failure> {
         let guid = self.guid.hyphenated().to_string().to_uppercase();
-        let lines = [
-            "<?xml version=\"1.0\" encoding=\"utf-8\" ?>".to_owned(),
-            "<pkinfo Culture='en-US'>".to_owned(),
-            format!("<ID>{guid}</ID>"),
-            format!("<name>{MAP_NAME}</name>"),
-            format!("<version>{PKINFO_VERSION}</version>"),
-            "<size>-1</size>".to_owned(),
-            "<created></created>".to_owned(),
-            "<type>Mobile Map Package</type>".to_owned(),
-            "<servable>false</servable>".to_owned(),
-            "<packagelocation></packagelocation>".to_owned(),
-            "<pkinfolocation></pkinfolocation>".to_owned(),
-            "</pkinfo>".to_owned(),
-        ];
-        lines.join("\r\n") + "\r\n"
+        let mut xml = ItemXml::new("pkinfo")?;
+        for (name, text) in [
+            ("ID", guid.as_str()),
+            ("name", MAP_NAME),
+            ("version", PKINFO_VERSION),
+            ("size", "-1"),
+            ("created", ""),
+            ("type", "Mobile Map Package"),
+            ("servable", "false"),
+            ("packagelocation", ""),
+            ("pkinfolocation", ""),
+        ] {
+            xml.element(name, text)?;
+        }
+        xml.finish()
     }
 
     /// `esriinfo/iteminfo.xml`; times are seconds here.
     pub(crate) fn iteminfo(&self) -> Result<String, Failure> {
         let info = self.item_info();
         let guid = self.guid.hyphenated().to_string().to_uppercase();
-        let seconds = self.created / 1000;
-        let tag = |name: &str, text: &str| format!("<{name}>{}</{name}>", escaped(text));
-        let keywords = ["Mobile Map Package", "Map", "2D", "ArcGIS Runtime", "mmpk", "Mobile"];
+        let seconds = (self.created / 1000).to_string();
         let [[xmin, ymin], [xmax, ymax]] = self.extent()?;
-        let mut lines = vec![
-            "<?xml version=\"1.0\" encoding=\"utf-8\" ?>".to_owned(),
-            "<ESRI_ItemInformation Culture='en-US'>".to_owned(),
-            tag("name", MAP_NAME),
-            tag("guid", &guid),
-            tag("version", "1.0"),
-            tag("created", &seconds.to_string()),
-            tag("modified", &seconds.to_string()),
-            tag("catalogpath", ""),
-            tag("snippet", &info.snippet),
-            tag("description", &info.description),
-            tag("summary", &info.snippet),
-            tag("title", &info.title),
-            tag("tags", &info.tags.join(",")),
-            tag("type", "Mobile Map Package"),
-            "<typekeywords>".to_owned(),
-        ];
-        lines.extend(keywords.iter().map(|k| tag("typekeyword", k)));
-        lines.push("</typekeywords>".to_owned());
-        let thumbnail = if info.thumbnail.is_some() { "thumbnail/thumbnail.png" } else { "" };
-        lines.extend([tag("thumbnail", thumbnail), tag("documentation", ""), tag("url", ""), "<extent>".to_owned()]);
-        lines.extend([("xmin", xmin), ("ymin", ymin), ("xmax", xmax), ("ymax", ymax)].map(|(n, v)| tag(n, &v.to_string())));
-        lines.extend([
-            "</extent>".to_owned(),
-            tag("spatialreference", &self.reference().name()),
-            tag("minScale", &self.plan.parameters.min_scale.to_string()),
-            tag("maxScale", &self.plan.parameters.max_scale.to_string()),
-            tag("datalastModifiedTime", &seconds.to_string()),
-            tag("accessinformation", &info.access_information),
-            tag("licenseinfo", &info.terms_of_use),
-            "</ESRI_ItemInformation>".to_owned(),
-        ]);
-        Ok(lines.join("\r\n") + "\r\n")
-    }
-}
-
-/// Text as XML content; characters that XML 1.0 forbids are dropped.
-fn escaped(text: &str) -> String {
-    let kept = text.chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\t' | '\r'));
-    kept.fold(String::with_capacity(text.len()), |mut out, c| {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            c => out.push(c),
+        let mut xml = ItemXml::new("ESRI_ItemInformation")?;
+        for (name, text) in [
+            ("name", MAP_NAME),
+            ("guid", &guid),
+            ("version", "1.0"),
+            ("created", &seconds),
+            ("modified", &seconds),
+            ("catalogpath", ""),
+            ("snippet", &info.snippet),
+            ("description", &info.description),
+            ("summary", &info.snippet),
+            ("title", &info.title),
+            ("tags", &info.tags.join(",")),
+            ("type", "Mobile Map Package"),
+        ] {
+            xml.element(name, text)?;
         }
-        out
-    })
+        xml.begin("typekeywords")?;
+        for keyword in ["Mobile Map Package", "Map", "2D", "ArcGIS Runtime", "mmpk", "Mobile"] {
+            xml.element("typekeyword", keyword)?;
+        }
+        xml.end()?;
+        let thumbnail = if info.thumbnail.is_some() { "thumbnail/thumbnail.png" } else { "" };
+        for (name, text) in [("thumbnail", thumbnail), ("documentation", ""), ("url", "")] {
+            xml.element(name, text)?;
+        }
+        xml.begin("extent")?;
+        for (name, number) in [("xmin", xmin), ("ymin", ymin), ("xmax", xmax), ("ymax", ymax)] {
+            xml.element(name, &number.to_string())?;
+        }
+        xml.end()?;
+        for (name, text) in [
+            ("spatialreference", &self.reference().name()),
+            ("minScale", &self.plan.parameters.min_scale.to_string()),
+            ("maxScale", &self.plan.parameters.max_scale.to_string()),
+            ("datalastModifiedTime", &seconds),
+            ("accessinformation", &info.access_information),
+            ("licenseinfo", &info.terms_of_use),
+        ] {
+            xml.element(name, text)?;
+        }
+        xml.finish()
+    }
 }
 
 /// A base map of one layer, by the path to a file on the device. A relative directory counts from the parent directory of the

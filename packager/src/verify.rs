@@ -4,16 +4,16 @@
 //! layer that it calls succeeded in the map with its data, and in an archive every byte of the zip structure. Without one (a
 //! package of another writer): the documents can be read, every entry's checksum, every layer's file is there.
 
-use crate::archive::{audit, names_agree};
+use crate::archive::{DIRECTORY, audit};
 use crate::container::Container;
 use crate::manifest::{MANIFEST_PATH, Manifest, ManifestFile, ManifestLayer};
-use crate::mobile_map_package::MobileMapPackage;
-use offmap_engine::{ExportState, Failure, FailureStage, hex};
+use crate::mobile_map_package::{LARGEST_MANIFEST, MobileMapPackage, OfflineLayer};
+use offmap_engine::{ExportState, Failure, FailureKind, FailureStage, hex};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, HashMap};
-use std::io::Read;
 use std::path::{Path, PathBuf};
+use tokio_util::sync::CancellationToken;
 
 /// Something wrong with a package.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -52,27 +52,38 @@ pub struct Verification {
 /// # Errors
 /// If there is no such package, or it cannot be read at all. What is wrong inside is in the [`Verification`].
 pub fn verify(path: &Path) -> Result<Verification, Failure> {
+    verify_until(path, &CancellationToken::new())
+}
+
+/// Verifies a package as [`verify`] does, until `cancel` is cancelled.
+///
+/// # Errors
+/// As [`verify`]; also if it was cancelled.
+pub fn verify_until(path: &Path, cancel: &CancellationToken) -> Result<Verification, Failure> {
     let mut problems = Vec::new();
     let mut push = |file: &str, what: String| problems.push(Problem { file: file.to_owned(), what });
-    let container = Container::open(path);
-    let is_archive = path.is_file();
-    let container = match container {
+    let is_directory = path.is_dir();
+    let container = match Container::open(path) {
         Ok(container) => container,
-        Err(failure) if is_archive => {
-            push("(directory of the archive)", failure.message);
+        // What is not a sound archive is not looked into.
+        Err(failure) if !is_directory && failure.kind == FailureKind::Corrupt => {
+            push(DIRECTORY, failure.message);
             return Ok(finish(path, None, 0, 0, problems));
         }
         Err(failure) => return Err(failure),
     };
-    let listed: BTreeMap<String, u64> = match container.files() {
-        Ok(files) => files.into_iter().collect(),
-        Err(failure) if is_archive => {
-            push("(directory of the archive)", failure.message);
+    let listing = match container.list() {
+        Ok(listing) => listing,
+        Err(failure) if failure.kind == FailureKind::Corrupt => {
+            push("(directory of the package)", failure.message);
             return Ok(finish(path, None, 0, 0, problems));
         }
         Err(failure) => return Err(failure),
     };
-    let manifest = listed.contains_key(MANIFEST_PATH).then(|| container.read(MANIFEST_PATH, 256 << 20));
+    let is_sound = listing.refused.is_empty();
+    listing.refused.into_iter().for_each(|(name, what)| push(&name, what));
+    let listed: BTreeMap<String, u64> = listing.files.into_iter().collect();
+    let manifest = listed.contains_key(MANIFEST_PATH).then(|| container.read(MANIFEST_PATH, LARGEST_MANIFEST));
     let manifest = match manifest {
         None => None,
         Some(bytes) => match bytes.map_err(|f| f.message).and_then(|b| Manifest::read(&b)) {
@@ -83,21 +94,21 @@ pub fn verify(path: &Path) -> Result<Verification, Failure> {
             }
         },
     };
-    if is_archive {
-        let check = if listed.contains_key(MANIFEST_PATH) { audit } else { names_agree };
+    // Of an archive of ours every byte of the structure is known; that of others was checked when it was opened.
+    if container.is_archive() && listed.contains_key(MANIFEST_PATH) {
         let damages =
-            check(path).map_err(|e| Failure::io(FailureStage::Check, format!("cannot read {}", path.display()), &e))?;
+            audit(path).map_err(|e| Failure::io(FailureStage::Check, format!("cannot read {}", path.display()), &e))?;
         damages.into_iter().for_each(|(file, what)| push(&file, what));
     }
     let mut bytes = 0_u64;
     let promised: HashMap<&str, &ManifestFile> =
         manifest.iter().flat_map(|m| &m.files).map(|f| (f.path.as_str(), f)).collect();
     for (name, size) in &listed {
-        // The directory of an archive may say any size.
         bytes = bytes.saturating_add(*size);
         let expected = manifest.as_ref().map(|_| promised.get(name.as_str()));
-        match (hash(&container, name), expected) {
-            (Err(what), _) => push(name, what),
+        match (hash(&container, name, cancel), expected) {
+            (Err(failure), _) if failure.is_cancelled() => return Err(failure),
+            (Err(failure), _) => push(name, failure.message),
             (Ok(_), Some(None)) if name != MANIFEST_PATH => push(name, "it is not in the manifest".to_owned()),
             (Ok((found, sha)), Some(Some(f))) if found != f.bytes || sha != f.sha256 => {
                 push(
@@ -111,9 +122,11 @@ pub fn verify(path: &Path) -> Result<Verification, Failure> {
     for file in manifest.iter().flat_map(|m| &m.files).filter(|f| !listed.contains_key(&f.path)) {
         push(&file.path, "it is in the manifest and not in the package".to_owned());
     }
-    match MobileMapPackage::open(path) {
-        Ok(package) => look_at_layers(&package, manifest.as_ref(), &mut push),
-        Err(failure) => push("package.info", failure.message),
+    if is_sound {
+        match MobileMapPackage::open(path) {
+            Ok(package) => look_at_layers(&package, manifest.as_ref(), &mut push),
+            Err(failure) => push("package.info", failure.message),
+        }
     }
     Ok(finish(path, manifest.as_ref(), listed.len() as u64, bytes, problems))
 }
@@ -138,22 +151,12 @@ fn finish(path: &Path, manifest: Option<&Manifest>, files: u64, bytes: u64, prob
 }
 
 /// Size and SHA-256 of a file; reading an archive's entry to its end checks its CRC as well.
-fn hash(container: &Container, name: &str) -> Result<(u64, String), String> {
+pub(crate) fn hash(container: &Container, name: &str, cancel: &CancellationToken) -> Result<(u64, String), Failure> {
     let mut hasher = Sha256::new();
-    let mut bytes = 0;
-    let mut buffer = vec![0; 1 << 16];
-    let read = container.with_reader(name, |reader| {
-        loop {
-            match Read::read(reader, &mut buffer)? {
-                0 => return Ok(()),
-                n => {
-                    bytes += n as u64;
-                    hasher.update(buffer.get(..n).unwrap_or_default());
-                }
-            }
-        }
-    });
-    read.map_err(|f| f.message)?;
+    let bytes = container.copy(name, cancel, |part| {
+        hasher.update(part);
+        Ok(())
+    })?;
     Ok((bytes, hex(&hasher.finalize())))
 }
 
@@ -164,11 +167,12 @@ fn look_at_layers(package: &MobileMapPackage, manifest: Option<&Manifest>, push:
                 push(&data.path, format!("layer \"{}\" of {} has its data there, and it is missing", layer.title, map.path));
             }
         }
+        let by_id: HashMap<&str, &OfflineLayer> = map.layers.iter().map(|l| (l.id.as_str(), l)).collect();
         for wanted in manifest.iter().flat_map(|m| &m.layers) {
             if wanted.state != ExportState::Succeeded || wanted.file.is_none() {
                 continue;
             }
-            let there = map.layers.iter().find(|l| l.id == wanted.id).and_then(|l| l.data.as_ref());
+            let there = by_id.get(wanted.id.as_str()).and_then(|l| l.data.as_ref());
             if there.map(|d| &d.path) != wanted.file.as_ref() {
                 push(&map.path, format!("layer \"{}\" does not point to its data", wanted.title));
             }

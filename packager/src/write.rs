@@ -8,11 +8,11 @@
 
 use crate::manifest::{FORMAT, MANIFEST_PATH, Manifest, ManifestFile, ManifestLayer, VERSION};
 use crate::offline_map::{Documents, LayerData, MAP_FOLDER, MAP_NAME};
-use crate::verify::verify;
+use crate::verify::{hash, verify_until};
 use async_trait::async_trait;
 use offmap_engine::{
     EarlierPackage, ExportState, Failure, FailureKind, FailureOwner, FailureStage, LocalBasemap, PackRequest, Packager,
-    Packed, REPLACED, hash_file, link_or_copy, run_blocking,
+    Packed, REPLACED, link_or_copy, run_blocking,
 };
 use serde_json::Value;
 use std::collections::HashMap;
@@ -121,7 +121,7 @@ fn pack(request: &PackRequest, report: &dyn Fn(u64, u64), cancel: &CancellationT
     };
     write_json(&map_folder.join(format!("{MAP_NAME}.mmap")), &documents.mobile_map()?)?;
     write_file(&staging.join(JOB_PATH), request.document.as_bytes())?;
-    write_file(&staging.join("esriinfo/item.pkinfo"), documents.pkinfo().as_bytes())?;
+    write_file(&staging.join("esriinfo/item.pkinfo"), documents.pkinfo()?.as_bytes())?;
     write_file(&staging.join("esriinfo/iteminfo.xml"), documents.iteminfo()?.as_bytes())?;
     if let Some(thumbnail) = &documents.item_info().thumbnail {
         write_file(&staging.join("esriinfo/thumbnail/thumbnail.png"), thumbnail.bytes())?;
@@ -129,14 +129,14 @@ fn pack(request: &PackRequest, report: &dyn Fn(u64, u64), cancel: &CancellationT
     // 3.
     let info = serde_json::to_vec(&documents.package_info()?).map_err(|e| Failure::internal(e.to_string()))?;
     let info_path = staging.join("package.info");
-    let files = hash_all(staging, &info, report, &go_on)?;
+    let files = hash_all(staging, &info, report, cancel)?;
     let manifest = manifest(request, &documents, &data, files);
     let bytes = manifest.to_bytes().map_err(|e| Failure::internal(e.to_string()))?;
     write_file(&staging.join(MANIFEST_PATH), &bytes)?;
     write_file(&info_path, &info)?;
     go_on()?;
     // 4.
-    let proof = verify(staging)?;
+    let proof = verify_until(staging, cancel)?;
     if let Some(problem) = proof.problems.first() {
         let message = format!("the package that was just written does not verify: {}: {}", problem.file, problem.what);
         return Err(Failure::new(FailureOwner::Storage, FailureKind::Corrupt, FailureStage::Package, message));
@@ -201,15 +201,15 @@ fn hash_all(
     staging: &Path,
     info: &[u8],
     report: &dyn Fn(u64, u64),
-    go_on: &dyn Fn() -> Result<(), Failure>,
+    cancel: &CancellationToken,
 ) -> Result<Vec<ManifestFile>, Failure> {
-    let listed = crate::container::Container::open(staging)?.files()?;
-    let all: u64 = listed.iter().map(|(_, bytes)| bytes).sum();
+    let container = crate::container::Container::open(staging)?;
+    let listed = container.files()?;
+    let all = listed.iter().fold(0, |all: u64, (_, bytes)| all.saturating_add(*bytes));
     let mut done = 0;
     let mut files = Vec::new();
     for (path, _) in listed {
-        go_on()?;
-        let (bytes, sha256) = hash_file(&staging.join(&path))?;
+        let (bytes, sha256) = hash(&container, &path, cancel)?;
         done += bytes;
         report(done, all);
         files.push(ManifestFile { path, bytes, sha256 });
@@ -284,10 +284,11 @@ fn manifest(
 fn sync_tree(dir: &Path) -> Result<(), Failure> {
     let shown = |path: &PathBuf| format!("cannot sync {}", path.display());
     for entry in std::fs::read_dir(dir).map_err(|e| failed("cannot list the package", &e))? {
-        let path = entry.map_err(|e| failed("cannot list the package", &e))?.path();
-        if path.is_dir() {
+        let entry = entry.map_err(|e| failed("cannot list the package", &e))?;
+        let (path, kind) = (entry.path(), entry.file_type().map_err(|e| failed("cannot list the package", &e))?);
+        if kind.is_dir() {
             sync_tree(&path)?;
-        } else {
+        } else if kind.is_file() {
             File::open(&path).and_then(|f| f.sync_all()).map_err(|e| failed(shown(&path), &e))?;
         }
     }

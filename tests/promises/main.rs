@@ -7,6 +7,8 @@ mod capabilities;
 mod credentials;
 mod custom;
 mod end_to_end;
+#[cfg(unix)]
+mod hostile_package;
 mod house;
 mod job;
 mod joins;

@@ -1,4 +1,5 @@
 //! What the tests of the command line share.
+#![allow(dead_code, reason = "each test program uses its own part")]
 
 use offmap_sandbox::{Sandbox, SandboxOptions};
 use std::path::Path;

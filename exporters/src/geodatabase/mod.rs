@@ -3,6 +3,7 @@
 //! Source: `feature-service-rest` reference §2 to §4.
 
 mod compatibility;
+mod foreign_sqlite;
 mod job;
 mod parameters;
 mod replica_file;
@@ -26,6 +27,7 @@ use serde_json::Value;
 use service::{FeatureService, RowFilter, allows_editing};
 use std::collections::HashMap;
 use std::path::Path;
+use tokio_util::sync::CancellationToken;
 
 /// Bytes of a row, from a bare point to a rich polygon; an estimate for plans, attachments not counted.
 const BYTES_PER_ROW: (u64, u64) = (200, 20_000);
@@ -51,12 +53,12 @@ impl GeodatabaseExporter {
 }
 
 /// Rows and, where there are some, attachments of each layer and table of a mobile geodatabase, by `GDB_ServiceItems.ItemId`.
-/// Blocks.
+/// Blocks until it is done, `cancel` is cancelled, or it took longer than the file's size explains.
 ///
 /// # Errors
-/// If the file is damaged or has no list of its items.
-pub fn rows(path: &Path) -> Result<HashMap<i64, (u64, Option<u64>)>, Failure> {
-    Ok(replica_file::examine(path)?.into_iter().map(|l| (l.item_id, (l.rows, l.attachments))).collect())
+/// If the file is damaged, has no list of its items, or names anything but its ordinary tables there.
+pub fn rows(path: &Path, cancel: &CancellationToken) -> Result<HashMap<i64, (u64, Option<u64>)>, Failure> {
+    Ok(replica_file::examine(path, cancel)?.into_iter().map(|l| (l.item_id, (l.rows, l.attachments))).collect())
 }
 
 /// Reads an answer as a service's and a layer's description, for fuzzing.
@@ -387,8 +389,8 @@ impl GeodatabaseExporter {
         path: &Path,
     ) -> Result<Artifact, Failure> {
         let Downloaded { bytes, sha256 } = job::run(&self.client, ctx, service, parameters, path).await?;
-        let file = path.to_owned();
-        let found = ctx.blocking(move || replica_file::examine(&file)).await?;
+        let (file, cancel) = (path.to_owned(), ctx.cancel_token().clone());
+        let found = ctx.blocking(move || replica_file::examine(&file, &cancel)).await?;
         let mut artifact =
             Artifact { files: vec![ArtifactFile::file("replica.geodatabase", "geodatabase")], ..Artifact::default() };
         for layer in &task.layers {
@@ -482,12 +484,13 @@ impl GeodatabaseExporter {
             .collect();
         let [(origin, primary, foreign)] = origins.as_slice() else { return Ok(None) };
         let (file, origin, primary) = (path.to_owned(), origin.clone(), primary.clone());
+        let cancel = ctx.cancel_token().clone();
         // A few pieces at a time: a layer's keys are never all in memory.
         let (sender, mut pieces) = tokio::sync::mpsc::channel(2);
         let reading = ctx.blocking(move || {
             // Nobody listens any more once the counting failed.
             let hand_on = |keys| sender.blocking_send(keys).is_ok();
-            replica_file::key_literals(&file, &origin, &primary, KEYS_AT_A_TIME, hand_on)
+            replica_file::key_literals(&file, (&origin, &primary), KEYS_AT_A_TIME, &cancel, hand_on)
         });
         let counting = async move {
             let mut rows = 0_u64;

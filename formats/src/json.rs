@@ -1,0 +1,73 @@
+//! JSON documents that others wrote: how much memory one may need is told from its bytes, before anything is built.
+
+use serde::de::DeserializeOwned;
+
+/// Estimated bytes of an object, of a member in it, of a list, and of any other value once it is read.
+const OBJECT: u64 = 640;
+const MEMBER: u64 = 80;
+const LIST: u64 = 64;
+const VALUE: u64 = 40;
+
+/// Reads a document unless it would need more than `memory` bytes.
+///
+/// # Errors
+/// In words: that it needs more, or what is wrong with it.
+pub fn read<T: DeserializeOwned>(bytes: &[u8], memory: u64) -> Result<T, String> {
+    let needed = memory_of(bytes);
+    if needed > memory {
+        return Err(format!("it would need about {} MiB of memory, expected at most {} MiB", needed >> 20, memory >> 20));
+    }
+    serde_json::from_slice(bytes).map_err(|e| format!("it is not the JSON that was expected: {e}"))
+}
+
+/// About how many bytes of memory the values of a document need. Counts the marks outside of strings; a text that is no JSON is
+/// counted as well.
+#[must_use]
+pub fn memory_of(bytes: &[u8]) -> u64 {
+    let mut total = VALUE.saturating_add(bytes.len() as u64);
+    let mut in_string = false;
+    let mut escaped = false;
+    for byte in bytes {
+        if in_string {
+            match byte {
+                _ if escaped => escaped = false,
+                b'\\' => escaped = true,
+                b'"' => in_string = false,
+                _ => {}
+            }
+            continue;
+        }
+        let more = match byte {
+            b'"' => {
+                in_string = true;
+                0
+            }
+            b'{' => OBJECT,
+            b'[' => LIST,
+            b':' => MEMBER,
+            b',' => VALUE,
+            _ => 0,
+        };
+        total = total.saturating_add(more);
+    }
+    total
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::Value;
+
+    #[test]
+    fn a_document_of_very_many_values_is_refused_before_it_is_built() {
+        let many = format!("[{}0]", "0,".repeat(1 << 20));
+        let refused = read::<Value>(many.as_bytes(), 32 << 20).expect_err("2 MiB of text, 40 MiB of values");
+        assert!(refused.contains("expected at most 32 MiB"), "{refused}");
+        read::<Value>(many.as_bytes(), 64 << 20).expect("within the limit");
+        let objects = format!("[{}0]", "{\"\":0},".repeat(1 << 16));
+        assert!(memory_of(objects.as_bytes()) > 47 << 20);
+        // Marks inside of strings are text.
+        let text = serde_json::json!(["{[,:\\\"".repeat(1 << 20)]).to_string();
+        assert!(memory_of(text.as_bytes()) < text.len() as u64 + 1024);
+    }
+}

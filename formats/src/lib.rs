@@ -1,0 +1,16 @@
+//! Files that others wrote, read within limits: a directory without following links, an archive whose structure was checked, a
+//! JSON document whose memory is bounded.
+//!
+//! Knows no package, service or job. Errors are [`std::io::Error`]s whose text says what was found; the caller names the file.
+
+pub mod archive;
+pub mod folder;
+pub mod json;
+pub mod path;
+
+/// Files of a directory, or entries of an archive, that are read; more are refused.
+pub const MAX_FILES: usize = 500_000;
+
+fn invalid(message: impl Into<String>) -> std::io::Error {
+    std::io::Error::new(std::io::ErrorKind::InvalidData, message.into())
+}
