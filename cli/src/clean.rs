@@ -3,6 +3,7 @@
 use crate::Stop;
 use crate::arguments::Clean;
 use offmap::Leftover;
+use offmap::packager::MobileMapPackager;
 
 pub(crate) fn run(arguments: &Clean) -> Result<u8, Stop> {
     let mut all: Vec<Leftover> = Vec::new();
@@ -21,7 +22,7 @@ pub(crate) fn run(arguments: &Clean) -> Result<u8, Stop> {
             let way = if left.can_resume { format!("; `offmap resume {out}` goes on with it") } else { String::new() };
             println!("left     {path} ({} bytes){way}", left.bytes);
         } else {
-            left.remove()?;
+            left.remove(&MobileMapPackager)?;
             println!("removed  {path} ({} bytes)", left.bytes);
         }
     }

@@ -1,10 +1,15 @@
 //! Reads back a package that was made here, to complete it.
 
 use crate::container::Container;
+use crate::manifest::ManifestFile;
 use crate::mobile_map_package::MobileMapPackage;
 use crate::write::JOB_PATH;
-use offmap_engine::{EarlierData, EarlierPackage, Failure, FailureKind, FailureStage, LayerOutcome};
+use offmap_engine::{EarlierData, EarlierFile, EarlierPackage, Failure, FailureKind, FailureStage, LayerOutcome, safe_path};
+use std::io::Read as _;
 use std::path::Path;
+
+/// Largest document of a job that is read, in bytes.
+const LARGEST_JOB: u64 = 256 << 20;
 
 /// Reads the package at `path`, an unpacked directory.
 pub(crate) fn read(path: &Path) -> Result<EarlierPackage, Failure> {
@@ -14,16 +19,30 @@ pub(crate) fn read(path: &Path) -> Result<EarlierPackage, Failure> {
         failure.stage = FailureStage::Read;
         failure
     };
-    if !path.is_dir() {
-        return Err(refused("it is not an unpacked directory"));
+    match std::fs::symlink_metadata(path) {
+        Ok(metadata) if metadata.is_dir() => {}
+        Ok(metadata) if metadata.is_symlink() => {
+            return Err(refused("it is a link; name the directory that it leads to"));
+        }
+        _ => return Err(refused("it is not an unpacked directory")),
     }
+    // Before anything in it is opened: nothing but plain files is read or carried over.
+    safe_path::check_tree(path).map_err(|e| refused(&format!("it is damaged: {e}")))?;
     let package = MobileMapPackage::open(path)?;
     let manifest = match package.manifest() {
         Some(Ok(manifest)) => manifest,
         Some(Err(words)) => return Err(refused(&format!("its manifest is damaged: {words}"))),
         None => return Err(refused("it has no manifest, so it was not made by offmap")),
     };
-    let document = std::fs::read_to_string(path.join(JOB_PATH))
+    let document = safe_path::open_file(&path.join(JOB_PATH))
+        .and_then(|file| {
+            let mut text = String::new();
+            file.take(LARGEST_JOB + 1).read_to_string(&mut text)?;
+            match text.len() as u64 > LARGEST_JOB {
+                true => Err(std::io::Error::other(format!("it is larger than {LARGEST_JOB} bytes"))),
+                false => Ok(text),
+            }
+        })
         .map_err(|e| refused(&format!("{JOB_PATH}, which names its map and area, cannot be read: {e}")))?;
     let layers = manifest.layers.iter().map(|l| LayerOutcome {
         id: l.id.clone(),
@@ -41,18 +60,36 @@ pub(crate) fn read(path: &Path) -> Result<EarlierPackage, Failure> {
     });
     let data = package.maps().iter().flat_map(|m| &m.layers).filter_map(|l| {
         let data = l.data.as_ref().filter(|d| !d.outside && d.bytes.is_some())?;
+        // The manifest and the map must mean the same file.
+        let own = manifest.layers.iter().find(|m| m.id == l.id && m.file.as_deref() == Some(data.path.as_str()))?;
+        safe_path::check_relative(Path::new(&data.path)).ok()?;
+        data.resources.as_deref().map_or(Ok(()), |folder| safe_path::check_relative(Path::new(folder))).ok()?;
         Some(EarlierData {
             id: l.id.clone(),
             file: path.join(&data.path),
             item_id: data.item_id,
             resources: data.resources.as_deref().map(|folder| path.join(folder)),
+            exporter: own.exporter.clone(),
+            url: own.address.clone(),
+            attachments_planned: own.attachments_planned,
+            attribution: own.attribution.clone(),
+            edit_date: own.edit_date,
         })
+    });
+    let without_data = package.maps().iter().flat_map(|m| &m.layers).filter(|l| l.data.is_none()).map(|l| l.id.clone());
+    let plain = |f: &&ManifestFile| safe_path::check_relative(Path::new(&f.path)).is_ok();
+    let files = manifest.files.iter().filter(plain).map(|f| EarlierFile {
+        path: path.join(&f.path),
+        bytes: f.bytes,
+        sha256: f.sha256.clone(),
     });
     Ok(EarlierPackage {
         job: manifest.job.clone(),
         document,
         layers: layers.collect(),
         data: data.collect(),
+        without_data: without_data.collect(),
+        files: files.collect(),
         // As the packager counts: every file, the manifest as well.
         bytes: Container::open(path)?.files()?.iter().map(|(_, bytes)| bytes).sum(),
     })

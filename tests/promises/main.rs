@@ -4,6 +4,7 @@ mod always_true;
 mod areas;
 mod budgets;
 mod capabilities;
+mod complete;
 mod credentials;
 mod custom;
 mod end_to_end;

@@ -87,7 +87,7 @@ async fn a_new_job_does_not_throw_away_what_an_unfinished_one_left() {
     assert_eq!(error.failure.owner, FailureOwner::Caller);
     assert!(error.failure.message.contains("offmap resume"), "{}", error.failure);
     let left = Leftover::find(&bench.destination()).expect("finds");
-    left[0].remove().expect("removes");
+    left[0].remove(&MobileMapPackager).expect("removes");
     assert!(!work_dir(&bench).exists());
     let nothing = GenerateOfflineMapJob::resume(&bench.engine, bench.destination()).await.expect_err("nothing");
     assert!(nothing.message.contains("no unfinished job"), "{nothing}");
@@ -269,7 +269,7 @@ async fn clean_brings_back_a_package_that_was_being_replaced() {
     std::fs::write(work_dir(&bench).join("lock"), "").expect("writes");
     std::fs::rename(&result.package, work_dir(&bench).join("replaced")).expect("moves");
     let left = Leftover::find(bench.dir.path()).expect("finds");
-    left[0].remove().expect("removes");
+    left[0].remove(&MobileMapPackager).expect("removes");
     assert!(verify(&bench.destination()).expect("verifies").ok && !work_dir(&bench).exists());
 }
 
