@@ -16,7 +16,12 @@ pub(crate) struct Group {
 }
 
 /// A layer that will not go offline.
-pub(crate) fn skipped(layer: &MapLayer, reason: CapabilityReason, failure: Option<Failure>, remains_online: bool) -> SkippedLayer {
+pub(crate) fn skipped(
+    layer: &MapLayer,
+    reason: CapabilityReason,
+    failure: Option<Failure>,
+    remains_online: bool,
+) -> SkippedLayer {
     SkippedLayer {
         id: layer.id.clone(),
         title: layer.title.clone(),

@@ -179,7 +179,18 @@ impl GenerateOfflineMapJob {
             Err(failure) => return Err(failure),
         };
         let mut document = JobDocument::read(&text)?;
-        // The whole may have been moved.
+        // The whole may have been moved, but not to the name of another one.
+        if beginning == Beginning::Resumed && document.destination.file_name() != destination.file_name() {
+            let (own, shown) = (document.destination.display(), destination.display());
+            return Err(Failure::new(
+                FailureOwner::Caller,
+                FailureKind::Corrupt,
+                FailureStage::Read,
+                format!(
+                    "the unfinished job beside {shown} is one for {own}; remove it with `offmap clean {shown}`, or give it its name back"
+                ),
+            ));
+        }
         document.destination = destination;
         Ok(Self::of(Arc::clone(engine.inner()), document, beginning))
     }

@@ -4,8 +4,8 @@
 //! before the task that needs it ends. One thread owns the file (WAL, commits in batches); everybody else sends to it through
 //! a bounded channel. No token is ever written.
 
-use crate::model::failure::{Failure, FailureKind, FailureOwner, FailureStage};
 use crate::ledger_file::{self, Deadline, LARGEST_VALUE, LONGEST_READ, judged, refused};
+use crate::model::failure::{Failure, FailureKind, FailureOwner, FailureStage};
 use crate::model::plan::{ExportTask, OfflineMapPlan};
 use crate::safe_path;
 use rusqlite::types::Value as SqlValue;
@@ -286,9 +286,14 @@ impl Ledger {
     /// If they cannot be read.
     pub async fn tasks(&self) -> Result<Vec<ExportTask>, Failure> {
         let texts: Vec<String> = self
-            .read(|c| c.prepare("SELECT definition FROM task ORDER BY id LIMIT ?1")?.query_map([MOST_TASKS + 1], |r| r.get(0))?.collect())
+            .read(|c| {
+                c.prepare("SELECT definition FROM task ORDER BY id LIMIT ?1")?
+                    .query_map([MOST_TASKS + 1], |r| r.get(0))?
+                    .collect()
+            })
             .await?;
-        let tasks: Vec<ExportTask> = texts.iter().map(|t| serde_json::from_str(t).map_err(refused)).collect::<Result<_, _>>()?;
+        let tasks: Vec<ExportTask> =
+            texts.iter().map(|t| serde_json::from_str(t).map_err(refused)).collect::<Result<_, _>>()?;
         check_tasks(&tasks)?;
         Ok(tasks)
     }

@@ -108,8 +108,7 @@ pub(crate) fn open(path: &Path) -> Result<(Connection, Deadline), Failure> {
     let deadline = Deadline::new();
     deadline.set(LONGEST_READ);
     prepare(&mut connection, &deadline).map_err(|e| judged(&e))?;
-    let version: i64 =
-        connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(|e| judged(&e))?;
+    let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(|e| judged(&e))?;
     let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
     if !(0..=known).contains(&version) {
         return Err(refused(format!(
@@ -221,4 +220,58 @@ fn migrate(connection: &mut Connection, version: usize) -> rusqlite::Result<()> 
         transaction.commit()?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_query_without_end_ends_in_time_and_is_nobodys_full_disk() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (connection, deadline) = open(&dir.path().join("ledger.sqlite")).expect("opens");
+        deadline.set(Duration::from_millis(50));
+        let endless = "WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c) SELECT count(*) FROM c";
+        let error = connection.query_row(endless, [], |row| row.get::<_, i64>(0)).expect_err("it has no end");
+        let failure = judged(&error);
+        assert_eq!((failure.owner, failure.kind), (FailureOwner::Caller, FailureKind::Corrupt), "{failure}");
+        deadline.clear();
+        assert!(
+            connection.query_row("SELECT count(*) FROM job", [], |row| row.get::<_, i64>(0)).is_ok(),
+            "it is not broken"
+        );
+    }
+
+    #[test]
+    fn a_schema_that_is_not_word_for_word_ours_is_refused_before_anything_is_read() {
+        let strange = [
+            "CREATE VIEW v AS SELECT 1",
+            "CREATE TRIGGER t AFTER INSERT ON job BEGIN SELECT 1; END",
+            "CREATE INDEX i ON task(exporter)",
+            "CREATE TABLE more(x)",
+            "ALTER TABLE job ADD COLUMN also GENERATED ALWAYS AS (length(value)) VIRTUAL",
+            "DROP TABLE note",
+            "CREATE VIRTUAL TABLE s USING fts5(x)",
+        ];
+        for sql in strange {
+            let dir = tempfile::tempdir().expect("a directory");
+            let path = dir.path().join("ledger.sqlite");
+            drop(open(&path).expect("makes"));
+            Connection::open(&path).and_then(|c| c.execute_batch(sql)).expect(sql);
+            let failure = open(&path).expect_err(sql);
+            assert_eq!((failure.owner, failure.kind), (FailureOwner::Caller, FailureKind::Corrupt), "{sql}: {failure}");
+            assert!(failure.message.contains("offmap clean"), "{failure}");
+        }
+    }
+
+    #[test]
+    fn an_oversized_ledger_is_refused_by_name() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("ledger.sqlite");
+        drop(open(&path).expect("makes"));
+        let file = std::fs::OpenOptions::new().write(true).open(&path).expect("opens");
+        file.set_len(LARGEST_FILE + 1).expect("a hole costs nothing");
+        let failure = open(&path).expect_err("too large");
+        assert!(failure.message.contains("ledger.sqlite") && failure.kind == FailureKind::Corrupt, "{failure}");
+    }
 }

@@ -24,6 +24,7 @@ mod carried;
 mod clock;
 mod complete;
 mod context;
+mod counts;
 mod engine;
 mod exporter;
 mod group;

@@ -6,6 +6,7 @@
 //! 4. Judge the whole: the error policy, and an area that touches nothing.
 
 use crate::carried::Carried;
+use crate::counts;
 use crate::exporter::{Examination, PlanContext, ServiceRequest, TaskPlan};
 use crate::group::{Group, skipped};
 use crate::model::area::AreaOfInterest;
@@ -289,12 +290,32 @@ async fn plan_group(index: usize, group: Group, asked: Asked, ctx: &PlanContext)
     }
     let overridden = chosen.is_some();
     let planned = async {
-        let chosen = match chosen {
-            Some(chosen) => chosen,
-            None => group.exporter.default_parameters(&request, &found)?,
+        let chosen_now = |request: &ServiceRequest| match &chosen {
+            Some(chosen) => Ok(chosen.clone()),
+            None => group.exporter.default_parameters(request, &found),
         };
-        let task = group.exporter.plan(&request, &found, &chosen, ctx).await?;
-        Ok::<_, Failure>((chosen, task))
+        let mut parameters = chosen_now(&request)?;
+        let mut task = group.exporter.plan(&request, &found, &parameters, ctx).await?;
+        // A number that cannot be is its layer's failure. The others are planned without it, once.
+        for again in [!overridden, false] {
+            let absurd = counts::absurd(&task);
+            if absurd.is_empty() {
+                break;
+            }
+            for (id, failure) in absurd {
+                let at = request.layers.iter().position(|l| l.id == id).map(|i| request.layers.remove(i));
+                task.layers.retain(|l| l.id != id);
+                left.extend(at.map(|l| {
+                    skipped(&l, CapabilityReason::ServiceNotUsable, Some(failure.at(&request.service_url)), false)
+                }));
+            }
+            task.bytes = None;
+            if again && !request.layers.is_empty() {
+                parameters = chosen_now(&request)?;
+                task = group.exporter.plan(&request, &found, &parameters, ctx).await?;
+            }
+        }
+        Ok::<_, Failure>((parameters, task))
     };
     match planned.await {
         Ok((chosen, task)) => {

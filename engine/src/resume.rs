@@ -8,9 +8,11 @@ use crate::context::run_blocking;
 use crate::exporter::{PlanContext, ServiceRequest};
 use crate::job::JobInner;
 use crate::ledger::Ledger;
+use crate::ledger_file::refused;
 use crate::model::failure::{Failure, FailureOwner};
 use crate::model::plan::{ExportTask, OfflineMapPlan};
 use crate::model::result::GenerateOfflineMapResult;
+use crate::model::source::OfflineMapSource;
 use crate::packager::{EarlierPackage, ReferenceBasemap};
 use crate::planner;
 use crate::work_dir::{Leftover, WorkDir, bring_back};
@@ -83,7 +85,14 @@ pub(crate) async fn resumed(job: &JobInner, ctx: &PlanContext) -> Result<Found, 
                 return Ok((there.ok(), None));
             }
             // A job that completes a package does not go on without it.
-            let earlier = if lineage.replaces.is_some() { Some(there?) } else { None };
+            let earlier = match &lineage.replaces {
+                Some(replaces) => Some(there?).filter(|earlier| replaces.is_empty() || earlier.job == *replaces),
+                None => None,
+            };
+            if lineage.replaces.is_some() && earlier.is_none() {
+                let shown = destination.display();
+                return Err(refused(format!("the package {shown} is not the one that the job began to complete")));
+            }
             if earlier.is_none() {
                 packager.check_destination(&destination)?;
             }
@@ -100,8 +109,10 @@ pub(crate) async fn resumed(job: &JobInner, ctx: &PlanContext) -> Result<Found, 
         earlier => earlier.map(Arc::new),
     };
     let registry = &job.engine.registry;
+    let known_plan = ledger.plan().await?;
+    known_plan.iter().try_for_each(|plan| belongs(plan, &job.source))?;
     // A plan without tasks was made when no service could be reached.
-    let (mut plan, known) = match ledger.plan().await?.filter(|plan| !plan.tasks.is_empty()) {
+    let (mut plan, known) = match known_plan.filter(|plan| !plan.tasks.is_empty()) {
         Some(plan) => (plan, true),
         None => (planner::plan(registry, &job.source, &job.parameters, &job.overrides, ctx).await?, false),
     };
@@ -142,6 +153,19 @@ pub(crate) async fn given_up(work_dir: WorkDir, failure: Failure) -> Failure {
     failure
 }
 
+/// The plan of a ledger must be one of the job's own map.
+fn belongs(plan: &OfflineMapPlan, source: &OfflineMapSource) -> Result<(), Failure> {
+    let layers = source.web_map.layers();
+    let mut named = plan.tasks.iter().flat_map(|t| t.layers.iter().map(|l| &l.id)).chain(plan.skipped.iter().map(|s| &s.id));
+    match named.find(|id| !layers.iter().any(|l| l.id == **id)) {
+        None => Ok(()),
+        Some(id) => {
+            let shown: String = id.chars().take(80).flat_map(char::escape_default).collect();
+            Err(refused(format!("its plan names the layer `{shown}`, which is not in the job's map")))
+        }
+    }
+}
+
 /// Whether a task that failed begins anew when its job goes on: an interrupted one goes on where it stopped.
 pub(crate) fn begins_anew(state: &str, outcome: Option<&str>) -> bool {
     let failure = outcome.filter(|_| state == "failed").and_then(|text| serde_json::from_str::<Failure>(text).ok());
@@ -149,11 +173,7 @@ pub(crate) fn begins_anew(state: &str, outcome: Option<&str>) -> bool {
 }
 
 /// The layers of a task as they are asked for.
-pub(crate) fn request_of(
-    task: &ExportTask,
-    source: &Arc<crate::model::source::OfflineMapSource>,
-    plan: &OfflineMapPlan,
-) -> ServiceRequest {
+pub(crate) fn request_of(task: &ExportTask, source: &Arc<OfflineMapSource>, plan: &OfflineMapPlan) -> ServiceRequest {
     let layers = source.web_map.layers().into_iter().filter(|l| task.layers.iter().any(|t| t.id == l.id));
     ServiceRequest {
         service_url: task.key.service_url.clone(),

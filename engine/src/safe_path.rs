@@ -258,6 +258,16 @@ pub fn open_file(path: &Path) -> Result<File> {
     open_in(&parent, Path::new(name), path, careful().read(true))
 }
 
+/// Opens a regular file to write, at its start and with what is in it; makes it if it is not there. A link at its place is not
+/// followed.
+///
+/// # Errors
+/// If it cannot be written, or is something else.
+pub fn open_to_write(path: &Path) -> Result<File> {
+    let (parent, name) = parent_of(path)?;
+    open_in(&parent, Path::new(name), path, careful().create(true).write(true))
+}
+
 /// Makes directories below `root`, one after another; what stands there already must be real directories.
 ///
 /// # Errors
@@ -348,7 +358,7 @@ pub fn judged(what: &str, error: &Error) -> Failure {
     if error.kind() == ErrorKind::InvalidData {
         return Failure::new(FailureOwner::Caller, FailureKind::Corrupt, FailureStage::Check, format!("{what}: {error}"));
     }
-    Failure::io(FailureStage::Run, what, error)
+    Failure::io(FailureStage::Check, what, error)
 }
 
 #[cfg(test)]
@@ -385,9 +395,12 @@ mod tests {
         assert!(made.success());
         let at = |path: &str| file(&root, Path::new(path)).map(|(_, m)| m.len()).map_err(|e| e.to_string());
         assert_eq!(at("real/deep/file"), Ok(5));
-        for (path, word) in
-            [("link/deep/file", "is a link"), ("real/secret", "is a link"), ("fifo", "is a pipe"), ("real", "is a directory")]
-        {
+        for (path, word) in [
+            ("link/deep/file", "is a link"),
+            ("real/secret", "is a link"),
+            ("fifo", "is a pipe"),
+            ("real", "is a directory"),
+        ] {
             assert!(at(path).is_err_and(|e| e.contains(word)), "{path}: {:?}", at(path));
             assert!(open_file(&root.join(path)).is_err() || path.starts_with("link"), "{path}");
         }

@@ -104,9 +104,13 @@ fn make_own(path: &Path) -> Result<Dir, Failure> {
 fn lock(dir: &Dir, path: &Path, destination: &Path) -> Result<File, Failure> {
     let failed = |e: &std::io::Error| failed(path, e);
     let shown = path.join(LOCK);
-    let mut lock = open_in(dir, Path::new(LOCK), &shown, careful().create(true).read(true).write(true)).map_err(|e| failed(&e))?;
+    let mut lock =
+        open_in(dir, Path::new(LOCK), &shown, careful().create(true).read(true).write(true)).map_err(|e| failed(&e))?;
     if safe_path::links(&lock.metadata().map_err(|e| failed(&e))?) > 1 {
-        return Err(not_usable(format!("{} has more than one name, expected a file of its own; remove it", shown.display())));
+        return Err(not_usable(format!(
+            "{} has more than one name, expected a file of its own; remove it",
+            shown.display()
+        )));
     }
     match lock.try_lock() {
         Ok(()) => {}
@@ -328,13 +332,17 @@ pub(crate) fn bring_back(
     match std::fs::symlink_metadata(destination) {
         Err(e) if e.kind() == ErrorKind::NotFound => {}
         // The new package is in place already: the old one may go.
-        Ok(_) if packager.read_package(destination).is_ok_and(|p| p.job == lineage.job && !p.job.is_empty()) => return Ok(()),
+        Ok(_) if packager.read_package(destination).is_ok_and(|p| p.job == lineage.job && !p.job.is_empty()) => {
+            return Ok(());
+        }
         _ => return Err(keeps(work_dir, "lies there beside something else in its place")),
     }
     match packager.read_package(&old) {
         Ok(package) if package.job == *replaces => {}
         Ok(_) => return Err(keeps(work_dir, "is a package of another job than the ledger names")),
-        Err(failure) => return Err(keeps(work_dir, &format!("is not the package that the ledger names ({})", failure.message))),
+        Err(failure) => {
+            return Err(keeps(work_dir, &format!("is not the package that the ledger names ({})", failure.message)));
+        }
     }
     std::fs::rename(&old, destination)
         .map_err(|e| Failure::io(FailureStage::Run, format!("cannot bring {} back", destination.display()), &e))

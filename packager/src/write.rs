@@ -43,6 +43,11 @@ impl Packager for MobileMapPackager {
     fn check_destination(&self, destination: &Path) -> Result<(), Failure> {
         let shown = destination.display();
         match std::fs::symlink_metadata(destination) {
+            Ok(metadata) if metadata.is_symlink() => {
+                return Err(not_usable(format!(
+                    "the destination {shown} is a link; name the directory that it leads to, or one that is absent"
+                )));
+            }
             Ok(metadata) if !metadata.is_dir() => {
                 return Err(not_usable(format!(
                     "the destination {shown} is not a directory; name one that is absent or empty"

@@ -47,7 +47,11 @@ async fn a_package_stays_byte_for_byte_as_it_is_when_nothing_new_can_be_fetched(
         ("/rest/services/", FaultAction::Reset, FailureOwner::Network),
         ("/rest/services/", says(499, "Token Required"), FailureOwner::Credentials),
         ("/rest/services/", says(498, "Invalid token."), FailureOwner::Credentials),
-        ("reference/featureserver", says(403, "You do not have permissions to access this resource."), FailureOwner::Credentials),
+        (
+            "reference/featureserver",
+            says(403, "You do not have permissions to access this resource."),
+            FailureOwner::Credentials,
+        ),
         ("reference/featureserver/createreplica", says(499, "Token Required"), FailureOwner::Credentials),
     ];
     let bench = without_borders().await;
@@ -67,7 +71,8 @@ async fn a_package_stays_byte_for_byte_as_it_is_when_nothing_new_can_be_fetched(
 #[tokio::test]
 async fn what_succeeded_is_carried_over_without_asking_its_services() {
     let bench = without_borders().await;
-    let before = MobileMapPackage::open(&bench.destination()).expect("opens").manifest().expect("one").expect("good").clone();
+    let before =
+        MobileMapPackage::open(&bench.destination()).expect("opens").manifest().expect("one").expect("good").clone();
     for gone in ["fieldwork/featureserver", "mapserver", "vectortileserver"] {
         bench.sandbox.fault(Fault::always(gone, FaultAction::Reset));
     }
@@ -225,18 +230,20 @@ async fn a_damaged_file_is_not_carried_over_as_a_good_one() {
     let job = GenerateOfflineMapJob::complete(&engine, &destination).await.expect("a job");
     let result = run_to_end(&job).await.0.expect("a package");
     assert!(!result.has_errors() && verify(&destination).expect("verifies").ok, "{:?}", result.layers);
-    let text = std::fs::read_to_string(destination.join(
-        MobileMapPackage::open(&destination)
-            .expect("opens")
-            .manifest()
-            .expect("one")
-            .expect("good")
-            .layers
-            .iter()
-            .find(|l| l.id == "c")
-            .and_then(|l| l.file.clone())
-            .expect("a file"),
-    ));
+    let text = std::fs::read_to_string(
+        destination.join(
+            MobileMapPackage::open(&destination)
+                .expect("opens")
+                .manifest()
+                .expect("one")
+                .expect("good")
+                .layers
+                .iter()
+                .find(|l| l.id == "c")
+                .and_then(|l| l.file.clone())
+                .expect("a file"),
+        ),
+    );
     assert!(text.expect("reads").contains("10"));
 }
 

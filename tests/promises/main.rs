@@ -10,6 +10,7 @@ mod custom;
 mod end_to_end;
 mod house;
 mod job;
+mod lies;
 mod limits;
 mod matrix;
 mod overrides;

@@ -273,8 +273,7 @@ impl JobSupervisor {
             Replacement::Gains => None,
             Replacement::Loses(what) => {
                 let message = format!("the new package would hold less: {what}");
-                let failure =
-                    Failure::new(FailureOwner::Source, FailureKind::Incomplete, FailureStage::Package, message);
+                let failure = Failure::new(FailureOwner::Source, FailureKind::Incomplete, FailureStage::Package, message);
                 Some(Err(stays_as_it_is(failure, package)))
             }
             Replacement::Same => match passing(layers.iter().filter_map(|l| l.failure.as_ref())) {
