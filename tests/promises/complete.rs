@@ -1,6 +1,7 @@
 //! Completing a package: what is there is never lost, whatever the services, the credentials and the caller say meanwhile.
 
 use crate::support::{Bench, area, files_below, run_to_end, scripted_engine};
+use offmap::exporters::client::ServiceCall;
 use offmap::packager::{MobileMapPackage, verify};
 use offmap::testing::{Act, Script, scripted_map};
 use offmap::{
@@ -10,6 +11,7 @@ use offmap::{
 use offmap_sandbox::{FIELD_MAP, Fault, FaultAction, JobFault};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Every file below a directory with all of its bytes.
 fn contents(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
@@ -284,4 +286,32 @@ async fn a_package_behind_a_link_is_not_completed() {
         assert!(failure.message.contains("is a link") && failure.kind != FailureKind::Internal, "{failure}");
     }
     assert!(std::fs::symlink_metadata(&link).expect("is there").is_symlink());
+}
+
+#[tokio::test]
+async fn data_that_changed_since_are_told_and_what_is_there_is_kept() {
+    let bench = Bench::new().await;
+    // The service counts otherwise than it gives: only this layer of its replica fails.
+    bench.sandbox.fault(Fault::always("fieldwork/featureserver/0/query", FaultAction::Body(json!({"count": 999}))));
+    let first = run_to_end(&bench.job(FIELD_MAP, |p| p.include_basemap = false).await).await.0.expect("a package");
+    assert_eq!(first.layer_errors().map(|l| l.id.as_str()).collect::<Vec<_>>(), ["places"], "{:?}", first.layers);
+    bench.sandbox.heal();
+    let root = format!("{}/arcgis/rest/services/Fieldwork/FeatureServer/0", bench.sandbox.url());
+    let mut edited = bench.client.json(&ServiceCall::get(&root).expect("a url")).await.expect("a description");
+    edited["editingInfo"]["lastEditDate"] = json!(1_795_000_000_000_i64);
+    bench.sandbox.fault(Fault::always("fieldwork/featureserver/0", FaultAction::Body(edited)));
+    // The description is asked, the query is not broken by it.
+    bench.sandbox.fault_first(Fault::always("fieldwork/featureserver/0/query", FaultAction::Delay(Duration::ZERO)));
+    let job = GenerateOfflineMapJob::complete(&bench.engine, bench.destination()).await.expect("a job");
+    let result = run_to_end(&job).await.0.expect("a package");
+    assert!(!result.has_errors() && verify(&result.package).expect("verifies").ok, "{:?}", result.layers);
+    let told =
+        result.warnings.iter().any(|w| w.contains("changed since the package was made") && w.contains("\"Countries\""));
+    assert!(told, "{:?}", result.warnings);
+    let package = MobileMapPackage::open(&result.package).expect("opens");
+    let file = |id: &str| {
+        let layer = package.maps()[0].layers.iter().find(|l| l.id == id).expect("a layer");
+        layer.data.as_ref().map(|d| d.path.clone()).expect("data")
+    };
+    assert!(file("places") != file("countries") && file("countries") == file("inspections"), "beside, and shared as before");
 }
