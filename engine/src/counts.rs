@@ -27,3 +27,33 @@ pub(crate) fn absurd(plan: &TaskPlan) -> Vec<(String, Failure)> {
     };
     plan.layers.iter().filter_map(of).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exporter::LayerPlan;
+    use crate::model::plan::ByteRange;
+
+    #[test]
+    fn numbers_that_cannot_be_are_told_by_layer_and_honest_ones_pass() {
+        let layer =
+            |id: &str, expected, attachments| LayerPlan { id: id.to_owned(), expected, attachments, ..LayerPlan::default() };
+        let mut plan = TaskPlan {
+            layers: vec![
+                layer("honest", Some(MOST_ITEMS), Some(MOST_ITEMS)),
+                layer("rows", Some(MOST_ITEMS + 1), None),
+                layer("attachments", Some(1), Some(u64::MAX)),
+                layer("unknown", None, None),
+            ],
+            bytes: Some(ByteRange { min: u64::MAX, max: u64::MAX }),
+            ..TaskPlan::default()
+        };
+        let named = |plan: &TaskPlan| absurd(plan).into_iter().map(|(id, _)| id).collect::<Vec<_>>();
+        assert_eq!(named(&plan), ["rows", "attachments"], "sizes that follow from counts are judged by the counts");
+        plan.bytes_from = BytesSource::ServiceEstimate;
+        assert_eq!(named(&plan), ["honest", "rows", "attachments", "unknown"], "the service's own estimate is its word");
+        // The whole world on a deep level is a wish, not a lie.
+        let tiles = vec![layer("tiles", Some(4_u64.pow(24)), None)];
+        assert_eq!(absurd(&TaskPlan { layers: tiles, count_unit: CountUnit::Tiles, ..TaskPlan::default() }), []);
+    }
+}

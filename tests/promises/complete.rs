@@ -6,9 +6,10 @@ use offmap::packager::{MobileMapPackage, verify};
 use offmap::testing::{Act, Script, scripted_map};
 use offmap::{
     Engine, ExportState, FailureKind, FailureOwner, GenerateOfflineMapJob, GenerateOfflineMapParameterOverrides,
-    GenerateOfflineMapParameters, OfflineMapParametersKey, OfflineMapSource, OfflineMapTask, WebMap,
+    GenerateOfflineMapParameters, OfflineMapParametersKey, OfflineMapSource, OfflineMapTask, OnlineOnlyServicesOption,
+    WebMap,
 };
-use offmap_sandbox::{FIELD_MAP, Fault, FaultAction, JobFault};
+use offmap_sandbox::{FIELD_MAP, Fault, FaultAction, JobFault, MIXED_MAP};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -314,4 +315,28 @@ async fn data_that_changed_since_are_told_and_what_is_there_is_kept() {
         layer.data.as_ref().map(|d| d.path.clone()).expect("data")
     };
     assert!(file("places") != file("countries") && file("countries") == file("inspections"), "beside, and shared as before");
+}
+
+#[tokio::test]
+async fn what_stays_online_does_so_though_its_service_is_away() {
+    let bench = Bench::new().await;
+    bench.sandbox.fault(Fault::always("reference/featureserver/createreplica", failed_job()));
+    let online = |p: &mut GenerateOfflineMapParameters| {
+        p.include_basemap = false;
+        p.online_only_services_option = OnlineOnlyServicesOption::Include;
+    };
+    let first = run_to_end(&bench.job(MIXED_MAP, online).await).await.0.expect("a package");
+    bench.sandbox.heal();
+    let layers = |package: &Path| -> Vec<String> {
+        let package = MobileMapPackage::open(package).expect("opens");
+        package.maps()[0].layers.iter().map(|l| l.id.clone()).collect()
+    };
+    let before = layers(&first.package);
+    assert!(before.contains(&"online".to_owned()) && !before.contains(&"borders".to_owned()), "{before:?}");
+    bench.sandbox.fault(Fault::always("onlineonly", FaultAction::Reset));
+    let job = GenerateOfflineMapJob::complete(&bench.engine, bench.destination()).await.expect("a job");
+    let result = run_to_end(&job).await.0.expect("a package");
+    assert!(!result.has_errors() && verify(&result.package).expect("verifies").ok, "{:?}", result.layers);
+    let after = layers(&result.package);
+    assert!(before.iter().all(|id| after.contains(id)) && after.contains(&"borders".to_owned()), "{after:?}");
 }

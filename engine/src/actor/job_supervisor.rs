@@ -6,6 +6,7 @@
 //! | layer cannot go offline | planning fails with that layer's reason | skipped, reason in the result |
 //! | one layer fails (panic and silence count) | job failed with that failure; none started after, running ones cancelled | recorded; the package holds the rest |
 //! | every layer fails | job failed | job failed: an empty package is no success |
+//! | a package would be replaced by one that holds less, or nothing new came | job failed, the package stays as it is | the same |
 //! | packager fails, host cancels | job failed or cancelled, destination untouched | the same |
 
 use super::exporter_actor::ExporterActor;
