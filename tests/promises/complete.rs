@@ -131,7 +131,7 @@ fn edit_job(destination: &Path, edit: impl FnOnce(&mut Value)) {
     std::fs::write(&path, job.to_string()).expect("writes");
 }
 
-fn script_of<'a>(job: &'a mut Value, layer: usize) -> &'a mut Value {
+fn script_of(job: &mut Value, layer: usize) -> &mut Value {
     &mut job["source"]["webMap"]["operationalLayers"][layer]["customParameters"]["script"]["act"]
 }
 
@@ -178,7 +178,7 @@ async fn a_completing_job_that_stops_on_errors_leaves_the_package_as_it_is() {
         let job = GenerateOfflineMapJob::complete(&engine, &destination).await.expect("a job");
         run_to_end(&job).await.0.expect_err("it stops on errors");
         assert_eq!(contents(&destination), before, "{act}");
-        assert_eq!(beside(dir.path()), [destination.clone()], "{act}");
+        assert_eq!(beside(dir.path()), [&*destination], "{act}");
     }
 }
 
@@ -215,7 +215,7 @@ async fn a_package_is_never_replaced_by_one_that_holds_less() {
     let error = run_to_end(&job).await.0.expect_err("it would hold less");
     assert!(error.failure.message.contains("\"c\"") && error.failure.message.contains("stays as it is"), "{error}");
     assert_eq!(contents(&destination), before);
-    assert_eq!(beside(dir.path()), [destination.clone()]);
+    assert_eq!(beside(dir.path()), [&*destination]);
 }
 
 #[tokio::test]
