@@ -175,7 +175,11 @@ fn stage(request: &PackRequest, map_folder: &Path) -> Result<HashMap<String, Lay
                 (false, true) => format!("{guid}.{}", file.extension),
                 (false, false) => return Err(Failure::internal(format!("`{}` is no file extension", file.extension))),
             };
-            let odd = |e| safe_path::judged(&format!("what came home for task `{}` is not usable", task.task), &e);
+            // What was good when it came home and is not any more is the disk's.
+            let odd = |e| {
+                let what = format!("what came home for task `{}` is not usable", task.task);
+                Failure { owner: FailureOwner::Storage, ..safe_path::judged(&what, &e) }
+            };
             let from = match file.is_folder {
                 true => safe_path::folder(&task.work_dir, &file.path),
                 false => safe_path::file(&task.work_dir, &file.path).map(|(path, _)| path),
