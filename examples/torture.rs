@@ -70,7 +70,7 @@ async fn child(portal_url: &str, item: &str, out: &Path) -> Result<(), Box<dyn E
         // Killed before there was a ledger worth the name: the job begins anew, as a user would let it.
         Err(_) => {
             for left in offmap::Leftover::find(out)? {
-                left.remove()?;
+                left.remove(&offmap::packager::MobileMapPackager)?;
             }
             let source = portal::read_item(&client, portal_url, item).await?;
             let task = OfflineMapTask::new(&engine, source);

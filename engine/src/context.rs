@@ -4,10 +4,11 @@ use crate::board::StatusBoard;
 use crate::clock::Clock;
 use crate::ledger::{TaskLedger, UnitRecord};
 use crate::model::budget::{ErrorBudget, Missing};
-use crate::model::failure::{Failure, FailureOwner, FailureStage};
+use crate::model::failure::{Failure, FailureOwner};
 use crate::model::plan::{ExportTask, OfflineMapPlan};
 use crate::model::status::{MessageSeverity, MessageSource, Progress, Subject};
 use crate::pause::Pause;
+use crate::safe_path;
 use sha2::{Digest as _, Sha256};
 use std::future::Future;
 use std::path::{Path, PathBuf};
@@ -263,13 +264,13 @@ pub async fn run_blocking<T: Send + 'static>(
     }
 }
 
-/// Size and SHA-256 (hexadecimal) of a file. Blocks.
+/// Size and SHA-256 (hexadecimal) of a regular file; a link at its place is not followed. Blocks.
 ///
 /// # Errors
 /// If it cannot be read.
 pub fn hash_file(path: &Path) -> Result<(u64, String), Failure> {
-    let failed = |e: &std::io::Error| Failure::io(FailureStage::Check, format!("cannot read {}", path.display()), e);
-    let mut file = std::fs::File::open(path).map_err(|e| failed(&e))?;
+    let failed = |e: &std::io::Error| safe_path::judged(&format!("cannot read {}", path.display()), e);
+    let mut file = safe_path::open_file(path).map_err(|e| failed(&e))?;
     let mut hasher = Sha256::new();
     let bytes = std::io::copy(&mut file, &mut HashWriter(&mut hasher)).map_err(|e| failed(&e))?;
     Ok((bytes, hex(&hasher.finalize())))

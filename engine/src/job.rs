@@ -5,6 +5,7 @@ use crate::actor::shared::JobShared;
 use crate::actor::task_run;
 use crate::basemap;
 use crate::board::{StatusBoard, StatusStream};
+use crate::complete;
 use crate::context::run_blocking;
 use crate::engine::{Engine, EngineInner};
 use crate::exporter::PlanContext;
@@ -16,12 +17,12 @@ use crate::model::plan::OfflineMapPlan;
 use crate::model::result::{GenerateOfflineMapResult, JobError};
 use crate::model::source::OfflineMapSource;
 use crate::model::status::{ExportState, MessageSeverity, MessageSource, Progress, Subject, SubjectKind};
-use crate::packager::ReferenceBasemap;
+use crate::packager::{EarlierPackage, ReferenceBasemap};
 use crate::pause::Pause;
 use crate::planner;
 use crate::resume::{self, Begun, Found};
 use crate::room;
-use crate::work_dir::WorkDir;
+use crate::work_dir::{WorkDir, plain_destination};
 use actix::Actor as _;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -118,7 +119,7 @@ impl GenerateOfflineMapJob {
         destination: PathBuf,
     ) -> Self {
         // The job outlives a change of the current directory.
-        let destination = std::path::absolute(&destination).unwrap_or(destination);
+        let destination = plain_destination(&destination);
         let document = JobDocument {
             format: JOB_FORMAT.0.to_owned(),
             version: JOB_FORMAT.1,
@@ -165,8 +166,7 @@ impl GenerateOfflineMapJob {
     /// # Errors
     /// If there is no unfinished job, or a living job holds it (the message tells which process).
     pub async fn resume(engine: &Engine, destination: impl Into<PathBuf>) -> Result<Self, Failure> {
-        let destination = destination.into();
-        let destination = std::path::absolute(&destination).unwrap_or(destination);
+        let destination = plain_destination(&destination.into());
         let (text, beginning) = match resume::document_of(&destination).await {
             Ok(text) => (text, Beginning::Resumed),
             Err(failure) if failure.kind == FailureKind::NotFound => {
@@ -179,19 +179,30 @@ impl GenerateOfflineMapJob {
             Err(failure) => return Err(failure),
         };
         let mut document = JobDocument::read(&text)?;
-        // The whole may have been moved.
+        // The whole may have been moved, but not to the name of another one.
+        if beginning == Beginning::Resumed && document.destination.file_name() != destination.file_name() {
+            let (own, shown) = (document.destination.display(), destination.display());
+            return Err(Failure::new(
+                FailureOwner::Caller,
+                FailureKind::Corrupt,
+                FailureStage::Read,
+                format!(
+                    "the unfinished job beside {shown} is one for {own}; remove it with `offmap clean {shown}`, or give it its name back"
+                ),
+            ));
+        }
         document.destination = destination;
         Ok(Self::of(Arc::clone(engine.inner()), document, beginning))
     }
 
-    /// A new job that completes a package that was written with layer errors: only what failed is fetched, then the whole package
-    /// takes the place of the old one. A package without errors stays as it is. offmap's own.
+    /// A new job that completes a package that was written with layer errors: what succeeded is carried over without asking its
+    /// services, only what failed is fetched, then the new package takes the place of the old one. A package without errors stays as
+    /// it is, and so does one for which nothing new could be fetched: it is never replaced by one that holds less. offmap's own.
     ///
     /// # Errors
     /// If the package was not made by offmap, or does not say by which job.
     pub async fn complete(engine: &Engine, package: impl Into<PathBuf>) -> Result<Self, Failure> {
-        let package = package.into();
-        let package = std::path::absolute(&package).unwrap_or(package);
+        let package = plain_destination(&package.into());
         let (packager, place) = (Arc::clone(&engine.inner().packager), package.clone());
         let earlier = run_blocking(move || packager.read_package(&place)).await?;
         let mut document = JobDocument::read(&earlier.document)?;
@@ -396,7 +407,7 @@ async fn drive(job: Arc<JobInner>) -> JobResult {
     let found = match job.beginning {
         Beginning::Fresh => begin(&job, &document, &ctx).await?,
         Beginning::Resumed => resume::resumed(&job, &ctx).await?,
-        Beginning::Completing => resume::completing(&job, &document, &ctx).await?,
+        Beginning::Completing => complete::completing(&job, &document, &ctx).await?,
         Beginning::Finished => resume::finished_before(&job).await?,
     };
     let begun = match found {
@@ -443,7 +454,7 @@ async fn begin(job: &JobInner, document: &str, ctx: &PlanContext) -> Result<Foun
         Ok(ledger) => ledger,
         Err(failure) => return Err(resume::given_up(work_dir, failure).await),
     };
-    Ok(Found::Begun(Box::new(Begun { plan, basemap, work_dir, ledger, replaces: false, changed: Vec::new() })))
+    Ok(Found::Begun(Box::new(Begun { plan, basemap, work_dir, ledger, replaces: None, changed: Vec::new() })))
 }
 
 /// What one run of a job begins with.
@@ -451,7 +462,7 @@ struct Run {
     plan: OfflineMapPlan,
     basemap: Option<ReferenceBasemap>,
     ledger: Ledger,
-    replaces: bool,
+    replaces: Option<Arc<EarlierPackage>>,
     changed: Vec<usize>,
     document: String,
 }
@@ -518,7 +529,7 @@ async fn run_all(job: &Arc<JobInner>, run: Run, work_dir: &Path) -> JobResult {
     engine.actors.spawn(move || {
         JobSupervisor::new(supervised, sender).start();
     })?;
-    let JobEnd { outcome, layers, warnings } = end.await.map_err(|_| {
+    let JobEnd { outcome, layers, warnings, unchanged } = end.await.map_err(|_| {
         // Children that still run are told to stop; the supervisor is gone and nobody else would.
         shared.stop.cancel();
         Failure::new(
@@ -536,6 +547,10 @@ async fn run_all(job: &Arc<JobInner>, run: Run, work_dir: &Path) -> JobResult {
         if !job.keeps_work() {
             task_run::discard_all(&shared).await;
         }
+    }
+    if unchanged {
+        // What was made on services for a package that nobody will make.
+        task_run::discard_all(&shared).await;
     }
     match outcome {
         Ok(packed) => Ok(GenerateOfflineMapResult { package: packed.path, bytes: packed.bytes, layers, warnings }),

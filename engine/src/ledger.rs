@@ -4,26 +4,18 @@
 //! before the task that needs it ends. One thread owns the file (WAL, commits in batches); everybody else sends to it through
 //! a bounded channel. No token is ever written.
 
+use crate::ledger_file::{self, Deadline, LARGEST_VALUE, LONGEST_READ, judged, refused};
 use crate::model::failure::{Failure, FailureKind, FailureOwner, FailureStage};
 use crate::model::plan::{ExportTask, OfflineMapPlan};
+use crate::safe_path;
 use rusqlite::types::Value as SqlValue;
 use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::collections::HashSet;
 use std::path::Path;
 use tokio::sync::{mpsc, oneshot};
-
-/// SQL that brings a ledger from version `n` to `n + 1`; its version is SQLite's `user_version`.
-const MIGRATIONS: [&str; 1] = ["
-    CREATE TABLE job(key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-    CREATE TABLE task(id TEXT PRIMARY KEY, exporter TEXT NOT NULL, service_url TEXT NOT NULL, definition TEXT NOT NULL,
-        state TEXT NOT NULL, outcome TEXT) WITHOUT ROWID;
-    CREATE TABLE unit(task TEXT NOT NULL REFERENCES task(id), id TEXT NOT NULL, kind TEXT NOT NULL, title TEXT NOT NULL,
-        state TEXT NOT NULL, attempts INTEGER NOT NULL DEFAULT 0, bytes INTEGER, sha256 TEXT, failure TEXT,
-        updated INTEGER NOT NULL, PRIMARY KEY(task, id)) WITHOUT ROWID;
-    CREATE TABLE note(task TEXT NOT NULL, unit TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL,
-        PRIMARY KEY(task, unit, key)) WITHOUT ROWID;
-"];
 
 /// Messages that may wait for the ledger's thread.
 const QUEUE: usize = 256;
@@ -43,11 +35,42 @@ pub struct UnitRecord {
     pub sha256: Option<String>,
 }
 
+/// Most tasks of a job.
+const MOST_TASKS: u32 = 10_000;
+/// Most units of a job.
+const MOST_UNITS: u32 = 1_000_000;
+/// Longest id of a unit, in bytes. It is no file name.
+const LONGEST_UNIT: usize = 4096;
+
+/// Checks what a ledger says of tasks: ids become names of directories.
+fn check_tasks(tasks: &[ExportTask]) -> Result<(), Failure> {
+    let units: usize = tasks.iter().map(|t| t.units.len()).sum();
+    if tasks.len() > MOST_TASKS as usize || units > MOST_UNITS as usize {
+        return Err(refused(format!(
+            "it has {} tasks with {units} units, expected at most {MOST_TASKS} with {MOST_UNITS}",
+            tasks.len()
+        )));
+    }
+    let mut known = HashSet::new();
+    for task in tasks {
+        safe_path::check_name(&task.id).map_err(|e| refused(format!("a task's id: {e}")))?;
+        if !known.insert(&task.id) {
+            return Err(refused(format!("it has the task `{}` twice", task.id)));
+        }
+        if task.units.iter().any(|u| u.id.is_empty() || u.id.len() > LONGEST_UNIT || u.id.contains('\0')) {
+            return Err(refused(format!("the task `{}` has a unit whose id is not plain", task.id)));
+        }
+    }
+    Ok(())
+}
+
 type Work = Box<dyn FnOnce(&Connection) -> rusqlite::Result<()> + Send>;
 
 struct Command {
     work: Work,
-    done: oneshot::Sender<Result<(), String>>,
+    /// Whether it only reads: then its time is limited.
+    reads: bool,
+    done: oneshot::Sender<Result<(), Failure>>,
 }
 
 /// A handle to a job's ledger; cheap to clone.
@@ -57,43 +80,84 @@ pub struct Ledger {
 }
 
 fn broken(error: impl std::fmt::Display) -> Failure {
-    let message = format!("the job's ledger cannot be used: {error}");
-    Failure::new(FailureOwner::Storage, FailureKind::Io, FailureStage::Run, message)
+    Failure::internal(format!("the job's ledger cannot be used: {error}"))
 }
 
-fn open(path: &Path) -> rusqlite::Result<Connection> {
-    let mut connection = Connection::open(path)?;
-    connection.pragma_update(None, "journal_mode", "WAL")?;
-    connection.pragma_update(None, "synchronous", "NORMAL")?;
-    connection.pragma_update(None, "foreign_keys", true)?;
-    let version: u32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    for (next, sql) in (1_u32..).zip(MIGRATIONS).skip(version as usize) {
-        let transaction = connection.transaction()?;
-        transaction.execute_batch(sql)?;
-        transaction.pragma_update(None, "user_version", next)?;
-        transaction.commit()?;
+/// Text for a value, or a row; one that is too large is the source's, who sent that much.
+fn text_of(what: &str, value: &impl Serialize) -> Result<String, Failure> {
+    let text = serde_json::to_string(value).map_err(broken)?;
+    if text.len() > LARGEST_VALUE {
+        let message = format!("the job's {what} has {} bytes, expected at most {LARGEST_VALUE}", text.len());
+        return Err(Failure::new(FailureOwner::Source, FailureKind::LimitExceeded, FailureStage::Plan, message));
     }
-    Ok(connection)
+    Ok(text)
+}
+
+/// What a ledger says of the packages that its job deals with.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Lineage {
+    /// Id of the job.
+    pub(crate) job: String,
+    /// Id of the job that made the package whose place the new one takes.
+    pub(crate) replaces: Option<String>,
+}
+
+impl Lineage {
+    /// Out of the values `document` and `replaces`.
+    fn of(document: Option<String>, replaces: Option<String>) -> Result<Self, Failure> {
+        #[derive(Deserialize)]
+        struct Id {
+            id: String,
+        }
+        let job = match document.map(|text| serde_json::from_str::<String>(&text)).transpose() {
+            Ok(Some(document)) => serde_json::from_str::<Id>(&document).map_err(refused)?.id,
+            Ok(None) => String::new(),
+            Err(e) => return Err(refused(e)),
+        };
+        let replaces = match replaces.map(|text| serde_json::from_str::<Value>(&text)).transpose().map_err(refused)? {
+            None | Some(Value::Null | Value::Bool(false)) => None,
+            Some(Value::String(job)) => Some(job),
+            // Earlier versions did not say which.
+            Some(_) => Some(String::new()),
+        };
+        Ok(Self { job, replaces })
+    }
+
+    /// Reads it from a ledger of which no job is running. Blocks.
+    pub(crate) fn read(path: &Path) -> Result<Self, Failure> {
+        let (connection, deadline) = ledger_file::open(path)?;
+        deadline.set(LONGEST_READ);
+        let value = |key: &str| value_of(&connection, key).map_err(|e| judged(&e));
+        Self::of(value("document")?, value("replaces")?)
+    }
+}
+
+fn value_of(connection: &Connection, key: &str) -> rusqlite::Result<Option<String>> {
+    connection.query_row("SELECT value FROM job WHERE key = ?1", [key], |r| r.get(0)).optional()
 }
 
 /// Takes whatever waits, commits it at once, then tells everybody.
-fn serve(connection: &Connection, mut receiver: mpsc::Receiver<Command>) {
+fn serve(connection: &Connection, deadline: &Deadline, mut receiver: mpsc::Receiver<Command>) {
     while let Some(first) = receiver.blocking_recv() {
         let mut batch = vec![first];
         while let Ok(next) = receiver.try_recv() {
             batch.push(next);
         }
         let mut told = Vec::with_capacity(batch.len());
-        let mut begun = connection.execute_batch("BEGIN").map_err(|e| e.to_string());
+        let mut begun = connection.execute_batch("BEGIN").map_err(|e| judged(&e));
         for command in batch {
-            let result = begun.clone().and_then(|()| (command.work)(connection).map_err(|e| e.to_string()));
+            if command.reads {
+                deadline.set(LONGEST_READ);
+            }
+            let result = begun.clone().and_then(|()| (command.work)(connection).map_err(|e| judged(&e)));
+            deadline.clear();
             told.push((command.done, result));
         }
         if begun.is_ok() {
             begun = connection.execute_batch("COMMIT").map_err(|e| {
                 // A commit that failed leaves its transaction open.
                 let _ = connection.execute_batch("ROLLBACK");
-                e.to_string()
+                judged(&e)
             });
         }
         for (done, result) in told {
@@ -114,24 +178,28 @@ impl Ledger {
         let path = path.to_owned();
         std::thread::Builder::new()
             .name("offmap-ledger".to_owned())
-            .spawn(move || match open(&path) {
-                Ok(connection) => {
+            .spawn(move || match ledger_file::open(&path) {
+                Ok((connection, deadline)) => {
                     let _ = opened.send(Ok(()));
-                    serve(&connection, receiver);
+                    serve(&connection, &deadline, receiver);
                 }
-                Err(e) => {
-                    let _ = opened.send(Err(e.to_string()));
+                Err(failure) => {
+                    let _ = opened.send(Err(failure));
                 }
             })
             .map_err(broken)?;
-        is_open.await.map_err(broken)?.map_err(broken)?;
+        is_open.await.map_err(broken)??;
         Ok(Self { sender })
     }
 
     async fn run(&self, work: Work) -> Result<(), Failure> {
+        self.send(work, false).await
+    }
+
+    async fn send(&self, work: Work, reads: bool) -> Result<(), Failure> {
         let (done, is_done) = oneshot::channel();
-        self.sender.send(Command { work, done }).await.map_err(|_| broken("its thread has ended"))?;
-        is_done.await.map_err(broken)?.map_err(broken)
+        self.sender.send(Command { work, reads, done }).await.map_err(|_| broken("its thread has ended"))?;
+        is_done.await.map_err(broken)?
     }
 
     async fn read<T: Send + 'static>(
@@ -139,11 +207,11 @@ impl Ledger {
         query: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, Failure> {
         let (answer, is_answered) = oneshot::channel();
-        self.run(Box::new(move |connection| {
+        let work: Work = Box::new(move |connection| {
             let _ = answer.send(query(connection)?);
             Ok(())
-        }))
-        .await?;
+        });
+        self.send(work, true).await?;
         is_answered.await.map_err(broken)
     }
 
@@ -152,8 +220,8 @@ impl Ledger {
     /// # Errors
     /// If it cannot be written.
     pub async fn put(&self, key: &str, value: &impl Serialize) -> Result<(), Failure> {
+        let text = text_of(key, value)?;
         let key = key.to_owned();
-        let text = serde_json::to_string(value).map_err(broken)?;
         self.run(Box::new(move |c| {
             c.prepare_cached("INSERT OR REPLACE INTO job(key, value) VALUES(?1, ?2)")?.execute([key, text]).map(drop)
         }))
@@ -166,9 +234,21 @@ impl Ledger {
     /// If it cannot be read or is of another shape.
     pub async fn get<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, Failure> {
         let key = key.to_owned();
-        let text: Option<String> =
-            self.read(move |c| c.query_row("SELECT value FROM job WHERE key = ?1", [key], |r| r.get(0)).optional()).await?;
-        text.map(|t| serde_json::from_str(&t).map_err(broken)).transpose()
+        let text: Option<String> = self.read(move |c| value_of(c, &key)).await?;
+        text.map(|t| serde_json::from_str(&t).map_err(refused)).transpose()
+    }
+
+    /// The plan, if it was written; its names are checked.
+    pub(crate) async fn plan(&self) -> Result<Option<OfflineMapPlan>, Failure> {
+        let plan: Option<OfflineMapPlan> = self.get("plan").await?;
+        plan.iter().try_for_each(|plan| check_tasks(&plan.tasks))?;
+        Ok(plan)
+    }
+
+    /// What it says of the packages that its job deals with.
+    pub(crate) async fn lineage(&self) -> Result<Lineage, Failure> {
+        let (document, replaces) = self.read(|c| Ok((value_of(c, "document")?, value_of(c, "replaces")?))).await?;
+        Lineage::of(document, replaces)
     }
 
     /// Writes the plan, its tasks and their units. What is known of a unit already stays.
@@ -178,7 +258,8 @@ impl Ledger {
     pub async fn put_plan(&self, plan: &OfflineMapPlan, now: i64) -> Result<(), Failure> {
         self.put("plan", plan).await?;
         let tasks = plan.tasks.clone();
-        let definitions: Vec<String> = tasks.iter().map(serde_json::to_string).collect::<Result<_, _>>().map_err(broken)?;
+        check_tasks(&tasks).map_err(|f| Failure::internal(f.message))?;
+        let definitions: Vec<String> = tasks.iter().map(|t| text_of("task", t)).collect::<Result<_, _>>()?;
         self.run(Box::new(move |c| {
             let mut task_sql = c.prepare_cached(
                 "INSERT INTO task(id, exporter, service_url, definition, state) VALUES(?1, ?2, ?3, ?4, 'planned')
@@ -205,9 +286,16 @@ impl Ledger {
     /// If they cannot be read.
     pub async fn tasks(&self) -> Result<Vec<ExportTask>, Failure> {
         let texts: Vec<String> = self
-            .read(|c| c.prepare("SELECT definition FROM task ORDER BY id")?.query_map([], |r| r.get(0))?.collect())
+            .read(|c| {
+                c.prepare("SELECT definition FROM task ORDER BY id LIMIT ?1")?
+                    .query_map([MOST_TASKS + 1], |r| r.get(0))?
+                    .collect()
+            })
             .await?;
-        texts.iter().map(|t| serde_json::from_str(t).map_err(broken)).collect()
+        let tasks: Vec<ExportTask> =
+            texts.iter().map(|t| serde_json::from_str(t).map_err(refused)).collect::<Result<_, _>>()?;
+        check_tasks(&tasks)?;
+        Ok(tasks)
     }
 
     /// The part of the ledger that concerns one task.
@@ -268,7 +356,13 @@ impl TaskLedger {
         let mut all: Vec<SqlValue> = vec![self.task.clone().into(), unit.to_owned().into(), now.into()];
         all.extend(values);
         let name = format!("unit `{unit}` of task `{}`", self.task);
-        let changed = self.ledger.read(move |c| c.prepare_cached(sql)?.execute(params_from_iter(all))).await?;
+        let (answer, is_answered) = oneshot::channel();
+        let work: Work = Box::new(move |c| {
+            let _ = answer.send(c.prepare_cached(sql)?.execute(params_from_iter(all))?);
+            Ok(())
+        });
+        self.ledger.run(work).await?;
+        let changed = is_answered.await.map_err(broken)?;
         if changed == 1 {
             return Ok(());
         }
@@ -292,6 +386,7 @@ impl TaskLedger {
     pub async fn finish(&self, unit: &str, bytes: u64, sha256: Option<&str>, now: i64) -> Result<(), Failure> {
         const SQL: &str = "UPDATE unit SET state = 'finished', bytes = ?4, sha256 = ?5, failure = NULL, updated = ?3
             WHERE task = ?1 AND id = ?2";
+        // SQLite knows no larger number.
         let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
         self.update(unit, SQL, vec![bytes.into(), sha256.map(str::to_owned).into()], now).await
     }
@@ -303,7 +398,7 @@ impl TaskLedger {
     pub async fn fail(&self, unit: &str, failure: &Failure, now: i64) -> Result<(), Failure> {
         const SQL: &str = "UPDATE unit SET state = 'failed', failure = ?4, updated = ?3
             WHERE task = ?1 AND id = ?2";
-        let text = serde_json::to_string(failure).map_err(broken)?;
+        let text = text_of("failure", failure)?;
         self.update(unit, SQL, vec![text.into()], now).await
     }
 
@@ -315,8 +410,8 @@ impl TaskLedger {
         let task = self.task.clone();
         self.ledger
             .read(move |c| {
-                c.prepare_cached("SELECT id, state, attempts, bytes, sha256 FROM unit WHERE task = ?1 ORDER BY id")?
-                    .query_map([task], |r| {
+                c.prepare_cached("SELECT id, state, attempts, bytes, sha256 FROM unit WHERE task = ?1 ORDER BY id LIMIT ?2")?
+                    .query_map(params![task, MOST_UNITS], |r| {
                         Ok(UnitRecord {
                             id: r.get(0)?,
                             state: r.get(1)?,

@@ -20,12 +20,17 @@
 mod actor;
 mod basemap;
 mod board;
+mod carried;
 mod clock;
+mod complete;
 mod context;
+mod counts;
 mod engine;
 mod exporter;
+mod group;
 mod job;
 mod ledger;
+mod ledger_file;
 pub mod model;
 mod packager;
 mod pause;
@@ -33,6 +38,7 @@ mod planner;
 mod registry;
 mod resume;
 mod room;
+pub mod safe_path;
 mod task;
 #[cfg(feature = "testing")]
 pub mod testing;
@@ -70,9 +76,10 @@ pub use model::status::{
 pub use model::text::{Printable, printable};
 pub use model::web_map::{LayerPlace, LayerType, MapLayer, WebMap};
 pub use packager::{
-    EarlierData, EarlierPackage, LocalBasemap, PackRequest, Packager, Packed, REPLACED, ReferenceBasemap, TaskArtifact,
+    EarlierData, EarlierFile, EarlierPackage, LocalBasemap, PackRequest, Packager, Packed, REPLACED, ReferenceBasemap,
+    Replacement, TaskArtifact,
 };
 pub use registry::ExporterRegistry;
-pub use resume::link_or_copy;
+pub use safe_path::link_or_copy;
 pub use task::OfflineMapTask;
 pub use work_dir::Leftover;

@@ -6,6 +6,7 @@ use crate::model::geometry::{Envelope, SpatialReference};
 use crate::model::plan::OfflineMapPlan;
 use crate::model::result::LayerOutcome;
 use crate::model::source::OfflineMapSource;
+use crate::model::status::ExportState;
 use crate::model::web_map::LayerType;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -88,6 +89,10 @@ pub struct EarlierPackage {
     pub layers: Vec<LayerOutcome>,
     /// Where the data of layers are.
     pub data: Vec<EarlierData>,
+    /// Ids of layers and tables that are in its map without data of their own: they are online, or embedded in the map.
+    pub without_data: Vec<String>,
+    /// Every file that its manifest promises.
+    pub files: Vec<EarlierFile>,
     /// Its size on disk in bytes.
     pub bytes: u64,
 }
@@ -103,6 +108,68 @@ pub struct EarlierData {
     pub item_id: Option<i64>,
     /// The folder of its item resources.
     pub resources: Option<PathBuf>,
+    /// The exporter that brought it.
+    pub exporter: Option<String>,
+    /// URL of the layer or its service.
+    pub url: Option<String>,
+    /// How many attachments were planned, where they were counted.
+    pub attachments_planned: Option<u64>,
+    /// Attribution.
+    pub attribution: Option<String>,
+    /// When its data were last edited, in milliseconds since 1970 UTC.
+    pub edit_date: Option<i64>,
+}
+
+/// A file of a package that was made before, as its manifest promises it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EarlierFile {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Size in bytes.
+    pub bytes: u64,
+    /// SHA-256 in hexadecimal.
+    pub sha256: String,
+}
+
+/// What a new package would do to the one that it is to replace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Replacement {
+    /// It holds all that the earlier one holds, and more.
+    Gains,
+    /// It holds the same layers.
+    Same,
+    /// It holds less: the first layer that would be lost, in words.
+    Loses(String),
+}
+
+impl EarlierPackage {
+    /// Judges a package that is to take this one's place: every layer that succeeded must be there with as much as before.
+    #[must_use]
+    pub fn replaced_by(&self, layers: &[LayerOutcome]) -> Replacement {
+        let mut gains = false;
+        let succeeded = |l: &LayerOutcome| l.state == ExportState::Succeeded;
+        for old in &self.layers {
+            let new = layers.iter().find(|l| l.id == old.id && l.is_table == old.is_table);
+            let lost = match new {
+                None => Some("is not in the new one at all".to_owned()),
+                Some(new) if succeeded(old) && !succeeded(new) => Some("succeeded and would be missing".to_owned()),
+                Some(new) if succeeded(old) && new.got < old.got => {
+                    Some(format!("has {} of what the new one has {} of", old.got, new.got))
+                }
+                Some(new) if succeeded(old) && new.attachments.unwrap_or(0) < old.attachments.unwrap_or(0) => {
+                    Some("has more attachments".to_owned())
+                }
+                Some(new) => {
+                    gains |= succeeded(new) && !succeeded(old);
+                    None
+                }
+            };
+            if let Some(what) = lost {
+                return Replacement::Loses(format!("layer \"{}\" {what}", old.title));
+            }
+        }
+        if gains { Replacement::Gains } else { Replacement::Same }
+    }
 }
 
 /// A finished package.

@@ -5,7 +5,10 @@
 //! 3. Ask each service, several at a time; merge defaults and overrides; let the exporter count and name its units.
 //! 4. Judge the whole: the error policy, and an area that touches nothing.
 
+use crate::carried::Carried;
+use crate::counts;
 use crate::exporter::{Examination, PlanContext, ServiceRequest, TaskPlan};
+use crate::group::{Group, skipped};
 use crate::model::area::AreaOfInterest;
 use crate::model::capability::{Capability, CapabilityReason};
 use crate::model::failure::Failure;
@@ -22,13 +25,6 @@ use std::sync::Arc;
 /// Services that are asked at a time.
 const EXAMINED_AT_A_TIME: usize = 4;
 
-/// The layers that one exporter takes from one service, before the service was asked.
-struct Group {
-    exporter: Arc<dyn ErasedExporter>,
-    key: OfflineMapParametersKey,
-    layers: Vec<MapLayer>,
-}
-
 enum Planned {
     Task(Box<ExportTask>, Vec<SkippedLayer>, Vec<String>, bool),
     Nothing(Vec<SkippedLayer>),
@@ -40,6 +36,19 @@ pub(crate) async fn plan(
     source: &Arc<OfflineMapSource>,
     parameters: &GenerateOfflineMapParameters,
     overrides: &GenerateOfflineMapParameterOverrides,
+    ctx: &PlanContext,
+) -> Result<OfflineMapPlan, Failure> {
+    plan_beside(registry, source, parameters, overrides, None, ctx).await
+}
+
+/// Makes the plan of a job that completes a package: what is carried over from it is a task that asks nobody, and only the rest is
+/// asked for.
+pub(crate) async fn plan_beside(
+    registry: &ExporterRegistry,
+    source: &Arc<OfflineMapSource>,
+    parameters: &GenerateOfflineMapParameters,
+    overrides: &GenerateOfflineMapParameterOverrides,
+    carried: Option<&Carried<'_>>,
     ctx: &PlanContext,
 ) -> Result<OfflineMapPlan, Failure> {
     // 1.
@@ -75,6 +84,10 @@ pub(crate) async fn plan(
     for layer in dropped.iter().flat_map(|g| &g.layers) {
         plan.skipped.push(skipped(layer, CapabilityReason::LeftOut, None, false));
     }
+    let groups = match carried {
+        Some(carried) => carried.divide(groups, &layers, &mut plan),
+        None => groups,
+    };
     // 3.
     let order: Vec<String> = layers.into_iter().map(|l| l.id).collect();
     let work = groups.into_iter().enumerate().map(|(i, group)| {
@@ -110,7 +123,9 @@ pub(crate) async fn plan(
     if let Some(failure) = stopping.find_map(|s| s.failure.clone()) {
         return Err(failure);
     }
-    if !touches.is_empty() && !touches.contains(&true) {
+    if let Some(carried) = carried {
+        carried.warn_of_changes(&mut plan);
+    } else if !touches.is_empty() && !touches.contains(&true) {
         return Err(Failure::invalid_parameter(format!(
             "the area of interest lies outside every service of the map; its extent in degrees is {:?}",
             parameters.area_of_interest.wgs84_extent()?
@@ -232,19 +247,6 @@ fn chosen_online(
     Ok(chosen)
 }
 
-fn skipped(layer: &MapLayer, reason: CapabilityReason, failure: Option<Failure>, remains_online: bool) -> SkippedLayer {
-    SkippedLayer {
-        id: layer.id.clone(),
-        title: layer.title.clone(),
-        is_table: layer.is_table(),
-        layer_type: layer.layer_type.clone(),
-        remains_online,
-        reason,
-        // A layer that was asked to stay online is no failure.
-        failure: failure.filter(|_| !remains_online).map(|f| f.for_layer(&layer.id)),
-    }
-}
-
 /// What is asked of one service.
 struct Asked {
     source: Arc<OfflineMapSource>,
@@ -288,12 +290,32 @@ async fn plan_group(index: usize, group: Group, asked: Asked, ctx: &PlanContext)
     }
     let overridden = chosen.is_some();
     let planned = async {
-        let chosen = match chosen {
-            Some(chosen) => chosen,
-            None => group.exporter.default_parameters(&request, &found)?,
+        let chosen_now = |request: &ServiceRequest| match &chosen {
+            Some(chosen) => Ok(chosen.clone()),
+            None => group.exporter.default_parameters(request, &found),
         };
-        let task = group.exporter.plan(&request, &found, &chosen, ctx).await?;
-        Ok::<_, Failure>((chosen, task))
+        let mut parameters = chosen_now(&request)?;
+        let mut task = group.exporter.plan(&request, &found, &parameters, ctx).await?;
+        // A number that cannot be is its layer's failure. The others are planned without it, once.
+        for again in [!overridden, false] {
+            let absurd = counts::absurd(&task);
+            if absurd.is_empty() {
+                break;
+            }
+            for (id, failure) in absurd {
+                let at = request.layers.iter().position(|l| l.id == id).map(|i| request.layers.remove(i));
+                task.layers.retain(|l| l.id != id);
+                left.extend(at.map(|l| {
+                    skipped(&l, CapabilityReason::ServiceNotUsable, Some(failure.at(&request.service_url)), false)
+                }));
+            }
+            task.bytes = None;
+            if again && !request.layers.is_empty() {
+                parameters = chosen_now(&request)?;
+                task = group.exporter.plan(&request, &found, &parameters, ctx).await?;
+            }
+        }
+        Ok::<_, Failure>((parameters, task))
     };
     match planned.await {
         Ok((chosen, task)) => {
@@ -332,7 +354,7 @@ pub(crate) async fn changed_since(
     ctx: &PlanContext,
 ) -> Result<Vec<(usize, ExportTask)>, Failure> {
     let mut changed = Vec::new();
-    for (index, task) in plan.tasks.iter().enumerate().filter(|(_, t)| t.edit_date.is_some()) {
+    for (index, task) in plan.tasks.iter().enumerate().filter(|(_, t)| t.edit_date.is_some() && !t.carried) {
         let exporter = registry.by_name(&task.exporter)?;
         let request = crate::resume::request_of(task, source, plan);
         let found = tokio::select! {
@@ -404,6 +426,7 @@ fn assemble(
         service: found.service,
         attribution: found.attribution,
         edit_date: found.edit_date,
+        carried: false,
     };
     (task, left)
 }

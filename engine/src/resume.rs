@@ -1,23 +1,22 @@
-//! Going on with a job that did not come to its end, and completing a package that lacks layers.
+//! Resuming a job that did not finish.
 //!
-//! A job goes on from its ledger: a task that is finished is not run again, a server job that is noted is picked up, half a file
-//! goes on. Asked again is only whether the services' data changed since. A package is completed by a new job that takes what
-//! came home from the old one and fetches the rest.
+//! A job is resumed from its ledger: a task that is finished is not run again, a server job that is noted is picked up, a partial
+//! file is continued. Asked again is only whether the services' data changed since.
 
 use crate::basemap;
 use crate::context::run_blocking;
 use crate::exporter::{PlanContext, ServiceRequest};
 use crate::job::JobInner;
 use crate::ledger::Ledger;
-use crate::model::artifact::{Artifact, ArtifactFile, LayerArtifact};
-use crate::model::failure::{Failure, FailureOwner, FailureStage};
+use crate::ledger_file::refused;
+use crate::model::failure::{Failure, FailureOwner};
 use crate::model::plan::{ExportTask, OfflineMapPlan};
 use crate::model::result::GenerateOfflineMapResult;
-use crate::model::status::ExportState;
+use crate::model::source::OfflineMapSource;
 use crate::packager::{EarlierPackage, ReferenceBasemap};
 use crate::planner;
 use crate::work_dir::{Leftover, WorkDir, bring_back};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 /// All that a job needs to run.
@@ -26,8 +25,8 @@ pub(crate) struct Begun {
     pub(crate) basemap: Option<ReferenceBasemap>,
     pub(crate) work_dir: WorkDir,
     pub(crate) ledger: Ledger,
-    /// Whether the package takes the place of an earlier one.
-    pub(crate) replaces: bool,
+    /// The earlier package whose place the new one takes.
+    pub(crate) replaces: Option<Arc<EarlierPackage>>,
     /// Indexes of tasks whose data changed on their service since.
     pub(crate) changed: Vec<usize>,
 }
@@ -50,13 +49,14 @@ pub(crate) async fn document_of(destination: &Path) -> Result<String, Failure> {
         None => {
             let shown = destination.display();
             Err(Failure::invalid_parameter(format!(
-                "the unfinished job for {shown} stopped before its ledger was complete; remove it with `offmap clean {shown}` and take the map anew"
+                "the unfinished job for {shown} stopped before its ledger was complete; remove it with `offmap clean {shown}` and begin again"
             )))
         }
     }
 }
 
-fn finished(destination: &Path, earlier: EarlierPackage) -> GenerateOfflineMapResult {
+/// The result of a job whose package is there already.
+pub(crate) fn finished(destination: &Path, earlier: EarlierPackage) -> GenerateOfflineMapResult {
     GenerateOfflineMapResult {
         package: destination.to_owned(),
         bytes: earlier.bytes,
@@ -70,30 +70,49 @@ pub(crate) async fn resumed(job: &JobInner, ctx: &PlanContext) -> Result<Found, 
     let destination = job.destination.clone();
     let work_dir = run_blocking(move || WorkDir::open(&destination)).await?;
     let ledger = Ledger::open(&work_dir.ledger()).await?;
-    let replaces = ledger.get::<bool>("replaces").await?.unwrap_or(false);
+    let lineage = ledger.lineage().await?;
     let (packager, destination, id) = (Arc::clone(&job.engine.packager), job.destination.clone(), job.id.clone());
     let parameters = job.parameters.clone();
     let place = work_dir.path().to_owned();
-    let (earlier, basemap) = run_blocking(move || {
-        bring_back(&place, &destination)?;
-        // The last thing before the end is the package's rename into place.
-        if let Some(earlier) = packager.read_package(&destination).ok().filter(|earlier| earlier.job == id) {
-            return Ok((Some(earlier), None));
+    let is_done = move |earlier: &EarlierPackage| earlier.job == id;
+    let (earlier, basemap) = run_blocking({
+        let is_done = is_done.clone();
+        move || {
+            bring_back(&place, &destination, &lineage, &*packager)?;
+            // The last thing before the end is the package's rename into place.
+            let there = packager.read_package(&destination);
+            if there.as_ref().is_ok_and(&is_done) {
+                return Ok((there.ok(), None));
+            }
+            // A job that completes a package does not go on without it.
+            let earlier = match &lineage.replaces {
+                Some(replaces) => Some(there?).filter(|earlier| replaces.is_empty() || earlier.job == *replaces),
+                None => None,
+            };
+            if lineage.replaces.is_some() && earlier.is_none() {
+                let shown = destination.display();
+                return Err(refused(format!("the package {shown} is not the one that the job began to complete")));
+            }
+            if earlier.is_none() {
+                packager.check_destination(&destination)?;
+            }
+            Ok((earlier, basemap::find(&parameters, &destination, &*packager)?))
         }
-        if !replaces {
-            packager.check_destination(&destination)?;
-        }
-        Ok((None, basemap::find(&parameters, &destination, &*packager)?))
     })
     .await?;
-    if let Some(earlier) = earlier {
-        drop(ledger);
-        run_blocking(move || work_dir.remove()).await?;
-        return Ok(Found::Finished(finished(&job.destination, earlier)));
-    }
+    let replaces = match earlier {
+        Some(earlier) if is_done(&earlier) => {
+            drop(ledger);
+            run_blocking(move || work_dir.remove()).await?;
+            return Ok(Found::Finished(finished(&job.destination, earlier)));
+        }
+        earlier => earlier.map(Arc::new),
+    };
     let registry = &job.engine.registry;
+    let known_plan = ledger.plan().await?;
+    known_plan.iter().try_for_each(|plan| belongs(plan, &job.source))?;
     // A plan without tasks was made when no service could be reached.
-    let (mut plan, known) = match ledger.get::<OfflineMapPlan>("plan").await?.filter(|plan| !plan.tasks.is_empty()) {
+    let (mut plan, known) = match known_plan.filter(|plan| !plan.tasks.is_empty()) {
         Some(plan) => (plan, true),
         None => (planner::plan(registry, &job.source, &job.parameters, &job.overrides, ctx).await?, false),
     };
@@ -118,35 +137,12 @@ pub(crate) async fn finished_before(job: &JobInner) -> Result<Found, Failure> {
     let earlier = run_blocking(move || {
         let earlier = packager.read_package(&destination)?;
         for left in Leftover::find(&destination)?.iter().filter(|l| l.destination == destination && !l.can_resume) {
-            left.remove()?;
+            left.remove(&*packager)?;
         }
         Ok(earlier)
     })
     .await?;
     Ok(Found::Finished(finished(&job.destination, earlier)))
-}
-
-/// Begins a job that completes the package at its destination.
-pub(crate) async fn completing(job: &JobInner, document: &str, ctx: &PlanContext) -> Result<Found, Failure> {
-    let (packager, destination) = (Arc::clone(&job.engine.packager), job.destination.clone());
-    let parameters = job.parameters.clone();
-    let (earlier, basemap) = run_blocking(move || {
-        let earlier = packager.read_package(&destination)?;
-        Ok((earlier, basemap::find(&parameters, &destination, &*packager)?))
-    })
-    .await?;
-    if !earlier.layers.iter().any(|l| l.is_error()) {
-        return Ok(Found::Finished(finished(&job.destination, earlier)));
-    }
-    let plan = planner::plan(&job.engine.registry, &job.source, &job.parameters, &job.overrides, ctx).await?;
-    let destination = job.destination.clone();
-    let work_dir = run_blocking(move || WorkDir::make(&destination)).await?;
-    let now = job.engine.clock.now_ms();
-    let begun = match reuse(&work_dir, document, &plan, &earlier, now).await {
-        Ok(ledger) => Begun { plan, basemap, work_dir, ledger, replaces: true, changed: Vec::new() },
-        Err(failure) => return Err(given_up(work_dir, failure).await),
-    };
-    Ok(Found::Begun(Box::new(begun)))
 }
 
 /// Removes the work directory of a job that could not even begin, and hands the reason on.
@@ -157,110 +153,17 @@ pub(crate) async fn given_up(work_dir: WorkDir, failure: Failure) -> Failure {
     failure
 }
 
-/// Writes the ledger of a job that completes a package: what is in the package is finished already.
-async fn reuse(
-    work_dir: &WorkDir,
-    document: &str,
-    plan: &OfflineMapPlan,
-    earlier: &EarlierPackage,
-    now: i64,
-) -> Result<Ledger, Failure> {
-    let ledger = Ledger::open(&work_dir.ledger()).await?;
-    ledger.put("document", &document).await?;
-    ledger.put("replaces", &true).await?;
-    ledger.put_plan(plan, now).await?;
-    for task in &plan.tasks {
-        let dir = work_dir.path().join("tasks").join(&task.id);
-        let Some((artifact, links)) = reused(task, earlier, &dir) else { continue };
-        let artifact = run_blocking(move || link_all(&dir, &links).and_then(|()| measured(&dir, artifact))).await?;
-        let of_task = ledger.task(&task.id);
-        for unit in &task.units {
-            of_task.finish(&unit.id, 0, None, now).await?;
+/// The plan of a ledger must be one of the job's own map.
+fn belongs(plan: &OfflineMapPlan, source: &OfflineMapSource) -> Result<(), Failure> {
+    let layers = source.web_map.layers();
+    let mut named = plan.tasks.iter().flat_map(|t| t.layers.iter().map(|l| &l.id)).chain(plan.skipped.iter().map(|s| &s.id));
+    match named.find(|id| !layers.iter().any(|l| l.id == **id)) {
+        None => Ok(()),
+        Some(id) => {
+            let shown: String = id.chars().take(80).flat_map(char::escape_default).collect();
+            Err(refused(format!("its plan names the layer `{shown}`, which is not in the job's map")))
         }
-        let text = serde_json::to_string(&artifact).map_err(|e| Failure::internal(e.to_string()))?;
-        of_task.set_state("finished", Some(text)).await?;
     }
-    Ok(ledger)
-}
-
-type Links = Vec<(PathBuf, PathBuf)>;
-
-/// The artifact of a task all of whose layers are in the earlier package, and which files it takes from there.
-fn reused(task: &ExportTask, earlier: &EarlierPackage, dir: &Path) -> Option<(Artifact, Links)> {
-    let mut artifact = Artifact::default();
-    let mut links: Links = Vec::new();
-    for layer in &task.layers {
-        let outcome = earlier.layers.iter().find(|l| l.id == layer.id && l.state == ExportState::Succeeded)?;
-        let data = earlier.data.iter().find(|d| d.id == layer.id)?;
-        let mut place = |from: &Path, is_folder: bool| {
-            if let Some(index) = links.iter().position(|(known, _)| known == from) {
-                return index;
-            }
-            let extension = from.extension().map(|e| e.to_string_lossy().into_owned()).unwrap_or_default();
-            let name = format!("earlier-{}", links.len());
-            links.push((from.to_owned(), dir.join(&name)));
-            artifact.files.push(match is_folder {
-                true => ArtifactFile::folder(name),
-                false => ArtifactFile::file(name, extension),
-            });
-            artifact.files.len() - 1
-        };
-        let file = Some(place(&data.file, false));
-        let resources = data.resources.as_deref().map(|folder| place(folder, true));
-        artifact.layers.push(LayerArtifact {
-            id: layer.id.clone(),
-            file,
-            item_id: data.item_id,
-            resources,
-            planned: outcome.planned,
-            got: outcome.got,
-            attachments: outcome.attachments,
-            missing_tiles: outcome.missing_tiles.clone(),
-            missing_attachments: outcome.missing_attachments.clone(),
-            failure: None,
-        });
-    }
-    Some((artifact, links))
-}
-
-fn link_all(dir: &Path, links: &Links) -> Result<(), Failure> {
-    std::fs::create_dir_all(dir)
-        .map_err(|e| Failure::io(FailureStage::Run, format!("cannot make the work directory {}", dir.display()), &e))?;
-    links.iter().try_for_each(|(from, to)| link_or_copy(from, to))
-}
-
-fn measured(dir: &Path, mut artifact: Artifact) -> Result<Artifact, Failure> {
-    for file in artifact.files.iter_mut().filter(|f| !f.is_folder) {
-        let path = dir.join(&file.path);
-        let metadata = std::fs::metadata(&path)
-            .map_err(|e| Failure::io(FailureStage::Run, format!("cannot read {}", path.display()), &e))?;
-        file.bytes = metadata.len();
-    }
-    Ok(artifact)
-}
-
-/// Makes a file or folder appear at another place of the same file system too: a hard link, or a copy where there are none.
-///
-/// Blocks.
-///
-/// # Errors
-/// If it cannot be read or written.
-pub fn link_or_copy(from: &Path, to: &Path) -> Result<(), Failure> {
-    let failed = |e: &std::io::Error| {
-        Failure::io(FailureStage::Package, format!("cannot bring {} to {}", from.display(), to.display()), e)
-    };
-    if !from.is_dir() {
-        return match std::fs::hard_link(from, to) {
-            Ok(()) => Ok(()),
-            Err(_) => std::fs::copy(from, to).map(drop).map_err(|e| failed(&e)),
-        };
-    }
-    std::fs::create_dir_all(to).map_err(|e| failed(&e))?;
-    for entry in std::fs::read_dir(from).map_err(|e| failed(&e))? {
-        let entry = entry.map_err(|e| failed(&e))?;
-        link_or_copy(&entry.path(), &to.join(entry.file_name()))?;
-    }
-    Ok(())
 }
 
 /// Whether a task that failed begins anew when its job goes on: an interrupted one goes on where it stopped.
@@ -270,11 +173,7 @@ pub(crate) fn begins_anew(state: &str, outcome: Option<&str>) -> bool {
 }
 
 /// The layers of a task as they are asked for.
-pub(crate) fn request_of(
-    task: &ExportTask,
-    source: &Arc<crate::model::source::OfflineMapSource>,
-    plan: &OfflineMapPlan,
-) -> ServiceRequest {
+pub(crate) fn request_of(task: &ExportTask, source: &Arc<OfflineMapSource>, plan: &OfflineMapPlan) -> ServiceRequest {
     let layers = source.web_map.layers().into_iter().filter(|l| task.layers.iter().any(|t| t.id == l.id));
     ServiceRequest {
         service_url: task.key.service_url.clone(),

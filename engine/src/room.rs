@@ -2,7 +2,7 @@
 
 use crate::model::failure::{Failure, FailureKind, FailureOwner, FailureStage};
 use crate::model::plan::ByteRange;
-use crate::work_dir::size_of;
+use crate::safe_path::size_of;
 use std::path::Path;
 
 /// Looks at the disk that a work directory is on. What lies in the directory already is a part of what is needed.

@@ -1,9 +1,16 @@
 //! A job's private directory beside its destination: on the same file system, so that the package can be renamed into place.
+//!
+//! It is made exclusively, with mode 0700. One that exists is used only if it is a real directory of the same user that nobody else
+//! may write to, and if nothing but regular files and directories is in it. Through its handle nothing outside can be emptied or
+//! removed, whatever takes its name's place meanwhile.
 
+use crate::ledger::Lineage;
 use crate::model::failure::{Failure, FailureKind, FailureOwner, FailureStage};
-use crate::packager::REPLACED;
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Read as _, Write as _};
+use crate::packager::{Packager, REPLACED};
+use crate::safe_path::{self, careful, judged, open_dir, open_in, remove_in};
+use cap_std::fs::{Dir, DirBuilder};
+use std::fs::{File, TryLockError};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 /// The ledger in a work directory: where it is, there is a job to go on with.
@@ -17,7 +24,14 @@ const SUFFIX: &str = ".offmap";
 #[derive(Debug)]
 pub(crate) struct WorkDir {
     path: PathBuf,
+    destination: PathBuf,
+    dir: Dir,
     _lock: File,
+}
+
+/// A destination as an absolute path without a separator at its end, so that a link is looked at and not followed.
+pub(crate) fn plain_destination(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).components().collect()
 }
 
 /// The work directory that belongs to a destination.
@@ -36,23 +50,76 @@ fn not_usable(message: String) -> Failure {
 }
 
 fn failed(path: &Path, error: &std::io::Error) -> Failure {
-    Failure::io(FailureStage::Run, format!("cannot use the work directory {}", path.display()), error)
+    let what = format!("cannot use the work directory {}", path.display());
+    let mut failure = judged(&what, error);
+    if failure.kind == FailureKind::Corrupt {
+        failure.kind = FailureKind::DestinationNotUsable;
+        failure.message.push_str("; it was not made by offmap: look at it, and remove it or name another destination");
+    }
+    failure
+}
+
+/// Opens a work directory that exists: a real one, of this user, that nobody else may write to.
+fn open_own(path: &Path) -> Result<Dir, Failure> {
+    let dir = open_dir(path).map_err(|e| failed(path, &e))?;
+    #[cfg(unix)]
+    {
+        use cap_std::fs::MetadataExt as _;
+        let metadata = dir.dir_metadata().map_err(|e| failed(path, &e))?;
+        let (own, shown) = (rustix::process::geteuid().as_raw(), path.display());
+        if metadata.uid() != own {
+            return Err(not_usable(format!(
+                "the work directory {shown} belongs to user {}, expected user {own}; remove it or name another destination",
+                metadata.uid()
+            )));
+        }
+        if metadata.mode() & 0o022 != 0 {
+            return Err(not_usable(format!(
+                "others may write to the work directory {shown} (mode {:o}), so what is in it is not trusted; remove it, or take their right away with `chmod go-w {shown}` if nobody used it",
+                metadata.mode() & 0o777
+            )));
+        }
+    }
+    Ok(dir)
+}
+
+/// Makes a work directory that only this user can look into, or opens the one that is there.
+fn make_own(path: &Path) -> Result<Dir, Failure> {
+    let mut builder = DirBuilder::new();
+    #[cfg(unix)]
+    {
+        use cap_std::fs::DirBuilderExt as _;
+        builder.mode(0o700);
+    }
+    let (parent, name) = (path.parent().unwrap_or(path), path.file_name().unwrap_or_default());
+    let made = Dir::open_ambient_dir(parent, cap_std::ambient_authority())
+        .and_then(|parent| parent.create_dir_with(name, builder.recursive(false)));
+    match made {
+        Err(e) if e.kind() != ErrorKind::AlreadyExists => Err(failed(path, &e)),
+        _ => open_own(path),
+    }
 }
 
 /// Locks the directory and writes down who holds it.
-fn lock(path: &Path, destination: &Path) -> Result<File, Failure> {
+fn lock(dir: &Dir, path: &Path, destination: &Path) -> Result<File, Failure> {
     let failed = |e: &std::io::Error| failed(path, e);
-    let name = path.join(LOCK);
-    let open = OpenOptions::new().create(true).read(true).write(true).truncate(false).open(&name);
-    let mut lock = open.map_err(|e| failed(&e))?;
+    let shown = path.join(LOCK);
+    let mut lock =
+        open_in(dir, Path::new(LOCK), &shown, careful().create(true).read(true).write(true)).map_err(|e| failed(&e))?;
+    if safe_path::links(&lock.metadata().map_err(|e| failed(&e))?) > 1 {
+        return Err(not_usable(format!(
+            "{} has more than one name, expected a file of its own; remove it",
+            shown.display()
+        )));
+    }
     match lock.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
             let mut holder = String::new();
             // Only words for a person: without them the message is still right.
-            let _ = lock.read_to_string(&mut holder);
-            let holder = holder.trim();
-            let who = if holder.is_empty() { String::new() } else { format!(" ({holder})") };
+            let _ = (&mut lock).take(64).read_to_string(&mut holder);
+            let process = holder.trim().strip_prefix("process ").and_then(|id| id.parse::<u32>().ok());
+            let who = process.map(|id| format!(" (process {id})")).unwrap_or_default();
             return Err(not_usable(format!("another job{who} is writing to {}; wait for its end", destination.display())));
         }
         Err(TryLockError::Error(e)) => return Err(failed(&e)),
@@ -62,51 +129,79 @@ fn lock(path: &Path, destination: &Path) -> Result<File, Failure> {
     Ok(lock)
 }
 
+fn has(dir: &Dir, name: &str) -> bool {
+    dir.symlink_metadata(name).is_ok()
+}
+
 impl WorkDir {
     /// Makes and locks the directory. What a job that died before its plan left there is removed; a job that can go on is not.
     pub(crate) fn make(destination: &Path) -> Result<Self, Failure> {
         let path = path_for(destination)?;
-        std::fs::create_dir_all(&path).map_err(|e| failed(&path, &e))?;
-        let lock = lock(&path, destination)?;
-        if path.join(LEDGER).exists() {
+        let dir = make_own(&path)?;
+        let is_new = dir.entries().map_err(|e| failed(&path, &e))?.next().is_none();
+        if !is_new && !has(&dir, LOCK) {
+            let shown = path.display();
+            return Err(not_usable(format!(
+                "{shown} is not empty and no job made it (it has no `{LOCK}`); move it away or name another destination"
+            )));
+        }
+        let lock = lock(&dir, &path, destination)?;
+        if has(&dir, LEDGER) {
             let shown = destination.display();
             return Err(not_usable(format!(
                 "an unfinished job for {shown} lies in {}; let it go on (`offmap resume {shown}`) or remove it (`offmap clean {shown}`)",
                 path.display()
             )));
         }
-        let work_dir = Self { path, _lock: lock };
-        work_dir.empty()?;
+        let work_dir = Self { path, destination: destination.to_owned(), dir, _lock: lock };
+        work_dir.empty(&[LOCK])?;
         Ok(work_dir)
     }
 
     /// Opens and locks the directory of a job that did not come to its end.
     pub(crate) fn open(destination: &Path) -> Result<Self, Failure> {
         let path = path_for(destination)?;
-        if !path.join(LEDGER).exists() {
+        let nothing = || {
             let mut failure = not_usable(format!(
                 "there is no unfinished job for {}: {} is not there",
                 destination.display(),
                 path.join(LEDGER).display()
             ));
             failure.kind = FailureKind::NotFound;
-            return Err(failure);
+            failure
+        };
+        if std::fs::symlink_metadata(&path).is_err_and(|e| e.kind() == ErrorKind::NotFound) {
+            return Err(nothing());
         }
-        let lock = lock(&path, destination)?;
-        Ok(Self { path, _lock: lock })
+        let dir = open_own(&path)?;
+        if !has(&dir, LEDGER) {
+            return Err(nothing());
+        }
+        let lock = lock(&dir, &path, destination)?;
+        // Exporters and SQLite open what is in it by name.
+        safe_path::check_tree(&path).map_err(|e| failed(&path, &e))?;
+        Ok(Self { path, destination: destination.to_owned(), dir, _lock: lock })
     }
 
-    /// Removes everything but the lock.
-    fn empty(&self) -> Result<(), Failure> {
+    /// Removes everything but some names. A package that was being replaced is never removed here while nothing stands in its place.
+    fn empty(&self, but: &[&str]) -> Result<(), Failure> {
         let failed = |e: &std::io::Error| failed(&self.path, e);
-        for entry in std::fs::read_dir(&self.path).map_err(|e| failed(&e))? {
+        if has(&self.dir, REPLACED) {
+            let in_place = std::fs::symlink_metadata(&self.destination).is_ok_and(|m| m.is_dir());
+            if !in_place || !has(&self.dir, LEDGER) {
+                return Err(keeps(&self.path, "lies there, and nothing says that it may go"));
+            }
+            // First of all, while the ledger still tells what it is.
+            remove_in(&self.dir, Path::new(REPLACED), true).map_err(|e| failed(&e))?;
+        }
+        for entry in self.dir.entries().map_err(|e| failed(&e))? {
             let entry = entry.map_err(|e| failed(&e))?;
-            if entry.file_name() == LOCK {
+            let name = entry.file_name();
+            if but.iter().any(|b| name == *b) {
                 continue;
             }
-            let left = entry.path();
             let is_dir = entry.file_type().is_ok_and(|t| t.is_dir());
-            if is_dir { std::fs::remove_dir_all(left) } else { std::fs::remove_file(left) }.map_err(|e| failed(&e))?;
+            remove_in(&self.dir, Path::new(&name), is_dir).map_err(|e| failed(&e))?;
         }
         Ok(())
     }
@@ -119,9 +214,12 @@ impl WorkDir {
         self.path.join(LEDGER)
     }
 
+    /// Removes the directory: the ledger last, so that an interrupted removal is still known as a job's.
     pub(crate) fn remove(self) -> Result<(), Failure> {
-        std::fs::remove_dir_all(&self.path)
-            .map_err(|e| Failure::io(FailureStage::Run, format!("cannot remove {}", self.path.display()), &e))
+        self.empty(&[LEDGER, LOCK])?;
+        self.empty(&[LOCK])?;
+        let removed = self.dir.remove_open_dir_all();
+        removed.map_err(|e| Failure::io(FailureStage::Run, format!("cannot remove {}", self.path.display()), &e))
     }
 }
 
@@ -141,64 +239,111 @@ pub struct Leftover {
 }
 
 impl Leftover {
-    /// Work directories in a directory, or the one that belongs to a destination. Blocks.
+    /// Work directories of this user in a directory, or the one that belongs to a destination. Blocks.
     ///
     /// # Errors
-    /// If the directory cannot be read.
+    /// If the directory cannot be read, or what stands in the place of the destination's own work directory is none.
     pub fn find(place: &Path) -> Result<Vec<Self>, Failure> {
-        let place = std::path::absolute(place).unwrap_or_else(|_| place.to_owned());
-        let own = path_for(&place).ok().filter(|p| p.is_dir());
+        let place = plain_destination(place);
+        let own = match path_for(&place) {
+            Ok(path) if std::fs::symlink_metadata(&path).is_ok() => Self::of(&path)?,
+            _ => None,
+        };
         let listed = match std::fs::read_dir(&place) {
             Ok(entries) => entries.filter_map(Result::ok).map(|e| e.path()).collect(),
             // A destination that is not there yet has nothing but its own directory.
             Err(_) if own.is_some() || place.parent().is_some_and(Path::is_dir) => Vec::new(),
             Err(e) => return Err(Failure::io(FailureStage::Run, format!("cannot read {}", place.display()), &e)),
         };
-        let mut found: Vec<Self> = own.into_iter().chain(listed).filter_map(|path| Self::of(&path)).collect();
+        let of = |path: &PathBuf| match Self::of(path) {
+            Ok(found) => found,
+            Err(failure) => {
+                // What others planted in a directory that many may write to hides nothing of one's own.
+                tracing::warn!(%failure, "passed over");
+                None
+            }
+        };
+        let mut found: Vec<Self> = own.into_iter().chain(listed.iter().filter_map(of)).collect();
         found.sort_by(|a, b| a.path.cmp(&b.path));
         Ok(found)
     }
 
-    fn of(path: &Path) -> Option<Self> {
-        let name = path.file_name()?.to_str()?.strip_prefix(PREFIX)?.strip_suffix(SUFFIX)?;
-        let lock = File::open(path.join(LOCK)).ok()?;
+    fn of(path: &Path) -> Result<Option<Self>, Failure> {
+        let name = path.file_name().and_then(|n| n.to_str()).and_then(|n| n.strip_prefix(PREFIX)?.strip_suffix(SUFFIX));
+        let Some(name) = name.filter(|n| !n.is_empty()) else { return Ok(None) };
+        let dir = open_own(path)?;
+        let lock = match open_in(&dir, Path::new(LOCK), &path.join(LOCK), careful().read(true)) {
+            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
+            lock => lock.map_err(|e| failed(path, &e))?,
+        };
         let in_use = matches!(lock.try_lock(), Err(TryLockError::WouldBlock));
-        Some(Self {
+        Ok(Some(Self {
             path: path.to_owned(),
             destination: path.with_file_name(name),
-            bytes: size_of(path),
-            can_resume: path.join(LEDGER).exists(),
+            bytes: safe_path::size_of(path),
+            can_resume: has(&dir, LEDGER),
             in_use,
-        })
+        }))
     }
 
-    /// Removes it. What its job left on services stays there; a package that it was replacing goes back to its place. Blocks.
+    /// Removes it. What its job left on services stays there; a package that it was replacing goes back to its place, if the
+    /// packager finds that it is the one that the ledger names. Blocks.
     ///
     /// # Errors
-    /// If a living job holds it, or it cannot be removed.
-    pub fn remove(&self) -> Result<(), Failure> {
-        let lock = lock(&self.path, &self.destination)?;
-        bring_back(&self.path, &self.destination)?;
-        WorkDir { path: self.path.clone(), _lock: lock }.remove()
+    /// If a living job holds it, it cannot be removed, or it holds a package of which the ledger knows nothing.
+    pub fn remove(&self, packager: &dyn Packager) -> Result<(), Failure> {
+        let dir = open_own(&self.path)?;
+        let lock = lock(&dir, &self.path, &self.destination)?;
+        if has(&dir, REPLACED) {
+            let lineage = match has(&dir, LEDGER) {
+                true => Lineage::read(&self.path.join(LEDGER))?,
+                false => Lineage::default(),
+            };
+            bring_back(&self.path, &self.destination, &lineage, packager)?;
+        }
+        WorkDir { path: self.path.clone(), destination: self.destination.clone(), dir, _lock: lock }.remove()
     }
 }
 
-/// Brings a package that was being replaced back to its place, where nothing stands there.
-pub(crate) fn bring_back(work_dir: &Path, destination: &Path) -> Result<(), Failure> {
+/// A package in a work directory that is neither put in place nor removed.
+fn keeps(work_dir: &Path, what: &str) -> Failure {
     let old = work_dir.join(REPLACED);
-    if !old.exists() || destination.exists() {
-        return Ok(());
+    let message = format!("{} {what}; it is neither put in place nor removed: move it away, then try again", old.display());
+    not_usable(message)
+}
+
+/// Brings the package that was being replaced back to its place, where nothing stands there: only if the job's ledger names it.
+pub(crate) fn bring_back(
+    work_dir: &Path,
+    destination: &Path,
+    lineage: &Lineage,
+    packager: &dyn Packager,
+) -> Result<(), Failure> {
+    let old = work_dir.join(REPLACED);
+    match std::fs::symlink_metadata(&old) {
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(e) => return Err(failed(work_dir, &e)),
+        Ok(metadata) if !metadata.is_dir() => return Err(keeps(work_dir, "is not a directory")),
+        Ok(_) => {}
+    }
+    let Some(replaces) = &lineage.replaces else {
+        return Err(keeps(work_dir, "lies there though the job's ledger does not say that it replaces a package"));
+    };
+    match std::fs::symlink_metadata(destination) {
+        Err(e) if e.kind() == ErrorKind::NotFound => {}
+        // The new package is in place already: the old one may go.
+        Ok(_) if packager.read_package(destination).is_ok_and(|p| p.job == lineage.job && !p.job.is_empty()) => {
+            return Ok(());
+        }
+        _ => return Err(keeps(work_dir, "lies there beside something else in its place")),
+    }
+    match packager.read_package(&old) {
+        Ok(package) if package.job == *replaces => {}
+        Ok(_) => return Err(keeps(work_dir, "is a package of another job than the ledger names")),
+        Err(failure) => {
+            return Err(keeps(work_dir, &format!("is not the package that the ledger names ({})", failure.message)));
+        }
     }
     std::fs::rename(&old, destination)
         .map_err(|e| Failure::io(FailureStage::Run, format!("cannot bring {} back", destination.display()), &e))
-}
-
-/// Bytes of all files below a directory; what cannot be read counts nothing.
-pub(crate) fn size_of(dir: &Path) -> u64 {
-    let entries = std::fs::read_dir(dir).into_iter().flatten().filter_map(Result::ok);
-    let size = |e: std::fs::DirEntry| match e.file_type() {
-        Ok(kind) if kind.is_dir() => size_of(&e.path()),
-        _ => e.metadata().map_or(0, |m| m.len()),
-    };
-    entries.map(size).sum()
 }

@@ -1,13 +1,14 @@
 //! Reads back a package that was made here, to complete it.
 
+use crate::manifest::ManifestFile;
 use crate::mobile_map_package::MobileMapPackage;
 use crate::write::JOB_PATH;
-use offmap_engine::{EarlierData, EarlierPackage, Failure, FailureKind, FailureStage, LayerOutcome};
+use offmap_engine::{EarlierData, EarlierFile, EarlierPackage, Failure, FailureKind, FailureStage, LayerOutcome, safe_path};
 use std::collections::HashMap;
 use std::path::Path;
 
-/// Largest job that is read, in bytes.
-const LARGEST_JOB: u64 = 64 << 20;
+/// Largest document of a job that is read, in bytes.
+const LARGEST_JOB: u64 = 256 << 20;
 
 /// Reads the package at `path`, an unpacked directory.
 pub(crate) fn read(path: &Path) -> Result<EarlierPackage, Failure> {
@@ -17,9 +18,15 @@ pub(crate) fn read(path: &Path) -> Result<EarlierPackage, Failure> {
         failure.stage = FailureStage::Read;
         failure
     };
-    if !path.is_dir() {
-        return Err(refused("it is not an unpacked directory"));
+    match std::fs::symlink_metadata(path) {
+        Ok(metadata) if metadata.is_dir() => {}
+        Ok(metadata) if metadata.is_symlink() => {
+            return Err(refused("it is a link; name the directory that it leads to"));
+        }
+        _ => return Err(refused("it is not an unpacked directory")),
     }
+    // Before anything in it is opened: nothing but plain files is read or carried over.
+    safe_path::check_tree(path).map_err(|e| refused(&format!("it is damaged: {e}")))?;
     let package = MobileMapPackage::open(path)?;
     let manifest = match package.manifest() {
         Some(Ok(manifest)) => manifest,
@@ -47,18 +54,36 @@ pub(crate) fn read(path: &Path) -> Result<EarlierPackage, Failure> {
     });
     let data = package.maps().iter().flat_map(|m| &m.layers).filter_map(|l| {
         let data = l.data.as_ref().filter(|d| !d.outside && d.bytes.is_some())?;
+        // The manifest and the map must mean the same file.
+        let own = manifest.layers.iter().find(|m| m.id == l.id && m.file.as_deref() == Some(data.path.as_str()))?;
+        safe_path::check_relative(Path::new(&data.path)).ok()?;
+        data.resources.as_deref().map_or(Ok(()), |folder| safe_path::check_relative(Path::new(folder))).ok()?;
         Some(EarlierData {
             id: l.id.clone(),
             file: path.join(&data.path),
             item_id: data.item_id,
             resources: data.resources.as_deref().map(|folder| path.join(folder)),
+            exporter: own.exporter.clone(),
+            url: own.address.clone(),
+            attachments_planned: own.attachments_planned,
+            attribution: own.attribution.clone(),
+            edit_date: own.edit_date,
         })
+    });
+    let without_data = package.maps().iter().flat_map(|m| &m.layers).filter(|l| l.data.is_none()).map(|l| l.id.clone());
+    let plain = |f: &&ManifestFile| safe_path::check_relative(Path::new(&f.path)).is_ok();
+    let files = manifest.files.iter().filter(plain).map(|f| EarlierFile {
+        path: path.join(&f.path),
+        bytes: f.bytes,
+        sha256: f.sha256.clone(),
     });
     Ok(EarlierPackage {
         job: manifest.job.clone(),
         document,
         layers: layers.collect(),
         data: data.collect(),
+        without_data: without_data.collect(),
+        files: files.collect(),
         // As the packager counts: every file, the manifest as well.
         bytes: package.files()?.iter().fold(0, |all: u64, (_, bytes)| all.saturating_add(*bytes)),
     })

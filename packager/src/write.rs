@@ -11,8 +11,8 @@ use crate::offline_map::{Documents, LayerData, MAP_FOLDER, MAP_NAME};
 use crate::verify::{hash, verify_until};
 use async_trait::async_trait;
 use offmap_engine::{
-    EarlierPackage, ExportState, Failure, FailureKind, FailureOwner, FailureStage, LocalBasemap, PackRequest, Packager,
-    Packed, REPLACED, link_or_copy, run_blocking,
+    EarlierPackage, ExportState, Failure, FailureKind, FailureOwner, FailureStage, LayerOutcome, LocalBasemap, PackRequest,
+    Packager, Packed, REPLACED, Replacement, link_or_copy, run_blocking, safe_path,
 };
 use serde_json::Value;
 use std::collections::HashMap;
@@ -43,6 +43,11 @@ impl Packager for MobileMapPackager {
     fn check_destination(&self, destination: &Path) -> Result<(), Failure> {
         let shown = destination.display();
         match std::fs::symlink_metadata(destination) {
+            Ok(metadata) if metadata.is_symlink() => {
+                return Err(not_usable(format!(
+                    "the destination {shown} is a link; name the directory that it leads to, or one that is absent"
+                )));
+            }
             Ok(metadata) if !metadata.is_dir() => {
                 return Err(not_usable(format!(
                     "the destination {shown} is not a directory; name one that is absent or empty"
@@ -144,6 +149,9 @@ fn pack(request: &PackRequest, report: &dyn Fn(u64, u64), cancel: &CancellationT
     sync_tree(staging)?;
     go_on()?;
     // 5.
+    if request.replaces {
+        keeps_all(&request.destination, &request.layers)?;
+    }
     put_in_place(staging, &request.destination, request.replaces)?;
     Ok(Packed { path: request.destination.clone(), bytes: proof.bytes, files: proof.files })
 }
@@ -167,7 +175,16 @@ fn stage(request: &PackRequest, map_folder: &Path) -> Result<HashMap<String, Lay
                 (false, true) => format!("{guid}.{}", file.extension),
                 (false, false) => return Err(Failure::internal(format!("`{}` is no file extension", file.extension))),
             };
-            let from = task.work_dir.join(&file.path);
+            // What was good when it came home and is not any more is the disk's.
+            let odd = |e| {
+                let what = format!("what came home for task `{}` is not usable", task.task);
+                Failure { owner: FailureOwner::Storage, ..safe_path::judged(&what, &e) }
+            };
+            let from = match file.is_folder {
+                true => safe_path::folder(&task.work_dir, &file.path),
+                false => safe_path::file(&task.work_dir, &file.path).map(|(path, _)| path),
+            };
+            let from = from.map_err(odd)?;
             // Linked, not moved: an interrupted packing begins again.
             link_or_copy(&from, &map_folder.join(&name))?;
             *slot = Some(name);
@@ -300,6 +317,18 @@ fn sync_tree(dir: &Path) -> Result<(), Failure> {
 fn sync_dir(dir: &Path) {
     if let Err(error) = File::open(dir).and_then(|d| d.sync_all()) {
         tracing::debug!(%error, dir = %dir.display(), "a directory could not be synced");
+    }
+}
+
+/// The last look before the swap: the package that is there now loses nothing.
+fn keeps_all(destination: &Path, layers: &[LayerOutcome]) -> Result<(), Failure> {
+    match crate::earlier::read(destination)?.replaced_by(layers) {
+        Replacement::Loses(what) => {
+            let shown = destination.display();
+            let message = format!("the new package would hold less: {what}; the package {shown} stays as it is");
+            Err(Failure::new(FailureOwner::Source, FailureKind::Incomplete, FailureStage::Package, message))
+        }
+        Replacement::Gains | Replacement::Same => Ok(()),
     }
 }
 

@@ -87,7 +87,7 @@ async fn a_new_job_does_not_throw_away_what_an_unfinished_one_left() {
     assert_eq!(error.failure.owner, FailureOwner::Caller);
     assert!(error.failure.message.contains("offmap resume"), "{}", error.failure);
     let left = Leftover::find(&bench.destination()).expect("finds");
-    left[0].remove().expect("removes");
+    left[0].remove(&MobileMapPackager).expect("removes");
     assert!(!work_dir(&bench).exists());
     let nothing = GenerateOfflineMapJob::resume(&bench.engine, bench.destination()).await.expect_err("nothing");
     assert!(nothing.message.contains("no unfinished job"), "{nothing}");
@@ -260,17 +260,49 @@ async fn a_disk_that_is_full_while_packing_leaves_a_job_that_goes_on_without_fet
     assert_eq!(sent(&bench, "createReplica") + sent(&bench, "exportTiles"), 4);
 }
 
+/// A job that completes a package and died between the two renames.
+async fn between_two_renames() -> Bench {
+    let bench = Bench::new().await;
+    let failed = FaultAction::Job(JobFault::Failed("Error in creating runtime geodatabase.".into()));
+    bench.sandbox.fault(Fault::always("reference/featureserver/createreplica", failed));
+    let result = run_to_end(&bench.job(FIELD_MAP, |p| p.include_basemap = false).await).await.0.expect("a package");
+    bench.sandbox.heal();
+    bench.sandbox.fault(Fault::always("reference/featureserver/createreplica", FaultAction::Job(JobFault::Stuck)));
+    let job = GenerateOfflineMapJob::complete(&bench.engine, bench.destination()).await.expect("a job");
+    stop_when(&job, |m| m.message.as_deref() == Some("Pending")).await;
+    bench.sandbox.heal();
+    bench.sandbox.unstick();
+    std::fs::rename(&result.package, work_dir(&bench).join("replaced")).expect("moves");
+    bench
+}
+
 #[tokio::test]
 async fn clean_brings_back_a_package_that_was_being_replaced() {
-    let bench = Bench::new().await;
-    let result = run_to_end(&bench.job(FIELD_MAP, |p| p.include_basemap = false).await).await.0.expect("a package");
-    // A job that completes the package dies between the two renames.
-    std::fs::create_dir(work_dir(&bench)).expect("makes");
-    std::fs::write(work_dir(&bench).join("lock"), "").expect("writes");
-    std::fs::rename(&result.package, work_dir(&bench).join("replaced")).expect("moves");
+    let bench = between_two_renames().await;
     let left = Leftover::find(bench.dir.path()).expect("finds");
-    left[0].remove().expect("removes");
+    left[0].remove(&MobileMapPackager).expect("removes");
     assert!(verify(&bench.destination()).expect("verifies").ok && !work_dir(&bench).exists());
+}
+
+#[tokio::test]
+async fn a_job_that_died_while_it_replaced_a_package_goes_on() {
+    let bench = between_two_renames().await;
+    let again = GenerateOfflineMapJob::resume(&bench.engine, bench.destination()).await.expect("a job");
+    let result = run_to_end(&again).await.0.expect("a package");
+    assert!(!result.has_errors() && verify(&result.package).expect("verifies").ok, "{:?}", result.layers);
+    assert!(!work_dir(&bench).exists());
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_work_directory_is_for_its_user_only() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let bench = Bench::new().await;
+    bench.sandbox.fault(Fault::always("exporttiles", FaultAction::Job(JobFault::Stuck)));
+    let job = bench.job(FIELD_MAP, |_| {}).await;
+    stop_when(&job, |m| m.subject.id == "places" && m.state == ExportState::Succeeded).await;
+    let mode = std::fs::symlink_metadata(work_dir(&bench)).expect("is there").permissions().mode();
+    assert_eq!(mode & 0o777, 0o700);
 }
 
 #[tokio::test]

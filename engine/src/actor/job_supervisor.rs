@@ -6,6 +6,7 @@
 //! | layer cannot go offline | planning fails with that layer's reason | skipped, reason in the result |
 //! | one layer fails (panic and silence count) | job failed with that failure; none started after, running ones cancelled | recorded; the package holds the rest |
 //! | every layer fails | job failed | job failed: an empty package is no success |
+//! | a package would be replaced by one that holds less, or nothing new came | job failed, the package stays as it is | the same |
 //! | packager fails, host cancels | job failed or cancelled, destination untouched | the same |
 
 use super::exporter_actor::ExporterActor;
@@ -13,12 +14,13 @@ use super::message::{ExportFinished, PackFinished};
 use super::packager_actor::{PackagerActor, package_subject};
 use super::shared::{CensusGuard, JobShared};
 use super::task_run;
+use crate::carried::{passing, stays_as_it_is};
 use crate::model::artifact::Artifact;
-use crate::model::failure::{Failure, FailureOwner};
+use crate::model::failure::{Failure, FailureKind, FailureOwner, FailureStage};
 use crate::model::plan::CountUnit;
 use crate::model::result::LayerOutcome;
 use crate::model::status::{ExportState, Subject};
-use crate::packager::{PackRequest, Packed, TaskArtifact};
+use crate::packager::{EarlierPackage, PackRequest, Packed, Replacement, TaskArtifact};
 use actix::{Actor, ActorContext as _, AsyncContext as _, Context, Handler, WrapFuture as _, fut::ActorFutureExt as _};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -31,6 +33,8 @@ pub(crate) struct JobEnd {
     pub(crate) outcome: Result<Packed, Failure>,
     pub(crate) layers: Vec<LayerOutcome>,
     pub(crate) warnings: Vec<String>,
+    /// Whether a package that was to be completed stays as it is, because nothing new came.
+    pub(crate) unchanged: bool,
 }
 
 #[derive(Debug)]
@@ -46,6 +50,7 @@ pub(crate) struct JobSupervisor {
     fatal: Option<Failure>,
     warnings: Vec<String>,
     packing: bool,
+    unchanged: bool,
     end: Option<oneshot::Sender<JobEnd>>,
     _census: CensusGuard,
 }
@@ -64,6 +69,7 @@ impl JobSupervisor {
             fatal: None,
             warnings,
             packing: false,
+            unchanged: false,
             end: Some(end),
             _census: census,
         }
@@ -232,10 +238,16 @@ impl JobSupervisor {
         }
         self.packing = true;
         shared.board.state(&package_subject(&shared), ExportState::Started, None, None);
+        if let Some(earlier) = &shared.replaces
+            && let Some(outcome) = self.judge(earlier, &layers)
+        {
+            self.finish(outcome, ctx);
+            return;
+        }
         let request = PackRequest {
             job: shared.job.clone(),
             document: shared.document.clone(),
-            replaces: shared.replaces,
+            replaces: shared.replaces.is_some(),
             source: Arc::clone(&shared.source),
             plan: Arc::clone(&shared.plan),
             basemap: shared.basemap.clone(),
@@ -255,6 +267,28 @@ impl JobSupervisor {
         .start();
     }
 
+    /// Judges what is to take the place of an earlier package; answers how the job ends where that package stays.
+    fn judge(&mut self, earlier: &EarlierPackage, layers: &[LayerOutcome]) -> Option<Result<Packed, Failure>> {
+        let package = &self.shared.destination;
+        match earlier.replaced_by(layers) {
+            Replacement::Gains => None,
+            Replacement::Loses(what) => {
+                let message = format!("the new package would hold less: {what}");
+                let failure = Failure::new(FailureOwner::Source, FailureKind::Incomplete, FailureStage::Package, message);
+                Some(Err(stays_as_it_is(failure, package)))
+            }
+            Replacement::Same => match passing(layers.iter().filter_map(|l| l.failure.as_ref())) {
+                Some(failure) => Some(Err(stays_as_it_is(failure.clone(), package))),
+                None => {
+                    self.unchanged = true;
+                    self.warnings.push("nothing that is missing could be fetched; the package stays as it is".to_owned());
+                    let files = earlier.files.len() as u64;
+                    Some(Ok(Packed { path: package.clone(), bytes: earlier.bytes, files }))
+                }
+            },
+        }
+    }
+
     /// Outcomes in the order of the map.
     fn layers(&self) -> Vec<LayerOutcome> {
         self.shared.source.web_map.layers().iter().filter_map(|l| self.outcomes.get(&l.id).cloned()).collect()
@@ -270,7 +304,7 @@ impl JobSupervisor {
         if let Some(end) = self.end.take() {
             let warnings = std::mem::take(&mut self.warnings);
             // The job's driver may have been dropped with its engine.
-            let _ = end.send(JobEnd { outcome, layers: self.layers(), warnings });
+            let _ = end.send(JobEnd { outcome, layers: self.layers(), warnings, unchanged: self.unchanged });
         }
         ctx.stop();
     }

@@ -5,7 +5,7 @@ use crate::clock::Clock;
 use crate::ledger::Ledger;
 use crate::model::plan::OfflineMapPlan;
 use crate::model::source::OfflineMapSource;
-use crate::packager::{Packager, ReferenceBasemap};
+use crate::packager::{EarlierPackage, Packager, ReferenceBasemap};
 use crate::pause::Pause;
 use crate::registry::ExporterRegistry;
 use std::path::PathBuf;
@@ -76,8 +76,8 @@ pub(crate) struct JobShared {
     pub(crate) keep: Arc<AtomicBool>,
     /// The job as JSON, for the package.
     pub(crate) document: String,
-    /// Whether the package takes the place of an earlier one.
-    pub(crate) replaces: bool,
+    /// The earlier package whose place the new one takes.
+    pub(crate) replaces: Option<Arc<EarlierPackage>>,
     pub(crate) runtime: Handle,
     pub(crate) permits: Arc<Semaphore>,
     pub(crate) census: Arc<Census>,

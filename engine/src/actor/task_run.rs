@@ -1,11 +1,12 @@
 //! Runs one exporter on the Tokio runtime and proves what it says.
 
 use super::shared::{JobShared, TIDY_UP, TIDY_UP_CANCELLED};
-use crate::context::ExportContext;
-use crate::model::artifact::{Artifact, LayerArtifact};
+use crate::context::{ExportContext, run_blocking};
+use crate::model::artifact::{Artifact, ArtifactFile, LayerArtifact};
 use crate::model::budget::Missing;
 use crate::model::failure::{Failure, FailureKind, FailureOwner, FailureStage};
 use crate::model::plan::{CountUnit, ExportTask};
+use crate::safe_path;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
@@ -18,6 +19,10 @@ pub(crate) async fn run(shared: Arc<JobShared>, index: usize) -> Result<Artifact
     let ledger = shared.ledger.task(&task.id);
     if let Some(artifact) = finished_before(&shared, task).await? {
         return Ok(artifact);
+    }
+    if task.carried {
+        let message = format!("what was carried over of \"{}\" is not there any more", task.title);
+        return Err(Failure::new(FailureOwner::Caller, FailureKind::Corrupt, FailureStage::Check, message));
     }
     ledger.set_state("started", None).await?;
     let outcome = export(&shared, task).await;
@@ -38,15 +43,37 @@ async fn finished_before(shared: &Arc<JobShared>, task: &ExportTask) -> Result<O
     else {
         return Ok(None);
     };
-    let work_dir = task_dir(shared, task);
-    for file in &artifact.files {
-        let there = tokio::fs::metadata(work_dir.join(&file.path)).await;
-        if !there.is_ok_and(|m| if file.is_folder { m.is_dir() } else { m.len() == file.bytes }) {
+    let (root, id) = (shared.work_dir.clone(), task.id.clone());
+    let (artifact, there) = run_blocking(move || {
+        let there = is_there(&root, &id, &artifact);
+        Ok((artifact, there))
+    })
+    .await?;
+    match there {
+        Ok(()) => Ok(Some(artifact)),
+        // What nobody who works here would leave is damage, and not something to fetch again in silence.
+        Err(e) if e.kind() == std::io::ErrorKind::InvalidData => {
+            Err(safe_path::judged(&format!("what came home of \"{}\" is not usable", task.title), &e))
+        }
+        Err(_) => {
             shared.ledger.task(&task.id).reset().await?;
-            return Ok(None);
+            Ok(None)
         }
     }
-    Ok(Some(artifact))
+}
+
+/// Whether the files of an artifact are there with the sizes that the ledger knows.
+fn is_there(root: &Path, task: &str, artifact: &Artifact) -> std::io::Result<()> {
+    for file in &artifact.files {
+        safe_path::check_relative(&file.path)?;
+        let relative = Path::new("tasks").join(task).join(&file.path);
+        if file.is_folder {
+            safe_path::folder(root, &relative)?;
+        } else if safe_path::file(root, &relative)?.1.len() != file.bytes {
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
+        }
+    }
+    Ok(())
 }
 
 /// The private directory of a task.
@@ -56,9 +83,12 @@ pub(crate) fn task_dir(shared: &JobShared, task: &ExportTask) -> PathBuf {
 
 async fn export(shared: &Arc<JobShared>, task: &ExportTask) -> Result<Artifact, Failure> {
     let work_dir = task_dir(shared, task);
-    tokio::fs::create_dir_all(&work_dir)
-        .await
-        .map_err(|e| Failure::io(FailureStage::Run, format!("cannot make the work directory {}", work_dir.display()), &e))?;
+    let (root, relative) = (shared.work_dir.clone(), Path::new("tasks").join(&task.id));
+    run_blocking(move || {
+        safe_path::make_dirs(&root, &relative)
+            .map_err(|e| safe_path::judged(&format!("cannot make the task's directory in {}", root.display()), &e))
+    })
+    .await?;
     let exporter = shared.registry.by_name(&task.exporter)?;
     let ctx = context(shared, task, shared.stop.child_token());
     let work = ctx.clone().scope(exporter.export(task, &ctx));
@@ -92,21 +122,23 @@ fn context(shared: &JobShared, task: &ExportTask, cancel: CancellationToken) -> 
 
 /// Makes a task begin anew: what it left on its service is taken back, its files and notes are removed.
 pub(crate) async fn begin_anew(shared: &Arc<JobShared>, task: &ExportTask) -> Result<(), Failure> {
+    if task.carried {
+        return Ok(());
+    }
     let exporter = shared.registry.by_name(&task.exporter)?;
     exporter.discard(task, &context(shared, task, CancellationToken::new())).await;
     shared.ledger.task(&task.id).reset().await?;
-    let dir = task_dir(shared, task);
-    match tokio::fs::remove_dir_all(&dir).await {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-            Err(Failure::io(FailureStage::Run, format!("cannot remove {}", dir.display()), &e))
-        }
-        _ => Ok(()),
-    }
+    let (root, relative) = (shared.work_dir.clone(), Path::new("tasks").join(&task.id));
+    run_blocking(move || {
+        safe_path::remove_tree(&root, &relative)
+            .map_err(|e| safe_path::judged(&format!("cannot remove the task's directory in {}", root.display()), &e))
+    })
+    .await
 }
 
 /// Lets the exporters take back what they left on the services of a job that made no package.
 pub(crate) async fn discard_all(shared: &Arc<JobShared>) {
-    let work = shared.plan.tasks.iter().filter_map(|task| {
+    let work = shared.plan.tasks.iter().filter(|t| !t.carried).filter_map(|task| {
         let exporter = shared.registry.by_name(&task.exporter).ok()?;
         let ctx = context(shared, task, CancellationToken::new());
         Some(async move { exporter.discard(task, &ctx).await })
@@ -124,18 +156,16 @@ async fn prove(task: &ExportTask, ctx: &ExportContext, work_dir: &Path, artifact
         return Err(incomplete(format!("unit `{}` of \"{}\" was planned and is {}", unit.id, task.title, unit.state))
             .for_unit(unit.id));
     }
-    for file in &mut artifact.files {
-        let plain = file.path.components().all(|c| matches!(c, std::path::Component::Normal(_)));
-        let metadata = tokio::fs::symlink_metadata(work_dir.join(&file.path)).await.ok();
-        let there = metadata.filter(|m| plain && if file.is_folder { m.is_dir() } else { m.is_file() });
-        let Some(metadata) = there else {
-            return Err(Failure::internal(format!(
-                "exporter `{}` names {}, which is not a file or folder in its work directory",
+    let (root, files) = (work_dir.to_owned(), artifact.files.clone());
+    let measured = run_blocking(move || Ok(files.iter().map(|f| bytes_of(&root, f)).collect::<Vec<_>>())).await?;
+    for (file, bytes) in artifact.files.iter_mut().zip(measured) {
+        file.bytes = bytes.map_err(|e| {
+            Failure::internal(format!(
+                "exporter `{}` names {}, which is not a file or folder in its work directory: {e}",
                 task.exporter,
                 file.path.display()
-            )));
-        };
-        file.bytes = if file.is_folder { 0 } else { metadata.len() };
+            ))
+        })?;
     }
     for layer in &task.layers {
         let Some(got) = artifact.layers.iter_mut().find(|a| a.id == layer.id) else {
@@ -189,6 +219,14 @@ async fn prove(task: &ExportTask, ctx: &ExportContext, work_dir: &Path, artifact
         }
     }
     Ok(())
+}
+
+/// Size of a file of an artifact; a folder has none.
+fn bytes_of(root: &Path, file: &ArtifactFile) -> std::io::Result<u64> {
+    match file.is_folder {
+        true => safe_path::folder(root, &file.path).map(|_| 0),
+        false => safe_path::file(root, &file.path).map(|(_, metadata)| metadata.len()),
+    }
 }
 
 fn incomplete(message: String) -> Failure {

@@ -157,6 +157,9 @@ pub struct ExportTask {
     /// When the service's data were last edited, in milliseconds since 1970 UTC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub edit_date: Option<i64>,
+    /// Whether its layers are carried over from the package that the job completes: nothing is asked or fetched for them.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub carried: bool,
 }
 
 /// A layer or table that will not go offline.

@@ -10,16 +10,19 @@
 use super::part::FileState;
 use super::tokens::{Token, TriedTokens};
 use super::{ArcGisClient, Refused, ServiceCall, body, host_of, network};
-use offmap_engine::{Failure, FailureKind, FailureOwner, FailureStage, hash_file, run_blocking};
+use offmap_engine::{Failure, FailureKind, FailureOwner, FailureStage, hash_file, run_blocking, safe_path};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, IF_RANGE, RANGE};
 use reqwest::{Response, StatusCode};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
-use tokio::fs::{File, OpenOptions};
+use tokio::fs::File;
 use tokio::io::AsyncWriteExt as _;
 
 /// Bytes after which what was written is forced to the disk, so that a power cut costs no more.
 const SYNC_EVERY: u64 = 16 << 20;
+
+/// Longest note beside a part file, in bytes.
+const LONGEST_NOTE: u64 = 64 << 10;
 
 /// A file to bring home.
 #[derive(Debug)]
@@ -254,7 +257,7 @@ fn note_path(part: &Path) -> PathBuf {
 
 /// A file that came home whole before, under its final name.
 pub(crate) async fn already_home(path: &Path) -> Result<Option<Downloaded>, Failure> {
-    if !tokio::fs::metadata(path).await.is_ok_and(|m| m.is_file()) {
+    if !tokio::fs::symlink_metadata(path).await.is_ok_and(|m| m.is_file()) {
         return Ok(None);
     }
     let path = path.to_owned();
@@ -305,8 +308,19 @@ async fn forget_note(path: &Path) -> Result<(), Failure> {
 
 /// What another process left of a file; nothing where it cannot be proven to be the same.
 async fn left_over(path: &Path) -> Part {
-    let note = tokio::fs::read(note_path(path)).await.ok().and_then(|text| serde_json::from_slice::<PartNote>(&text).ok());
-    let (Some(note), Ok(metadata)) = (note, tokio::fs::metadata(path).await) else { return Part::default() };
+    let note_path = note_path(path);
+    let note = run_blocking(move || {
+        let mut text = String::new();
+        let file = safe_path::open_file(&note_path).ok();
+        let read =
+            file.and_then(|f| std::io::Read::read_to_string(&mut std::io::Read::take(f, LONGEST_NOTE), &mut text).ok());
+        Ok(read.and_then(|_| serde_json::from_str::<PartNote>(&text).ok()))
+    })
+    .await;
+    let there = tokio::fs::symlink_metadata(path).await;
+    let (Ok(Some(note)), Some(metadata)) = (note, there.ok().filter(std::fs::Metadata::is_file)) else {
+        return Part::default();
+    };
     let same_start = note.boot.is_some() && note.boot == boot_id();
     let bytes = if same_start { metadata.len() } else { metadata.len().min(note.synced) };
     if note.state.if_range().is_some() { Part { bytes, state: note.state } } else { Part::default() }
@@ -315,7 +329,9 @@ async fn left_over(path: &Path) -> Part {
 /// Opens the part file at `bytes`; what lies beyond is cut off.
 async fn open_part(path: &Path, bytes: u64) -> Result<File, Failure> {
     let failed = |e: std::io::Error| Failure::io(FailureStage::Download, format!("cannot write {}", path.display()), &e);
-    let file = OpenOptions::new().create(true).write(true).truncate(false).open(path).await.map_err(failed)?;
+    let to = path.to_owned();
+    let odd = |e| safe_path::judged("cannot write a downloaded file", &e);
+    let file = File::from_std(run_blocking(move || safe_path::open_to_write(&to).map_err(odd)).await?);
     file.set_len(bytes).await.map_err(failed)?;
     let mut file = file;
     tokio::io::AsyncSeekExt::seek(&mut file, std::io::SeekFrom::Start(bytes)).await.map_err(failed)?;

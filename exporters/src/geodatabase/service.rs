@@ -219,7 +219,7 @@ impl FeatureService {
         let call = self.query(rows)?.with("returnIdsOnly", true).with("returnGeometry", false);
         let answer = client.json(&call).await?;
         let ids = answer.get("objectIds").and_then(Value::as_array).cloned().unwrap_or_default();
-        let mut total = 0;
+        let mut total = 0_u64;
         for some in ids.chunks(IDS_AT_A_TIME) {
             let list: Vec<String> = some.iter().filter_map(object_id).map(|id| id.to_string()).collect();
             let call = ServiceCall::post(&format!("{}/{layer}/queryAttachments", self.root))?
@@ -234,10 +234,10 @@ impl FeatureService {
                 g.get("count").and_then(Value::as_u64).unwrap_or(list)
             };
             let groups = answer.get("attachmentGroups").and_then(Value::as_array);
-            total += match answer.get("count").and_then(Value::as_u64) {
+            total = total.saturating_add(match answer.get("count").and_then(Value::as_u64) {
                 Some(count) => count,
                 None => groups.into_iter().flatten().map(group).fold(0, u64::saturating_add),
-            };
+            });
         }
         Ok(total)
     }

@@ -1,0 +1,184 @@
+//! Completing a package that lacks layers.
+//!
+//! 1. Every layer that succeeded is carried over from the earlier package, whether its service answers or not: its file is proven
+//!    by the earlier manifest's hash and linked into the new job's work directory.
+//! 2. Only what failed is planned and fetched; a layer of a service of which others succeeded is a task of its own.
+//! 3. The new package takes the earlier one's place only if it holds all of it and more. Else the earlier one stays as it is, byte
+//!    for byte.
+
+use crate::basemap;
+use crate::carried::{Carried, passing, stays_as_it_is};
+use crate::context::{hash_file, run_blocking};
+use crate::exporter::PlanContext;
+use crate::job::JobInner;
+use crate::ledger::Ledger;
+use crate::model::artifact::{Artifact, ArtifactFile, LayerArtifact};
+use crate::model::failure::{Failure, FailureStage};
+use crate::model::plan::{ExportTask, OfflineMapPlan};
+use crate::model::result::{GenerateOfflineMapResult, LayerOutcome};
+use crate::model::status::ExportState;
+use crate::packager::EarlierPackage;
+use crate::planner;
+use crate::resume::{Begun, Found, finished, given_up};
+use crate::safe_path::{self, link_or_copy};
+use crate::work_dir::WorkDir;
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Layers that succeeded and whose files are what the manifest of their package promises; what is wrong with others. Blocks.
+fn proven(earlier: &EarlierPackage) -> (HashSet<String>, Vec<String>) {
+    let mut judged: HashMap<PathBuf, bool> = HashMap::new();
+    let mut is_good = |path: &PathBuf| *judged.entry(path.clone()).or_insert_with(|| as_promised(earlier, path));
+    let (mut good, mut bad) = (HashSet::new(), Vec::new());
+    for layer in earlier.layers.iter().filter(|l| l.state == ExportState::Succeeded) {
+        let Some(data) = earlier.data.iter().find(|d| d.id == layer.id) else { continue };
+        if is_good(&data.file) && data.resources.as_ref().is_none_or(&mut is_good) {
+            good.insert(layer.id.clone());
+        } else {
+            bad.push(format!("the file of \"{}\" in the package is damaged; the layer is fetched again", layer.title));
+        }
+    }
+    (good, bad)
+}
+
+/// Whether a file, or all of a folder, is what the manifest promises, no more and no less.
+fn as_promised(earlier: &EarlierPackage, path: &Path) -> bool {
+    let promised: Vec<_> = earlier.files.iter().filter(|f| f.path.starts_with(path)).collect();
+    let number = match std::fs::symlink_metadata(path) {
+        Ok(metadata) if metadata.is_file() => Some(1),
+        Ok(metadata) if metadata.is_dir() => safe_path::check_tree(path).ok().map(|tree| tree.files),
+        _ => None,
+    };
+    number.is_some_and(|n| n > 0 && n == promised.len() as u64)
+        && promised.iter().all(|f| hash_file(&f.path).is_ok_and(|(bytes, sha256)| bytes == f.bytes && sha256 == f.sha256))
+}
+
+/// Begins a job that completes the package at its destination.
+pub(crate) async fn completing(job: &JobInner, document: &str, ctx: &PlanContext) -> Result<Found, Failure> {
+    let (packager, destination) = (Arc::clone(&job.engine.packager), job.destination.clone());
+    let parameters = job.parameters.clone();
+    let (earlier, basemap) = run_blocking(move || {
+        let earlier = packager.read_package(&destination)?;
+        Ok((earlier, basemap::find(&parameters, &destination, &*packager)?))
+    })
+    .await?;
+    if !earlier.layers.iter().any(LayerOutcome::is_error) {
+        return Ok(Found::Finished(finished(&job.destination, earlier)));
+    }
+    let (earlier, proven, damaged) = run_blocking(move || {
+        let (good, bad) = proven(&earlier);
+        Ok((earlier, good, bad))
+    })
+    .await?;
+    let carried = Carried { earlier: &earlier, proven: &proven };
+    let (source, registry) = (&job.source, &job.engine.registry);
+    let planned = planner::plan_beside(registry, source, &job.parameters, &job.overrides, Some(&carried), ctx).await;
+    let mut plan = planned.map_err(|failure| stays_as_it_is(failure, &job.destination))?;
+    plan.warnings.extend(damaged);
+    if plan.tasks.iter().all(|t| t.carried) {
+        let failures: Vec<Failure> = plan.skipped.iter().filter_map(|s| s.failure.clone()).collect();
+        if let Some(failure) = passing(failures.iter()) {
+            return Err(stays_as_it_is(failure.clone(), &job.destination));
+        }
+        return Ok(Found::Finished(unchanged(&job.destination, earlier)));
+    }
+    let destination = job.destination.clone();
+    let work_dir = run_blocking(move || WorkDir::make(&destination)).await?;
+    let now = job.engine.clock.now_ms();
+    match carry_over(&work_dir, document, &plan, &earlier, now).await {
+        Ok(ledger) => {
+            let replaces = Some(Arc::new(earlier));
+            Ok(Found::Begun(Box::new(Begun { plan, basemap, work_dir, ledger, replaces, changed: Vec::new() })))
+        }
+        Err(failure) => Err(given_up(work_dir, failure).await),
+    }
+}
+
+/// The result of a job that could fetch nothing new.
+pub(crate) fn unchanged(package: &Path, earlier: EarlierPackage) -> GenerateOfflineMapResult {
+    let mut result = finished(package, earlier);
+    result.warnings.push("nothing that is missing could be fetched; the package stays as it is".to_owned());
+    result
+}
+
+/// Writes the ledger of a job that completes a package: what is carried over is finished already. The document is written last, so
+/// that a job that was interrupted before is not resumed with half of it.
+async fn carry_over(
+    work_dir: &WorkDir,
+    document: &str,
+    plan: &OfflineMapPlan,
+    earlier: &EarlierPackage,
+    now: i64,
+) -> Result<Ledger, Failure> {
+    let ledger = Ledger::open(&work_dir.ledger()).await?;
+    ledger.put("replaces", &earlier.job).await?;
+    ledger.put_plan(plan, now).await?;
+    for task in plan.tasks.iter().filter(|t| t.carried) {
+        let root = work_dir.path().to_owned();
+        let (artifact, from) = artifact_of(task, earlier)?;
+        let relative = Path::new("tasks").join(&task.id);
+        let artifact = run_blocking(move || link_all(&root, &relative, artifact, &from)).await?;
+        let text = serde_json::to_string(&artifact).map_err(|e| Failure::internal(e.to_string()))?;
+        ledger.task(&task.id).set_state("finished", Some(text)).await?;
+    }
+    ledger.put("document", &document).await?;
+    Ok(ledger)
+}
+
+/// The artifact of a task that is carried over, and where its files are in the earlier package.
+fn artifact_of(task: &ExportTask, earlier: &EarlierPackage) -> Result<(Artifact, Vec<PathBuf>), Failure> {
+    let mut artifact = Artifact::default();
+    let mut from: Vec<PathBuf> = Vec::new();
+    for layer in &task.layers {
+        let outcome = earlier.layers.iter().find(|l| l.id == layer.id);
+        let data = earlier.data.iter().find(|d| d.id == layer.id);
+        let (Some(outcome), Some(data)) = (outcome, data) else {
+            return Err(Failure::internal(format!("layer `{}` is not in the package", layer.id)));
+        };
+        let mut place = |path: &Path, is_folder: bool| {
+            if let Some(index) = from.iter().position(|known| known == path) {
+                return index;
+            }
+            let extension = path.extension().map(|e| e.to_string_lossy().into_owned()).unwrap_or_default();
+            let name = format!("earlier-{}", from.len());
+            from.push(path.to_owned());
+            artifact.files.push(match is_folder {
+                true => ArtifactFile::folder(name),
+                false => ArtifactFile::file(name, extension),
+            });
+            artifact.files.len() - 1
+        };
+        let file = Some(place(&data.file, false));
+        let resources = data.resources.as_deref().map(|folder| place(folder, true));
+        artifact.layers.push(LayerArtifact {
+            id: layer.id.clone(),
+            file,
+            item_id: data.item_id,
+            resources,
+            planned: outcome.planned,
+            got: outcome.got,
+            attachments: outcome.attachments,
+            missing_tiles: outcome.missing_tiles.clone(),
+            missing_attachments: outcome.missing_attachments.clone(),
+            failure: None,
+        });
+    }
+    Ok((artifact, from))
+}
+
+/// Links the files of a task into its directory and measures them.
+fn link_all(root: &Path, relative: &Path, mut artifact: Artifact, from: &[PathBuf]) -> Result<Artifact, Failure> {
+    let made = safe_path::make_dirs(root, relative);
+    let dir = made.map_err(|e| safe_path::judged("cannot make the directory of what is carried over", &e))?;
+    for (from, file) in from.iter().zip(&mut artifact.files) {
+        let to = dir.join(&file.path);
+        link_or_copy(from, &to)?;
+        if !file.is_folder {
+            let metadata = std::fs::symlink_metadata(&to)
+                .map_err(|e| Failure::io(FailureStage::Run, format!("cannot read {}", to.display()), &e))?;
+            file.bytes = metadata.len();
+        }
+    }
+    Ok(artifact)
+}

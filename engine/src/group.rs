@@ -1,0 +1,35 @@
+//! The layers that one exporter takes from one service, before anybody was asked.
+
+use crate::model::capability::CapabilityReason;
+use crate::model::failure::Failure;
+use crate::model::overrides::OfflineMapParametersKey;
+use crate::model::plan::SkippedLayer;
+use crate::model::web_map::MapLayer;
+use crate::registry::ErasedExporter;
+use std::sync::Arc;
+
+/// See the module.
+pub(crate) struct Group {
+    pub(crate) exporter: Arc<dyn ErasedExporter>,
+    pub(crate) key: OfflineMapParametersKey,
+    pub(crate) layers: Vec<MapLayer>,
+}
+
+/// A layer that will not go offline.
+pub(crate) fn skipped(
+    layer: &MapLayer,
+    reason: CapabilityReason,
+    failure: Option<Failure>,
+    remains_online: bool,
+) -> SkippedLayer {
+    SkippedLayer {
+        id: layer.id.clone(),
+        title: layer.title.clone(),
+        is_table: layer.is_table(),
+        layer_type: layer.layer_type.clone(),
+        remains_online,
+        reason,
+        // A layer that was asked to stay online is no failure.
+        failure: failure.filter(|_| !remains_online).map(|f| f.for_layer(&layer.id)),
+    }
+}
