@@ -1,6 +1,7 @@
 //! Promises of the whole house, one file each.
 
 mod always_true;
+mod amounts;
 mod areas;
 mod budgets;
 mod capabilities;

@@ -369,11 +369,20 @@ mod tests {
     #[test]
     fn what_is_no_host_cannot_be_allowed() {
         let bad = ["", "*", ".", "*.", "*.*", "a.*.b", "https://h", "h/path", "u@h", "h:0", "h:65536", "h:x", "h:", "a b"];
-        for text in bad.into_iter().chain(["*.127.0.0.1", "[fe80::1%eth0]", "h?x", "h#x", "*.[::1]", "h,i", ":443", "*a.b"]) {
+        for text in bad.into_iter().chain(["*.127.0.0.1", "[fe80::1%eth0]", "h?x", "h#x", "*.[::1]", "h,i", ":443", "*a.b"])
+        {
             let failure = HostPolicy::allow_hosts([text]).expect_err(text);
             assert_eq!(failure.kind, FailureKind::InvalidParameter, "{text}");
             assert!(failure.message.contains("is not a host that can be allowed"), "{text}: {failure}");
         }
+    }
+
+    #[tokio::test]
+    async fn the_resolver_hands_on_what_passed() {
+        let resolve = |policy: HostPolicy| PolicyResolver(policy).resolve("localhost".parse().expect("a name"));
+        assert!(resolve(HostPolicy::any()).await.expect("this machine").all(|a| a.ip().is_loopback()));
+        let error = resolve(HostPolicy::deny_private()).await.err().expect("refused");
+        assert_eq!(error.downcast_ref::<HostRefused>().map(|refused| refused.why), Some(Why::Private));
     }
 
     #[test]

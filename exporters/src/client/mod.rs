@@ -27,7 +27,7 @@ use body::ServiceError;
 use governor::{Governor, Permit, retry_after};
 use host_policy::{HostRefused, PolicyResolver};
 use offmap_engine::model::failure::without_secrets;
-use offmap_engine::{Clock, Failure, FailureKind, FailureOwner, FailureStage, SystemClock};
+use offmap_engine::{Clock, DiskReserve, Failure, FailureKind, FailureOwner, FailureStage, SystemClock};
 use reqwest::header::{HeaderMap, HeaderValue, LOCATION, REFERER};
 use reqwest::{Method, Response, StatusCode};
 use serde_json::Value;
@@ -71,6 +71,8 @@ pub struct ClientOptions {
     pub ca_certificates: Vec<Vec<u8>>,
     /// Which hosts may be asked.
     pub hosts: HostPolicy,
+    /// What is kept free of a disk that files are downloaded to.
+    pub disk_reserve: DiskReserve,
 }
 
 impl Default for ClientOptions {
@@ -85,6 +87,7 @@ impl Default for ClientOptions {
             requests_per_host: 4,
             ca_certificates: Vec::new(),
             hosts: HostPolicy::any(),
+            disk_reserve: DiskReserve::default(),
         }
     }
 }

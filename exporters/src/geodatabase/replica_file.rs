@@ -39,8 +39,7 @@ fn connect(path: &Path) -> Result<Connection, Failure> {
     let cannot_open = |e| Failure::io(FailureStage::Check, format!("cannot open {}", path.display()), &e);
     let mut file = std::fs::File::open(path).map_err(cannot_open)?;
     if file.read_exact(&mut head).is_err() || head != *MAGIC {
-        let found = String::from_utf8_lossy(&head).trim_end_matches('\0').to_owned();
-        return Err(corrupt(path, format!("it starts with `{found}`, expected `SQLite format 3`")));
+        return Err(corrupt(path, "its first bytes are not the expected `SQLite format 3`"));
     }
     // Immutable, since a file straight from a server may have the WAL flag set without its WAL beside it.
     let absolute = std::path::absolute(path).map_err(cannot_open)?;
