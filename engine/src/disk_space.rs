@@ -7,11 +7,13 @@ use std::path::Path;
 const LEAST: u64 = 256 << 20;
 /// Most that is kept free, in bytes.
 const MOST: u64 = 2 << 30;
-/// Share of the disk that is kept free between the two.
+/// Share of the disk that is kept free between the two: one hundredth.
 const SHARE: u64 = 100;
+/// Share of a disk that is so small that the least would be much of it: one sixteenth.
+const SHARE_OF_SMALL: u64 = 16;
 
-/// How much of a disk is kept free: without a word one hundredth of it, at least 256 MiB and at most 2 GiB. A download that would
-/// take more ends as [`FailureKind::StorageFull`], and its job can be resumed.
+/// How much of a disk is kept free: without a word one hundredth of it, at least 256 MiB and at most 2 GiB, of a
+/// small disk one sixteenth. A download that would take more ends as [`FailureKind::StorageFull`], and its job can be resumed.
 #[derive(Debug, Clone, Copy)]
 pub struct DiskReserve {
     bytes: Option<u64>,
@@ -64,7 +66,11 @@ impl DiskReserve {
 }
 
 fn usual(dir: &Path) -> std::io::Result<u64> {
-    Ok((fs4::total_space(dir)? / SHARE).clamp(LEAST, MOST))
+    Ok(usual_of(fs4::total_space(dir)?))
+}
+
+fn usual_of(total: u64) -> u64 {
+    (total / SHARE).clamp(LEAST, MOST).min(total / SHARE_OF_SMALL)
 }
 
 #[cfg(test)]
@@ -87,10 +93,11 @@ mod tests {
     }
 
     #[test]
-    fn a_hundredth_of_the_disk_is_kept_free() {
+    fn a_hundredth_of_the_disk_is_kept_free_and_of_a_small_one_more() {
         let dir = tempfile::tempdir().expect("a directory");
-        let usual = usual(dir.path()).expect("a disk");
-        assert!((LEAST..=MOST).contains(&usual), "{usual}");
+        let of = [64 << 20, 4 << 30, 10 << 30, 100 << 30, 1 << 40].map(usual_of);
+        assert_eq!(of, [4 << 20, LEAST, LEAST, 1 << 30, MOST]);
+        assert!(usual(dir.path()).expect("a disk") > 0);
         assert!(DiskReserve::default().check(dir.path(), u64::MAX).is_err());
     }
 }
