@@ -73,8 +73,10 @@ pub(crate) async fn export_package(
     }
     ctx.begin_unit(FILE_UNIT).await?;
     ctx.say("the parts on both sides of the dateline are joined");
-    let to = to.to_owned();
+    let (to, reserve) = (to.to_owned(), client.options().disk_reserve);
     ctx.blocking(move || {
+        // The parts stay until they are joined.
+        reserve.check(to.parent().unwrap_or(&to), before)?;
         tile_merge::merge(&files, &to)?;
         let (bytes, sha256) = offmap_engine::hash_file(&to)?;
         for file in &files {

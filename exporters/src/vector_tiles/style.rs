@@ -7,7 +7,7 @@ use super::forms::check_resource;
 use crate::client::{ArcGisClient, ServiceCall, parse_http, resolve};
 use crate::tile_service::TiledService;
 use futures_util::{StreamExt as _, TryStreamExt as _};
-use offmap_engine::{Failure, FailureKind, FailureOwner, FailureStage, ServiceUrl};
+use offmap_engine::{Failure, FailureKind, FailureOwner, FailureStage, ServiceUrl, run_blocking};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
@@ -115,7 +115,7 @@ impl Style {
         }
         let text = serde_json::to_vec(&style).map_err(|e| Failure::internal(e.to_string()))?;
         bytes += text.len() as u64;
-        write(&folder.join("styles/root.json"), &text).await?;
+        write(client, &folder.join("styles/root.json"), text).await?;
         Ok((bytes, warnings))
     }
 
@@ -153,20 +153,25 @@ impl Style {
             Some(bytes) => {
                 check_resource(to, &bytes)
                     .map_err(|words| invalid(format!("{words} came as part of a style")).at(address))?;
-                write(to, &bytes).await?;
-                Ok(bytes.len() as u64)
+                let size = bytes.len() as u64;
+                write(client, to, bytes).await?;
+                Ok(size)
             }
             None => Ok(0),
         }
     }
 }
 
-async fn write(to: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    let failed = |e| Failure::io(FailureStage::Download, format!("cannot write {}", to.display()), &e);
-    if let Some(parent) = to.parent() {
-        tokio::fs::create_dir_all(parent).await.map_err(failed)?;
-    }
-    tokio::fs::write(to, bytes).await.map_err(failed)
+async fn write(client: &ArcGisClient, to: &Path, bytes: Vec<u8>) -> Result<(), Failure> {
+    let (reserve, to) = (client.options().disk_reserve, to.to_owned());
+    run_blocking(move || {
+        let failed = |e| Failure::io(FailureStage::Download, format!("cannot write {}", to.display()), &e);
+        let folder = to.parent().unwrap_or(&to);
+        std::fs::create_dir_all(folder).map_err(failed)?;
+        reserve.check(folder, bytes.len() as u64)?;
+        std::fs::write(&to, bytes).map_err(failed)
+    })
+    .await
 }
 
 #[cfg(test)]
