@@ -98,6 +98,17 @@ pub(crate) struct AccessArguments {
     /// given several times.
     #[arg(long, value_name = "HOST=VAR")]
     pub(crate) token_for: Vec<String>,
+    /// Host that may be asked; then only such hosts are, the portal's and that of --web-map. May be given several times.
+    #[arg(
+        long,
+        value_name = "HOST",
+        help = "Host that may be asked: host, host:port, host:* or *.suffix; then only such hosts are, the portal's and that of \
+                --web-map. May be given several times"
+    )]
+    pub(crate) allow_host: Vec<String>,
+    /// Ask public addresses only: not this machine and no local network.
+    #[arg(long)]
+    pub(crate) deny_private: bool,
     /// Certificate (PEM) of a private CA to trust.
     #[arg(long, value_name = "PEM")]
     pub(crate) ca_cert: Option<PathBuf>,

@@ -2,7 +2,7 @@
 
 use crate::Stop;
 use crate::arguments::{AccessArguments, MapArguments};
-use offmap::exporters::client::{ArcGisClient, ClientOptions, Credentials, parse_host};
+use offmap::exporters::client::{ArcGisClient, ClientOptions, Credentials, HostPolicy, parse_host, parse_http};
 use offmap::exporters::portal;
 use offmap::{
     AreaOfInterest, Engine, Failure, GenerateOfflineMapParameterOverrides, GenerateOfflineMapParameters, OfflineMapSource,
@@ -89,11 +89,28 @@ fn credentials(arguments: &AccessArguments) -> Result<Credentials, Stop> {
     Ok(credentials)
 }
 
-pub(crate) fn client(arguments: &AccessArguments) -> Result<ArcGisClient, Stop> {
+/// Which hosts may be asked. What the command line itself names may be asked in any case.
+fn hosts(arguments: &AccessArguments, web_map: Option<&str>) -> Result<HostPolicy, Stop> {
+    let mut policy = HostPolicy::any();
+    if !arguments.allow_host.is_empty() {
+        let mut listed = arguments.allow_host.clone();
+        let is_url = |map: &&str| map.starts_with("http://") || map.starts_with("https://");
+        for url in [arguments.portal.as_deref(), web_map.filter(is_url)].into_iter().flatten() {
+            let url = parse_http(url)?;
+            let host = url.host_str().unwrap_or_default();
+            listed.push(url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}")));
+        }
+        policy = HostPolicy::allow_hosts(listed)?;
+    }
+    Ok(if arguments.deny_private { policy.and_deny_private() } else { policy })
+}
+
+pub(crate) fn client(arguments: &AccessArguments, web_map: Option<&str>) -> Result<ArcGisClient, Stop> {
     let mut options = ClientOptions {
         request_timeout: Duration::from_secs(arguments.request_timeout.max(1)),
         attempts: arguments.attempts.max(1),
         job_timeout: Duration::from_secs(arguments.job_timeout.max(1)),
+        hosts: hosts(arguments, web_map)?,
         ..ClientOptions::default()
     };
     if let Some(path) = &arguments.ca_cert {
@@ -171,7 +188,7 @@ pub(crate) async fn prepare(arguments: &MapArguments) -> Result<Setup, Stop> {
     if let (Some(area), None) = (&area, &from_file) {
         apply(GenerateOfflineMapParameters::new(area.clone()))?;
     }
-    let client = client(&arguments.access)?;
+    let client = client(&arguments.access, arguments.web_map.as_deref())?;
     let mut source = source(arguments, &client).await?;
     source.reduced_fonts_services = arguments.reduced_fonts.iter().map(|t| reduced_fonts(t)).collect::<Result<_, _>>()?;
     let engine = offmap::with_defaults(&client)?.start()?;

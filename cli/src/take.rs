@@ -30,7 +30,7 @@ pub(crate) async fn resume(arguments: Resume) -> Result<u8, Stop> {
     if let Some(mmpk) = &arguments.run.mmpk {
         check_mmpk(mmpk)?;
     }
-    let client = setup::client(&arguments.access)?;
+    let client = setup::client(&arguments.access, None)?;
     let engine = offmap::with_defaults(&client)?.start()?;
     let job = match arguments.failed_only {
         true => GenerateOfflineMapJob::complete(&engine, &arguments.out).await?,

@@ -5,7 +5,7 @@ use crate::clock::Clock;
 use crate::ledger::{TaskLedger, UnitRecord};
 use crate::model::budget::{ErrorBudget, Missing};
 use crate::model::failure::{Failure, FailureOwner};
-use crate::model::plan::{ExportTask, OfflineMapPlan};
+use crate::model::plan::{ByteRange, ExportTask, OfflineMapPlan};
 use crate::model::status::{MessageSeverity, MessageSource, Progress, Subject};
 use crate::pause::Pause;
 use crate::safe_path;
@@ -92,6 +92,12 @@ impl ExportContext {
     #[must_use]
     pub fn takes_back(&self, failure: &Failure) -> bool {
         !self.keeps_work() && failure.owner != FailureOwner::Storage
+    }
+
+    /// Bytes that the plan expects for the task, as far as known.
+    #[must_use]
+    pub fn planned_bytes(&self) -> Option<ByteRange> {
+        self.plan.tasks.iter().find(|t| t.id == self.task)?.bytes
     }
 
     /// How much of a layer may be missing.

@@ -11,6 +11,7 @@
 
 pub mod client;
 pub mod compact_cache;
+mod download_limit;
 pub mod geodatabase;
 pub mod portal;
 mod server_job;

@@ -11,6 +11,7 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 use std::path::Path;
 use tokio::io::AsyncReadExt as _;
+use url::Url;
 
 /// Largest web map file that is read, in bytes.
 const LARGEST_MAP: u64 = 64 << 20;
@@ -48,8 +49,9 @@ pub async fn read_item(client: &ArcGisClient, portal: &str, id: &str) -> Result<
     let base = format!("{portal}/sharing/rest/content/items/{id}");
     let get = |address: &str| Ok::<_, Failure>(ServiceCall::get(address)?.in_stage(FailureStage::Read));
     let item = client.json(&get(&base)?).await.map_err(|f| named(f, &format!("item {id} of {portal}")))?;
-    let item: PortalItem = serde_json::from_value(item).map_err(|e| {
-        let message = format!("the portal's answer for item {id} cannot be understood: {e}");
+    // The reader's own words quote the answer, which may be that of another host to which a redirect led.
+    let item: PortalItem = serde_json::from_value(item).map_err(|_| {
+        let message = format!("the portal's answer for item {id} has not the form of an item");
         Failure::new(FailureOwner::Source, FailureKind::InvalidAnswer, FailureStage::Read, message)
     })?;
     let mut source = OfflineMapSource {
@@ -66,8 +68,15 @@ pub async fn read_item(client: &ArcGisClient, portal: &str, id: &str) -> Result<
     let map =
         client.json(&get(&format!("{base}/data"))?).await.map_err(|f| named(f, &format!("the web map of item {id}")))?;
     source.web_map = WebMap::from_value(map)?;
-    if let Some(name) = source.item.as_ref().and_then(|i| i.thumbnail.clone()) {
-        source.thumbnail = thumbnail(client, &format!("{base}/info/{name}")).await;
+    if let Some(name) = source.item.as_ref().and_then(|i| i.thumbnail.clone()).filter(|name| !name.is_empty()) {
+        source.thumbnail = match thumbnail_url(&base, &name) {
+            Some(url) => thumbnail(client, url.as_str()).await,
+            None => {
+                let name = name.escape_debug();
+                tracing::warn!("item {id} names the thumbnail `{name}`, which is no path below its info/; it is left out");
+                None
+            }
+        };
     }
     source.export_hosts = export_hosts(client, &portal).await;
     source.layer_items = layer_items(client, &portal, &source.web_map).await;
@@ -129,6 +138,19 @@ pub async fn read_file(path: &Path) -> Result<OfflineMapSource, Failure> {
 fn named(mut failure: Failure, what: &str) -> Failure {
     failure.message = format!("cannot read {what}: {}", failure.message);
     failure
+}
+
+/// Where an item's thumbnail is. Its name is a relative path below the item's `info/`; one that leads elsewhere is not asked for.
+fn thumbnail_url(item: &str, name: &str) -> Option<Url> {
+    let folder = Url::parse(&format!("{item}/info/")).ok()?;
+    let plain = !name.is_empty()
+        && !name.starts_with('/')
+        && !name.contains("//")
+        && !name.contains(|c: char| c.is_control() || "\\?#:".contains(c));
+    // After joining, so that every way of writing `..` is seen as the url's own rules see it.
+    let url = folder.join(name).ok().filter(|_| plain)?;
+    let below = url.as_str().strip_prefix(folder.as_str()).is_some_and(|rest| !rest.is_empty());
+    below.then_some(url)
 }
 
 /// A picture is worth having, not worth failing for.

@@ -4,6 +4,7 @@
 //! Source: tile reference §5, §7, §8.
 
 use crate::client::{ArcGisClient, Download, Downloaded, ServiceCall, already_home, body, resolve};
+use crate::download_limit::DownloadLimit;
 use crate::server_job::{self, Look, ServerJob};
 use crate::tile_merge;
 use crate::tile_package;
@@ -20,8 +21,6 @@ const FOLDER_LOOKS: u32 = 5;
 const MOST_SUBMISSIONS: u32 = 4;
 /// Notes that a forgotten job was submitted again.
 const AGAIN: &str = "again";
-/// Largest package that is taken, in bytes.
-const LARGEST_PACKAGE: u64 = 1 << 40;
 
 /// Runs the jobs to their end and brings the package home as `to`; the packages of several parts are joined.
 pub(crate) async fn export_package(
@@ -37,6 +36,7 @@ pub(crate) async fn export_package(
     let mut files = Vec::new();
     let mut before = 0;
     let mut lacking = Missing::default();
+    let limit = DownloadLimit::of_plan(ctx.planned_bytes().map(|planned| planned.max));
     for part in &calls {
         lacking.of += service.planned_tiles(&part.area, level_ids)?;
     }
@@ -52,7 +52,7 @@ pub(crate) async fn export_package(
             1 => (FILE_UNIT.to_owned(), to.to_owned()),
             _ => (part_unit(part), to.with_extension(format!("part{}", part + 1))),
         };
-        let step = Step { job: &job, file: &file_unit, to: &path, before };
+        let step = Step { job: &job, file: &file_unit, to: &path, before, limit: limit.without(before) };
         let got = export_part(client, ctx, service, home, &call, &step).await?;
         if parts == 1 {
             return Ok(got);
@@ -73,8 +73,10 @@ pub(crate) async fn export_package(
     }
     ctx.begin_unit(FILE_UNIT).await?;
     ctx.say("the parts on both sides of the dateline are joined");
-    let to = to.to_owned();
+    let (to, reserve) = (to.to_owned(), client.options().disk_reserve);
     ctx.blocking(move || {
+        // The parts stay until they are joined.
+        reserve.check(to.parent().unwrap_or(&to), before)?;
         tile_merge::merge(&files, &to)?;
         let (bytes, sha256) = offmap_engine::hash_file(&to)?;
         for file in &files {
@@ -86,12 +88,13 @@ pub(crate) async fn export_package(
     .await
 }
 
-/// One part of an export: the units of its job and file, where the file goes, and how many bytes came before.
+/// One part of an export: the units of its job and file, where the file goes, how many bytes came before and how many may come.
 struct Step<'a> {
     job: &'a str,
     file: &'a str,
     to: &'a Path,
     before: u64,
+    limit: DownloadLimit,
 }
 
 /// 1. Submit, or pick up the job that the ledger knows. 2. Look until it ends. 3. Find the file. 4. Fetch it.
@@ -140,7 +143,9 @@ async fn export_part(
             let (address, presigned) = find_file(client, ctx, waited.address(), &done).await?;
             let report =
                 |here: u64, all: Option<u64>| ctx.report(Progress::bytes(step.before + here, all.map(|n| step.before + n)));
-            client.download(Download { address: &address, to: step.to, presigned, limit: LARGEST_PACKAGE }, report).await
+            let limit = step.limit.bytes;
+            let got = client.download(Download { address: &address, to: step.to, presigned, limit }, report).await;
+            got.map_err(|failure| step.limit.explain(failure))
         };
         let got = ctx.or_cancelled(work).await;
         let Err(failure) = &got else { return got };
@@ -167,13 +172,9 @@ async fn submit(client: &ArcGisClient, root: &str, home: JobHome, call: &Service
         _ => {
             let message = format!("exportTiles of {root} answers without a job id");
             let failure = Failure::new(FailureOwner::Source, FailureKind::InvalidAnswer, FailureStage::Submit, message);
-            Err(failure.saying(shortened(&answer)))
+            Err(failure)
         }
     }
-}
-
-fn shortened(answer: &Value) -> String {
-    answer.to_string().chars().take(300).collect()
 }
 
 /// The other address at which a job may be looked at.
@@ -282,15 +283,18 @@ fn last_message(state: &Value) -> Option<String> {
     (!words.is_empty()).then(|| words.to_owned())
 }
 
-/// Why a job failed: `error`, else the first error message, else `message`, else the whole answer.
+/// Why a job failed: `error`, else the first error message, else `message`. No other part of an answer is quoted.
 fn job_failure(word: &str, state: &Value) -> Failure {
     let from_message = || state.get("message").and_then(Value::as_str).map(str::to_owned);
-    let words = body::job_words(state).or_else(from_message).unwrap_or_else(|| shortened(state));
-    if body::tile_limit(&words).is_some() {
-        return body::ServiceError { code: 500, words }.into_failure(FailureStage::Wait);
-    }
     let message = format!("the service's export job ended as {word}");
-    Failure::new(FailureOwner::Source, FailureKind::ServiceError, FailureStage::Wait, message).saying(words)
+    let failure = Failure::new(FailureOwner::Source, FailureKind::ServiceError, FailureStage::Wait, message);
+    match body::job_words(state).or_else(from_message) {
+        Some(words) if body::tile_limit(&words).is_some() => {
+            body::ServiceError { code: 500, words }.into_failure(FailureStage::Wait)
+        }
+        Some(words) => failure.saying(words),
+        None => failure,
+    }
 }
 
 /// The address of the package, and whether it carries its own signature.
@@ -305,13 +309,13 @@ async fn find_file(client: &ArcGisClient, ctx: &ExportContext, job: &str, done: 
         return Ok((resolve(job, address)?.to_string(), true));
     }
     let result = done.pointer("/results/out_service_url/paramUrl").and_then(Value::as_str);
-    let result = result.ok_or_else(|| missing("its answer names no result").saying(shortened(done)))?;
+    let result = result.ok_or_else(|| missing("its answer names no result"))?;
     // Relative to the job, as to a folder.
     let result = resolve(&format!("{job}/"), result)?;
     let get = |address: &str| Ok::<_, Failure>(ServiceCall::get(address)?.in_stage(FailureStage::Download));
     let answer = client.json(&get(result.as_str())?).await?;
     let folder = answer.get("value").and_then(|v| v.as_str().or_else(|| v.get("url")?.as_str()));
-    let folder = resolve(job, folder.ok_or_else(|| missing("its result has no value").saying(shortened(&answer)))?)?;
+    let folder = resolve(job, folder.ok_or_else(|| missing("its result has no value"))?)?;
     for look in 0..FOLDER_LOOKS {
         let listing = client.json(&get(folder.as_str())?).await?;
         let files = listing.get("files").and_then(Value::as_array).cloned().unwrap_or_default();

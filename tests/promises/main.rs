@@ -1,6 +1,7 @@
 //! Promises of the whole house, one file each.
 
 mod always_true;
+mod amounts;
 mod areas;
 mod budgets;
 mod capabilities;
@@ -10,6 +11,7 @@ mod custom;
 mod end_to_end;
 #[cfg(unix)]
 mod hostile_package;
+mod hosts;
 mod house;
 mod job;
 mod joins;
@@ -23,6 +25,7 @@ mod redirects;
 mod resume;
 mod samples;
 mod status;
+mod stranger;
 mod support;
 mod verify;
 mod workflow;

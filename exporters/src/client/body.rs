@@ -112,17 +112,17 @@ pub fn error_in_bytes(bytes: &[u8]) -> Option<ServiceError> {
     error_of(&value).or_else(|| flat_error(&value))
 }
 
-/// The failure for an answer that is not JSON: a page of a login or proxy, or nothing.
+/// The failure for an answer that is not JSON: a page of a login or proxy, or nothing. What it says is not quoted: it may be that
+/// of another host, to which a redirect led.
 #[must_use]
 pub fn not_json(bytes: &[u8], stage: FailureStage) -> Failure {
-    let start = String::from_utf8_lossy(bytes.get(..bytes.len().min(200)).unwrap_or_default()).trim().to_owned();
+    let start = bytes.trim_ascii_start();
     let message = if start.is_empty() {
         "the answer is empty, expected JSON".to_owned()
-    } else if start.starts_with('<') {
+    } else if start.starts_with(b"<") {
         "the answer is an HTML page, expected JSON; a login page or a proxy stands before the service".to_owned()
     } else {
-        let head: String = start.chars().take(60).collect();
-        format!("the answer is not JSON; it starts with `{head}`")
+        format!("the answer has {} bytes that are not JSON; another program than the service may have answered", bytes.len())
     };
     Failure::new(FailureOwner::Source, FailureKind::InvalidAnswer, stage, message)
 }
@@ -358,6 +358,8 @@ mod tests {
     fn a_page_where_json_was_expected_is_named() {
         let failure = not_json(b"\n<!DOCTYPE html><title>Sign in</title>", FailureStage::Read);
         assert!(failure.message.contains("HTML page"), "{failure}");
-        assert!(not_json(b"", FailureStage::Read).message.contains("empty"));
+        assert!(not_json(b" ", FailureStage::Read).message.contains("empty"));
+        let failure = not_json(b"AKIA-internal-words", FailureStage::Read);
+        assert!(failure.message.contains("19 bytes that are not JSON") && !failure.message.contains("AKIA"), "{failure}");
     }
 }

@@ -168,9 +168,9 @@ impl ArcGisClient {
         }
         let total = part.state.total;
         if total.is_some_and(|t| t > download.limit) {
-            let message = format!("the file at {} is larger than {} bytes", host_of(&call.url), download.limit);
-            return Err(Failure::new(FailureOwner::Limit, FailureKind::LimitExceeded, call.stage, message).into());
+            return Err(too_large(call, total.unwrap_or_default(), download.limit).into());
         }
+        self.keep_room(path, total.map_or(0, |t| t.saturating_sub(part.bytes))).await?;
         let file = open_part(path, part.bytes).await?;
         self.write(call, download, response, file, path, part, total, report).await?;
         match total {
@@ -197,6 +197,12 @@ impl ArcGisClient {
         self.follow(call, token, &headers, false).await
     }
 
+    /// Checks that so many bytes more leave the reserve of the disk free.
+    async fn keep_room(&self, path: &Path, more: u64) -> Result<(), Failure> {
+        let (reserve, dir) = (self.inner.options.disk_reserve, path.parent().unwrap_or(path).to_owned());
+        run_blocking(move || reserve.check(&dir, more)).await
+    }
+
     #[expect(clippy::too_many_arguments, reason = "one step of `fetch`, split off for its length")]
     async fn write(
         &self,
@@ -216,8 +222,11 @@ impl ArcGisClient {
             match tokio::time::timeout(self.inner.options.request_timeout, response.chunk()).await {
                 Ok(Ok(Some(chunk))) => {
                     if part.bytes.saturating_add(chunk.len() as u64) > download.limit {
-                        let message = format!("the file at {} is larger than {} bytes", host_of(&call.url), download.limit);
-                        break Err(Failure::new(FailureOwner::Limit, FailureKind::LimitExceeded, call.stage, message).into());
+                        let found = part.bytes.saturating_add(chunk.len() as u64);
+                        // Nobody will resume it, so it does not stay on the disk.
+                        *part = Part::default();
+                        file.set_len(0).await.map_err(disk)?;
+                        break Err(too_large(call, found, download.limit).into());
                     }
                     file.write_all(&chunk).await.map_err(disk)?;
                     part.bytes += chunk.len() as u64;
@@ -226,6 +235,7 @@ impl ArcGisClient {
                         file.sync_data().await.map_err(disk)?;
                         synced = part.bytes;
                         note_part(path, part, synced).await?;
+                        self.keep_room(path, SYNC_EVERY).await?;
                     }
                     if !pace.keeps(chunk.len()) {
                         break Err(self.dripping(call).into());
@@ -336,6 +346,11 @@ async fn open_part(path: &Path, bytes: u64) -> Result<File, Failure> {
     let mut file = file;
     tokio::io::AsyncSeekExt::seek(&mut file, std::io::SeekFrom::Start(bytes)).await.map_err(failed)?;
     Ok(file)
+}
+
+fn too_large(call: &ServiceCall, found: u64, limit: u64) -> Failure {
+    let message = format!("the file at {} has {found} bytes or more, {limit} are allowed", host_of(&call.url));
+    Failure::new(FailureOwner::Source, FailureKind::LimitExceeded, call.stage, message).at(call.url.as_str())
 }
 
 fn incomplete(call: &ServiceCall, words: &str) -> Failure {

@@ -13,6 +13,8 @@ pub mod credentials;
 mod download;
 mod governor;
 mod host;
+mod host_policy;
+mod ip_ranges;
 mod part;
 mod redirect;
 mod tls;
@@ -22,12 +24,14 @@ pub use credentials::{AccessToken, Credentials, TokenSource};
 pub(crate) use download::already_home;
 pub use download::{Download, Downloaded};
 pub use host::parse_host;
+pub use host_policy::HostPolicy;
 
 use backon::BackoffBuilder as _;
 use body::ServiceError;
 use governor::{Governor, Permit, retry_after};
+use host_policy::{HostRefused, PolicyResolver};
 use offmap_engine::model::failure::without_secrets;
-use offmap_engine::{Clock, Failure, FailureKind, FailureOwner, FailureStage, SystemClock};
+use offmap_engine::{Clock, DiskReserve, Failure, FailureKind, FailureOwner, FailureStage, SystemClock};
 use reqwest::header::{HeaderMap, HeaderValue, REFERER};
 use reqwest::{Method, Response, StatusCode};
 use serde_json::Value;
@@ -69,6 +73,10 @@ pub struct ClientOptions {
     pub requests_per_host: usize,
     /// Certificates (PEM) to trust beside the system's, for servers with a private CA.
     pub ca_certificates: Vec<Vec<u8>>,
+    /// Which hosts may be asked.
+    pub hosts: HostPolicy,
+    /// What is kept free of a disk that files are downloaded to.
+    pub disk_reserve: DiskReserve,
 }
 
 impl Default for ClientOptions {
@@ -82,6 +90,8 @@ impl Default for ClientOptions {
             attempts: 4,
             requests_per_host: 4,
             ca_certificates: Vec::new(),
+            hosts: HostPolicy::any(),
+            disk_reserve: DiskReserve::default(),
         }
     }
 }
@@ -278,7 +288,10 @@ impl ArcGisClient {
     /// As [`ArcGisClient::new`].
     pub fn with_clock(options: ClientOptions, credentials: Credentials, clock: Arc<dyn Clock>) -> Result<Self, Failure> {
         let tls = tls::config(&options.ca_certificates)?;
-        let http = reqwest::Client::builder()
+        let builder = reqwest::Client::builder().dns_resolver(PolicyResolver(options.hosts.clone()));
+        // A proxy resolves names by itself, where no policy sees their addresses.
+        let builder = if options.hosts.allows_proxies() { builder } else { builder.no_proxy() };
+        let http = builder
             .user_agent(concat!("offmap/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(options.request_timeout.min(Duration::from_secs(30)))
             // Redirects are followed here, so that no form and no token goes to another host by itself.
@@ -486,9 +499,15 @@ impl ArcGisClient {
         (request.headers(headers.clone()), form)
     }
 
-    /// Waits for the head of the answer, at most the request time-out.
+    /// Waits for the head of the answer, at most the request time-out. Every request passes here, each step of a redirect by
+    /// itself, so here its host is judged.
     async fn execute(&self, call: &ServiceCall, request: reqwest::RequestBuilder) -> Result<Response, Refused> {
-        match tokio::time::timeout(self.inner.options.request_timeout, request.send()).await {
+        let (http, request) = request.build_split();
+        let request = request.map_err(|e| network(call, &e))?;
+        let url = request.url().clone();
+        let refused = |refused: HostRefused| Refused::from(refused.into_failure(call.stage, &url));
+        self.inner.options.hosts.judge_url(&url).map_err(refused)?;
+        match tokio::time::timeout(self.inner.options.request_timeout, http.execute(request)).await {
             Ok(Ok(response)) => {
                 if response.status().is_success() {
                     let host = host_of(response.url());
@@ -496,7 +515,7 @@ impl ArcGisClient {
                 }
                 Ok(response)
             }
-            Ok(Err(error)) => Err(network(call, &error).into()),
+            Ok(Err(error)) => Err(HostRefused::cause_of(&error).map_or_else(|| network(call, &error).into(), refused)),
             Err(_) => Err(self.silent(call).into()),
         }
     }

@@ -65,8 +65,7 @@ impl ForeignSqlite {
         let mut head = [0; 16];
         let mut file = offmap_formats::folder::open_regular(path).map_err(cannot_open)?;
         if file.read_exact(&mut head).is_err() || head != *MAGIC {
-            let found = String::from_utf8_lossy(&head).trim_end_matches('\0').escape_debug().to_string();
-            return Err(corrupt(path, format!("it starts with `{found}`, expected `SQLite format 3`")));
+            return Err(corrupt(path, "its first bytes are not the expected `SQLite format 3`"));
         }
         let limit = time_for(metadata.len());
         let until = Instant::now() + limit;

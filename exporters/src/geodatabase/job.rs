@@ -5,6 +5,7 @@
 use super::parameters::{GenerateGeodatabaseParameters, SyncModel};
 use super::service::FeatureService;
 use crate::client::{ArcGisClient, Download, Downloaded, ServiceCall, already_home, body, resolve};
+use crate::download_limit::DownloadLimit;
 use crate::server_job::{self, Look, ServerJob};
 use async_trait::async_trait;
 use offmap_engine::{ExportContext, Failure, FailureKind, FailureOwner, FailureStage, Progress};
@@ -16,8 +17,6 @@ use std::time::Duration;
 pub(super) const JOB_UNIT: &str = "createReplica";
 /// The unit of the result file.
 pub(super) const FILE_UNIT: &str = "replica";
-/// Largest geodatabase that is taken, in bytes.
-const LARGEST_REPLICA: u64 = 1 << 40;
 /// How long a step of taking back a replica may take, and how long after a cancel.
 const UNREGISTER: Duration = Duration::from_secs(10);
 const UNREGISTER_CANCELLED: Duration = Duration::from_millis(450);
@@ -44,18 +43,19 @@ pub(super) async fn run(
     service: &FeatureService,
     parameters: &GenerateGeodatabaseParameters,
     to: &Path,
+    limit: DownloadLimit,
 ) -> Result<Downloaded, Failure> {
     if let Some(whole) = already_home(to).await? {
         ctx.finish_unit(JOB_UNIT, 0, None).await?;
         ctx.begin_unit(FILE_UNIT).await?;
         return Ok(whole);
     }
-    let ended = match attempt(client, ctx, service, parameters, to).await {
+    let ended = match attempt(client, ctx, service, parameters, to, limit).await {
         Err(Ended { lost: true, failure }) if ctx.ledger().noted(JOB_UNIT, AGAIN).await?.is_none() => {
             ctx.say(format!("the service has forgotten the job, which is submitted once more ({failure})"));
             ctx.ledger().note(JOB_UNIT, AGAIN, "1").await?;
             ctx.ledger().note(JOB_UNIT, "statusUrl", "").await?;
-            attempt(client, ctx, service, parameters, to).await.map_err(|e| e.failure)
+            attempt(client, ctx, service, parameters, to, limit).await.map_err(|e| e.failure)
         }
         ended => ended.map_err(|e| e.failure),
     };
@@ -83,6 +83,7 @@ async fn attempt(
     service: &FeatureService,
     parameters: &GenerateGeodatabaseParameters,
     to: &Path,
+    limit: DownloadLimit,
 ) -> Result<Downloaded, Ended> {
     // A replica that was taken back is no result, even if its job still has a file.
     let gone = ctx.ledger().noted(JOB_UNIT, "replicaId").await?.as_deref() == Some(GONE);
@@ -123,11 +124,12 @@ async fn attempt(
         ctx.finish_unit(JOB_UNIT, 0, None).await?;
         ctx.begin_unit(FILE_UNIT).await?;
         let report = |here, all| ctx.report(Progress::bytes(here, all));
-        let fetch = Download { address: &file, to, presigned: false, limit: LARGEST_REPLICA };
+        let fetch = Download { address: &file, to, presigned: false, limit: limit.bytes };
         // Files that nobody fetched for some minutes are removed.
         client
             .download(fetch, report)
             .await
+            .map_err(|failure| limit.explain(failure))
             .map_err(|failure| Ended { lost: can_ask_again && failure.kind == FailureKind::NotFound, failure })
     };
     tokio::select! {

@@ -14,6 +14,7 @@ pub use parameters::{
 };
 
 use crate::client::{ArcGisClient, Downloaded};
+use crate::download_limit::DownloadLimit;
 use async_trait::async_trait;
 use job::{FILE_UNIT, JOB_UNIT};
 use offmap_engine::{
@@ -31,6 +32,8 @@ use tokio_util::sync::CancellationToken;
 
 /// Bytes of a row, from a bare point to a rich polygon; an estimate for plans, attachments not counted.
 const BYTES_PER_ROW: (u64, u64) = (200, 20_000);
+/// Most bytes of an attachment that are usual.
+const BYTES_PER_ATTACHMENT: u64 = 5 << 20;
 /// Bytes of an empty geodatabase.
 const EMPTY_BYTES: u64 = 200_000;
 /// Attachments of more rows than this are not counted beforehand.
@@ -365,6 +368,26 @@ async fn expected_attachments(
     }
 }
 
+/// The most bytes that a replica is expected to have, with its attachments: as many as were counted, else one for each row. `None` where
+/// not even the rows were counted.
+fn most_bytes(
+    task: &ExportTask,
+    service: &FeatureService,
+    parameters: &GenerateGeodatabaseParameters,
+    ctx: &ExportContext,
+) -> Option<u64> {
+    let mut most = ctx.planned_bytes()?.max;
+    for layer in &task.layers {
+        let rows = layer.expected?;
+        let has_attachments =
+            layer.service_layer_id.and_then(|id| service.layers.get(&id)).is_some_and(|l| l.has_attachments);
+        if parameters.return_attachments && has_attachments {
+            most = most.saturating_add(layer.attachments.unwrap_or(rows).saturating_mul(BYTES_PER_ATTACHMENT));
+        }
+    }
+    Some(most)
+}
+
 /// The service's own count for the same filter; `None` for rows that are related to others.
 async fn expected_rows(
     client: &ArcGisClient,
@@ -388,7 +411,8 @@ impl GeodatabaseExporter {
         ctx: &ExportContext,
         path: &Path,
     ) -> Result<Artifact, Failure> {
-        let Downloaded { bytes, sha256 } = job::run(&self.client, ctx, service, parameters, path).await?;
+        let limit = DownloadLimit::of_plan(most_bytes(task, service, parameters, ctx));
+        let Downloaded { bytes, sha256 } = job::run(&self.client, ctx, service, parameters, path, limit).await?;
         let (file, cancel) = (path.to_owned(), ctx.cancel_token().clone());
         let found = ctx.blocking(move || replica_file::examine(&file, &cancel)).await?;
         let mut artifact =

@@ -1,5 +1,7 @@
 //! Vector tiled layers: `exportTiles` to `.vtpk`, and the style, sprites and fonts of a style that lives on a portal item.
 
+mod fonts;
+mod forms;
 mod parameters;
 mod style;
 
@@ -219,9 +221,12 @@ impl Exporter for VectorTilesExporter {
             // Half a folder of an interrupted job begins anew: its files are small.
             let _ = tokio::fs::remove_dir_all(&folder).await;
             ctx.begin_unit(STYLE_UNIT).await?;
-            let brought = ctx.or_cancelled(style.bring_home(&self.client, &service, &folder)).await;
+            let brought = ctx.or_cancelled(style.bring_home(&self.client, &service, &folder, &task.title)).await;
             let bytes = match brought {
-                Ok(bytes) => bytes,
+                Ok((bytes, left_out)) => {
+                    warnings.extend(left_out);
+                    bytes
+                }
                 Err(failure) => return Err(ctx.fail_unit(STYLE_UNIT, failure).await),
             };
             ctx.finish_unit(STYLE_UNIT, bytes, None).await?;

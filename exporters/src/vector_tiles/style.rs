@@ -2,17 +2,23 @@
 //!
 //! Source: tile reference §3; mobile map package reference A.3 (`itemPath`).
 
-use crate::client::{ArcGisClient, ServiceCall, resolve};
+use super::fonts::{font_stacks, glyphs_url};
+use super::forms::check_resource;
+use crate::client::{ArcGisClient, ServiceCall, parse_http, resolve};
 use crate::tile_service::TiledService;
 use futures_util::{StreamExt as _, TryStreamExt as _};
-use offmap_engine::{Failure, FailureKind, FailureOwner, FailureStage, ServiceUrl};
+use offmap_engine::{Failure, FailureKind, FailureOwner, FailureStage, ServiceUrl, run_blocking};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
 use std::path::Path;
 
-/// Largest sprite sheet or glyph range that is taken, in bytes.
-const LARGEST_RESOURCE: usize = 16 << 20;
+/// Largest sprite sheet or its index that is taken, in bytes.
+const LARGEST_SPRITE: usize = 16 << 20;
+/// Largest glyph range that is taken, in bytes.
+const LARGEST_GLYPHS: usize = 4 << 20;
+/// Most bytes of all sprites and fonts of a style.
+const MOST_RESOURCES: u64 = 1 << 30;
 /// Glyph ranges that are asked for at a time; the client's limit per host holds as well.
 const FONTS_AT_A_TIME: usize = 8;
 /// Code points of a glyph range.
@@ -60,15 +66,17 @@ impl Style {
         Ok(roots.into_iter().collect())
     }
 
-    /// Writes the style, its sprites and its fonts below `folder`, as `styles/`, `sprites/` and `fonts/`; answers the bytes.
-    /// What lies below the service's own root is in the `.vtpk` already and is not fetched.
+    /// Writes the style, its sprites and its fonts below `folder`, as `styles/`, `sprites/` and `fonts/`; answers the bytes, and words
+    /// about fonts that were left out. What lies below the service's own root is in the `.vtpk` already and is not fetched.
     pub(super) async fn bring_home(
         &self,
         client: &ArcGisClient,
         service: &TiledService,
         folder: &Path,
-    ) -> Result<u64, Failure> {
+        title: &str,
+    ) -> Result<(u64, Vec<String>), Failure> {
         let mut style = self.json.clone();
+        let mut warnings = Vec::new();
         let mut bytes = 0;
         let in_package =
             |address: &str| address.to_ascii_lowercase().starts_with(&format!("{}/", service.root.to_ascii_lowercase()));
@@ -89,9 +97,17 @@ impl Style {
             // The braces of the template are not part of an address; they go through resolving as they are.
             let resolved = resolve(&self.address, template)?.to_string().replace("%7B", "{").replace("%7D", "}");
             if !in_package(&resolved) {
-                for stack in self.font_stacks() {
+                self.check_template(&resolved)?;
+                let stacks = font_stacks(&self.json, title);
+                for stack in stacks.wanted {
                     bytes += self.fetch_fonts(client, &resolved, &stack, folder).await?;
+                    if bytes > MOST_RESOURCES {
+                        let message = format!("sprites and fonts of the style are larger than {MOST_RESOURCES} bytes");
+                        let limit = FailureKind::LimitExceeded;
+                        return Err(Failure::new(FailureOwner::Source, limit, FailureStage::Download, message).at(&resolved));
+                    }
                 }
+                warnings = stacks.warnings;
                 if let Some(json) = style.as_object_mut() {
                     json.insert("glyphs".to_owned(), json!("../fonts/{fontstack}/{range}.pbf"));
                 }
@@ -99,40 +115,29 @@ impl Style {
         }
         let text = serde_json::to_vec(&style).map_err(|e| Failure::internal(e.to_string()))?;
         bytes += text.len() as u64;
-        write(&folder.join("styles/root.json"), &text).await?;
-        Ok(bytes)
+        write(client, &folder.join("styles/root.json"), text).await?;
+        Ok((bytes, warnings))
     }
 
     fn text(&self, key: &str) -> Option<&str> {
         self.json.get(key).and_then(Value::as_str).filter(|t| !t.is_empty())
     }
 
-    /// Font stacks that the style's layers name, as they stand in addresses.
-    fn font_stacks(&self) -> BTreeSet<String> {
-        let mut stacks = BTreeSet::new();
-        for layer in self.json.get("layers").and_then(Value::as_array).into_iter().flatten() {
-            let Some(font) = layer.pointer("/layout/text-font") else { continue };
-            let mut push = |list: &Value| {
-                let names: Option<Vec<&str>> = list.as_array().map(|l| l.iter().filter_map(Value::as_str).collect());
-                if let Some(names) = names.filter(|n| !n.is_empty()) {
-                    stacks.insert(names.join(","));
-                }
-            };
-            push(font);
-            for stop in font.get("stops").and_then(Value::as_array).into_iter().flatten() {
-                push(stop.get(1).unwrap_or(&Value::Null));
-            }
+    /// Checks that a name fills a part of the path, not of the host: which one is asked is the template's word.
+    fn check_template(&self, template: &str) -> Result<(), Failure> {
+        let url = parse_http(template)?;
+        let in_host = url.host_str().is_some_and(|host| host.contains(['{', '}'])) || !url.username().is_empty();
+        if in_host || !["{fontstack}", "{range}"].iter().all(|part| template.contains(part)) {
+            let words = "the style's `glyphs` is no url with {fontstack} and {range} in its path".to_owned();
+            return Err(invalid(words).at(&self.address));
         }
-        stacks
+        Ok(())
     }
 
     async fn fetch_fonts(&self, client: &ArcGisClient, template: &str, stack: &str, folder: &Path) -> Result<u64, Failure> {
-        if stack.contains(['/', '\\']) || stack.starts_with('.') {
-            return Err(invalid(format!("the style names a font `{stack}`, which is not a name")).at(&self.address));
-        }
         let ranges = (0..GLYPH_RANGES).map(|range| {
             let range = format!("{}-{}", range * GLYPH_RANGE, range * GLYPH_RANGE + GLYPH_RANGE - 1);
-            let address = template.replace("{fontstack}", stack).replace("{range}", &range);
+            let address = glyphs_url(template, stack, &range);
             let to = folder.join(format!("fonts/{stack}/{range}.pbf"));
             async move { self.fetch_to(client, &address, &to).await }
         });
@@ -143,37 +148,30 @@ impl Style {
     /// Fetches a resource; one that is not there (404) is left out, as services do with empty glyph ranges.
     async fn fetch_to(&self, client: &ArcGisClient, address: &str, to: &Path) -> Result<u64, Failure> {
         let call = ServiceCall::get(address)?.with_all(&self.custom_parameters).in_stage(FailureStage::Download);
-        match client.bytes(&call, LARGEST_RESOURCE).await? {
+        let is_glyphs = to.extension().is_some_and(|ending| ending == "pbf");
+        match client.bytes(&call, if is_glyphs { LARGEST_GLYPHS } else { LARGEST_SPRITE }).await? {
             Some(bytes) => {
                 check_resource(to, &bytes)
                     .map_err(|words| invalid(format!("{words} came as part of a style")).at(address))?;
-                write(to, &bytes).await?;
-                Ok(bytes.len() as u64)
+                let size = bytes.len() as u64;
+                write(client, to, bytes).await?;
+                Ok(size)
             }
             None => Ok(0),
         }
     }
 }
 
-async fn write(to: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    let failed = |e| Failure::io(FailureStage::Download, format!("cannot write {}", to.display()), &e);
-    if let Some(parent) = to.parent() {
-        tokio::fs::create_dir_all(parent).await.map_err(failed)?;
-    }
-    tokio::fs::write(to, bytes).await.map_err(failed)
-}
-
-/// Whether a resource is what its name says: a page of a proxy must not end up in a package.
-fn check_resource(name: &Path, bytes: &[u8]) -> Result<(), &'static str> {
-    match name.extension().and_then(|e| e.to_str()) {
-        Some("json") if !serde_json::from_slice::<Value>(bytes).is_ok_and(|v| v.is_object()) => {
-            Err("something else than a JSON object")
-        }
-        Some("png") if !bytes.starts_with(b"\x89PNG") => Err("something else than a PNG"),
-        // A glyph range is a protocol buffer whose one field, the stack, has number 1; an empty range may be empty.
-        Some("pbf") if !(bytes.is_empty() || bytes.starts_with(b"\x0a")) => Err("something else than glyphs"),
-        _ => Ok(()),
-    }
+async fn write(client: &ArcGisClient, to: &Path, bytes: Vec<u8>) -> Result<(), Failure> {
+    let (reserve, to) = (client.options().disk_reserve, to.to_owned());
+    run_blocking(move || {
+        let failed = |e| Failure::io(FailureStage::Download, format!("cannot write {}", to.display()), &e);
+        let folder = to.parent().unwrap_or(&to);
+        std::fs::create_dir_all(folder).map_err(failed)?;
+        reserve.check(folder, bytes.len() as u64)?;
+        std::fs::write(&to, bytes).map_err(failed)
+    })
+    .await
 }
 
 #[cfg(test)]
@@ -196,9 +194,17 @@ mod tests {
     }
 
     #[test]
-    fn font_stacks_are_read_from_lists_and_stops() {
-        let s = style(json!({"layers": [{"layout": {"text-font": ["Arial Regular", "Noto"]}},
-            {"layout": {"text-font": {"stops": [[1, ["B"]], [4, ["C"]]]}}}, {"layout": {}}]}));
-        assert_eq!(s.font_stacks().into_iter().collect::<Vec<_>>(), ["Arial Regular,Noto", "B", "C"]);
+    fn a_font_s_name_is_never_a_part_of_the_host() {
+        let s = style(json!({}));
+        for bad in [
+            "https://{fontstack}.h/{range}.pbf",
+            "https://{fontstack}@h/{range}",
+            "https://h/{range}.pbf",
+            "https://h/{fontstack}",
+            "ftp://h/{fontstack}/{range}",
+        ] {
+            assert!(s.check_template(bad).is_err(), "{bad}");
+        }
+        assert_eq!(s.check_template("https://h/fonts/{fontstack}/{range}.pbf?x=1"), Ok(()));
     }
 }
