@@ -16,6 +16,7 @@ mod policy;
 mod random;
 mod resume;
 mod samples;
+mod secrets;
 mod status;
 mod support;
 mod verify;
