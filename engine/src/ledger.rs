@@ -6,6 +6,7 @@
 
 use crate::model::failure::{Failure, FailureKind, FailureOwner, FailureStage};
 use crate::model::plan::{ExportTask, OfflineMapPlan};
+use crate::model::secrets::SecretRegistry;
 use rusqlite::types::Value as SqlValue;
 use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 use serde::Serialize;
@@ -54,6 +55,7 @@ struct Command {
 #[derive(Debug, Clone)]
 pub struct Ledger {
     sender: mpsc::Sender<Command>,
+    secrets: SecretRegistry,
 }
 
 fn broken(error: impl std::fmt::Display) -> Failure {
@@ -125,7 +127,14 @@ impl Ledger {
             })
             .map_err(broken)?;
         is_open.await.map_err(broken)?.map_err(broken)?;
-        Ok(Self { sender })
+        Ok(Self { sender, secrets: SecretRegistry::default() })
+    }
+
+    /// Takes the secrets of a registry out of whatever is written from now on.
+    #[must_use]
+    pub fn without(mut self, secrets: SecretRegistry) -> Self {
+        self.secrets = secrets;
+        self
     }
 
     async fn run(&self, work: Work) -> Result<(), Failure> {
@@ -153,7 +162,7 @@ impl Ledger {
     /// If it cannot be written.
     pub async fn put(&self, key: &str, value: &impl Serialize) -> Result<(), Failure> {
         let key = key.to_owned();
-        let text = serde_json::to_string(value).map_err(broken)?;
+        let text = self.secrets.json_of(value).map_err(broken)?.to_string();
         self.run(Box::new(move |c| {
             c.prepare_cached("INSERT OR REPLACE INTO job(key, value) VALUES(?1, ?2)")?.execute([key, text]).map(drop)
         }))
@@ -178,7 +187,8 @@ impl Ledger {
     pub async fn put_plan(&self, plan: &OfflineMapPlan, now: i64) -> Result<(), Failure> {
         self.put("plan", plan).await?;
         let tasks = plan.tasks.clone();
-        let definitions: Vec<String> = tasks.iter().map(serde_json::to_string).collect::<Result<_, _>>().map_err(broken)?;
+        let definition = |task: &ExportTask| self.secrets.json_of(task).map(|json| json.to_string());
+        let definitions: Vec<String> = tasks.iter().map(definition).collect::<Result<_, _>>().map_err(broken)?;
         self.run(Box::new(move |c| {
             let mut task_sql = c.prepare_cached(
                 "INSERT INTO task(id, exporter, service_url, definition, state) VALUES(?1, ?2, ?3, ?4, 'planned')
@@ -303,7 +313,7 @@ impl TaskLedger {
     pub async fn fail(&self, unit: &str, failure: &Failure, now: i64) -> Result<(), Failure> {
         const SQL: &str = "UPDATE unit SET state = 'failed', failure = ?4, updated = ?3
             WHERE task = ?1 AND id = ?2";
-        let text = serde_json::to_string(failure).map_err(broken)?;
+        let text = serde_json::to_string(&self.ledger.secrets.failure(failure.clone())).map_err(broken)?;
         self.update(unit, SQL, vec![text.into()], now).await
     }
 
@@ -335,7 +345,8 @@ impl TaskLedger {
     /// # Errors
     /// If it cannot be written.
     pub async fn note(&self, unit: &str, key: &str, value: &str) -> Result<(), Failure> {
-        let row = [self.task.clone(), unit.to_owned(), key.to_owned(), value.to_owned()];
+        let value = self.ledger.secrets.scrub_word(value).into_owned();
+        let row = [self.task.clone(), unit.to_owned(), key.to_owned(), value];
         self.ledger
             .run(Box::new(move |c| {
                 c.prepare_cached("INSERT OR REPLACE INTO note(task, unit, key, value) VALUES(?1, ?2, ?3, ?4)")?

@@ -13,6 +13,7 @@ use crate::model::artifact::{Artifact, ArtifactFile, LayerArtifact};
 use crate::model::failure::{Failure, FailureOwner, FailureStage};
 use crate::model::plan::{ExportTask, OfflineMapPlan};
 use crate::model::result::GenerateOfflineMapResult;
+use crate::model::secrets::SecretRegistry;
 use crate::model::status::ExportState;
 use crate::packager::{EarlierPackage, ReferenceBasemap};
 use crate::planner;
@@ -69,7 +70,7 @@ fn finished(destination: &Path, earlier: EarlierPackage) -> GenerateOfflineMapRe
 pub(crate) async fn resumed(job: &JobInner, ctx: &PlanContext) -> Result<Found, Failure> {
     let destination = job.destination.clone();
     let work_dir = run_blocking(move || WorkDir::open(&destination)).await?;
-    let ledger = Ledger::open(&work_dir.ledger()).await?;
+    let ledger = Ledger::open(&work_dir.ledger()).await?.without(job.secrets.clone());
     let replaces = ledger.get::<bool>("replaces").await?.unwrap_or(false);
     let (packager, destination, id) = (Arc::clone(&job.engine.packager), job.destination.clone(), job.id.clone());
     let parameters = job.parameters.clone();
@@ -142,7 +143,7 @@ pub(crate) async fn completing(job: &JobInner, document: &str, ctx: &PlanContext
     let destination = job.destination.clone();
     let work_dir = run_blocking(move || WorkDir::make(&destination)).await?;
     let now = job.engine.clock.now_ms();
-    let begun = match reuse(&work_dir, document, &plan, &earlier, now).await {
+    let begun = match reuse(&work_dir, document, &plan, &earlier, now, &job.secrets).await {
         Ok(ledger) => Begun { plan, basemap, work_dir, ledger, replaces: true, changed: Vec::new() },
         Err(failure) => return Err(given_up(work_dir, failure).await),
     };
@@ -164,8 +165,9 @@ async fn reuse(
     plan: &OfflineMapPlan,
     earlier: &EarlierPackage,
     now: i64,
+    secrets: &SecretRegistry,
 ) -> Result<Ledger, Failure> {
-    let ledger = Ledger::open(&work_dir.ledger()).await?;
+    let ledger = Ledger::open(&work_dir.ledger()).await?.without(secrets.clone());
     ledger.put("document", &document).await?;
     ledger.put("replaces", &true).await?;
     ledger.put_plan(plan, now).await?;

@@ -8,7 +8,7 @@
 
 use super::tokens::Token;
 use super::{ArcGisClient, Refused, ServiceCall, body, host_of, network, resolve};
-use offmap_engine::{Failure, FailureKind, FailureOwner, FailureStage, hash_file, run_blocking};
+use offmap_engine::{Failure, FailureKind, FailureOwner, FailureStage, LayerSecrets, hash_file, run_blocking};
 use reqwest::header::{CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue, IF_RANGE, LAST_MODIFIED, LOCATION, RANGE};
 use reqwest::{Response, StatusCode};
 use serde::{Deserialize, Serialize};
@@ -30,6 +30,8 @@ pub struct Download<'a> {
     pub presigned: bool,
     /// Largest size that is taken, in bytes.
     pub limit: u64,
+    /// What goes with the request to the origins that it is for, unless the address is presigned.
+    pub secrets: &'a LayerSecrets,
 }
 
 /// A file that came home whole.
@@ -63,6 +65,7 @@ impl ArcGisClient {
     ) -> Result<Downloaded, Failure> {
         let mut call = ServiceCall::get(download.address)?.in_stage(FailureStage::Download);
         if !download.presigned {
+            call = call.with_secrets(download.secrets);
             self.inner.keeper.raise(&mut call.url);
         }
         if let Some(whole) = already_home(download.to).await? {
@@ -83,7 +86,7 @@ impl ArcGisClient {
             let got = self.fetch(&call, &download, token.as_ref(), &part_path, &mut part, &report).await;
             let refused = match got {
                 Ok(()) => break,
-                Err(refused) => refused,
+                Err(refused) => self.scrubbed(refused),
             };
             if !download.presigned && body::is_token_error(&refused.failure) && !renewed {
                 renewed = true;
@@ -170,6 +173,7 @@ impl ArcGisClient {
     async fn open(&self, call: &ServiceCall, token: Option<&Token>, part: &Part) -> Result<Response, Refused> {
         let mut url = call.url.clone();
         for _ in 0..=super::MAX_REDIRECTS {
+            url = self.without_repeated_secrets(call, url);
             let token = token.filter(|t| self.inner.keeper.may_see(&url, t));
             let mut headers = HeaderMap::new();
             if let (Some(validator), true) = (&part.validator, part.bytes > 0) {
@@ -180,7 +184,7 @@ impl ArcGisClient {
             }
             // Compressed transfer would hide the length and break ranges.
             headers.insert(reqwest::header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-            let response = self.execute(call, self.request(&url, Vec::new(), token, false, &headers)).await?;
+            let response = self.execute(call, self.request(&url, call.parameters_at(&url), token, false, &headers)).await?;
             let target = response.headers().get(LOCATION).and_then(|v| v.to_str().ok()).map(str::to_owned);
             match target {
                 Some(target) if response.status().is_redirection() => url = resolve(url.as_str(), &target)?,

@@ -63,6 +63,16 @@ impl Issued {
     }
 }
 
+/// Keeps a new token as a secret of the client, before anything is done with it.
+async fn known(
+    client: &ArcGisClient,
+    ask: impl Future<Output = Result<AccessToken, Failure>>,
+) -> Result<AccessToken, Failure> {
+    let token = ask.await?;
+    client.secrets().add(&token.text);
+    Ok(token)
+}
+
 /// Credentials, and the token that was got with them.
 struct Grant {
     source: Arc<dyn TokenSource>,
@@ -77,11 +87,11 @@ impl Grant {
         let mut current = self.current.lock().await;
         if let Some(issued) = &mut *current {
             if self.source.renews() {
-                issued.renew_if_due(&**clock, self.source.token(client)).await;
+                issued.renew_if_due(&**clock, known(client, self.source.token(client))).await;
             }
             return Ok(Arc::clone(&issued.text));
         }
-        let token = self.source.token(client).await?;
+        let token = known(client, self.source.token(client)).await?;
         Ok(Arc::clone(&current.insert(Issued::new(token, clock.now_ms())).text))
     }
 
@@ -115,7 +125,7 @@ impl FederatedServer {
             if let Some(referer) = &self.grant.credentials.referer {
                 call = call.with("client", "referer").with("referer", referer);
             }
-            match generated_token(client, &call).await {
+            match known(client, generated_token(client, &call)).await {
                 Err(failure) if is_token_error(&failure) && !renewed => {
                     renewed = true;
                     self.grant.forget(&own).await;

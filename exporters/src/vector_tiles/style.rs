@@ -5,9 +5,9 @@
 use crate::client::{ArcGisClient, ServiceCall, resolve};
 use crate::tile_service::TiledService;
 use futures_util::{StreamExt as _, TryStreamExt as _};
-use offmap_engine::{Failure, FailureKind, FailureOwner, FailureStage, ServiceUrl};
+use offmap_engine::{Failure, FailureKind, FailureOwner, FailureStage, LayerSecrets, ServiceUrl};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -25,8 +25,6 @@ const GLYPH_RANGES: u32 = 256;
 pub(super) struct Style {
     address: String,
     json: Value,
-    #[serde(default)]
-    custom_parameters: Map<String, Value>,
 }
 
 fn invalid(words: String) -> Failure {
@@ -34,13 +32,13 @@ fn invalid(words: String) -> Failure {
 }
 
 impl Style {
-    pub(super) async fn fetch(client: &ArcGisClient, address: &str, custom: &Map<String, Value>) -> Result<Self, Failure> {
-        let call = ServiceCall::get(address)?.with_all(custom).in_stage(FailureStage::Plan);
+    pub(super) async fn fetch(client: &ArcGisClient, address: &str, secrets: &LayerSecrets) -> Result<Self, Failure> {
+        let call = ServiceCall::get(address)?.with_secrets(secrets).in_stage(FailureStage::Plan);
         let json = client.json(&call).await?;
         if !json.get("layers").is_some_and(Value::is_array) || !json.get("sources").is_some_and(Value::is_object) {
             return Err(invalid("the style has no `layers` or no `sources`".to_owned()).at(address));
         }
-        Ok(Self { address: address.to_owned(), json, custom_parameters: custom.clone() })
+        Ok(Self { address: address.to_owned(), json })
     }
 
     /// Addresses of the services that the style draws from.
@@ -66,6 +64,7 @@ impl Style {
         &self,
         client: &ArcGisClient,
         service: &TiledService,
+        secrets: &LayerSecrets,
         folder: &Path,
     ) -> Result<u64, Failure> {
         let mut style = self.json.clone();
@@ -78,7 +77,7 @@ impl Style {
                 for ending in [".json", ".png", "@2x.json", "@2x.png"] {
                     let mut file = base.clone();
                     file.set_path(&format!("{}{ending}", base.path()));
-                    bytes += self.fetch_to(client, file.as_str(), &folder.join(format!("sprites/sprite{ending}"))).await?;
+                    bytes += self.fetch_to(client, secrets, file.as_str(), &folder.join(format!("sprites/sprite{ending}"))).await?;
                 }
                 if let Some(json) = style.as_object_mut() {
                     json.insert("sprite".to_owned(), json!("../sprites/sprite"));
@@ -90,7 +89,7 @@ impl Style {
             let resolved = resolve(&self.address, template)?.to_string().replace("%7B", "{").replace("%7D", "}");
             if !in_package(&resolved) {
                 for stack in self.font_stacks() {
-                    bytes += self.fetch_fonts(client, &resolved, &stack, folder).await?;
+                    bytes += self.fetch_fonts(client, secrets, &resolved, &stack, folder).await?;
                 }
                 if let Some(json) = style.as_object_mut() {
                     json.insert("glyphs".to_owned(), json!("../fonts/{fontstack}/{range}.pbf"));
@@ -126,7 +125,14 @@ impl Style {
         stacks
     }
 
-    async fn fetch_fonts(&self, client: &ArcGisClient, template: &str, stack: &str, folder: &Path) -> Result<u64, Failure> {
+    async fn fetch_fonts(
+        &self,
+        client: &ArcGisClient,
+        secrets: &LayerSecrets,
+        template: &str,
+        stack: &str,
+        folder: &Path,
+    ) -> Result<u64, Failure> {
         if stack.contains(['/', '\\']) || stack.starts_with('.') {
             return Err(invalid(format!("the style names a font `{stack}`, which is not a name")).at(&self.address));
         }
@@ -134,15 +140,21 @@ impl Style {
             let range = format!("{}-{}", range * GLYPH_RANGE, range * GLYPH_RANGE + GLYPH_RANGE - 1);
             let address = template.replace("{fontstack}", stack).replace("{range}", &range);
             let to = folder.join(format!("fonts/{stack}/{range}.pbf"));
-            async move { self.fetch_to(client, &address, &to).await }
+            async move { self.fetch_to(client, secrets, &address, &to).await }
         });
         let fetched = futures_util::stream::iter(ranges).buffer_unordered(FONTS_AT_A_TIME);
         fetched.try_fold(0, |sum, bytes| async move { Ok(sum + bytes) }).await
     }
 
     /// Fetches a resource; one that is not there (404) is left out, as services do with empty glyph ranges.
-    async fn fetch_to(&self, client: &ArcGisClient, address: &str, to: &Path) -> Result<u64, Failure> {
-        let call = ServiceCall::get(address)?.with_all(&self.custom_parameters).in_stage(FailureStage::Download);
+    async fn fetch_to(
+        &self,
+        client: &ArcGisClient,
+        secrets: &LayerSecrets,
+        address: &str,
+        to: &Path,
+    ) -> Result<u64, Failure> {
+        let call = ServiceCall::get(address)?.with_secrets(secrets).in_stage(FailureStage::Download);
         match client.bytes(&call, LARGEST_RESOURCE).await? {
             Some(bytes) => {
                 check_resource(to, &bytes)
@@ -182,7 +194,7 @@ mod tests {
 
     fn style(json: Value) -> Style {
         let address = "https://p/sharing/rest/content/items/ab/resources/styles/root.json".to_owned();
-        Style { address, json, custom_parameters: Map::new() }
+        Style { address, json }
     }
 
     #[test]
