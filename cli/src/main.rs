@@ -8,6 +8,7 @@ mod ask;
 mod clean;
 mod packages;
 mod progress;
+mod secrets;
 mod setup;
 mod take;
 
@@ -46,7 +47,7 @@ impl From<Failure> for Stop {
 async fn main() -> ExitCode {
     let filter = tracing_subscriber::EnvFilter::try_from_env("OFFMAP_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("error"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(secrets::Log::new).init();
     let outcome = match Arguments::parse().command {
         Command::Take(arguments) => take::run(*arguments).await,
         Command::Resume(arguments) => take::resume(*arguments).await,
@@ -59,7 +60,7 @@ async fn main() -> ExitCode {
     match outcome {
         Ok(code) => ExitCode::from(code),
         Err(stop) => {
-            eprintln!("offmap: {}", stop.message);
+            eprintln!("offmap: {}", secrets::scrubbed(&stop.message));
             ExitCode::from(stop.code)
         }
     }

@@ -16,8 +16,8 @@ use crate::model::plan::OfflineMapPlan;
 use crate::model::result::{GenerateOfflineMapResult, JobError, LayerOutcome};
 use crate::model::secrets::SecretRegistry;
 use crate::model::source::OfflineMapSource;
-use crate::model::web_map::WebMap;
 use crate::model::status::{ExportState, MessageSeverity, MessageSource, Progress, Subject, SubjectKind};
+use crate::model::web_map::WebMap;
 use crate::packager::ReferenceBasemap;
 use crate::pause::Pause;
 use crate::planner;
@@ -454,8 +454,7 @@ async fn drive(job: Arc<JobInner>) -> JobResult {
         () = job.pause.passed() => {}
     }
     let document = job.document()?;
-    let ctx =
-        PlanContext { cancel: job.cancel.clone(), clock: Arc::clone(&engine.clock), secrets: job.secrets.clone() };
+    let ctx = PlanContext { cancel: job.cancel.clone(), clock: Arc::clone(&engine.clock), secrets: job.secrets.clone() };
     let found = match job.beginning {
         Beginning::Fresh => begin(&job, &document, &ctx).await?,
         Beginning::Resumed => resume::resumed(&job, &ctx).await?,

@@ -316,7 +316,8 @@ async fn find_file(
     let result = result.ok_or_else(|| missing("its answer names no result").saying(shortened(done)))?;
     // Relative to the job, as to a folder.
     let result = resolve(&format!("{job}/"), result)?;
-    let get = |address: &str| Ok::<_, Failure>(ServiceCall::get(address)?.with_secrets(secrets).in_stage(FailureStage::Download));
+    let get =
+        |address: &str| Ok::<_, Failure>(ServiceCall::get(address)?.with_secrets(secrets).in_stage(FailureStage::Download));
     let answer = client.json(&get(result.as_str())?).await?;
     let folder = answer.get("value").and_then(|v| v.as_str().or_else(|| v.get("url")?.as_str()));
     let folder = resolve(job, folder.ok_or_else(|| missing("its result has no value").saying(shortened(&answer)))?)?;

@@ -384,7 +384,8 @@ mod tests {
         let area = area.expect("an area");
         let mut words = |version: f64, home: JobHome| {
             answer["currentVersion"] = json!(version);
-            let service = TiledService::read("https://h/VectorTileServer", &answer, &LayerSecrets::default()).expect("reads");
+            let service =
+                TiledService::read("https://h/VectorTileServer", &answer, &LayerSecrets::default()).expect("reads");
             format!("{:?}", service.export_calls(&area, "0-3", home).expect("calls"))
         };
         assert!(words(11.2, JobHome::Vector).contains("\"polygon="));

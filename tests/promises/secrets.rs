@@ -4,8 +4,7 @@ use crate::support::{Bench, area, files_below, quick_client, run_to_end};
 use offmap::exporters::client::{Credentials, ServiceCall};
 use offmap::exporters::portal;
 use offmap::{
-    ExportState, FailureKind, FailureOwner, GenerateOfflineMapJob, OfflineMapSource, OfflineMapTask,
-    StatusMessage, WebMap,
+    ExportState, FailureKind, FailureOwner, GenerateOfflineMapJob, OfflineMapSource, OfflineMapTask, StatusMessage, WebMap,
 };
 use offmap_sandbox::{FIELD_MAP, Fault, FaultAction, HOSTED_MAP, JobFault, Sandbox, SandboxOptions};
 use serde_json::{Value, json};
@@ -159,15 +158,16 @@ async fn the_ledger_of_a_job_holds_no_custom_parameter() {
 #[tokio::test]
 async fn what_a_service_repeats_of_a_secret_is_in_no_message_no_ledger_and_no_package() {
     let options = SandboxOptions { secured: true, echo: true, ..with_key() };
-    let bench = Bench::with(options, |sandbox| {
-        Credentials::token(sandbox.token()).for_address(sandbox.url()).expect("an address")
-    })
-    .await;
+    let bench =
+        Bench::with(options, |sandbox| Credentials::token(sandbox.token()).for_address(sandbox.url()).expect("an address"))
+            .await;
     let (job, _) = keyed_job(&bench, FIELD_MAP).await;
     let token = bench.sandbox.requests().iter().find_map(|r| r.parameters.get("token").cloned()).expect("a token");
     // The words of an error, of a job and of a status address come from the service, too.
     let words = format!("no export with {token} and {KEY}");
-    bench.sandbox.fault(Fault::always("streets/vectortileserver/exporttiles", FaultAction::Job(JobFault::Failed(words.clone()))));
+    bench
+        .sandbox
+        .fault(Fault::always("streets/vectortileserver/exporttiles", FaultAction::Job(JobFault::Failed(words.clone()))));
     bench.sandbox.fault(Fault::always("reference/featureserver/createreplica", FaultAction::Body(json!({"error":
         {"code": 400, "message": words, "details": [format!("https://h/x?token={token}&apiKey={}", KEY.replace('+', "%2b"))]}}))));
     let mut status = job.status();
@@ -251,7 +251,8 @@ async fn user_name_and_password_in_a_url_are_refused_wherever_it_stands_and_neve
         ServiceCall::get(&portal_url).expect_err("refused"),
         portal::portal_root("http://someone:hunter2-hunter2@host:99999/").expect_err("refused"),
         {
-            let source = OfflineMapSource { portal_url: Some(portal_url.clone()), ..bench.task(FIELD_MAP).await.source().clone() };
+            let source =
+                OfflineMapSource { portal_url: Some(portal_url.clone()), ..bench.task(FIELD_MAP).await.source().clone() };
             run_to_end(&job_of(&bench, source)).await.0.expect_err("refused").failure
         },
     ];
@@ -287,7 +288,6 @@ async fn a_url_with_a_password_in_an_answer_is_a_failure_of_the_source() {
     assert!(!format!("{failure:?}").contains("hunter2"), "{failure:?}");
     assert!(!bench.sandbox.requests().iter().any(|r| r.path == "/elsewhere"));
 }
-
 
 #[tokio::test]
 async fn a_job_that_goes_on_without_the_secrets_of_its_map_says_so_and_with_them_it_ends_well() {
@@ -333,7 +333,11 @@ async fn an_answer_that_repeats_a_secret_in_a_url_sends_it_to_no_other_host() {
     let elsewhere = Sandbox::start(SandboxOptions::default()).await.expect("a sandbox");
     let (job, _) = keyed_job(&bench, FIELD_MAP).await;
     let token = bench.sandbox.requests().iter().find_map(|r| r.parameters.get("token").cloned()).expect("a token");
-    let at = format!("{}/arcgis/rest/services/World/MapServer?x={token}&v=1&apiKey={}", elsewhere.url(), "layer-key%2B%2F0123456789");
+    let at = format!(
+        "{}/arcgis/rest/services/World/MapServer?x={token}&v=1&apiKey={}",
+        elsewhere.url(),
+        "layer-key%2B%2F0123456789"
+    );
     bench.sandbox.fault(Fault::always("world/mapserver", FaultAction::Redirect(at.clone())));
     let status = json!({"statusUrl": at.replace("World/MapServer", "Reference/FeatureServer/jobs/1")});
     elsewhere.fault(Fault::always("reference/featureserver/jobs", FaultAction::Body(json!({"status": "Failed"}))));

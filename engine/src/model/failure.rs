@@ -250,7 +250,9 @@ pub fn without_secrets(address: &str) -> String {
             let bare = address.split(['?', '#']).next().unwrap_or_default();
             match bare.rsplit_once('@') {
                 // Whatever it is, what stands before `@` may be a password.
-                Some((user, rest)) => format!("{}{rest}", user.split_once("://").map_or("", |(scheme, _)| scheme_of(scheme))),
+                Some((user, rest)) => {
+                    format!("{}{rest}", user.split_once("://").map_or("", |(scheme, _)| scheme_of(scheme)))
+                }
                 None => bare.to_owned(),
             }
         }

@@ -1,8 +1,8 @@
 //! Secrets: the parameters of a map's layers that are sent to one origin and written nowhere, and the texts that are taken out of
 //! whatever is written or shown.
 
-use super::failure::{Failure, FailureKind, FailureOwner, FailureStage};
 use super::artifact::Artifact;
+use super::failure::{Failure, FailureKind, FailureOwner, FailureStage};
 use super::plan::{ExportTask, OfflineMapPlan};
 use aho_corasick::{AhoCorasick, MatchKind};
 use serde::Serialize;
@@ -24,7 +24,57 @@ const MOST_PARAMETERS: usize = 200;
 pub const WITHHELD: &str = "…";
 
 /// Names that the calls of offmap use for themselves. A map's parameter of such a name is never sent.
-const RESERVED: &[&str] = &["areaofinterest", "async", "attachmentssyncdirection", "callback", "client", "client_id", "client_secret", "compressionquality", "dataformat", "expiration", "exportby", "exportextent", "f", "geometry", "geometrytype", "grant_type", "insr", "ip", "layerqueries", "layers", "levels", "objectids", "optimizetilesforsize", "outfields", "password", "polygon", "referer", "refresh_token", "replicaid", "replicaname", "replicaoptions", "replicasr", "returnattachments", "returncountonly", "returngeometry", "returnidsonly", "serverurl", "spatialrel", "storageformattype", "syncdirection", "syncmodel", "targettype", "tilepackage", "timereferenceunknownclient", "token", "transporttype", "url", "username", "where"];
+const RESERVED: &[&str] = &[
+    "areaofinterest",
+    "async",
+    "attachmentssyncdirection",
+    "callback",
+    "client",
+    "client_id",
+    "client_secret",
+    "compressionquality",
+    "dataformat",
+    "expiration",
+    "exportby",
+    "exportextent",
+    "f",
+    "geometry",
+    "geometrytype",
+    "grant_type",
+    "insr",
+    "ip",
+    "layerqueries",
+    "layers",
+    "levels",
+    "objectids",
+    "optimizetilesforsize",
+    "outfields",
+    "password",
+    "polygon",
+    "referer",
+    "refresh_token",
+    "replicaid",
+    "replicaname",
+    "replicaoptions",
+    "replicasr",
+    "returnattachments",
+    "returncountonly",
+    "returngeometry",
+    "returnidsonly",
+    "serverurl",
+    "spatialrel",
+    "storageformattype",
+    "syncdirection",
+    "syncmodel",
+    "targettype",
+    "tilepackage",
+    "timereferenceunknownclient",
+    "token",
+    "transporttype",
+    "url",
+    "username",
+    "where",
+];
 
 /// Whether a map's parameter of this name would take the place of one of a call's own.
 #[must_use]

@@ -340,7 +340,8 @@ impl WebMap {
     pub fn supply_secrets(&mut self, from: &Self) {
         let known: HashMap<String, LayerSecrets> = from.layers().into_iter().map(|l| (l.id, l.secrets)).collect();
         for layer in layers_of(&self.json) {
-            let urls: Vec<Url> = [&layer.url, &layer.style_url].into_iter().flatten().filter_map(|u| Url::parse(u).ok()).collect();
+            let urls: Vec<Url> =
+                [&layer.url, &layer.style_url].into_iter().flatten().filter_map(|u| Url::parse(u).ok()).collect();
             if let (Some(own), Some(known)) = (self.withheld.layers.get_mut(&layer.pointer), known.get(&layer.id)) {
                 own.supply(known, &urls);
                 self.withheld.values.0.extend(own.values().map(str::to_owned));

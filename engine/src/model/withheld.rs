@@ -116,7 +116,8 @@ fn of_layer(json: &mut Map<String, Value>, layer: &MapLayer, origin: Origin, all
     for (name, value) in found {
         if is_reserved(&name) {
             if is_secret_name(&name) {
-                all.warnings.push(format!("the `{name}` in the url of layer \"{}\" is not used: it is its author's", layer.title));
+                all.warnings
+                    .push(format!("the `{name}` in the url of layer \"{}\" is not used: it is its author's", layer.title));
                 all.values.0.push(value);
             }
         } else if let Some(url) = urls.first() {

@@ -425,7 +425,11 @@ async fn context_for(
         plan: Arc::new(plan.clone()),
         secrets: LayerSecrets::default(),
         known_secrets: SecretRegistry::default(),
-        board: StatusBoard::new(Subject::new(SubjectKind::Job, "conformance", "conformance"), clock, SecretRegistry::default()),
+        board: StatusBoard::new(
+            Subject::new(SubjectKind::Job, "conformance", "conformance"),
+            clock,
+            SecretRegistry::default(),
+        ),
     };
     Ok((ctx, cancel))
 }

@@ -25,9 +25,7 @@ use backon::BackoffBuilder as _;
 use body::ServiceError;
 use governor::{Governor, Permit, retry_after};
 use offmap_engine::model::failure::{check_no_user, without_secrets};
-use offmap_engine::{
-    Clock, Failure, FailureKind, FailureOwner, FailureStage, LayerSecrets, SecretRegistry, SystemClock,
-};
+use offmap_engine::{Clock, Failure, FailureKind, FailureOwner, FailureStage, LayerSecrets, SecretRegistry, SystemClock};
 use reqwest::header::{HeaderMap, HeaderValue, LOCATION, REFERER};
 use reqwest::{Method, Response, StatusCode};
 use serde_json::Value;
@@ -137,7 +135,14 @@ impl ServiceCall {
     /// # Errors
     /// If the address is not `http` or `https`.
     pub fn get(address: &str) -> Result<Self, Failure> {
-        Ok(Self { url: parse_http(address)?, parameters: Vec::new(), secrets: LayerSecrets::default(), post: false, retry: true, stage: FailureStage::Run })
+        Ok(Self {
+            url: parse_http(address)?,
+            parameters: Vec::new(),
+            secrets: LayerSecrets::default(),
+            post: false,
+            retry: true,
+            stage: FailureStage::Run,
+        })
     }
 
     /// A form by POST.
@@ -218,7 +223,8 @@ pub fn resolve(asked: &str, answered: &str) -> Result<Url, Failure> {
         Failure::new(FailureOwner::Source, FailureKind::InvalidAnswer, FailureStage::Run, message)
     })?;
     if !url.username().is_empty() || url.password().is_some() {
-        let message = format!("the service answers with an address at {} that has a user name and password in it", host_of(&url));
+        let message =
+            format!("the service answers with an address at {} that has a user name and password in it", host_of(&url));
         return Err(Failure::new(FailureOwner::Source, FailureKind::InvalidAnswer, FailureStage::Run, message));
     }
     if base.scheme() == "https" && url.scheme() == "http" && base.host_str() == url.host_str() {

@@ -25,9 +25,8 @@ impl ArcGisClient {
 /// A url out of an answer as it may be written down: without tokens and without the secrets of the layer, which go with the next
 /// request all the same. The rest of its query may be needed.
 pub(crate) fn without_secret_query(url: &Url, secrets: &LayerSecrets) -> String {
-    let is_secret = |name: &str, value: &str| {
-        SECRETS.iter().any(|s| name.eq_ignore_ascii_case(s)) || secrets.holds(name, value)
-    };
+    let is_secret =
+        |name: &str, value: &str| SECRETS.iter().any(|s| name.eq_ignore_ascii_case(s)) || secrets.holds(name, value);
     let mut url = without_pairs(url.clone(), is_secret);
     url.set_fragment(None);
     url.to_string()

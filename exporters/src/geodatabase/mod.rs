@@ -18,8 +18,8 @@ use job::{FILE_UNIT, JOB_UNIT};
 use offmap_engine::{
     AreaOfInterest, Artifact, ArtifactFile, AttachmentSyncDirection, ByteRange, Capability, CapabilityReason, CountUnit,
     DestinationTableRowFilter, Examination, ExportContext, ExportTask, Exporter, Failure, FailureKind, FailureOwner,
-    FailureStage, GenerateOfflineMapUpdateMode, LayerArtifact, LayerPlan, LayerSecrets, LayerType, MapLayer, Missing, OfflineMapSource,
-    PlanContext, ReturnLayerAttachmentOption, ServiceRequest, TaskLayer, TaskPlan, Unit,
+    FailureStage, GenerateOfflineMapUpdateMode, LayerArtifact, LayerPlan, LayerSecrets, LayerType, MapLayer, Missing,
+    OfflineMapSource, PlanContext, ReturnLayerAttachmentOption, ServiceRequest, TaskLayer, TaskPlan, Unit,
 };
 use replica_file::ReplicaLayer;
 use serde_json::Value;

@@ -6,7 +6,8 @@ use super::compatibility;
 use crate::client::body::expect_description;
 use crate::client::{ArcGisClient, ServiceCall};
 use offmap_engine::{
-    AreaOfInterest, CapabilityReason, Envelope, Failure, FailureKind, FailureOwner, FailureStage, LayerSecrets, SpatialReference,
+    AreaOfInterest, CapabilityReason, Envelope, Failure, FailureKind, FailureOwner, FailureStage, LayerSecrets,
+    SpatialReference,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -126,9 +127,8 @@ impl FeatureService {
         wanted: &[u32],
         secrets: &LayerSecrets,
     ) -> Result<Self, Failure> {
-        let get = |address: &str| {
-            Ok::<_, Failure>(ServiceCall::get(address)?.with_secrets(secrets).in_stage(FailureStage::Plan))
-        };
+        let get =
+            |address: &str| Ok::<_, Failure>(ServiceCall::get(address)?.with_secrets(secrets).in_stage(FailureStage::Plan));
         let answer = client.json(&get(root)?).await?;
         let mut service = Self::read(root, &answer, secrets)?;
         let listed = |id: u32| {

@@ -77,7 +77,9 @@ impl Style {
                 for ending in [".json", ".png", "@2x.json", "@2x.png"] {
                     let mut file = base.clone();
                     file.set_path(&format!("{}{ending}", base.path()));
-                    bytes += self.fetch_to(client, secrets, file.as_str(), &folder.join(format!("sprites/sprite{ending}"))).await?;
+                    bytes += self
+                        .fetch_to(client, secrets, file.as_str(), &folder.join(format!("sprites/sprite{ending}")))
+                        .await?;
                 }
                 if let Some(json) = style.as_object_mut() {
                     json.insert("sprite".to_owned(), json!("../sprites/sprite"));
