@@ -374,8 +374,7 @@ impl JobInner {
             destination: self.destination.clone(),
         };
         let failed = |e: serde_json::Error| Failure::internal(format!("the job cannot be written as JSON: {e}"));
-        let json = self.secrets.json_of(&document).map_err(failed)?;
-        serde_json::to_string(&json).map_err(failed)
+        self.secrets.json_of(&document).map_err(failed)
     }
 
     /// Ends when the job's time is over and the job was told to stop; never where it has no limit.

@@ -162,7 +162,7 @@ impl Ledger {
     /// If it cannot be written.
     pub async fn put(&self, key: &str, value: &impl Serialize) -> Result<(), Failure> {
         let key = key.to_owned();
-        let text = self.secrets.json_of(value).map_err(broken)?.to_string();
+        let text = self.secrets.json_of(value).map_err(broken)?;
         self.run(Box::new(move |c| {
             c.prepare_cached("INSERT OR REPLACE INTO job(key, value) VALUES(?1, ?2)")?.execute([key, text]).map(drop)
         }))
@@ -187,7 +187,7 @@ impl Ledger {
     pub async fn put_plan(&self, plan: &OfflineMapPlan, now: i64) -> Result<(), Failure> {
         self.put("plan", plan).await?;
         let tasks = plan.tasks.clone();
-        let definition = |task: &ExportTask| self.secrets.json_of(task).map(|json| json.to_string());
+        let definition = |task: &ExportTask| self.secrets.json_of(task);
         let definitions: Vec<String> = tasks.iter().map(definition).collect::<Result<_, _>>().map_err(broken)?;
         self.run(Box::new(move |c| {
             let mut task_sql = c.prepare_cached(

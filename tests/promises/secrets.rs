@@ -34,7 +34,8 @@ fn assert_nowhere_below(dir: &Path, secret: &str) {
     assert!(!files.is_empty(), "{} has files", dir.display());
     for file in files {
         assert!(!holds(file.to_string_lossy().as_bytes(), secret), "{}", file.display());
-        let bytes = std::fs::read(&file).expect("reads");
+        // The log of a ledger goes when its last reader does.
+        let Ok(bytes) = std::fs::read(&file) else { continue };
         assert!(!holds(&bytes, secret), "`{secret}` is in {}", file.display());
     }
 }

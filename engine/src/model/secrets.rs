@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::borrow::Cow;
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 use url::Url;
@@ -235,6 +235,8 @@ struct Inner {
 #[derive(Default)]
 struct Known {
     secrets: VecDeque<String>,
+    /// So many at the front are never given up.
+    pinned: usize,
     matcher: Option<Arc<AhoCorasick>>,
 }
 
@@ -282,21 +284,31 @@ impl SecretRegistry {
         self.add_all([secret]);
     }
 
+    /// Never gives up what is kept so far, however many secrets follow.
+    pub fn pin(&self) {
+        let mut known = self.inner.known.write().unwrap_or_else(PoisonError::into_inner);
+        known.pinned = known.secrets.len();
+    }
+
     /// Keeps several secrets.
     pub fn add_all<'a>(&self, secrets: impl IntoIterator<Item = &'a str>) {
         let mut known = self.inner.known.write().unwrap_or_else(PoisonError::into_inner);
         let before = known.secrets.len();
-        for secret in secrets {
-            let secret = secret.trim();
-            if secret.chars().count() >= SHORTEST_SECRET && !known.secrets.iter().any(|s| s == secret) {
+        let mut have: HashSet<String> = known.secrets.iter().cloned().collect();
+        for secret in secrets.into_iter().map(str::trim) {
+            if known.secrets.len() - before >= MOST_SECRETS {
+                break;
+            }
+            if secret.chars().count() >= SHORTEST_SECRET && have.insert(secret.to_owned()) {
                 known.secrets.push_back(secret.to_owned());
             }
         }
         if known.secrets.len() == before {
             return;
         }
-        while known.secrets.len() > MOST_SECRETS {
-            known.secrets.pop_front();
+        while known.secrets.len() > MOST_SECRETS.max(known.pinned + 1) {
+            let oldest = known.pinned;
+            known.secrets.remove(oldest);
         }
         let patterns: Vec<String> = known.secrets.iter().flat_map(|s| forms(s)).collect();
         let built =
@@ -366,14 +378,19 @@ impl SecretRegistry {
         }
     }
 
-    /// A document as JSON without the caller's secrets.
+    /// A value as JSON text without the caller's secrets.
     ///
     /// # Errors
     /// If it is not JSON.
-    pub fn json_of(&self, value: &impl Serialize) -> serde_json::Result<Value> {
-        let mut json = serde_json::to_value(value)?;
+    pub fn json_of(&self, value: &impl Serialize) -> serde_json::Result<String> {
+        let text = serde_json::to_string(value)?;
+        if matches!(self.scrub_word(&text), Cow::Borrowed(_)) {
+            return Ok(text);
+        }
+        // Text by text: a secret may look like a part of JSON itself.
+        let mut json = serde_json::from_str(&text)?;
         self.scrub_json(&mut json);
-        Ok(json)
+        Ok(json.to_string())
     }
 
     /// A value by way of its JSON, without the caller's secrets.
@@ -381,7 +398,7 @@ impl SecretRegistry {
     /// # Errors
     /// If it cannot be read back.
     pub fn clean<T: Serialize + DeserializeOwned>(&self, value: &T) -> serde_json::Result<T> {
-        serde_json::from_value(self.json_of(value)?)
+        serde_json::from_str(&self.json_of(value)?)
     }
 
     fn scrub_in_place(&self, text: &mut String) {
@@ -444,5 +461,56 @@ impl SecretRegistry {
             Value::Object(map) => map.values_mut().for_each(|v| self.scrub_words(v)),
             _ => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn url(text: &str) -> Url {
+        Url::parse(text).expect("a url")
+    }
+
+    #[test]
+    fn a_parameter_goes_to_its_own_origin_only() {
+        let mut secrets = LayerSecrets::default();
+        secrets.add(&url("http://h/rest/services/S/FeatureServer"), "key", "value");
+        secrets.add(&url("https://other:6443/x"), "key", "another");
+        secrets.add(&url("http://h/"), "Token", "never");
+        let at = |text: &str| secrets.parameters_for(&url(text)).map(|(n, v)| format!("{n}={v}")).collect::<Vec<_>>();
+        assert_eq!(at("http://h/anything?x=1"), ["key=value"]);
+        assert_eq!(at("https://h/anything"), ["key=value"], "the same host by https");
+        assert_eq!(at("https://other:6443/"), ["key=another"]);
+        for elsewhere in
+            ["http://h:8080/", "https://h:8443/", "http://other:6443/", "https://other/", "http://h.evil/", "http://x/?h"]
+        {
+            assert!(at(elsewhere).is_empty(), "{elsewhere}");
+        }
+        let shown = format!("{secrets:?}");
+        assert!(!shown.contains("value") && !shown.contains("another"), "{shown}");
+    }
+
+    #[test]
+    fn known_secrets_are_taken_out_in_every_form_and_those_of_a_map_concern_its_job_only() {
+        let registry = SecretRegistry::default();
+        registry.add_all(["pass word+\"/1", "short"]);
+        registry.pin();
+        let job = registry.child();
+        job.add("of the map");
+        for text in
+            ["pass word+\"/1", "pass+word%2B%22%2F1", "pass%20word%2b%22%2f1", r#"pass word+\"/1"#, r#"pass word+\"\/1"#]
+        {
+            assert_eq!(registry.scrub(&format!("a {text} b")), "a … b", "{text}");
+        }
+        assert_eq!(job.scrub("of the map, short, pass word+\"/1"), "…, short, …");
+        assert_eq!(registry.scrub("of the map"), "of the map");
+        assert_eq!(job.scrub_word("of the map"), "of the map", "what a program reads back keeps what a map's author wrote");
+        let mut json = serde_json::json!({"a": ["x pass word+\"/1"], "pass word+\"/1": 1});
+        job.scrub_json(&mut json);
+        assert_eq!(json, serde_json::json!({"a": ["x …"], "…": 1}));
+        let many: Vec<String> = (0..2 * MOST_SECRETS).map(|i| format!("another token {i}")).collect();
+        registry.add_all(many.iter().map(String::as_str));
+        assert_eq!(registry.scrub("pass word+\"/1"), "…", "what is pinned stays");
     }
 }

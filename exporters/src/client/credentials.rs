@@ -184,6 +184,7 @@ impl Credentials {
         }
         let registry = SecretRegistry::default();
         add(&registry, self);
+        registry.pin();
         registry
     }
 

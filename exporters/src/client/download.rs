@@ -86,7 +86,7 @@ impl ArcGisClient {
             let got = self.fetch(&call, &download, token.as_ref(), &part_path, &mut part, &report).await;
             let refused = match got {
                 Ok(()) => break,
-                Err(refused) => self.scrubbed(refused),
+                Err(refused) => self.scrubbed(&call, refused),
             };
             if !download.presigned && body::is_token_error(&refused.failure) && !renewed {
                 renewed = true;

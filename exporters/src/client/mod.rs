@@ -418,7 +418,7 @@ impl ArcGisClient {
             let token = if with_token { self.token_for(&call.url).await? } else { None };
             let refused = match run(self.clone(), call.clone(), token.clone()).await {
                 Ok(value) => return Ok(value),
-                Err(refused) => self.scrubbed(refused),
+                Err(refused) => self.scrubbed(&call, refused),
             };
             let repeatable = call.retry || matches!(refused.code, Some(429 | 500 | 503));
             let (pause, busy) = self.pause_after(&call.url, &refused, pauses.next());
@@ -444,8 +444,10 @@ impl ArcGisClient {
     }
 
     /// The same without the secrets that a service may have repeated.
-    fn scrubbed(&self, mut refused: Refused) -> Refused {
-        *refused.failure = self.inner.secrets.failure(*refused.failure);
+    fn scrubbed(&self, call: &ServiceCall, mut refused: Refused) -> Refused {
+        let known = self.inner.secrets.child();
+        known.add_all(call.secrets.values());
+        *refused.failure = known.failure(*refused.failure);
         refused
     }
 

@@ -385,10 +385,11 @@ mod tests {
 
     #[test]
     fn a_status_address_keeps_its_query_and_loses_its_token() {
-        let url = url::Url::parse("https://h/FeatureServer/createReplica/1?statusId=1&token=secret&APIKEY=k&x=k")
-            .expect("an address");
+        let url =
+            url::Url::parse("https://h/FeatureServer/createReplica/1?statusId=1&token=secret&APIKEY=layer-key&x=layer-key")
+                .expect("an address");
         let mut secrets = LayerSecrets::default();
-        secrets.add(&url, "apiKey", "k");
+        secrets.add(&url, "apiKey", "layer-key");
         assert_eq!(without_secret_query(&url, &secrets), "https://h/FeatureServer/createReplica/1?statusId=1");
     }
 }

@@ -34,7 +34,8 @@ fn invalid(words: String) -> Failure {
 impl Style {
     pub(super) async fn fetch(client: &ArcGisClient, address: &str, secrets: &LayerSecrets) -> Result<Self, Failure> {
         let call = ServiceCall::get(address)?.with_secrets(secrets).in_stage(FailureStage::Plan);
-        let json = client.json(&call).await?;
+        let mut json = client.json(&call).await?;
+        client.secrets().scrub_json(&mut json);
         if !json.get("layers").is_some_and(Value::is_array) || !json.get("sources").is_some_and(Value::is_object) {
             return Err(invalid("the style has no `layers` or no `sources`".to_owned()).at(address));
         }
