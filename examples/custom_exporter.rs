@@ -110,7 +110,8 @@ impl Exporter for GeoJsonExporter {
     async fn export(&self, task: &ExportTask, _: &GeoJsonParameters, ctx: &ExportContext) -> Result<Artifact, Failure> {
         ctx.begin_unit("file").await?;
         let to = ctx.work_dir().join("data.geojson");
-        let download = Download { address: &task.key.service_url, to: &to, presigned: false, limit: LARGEST as u64 };
+        let (address, secrets) = (&task.key.service_url, ctx.secrets());
+        let download = Download { address, to: &to, presigned: false, limit: LARGEST as u64, secrets };
         let fetch = self.client.download(download, |here, all| ctx.report(Progress::bytes(here, all)));
         let file = ctx.or_cancelled(fetch).await?;
         let got = ctx

@@ -164,7 +164,9 @@ async fn ask(client: &ArcGisClient, address: &str) -> Result<(), Box<dyn Error>>
     let dir = tempfile::tempdir()?;
     let to = dir.path().join("map.mmpk");
     let from = format!("{address}/jobs/{id}/package");
-    let got = client.download(Download { address: &from, to: &to, presigned: true, limit: 1 << 30 }, |_, _| {}).await?;
+    let secrets = Default::default();
+    let file = Download { address: &from, to: &to, presigned: true, limit: 1 << 30, secrets: &secrets };
+    let got = client.download(file, |_, _| {}).await?;
     let proof = verify(&to)?;
     println!("package of {} bytes, whole: {}, complete: {}", got.bytes, proof.ok, proof.complete == Some(true));
     let refused =

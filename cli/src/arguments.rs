@@ -161,6 +161,10 @@ pub(crate) struct Resume {
     /// Fetch only the layers that failed of a package that was written without them.
     #[arg(long)]
     pub(crate) failed_only: bool,
+    /// The map again, as a file or address: for the customParameters and keys of its layers, which offmap writes down nowhere.
+    /// A map of a portal item is read again from there without this.
+    #[arg(long, value_name = "FILE|URL")]
+    pub(crate) web_map: Option<String>,
     #[command(flatten)]
     pub(crate) run: RunArguments,
     #[command(flatten)]

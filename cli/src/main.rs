@@ -11,6 +11,7 @@ mod clean;
 mod interrupt;
 mod packages;
 mod progress;
+mod secrets;
 mod setup;
 mod take;
 mod terminal;

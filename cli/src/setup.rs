@@ -1,9 +1,10 @@
 //! From the command line to a client, an engine, a map and its parameters.
 
-use crate::Stop;
 use crate::arguments::{AccessArguments, MapArguments};
+use crate::{Stop, secrets};
 use offmap::exporters::client::{ArcGisClient, ClientOptions, Credentials, HostPolicy, parse_host, parse_http};
 use offmap::exporters::portal;
+use offmap::model::failure::check_no_user;
 use offmap::{
     AreaOfInterest, Engine, Failure, GenerateOfflineMapParameterOverrides, GenerateOfflineMapParameters, OfflineMapSource,
     OfflineMapTask, ReducedFontsService,
@@ -65,6 +66,7 @@ fn credentials(arguments: &AccessArguments) -> Result<Credentials, Stop> {
     } else {
         Credentials::none()
     };
+    arguments.referer.as_deref().map_or(Ok(()), check_no_user)?;
     let bound = |credentials: Credentials| match &arguments.referer {
         Some(referer) => credentials.with_referer(referer),
         None => credentials,
@@ -116,18 +118,25 @@ pub(crate) fn client(arguments: &AccessArguments, web_map: Option<&str>) -> Resu
     if let Some(path) = &arguments.ca_cert {
         options.ca_certificates.push(read_text(path, "the CA certificate")?.into_bytes());
     }
-    Ok(ArcGisClient::new(options, credentials(arguments)?)?)
+    let client = ArcGisClient::new(options, credentials(arguments)?)?;
+    secrets::know_client(&client);
+    Ok(client)
 }
 
 async fn source(arguments: &MapArguments, client: &ArcGisClient) -> Result<OfflineMapSource, Failure> {
     match (&arguments.web_map, &arguments.access.portal, &arguments.item) {
         (_, Some(portal), Some(item)) => portal::read_item(client, portal, item).await,
-        (Some(map), ..) if map.starts_with("http://") || map.starts_with("https://") => {
-            portal::read_address(client, map).await
-        }
-        (Some(map), ..) => portal::read_file(Path::new(map)).await,
+        (Some(map), ..) => read_map(map, client).await,
         _ => Err(Failure::invalid_parameter("no map is named: give --web-map, or --portal and --item")),
     }
+}
+
+/// A map from a url or a file.
+pub(crate) async fn read_map(named: &str, client: &ArcGisClient) -> Result<OfflineMapSource, Failure> {
+    if named.starts_with("http://") || named.starts_with("https://") {
+        return portal::read_address(client, named).await;
+    }
+    portal::read_file(Path::new(named)).await
 }
 
 /// A file if there is one of that name, else numbers.
@@ -145,6 +154,8 @@ fn area(text: &str) -> Result<AreaOfInterest, Stop> {
 fn reduced_fonts(pair: &str) -> Result<ReducedFontsService, Stop> {
     match pair.split_once("=http").filter(|(service, _)| service.starts_with("http")) {
         Some((service, twin)) => {
+            check_no_user(service)?;
+            check_no_user(&format!("http{twin}"))?;
             Ok(ReducedFontsService { service_url: service.to_owned(), reduced_fonts_url: format!("http{twin}") })
         }
         None => Err(Stop::usage(format!("--reduced-fonts {pair} is not URL=URL"))),
@@ -188,9 +199,11 @@ pub(crate) async fn prepare(arguments: &MapArguments) -> Result<Setup, Stop> {
     if let (Some(area), None) = (&area, &from_file) {
         apply(GenerateOfflineMapParameters::new(area.clone()))?;
     }
+    let reduced_fonts_services = arguments.reduced_fonts.iter().map(|t| reduced_fonts(t)).collect::<Result<_, _>>()?;
     let client = client(&arguments.access, arguments.web_map.as_deref())?;
     let mut source = source(arguments, &client).await?;
-    source.reduced_fonts_services = arguments.reduced_fonts.iter().map(|t| reduced_fonts(t)).collect::<Result<_, _>>()?;
+    secrets::know_map(&source.web_map);
+    source.reduced_fonts_services = reduced_fonts_services;
     let engine = offmap::with_defaults(&client)?.start()?;
     let task = OfflineMapTask::new(&engine, source);
     let parameters = match (from_file, area) {

@@ -3,7 +3,7 @@
 use crate::arguments::{ProgressStyle, Resume, RunArguments, Take};
 use crate::interrupt::{CANCELLED, on_ctrl_c};
 use crate::terminal::{self, note, out};
-use crate::{Stop, progress, setup};
+use crate::{Stop, progress, secrets, setup};
 use offmap::packager::{MobileMapPackager, write_mmpk};
 use offmap::{
     Engine, Failure, FailureKind, FailureOwner, GenerateOfflineMapJob, GenerateOfflineMapResult, JobError, LayerOutcome,
@@ -36,6 +36,7 @@ pub(crate) async fn resume(arguments: Resume) -> Result<u8, Stop> {
         true => GenerateOfflineMapJob::complete(&engine, &arguments.out).await?,
         false => GenerateOfflineMapJob::resume(&engine, &arguments.out).await?,
     };
+    let job = secrets::supply(job, &client, arguments.web_map.as_deref()).await?;
     run_job(&engine, job, &arguments.out, &arguments.run).await
 }
 

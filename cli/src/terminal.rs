@@ -1,5 +1,6 @@
-//! The one way to stdout and stderr: what people read is escaped here, JSON goes as it is.
+//! The one way to stdout and stderr: what people read is escaped here and has no secret in it, JSON goes as it is.
 
+use crate::secrets::scrubbed;
 use offmap::printable;
 use serde_json::Value;
 use std::io::{self, Write};
@@ -19,7 +20,7 @@ pub(crate) use {note, out};
 /// One line: titles, file names and words of services may hold what a terminal obeys, so all of it is escaped.
 pub(crate) fn line(to: &mut impl Write, words: &str) {
     // A reader that went away is no reason to stop the work.
-    let _ = writeln!(to, "{}", printable(words)).and_then(|()| to.flush());
+    let _ = writeln!(to, "{}", printable(&scrubbed(words))).and_then(|()| to.flush());
 }
 
 /// One JSON object a line on stdout.
@@ -44,7 +45,7 @@ impl Write for Log {
     fn write(&mut self, event: &[u8]) -> io::Result<usize> {
         let words = String::from_utf8_lossy(event);
         let mut to = io::stderr().lock();
-        writeln!(to, "{}", printable(words.strip_suffix('\n').unwrap_or(&words)))?;
+        writeln!(to, "{}", printable(&scrubbed(words.strip_suffix('\n').unwrap_or(&words))))?;
         Ok(event.len())
     }
 

@@ -5,6 +5,7 @@
 
 use crate::clock::Clock;
 use crate::model::failure::Failure;
+use crate::model::secrets::SecretRegistry;
 use crate::model::status::{ExportState, MessageSeverity, MessageSource, Progress, StatusMessage, Subject, SubjectKind};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -32,11 +33,12 @@ pub(crate) struct StatusBoard {
     changed: watch::Sender<u64>,
     clock: Arc<dyn Clock>,
     job: Subject,
+    secrets: SecretRegistry,
 }
 
 impl StatusBoard {
-    pub(crate) fn new(job: Subject, clock: Arc<dyn Clock>) -> Arc<Self> {
-        Arc::new(Self { inner: Mutex::default(), changed: watch::Sender::new(0), clock, job })
+    pub(crate) fn new(job: Subject, clock: Arc<dyn Clock>, secrets: SecretRegistry) -> Arc<Self> {
+        Arc::new(Self { inner: Mutex::default(), changed: watch::Sender::new(0), clock, job, secrets })
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -58,6 +60,8 @@ impl StatusBoard {
 
     /// Takes a new state of a subject. A state after a terminal one is dropped; after the job's own end everything is.
     pub(crate) fn state(&self, subject: &Subject, state: ExportState, message: Option<String>, failure: Option<Failure>) {
+        let message = message.map(|m| self.secrets.scrubbed(m));
+        let failure = failure.map(|f| self.secrets.failure(f));
         let mut inner = self.lock();
         if inner.closed || inner.states.get(subject).is_some_and(|s| s.is_terminal() || *s == state) {
             return;
@@ -78,6 +82,7 @@ impl StatusBoard {
 
     /// Takes a note on a subject that is not at its end.
     pub(crate) fn note(&self, subject: &Subject, message: String, severity: MessageSeverity, source: MessageSource) {
+        let message = self.secrets.scrubbed(message);
         let mut inner = self.lock();
         let state = inner.states.get(subject).copied().unwrap_or(ExportState::NotStarted);
         if inner.closed || state.is_terminal() || inner.notes >= MAX_NOTES {
@@ -225,7 +230,7 @@ mod tests {
     #[tokio::test]
     async fn a_subject_ends_once_and_the_job_ends_last() {
         let job = Subject::new(SubjectKind::Job, "j", "j");
-        let board = StatusBoard::new(job.clone(), Arc::new(SystemClock));
+        let board = StatusBoard::new(job.clone(), Arc::new(SystemClock), SecretRegistry::default());
         let mut stream = board.subscribe();
         board.state(&layer("a"), ExportState::Started, None, None);
         board.progress(&layer("a"), Progress::percent(50));

@@ -6,6 +6,7 @@ use crate::ledger::{TaskLedger, UnitRecord};
 use crate::model::budget::{ErrorBudget, Missing};
 use crate::model::failure::{Failure, FailureOwner};
 use crate::model::plan::{ByteRange, ExportTask, OfflineMapPlan};
+use crate::model::secrets::{LayerSecrets, SecretRegistry};
 use crate::model::status::{MessageSeverity, MessageSource, Progress, Subject};
 use crate::pause::Pause;
 use crate::safe_path;
@@ -30,6 +31,8 @@ pub struct ExportContext {
     pub(crate) pause: Arc<Pause>,
     pub(crate) keep: Arc<AtomicBool>,
     pub(crate) plan: Arc<OfflineMapPlan>,
+    pub(crate) secrets: LayerSecrets,
+    pub(crate) known_secrets: SecretRegistry,
 }
 
 tokio::task_local! {
@@ -62,6 +65,13 @@ impl ExportContext {
     #[must_use]
     pub fn task_id(&self) -> &str {
         &self.task
+    }
+
+    /// The secrets of the task's layers: what goes with every request for them, to the origins of their urls only. To be kept in
+    /// no file.
+    #[must_use]
+    pub fn secrets(&self) -> &LayerSecrets {
+        &self.secrets
     }
 
     /// Time.
@@ -226,7 +236,7 @@ impl ExportContext {
 
     /// Says in the ledger why a unit failed, and hands the failure back with the unit's name.
     pub async fn fail_unit(&self, unit: &str, failure: Failure) -> Failure {
-        let failure = failure.for_unit(unit);
+        let failure = self.known_secrets.failure(failure.for_unit(unit));
         if let Err(ledger) = self.ledger.fail(unit, &failure, self.clock.now_ms()).await {
             tracing::warn!(%ledger, unit, "a unit's failure could not be written");
         }

@@ -5,6 +5,8 @@ use crate::clock::{Clock, SystemClock};
 use crate::exporter::Exporter;
 use crate::job::GenerateOfflineMapJob;
 use crate::model::failure::Failure;
+use crate::model::secrets::SecretRegistry;
+use crate::model::source::OfflineMapSource;
 use crate::packager::Packager;
 use crate::registry::ExporterRegistry;
 use dashmap::DashMap;
@@ -73,9 +75,19 @@ pub(crate) struct EngineInner {
     pub(crate) export_permits: Arc<Semaphore>,
     pub(crate) census: Arc<Census>,
     pub(crate) actors: Actors,
+    pub(crate) secrets: SecretRegistry,
     thread: std::sync::Mutex<Option<std::thread::JoinHandle<()>>>,
     /// Ends the engine's own runtime, where the host gave none.
     _own_runtime: Option<oneshot::Sender<()>>,
+}
+
+impl EngineInner {
+    /// What is taken out of everything that a job for a map writes or shows: the caller's secrets and those of the map.
+    pub(crate) fn secrets_of(&self, source: &OfflineMapSource) -> SecretRegistry {
+        let own = self.secrets.child();
+        own.add_all(source.web_map.secret_texts());
+        own
+    }
 }
 
 impl Drop for EngineInner {
@@ -125,6 +137,7 @@ impl Engine {
             packager: Arc::new(packager),
             clock: Arc::new(SystemClock),
             runtime: None,
+            secrets: SecretRegistry::default(),
             concurrent_jobs: DEFAULT_CONCURRENT_JOBS,
             concurrent_exports: DEFAULT_CONCURRENT_EXPORTS,
         }
@@ -186,6 +199,7 @@ pub struct EngineBuilder {
     packager: Arc<dyn Packager>,
     clock: Arc<dyn Clock>,
     runtime: Option<Handle>,
+    secrets: SecretRegistry,
     concurrent_jobs: usize,
     concurrent_exports: usize,
 }
@@ -204,6 +218,13 @@ impl EngineBuilder {
     #[must_use]
     pub fn runtime(mut self, runtime: Handle) -> Self {
         self.runtime = Some(runtime);
+        self
+    }
+
+    /// Takes the secrets of this registry out of everything that jobs write or show.
+    #[must_use]
+    pub fn secrets(mut self, secrets: SecretRegistry) -> Self {
+        self.secrets = secrets;
         self
     }
 
@@ -253,6 +274,7 @@ impl EngineBuilder {
             export_permits: Arc::new(Semaphore::new(self.concurrent_exports)),
             census: Arc::default(),
             actors,
+            secrets: self.secrets,
             thread: std::sync::Mutex::new(Some(thread)),
             _own_runtime: own_runtime,
         };

@@ -8,6 +8,7 @@ use crate::model::failure::Failure;
 use crate::model::geometry::Envelope;
 use crate::model::parameters::GenerateOfflineMapParameters;
 use crate::model::plan::{ByteRange, BytesSource, CountUnit, ExportTask, PlannedLevel, ServiceLimit, Unit};
+use crate::model::secrets::{LayerSecrets, SecretRegistry};
 use crate::model::source::OfflineMapSource;
 use crate::model::web_map::MapLayer;
 use async_trait::async_trait;
@@ -31,6 +32,14 @@ pub struct ServiceRequest {
     pub parameters: Arc<GenerateOfflineMapParameters>,
 }
 
+impl ServiceRequest {
+    /// The secrets of all its layers: what goes with every request for them, to the origins of their urls only.
+    #[must_use]
+    pub fn secrets(&self) -> LayerSecrets {
+        LayerSecrets::merged(self.layers.iter().map(|l| &l.secrets))
+    }
+}
+
 /// What the engine lends an exporter while a plan is made.
 #[derive(Debug, Clone)]
 pub struct PlanContext {
@@ -38,6 +47,8 @@ pub struct PlanContext {
     pub cancel: CancellationToken,
     /// Time.
     pub clock: Arc<dyn Clock>,
+    /// What is taken out of the plan.
+    pub secrets: SecretRegistry,
 }
 
 /// What a service says of itself.

@@ -14,9 +14,11 @@ use crate::model::failure::{Failure, FailureKind, FailureOwner, FailureStage};
 use crate::model::overrides::GenerateOfflineMapParameterOverrides;
 use crate::model::parameters::GenerateOfflineMapParameters;
 use crate::model::plan::OfflineMapPlan;
-use crate::model::result::{GenerateOfflineMapResult, JobError};
+use crate::model::result::{GenerateOfflineMapResult, JobError, LayerOutcome};
+use crate::model::secrets::SecretRegistry;
 use crate::model::source::OfflineMapSource;
 use crate::model::status::{ExportState, MessageSeverity, MessageSource, Progress, Subject, SubjectKind};
+use crate::model::web_map::WebMap;
 use crate::packager::{EarlierPackage, ReferenceBasemap};
 use crate::pause::Pause;
 use crate::planner;
@@ -53,6 +55,8 @@ pub(crate) struct JobInner {
     pub(crate) id: String,
     subject: Subject,
     pub(crate) source: Arc<OfflineMapSource>,
+    /// What is taken out of everything that is written or shown.
+    pub(crate) secrets: SecretRegistry,
     pub(crate) parameters: GenerateOfflineMapParameters,
     pub(crate) overrides: GenerateOfflineMapParameterOverrides,
     pub(crate) destination: PathBuf,
@@ -94,6 +98,7 @@ impl JobDocument {
             )));
         }
         job.parameters.check()?;
+        job.source.check_urls()?;
         Ok(job)
     }
 }
@@ -136,13 +141,15 @@ impl GenerateOfflineMapJob {
         let JobDocument { id, source, parameters, overrides, destination, .. } = document;
         let title = source.item.as_ref().map(|i| i.title.clone()).filter(|t| !t.is_empty());
         let subject = Subject::new(SubjectKind::Job, &id, title.unwrap_or_else(|| "offline map".to_owned()));
-        let board = StatusBoard::new(subject.clone(), Arc::clone(&engine.clock));
+        let secrets = engine.secrets_of(&source);
+        let board = StatusBoard::new(subject.clone(), Arc::clone(&engine.clock), secrets.clone());
         let cancel = engine.root.child_token();
         let inner = JobInner {
             engine,
             id,
             subject,
             source: Arc::new(source),
+            secrets,
             parameters,
             overrides,
             destination,
@@ -227,6 +234,42 @@ impl GenerateOfflineMapJob {
     #[doc(alias = "fromJson")]
     pub fn from_json(engine: &Engine, text: &str) -> Result<Self, Failure> {
         Ok(Self::of(Arc::clone(engine.inner()), JobDocument::read(text)?, Beginning::Fresh))
+    }
+
+    /// Titles of the layers that need secrets of the map (`customParameters`, keys in urls), which are in no document: a job that
+    /// is made of one fails these layers unless [`GenerateOfflineMapJob::with_secrets_of`] supplies them. offmap's own.
+    #[must_use]
+    pub fn layers_without_secrets(&self) -> Vec<String> {
+        match self.inner.beginning {
+            Beginning::Finished => Vec::new(),
+            _ => self.inner.source.web_map.layers_without_secrets(),
+        }
+    }
+
+    /// The portal and the item that the map was read from, where it has one. offmap's own.
+    #[must_use]
+    pub fn portal_item(&self) -> Option<(&str, &str)> {
+        let source = &self.inner.source;
+        Some((source.portal_url.as_deref()?, source.item.as_ref().map(|i| i.id.as_str())?))
+    }
+
+    /// The same dormant job with the secrets that are missing taken from its map, read again. To be called before anything else
+    /// is said of the job. A layer is known by its id and the origin of its url. offmap's own.
+    #[must_use]
+    pub fn with_secrets_of(self, map: &WebMap) -> Self {
+        let inner = &self.inner;
+        let mut source = (*inner.source).clone();
+        source.web_map.supply_secrets(map);
+        let document = JobDocument {
+            format: JOB_FORMAT.0.to_owned(),
+            version: JOB_FORMAT.1,
+            id: inner.id.clone(),
+            source,
+            parameters: inner.parameters.clone(),
+            overrides: inner.overrides.clone(),
+            destination: inner.destination.clone(),
+        };
+        Self::of(Arc::clone(&inner.engine), document, inner.beginning)
     }
 
     /// The job's id, a fresh UUID.
@@ -341,7 +384,8 @@ impl JobInner {
             overrides: self.overrides.clone(),
             destination: self.destination.clone(),
         };
-        serde_json::to_string(&document).map_err(|e| Failure::internal(format!("the job cannot be written as JSON: {e}")))
+        let failed = |e: serde_json::Error| Failure::internal(format!("the job cannot be written as JSON: {e}"));
+        self.secrets.json_of(&document).map_err(failed)
     }
 
     /// Ends when the job's time is over and the job was told to stop; never where it has no limit.
@@ -374,6 +418,23 @@ impl JobInner {
     }
 
     fn end(&self, result: JobResult) {
+        let scrubbed = |layers: &mut Vec<LayerOutcome>| {
+            for layer in layers {
+                layer.failure = layer.failure.take().map(|f| self.secrets.failure(f));
+            }
+        };
+        let result = match result {
+            Ok(mut result) => {
+                scrubbed(&mut result.layers);
+                result.warnings = result.warnings.into_iter().map(|w| self.secrets.scrubbed(w)).collect();
+                Ok(result)
+            }
+            Err(mut error) => {
+                scrubbed(&mut error.layers);
+                error.failure = self.secrets.failure(error.failure);
+                Err(error)
+            }
+        };
         let (state, failure) = match &result {
             Ok(_) => (ExportState::Succeeded, None),
             Err(e) if e.failure.is_cancelled() => (ExportState::Cancelled, None),
@@ -403,7 +464,7 @@ async fn drive(job: Arc<JobInner>) -> JobResult {
         () = job.pause.passed() => {}
     }
     let document = job.document()?;
-    let ctx = PlanContext { cancel: job.cancel.clone(), clock: Arc::clone(&engine.clock) };
+    let ctx = PlanContext { cancel: job.cancel.clone(), clock: Arc::clone(&engine.clock), secrets: job.secrets.clone() };
     let found = match job.beginning {
         Beginning::Fresh => begin(&job, &document, &ctx).await?,
         Beginning::Resumed => resume::resumed(&job, &ctx).await?,
@@ -445,7 +506,7 @@ async fn begin(job: &JobInner, document: &str, ctx: &PlanContext) -> Result<Foun
     let destination = job.destination.clone();
     let work_dir = run_blocking(move || WorkDir::make(&destination)).await?;
     let written = async {
-        let ledger = Ledger::open(&work_dir.ledger()).await?;
+        let ledger = Ledger::open(&work_dir.ledger()).await?.without(job.secrets.clone());
         ledger.put("document", &document).await?;
         ledger.put_plan(&plan, engine.clock.now_ms()).await?;
         Ok(ledger)
@@ -497,6 +558,7 @@ async fn run_all(job: &Arc<JobInner>, run: Run, work_dir: &Path) -> JobResult {
         keep: Arc::clone(&job.keep),
         document,
         replaces,
+        secrets: job.secrets.clone(),
         stop: job.cancel.child_token(),
         runtime: engine.runtime.clone(),
         permits: Arc::clone(&engine.export_permits),

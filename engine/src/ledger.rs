@@ -7,6 +7,7 @@
 use crate::ledger_file::{self, Deadline, LARGEST_VALUE, LONGEST_READ, judged, refused};
 use crate::model::failure::{Failure, FailureKind, FailureOwner, FailureStage};
 use crate::model::plan::{ExportTask, OfflineMapPlan};
+use crate::model::secrets::SecretRegistry;
 use crate::safe_path;
 use rusqlite::types::Value as SqlValue;
 use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
@@ -77,20 +78,11 @@ struct Command {
 #[derive(Debug, Clone)]
 pub struct Ledger {
     sender: mpsc::Sender<Command>,
+    secrets: SecretRegistry,
 }
 
 fn broken(error: impl std::fmt::Display) -> Failure {
     Failure::internal(format!("the job's ledger cannot be used: {error}"))
-}
-
-/// Text for a value, or a row; one that is too large is the source's, who sent that much.
-fn text_of(what: &str, value: &impl Serialize) -> Result<String, Failure> {
-    let text = serde_json::to_string(value).map_err(broken)?;
-    if text.len() > LARGEST_VALUE {
-        let message = format!("the job's {what} has {} bytes, expected at most {LARGEST_VALUE}", text.len());
-        return Err(Failure::new(FailureOwner::Source, FailureKind::LimitExceeded, FailureStage::Plan, message));
-    }
-    Ok(text)
 }
 
 /// What a ledger says of the packages that its job deals with.
@@ -189,7 +181,14 @@ impl Ledger {
             })
             .map_err(broken)?;
         is_open.await.map_err(broken)??;
-        Ok(Self { sender })
+        Ok(Self { sender, secrets: SecretRegistry::default() })
+    }
+
+    /// Takes the secrets of a registry out of whatever is written from now on.
+    #[must_use]
+    pub fn without(mut self, secrets: SecretRegistry) -> Self {
+        self.secrets = secrets;
+        self
     }
 
     async fn run(&self, work: Work) -> Result<(), Failure> {
@@ -215,12 +214,22 @@ impl Ledger {
         is_answered.await.map_err(broken)
     }
 
+    /// Text for a value, or a row; one that is too large is the source's, who sent that much.
+    fn text_of(&self, what: &str, value: &impl Serialize) -> Result<String, Failure> {
+        let text = self.secrets.json_of(value).map_err(broken)?;
+        if text.len() > LARGEST_VALUE {
+            let message = format!("the job's {what} has {} bytes, expected at most {LARGEST_VALUE}", text.len());
+            return Err(Failure::new(FailureOwner::Source, FailureKind::LimitExceeded, FailureStage::Plan, message));
+        }
+        Ok(text)
+    }
+
     /// Keeps a value of the job, such as its plan.
     ///
     /// # Errors
     /// If it cannot be written.
     pub async fn put(&self, key: &str, value: &impl Serialize) -> Result<(), Failure> {
-        let text = text_of(key, value)?;
+        let text = self.text_of(key, value)?;
         let key = key.to_owned();
         self.run(Box::new(move |c| {
             c.prepare_cached("INSERT OR REPLACE INTO job(key, value) VALUES(?1, ?2)")?.execute([key, text]).map(drop)
@@ -259,7 +268,7 @@ impl Ledger {
         self.put("plan", plan).await?;
         let tasks = plan.tasks.clone();
         check_tasks(&tasks).map_err(|f| Failure::internal(f.message))?;
-        let definitions: Vec<String> = tasks.iter().map(|t| text_of("task", t)).collect::<Result<_, _>>()?;
+        let definitions: Vec<String> = tasks.iter().map(|t| self.text_of("task", t)).collect::<Result<_, _>>()?;
         self.run(Box::new(move |c| {
             let mut task_sql = c.prepare_cached(
                 "INSERT INTO task(id, exporter, service_url, definition, state) VALUES(?1, ?2, ?3, ?4, 'planned')
@@ -398,7 +407,7 @@ impl TaskLedger {
     pub async fn fail(&self, unit: &str, failure: &Failure, now: i64) -> Result<(), Failure> {
         const SQL: &str = "UPDATE unit SET state = 'failed', failure = ?4, updated = ?3
             WHERE task = ?1 AND id = ?2";
-        let text = text_of("failure", failure)?;
+        let text = self.ledger.text_of("failure", &self.ledger.secrets.failure(failure.clone()))?;
         self.update(unit, SQL, vec![text.into()], now).await
     }
 
@@ -430,7 +439,8 @@ impl TaskLedger {
     /// # Errors
     /// If it cannot be written.
     pub async fn note(&self, unit: &str, key: &str, value: &str) -> Result<(), Failure> {
-        let row = [self.task.clone(), unit.to_owned(), key.to_owned(), value.to_owned()];
+        let value = self.ledger.secrets.scrub_word(value).into_owned();
+        let row = [self.task.clone(), unit.to_owned(), key.to_owned(), value];
         self.ledger
             .run(Box::new(move |c| {
                 c.prepare_cached("INSERT OR REPLACE INTO note(task, unit, key, value) VALUES(?1, ?2, ?3, ?4)")?

@@ -69,6 +69,7 @@ pub use model::plan::{
     ByteRange, BytesSource, CountUnit, ExportTask, OfflineMapPlan, PlannedLevel, ServiceLimit, SkippedLayer, TaskLayer, Unit,
 };
 pub use model::result::{GenerateOfflineMapResult, JobError, LayerOutcome};
+pub use model::secrets::{LayerSecrets, SecretRegistry};
 pub use model::service_url::{ServiceUrl, service_key};
 pub use model::settings::OfflineSettings;
 pub use model::source::{ExportHost, LayerItem, OfflineMapSource, ReducedFontsService};

@@ -5,6 +5,7 @@ use crate::model::failure::Failure;
 use crate::model::geometry::{Envelope, SpatialReference};
 use crate::model::plan::OfflineMapPlan;
 use crate::model::result::LayerOutcome;
+use crate::model::secrets::SecretRegistry;
 use crate::model::source::OfflineMapSource;
 use crate::model::status::ExportState;
 use crate::model::web_map::LayerType;
@@ -60,6 +61,8 @@ pub struct PackRequest {
     pub document: String,
     /// Whether the package takes the place of an earlier one at the destination.
     pub replaces: bool,
+    /// What is taken out of everything that is written.
+    pub secrets: SecretRegistry,
     /// The map and its surroundings.
     pub source: Arc<OfflineMapSource>,
     /// The plan.

@@ -131,6 +131,8 @@ pub(crate) async fn plan_beside(
             parameters.area_of_interest.wgs84_extent()?
         )));
     }
+    plan.warnings.extend(source.web_map.warnings().iter().cloned());
+    ctx.secrets.scrub_plan(&mut plan);
     Ok(plan)
 }
 
@@ -184,6 +186,8 @@ fn sort_layers(
             plan.skipped.push(skipped(&layer, CapabilityReason::LeftOut, None, false));
         } else if layer.has_feature_collection {
             plan.embedded.push(EmbeddedLayer { id: layer.id, title: layer.title });
+        } else if let Some(failure) = source.web_map.refusal(&layer) {
+            plan.skipped.push(skipped(&layer, CapabilityReason::ServiceNotUsable, Some(failure), false));
         } else if let (Some((exporter, _)), Some(key)) = (taken, key) {
             match groups.iter_mut().find(|g| g.key == key) {
                 Some(group) => group.layers.push(layer),
@@ -369,7 +373,9 @@ pub(crate) async fn changed_since(
         let planned = exporter.plan(&request, &found, &task.parameters, ctx).await?;
         let parameters = task.parameters.clone();
         let (anew, _) = assemble(index, &task.key, &*exporter, &request, found, parameters, planned);
-        changed.push((index, ExportTask { id: task.id.clone(), ..anew }));
+        let mut anew = ExportTask { id: task.id.clone(), ..anew };
+        ctx.secrets.scrub_task(&mut anew);
+        changed.push((index, anew));
     }
     Ok(changed)
 }

@@ -85,7 +85,11 @@ impl OfflineMapTask {
         overrides: &GenerateOfflineMapParameterOverrides,
     ) -> Result<OfflineMapPlan, Failure> {
         let inner = self.engine.inner();
-        let ctx = PlanContext { cancel: CancellationToken::new(), clock: Arc::clone(&inner.clock) };
+        let ctx = PlanContext {
+            cancel: CancellationToken::new(),
+            clock: Arc::clone(&inner.clock),
+            secrets: inner.secrets_of(&self.source),
+        };
         planner::plan(&inner.registry, &self.source, parameters, overrides, &ctx).await
     }
 

@@ -48,6 +48,7 @@ use offmap_engine::{EngineBuilder, Failure};
 /// If one of their names is taken.
 pub fn register(builder: EngineBuilder, client: &ArcGisClient) -> Result<EngineBuilder, Failure> {
     builder
+        .secrets(client.secrets().clone())
         .exporter(geodatabase::GeodatabaseExporter::new(client.clone()))?
         .exporter(tile_cache::TileCacheExporter::new(client.clone()))?
         .exporter(vector_tiles::VectorTilesExporter::new(client.clone()))

@@ -48,7 +48,8 @@ pub async fn read_item(client: &ArcGisClient, portal: &str, id: &str) -> Result<
     }
     let base = format!("{portal}/sharing/rest/content/items/{id}");
     let get = |address: &str| Ok::<_, Failure>(ServiceCall::get(address)?.in_stage(FailureStage::Read));
-    let item = client.json(&get(&base)?).await.map_err(|f| named(f, &format!("item {id} of {portal}")))?;
+    let mut item = client.json(&get(&base)?).await.map_err(|f| named(f, &format!("item {id} of {portal}")))?;
+    client.secrets().scrub_json(&mut item);
     // The reader's own words quote the answer, which may be that of another host to which a redirect led.
     let item: PortalItem = serde_json::from_value(item).map_err(|_| {
         let message = format!("the portal's answer for item {id} has not the form of an item");
@@ -65,8 +66,9 @@ pub async fn read_item(client: &ArcGisClient, portal: &str, id: &str) -> Result<
     };
     // An item that is no web map is told as such, before its data are looked at.
     source.check()?;
-    let map =
+    let mut map =
         client.json(&get(&format!("{base}/data"))?).await.map_err(|f| named(f, &format!("the web map of item {id}")))?;
+    client.secrets().scrub_json(&mut map);
     source.web_map = WebMap::from_value(map)?;
     if let Some(name) = source.item.as_ref().and_then(|i| i.thumbnail.clone()).filter(|name| !name.is_empty()) {
         source.thumbnail = match thumbnail_url(&base, &name) {
@@ -104,7 +106,8 @@ pub async fn read_address(client: &ArcGisClient, address: &str) -> Result<Offlin
         }
     }
     let call = ServiceCall::get(address)?.in_stage(FailureStage::Read);
-    let map = client.json(&call).await.map_err(|f| named(f, "the web map"))?;
+    let mut map = client.json(&call).await.map_err(|f| named(f, "the web map"))?;
+    client.secrets().scrub_json(&mut map);
     Ok(OfflineMapSource::from_web_map(WebMap::from_value(map)?))
 }
 
@@ -173,6 +176,8 @@ async fn layer_items(client: &ArcGisClient, portal: &str, map: &WebMap) -> Vec<L
         let call = ServiceCall::get(&format!("{portal}/sharing/rest/content/items/{id}")).ok()?;
         let answer = client.json(&call.in_stage(FailureStage::Read)).await;
         let answer = answer.inspect_err(|failure| tracing::debug!(%failure, id, "a layer's item cannot be read")).ok()?;
+        let mut answer = answer;
+        client.secrets().scrub_json(&mut answer);
         Some(LayerItem { id, ..serde_json::from_value(answer).ok()? })
     };
     // The governor bounds how many are asked at a time.

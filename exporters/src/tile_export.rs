@@ -10,7 +10,7 @@ use crate::tile_merge;
 use crate::tile_package;
 use crate::tile_service::{FILE_UNIT, JobHome, PartCall, TiledService, job_unit, part_unit, units};
 use async_trait::async_trait;
-use offmap_engine::{ExportContext, Failure, FailureKind, FailureOwner, FailureStage, Missing, Progress};
+use offmap_engine::{ExportContext, Failure, FailureKind, FailureOwner, FailureStage, LayerSecrets, Missing, Progress};
 use serde_json::Value;
 use std::path::Path;
 use std::time::Duration;
@@ -140,17 +140,17 @@ async fn export_part(
             found = true;
             ctx.finish_unit(step.job, 0, None).await?;
             ctx.begin_unit(step.file).await?;
-            let (address, presigned) = find_file(client, ctx, waited.address(), &done).await?;
+            let (address, presigned) = find_file(client, ctx, waited.address(), &done, &service.secrets).await?;
             let report =
                 |here: u64, all: Option<u64>| ctx.report(Progress::bytes(step.before + here, all.map(|n| step.before + n)));
-            let limit = step.limit.bytes;
-            let got = client.download(Download { address: &address, to: step.to, presigned, limit }, report).await;
-            got.map_err(|failure| step.limit.explain(failure))
+            let (limit, secrets) = (step.limit.bytes, &service.secrets);
+            let file = Download { address: &address, to: step.to, presigned, limit, secrets };
+            client.download(file, report).await.map_err(|failure| step.limit.explain(failure))
         };
         let got = ctx.or_cancelled(work).await;
         let Err(failure) = &got else { return got };
         if failure.is_cancelled() && ctx.takes_back(failure) {
-            cancel(client, &job).await;
+            cancel(client, &job, &service.secrets).await;
         }
         let lost = waited.is_lost() || (found && failure.kind == FailureKind::NotFound);
         if !lost || ctx.ledger().noted(step.job, AGAIN).await?.is_some() {
@@ -214,7 +214,7 @@ impl ServerJob for ExportJob<'_> {
 
     async fn look(&mut self) -> Result<Look<Value>, Failure> {
         let ask = |address: &str| {
-            let call = ServiceCall::get(address)?.with_all(&self.service.custom_parameters).in_stage(FailureStage::Wait);
+            let call = ServiceCall::get(address)?.with_secrets(&self.service.secrets).in_stage(FailureStage::Wait);
             Ok::<_, Failure>(call)
         };
         let mut state = self.client.job_json(&ask(&self.address)?).await;
@@ -245,7 +245,7 @@ impl ServerJob for ExportJob<'_> {
     }
 
     async fn abandon(&mut self) {
-        cancel(self.client, &self.address).await;
+        cancel(self.client, &self.address, &self.service.secrets).await;
     }
 }
 
@@ -298,7 +298,13 @@ fn job_failure(word: &str, state: &Value) -> Failure {
 }
 
 /// The address of the package, and whether it carries its own signature.
-async fn find_file(client: &ArcGisClient, ctx: &ExportContext, job: &str, done: &Value) -> Result<(String, bool), Failure> {
+async fn find_file(
+    client: &ArcGisClient,
+    ctx: &ExportContext,
+    job: &str,
+    done: &Value,
+    secrets: &LayerSecrets,
+) -> Result<(String, bool), Failure> {
     let missing = |words: &str| {
         let message = format!("the export job succeeded, but {words}");
         Failure::new(FailureOwner::Source, FailureKind::InvalidAnswer, FailureStage::Download, message).at(job)
@@ -312,7 +318,8 @@ async fn find_file(client: &ArcGisClient, ctx: &ExportContext, job: &str, done: 
     let result = result.ok_or_else(|| missing("its answer names no result"))?;
     // Relative to the job, as to a folder.
     let result = resolve(&format!("{job}/"), result)?;
-    let get = |address: &str| Ok::<_, Failure>(ServiceCall::get(address)?.in_stage(FailureStage::Download));
+    let get =
+        |address: &str| Ok::<_, Failure>(ServiceCall::get(address)?.with_secrets(secrets).in_stage(FailureStage::Download));
     let answer = client.json(&get(result.as_str())?).await?;
     let folder = answer.get("value").and_then(|v| v.as_str().or_else(|| v.get("url")?.as_str()));
     let folder = resolve(job, folder.ok_or_else(|| missing("its result has no value"))?)?;
@@ -334,9 +341,9 @@ async fn find_file(client: &ArcGisClient, ctx: &ExportContext, job: &str, done: 
 }
 
 /// Asks the service to stop; nobody waits for the answer's meaning.
-async fn cancel(client: &ArcGisClient, job: &str) {
+async fn cancel(client: &ArcGisClient, job: &str, secrets: &LayerSecrets) {
     let Ok(call) = ServiceCall::post(&format!("{job}/cancel")) else { return };
-    let call = call.once();
+    let call = call.with_secrets(secrets).once();
     match tokio::time::timeout(Duration::from_millis(700), client.job_json(&call)).await {
         Ok(Ok(_)) => tracing::debug!(job, "export job cancelled on the service"),
         Ok(Err(failure)) => tracing::debug!(%failure, "the service did not cancel its job"),

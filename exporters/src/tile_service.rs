@@ -10,10 +10,10 @@ use offmap_engine::model::area_shape::LONGEST_GEOMETRY;
 use offmap_engine::model::geometry::{Envelope, SpatialReference};
 use offmap_engine::{
     AreaOfInterest, CountUnit, ExportHost, ExportTask, Failure, FailureKind, FailureOwner, FailureStage, LayerArtifact,
-    LayerPlan, MOST_EXAMPLES, Missing, PlannedLevel, ServiceLimit, TaskLayer, TaskPlan, Unit,
+    LayerPlan, LayerSecrets, MOST_EXAMPLES, Missing, PlannedLevel, ServiceLimit, TaskLayer, TaskPlan, Unit,
 };
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use url::Url;
 
 /// Default of `maxExportTilesCount` where the service says nothing.
@@ -46,9 +46,9 @@ pub(crate) struct TiledService {
     #[serde(default)]
     pub(crate) full_extent: Option<Envelope>,
     pub(crate) max_export_tiles: u64,
-    /// Parameters of the map's layer that go with every request.
-    #[serde(default)]
-    pub(crate) custom_parameters: Map<String, Value>,
+    /// Parameters of the map's layer that go with every request; supplied anew whenever this is read back.
+    #[serde(skip)]
+    pub(crate) secrets: LayerSecrets,
 }
 
 /// Replaces the host of a service that does not export by the one that does.
@@ -68,7 +68,7 @@ pub(crate) fn export_root(root: &str, hosts: &[ExportHost]) -> String {
 
 impl TiledService {
     /// Reads the service's description. The version may be text on emulators.
-    pub(crate) fn read(root: &str, answer: &Value, custom_parameters: &Map<String, Value>) -> Result<Self, Failure> {
+    pub(crate) fn read(root: &str, answer: &Value, secrets: &LayerSecrets) -> Result<Self, Failure> {
         let invalid = |words: String| {
             let message = format!("the description of {root} cannot be understood: {words}");
             Failure::new(FailureOwner::Source, FailureKind::InvalidAnswer, FailureStage::Plan, message)
@@ -91,7 +91,7 @@ impl TiledService {
             max_scale: number("maxScale").unwrap_or(0.0),
             full_extent: extent.filter(|e| [e.xmin, e.ymin, e.xmax, e.ymax].iter().all(|n| n.is_finite())),
             max_export_tiles: number("maxExportTilesCount").map_or(DEFAULT_MAX_EXPORT_TILES, |n| n as u64),
-            custom_parameters: custom_parameters.clone(),
+            secrets: secrets.clone(),
         })
     }
 
@@ -214,7 +214,7 @@ impl TiledService {
         let area = area.simplified(LONGEST_GEOMETRY);
         let envelope = area.envelope().ok_or_else(|| Failure::invalid_parameter("the area of interest is empty"))?;
         let mut call = ServiceCall::post(&format!("{}/exportTiles", self.root))?
-            .with_all(&self.custom_parameters)
+            .with_secrets(&self.secrets)
             .with("exportBy", "levelId")
             .with("levels", levels)
             // With its spatial reference: bare numbers would be read in the service's own.
@@ -310,8 +310,11 @@ pub(crate) fn layers_of(
     task.layers.iter().map(layer).collect()
 }
 
-pub(crate) fn read_service(value: &Value) -> Result<TiledService, Failure> {
-    serde_json::from_value(value.clone()).map_err(|e| Failure::internal(format!("the plan's service cannot be read: {e}")))
+/// Reads a service out of a plan, which holds no secrets.
+pub(crate) fn read_service(value: &Value, secrets: &LayerSecrets) -> Result<TiledService, Failure> {
+    let service: TiledService = serde_json::from_value(value.clone())
+        .map_err(|e| Failure::internal(format!("the plan's service cannot be read: {e}")))?;
+    Ok(TiledService { secrets: secrets.clone(), ..service })
 }
 
 /// The service's own name, else the one in its address.
@@ -327,7 +330,7 @@ pub(crate) fn text(answer: &Value, key: &str) -> Option<String> {
 
 /// Reads an answer as a service's description, for fuzzing.
 pub(crate) fn read_any_service(answer: &Value) {
-    if let Ok(service) = TiledService::read("https://h/rest/services/S/MapServer", answer, &Map::new()) {
+    if let Ok(service) = TiledService::read("https://h/rest/services/S/MapServer", answer, &LayerSecrets::default()) {
         let levels: Vec<u32> = service.cached_levels().iter().map(|l| l.level).collect();
         if let Ok(area) = AreaOfInterest::from_numbers("175,-22,-170,-10") {
             let _ = service.task_plan(std::iter::empty(), &area, &levels, (1, 2));
@@ -359,7 +362,7 @@ mod tests {
             return;
         };
         let answer: Value = serde_json::from_str(&text).expect("JSON");
-        let service = TiledService::read("https://h/ImageServer", &answer, &Map::new()).expect("reads");
+        let service = TiledService::read("https://h/ImageServer", &answer, &LayerSecrets::default()).expect("reads");
         assert_eq!(service.version, 10.91);
         let cached = service.cached_levels();
         assert!(!cached.is_empty() && cached.len() <= service.tile_info.lods.len());
@@ -381,7 +384,8 @@ mod tests {
         let area = area.expect("an area");
         let mut words = |version: f64, home: JobHome| {
             answer["currentVersion"] = json!(version);
-            let service = TiledService::read("https://h/VectorTileServer", &answer, &Map::new()).expect("reads");
+            let service =
+                TiledService::read("https://h/VectorTileServer", &answer, &LayerSecrets::default()).expect("reads");
             format!("{:?}", service.export_calls(&area, "0-3", home).expect("calls"))
         };
         assert!(words(11.2, JobHome::Vector).contains("\"polygon="));

@@ -224,6 +224,7 @@ impl Documents<'_> {
             }
             self.edit_root(map);
         }
+        without_withheld(&mut map);
         map
     }
 
@@ -334,6 +335,22 @@ fn local_basemap(basemap: &ReferenceBasemap) -> Value {
     };
     json!({"title": title, "baseMapLayers": [{"id": "reference-basemap", "title": title, "layerType": basemap.says.layer_type,
         "path": path, "visibility": true, "opacity": 1}]})
+}
+
+/// Removes the parameters of layers: their values are secrets, which the map does not hold any more.
+fn without_withheld(value: &mut Value) {
+    match value {
+        Value::Object(map) => {
+            for key in ["customParameters", "customLayerParameters"] {
+                if map.get(key).is_some_and(|v| v.as_object().is_some_and(|all| all.values().all(Value::is_null))) {
+                    map.remove(key);
+                }
+            }
+            map.values_mut().for_each(without_withheld);
+        }
+        Value::Array(list) => list.iter_mut().for_each(without_withheld),
+        _ => {}
+    }
 }
 
 /// The numbers of a pointer, for ordering within a list.

@@ -124,18 +124,25 @@ fn pack(request: &PackRequest, report: &dyn Fn(u64, u64), cancel: &CancellationT
         created: request.created,
         guid: Uuid::new_v4(),
     };
-    write_json(&map_folder.join(format!("{MAP_NAME}.mmap")), &documents.mobile_map()?)?;
+    let secrets = &request.secrets;
+    let clean = |mut json: Value| {
+        secrets.scrub_json(&mut json);
+        json
+    };
+    write_json(&map_folder.join(format!("{MAP_NAME}.mmap")), &clean(documents.mobile_map()?))?;
     write_file(&staging.join(JOB_PATH), request.document.as_bytes())?;
-    write_file(&staging.join("esriinfo/item.pkinfo"), documents.pkinfo()?.as_bytes())?;
-    write_file(&staging.join("esriinfo/iteminfo.xml"), documents.iteminfo()?.as_bytes())?;
+    let scrubbed = |text: String| secrets.scrub_word(&text).into_owned().into_bytes();
+    write_file(&staging.join("esriinfo/item.pkinfo"), &scrubbed(documents.pkinfo()?))?;
+    write_file(&staging.join("esriinfo/iteminfo.xml"), &scrubbed(documents.iteminfo()?))?;
     if let Some(thumbnail) = &documents.item_info().thumbnail {
         write_file(&staging.join("esriinfo/thumbnail/thumbnail.png"), thumbnail.bytes())?;
     }
     // 3.
-    let info = serde_json::to_vec(&documents.package_info()?).map_err(|e| Failure::internal(e.to_string()))?;
+    let info = serde_json::to_vec(&clean(documents.package_info()?)).map_err(|e| Failure::internal(e.to_string()))?;
     let info_path = staging.join("package.info");
     let files = hash_all(staging, &info, report, cancel)?;
     let manifest = manifest(request, &documents, &data, files);
+    let manifest = secrets.clean(&manifest).map_err(|e| Failure::internal(e.to_string()))?;
     let bytes = manifest.to_bytes().map_err(|e| Failure::internal(e.to_string()))?;
     write_file(&staging.join(MANIFEST_PATH), &bytes)?;
     write_file(&info_path, &info)?;

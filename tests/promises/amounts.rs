@@ -2,6 +2,7 @@
 
 use crate::stranger::Stranger;
 use crate::support::{Bench, files_below, run_to_end};
+use offmap::LayerSecrets;
 use offmap::exporters::client::{ArcGisClient, ClientOptions, Credentials, Download};
 use offmap::testing::VirtualClock;
 use offmap::{DiskReserve, Failure, FailureKind, FailureOwner, GenerateOfflineMapJob, LayerOutcome};
@@ -29,7 +30,10 @@ fn client_with(disk_reserve: DiskReserve) -> ArcGisClient {
 }
 
 async fn fetch(client: &ArcGisClient, url: &str, to: &Path, limit: u64) -> Failure {
-    client.download(Download { address: url, to, presigned: true, limit }, |_, _| {}).await.expect_err("it has no end")
+    client
+        .download(Download { address: url, to, presigned: true, limit, secrets: &LayerSecrets::default() }, |_, _| {})
+        .await
+        .expect_err("it has no end")
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use crate::stranger::Stranger;
 use crate::support::{Bench, files_below, run_to_end};
+use offmap::LayerSecrets;
 use offmap::exporters::client::{ArcGisClient, ClientOptions, Credentials, Download, HostPolicy, ServiceCall};
 use offmap::exporters::portal;
 use offmap::testing::VirtualClock;
@@ -27,8 +28,9 @@ async fn asked_in_every_way(client: &ArcGisClient, url: &str) -> Vec<(&'static s
     let dir = tempfile::tempdir().expect("a directory");
     let to = dir.path().join("file");
     let (get, post) = (ServiceCall::get(url).expect("a url"), ServiceCall::post(url).expect("a url"));
-    let file = Download { address: url, to: &to, presigned: false, limit: 1 << 20 };
-    let presigned = Download { presigned: true, ..Download { address: url, to: &to, presigned: false, limit: 1 << 20 } };
+    let secrets = LayerSecrets::default();
+    let download = |presigned| Download { address: url, to: &to, presigned, limit: 1 << 20, secrets: &secrets };
+    let (file, presigned) = (download(false), download(true));
     vec![
         ("a download", client.download(file, |_, _| {}).await.map(drop)),
         ("a presigned download", client.download(presigned, |_, _| {}).await.map(drop)),

@@ -24,6 +24,7 @@ mod random;
 mod redirects;
 mod resume;
 mod samples;
+mod secrets;
 mod status;
 mod stranger;
 mod support;

@@ -3,7 +3,7 @@
 //! The stranger is a bare TCP listener: what is asserted are the bytes that it received.
 
 use crate::matrix::{map_of, steps};
-use crate::support::{area, quick_client};
+use crate::support::{area, layer_secrets, quick_client};
 use offmap::exporters::client::{ArcGisClient, ClientOptions, Credentials, ServiceCall};
 use offmap::packager::verify;
 use offmap::testing::{FaultEnds, FaultMatrix, FaultRow, StepKind, VirtualClock};
@@ -133,8 +133,6 @@ async fn a_sign_in_follows_no_redirect_and_the_failure_names_the_place() {
 
 #[tokio::test]
 async fn a_request_with_a_secret_takes_it_to_no_other_origin() {
-    let key = json!({"apiKey": API_KEY});
-    let key = key.as_object().expect("an object");
     for status in STATUSES {
         for how in ["GET", "POST", "long GET", "address"] {
             let (sandbox, stranger) = (secured().await, Stranger::glad().await);
@@ -147,7 +145,7 @@ async fn a_request_with_a_secret_takes_it_to_no_other_origin() {
                 "long GET" => ServiceCall::get(&url).map(|c| c.with("where", format!("1=1 {}", " ".repeat(2000)))),
                 _ => ServiceCall::get(&format!("{url}?apiKey={API_KEY}&where=1=1")),
             };
-            let call = call.expect("an address").with_all(key);
+            let call = call.expect("an address").with_secrets(&layer_secrets(&url, &[("apiKey", API_KEY)]));
             let to = format!("{}/elsewhere?f=json", stranger.url);
             sandbox.fault(Fault::always("/query", FaultAction::RedirectWith(status, to)));
             let answer = client.json(&call).await;
@@ -173,9 +171,9 @@ async fn a_redirect_that_repeats_a_secret_to_another_origin_is_not_followed() {
     let (sandbox, stranger) = (secured().await, Stranger::glad().await);
     let token = sandbox.token();
     let client = quick_client(Credentials::token(&token).for_address(sandbox.url()).expect("an address"));
-    let key = json!({"apiKey": API_KEY, "lang": "en"});
+    let secrets = layer_secrets(sandbox.url(), &[("apiKey", API_KEY), ("lang", "en")]);
     let call = ServiceCall::get(&format!("{}?access_token=of-the-address", service(&sandbox, "World/MapServer")));
-    let call = call.expect("an address").with_all(key.as_object().expect("an object"));
+    let call = call.expect("an address").with_secrets(&secrets);
     let spelt: String = API_KEY.bytes().map(|b| format!("%{b:02x}")).collect();
     for echo in [
         format!("x?f=json&token={token}"),

@@ -5,7 +5,7 @@ use offmap::packager::MobileMapPackager;
 use offmap::testing::{Script, ScriptedExporter, VirtualClock, scripted_map};
 use offmap::{
     AreaOfInterest, Engine, GenerateOfflineMapJob, GenerateOfflineMapParameterOverrides, GenerateOfflineMapParameters,
-    GenerateOfflineMapResult, JobError, OfflineMapSource, OfflineMapTask, StatusMessage,
+    GenerateOfflineMapResult, JobError, LayerSecrets, OfflineMapSource, OfflineMapTask, StatusMessage,
 };
 use offmap_sandbox::{Sandbox, SandboxOptions};
 use std::path::{Path, PathBuf};
@@ -83,6 +83,14 @@ pub(crate) struct Bench {
     pub(crate) client: ArcGisClient,
     pub(crate) engine: Engine,
     pub(crate) dir: tempfile::TempDir,
+}
+
+/// Parameters of a layer at a url.
+pub(crate) fn layer_secrets(url: &str, parameters: &[(&str, &str)]) -> LayerSecrets {
+    let origin = offmap::exporters::client::parse_http(url).expect("a url");
+    let mut secrets = LayerSecrets::default();
+    parameters.iter().for_each(|(name, value)| secrets.add(&origin, name, value));
+    secrets
 }
 
 /// A client that looks at jobs often and waits for no retry.

@@ -248,6 +248,7 @@ impl JobSupervisor {
             job: shared.job.clone(),
             document: shared.document.clone(),
             replaces: shared.replaces.is_some(),
+            secrets: shared.secrets.clone(),
             source: Arc::clone(&shared.source),
             plan: Arc::clone(&shared.plan),
             basemap: shared.basemap.clone(),

@@ -3,7 +3,8 @@
 use crate::board::StatusBoard;
 use crate::clock::Clock;
 use crate::ledger::Ledger;
-use crate::model::plan::OfflineMapPlan;
+use crate::model::plan::{ExportTask, OfflineMapPlan};
+use crate::model::secrets::{LayerSecrets, SecretRegistry};
 use crate::model::source::OfflineMapSource;
 use crate::packager::{EarlierPackage, Packager, ReferenceBasemap};
 use crate::pause::Pause;
@@ -78,9 +79,19 @@ pub(crate) struct JobShared {
     pub(crate) document: String,
     /// The earlier package whose place the new one takes.
     pub(crate) replaces: Option<Arc<EarlierPackage>>,
+    /// What is taken out of whatever is written or shown.
+    pub(crate) secrets: SecretRegistry,
     pub(crate) runtime: Handle,
     pub(crate) permits: Arc<Semaphore>,
     pub(crate) census: Arc<Census>,
     pub(crate) work_dir: PathBuf,
     pub(crate) destination: PathBuf,
+}
+
+impl JobShared {
+    /// The secrets of a task's layers.
+    pub(crate) fn secrets_of(&self, task: &ExportTask) -> LayerSecrets {
+        let layers = self.source.web_map.layers();
+        LayerSecrets::merged(layers.iter().filter(|l| task.layers.iter().any(|t| t.id == l.id)).map(|l| &l.secrets))
+    }
 }

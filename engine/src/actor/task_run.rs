@@ -25,7 +25,8 @@ pub(crate) async fn run(shared: Arc<JobShared>, index: usize) -> Result<Artifact
         return Err(Failure::new(FailureOwner::Caller, FailureKind::Corrupt, FailureStage::Check, message));
     }
     ledger.set_state("started", None).await?;
-    let outcome = export(&shared, task).await;
+    let secrets = &shared.secrets;
+    let outcome = export(&shared, task).await.map(|a| secrets.artifact(a)).map_err(|f| secrets.failure(f));
     let (state, words) = match &outcome {
         Ok(artifact) => ("finished", serde_json::to_string(artifact)),
         Err(failure) => ("failed", serde_json::to_string(failure)),
@@ -91,6 +92,9 @@ async fn export(shared: &Arc<JobShared>, task: &ExportTask) -> Result<Artifact, 
     .await?;
     let exporter = shared.registry.by_name(&task.exporter)?;
     let ctx = context(shared, task, shared.stop.child_token());
+    if let Some(failure) = ctx.secrets.missing_failure(&task.title) {
+        return Err(failure);
+    }
     let work = ctx.clone().scope(exporter.export(task, &ctx));
     let grace = async {
         ctx.cancelled().await;
@@ -117,6 +121,8 @@ fn context(shared: &JobShared, task: &ExportTask, cancel: CancellationToken) -> 
         pause: Arc::clone(&shared.pause),
         keep: Arc::clone(&shared.keep),
         plan: Arc::clone(&shared.plan),
+        secrets: shared.secrets_of(task),
+        known_secrets: shared.secrets.clone(),
     }
 }
 

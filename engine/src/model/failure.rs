@@ -247,8 +247,46 @@ pub fn without_secrets(address: &str) -> String {
             let _ = url.set_password(None);
             url.to_string()
         }
-        Err(_) => address.split(['?', '#']).next().unwrap_or_default().to_owned(),
+        Err(_) => {
+            let bare = address.split(['?', '#']).next().unwrap_or_default();
+            match bare.rsplit_once('@') {
+                // Whatever it is, what stands before `@` may be a password.
+                Some((user, rest)) => {
+                    format!("{}{rest}", user.split_once("://").map_or("", |(scheme, _)| scheme_of(scheme)))
+                }
+                None => bare.to_owned(),
+            }
+        }
     }
+}
+
+fn scheme_of(text: &str) -> &str {
+    match text {
+        "http" => "http://",
+        "https" => "https://",
+        _ => "",
+    }
+}
+
+/// Checks that an address has no user name and password in it, before it is looked at any further.
+///
+/// # Errors
+/// If it has; the address is told without them.
+pub fn check_no_user(address: &str) -> Result<(), Failure> {
+    let has_user = match url::Url::parse(address.trim()) {
+        Ok(url) => !url.username().is_empty() || url.password().is_some(),
+        Err(_) => {
+            let rest = address.split_once("://").map_or(address, |(_, rest)| rest);
+            rest.split(['/', '?', '#']).next().is_some_and(|authority| authority.contains('@'))
+        }
+    };
+    if has_user {
+        return Err(Failure::invalid_parameter(format!(
+            "`{}` was given with a user name and password in it, expected an address without: give credentials by their own options",
+            without_secrets(address.trim())
+        )));
+    }
+    Ok(())
 }
 
 /// For people: control characters out of answers and files are escaped ([`printable`]). The fields hold them as they came.
@@ -284,5 +322,9 @@ mod tests {
         let failure = Failure::internal("x").at("https://user:pw@host:6443/a/FeatureServer?f=json&token=secret#t");
         assert_eq!(failure.address.as_deref(), Some("https://host:6443/a/FeatureServer"));
         assert_eq!(without_secrets("not a url?token=secret"), "not a url");
+        assert_eq!(without_secrets("http://user:pw@host:99999/x?y"), "http://host:99999/x");
+        let failure = check_no_user("http://user:secret@host:99999/x").expect_err("refused");
+        assert!(!failure.message.contains("secret"), "{failure}");
+        check_no_user("https://host/@7.4,46.9,12z").expect("a path may have it");
     }
 }

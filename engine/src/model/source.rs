@@ -1,6 +1,6 @@
 //! Where a job starts: the web map, its portal item and what the portal says.
 
-use super::failure::Failure;
+use super::failure::{Failure, check_no_user};
 use super::item::PortalItem;
 use super::parameters::Thumbnail;
 use super::web_map::WebMap;
@@ -83,11 +83,22 @@ impl OfflineMapSource {
         self.web_map.layers().into_iter().filter_map(|l| Some((l.id, item(&l.item_id?)?))).collect()
     }
 
+    /// Checks that no url of the map's surroundings has a user name or password in it.
+    ///
+    /// # Errors
+    /// If one has; it is not shown.
+    pub fn check_urls(&self) -> Result<(), Failure> {
+        let twins = self.reduced_fonts_services.iter().flat_map(|t| [&t.service_url, &t.reduced_fonts_url]);
+        let hosts = self.export_hosts.iter().flat_map(|h| [&h.source, &h.export]);
+        self.portal_url.iter().chain(twins).chain(hosts).try_for_each(|url| check_no_user(url))
+    }
+
     /// Checks that this is a map that may be taken offline.
     ///
     /// # Errors
     /// If the item is not a web map, or its author forbids offline use (keyword `OfflineDisabled`).
     pub fn check(&self) -> Result<(), Failure> {
+        self.check_urls()?;
         let Some(item) = &self.item else { return Ok(()) };
         if !item.item_type.is_empty() && item.item_type != "Web Map" {
             return Err(Failure::invalid_parameter(format!(

@@ -6,21 +6,39 @@
 
 use super::failure::{Failure, FailureKind, FailureOwner, FailureStage};
 use super::geometry::SpatialReference;
+use super::secrets::LayerSecrets;
 use super::service_url::ServiceUrl;
 use super::settings::OfflineSettings;
+use super::withheld::{self, Origin, Withheld};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::collections::HashMap;
 use std::fmt;
+use url::Url;
 
 /// Deepest nesting of group layers that is followed.
 const MAX_GROUP_DEPTH: usize = 64;
 
-/// A web map: `operationalLayers`, `baseMap`, `tables` and everything else as it came.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(transparent)]
+/// A web map: `operationalLayers`, `baseMap`, `tables` and everything else as it came, but for its secrets.
+///
+/// The values of `customParameters`, tokens and keys in urls are taken out as the map is read ([`MapLayer::secrets`] has what is
+/// sent with requests): neither [`WebMap::json`] nor the serialised form has them. In their place is `null`.
+#[derive(Debug, Clone, PartialEq)]
 pub struct WebMap {
     json: Map<String, Value>,
+    withheld: Withheld,
+}
+
+impl Serialize for WebMap {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.json.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for WebMap {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Self::of(Map::deserialize(deserializer)?, Origin::Document))
+    }
 }
 
 /// What kind of layer a map says it is; the JSON is the specification's `layerType`.
@@ -196,9 +214,10 @@ pub struct MapLayer {
     pub max_scale: Option<f64>,
     /// Whether its data are in the map itself.
     pub has_feature_collection: bool,
-    /// Parameters to send with every request for this layer.
-    #[serde(default, skip_serializing_if = "Map::is_empty")]
-    pub custom_parameters: Map<String, Value>,
+    /// Its `customParameters` and the query of its urls, to be sent with every request for this layer to the origin of its url.
+    /// They have no serialised form.
+    #[serde(skip)]
+    pub secrets: LayerSecrets,
 }
 
 impl MapLayer {
@@ -250,10 +269,16 @@ impl WebMap {
                 return Err(unreadable(format!("`{key}` of the web map is not a list")));
             }
         }
-        Ok(Self { json })
+        Ok(Self::of(json, Origin::Author))
     }
 
-    /// The whole map as it came.
+    fn of(mut json: Map<String, Value>, origin: Origin) -> Self {
+        let layers = layers_of(&json);
+        let withheld = withheld::withhold(&mut json, &layers, origin);
+        Self { json, withheld }
+    }
+
+    /// The whole map as it came, but for its secrets.
     #[must_use]
     pub fn json(&self) -> &Map<String, Value> {
         &self.json
@@ -282,26 +307,71 @@ impl WebMap {
     /// All layers and tables, bottom to top: base map, operational layers (groups opened), reference layers, tables.
     #[must_use]
     pub fn layers(&self) -> Vec<MapLayer> {
-        let mut all = Vec::new();
-        let base = list_of(self.json.get("baseMap").and_then(|b| b.get("baseMapLayers")));
-        let is_reference = |v: &Value| v.get("isReference").and_then(Value::as_bool).unwrap_or(false);
-        for reference in [false, true] {
-            for (i, layer) in base.iter().enumerate().filter(|(_, v)| is_reference(v) == reference) {
-                let place = if reference { LayerPlace::BasemapReference } else { LayerPlace::Basemap };
-                collect(layer, &format!("/baseMap/baseMapLayers/{i}"), place, &[], &mut all);
-            }
-            if !reference {
-                for (i, layer) in list_of(self.json.get("operationalLayers")).iter().enumerate() {
-                    collect(layer, &format!("/operationalLayers/{i}"), LayerPlace::Operational, &[], &mut all);
-                }
-            }
+        let mut all = layers_of(&self.json);
+        for layer in &mut all {
+            layer.secrets = self.withheld.layers.get(&layer.pointer).cloned().unwrap_or_default();
         }
-        for (i, table) in list_of(self.json.get("tables")).iter().enumerate() {
-            collect(table, &format!("/tables/{i}"), LayerPlace::Table, &[], &mut all);
-        }
-        make_ids_unique(&mut all);
         all
     }
+
+    /// Why a layer cannot be asked for at all, or not without secrets that were not kept.
+    pub(crate) fn refusal(&self, layer: &MapLayer) -> Option<Failure> {
+        let refused = self.withheld.refused.get(&layer.pointer).cloned();
+        refused.or_else(|| layer.secrets.missing_failure(&layer.title)).map(|f| f.for_layer(&layer.id))
+    }
+
+    /// Things worth knowing of what was taken out of the map.
+    pub(crate) fn warnings(&self) -> &[String] {
+        &self.withheld.warnings
+    }
+
+    /// Every text that was taken out of the map.
+    pub fn secret_texts(&self) -> impl Iterator<Item = &str> {
+        self.withheld.values.0.iter().map(String::as_str)
+    }
+
+    /// Titles of layers that need secrets which were not kept.
+    #[must_use]
+    pub fn layers_without_secrets(&self) -> Vec<String> {
+        self.layers().into_iter().filter(|l| !l.secrets.missing().is_empty()).map(|l| l.title).collect()
+    }
+
+    /// Takes the secrets that are missing from the same map, read again. A layer is known by its id and the origin of its url.
+    pub fn supply_secrets(&mut self, from: &Self) {
+        let known: HashMap<String, LayerSecrets> = from.layers().into_iter().map(|l| (l.id, l.secrets)).collect();
+        for layer in layers_of(&self.json) {
+            let urls: Vec<Url> =
+                [&layer.url, &layer.style_url].into_iter().flatten().filter_map(|u| Url::parse(u).ok()).collect();
+            if let (Some(own), Some(known)) = (self.withheld.layers.get_mut(&layer.pointer), known.get(&layer.id)) {
+                own.supply(known, &urls);
+                self.withheld.values.0.extend(own.values().map(str::to_owned));
+            }
+        }
+        self.withheld.values.0.sort_unstable();
+        self.withheld.values.0.dedup();
+    }
+}
+
+fn layers_of(map: &Map<String, Value>) -> Vec<MapLayer> {
+    let mut all = Vec::new();
+    let base = list_of(map.get("baseMap").and_then(|b| b.get("baseMapLayers")));
+    let is_reference = |v: &Value| v.get("isReference").and_then(Value::as_bool).unwrap_or(false);
+    for reference in [false, true] {
+        for (i, layer) in base.iter().enumerate().filter(|(_, v)| is_reference(v) == reference) {
+            let place = if reference { LayerPlace::BasemapReference } else { LayerPlace::Basemap };
+            collect(layer, &format!("/baseMap/baseMapLayers/{i}"), place, &[], &mut all);
+        }
+        if !reference {
+            for (i, layer) in list_of(map.get("operationalLayers")).iter().enumerate() {
+                collect(layer, &format!("/operationalLayers/{i}"), LayerPlace::Operational, &[], &mut all);
+            }
+        }
+    }
+    for (i, table) in list_of(map.get("tables")).iter().enumerate() {
+        collect(table, &format!("/tables/{i}"), LayerPlace::Table, &[], &mut all);
+    }
+    make_ids_unique(&mut all);
+    all
 }
 
 /// The members of a list; none where it is missing or something else.
@@ -358,7 +428,7 @@ fn collect(value: &Value, pointer: &str, place: LayerPlace, groups: &[String], a
         min_scale: number("minScale"),
         max_scale: number("maxScale"),
         has_feature_collection: json.get("featureCollection").is_some_and(Value::is_object),
-        custom_parameters: json.get("customParameters").and_then(Value::as_object).cloned().unwrap_or_default(),
+        secrets: LayerSecrets::default(),
         id,
         url,
     });

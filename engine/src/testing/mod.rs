@@ -18,6 +18,7 @@ use crate::model::failure::{Failure, FailureKind, FailureOwner, FailureStage};
 use crate::model::overrides::{GenerateOfflineMapParameterOverrides, OfflineMapParametersKey};
 use crate::model::parameters::GenerateOfflineMapParameters;
 use crate::model::plan::{CountUnit, ExportTask, Unit};
+use crate::model::secrets::{LayerSecrets, SecretRegistry};
 use crate::model::source::OfflineMapSource;
 use crate::model::status::{Progress, ProgressUnit, Subject, SubjectKind};
 use crate::model::web_map::{MapLayer, WebMap};
@@ -82,7 +83,7 @@ pub enum Act {
     Unreachable,
 }
 
-/// The script of a layer, kept in the map under `customParameters.script`.
+/// The script of a layer, kept in the map as its `layerDefinition.definitionExpression`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct Script {
@@ -109,7 +110,7 @@ pub fn scripted_map<'a>(layers: impl IntoIterator<Item = (&'a str, Script)>) -> 
         .into_iter()
         .map(|(id, script)| {
             json!({"id": id, "title": id, "layerType": "Scripted", "url": format!("https://scripted.invalid/{id}/Server"),
-                "customParameters": {"script": script}})
+                "layerDefinition": {"definitionExpression": json!(script).to_string()}})
         })
         .collect();
     let map = json!({"operationalLayers": layers, "baseMap": {"baseMapLayers": []}, "version": "2.35",
@@ -134,7 +135,7 @@ pub struct ScriptedParameters {
 pub struct ScriptedExporter;
 
 fn script_of(layer: &MapLayer) -> Script {
-    layer.custom_parameters.get("script").and_then(|v| serde_json::from_value(v.clone()).ok()).unwrap_or_default()
+    layer.definition_expression.as_deref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
 }
 
 #[async_trait]
@@ -344,7 +345,11 @@ pub async fn exporter_conformance<E: Exporter + Clone>(
     if let Err(failure) = registry.register(exporter.clone()) {
         return Err(vec![failure.to_string()]);
     }
-    let ctx = PlanContext { cancel: CancellationToken::new(), clock: Arc::new(crate::clock::SystemClock) };
+    let ctx = PlanContext {
+        cancel: CancellationToken::new(),
+        clock: Arc::new(crate::clock::SystemClock),
+        secrets: Default::default(),
+    };
     let none = GenerateOfflineMapParameterOverrides::default();
     let planned = planner::plan(&registry, &source, &parameters, &none, &ctx).await;
     let plan = match planned {
@@ -418,7 +423,13 @@ async fn context_for(
         clock: Arc::clone(&clock),
         ledger: ledger.task(&task.id),
         plan: Arc::new(plan.clone()),
-        board: StatusBoard::new(Subject::new(SubjectKind::Job, "conformance", "conformance"), clock),
+        secrets: LayerSecrets::default(),
+        known_secrets: SecretRegistry::default(),
+        board: StatusBoard::new(
+            Subject::new(SubjectKind::Job, "conformance", "conformance"),
+            clock,
+            SecretRegistry::default(),
+        ),
     };
     Ok((ctx, cancel))
 }

@@ -21,11 +21,30 @@ pub const AWKWARD_MAP: &str = "f1e1d0a9000000000000000000000007";
 
 /// The map of an item.
 pub(crate) fn map_of(state: &State, id: &str) -> Option<Value> {
-    match id {
+    let mut map = match id {
         FIELD_MAP | HOSTED_MAP | MIXED_MAP => field_map(state, id),
         FULL_MAP => Some(full_map(state)),
         AWKWARD_MAP => Some(awkward_map(state)),
         _ => None,
+    }?;
+    // Where services want an API key, the author has written it into the map.
+    if let Some((name, value)) = &state.options.api_key {
+        add_parameters(&mut map, &json!({name: value}));
+    }
+    Some(map)
+}
+
+/// Gives `customParameters` to every layer that has a url.
+fn add_parameters(value: &mut Value, parameters: &Value) {
+    match value {
+        Value::Object(map) => {
+            if map.contains_key("url") || map.contains_key("styleUrl") {
+                map.insert("customParameters".to_owned(), parameters.clone());
+            }
+            map.values_mut().for_each(|v| add_parameters(v, parameters));
+        }
+        Value::Array(list) => list.iter_mut().for_each(|v| add_parameters(v, parameters)),
+        _ => {}
     }
 }
 

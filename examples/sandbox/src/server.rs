@@ -122,7 +122,7 @@ async fn respond(state: &Arc<State>, call: &Call, job_fault: Option<JobFault>) -
         work.await.unwrap_or_else(|_| Err(RestError::new(500, "The sandbox panicked.")))
     };
     match answer {
-        Ok(Answer::Json(json)) => json_response(&json),
+        Ok(Answer::Json(json)) => json_response(&echoed(state, call, json)),
         Ok(Answer::Bytes(kind, bytes)) => ([(header::CONTENT_TYPE, kind)], bytes).into_response(),
         Ok(Answer::File(path)) => file(&path, call).await,
         Ok(Answer::NotFound) if call.wants_html() => StatusCode::NOT_FOUND.into_response(),
@@ -130,7 +130,30 @@ async fn respond(state: &Arc<State>, call: &Call, job_fault: Option<JobFault>) -
             (StatusCode::NOT_FOUND, RestError::new(404, "Not found.").json().to_string()).into_response()
         }
         // A failure is normally HTTP 200 with an error object.
-        Err(error) => json_response(&error.json()),
+        Err(error) => json_response(&echoed(state, call, error.json())),
+    }
+}
+
+/// An answer of a service that repeats what only it was to see.
+fn echoed(state: &State, call: &Call, mut json: Value) -> Value {
+    let key = state.options.api_key.as_ref().and_then(|(name, _)| call.text(name).map(str::to_owned));
+    let secrets: Vec<String> = call.token().into_iter().chain(key).collect();
+    if !state.options.echo || secrets.is_empty() || call.path.starts_with("/portal") {
+        return json;
+    }
+    for pointer in ["/copyrightText", "/error/message"] {
+        if let Some(Value::String(text)) = json.pointer_mut(pointer) {
+            text.push_str(&format!(" (asked with {})", secrets.join(" and ")));
+        }
+    }
+    json
+}
+
+/// Whether the call carries the API key that the services want.
+fn check_api_key(state: &State, call: &Call) -> Rest<()> {
+    match &state.options.api_key {
+        Some((name, value)) if call.text(name) != Some(value) => Err(RestError::new(403, "An API key is required.")),
+        _ => Ok(()),
     }
 }
 
@@ -328,6 +351,7 @@ fn services(state: &Arc<State>, call: &Call, rest: &[&str], online: bool, fault:
         _ => {}
     }
     check_token(state, call)?;
+    check_api_key(state, call)?;
     let folder = if online { "hosted" } else { "arcgis" };
     match lower.as_slice() {
         ["rest", "directories", "arcgisoutput", ..] => {

@@ -33,6 +33,10 @@ pub struct SandboxOptions {
     pub lost_tiles: u64,
     /// So many attachments that no replica holds, though they are counted.
     pub lost_attachments: usize,
+    /// A parameter and its value that every request for a service, a job or a result must carry, as an API key does.
+    pub api_key: Option<(String, String)>,
+    /// Whether services repeat the token and the API key of a request in their errors and attributions.
+    pub echo: bool,
 }
 
 impl Default for SandboxOptions {
@@ -48,6 +52,8 @@ impl Default for SandboxOptions {
             requests_per_second: None,
             lost_tiles: 0,
             lost_attachments: 0,
+            api_key: None,
+            echo: false,
         }
     }
 }

@@ -4,7 +4,7 @@
 
 use super::{ArcGisClient, Refused, ServiceCall, parse_http};
 use async_trait::async_trait;
-use offmap_engine::{Failure, FailureKind, FailureOwner, FailureStage};
+use offmap_engine::{Failure, FailureKind, FailureOwner, FailureStage, SecretRegistry};
 use serde_json::Value;
 use std::fmt;
 use std::sync::Arc;
@@ -113,6 +113,8 @@ pub struct Credentials {
     pub(super) hosts: Vec<NamedHost>,
     pub(super) referer: Option<String>,
     pub(super) portal: Option<String>,
+    /// What a password or token is known by.
+    secrets: Vec<String>,
     others: Vec<Credentials>,
 }
 
@@ -143,7 +145,8 @@ impl Credentials {
     /// One token that the caller has.
     #[must_use]
     pub fn token(token: impl Into<String>) -> Self {
-        Self::from_source(FixedToken(token.into()))
+        let token = token.into();
+        Self { secrets: vec![token.clone()], ..Self::from_source(FixedToken(token)) }
     }
 
     /// Tokens for a user of a portal (`generateToken`), bound to a referer.
@@ -157,7 +160,8 @@ impl Credentials {
             password: password.to_owned(),
             referer: referer.to_owned(),
         };
-        Self::from_source(source).with_referer(referer).for_portal(portal)
+        let own = Self { secrets: vec![password.to_owned()], ..Self::from_source(source) };
+        own.with_referer(referer).for_portal(portal)
     }
 
     /// Tokens for an OAuth application of a portal (`client_credentials`).
@@ -170,7 +174,7 @@ impl Credentials {
             client_id: client_id.to_owned(),
             client_secret: client_secret.to_owned(),
         };
-        Self::from_source(source).for_portal(portal)
+        Self { secrets: vec![client_secret.to_owned()], ..Self::from_source(source) }.for_portal(portal)
     }
 
     /// Says which portal the tokens are of: its host may see them, and servers that are federated with it get tokens of their own.
@@ -218,6 +222,18 @@ impl Credentials {
     #[must_use]
     pub fn is_for_nobody(&self) -> bool {
         (self.source.is_some() && self.hosts.is_empty()) || self.others.iter().any(Self::is_for_nobody)
+    }
+
+    /// The secrets of all of them, as far as they are known before a token is asked for.
+    pub(super) fn known_secrets(&self) -> SecretRegistry {
+        fn add(registry: &SecretRegistry, credentials: &Credentials) {
+            registry.add_all(credentials.secrets.iter().map(String::as_str));
+            credentials.others.iter().for_each(|other| add(registry, other));
+        }
+        let registry = SecretRegistry::default();
+        add(&registry, self);
+        registry.pin();
+        registry
     }
 
     /// Each of them by itself, first to last.

@@ -10,7 +10,7 @@
 use super::part::FileState;
 use super::tokens::{Token, TriedTokens};
 use super::{ArcGisClient, Refused, ServiceCall, body, host_of, network};
-use offmap_engine::{Failure, FailureKind, FailureOwner, FailureStage, hash_file, run_blocking, safe_path};
+use offmap_engine::{Failure, FailureKind, FailureOwner, FailureStage, LayerSecrets, hash_file, run_blocking, safe_path};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, IF_RANGE, RANGE};
 use reqwest::{Response, StatusCode};
 use serde::{Deserialize, Serialize};
@@ -35,6 +35,8 @@ pub struct Download<'a> {
     pub presigned: bool,
     /// Largest size that is taken, in bytes.
     pub limit: u64,
+    /// What goes with the request to the origins that it is for, unless the address is presigned.
+    pub secrets: &'a LayerSecrets,
 }
 
 /// A file that came home whole.
@@ -68,6 +70,7 @@ impl ArcGisClient {
     ) -> Result<Downloaded, Failure> {
         let mut call = ServiceCall::get(download.address)?.in_stage(FailureStage::Download);
         if !download.presigned {
+            call = call.with_secrets(download.secrets);
             self.inner.keeper.raise(&mut call.url);
         }
         if let Some(whole) = already_home(download.to).await? {
@@ -88,7 +91,7 @@ impl ArcGisClient {
             let got = self.fetch(&call, &download, token.as_ref(), &part_path, &mut part, &report).await;
             let refused = match got {
                 Ok(()) => break,
-                Err(refused) => refused,
+                Err(refused) => self.scrubbed(&call, refused),
             };
             if part.bytes > before {
                 // Whoever brought something was good; a long file may outlive many tokens.

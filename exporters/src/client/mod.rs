@@ -17,6 +17,7 @@ mod host_policy;
 mod ip_ranges;
 mod part;
 mod redirect;
+mod secrets;
 mod tls;
 mod tokens;
 
@@ -25,13 +26,16 @@ pub(crate) use download::already_home;
 pub use download::{Download, Downloaded};
 pub use host::parse_host;
 pub use host_policy::HostPolicy;
+pub(crate) use secrets::without_secret_query;
 
 use backon::BackoffBuilder as _;
 use body::ServiceError;
 use governor::{Governor, Permit, retry_after};
 use host_policy::{HostRefused, PolicyResolver};
-use offmap_engine::model::failure::without_secrets;
-use offmap_engine::{Clock, DiskReserve, Failure, FailureKind, FailureOwner, FailureStage, SystemClock};
+use offmap_engine::model::failure::{check_no_user, without_secrets};
+use offmap_engine::{
+    Clock, DiskReserve, Failure, FailureKind, FailureOwner, FailureStage, LayerSecrets, SecretRegistry, SystemClock,
+};
 use reqwest::header::{HeaderMap, HeaderValue, REFERER};
 use reqwest::{Method, Response, StatusCode};
 use serde_json::Value;
@@ -103,6 +107,7 @@ struct Inner {
     keeper: TokenKeeper,
     governor: Arc<Governor>,
     clock: Arc<dyn Clock>,
+    secrets: SecretRegistry,
 }
 
 /// See the module. Cheap to clone; all clones share connections, limits and tokens.
@@ -116,8 +121,8 @@ pub struct ArcGisClient {
 pub struct ServiceCall {
     url: Url,
     parameters: Vec<(String, String)>,
-    /// Names of the parameters that a layer brought along; they are secrets, such as API keys.
-    custom: Vec<String>,
+    /// What goes only to the origins that it is for, whatever redirects say.
+    secrets: LayerSecrets,
     post: bool,
     retry: bool,
     stage: FailureStage,
@@ -129,7 +134,7 @@ const SECRETS: [&str; 4] = ["token", "password", "client_secret", "refresh_token
 impl std::fmt::Debug for ServiceCall {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let shown = |(name, value): &(String, String)| {
-            let hidden = SECRETS.iter().any(|secret| name.eq_ignore_ascii_case(secret));
+            let hidden = SECRETS.iter().any(|secret| name.eq_ignore_ascii_case(secret)) || self.secrets.has_name(name);
             format!("{name}={}", if hidden { "…" } else { value })
         };
         f.debug_struct("ServiceCall")
@@ -149,7 +154,7 @@ impl ServiceCall {
         Ok(Self {
             url: parse_http(address)?,
             parameters: Vec::new(),
-            custom: Vec::new(),
+            secrets: LayerSecrets::default(),
             post: false,
             retry: true,
             stage: FailureStage::Run,
@@ -171,15 +176,19 @@ impl ServiceCall {
         self
     }
 
-    /// Adds a map layer's `customParameters`, which go with every request for the layer.
+    /// Adds the secrets of a map's layer (its `customParameters` and the query of its url), which go with every request for the
+    /// layer to the origin of its url. The call's own parameters win over one of the same name.
     #[must_use]
-    pub fn with_all(mut self, parameters: &serde_json::Map<String, Value>) -> Self {
-        for (name, value) in parameters {
-            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-            self.custom.push(name.clone());
-            self.parameters.push((name.clone(), text));
-        }
+    pub fn with_secrets(mut self, secrets: &LayerSecrets) -> Self {
+        self.secrets = secrets.clone();
         self
+    }
+
+    /// Whether anything in it may be seen by its own host only.
+    #[must_use]
+    pub fn carries_secret(&self) -> bool {
+        let is_secret = |name: &str| SECRETS.iter().any(|secret| name.eq_ignore_ascii_case(secret));
+        self.parameters.iter().any(|(name, _)| is_secret(name)) || self.secrets.parameters_for(&self.url).next().is_some()
     }
 
     /// Says that the request starts something on the service: it is sent again only when the service itself answered that it
@@ -203,6 +212,7 @@ impl ServiceCall {
 /// # Errors
 /// If it is not an `http` or `https` address.
 pub fn parse_http(address: &str) -> Result<Url, Failure> {
+    check_no_user(address)?;
     match Url::parse(address.trim()) {
         Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Ok(url),
         _ => {
@@ -228,6 +238,11 @@ pub fn resolve(asked: &str, answered: &str) -> Result<Url, Failure> {
         let message = format!("the service answers with the address `{}`, which is not http", without_secrets(answered));
         Failure::new(FailureOwner::Source, FailureKind::InvalidAnswer, FailureStage::Run, message)
     })?;
+    if !url.username().is_empty() || url.password().is_some() {
+        let message =
+            format!("the service answers with an address at {} that has a user name and password in it", host_of(&url));
+        return Err(Failure::new(FailureOwner::Source, FailureKind::InvalidAnswer, FailureStage::Run, message));
+    }
     if base.scheme() == "https" && url.scheme() == "http" && base.host_str() == url.host_str() {
         by_https(&mut url);
     }
@@ -300,9 +315,10 @@ impl ArcGisClient {
             .tls_backend_preconfigured(tls)
             .build()
             .map_err(|e| Failure::internal(format!("cannot make an HTTP client: {e}")))?;
+        let secrets = credentials.known_secrets();
         let keeper = TokenKeeper::new(credentials);
         let governor = Arc::new(Governor::new(options.requests_per_host));
-        Ok(Self { inner: Arc::new(Inner { http, options, keeper, governor, clock }) })
+        Ok(Self { inner: Arc::new(Inner { http, options, keeper, governor, clock, secrets }) })
     }
 
     /// The same client for somebody else: connections and the limits of every host are shared, tokens are not.
@@ -312,6 +328,7 @@ impl ArcGisClient {
         let inner = Inner {
             http: http.clone(),
             options: options.clone(),
+            secrets: credentials.known_secrets(),
             keeper: TokenKeeper::new(credentials),
             governor: Arc::clone(governor),
             clock: Arc::clone(clock),
@@ -323,6 +340,13 @@ impl ArcGisClient {
     #[must_use]
     pub fn options(&self) -> &ClientOptions {
         &self.inner.options
+    }
+
+    /// The secrets that this client knows: passwords, client secrets, and every token that it was given or got. They are taken out
+    /// of failures and, by the engine, out of all that is written.
+    #[must_use]
+    pub fn secrets(&self) -> &SecretRegistry {
+        &self.inner.secrets
     }
 
     async fn permit(&self, url: &Url) -> Result<Permit, Failure> {
@@ -423,7 +447,7 @@ impl ArcGisClient {
             let token = if with_token { self.token_for(&call.url).await? } else { None };
             let refused = match run(self.clone(), call.clone(), token.clone()).await {
                 Ok(value) => return Ok(value),
-                Err(refused) => refused,
+                Err(refused) => self.scrubbed(&call, refused),
             };
             let repeatable = call.retry || matches!(refused.code, Some(429 | 500 | 503));
             let (pause, busy) = self.pause_after(&call.url, &refused, pauses.next());
@@ -444,6 +468,14 @@ impl ArcGisClient {
                 attempt += 1;
             }
         }
+    }
+
+    /// The same without the secrets that a service may have repeated.
+    fn scrubbed(&self, call: &ServiceCall, mut refused: Refused) -> Refused {
+        let known = self.inner.secrets.child();
+        known.add_all(call.secrets.values());
+        *refused.failure = known.failure(*refused.failure);
+        refused
     }
 
     fn pauses(&self) -> impl Iterator<Item = Duration> {

@@ -5,7 +5,7 @@
 //!    and 308 keep method and form, 303 drops them.
 //! 3. To another origin a GET goes as the `Location` stands, without any parameter of the request; a form does not go, but for
 //!    303 of a form without a secret. A `Location` that repeats a secret is refused.
-//! 4. A managed token is attached where the host may see it, but no more once a host that may not see it, or a step from `https`
+//! 4. A managed token is attached where the host may see it, and the secrets of a layer at their origin, but no more once a host that may not see it, or a step from `https`
 //!    to `http`, was on the way: then somebody else chooses what is asked.
 
 use super::{ArcGisClient, MAX_REDIRECTS, Refused, ServiceCall, Token, by_https};
@@ -29,7 +29,7 @@ struct Hop {
     url: Url,
     parameters: Vec<(String, String)>,
     form: bool,
-    /// Whether a managed token may still be attached.
+    /// Whether a managed token and the secrets of the layer may still be attached.
     with_token: bool,
 }
 
@@ -103,16 +103,16 @@ fn place(url: &Url, secrets: &[(&str, &str)]) -> String {
 
 impl ServiceCall {
     fn signs_in(&self) -> bool {
-        let own = self.parameters.iter().filter(|(name, _)| !self.custom.contains(name));
-        own.into_iter().any(|(name, _)| SIGN_IN.iter().any(|secret| name.eq_ignore_ascii_case(secret)))
+        self.parameters.iter().any(|(name, _)| SIGN_IN.iter().any(|secret| name.eq_ignore_ascii_case(secret)))
     }
 
-    /// Secrets of the request: of its form or query, and of the address that it was made with.
-    fn secrets(&self) -> Vec<(String, String)> {
+    /// Secrets of the request: of its form or query, of its layer, and of the address that it was made with.
+    fn secret_pairs(&self) -> Vec<(String, String)> {
         let is = |names: &[&str], name: &str| names.iter().any(|secret| name.eq_ignore_ascii_case(secret));
-        let own = self.parameters.iter().filter(|(name, _)| self.custom.contains(name) || is(&SIGN_IN, name)).cloned();
+        let own = self.parameters.iter().filter(|(name, _)| is(&SIGN_IN, name)).cloned();
+        let of_layer = self.secrets.parameters_for(&self.url).map(|(name, value)| (name.to_owned(), value.to_owned()));
         let pairs = self.url.query_pairs().into_owned();
-        own.chain(pairs.filter(|(name, _)| is(&SIGN_IN, name) || is(&IN_ADDRESSES, name))).collect()
+        own.chain(of_layer).chain(pairs.filter(|(name, _)| is(&SIGN_IN, name) || is(&IN_ADDRESSES, name))).collect()
     }
 }
 
@@ -136,7 +136,7 @@ impl Hop {
         };
         let source = |words: String| refused(FailureOwner::Source, format!("{asked} redirects to {words}"));
         let target = target(&self.url, location).map_err(source)?;
-        let own = call.secrets();
+        let own = call.secret_pairs();
         let mut secrets: Vec<(&str, &str)> = own.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         secrets.extend(sent.token.map(|token| ("token", token)));
         if call.signs_in() {
@@ -193,11 +193,13 @@ impl ArcGisClient {
         with_permits: bool,
     ) -> Result<Response, Refused> {
         let mut hop = Hop::first(call);
+        hop.url = self.without_repeated_secrets(call, hop.url);
         let may_see = |token: &Token, url: &Url| self.inner.keeper.may_see(url, token);
         for _ in 0..=MAX_REDIRECTS {
             let _permit = if with_permits { Some(self.permit(&hop.url).await?) } else { None };
             let attached = token.filter(|token| hop.with_token && may_see(token, &hop.url));
-            let (request, form) = self.request(&hop.url, hop.parameters.clone(), attached, hop.form, headers);
+            let parameters = call.parameters_at(&hop.url, &hop.parameters, hop.with_token);
+            let (request, form) = self.request(&hop.url, parameters, attached, hop.form, headers);
             let response = self.execute(call, request).await?;
             let Some(location) = location(&response) else { return Ok(response) };
             let sent = Sent { form, token: attached.map(|token| &*token.text) };
@@ -214,7 +216,7 @@ impl ArcGisClient {
 mod tests {
     use super::*;
     use crate::client::parse_http;
-    use serde_json::json;
+    use offmap_engine::LayerSecrets;
 
     fn url(text: &str) -> Url {
         parse_http(text).expect("an address")
@@ -222,8 +224,10 @@ mod tests {
 
     /// Where a GET at `from` with a token and an API key goes, and with what.
     fn goes(from: &str, status: u16, location: &str) -> Result<Hop, Failure> {
-        let key = json!({"apiKey": "key-key-key"});
-        let call = ServiceCall::get(from).expect("an address").with_all(key.as_object().expect("an object"));
+        let call = ServiceCall::get(from).expect("an address");
+        let mut secrets = LayerSecrets::default();
+        secrets.add(&call.url, "apiKey", "key-key-key");
+        let call = call.with_secrets(&secrets);
         let sent = Sent { form: false, token: Some("token-token") };
         let status = StatusCode::from_u16(status).expect("a status");
         let named = |to: &Url| to.host_str() == Some("a.example") && to.port().is_none();

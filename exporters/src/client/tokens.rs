@@ -70,6 +70,16 @@ impl Issued {
     }
 }
 
+/// Keeps a new token as a secret of the client, before anything is done with it.
+async fn known(
+    client: &ArcGisClient,
+    ask: impl Future<Output = Result<AccessToken, Failure>>,
+) -> Result<AccessToken, Failure> {
+    let token = ask.await?;
+    client.secrets().add(&token.text);
+    Ok(token)
+}
+
 /// Credentials, and the token that was got with them.
 struct Grant {
     source: Arc<dyn TokenSource>,
@@ -84,11 +94,11 @@ impl Grant {
         let mut current = self.current.lock().await;
         if let Some(issued) = &mut *current {
             if self.source.renews() {
-                issued.renew_if_due(&**clock, self.source.token(client)).await;
+                issued.renew_if_due(&**clock, known(client, self.source.token(client))).await;
             }
             return Ok(Arc::clone(&issued.text));
         }
-        let token = self.source.token(client).await?;
+        let token = known(client, self.source.token(client)).await?;
         Ok(Arc::clone(&current.insert(Issued::new(token, clock.now_ms())).text))
     }
 
@@ -125,7 +135,10 @@ impl FederatedServer {
                 call = call.with("client", "referer").with("referer", referer);
             }
             let refused = match generated_token(client, &call).await {
-                Ok(token) => return Ok(token),
+                Ok(token) => {
+                    client.secrets().add(&token.text);
+                    return Ok(token);
+                }
                 Err(refused) => refused,
             };
             if !refused.is_about_token || is_last {

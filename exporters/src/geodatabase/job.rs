@@ -4,7 +4,7 @@
 
 use super::parameters::{GenerateGeodatabaseParameters, SyncModel};
 use super::service::FeatureService;
-use crate::client::{ArcGisClient, Download, Downloaded, ServiceCall, already_home, body, resolve};
+use crate::client::{ArcGisClient, Download, Downloaded, ServiceCall, already_home, body, resolve, without_secret_query};
 use crate::download_limit::DownloadLimit;
 use crate::server_job::{self, Look, ServerJob};
 use async_trait::async_trait;
@@ -124,7 +124,7 @@ async fn attempt(
         ctx.finish_unit(JOB_UNIT, 0, None).await?;
         ctx.begin_unit(FILE_UNIT).await?;
         let report = |here, all| ctx.report(Progress::bytes(here, all));
-        let fetch = Download { address: &file, to, presigned: false, limit: limit.bytes };
+        let fetch = Download { address: &file, to, presigned: false, limit: limit.bytes, secrets: &service.secrets };
         // Files that nobody fetched for some minutes are removed.
         client
             .download(fetch, report)
@@ -163,7 +163,7 @@ async fn tidy_up(client: &ArcGisClient, ctx: &ExportContext, service: &FeatureSe
 
 /// Ids of the service's replicas that have one of the names.
 async fn listed(client: &ArcGisClient, service: &FeatureService, names: &[&str]) -> Result<Vec<String>, Failure> {
-    let call = ServiceCall::get(&format!("{}/replicas", service.root))?.with_all(&service.custom_parameters).once();
+    let call = ServiceCall::get(&format!("{}/replicas", service.root))?.with_secrets(&service.secrets).once();
     let list = client.json(&call).await?;
     let text = |r: &Value, key: &str| r.get(key).and_then(Value::as_str).map(str::to_owned);
     let own = list
@@ -177,7 +177,7 @@ async fn listed(client: &ArcGisClient, service: &FeatureService, names: &[&str])
 /// Unregisters one replica; answers whether the service has.
 async fn take_off(client: &ArcGisClient, service: &FeatureService, id: &str, limit: Duration) -> bool {
     let call = ServiceCall::post(&format!("{}/unRegisterReplica", service.root));
-    let Ok(call) = call.map(|c| c.with_all(&service.custom_parameters).with("replicaID", id).once()) else { return false };
+    let Ok(call) = call.map(|c| c.with_secrets(&service.secrets).with("replicaID", id).once()) else { return false };
     match tokio::time::timeout(limit, client.json(&call)).await {
         Ok(Ok(_)) => true,
         Ok(Err(failure)) => {
@@ -207,7 +207,7 @@ async fn submit(
         ctx.ledger().note(JOB_UNIT, "replicaName", &name).await?;
     }
     let address = format!("{}/createReplica", service.root);
-    let mut call = ServiceCall::post(&address)?.with_all(&service.custom_parameters).in_stage(FailureStage::Submit).once();
+    let mut call = ServiceCall::post(&address)?.with_secrets(&service.secrets).in_stage(FailureStage::Submit).once();
     for (key, value) in parameters.form(service, &name) {
         call = call.with(key, value);
     }
@@ -217,7 +217,7 @@ async fn submit(
         keys.iter().find_map(|k| answer.get(*k).and_then(Value::as_str)).filter(|t| !t.is_empty()).map(str::to_owned)
     };
     if let Some(status) = text(&["statusUrl", "statusURL"]) {
-        return Ok(Answer::Status(without_token(&resolve(&address, &status)?)));
+        return Ok(Answer::Status(without_secret_query(&resolve(&address, &status)?, &service.secrets)));
     }
     if let Some(file) = text(&["resultUrl", "responseUrl", "URL"]) {
         return Ok(Answer::File(resolve(&address, &file)?.to_string()));
@@ -225,18 +225,6 @@ async fn submit(
     let message = "createReplica answers without statusUrl, resultUrl, responseUrl and URL";
     let failure = Failure::new(FailureOwner::Source, FailureKind::InvalidAnswer, FailureStage::Submit, message);
     Err(failure.at(&address).saying(answer.to_string().chars().take(300).collect::<String>()))
-}
-
-/// A status address without the token that some servers put in; the rest of its query may be needed.
-fn without_token(url: &url::Url) -> String {
-    let mut url = url.clone();
-    let kept: Vec<(String, String)> =
-        url.query_pairs().filter(|(k, _)| !k.eq_ignore_ascii_case("token")).map(|(k, v)| (k.into(), v.into())).collect();
-    url.set_query(None);
-    if !kept.is_empty() {
-        url.query_pairs_mut().extend_pairs(&kept);
-    }
-    url.to_string()
 }
 
 async fn keep_replica_id(ctx: &ExportContext, answer: &Value) -> Result<(), Failure> {
@@ -308,7 +296,7 @@ impl ServerJob for ReplicaJob<'_> {
 
     async fn look(&mut self) -> Result<Look<String>, Failure> {
         let status = self.status;
-        let call = ServiceCall::get(status)?.with_all(&self.service.custom_parameters).in_stage(FailureStage::Wait);
+        let call = ServiceCall::get(status)?.with_secrets(&self.service.secrets).in_stage(FailureStage::Wait);
         let state = self.client.job_json(&call).await;
         self.lost = state.as_ref().is_err_and(server_job::is_gone);
         let state = state?;
@@ -378,6 +366,7 @@ pub(super) fn read_any_answer(answer: &Value) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use offmap_engine::LayerSecrets;
 
     #[test]
     fn states_are_read_in_all_their_spellings() {
@@ -398,7 +387,11 @@ mod tests {
 
     #[test]
     fn a_status_address_keeps_its_query_and_loses_its_token() {
-        let url = url::Url::parse("https://h/FeatureServer/createReplica/1?statusId=1&token=secret").expect("an address");
-        assert_eq!(without_token(&url), "https://h/FeatureServer/createReplica/1?statusId=1");
+        let url =
+            url::Url::parse("https://h/FeatureServer/createReplica/1?statusId=1&token=secret&APIKEY=layer-key&x=layer-key")
+                .expect("an address");
+        let mut secrets = LayerSecrets::default();
+        secrets.add(&url, "apiKey", "layer-key");
+        assert_eq!(without_secret_query(&url, &secrets), "https://h/FeatureServer/createReplica/1?statusId=1");
     }
 }

@@ -20,8 +20,8 @@ use job::{FILE_UNIT, JOB_UNIT};
 use offmap_engine::{
     AreaOfInterest, Artifact, ArtifactFile, AttachmentSyncDirection, ByteRange, Capability, CapabilityReason, CountUnit,
     DestinationTableRowFilter, Examination, ExportContext, ExportTask, Exporter, Failure, FailureKind, FailureOwner,
-    FailureStage, GenerateOfflineMapUpdateMode, LayerArtifact, LayerPlan, LayerType, MapLayer, Missing, OfflineMapSource,
-    PlanContext, ReturnLayerAttachmentOption, ServiceRequest, TaskLayer, TaskPlan, Unit,
+    FailureStage, GenerateOfflineMapUpdateMode, LayerArtifact, LayerPlan, LayerSecrets, LayerType, MapLayer, Missing,
+    OfflineMapSource, PlanContext, ReturnLayerAttachmentOption, ServiceRequest, TaskLayer, TaskPlan, Unit,
 };
 use replica_file::ReplicaLayer;
 use serde_json::Value;
@@ -66,7 +66,7 @@ pub fn rows(path: &Path, cancel: &CancellationToken) -> Result<HashMap<i64, (u64
 
 /// Reads an answer as a service's and a layer's description, for fuzzing.
 pub(crate) fn read_any_service(answer: &Value) {
-    let custom = serde_json::Map::new();
+    let custom = offmap_engine::LayerSecrets::default();
     if let Ok(mut service) = FeatureService::read("https://h/rest/services/S/FeatureServer", answer, &custom) {
         service.layers.insert(0, service::read_layer(answer, answer));
         let _ = service.extent_in();
@@ -79,8 +79,11 @@ pub(crate) fn read_any_job_answer(answer: &Value) {
     job::read_any_answer(answer);
 }
 
-fn read_service(task: &Value) -> Result<FeatureService, Failure> {
-    serde_json::from_value(task.clone()).map_err(|e| Failure::internal(format!("the plan's service cannot be read: {e}")))
+/// Reads a service out of a plan, which holds no secrets.
+fn read_service(task: &Value, secrets: &LayerSecrets) -> Result<FeatureService, Failure> {
+    let service: FeatureService = serde_json::from_value(task.clone())
+        .map_err(|e| Failure::internal(format!("the plan's service cannot be read: {e}")))?;
+    Ok(FeatureService { secrets: secrets.clone(), ..service })
 }
 
 fn layer_id(layer: &MapLayer) -> Option<u32> {
@@ -156,7 +159,7 @@ impl Exporter for GeodatabaseExporter {
         let mut ids: Vec<u32> = request.layers.iter().filter_map(layer_id).collect();
         ids.sort_unstable();
         ids.dedup();
-        let custom = request.layers.first().map(|l| l.custom_parameters.clone()).unwrap_or_default();
+        let custom = request.secrets();
         let service = FeatureService::fetch(&self.client, &request.service_url, &ids, &custom).await?;
         let attribution =
             service.attribution.clone().or_else(|| service.layers.values().find_map(|l| l.attribution.clone()));
@@ -171,7 +174,7 @@ impl Exporter for GeodatabaseExporter {
     }
 
     fn default_parameters(&self, request: &ServiceRequest, found: &Examination) -> Result<Self::Parameters, Failure> {
-        let service = read_service(&found.service)?;
+        let service = read_service(&found.service, &request.secrets())?;
         let wanted = &request.parameters;
         // The author may have made a layer read-only in this map though the service is editable.
         let narrowed = |l: &MapLayer| l.capabilities.as_deref().is_some_and(|c| !allows_editing(c));
@@ -252,7 +255,7 @@ impl Exporter for GeodatabaseExporter {
         parameters: &Self::Parameters,
         _: &PlanContext,
     ) -> Result<TaskPlan, Failure> {
-        let service = read_service(&found.service)?;
+        let service = read_service(&found.service, &request.secrets())?;
         parameters.check(&service)?;
         let mut layers = Vec::new();
         let mut rows = 0_u64;
@@ -299,7 +302,7 @@ impl Exporter for GeodatabaseExporter {
         parameters: &Self::Parameters,
         ctx: &ExportContext,
     ) -> Result<Artifact, Failure> {
-        let service = read_service(&task.service)?;
+        let service = read_service(&task.service, ctx.secrets())?;
         let path = ctx.work_dir().join("replica.geodatabase");
         let outcome = self.bring_home(task, &service, parameters, ctx, &path).await;
         if outcome.as_ref().is_err_and(|failure| ctx.takes_back(failure)) {
@@ -310,7 +313,7 @@ impl Exporter for GeodatabaseExporter {
     }
 
     async fn discard(&self, task: &ExportTask, ctx: &ExportContext) {
-        if let Ok(service) = read_service(&task.service) {
+        if let Ok(service) = read_service(&task.service, ctx.secrets()) {
             job::unregister(&self.client, ctx, &service).await;
         }
     }

@@ -6,10 +6,11 @@ use super::compatibility;
 use crate::client::body::expect_description;
 use crate::client::{ArcGisClient, ServiceCall};
 use offmap_engine::{
-    AreaOfInterest, CapabilityReason, Envelope, Failure, FailureKind, FailureOwner, FailureStage, SpatialReference,
+    AreaOfInterest, CapabilityReason, Envelope, Failure, FailureKind, FailureOwner, FailureStage, LayerSecrets,
+    SpatialReference,
 };
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 /// Ids of rows in one question for attachments.
@@ -92,7 +93,9 @@ pub(super) struct FeatureService {
     pub(super) attribution: Option<String>,
     pub(super) spatial_reference: Option<SpatialReference>,
     pub(super) layers: BTreeMap<u32, ServiceLayer>,
-    pub(super) custom_parameters: Map<String, Value>,
+    /// Parameters of the map's layers that go with every request; supplied anew whenever this is read back.
+    #[serde(skip)]
+    pub(super) secrets: LayerSecrets,
 }
 
 /// Rows of a layer: those that meet a where clause (empty for all) and, where given, an area as it goes over the wire.
@@ -122,13 +125,12 @@ impl FeatureService {
         client: &ArcGisClient,
         root: &str,
         wanted: &[u32],
-        custom_parameters: &Map<String, Value>,
+        secrets: &LayerSecrets,
     ) -> Result<Self, Failure> {
-        let get = |address: &str| {
-            Ok::<_, Failure>(ServiceCall::get(address)?.with_all(custom_parameters).in_stage(FailureStage::Plan))
-        };
+        let get =
+            |address: &str| Ok::<_, Failure>(ServiceCall::get(address)?.with_secrets(secrets).in_stage(FailureStage::Plan));
         let answer = client.json(&get(root)?).await?;
-        let mut service = Self::read(root, &answer, custom_parameters)?;
+        let mut service = Self::read(root, &answer, secrets)?;
         let listed = |id: u32| {
             let lists = ["layers", "tables"].into_iter().filter_map(|key| answer.get(key)?.as_array());
             lists.flatten().any(|l| l.get("id").and_then(Value::as_u64) == Some(u64::from(id)))
@@ -143,7 +145,7 @@ impl FeatureService {
     }
 
     /// Reads what the service says of itself; its layers are not in it yet.
-    pub(super) fn read(root: &str, answer: &Value, custom_parameters: &Map<String, Value>) -> Result<Self, Failure> {
+    pub(super) fn read(root: &str, answer: &Value, secrets: &LayerSecrets) -> Result<Self, Failure> {
         let capabilities = words(answer, "capabilities").unwrap_or_default().to_owned();
         expect_description(answer, root, "a feature service", &["layers", "tables", "capabilities"])?;
         let sync = answer.get("syncCapabilities").cloned().unwrap_or(Value::Null);
@@ -171,7 +173,7 @@ impl FeatureService {
             attribution: words(answer, "copyrightText").map(str::to_owned),
             spatial_reference: answer.get("spatialReference").cloned().and_then(|v| serde_json::from_value(v).ok()),
             layers: BTreeMap::new(),
-            custom_parameters: custom_parameters.clone(),
+            secrets: secrets.clone(),
         })
     }
 
@@ -193,7 +195,7 @@ impl FeatureService {
         let RowFilter { layer, where_clause, area } = *rows;
         let filter = if where_clause.is_empty() { "1=1" } else { where_clause };
         let call = ServiceCall::post(&format!("{}/{layer}/query", self.root))?
-            .with_all(&self.custom_parameters)
+            .with_secrets(&self.secrets)
             .with("where", filter)
             .in_stage(FailureStage::Plan);
         let Some(area) = area else { return Ok(call) };
@@ -223,7 +225,7 @@ impl FeatureService {
         for some in ids.chunks(IDS_AT_A_TIME) {
             let list: Vec<String> = some.iter().filter_map(object_id).map(|id| id.to_string()).collect();
             let call = ServiceCall::post(&format!("{}/{layer}/queryAttachments", self.root))?
-                .with_all(&self.custom_parameters)
+                .with_secrets(&self.secrets)
                 .with("objectIds", list.join(","))
                 .with("returnCountOnly", true)
                 .in_stage(FailureStage::Plan);

@@ -62,9 +62,9 @@ impl Exporter for TileCacheExporter {
     }
 
     async fn examine(&self, request: &ServiceRequest, _: &PlanContext) -> Result<Examination, Failure> {
-        let custom = request.layers.first().map(|l| l.custom_parameters.clone()).unwrap_or_default();
+        let custom = request.secrets();
         let root = export_root(&request.service_url, &request.source.export_hosts);
-        let call = ServiceCall::get(&root)?.with_all(&custom).in_stage(FailureStage::Plan);
+        let call = ServiceCall::get(&root)?.with_secrets(&custom).in_stage(FailureStage::Plan);
         let answer = self.client.json(&call).await?;
         expect_description(&answer, &root, "a tiled service", DESCRIPTION)?;
         let flag = |key: &str| answer.get(key).and_then(Value::as_bool).unwrap_or(false);
@@ -102,7 +102,7 @@ impl Exporter for TileCacheExporter {
     }
 
     fn default_parameters(&self, request: &ServiceRequest, found: &Examination) -> Result<Self::Parameters, Failure> {
-        let service = read_service(&found.service)?;
+        let service = read_service(&found.service, &request.secrets())?;
         let wanted = &request.parameters;
         let cached = service.cached_levels();
         let drawn = |l: &MapLayer| (l.min_scale.unwrap_or(0.0), l.max_scale.unwrap_or(0.0));
@@ -138,7 +138,7 @@ impl Exporter for TileCacheExporter {
         _: &PlanContext,
     ) -> Result<TaskPlan, Failure> {
         parameters.check()?;
-        let service = read_service(&found.service)?;
+        let service = read_service(&found.service, &request.secrets())?;
         let layers = request.layers.iter().map(|l| l.id.clone());
         service.task_plan(layers, &parameters.area_of_interest, &parameters.level_ids, BYTES_PER_TILE)
     }
@@ -149,7 +149,7 @@ impl Exporter for TileCacheExporter {
         parameters: &Self::Parameters,
         ctx: &ExportContext,
     ) -> Result<Artifact, Failure> {
-        let service = read_service(&task.service)?;
+        let service = read_service(&task.service, ctx.secrets())?;
         let compact = if service.version >= TPKX_SINCE {
             "esriMapCacheStorageModeCompactV2"
         } else {

@@ -95,7 +95,7 @@ impl Exporter for VectorTilesExporter {
     }
 
     async fn examine(&self, request: &ServiceRequest, _: &PlanContext) -> Result<Examination, Failure> {
-        let custom = request.layers.first().map(|l| l.custom_parameters.clone()).unwrap_or_default();
+        let custom = request.secrets();
         let all = |capability: Capability| request.layers.iter().map(|l| (l.id.clone(), capability.clone())).collect();
         let mut title = request.layers.first().map(|l| l.title.clone()).unwrap_or_default();
         let refuse = |title: String, reason: CapabilityReason, words: String| Examination {
@@ -125,7 +125,7 @@ impl Exporter for VectorTilesExporter {
         };
         let (root, warning) = self.wanted_fonts(root, request);
         let root = export_root(&root, &request.source.export_hosts);
-        let call = ServiceCall::get(&root)?.with_all(&custom).in_stage(FailureStage::Plan);
+        let call = ServiceCall::get(&root)?.with_secrets(&custom).in_stage(FailureStage::Plan);
         let answer = self.client.json(&call).await?;
         expect_description(&answer, &root, "a vector tile service", DESCRIPTION)?;
         if style.is_none() {
@@ -150,7 +150,7 @@ impl Exporter for VectorTilesExporter {
     }
 
     fn default_parameters(&self, request: &ServiceRequest, found: &Examination) -> Result<Self::Parameters, Failure> {
-        let service = read_service(found.service.get("service").unwrap_or(&Value::Null))?;
+        let service = read_service(found.service.get("service").unwrap_or(&Value::Null), &request.secrets())?;
         let wanted = &request.parameters;
         // Vector tiles ignore the minimum scale.
         let chosen = levels_in_range(&service.tile_info.lods, 0.0, wanted.max_scale);
@@ -175,7 +175,7 @@ impl Exporter for VectorTilesExporter {
         _: &PlanContext,
     ) -> Result<TaskPlan, Failure> {
         parameters.check()?;
-        let service = read_service(found.service.get("service").unwrap_or(&Value::Null))?;
+        let service = read_service(found.service.get("service").unwrap_or(&Value::Null), &request.secrets())?;
         let level_ids = level_ids(&service, parameters)?;
         let layers = request.layers.iter().map(|l| l.id.clone());
         let mut plan = service.task_plan(layers, &parameters.area_of_interest, &level_ids, BYTES_PER_TILE)?;
@@ -192,7 +192,7 @@ impl Exporter for VectorTilesExporter {
         parameters: &Self::Parameters,
         ctx: &ExportContext,
     ) -> Result<Artifact, Failure> {
-        let service = read_service(task.service.get("service").unwrap_or(&Value::Null))?;
+        let service = read_service(task.service.get("service").unwrap_or(&Value::Null), ctx.secrets())?;
         let level_ids = level_ids(&service, parameters)?;
         let calls = service.export_calls(&parameters.area_of_interest, &levels_text(&level_ids), JobHome::Vector)?;
         let path = ctx.work_dir().join("package");
@@ -221,7 +221,8 @@ impl Exporter for VectorTilesExporter {
             // Half a folder of an interrupted job begins anew: its files are small.
             let _ = tokio::fs::remove_dir_all(&folder).await;
             ctx.begin_unit(STYLE_UNIT).await?;
-            let brought = ctx.or_cancelled(style.bring_home(&self.client, &service, &folder, &task.title)).await;
+            let fetched = style.bring_home(&self.client, &service, ctx.secrets(), &folder, &task.title);
+            let brought = ctx.or_cancelled(fetched).await;
             let bytes = match brought {
                 Ok((bytes, left_out)) => {
                     warnings.extend(left_out);

@@ -7,9 +7,9 @@ use super::forms::check_resource;
 use crate::client::{ArcGisClient, ServiceCall, parse_http, resolve};
 use crate::tile_service::TiledService;
 use futures_util::{StreamExt as _, TryStreamExt as _};
-use offmap_engine::{Failure, FailureKind, FailureOwner, FailureStage, ServiceUrl, run_blocking};
+use offmap_engine::{Failure, FailureKind, FailureOwner, FailureStage, LayerSecrets, ServiceUrl, run_blocking};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -31,8 +31,6 @@ const GLYPH_RANGES: u32 = 256;
 pub(super) struct Style {
     address: String,
     json: Value,
-    #[serde(default)]
-    custom_parameters: Map<String, Value>,
 }
 
 fn invalid(words: String) -> Failure {
@@ -40,13 +38,14 @@ fn invalid(words: String) -> Failure {
 }
 
 impl Style {
-    pub(super) async fn fetch(client: &ArcGisClient, address: &str, custom: &Map<String, Value>) -> Result<Self, Failure> {
-        let call = ServiceCall::get(address)?.with_all(custom).in_stage(FailureStage::Plan);
-        let json = client.json(&call).await?;
+    pub(super) async fn fetch(client: &ArcGisClient, address: &str, secrets: &LayerSecrets) -> Result<Self, Failure> {
+        let call = ServiceCall::get(address)?.with_secrets(secrets).in_stage(FailureStage::Plan);
+        let mut json = client.json(&call).await?;
+        client.secrets().scrub_json(&mut json);
         if !json.get("layers").is_some_and(Value::is_array) || !json.get("sources").is_some_and(Value::is_object) {
             return Err(invalid("the style has no `layers` or no `sources`".to_owned()).at(address));
         }
-        Ok(Self { address: address.to_owned(), json, custom_parameters: custom.clone() })
+        Ok(Self { address: address.to_owned(), json })
     }
 
     /// Addresses of the services that the style draws from.
@@ -72,6 +71,7 @@ impl Style {
         &self,
         client: &ArcGisClient,
         service: &TiledService,
+        secrets: &LayerSecrets,
         folder: &Path,
         title: &str,
     ) -> Result<(u64, Vec<String>), Failure> {
@@ -86,7 +86,9 @@ impl Style {
                 for ending in [".json", ".png", "@2x.json", "@2x.png"] {
                     let mut file = base.clone();
                     file.set_path(&format!("{}{ending}", base.path()));
-                    bytes += self.fetch_to(client, file.as_str(), &folder.join(format!("sprites/sprite{ending}"))).await?;
+                    bytes += self
+                        .fetch_to(client, secrets, file.as_str(), &folder.join(format!("sprites/sprite{ending}")))
+                        .await?;
                 }
                 if let Some(json) = style.as_object_mut() {
                     json.insert("sprite".to_owned(), json!("../sprites/sprite"));
@@ -100,7 +102,7 @@ impl Style {
                 self.check_template(&resolved)?;
                 let stacks = font_stacks(&self.json, title);
                 for stack in stacks.wanted {
-                    bytes += self.fetch_fonts(client, &resolved, &stack, folder).await?;
+                    bytes += self.fetch_fonts(client, secrets, &resolved, &stack, folder).await?;
                     if bytes > MOST_RESOURCES {
                         let message = format!("sprites and fonts of the style are larger than {MOST_RESOURCES} bytes");
                         let limit = FailureKind::LimitExceeded;
@@ -134,20 +136,33 @@ impl Style {
         Ok(())
     }
 
-    async fn fetch_fonts(&self, client: &ArcGisClient, template: &str, stack: &str, folder: &Path) -> Result<u64, Failure> {
+    async fn fetch_fonts(
+        &self,
+        client: &ArcGisClient,
+        secrets: &LayerSecrets,
+        template: &str,
+        stack: &str,
+        folder: &Path,
+    ) -> Result<u64, Failure> {
         let ranges = (0..GLYPH_RANGES).map(|range| {
             let range = format!("{}-{}", range * GLYPH_RANGE, range * GLYPH_RANGE + GLYPH_RANGE - 1);
             let address = glyphs_url(template, stack, &range);
             let to = folder.join(format!("fonts/{stack}/{range}.pbf"));
-            async move { self.fetch_to(client, &address, &to).await }
+            async move { self.fetch_to(client, secrets, &address, &to).await }
         });
         let fetched = futures_util::stream::iter(ranges).buffer_unordered(FONTS_AT_A_TIME);
         fetched.try_fold(0, |sum, bytes| async move { Ok(sum + bytes) }).await
     }
 
     /// Fetches a resource; one that is not there (404) is left out, as services do with empty glyph ranges.
-    async fn fetch_to(&self, client: &ArcGisClient, address: &str, to: &Path) -> Result<u64, Failure> {
-        let call = ServiceCall::get(address)?.with_all(&self.custom_parameters).in_stage(FailureStage::Download);
+    async fn fetch_to(
+        &self,
+        client: &ArcGisClient,
+        secrets: &LayerSecrets,
+        address: &str,
+        to: &Path,
+    ) -> Result<u64, Failure> {
+        let call = ServiceCall::get(address)?.with_secrets(secrets).in_stage(FailureStage::Download);
         let is_glyphs = to.extension().is_some_and(|ending| ending == "pbf");
         match client.bytes(&call, if is_glyphs { LARGEST_GLYPHS } else { LARGEST_SPRITE }).await? {
             Some(bytes) => {
@@ -180,7 +195,7 @@ mod tests {
 
     fn style(json: Value) -> Style {
         let address = "https://p/sharing/rest/content/items/ab/resources/styles/root.json".to_owned();
-        Style { address, json, custom_parameters: Map::new() }
+        Style { address, json }
     }
 
     #[test]
