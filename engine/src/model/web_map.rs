@@ -229,7 +229,7 @@ impl MapLayer {
 
 impl WebMap {
     /// How large a web map may be, with the features that it holds.
-    pub const BUDGET: JsonBudget = JsonBudget { bytes: 32 << 20, values: 1_000_000 };
+    pub const BUDGET: JsonBudget = JsonBudget { bytes: 16 << 20, values: 500_000 };
 
     /// Reads a web map.
     ///
@@ -478,10 +478,10 @@ mod tests {
     fn what_is_not_a_web_map_is_refused() {
         let layers = |n: usize| format!("{{\"operationalLayers\":[{}1]}}", "1,".repeat(n - 1));
         assert!(WebMap::from_json(&layers(MOST_LAYERS)).is_ok());
-        let swollen = format!("{{\"operationalLayers\":[],\"x\":[{}1]}}", "{\"a\":1},".repeat(100_000));
+        let swollen = format!("{{\"operationalLayers\":[],\"x\":[{}1]}}", "{\"a\":1},".repeat(50_000));
         for (text, words) in [
             (layers(MOST_LAYERS + 1).as_str(), "has 10001 layers and tables, expected at most 10000"),
-            (swollen.as_str(), "more than 1000000 values"),
+            (swollen.as_str(), "more than 500000 values"),
             ("<html>", "not JSON"),
             ("[]", "not a JSON object"),
             ("{\"title\":\"x\"}", "not a web map"),
