@@ -162,6 +162,26 @@ async fn a_map_of_three_hundred_thousand_layers_is_refused_by_number() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_map_of_a_thousand_and_one_services_is_refused_before_any_is_asked() {
+    let sandbox = sandbox(SandboxOptions::default()).await;
+    let dir = tempfile::tempdir().expect("a directory");
+    let layer = |i: u32| {
+        let url = format!("{}/arcgis/rest/services/S{i}/FeatureServer/0", sandbox.url());
+        json!({"id": format!("l{i}"), "layerType": "ArcGISFeatureLayer", "url": url})
+    };
+    let map = dir.path().join("map.json");
+    let text = json!({"operationalLayers": (0..1001).map(layer).collect::<Vec<_>>()}).to_string();
+    std::fs::write(&map, text).expect("writes");
+    let (out, map) = (dir.path().join("out"), map.to_string_lossy().into_owned());
+    let mut command = offmap(&["take", "--web-map", &map, "--progress", "off", "--out"]);
+    command.arg(&out).args(AREA);
+    let output = run(command);
+    assert_eq!(output.status.code(), Some(2), "{}", words(&output));
+    assert!(words(&output).contains("1001 services, expected at most 1000"), "{}", words(&output));
+    assert!(sandbox.requests().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_largest_map_that_is_read_is_taken_within_the_ceiling() {
     let sandbox = sandbox(SandboxOptions::default()).await;
     let dir = tempfile::tempdir().expect("a directory");
