@@ -22,7 +22,7 @@ fn around(count: u32, reach: impl Fn(f64) -> f64) -> Ring {
 
 fn main() {
     let tooth = |i: u32| {
-        let (x, y) = (f64::from(i) * 1e-4, if i % 2 == 0 { 0.0 } else { 3.0 + f64::from(i % 100) * 1e-3 });
+        let (x, y) = (f64::from(i) * 1e-4, if i.is_multiple_of(2) { 0.0 } else { 3.0 + f64::from(i % 100) * 1e-3 });
         [x + y, y - x]
     };
     let crossing = |i: u32| [8.0 + scattered(f64::from(i)), 47.0 + scattered(f64::from(i) + 0.5)];

@@ -376,7 +376,7 @@ mod tests {
     #[test]
     fn a_comb_through_very_many_rows_is_counted_by_its_envelope() {
         let (info, lod) = grid();
-        let tooth = |i: u32| [f64::from(i) * 0.01, if i % 2 == 0 { 0.0 } else { 63.0 }];
+        let tooth = |i: u32| [f64::from(i) * 0.01, if i.is_multiple_of(2) { 0.0 } else { 63.0 }];
         let mut ring: Vec<[f64; 2]> = (0..5_000).map(tooth).collect();
         ring.push(ring[0]);
         let comb = AreaOfInterest::Polygon(Polygon { rings: vec![ring], spatial_reference: None });

@@ -60,7 +60,7 @@ pub(super) fn time_for(request_timeout: Duration, bytes: usize) -> Duration {
 /// The failure for an answer that is more than its kind may be.
 pub(super) fn too_much(call: &ServiceCall, found: &str) -> Failure {
     let message = format!("the answer of {} is too large to be read: {found}", host_of(&call.url));
-    Failure::new(FailureOwner::Source, FailureKind::LimitExceeded, call.stage, message).at(call.url.as_str())
+    Failure::new(FailureOwner::Source, FailureKind::InvalidAnswer, call.stage, message).at(call.url.as_str())
 }
 
 /// The failure for an answer that was not read.
