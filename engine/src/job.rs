@@ -69,11 +69,13 @@ pub(crate) struct JobInner {
     keep: Arc<AtomicBool>,
     /// Longest time from start to end in milliseconds; 0 for no limit.
     time_limit: AtomicU64,
+    /// What of it was spent before the start, in milliseconds.
+    time_spent: AtomicU64,
     timed_out: AtomicBool,
 }
 
 /// A job as JSON, to be made again in another process.
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct JobDocument {
     /// `offmap-job`.
@@ -84,6 +86,19 @@ struct JobDocument {
     parameters: GenerateOfflineMapParameters,
     overrides: GenerateOfflineMapParameterOverrides,
     destination: PathBuf,
+}
+
+/// The same to be written, without a copy of the map.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct JobDocumentView<'a> {
+    format: &'a str,
+    version: u32,
+    id: &'a str,
+    source: &'a OfflineMapSource,
+    parameters: &'a GenerateOfflineMapParameters,
+    overrides: &'a GenerateOfflineMapParameterOverrides,
+    destination: &'a Path,
 }
 
 impl JobDocument {
@@ -125,20 +140,24 @@ impl GenerateOfflineMapJob {
     ) -> Self {
         // The job outlives a change of the current directory.
         let destination = plain_destination(&destination);
-        let document = JobDocument {
-            format: JOB_FORMAT.0.to_owned(),
-            version: JOB_FORMAT.1,
-            id: uuid::Uuid::new_v4().to_string(),
-            source: Arc::unwrap_or_clone(source),
-            parameters,
-            overrides,
-            destination,
-        };
-        Self::of(engine, document, Beginning::Fresh)
+        let wishes = (parameters, overrides);
+        Self::of_map(engine, uuid::Uuid::new_v4().to_string(), source, wishes, destination, Beginning::Fresh)
     }
 
     fn of(engine: Arc<EngineInner>, document: JobDocument, beginning: Beginning) -> Self {
         let JobDocument { id, source, parameters, overrides, destination, .. } = document;
+        Self::of_map(engine, id, Arc::new(source), (parameters, overrides), destination, beginning)
+    }
+
+    /// The map may be large: it is shared, not copied.
+    fn of_map(
+        engine: Arc<EngineInner>,
+        id: String,
+        source: Arc<OfflineMapSource>,
+        (parameters, overrides): (GenerateOfflineMapParameters, GenerateOfflineMapParameterOverrides),
+        destination: PathBuf,
+        beginning: Beginning,
+    ) -> Self {
         let title = source.item.as_ref().map(|i| i.title.clone()).filter(|t| !t.is_empty());
         let subject = Subject::new(SubjectKind::Job, &id, title.unwrap_or_else(|| "offline map".to_owned()));
         let secrets = engine.secrets_of(&source);
@@ -148,7 +167,7 @@ impl GenerateOfflineMapJob {
             engine,
             id,
             subject,
-            source: Arc::new(source),
+            source,
             secrets,
             parameters,
             overrides,
@@ -161,6 +180,7 @@ impl GenerateOfflineMapJob {
             pause: Arc::default(),
             keep: Arc::default(),
             time_limit: AtomicU64::new(0),
+            time_spent: AtomicU64::new(0),
             timed_out: AtomicBool::new(false),
         };
         Self { inner: Arc::new(inner) }
@@ -356,6 +376,12 @@ impl GenerateOfflineMapJob {
         self.inner.time_limit.store(limit, Ordering::Release);
     }
 
+    /// Counts what was spent before the job was made, such as on the reading of its map, against the time that it may run. To be said
+    /// before the start.
+    pub fn count_time(&self, spent: Duration) {
+        self.inner.time_spent.store(u64::try_from(spent.as_millis()).unwrap_or(u64::MAX), Ordering::Release);
+    }
+
     /// Waits for the job's end. Waits for ever while the job is dormant.
     ///
     /// # Errors
@@ -375,14 +401,15 @@ impl GenerateOfflineMapJob {
 
 impl JobInner {
     fn document(&self) -> Result<String, Failure> {
-        let document = JobDocument {
-            format: JOB_FORMAT.0.to_owned(),
-            version: JOB_FORMAT.1,
-            id: self.id.clone(),
-            source: (*self.source).clone(),
-            parameters: self.parameters.clone(),
-            overrides: self.overrides.clone(),
-            destination: self.destination.clone(),
+        let (format, version) = JOB_FORMAT;
+        let document = JobDocumentView {
+            format,
+            version,
+            id: &self.id,
+            source: &self.source,
+            parameters: &self.parameters,
+            overrides: &self.overrides,
+            destination: &self.destination,
         };
         let failed = |e: serde_json::Error| Failure::internal(format!("the job cannot be written as JSON: {e}"));
         self.secrets.json_of(&document).map_err(failed)
@@ -392,7 +419,10 @@ impl JobInner {
     async fn time_passes(&self) {
         match self.time_limit.load(Ordering::Acquire) {
             0 => std::future::pending().await,
-            limit => self.engine.clock.sleep(Duration::from_millis(limit)).await,
+            limit => {
+                let left = limit.saturating_sub(self.time_spent.load(Ordering::Acquire));
+                self.engine.clock.sleep(Duration::from_millis(left)).await;
+            }
         }
         self.timed_out.store(true, Ordering::Release);
         self.keep.store(true, Ordering::Release);

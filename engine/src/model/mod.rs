@@ -3,6 +3,7 @@
 pub mod area;
 pub mod area_shape;
 pub mod artifact;
+pub mod bounded_json;
 pub mod budget;
 pub mod capability;
 pub mod failure;
@@ -16,6 +17,7 @@ pub mod result;
 pub mod secrets;
 pub mod service_url;
 pub mod settings;
+pub(crate) mod simplify;
 pub mod source;
 pub mod status;
 pub mod text;

@@ -14,7 +14,7 @@
 
 use super::body::is_unauthorized;
 use super::credentials::{AccessToken, Credentials, NamedHost, TokenSource, generated_token};
-use super::{ArcGisClient, Refused, ServiceCall, by_https, host_of, parse_http};
+use super::{AnswerKind, ArcGisClient, Refused, ServiceCall, by_https, host_of, parse_http};
 use dashmap::DashMap;
 use offmap_engine::{Clock, Failure, FailureKind, FailureOwner, FailureStage};
 use serde_json::Value;
@@ -414,7 +414,7 @@ impl ArcGisClient {
         call: &'a ServiceCall,
     ) -> Pin<Box<dyn Future<Output = Result<Value, Refused>> + Send + 'a>> {
         Box::pin(async move {
-            let call = call.clone().with("f", "json");
+            let call = call.clone().answer(AnswerKind::Small).with("f", "json");
             self.retried(call, false, |client, call, _| async move {
                 let response = client.send(&call, None).await?;
                 client.read_json(&call, response).await

@@ -22,6 +22,8 @@ const UNREGISTER: Duration = Duration::from_secs(10);
 const UNREGISTER_CANCELLED: Duration = Duration::from_millis(450);
 /// Submissions of one job while their answers are lost.
 const MOST_SUBMISSIONS: u32 = 4;
+/// Replicas of earlier submissions that are unregistered; each submission makes one.
+const MOST_TAKEN_BACK: usize = 20;
 /// Names of replicas of earlier submissions, joined by commas.
 const EARLIER: &str = "earlierNames";
 /// Notes that a forgotten job was submitted again.
@@ -155,7 +157,7 @@ async fn tidy_up(client: &ArcGisClient, ctx: &ExportContext, service: &FeatureSe
         return Ok(());
     }
     let names: Vec<&str> = earlier.split(',').collect();
-    for id in listed(client, service, &names).await.unwrap_or_default() {
+    for id in listed(client, service, &names).await.unwrap_or_default().into_iter().take(MOST_TAKEN_BACK) {
         take_off(client, service, &id, UNREGISTER).await;
     }
     Ok(())
@@ -164,14 +166,12 @@ async fn tidy_up(client: &ArcGisClient, ctx: &ExportContext, service: &FeatureSe
 /// Ids of the service's replicas that have one of the names.
 async fn listed(client: &ArcGisClient, service: &FeatureService, names: &[&str]) -> Result<Vec<String>, Failure> {
     let call = ServiceCall::get(&format!("{}/replicas", service.root))?.with_secrets(&service.secrets).once();
-    let list = client.json(&call).await?;
-    let text = |r: &Value, key: &str| r.get(key).and_then(Value::as_str).map(str::to_owned);
-    let own = list
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter(|r| text(r, "replicaName").is_some_and(|n| names.contains(&n.as_str())));
-    Ok(own.filter_map(|r| text(r, "replicaID")).collect())
+    let own = |replica: Value| {
+        let text = |key: &str| replica.get(key).and_then(Value::as_str);
+        text("replicaName").filter(|name| names.contains(name))?;
+        text("replicaID").map(str::to_owned)
+    };
+    client.list(&call, own).await
 }
 
 /// Unregisters one replica; answers whether the service has.
@@ -312,7 +312,7 @@ impl ServerJob for ReplicaJob<'_> {
                 Ok(Look::Done(resolve(status, file)?.to_string()))
             }
             State::Failed => Err(job_failure(word, &state).at(status)),
-            State::Running => Ok(Look::Running { words: word.to_owned(), done: Some(phase(word)) }),
+            State::Running => Ok(Look::Running { words: body::cut(word), done: Some(phase(word)) }),
         }
     }
 }

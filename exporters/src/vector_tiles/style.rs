@@ -4,7 +4,7 @@
 
 use super::fonts::{font_stacks, glyphs_url};
 use super::forms::check_resource;
-use crate::client::{ArcGisClient, ServiceCall, parse_http, resolve};
+use crate::client::{AnswerKind, ArcGisClient, ServiceCall, parse_http, resolve};
 use crate::tile_service::TiledService;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use offmap_engine::{Failure, FailureKind, FailureOwner, FailureStage, LayerSecrets, ServiceUrl, run_blocking};
@@ -30,7 +30,27 @@ const GLYPH_RANGES: u32 = 256;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Style {
     address: String,
+    /// A text in the plan, where its values would take many times the memory.
+    #[serde(with = "as_text")]
     json: Value,
+}
+
+mod as_text {
+    use crate::client::AnswerKind;
+    use serde::de::Error as _;
+    use serde::{Deserialize as _, Deserializer, Serializer};
+    use serde_json::Value;
+
+    pub(super) fn serialize<S: Serializer>(json: &Value, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(json)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Value, D::Error> {
+        match Value::deserialize(deserializer)? {
+            Value::String(text) => AnswerKind::Description.budget().read(text.as_bytes()).map_err(D::Error::custom),
+            json => Ok(json),
+        }
+    }
 }
 
 fn invalid(words: String) -> Failure {
@@ -40,6 +60,7 @@ fn invalid(words: String) -> Failure {
 impl Style {
     pub(super) async fn fetch(client: &ArcGisClient, address: &str, secrets: &LayerSecrets) -> Result<Self, Failure> {
         let call = ServiceCall::get(address)?.with_secrets(secrets).in_stage(FailureStage::Plan);
+        let call = call.answer(AnswerKind::Description);
         let mut json = client.json(&call).await?;
         client.secrets().scrub_json(&mut json);
         if !json.get("layers").is_some_and(Value::is_array) || !json.get("sources").is_some_and(Value::is_object) {
@@ -221,5 +242,15 @@ mod tests {
             assert!(s.check_template(bad).is_err(), "{bad}");
         }
         assert_eq!(s.check_template("https://h/fonts/{fontstack}/{range}.pbf?x=1"), Ok(()));
+    }
+
+    #[test]
+    fn a_style_is_a_text_in_the_plan_and_an_object_in_older_ones() {
+        let s = style(json!({"layers": [{"id": "a"}], "sources": {}}));
+        let kept = serde_json::to_value(&s).expect("writes");
+        assert!(kept["json"].is_string());
+        assert_eq!(serde_json::from_value::<Style>(kept).expect("reads"), s);
+        let older = json!({"address": s.address, "json": s.json});
+        assert_eq!(serde_json::from_value::<Style>(older).expect("reads"), s);
     }
 }
