@@ -16,6 +16,7 @@ mod policy;
 mod random;
 mod resume;
 mod samples;
+mod sdk;
 mod status;
 mod support;
 mod verify;
