@@ -130,7 +130,7 @@ fn parameters_file(arguments: &MapArguments, area: Option<&AreaOfInterest>) -> R
     if let (Some(area), Some(json)) = (area, json.as_object_mut()) {
         json.insert("areaOfInterest".to_owned(), json!(area));
     }
-    let parameters = GenerateOfflineMapParameters::from_json(&json.to_string())?;
+    let parameters = GenerateOfflineMapParameters::check_json(&json)?;
     Ok(Some(ParametersFile { parameters, json }))
 }
 
@@ -161,11 +161,7 @@ pub(crate) async fn prepare(arguments: &MapArguments) -> Result<Setup, Stop> {
         (Some(file), area) => {
             let area = area.unwrap_or(file.parameters.area_of_interest);
             // What the file says goes over what the map's author says.
-            let mut json = json!(task.default_parameters(area)?);
-            if let (Some(all), Some(given)) = (json.as_object_mut(), file.json.as_object()) {
-                all.extend(given.clone());
-            }
-            GenerateOfflineMapParameters::from_json(&json.to_string())?
+            task.default_parameters(area)?.with_json(&file.json)?
         }
         (None, Some(area)) => task.default_parameters(area)?,
         (None, None) => return Err(Stop::usage("no area is named: give --area, or areaOfInterest in --parameters")),

@@ -16,6 +16,7 @@ use crate::model::plan::OfflineMapPlan;
 use crate::model::result::{GenerateOfflineMapResult, JobError};
 use crate::model::source::OfflineMapSource;
 use crate::model::status::{ExportState, MessageSeverity, MessageSource, Progress, Subject, SubjectKind};
+use crate::model::web_map::WebMap;
 use crate::packager::ReferenceBasemap;
 use crate::pause::Pause;
 use crate::planner;
@@ -216,6 +217,26 @@ impl GenerateOfflineMapJob {
     #[doc(alias = "fromJson")]
     pub fn from_json(engine: &Engine, text: &str) -> Result<Self, Failure> {
         Ok(Self::of(Arc::clone(engine.inner()), JobDocument::read(text)?, Beginning::Fresh))
+    }
+
+    /// The map that is taken offline, as it is online.
+    #[doc(alias = "onlineMap")]
+    #[must_use]
+    pub fn online_map(&self) -> &WebMap {
+        &self.inner.source.web_map
+    }
+
+    /// The parameters that the job was made with.
+    #[must_use]
+    pub fn parameters(&self) -> &GenerateOfflineMapParameters {
+        &self.inner.parameters
+    }
+
+    /// The overrides that the job was made with.
+    #[doc(alias = "parameterOverrides")]
+    #[must_use]
+    pub fn parameter_overrides(&self) -> &GenerateOfflineMapParameterOverrides {
+        &self.inner.overrides
     }
 
     /// The job's id, a fresh UUID.

@@ -67,6 +67,7 @@ pub use model::source::{ExportHost, LayerItem, OfflineMapSource, ReducedFontsSer
 pub use model::status::{
     ExportState, MessageSeverity, MessageSource, Progress, ProgressUnit, StatusMessage, Subject, SubjectKind,
 };
+pub use model::utility_network::UtilityNetwork;
 pub use model::web_map::{LayerPlace, LayerType, MapLayer, WebMap};
 pub use packager::{
     EarlierData, EarlierPackage, LocalBasemap, PackRequest, Packager, Packed, REPLACED, ReferenceBasemap, TaskArtifact,

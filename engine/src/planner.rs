@@ -45,7 +45,6 @@ pub(crate) async fn plan(
     // 1.
     parameters.check()?;
     source.check()?;
-    source.web_map.offline_settings()?;
     let layers = source.web_map.layers();
     let important = parameters.layer_importance.keys().map(|id| ("layerImportance", id));
     let named = important.chain(parameters.error_budgets.keys().map(|id| ("errorBudgets", id)));
@@ -65,6 +64,7 @@ pub(crate) async fn plan(
     if source.item.as_ref().is_some_and(|i| !i.type_keywords.is_empty() && !i.has_keyword("Offline")) {
         plan.warnings.push("the map's author has not marked it for offline use (keyword Offline)".to_owned());
     }
+    plan.warnings.extend(source.web_map.offline_settings_warnings());
     // 2.
     let groups = sort_layers(registry, source, parameters, overrides, &mut plan)?;
     check_overrides(registry, &groups, overrides)?;
@@ -176,14 +176,18 @@ fn sort_layers(
             }
         } else {
             let (reason, words) = match layer.layer_type.unsupported(layer.service().as_ref()) {
-                _ if !has_address => (CapabilityReason::NoServiceAddress, "the map gives no service address for it"),
+                // Kinds without a service, such as OpenStreetMap, need no address.
+                _ if !has_address && layer.layer_type.is_of_a_service() => {
+                    (CapabilityReason::NoServiceAddress, "the map gives no service address for it")
+                }
                 words => (CapabilityReason::LayerTypeNotSupported, words),
             };
             let failure = Failure::not_supported(format!(
                 "layer \"{}\" ({}) cannot go offline: {words}",
                 layer.title, layer.layer_type
             ));
-            let online = has_address && keeps_online(parameters, overrides, layer.is_table());
+            let exists = reason.is_online_only() || layer.item_id.is_some();
+            let online = exists && keeps_online(parameters, overrides, layer.is_table());
             plan.skipped.push(skipped(&layer, reason, Some(failure), online));
         }
     }
@@ -214,7 +218,7 @@ fn chosen_online(
             if parameters.online_only_services_option == OnlineOnlyServicesOption::UseAuthoredSettings {
                 let settings = match &authored {
                     Some(settings) => settings,
-                    None => authored.insert(source.web_map.offline_settings()?.unwrap_or_default()),
+                    None => authored.insert(source.web_map.offline_settings().unwrap_or_default()),
                 };
                 let named = |l: &&MapLayer| settings.connected_online_layers.iter().any(|c| c.id == l.id);
                 chosen.extend(layers.iter().filter(|l| l.is_table() == tables).filter(named).map(|l| l.id.clone()));

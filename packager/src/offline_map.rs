@@ -20,6 +20,9 @@ const MOBILE_MAP_VERSION: &str = "1.3";
 /// Version word of `item.pkinfo`.
 const PKINFO_VERSION: &str = "11.2";
 
+/// What a layer of raster tiles is called.
+const TILED: &str = "ArcGISTiledMapServiceLayer";
+
 /// Where a layer's data are, relative to the map document.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct LayerData {
@@ -198,6 +201,7 @@ impl Documents<'_> {
                 Some(data) => {
                     let query = data.item_id.map(|n| format!("?itemId={n}")).unwrap_or_default();
                     json.insert("path".to_owned(), json!(format!("{}{query}", uri(&data.file))));
+                    as_it_is_offline(json, &data.file);
                     if let Some(folder) = &data.resources {
                         json.insert("itemPath".to_owned(), json!(uri(folder)));
                     }
@@ -340,6 +344,22 @@ fn local_basemap(basemap: &ReferenceBasemap) -> Value {
     };
     json!({"title": title, "baseMapLayers": [{"id": "reference-basemap", "title": title, "layerType": basemap.says.layer_type,
         "path": path, "visibility": true, "opacity": 1}]})
+}
+
+/// The tiles of an image service are a tiled layer once they are in a package; the manifest keeps the online type.
+fn as_it_is_offline(layer: &mut Map<String, Value>, file: &str) {
+    let is_tile_package = file.rsplit('.').next().is_some_and(|e| matches!(e, "tpk" | "tpkx"));
+    let of_images = |word: &Value| word.as_str().is_some_and(|w| matches!(w, "ArcGISImageServiceLayer" | "ArcGISTiledImageServiceLayer"));
+    let untyped = !layer.contains_key("layerType");
+    for key in ["layerType", "type"] {
+        if is_tile_package && layer.get(key).is_some_and(of_images) {
+            layer.insert(key.to_owned(), json!(TILED));
+        }
+    }
+    if is_tile_package && untyped {
+        // Old maps leave it to the address, which says nothing of a file.
+        layer.insert("layerType".to_owned(), json!(TILED));
+    }
 }
 
 /// The numbers of a pointer, for ordering within a list.

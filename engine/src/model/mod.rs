@@ -1,6 +1,7 @@
 //! Data only: no async, no I/O. Everything a job, a plan or a result is made of.
 
 pub mod area;
+mod area_json;
 pub mod area_shape;
 pub mod artifact;
 pub mod budget;
@@ -10,6 +11,7 @@ pub mod geometry;
 pub mod item;
 pub mod overrides;
 pub mod parameters;
+mod parameters_json;
 pub mod plan;
 pub(crate) mod projection;
 pub mod result;
@@ -17,4 +19,5 @@ pub mod service_url;
 pub mod settings;
 pub mod source;
 pub mod status;
+pub mod utility_network;
 pub mod web_map;

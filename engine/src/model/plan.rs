@@ -243,7 +243,7 @@ impl OfflineMapPlan {
         for l in &self.embedded {
             push(supported(&l.id, &l.title, false, "feature collection".to_owned(), None));
         }
-        for l in self.skipped.iter().filter(|s| s.reason != CapabilityReason::LeftOut) {
+        for l in &self.skipped {
             push(LayerCapability {
                 supports_offline: false,
                 remains_online: l.remains_online,

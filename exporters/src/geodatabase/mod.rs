@@ -6,7 +6,10 @@ mod compatibility;
 mod job;
 mod parameters;
 mod replica_file;
+mod row_filter;
 mod service;
+mod sync_data;
+mod utility_network;
 
 pub use parameters::{
     GenerateGeodatabaseParameters, GenerateLayerOption, GenerateLayerQueryOption, SyncModel, UtilityNetworkSyncMode,
@@ -17,12 +20,13 @@ use async_trait::async_trait;
 use job::{FILE_UNIT, JOB_UNIT};
 use offmap_engine::{
     AreaOfInterest, Artifact, ArtifactFile, AttachmentSyncDirection, ByteRange, Capability, CapabilityReason, CountUnit,
-    DestinationTableRowFilter, Examination, ExportContext, ExportTask, Exporter, Failure, FailureKind, FailureOwner,
+    Examination, ExportContext, ExportTask, Exporter, Failure, FailureKind, FailureOwner,
     FailureStage, GenerateOfflineMapUpdateMode, LayerArtifact, LayerPlan, LayerType, MapLayer, Missing, OfflineMapSource,
     PlanContext, ReturnLayerAttachmentOption, ServiceRequest, TaskLayer, TaskPlan, Unit,
 };
 use replica_file::ReplicaLayer;
 use serde_json::Value;
+use row_filter::layer_id;
 use service::{FeatureService, RowFilter, allows_editing};
 use std::collections::HashMap;
 use std::path::Path;
@@ -78,10 +82,6 @@ fn read_service(task: &Value) -> Result<FeatureService, Failure> {
     serde_json::from_value(task.clone()).map_err(|e| Failure::internal(format!("the plan's service cannot be read: {e}")))
 }
 
-fn layer_id(layer: &MapLayer) -> Option<u32> {
-    layer.service().and_then(|s| s.layer_id())
-}
-
 fn judge(layer: &MapLayer, service: &FeatureService) -> Capability {
     let title = &layer.title;
     let refused = |reason, words: String| Capability::refused(reason, words);
@@ -108,24 +108,10 @@ fn judge(layer: &MapLayer, service: &FeatureService) -> Capability {
     if let Some((reason, words)) = &found.problem {
         return refused(*reason, format!("\"{title}\": {words}"));
     }
+    if let Some(words) = sync_data::not_offered(layer, found, &service.sync) {
+        return refused(CapabilityReason::SyncDataOptionsNotOffered, format!("\"{title}\": {words}"));
+    }
     Capability::Supported
-}
-
-/// The definition expressions of all map layers on one service layer, joined with OR; empty as soon as one has none.
-fn joined_where(layers: &[&MapLayer]) -> String {
-    let mut clauses: Vec<&str> = Vec::new();
-    for layer in layers {
-        match layer.definition_expression.as_deref() {
-            Some(clause) if !clauses.contains(&clause) => clauses.push(clause),
-            Some(_) => {}
-            None => return String::new(),
-        }
-    }
-    match clauses.as_slice() {
-        [] => String::new(),
-        [one] => (*one).to_owned(),
-        many => many.iter().map(|c| format!("({c})")).collect::<Vec<_>>().join(" OR "),
-    }
 }
 
 #[async_trait]
@@ -175,67 +161,32 @@ impl Exporter for GeodatabaseExporter {
             service.editable && own && !narrowed(l)
         };
         let editable = request.layers.iter().any(can_edit);
-        let authored = request.source.web_map.offline_settings()?.unwrap_or_default();
-        let mut layer_options: Vec<GenerateLayerOption> = Vec::new();
-        for layer in &request.layers {
-            let Some(id) = layer_id(layer) else { continue };
-            if layer_options.iter().any(|o| o.layer_id == id) {
-                continue;
-            }
-            let twins: Vec<&MapLayer> = request.layers.iter().filter(|l| layer_id(l) == Some(id)).collect();
-            let filter = match wanted.definition_expression_filter_enabled {
-                true => joined_where(&twins),
-                false => String::new(),
-            };
-            let described = service.layers.get(&id);
-            let is_table = described.is_some_and(|l| l.is_table);
-            let in_map = |other: i64| request.layers.iter().any(|l| layer_id(l).map(i64::from) == Some(other));
-            let is_related =
-                described.is_some_and(|l| l.relationships.iter().any(|r| r.is_destination() && in_map(r.related_table_id)));
-            let related_only = is_table
-                && is_related
-                && filter.is_empty()
-                && wanted.destination_table_row_filter == DestinationTableRowFilter::RelatedOnly;
-            let schema_only = wanted.return_schema_only_for_editable_layers && twins.iter().any(|l| can_edit(l));
-            let (query_option, use_geometry, include_related) = if schema_only {
-                (GenerateLayerQueryOption::None, false, false)
-            } else if related_only {
-                (GenerateLayerQueryOption::None, false, true)
-            } else if is_table && !authored.include_table_rows() {
-                // The author wants tables without rows of their own.
-                (GenerateLayerQueryOption::None, false, false)
-            } else if is_table && filter.is_empty() {
-                // A table that asks for nothing comes down empty.
-                (GenerateLayerQueryOption::All, false, false)
-            } else {
-                (GenerateLayerQueryOption::UseFilter, !is_table, false)
-            };
-            layer_options.push(GenerateLayerOption {
-                layer_id: id,
-                query_option,
-                where_clause: filter,
-                use_geometry,
-                include_related,
-            });
-        }
+        let authored = request.source.web_map.offline_settings().unwrap_or_default();
+        let layer_options = row_filter::layer_options(request, &service, &authored, can_edit);
         let return_attachments = match wanted.return_layer_attachment_option {
             ReturnLayerAttachmentOption::None => false,
             ReturnLayerAttachmentOption::AllLayers => true,
             ReturnLayerAttachmentOption::ReadOnlyLayers => !editable,
             ReturnLayerAttachmentOption::EditableLayers => editable,
         };
+        let network = utility_network::of_service(&request.source, &service);
+        let utility_network_sync_mode = match network {
+            Some(_) => utility_network::default_mode(&service, authored.sync_data_options),
+            None => UtilityNetworkSyncMode::None,
+        };
+        let with_updates = wanted.update_mode == GenerateOfflineMapUpdateMode::SyncWithFeatureServices;
+        let sync_model = utility_network::sync_model(&service, utility_network_sync_mode, with_updates);
         Ok(GenerateGeodatabaseParameters {
             extent: wanted.area_of_interest.clone(),
             layer_options,
             out_spatial_reference: request.source.web_map.spatial_reference().or_else(|| service.spatial_reference.clone()),
             return_attachments,
-            attachment_sync_direction: direction(wanted, return_attachments),
-            sync_model: match wanted.update_mode {
-                GenerateOfflineMapUpdateMode::NoUpdates => SyncModel::None,
-                GenerateOfflineMapUpdateMode::SyncWithFeatureServices => SyncModel::Layer,
-            },
-            should_sync_contingent_values: true,
-            utility_network_sync_mode: UtilityNetworkSyncMode::None,
+            attachment_sync_direction: Some(direction(wanted, return_attachments)),
+            sync_model,
+            sync_annotations: true,
+            sync_dimensions: true,
+            sync_contingent_values: true,
+            utility_network_sync_mode,
             sync_data_options: authored.sync_data_options,
         })
     }
@@ -272,6 +223,7 @@ impl Exporter for GeodatabaseExporter {
             }
         }
         Ok(TaskPlan {
+            warnings: utility_network::warnings(&request.source, &service, parameters),
             units: vec![
                 Unit::new(JOB_UNIT, "serverJob", "the service's replica job"),
                 Unit::new(FILE_UNIT, "resultFile", "the geodatabase"),
@@ -522,7 +474,7 @@ mod tests {
 
     fn joined(wheres: &[Option<&str>]) -> String {
         let layers = layers(wheres);
-        joined_where(&layers.iter().collect::<Vec<_>>())
+        row_filter::joined_where(&layers.iter().collect::<Vec<_>>())
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! Source: `feature-service-rest` reference §2.
 
-use super::compatibility;
+use super::{compatibility, utility_network};
 use crate::client::body::expect_description;
 use crate::client::{ArcGisClient, ServiceCall};
 use offmap_engine::{
@@ -61,6 +61,12 @@ impl Relationship {
 pub(super) struct ServiceLayer {
     pub(super) name: String,
     pub(super) is_table: bool,
+    /// Its `type`, such as `Annotation Layer`.
+    #[serde(default)]
+    pub(super) kind: String,
+    /// Whether it is data of a utility network.
+    #[serde(default)]
+    pub(super) in_network: bool,
     pub(super) global_id_field: Option<String>,
     pub(super) can_sync: bool,
     /// Whether its own capabilities allow editing; they may be fewer than the service's.
@@ -93,6 +99,12 @@ pub(super) struct FeatureService {
     pub(super) spatial_reference: Option<SpatialReference>,
     pub(super) layers: BTreeMap<u32, ServiceLayer>,
     pub(super) custom_parameters: Map<String, Value>,
+    /// Release of the server; 0 where it does not say.
+    #[serde(default)]
+    pub(super) version: f64,
+    /// The layer of its utility network, where it has one.
+    #[serde(default)]
+    pub(super) network_layer: Option<u32>,
 }
 
 /// Rows of a layer: those that meet a where clause (empty for all) and, where given, an area as it goes over the wire.
@@ -172,6 +184,8 @@ impl FeatureService {
             spatial_reference: answer.get("spatialReference").cloned().and_then(|v| serde_json::from_value(v).ok()),
             layers: BTreeMap::new(),
             custom_parameters: custom_parameters.clone(),
+            version: utility_network::version(answer),
+            network_layer: utility_network::layer_of(answer),
         })
     }
 
@@ -265,6 +279,8 @@ pub(super) fn read_layer(answer: &Value, service: &Value) -> ServiceLayer {
     let counts = answer.get("advancedQueryCapabilities").and_then(|a| flag(a, &["supportsQueryAttachments"]));
     ServiceLayer {
         name: words(answer, "name").unwrap_or_default().to_owned(),
+        kind: kind.to_owned(),
+        in_network: utility_network::is_data(answer),
         is_table: kind == "Table" || (kind.is_empty() && answer.get("geometryType").is_none()),
         global_id_field: words(answer, "globalIdField").map(str::to_owned),
         can_sync: has_word(capabilities, "sync"),

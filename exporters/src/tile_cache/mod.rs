@@ -124,7 +124,7 @@ impl Exporter for TileCacheExporter {
             )));
         }
         Ok(ExportTileCacheParameters {
-            area_of_interest: wanted.area_of_interest.clone(),
+            area_of_interest: Some(wanted.area_of_interest.clone()),
             level_ids,
             compression_quality: None,
         })
@@ -140,7 +140,8 @@ impl Exporter for TileCacheExporter {
         parameters.check()?;
         let service = read_service(&found.service)?;
         let layers = request.layers.iter().map(|l| l.id.clone());
-        service.task_plan(layers, &parameters.area_of_interest, &parameters.level_ids, BYTES_PER_TILE)
+        let area = service.area(parameters.area_of_interest.as_ref())?;
+        service.task_plan(layers, &area, &parameters.level_ids, BYTES_PER_TILE)
     }
 
     async fn export(
@@ -156,7 +157,8 @@ impl Exporter for TileCacheExporter {
             "esriMapCacheStorageModeCompact"
         };
         let levels = levels_text(&parameters.level_ids);
-        let calls = service.export_calls(&parameters.area_of_interest, &levels, JobHome::Raster)?.into_iter();
+        let area = service.area(parameters.area_of_interest.as_ref())?;
+        let calls = service.export_calls(&area, &levels, JobHome::Raster)?.into_iter();
         let calls = calls.map(|PartCall { area, call }| {
             let call = call.with("tilePackage", true).with("storageFormatType", compact);
             let call = match parameters.compression_quality {
@@ -173,7 +175,7 @@ impl Exporter for TileCacheExporter {
             let path = path.clone();
             ctx.blocking(move || tile_package::open(&path)).await?
         };
-        let missing = service.missing(&parameters.area_of_interest, &parameters.level_ids, &package)?;
+        let missing = service.missing(&area, &parameters.level_ids, &package)?;
         let has_budget = |l: &TaskLayer| ctx.error_budget(&l.id).missing_tiles.is_some();
         if !task.layers.iter().all(has_budget) {
             check_levels(&package, task, &parameters.level_ids)?;

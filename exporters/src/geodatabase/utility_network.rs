@@ -1,0 +1,161 @@
+//! Utility networks: what of one comes down with the replica of its service.
+//!
+//! Source: API reference B.5 and the guide "take a utility network offline" that it names. That a layer is data of the network is
+//! told by the fields that every source of one has.
+
+use super::parameters::{GenerateGeodatabaseParameters, SyncModel, UtilityNetworkSyncMode as Mode};
+use super::service::FeatureService;
+use super::sync_data::{NETWORK_SYSTEM, NETWORK_TOPOLOGY};
+use offmap_engine::{Failure, OfflineMapSource, UtilityNetwork, service_key};
+use serde_json::Value;
+
+/// From this release on the author's offline capability decides.
+const AUTHOR_DECIDES_SINCE: f64 = 11.1;
+/// From this release on a network that can be traced is registered, as one geodatabase.
+const TRACED_GEODATABASE_SINCE: f64 = 11.3;
+/// Releases are decimal numbers; compare with this tolerance.
+const SAME: f64 = 1e-6;
+/// Fields that every source of a utility network has.
+const FIELDS: [&str; 2] = ["ASSETGROUP", "ASSETTYPE"];
+
+/// The release of a server, as a number or text.
+pub(super) fn version(service: &Value) -> f64 {
+    let found = service.get("currentVersion");
+    found.and_then(|v| v.as_f64().or_else(|| v.as_str()?.parse().ok())).unwrap_or(0.0)
+}
+
+/// The layer of a service's utility network.
+pub(super) fn layer_of(service: &Value) -> Option<u32> {
+    let id = service.pointer("/controllerDatasetLayers/utilityNetworkLayerId")?.as_u64()?;
+    u32::try_from(id).ok()
+}
+
+/// Whether a layer is data of a utility network.
+pub(super) fn is_data(layer: &Value) -> bool {
+    let fields = layer.get("fields").and_then(Value::as_array);
+    let has = |name: &str| {
+        let mut names = fields.into_iter().flatten().filter_map(|f| f.get("name").and_then(Value::as_str));
+        names.any(|n| n.eq_ignore_ascii_case(name))
+    };
+    FIELDS.into_iter().all(has)
+}
+
+/// The map's network on a service.
+pub(super) fn of_service(source: &OfflineMapSource, service: &FeatureService) -> Option<UtilityNetwork> {
+    let is_here = |n: &UtilityNetwork| n.service_url.as_deref().map(service_key) == Some(service_key(&service.root));
+    UtilityNetwork::of(&source.web_map).into_iter().find(is_here)
+}
+
+fn offers(service: &FeatureService, bits: u32) -> bool {
+    service.sync.data_options.unwrap_or(0) & bits == bits
+}
+
+/// What comes down where the caller says nothing: the system tables, or from 11.1 on what the author chose.
+pub(super) fn default_mode(service: &FeatureService, authored: Option<u32>) -> Mode {
+    let wanted = match authored {
+        Some(bits) if service.version >= AUTHOR_DECIDES_SINCE - SAME => {
+            if bits & NETWORK_TOPOLOGY != 0 {
+                Mode::SyncSystemAndTopologyTables
+            } else if bits & NETWORK_SYSTEM != 0 {
+                Mode::SyncSystemTables
+            } else {
+                Mode::None
+            }
+        }
+        _ => Mode::SyncSystemTables,
+    };
+    // The most that the service offers of it.
+    match wanted {
+        Mode::SyncSystemAndTopologyTables if offers(service, NETWORK_SYSTEM | NETWORK_TOPOLOGY) => wanted,
+        Mode::None => Mode::None,
+        _ if offers(service, NETWORK_SYSTEM) => Mode::SyncSystemTables,
+        _ => Mode::None,
+    }
+}
+
+/// How the replica is registered.
+pub(super) fn sync_model(service: &FeatureService, mode: Mode, with_updates: bool) -> SyncModel {
+    match (mode, with_updates) {
+        (_, false) => SyncModel::None,
+        (Mode::SyncSystemAndTopologyTables, true) => traced_model(service),
+        (_, true) => SyncModel::Layer,
+    }
+}
+
+fn traced_model(service: &FeatureService) -> SyncModel {
+    match service.version >= TRACED_GEODATABASE_SINCE - SAME {
+        true => SyncModel::Geodatabase,
+        false => SyncModel::None,
+    }
+}
+
+/// Refuses what a service with a utility network does not take.
+pub(super) fn check(parameters: &GenerateGeodatabaseParameters, service: &FeatureService) -> Result<(), Failure> {
+    let mode = parameters.utility_network_sync_mode;
+    let (word, needed, name) = match mode {
+        Mode::None => return Ok(()),
+        Mode::SyncSystemTables => ("syncSystemTables", NETWORK_SYSTEM, "system tables"),
+        Mode::SyncSystemAndTopologyTables => {
+            ("syncSystemAndTopologyTables", NETWORK_SYSTEM | NETWORK_TOPOLOGY, "system tables and topology")
+        }
+    };
+    if !offers(service, needed) {
+        return Err(Failure::invalid_parameter(format!(
+            "utilityNetworkSyncMode is `{word}`, but the replicas of {} hold no {name} of a utility network \
+             (supportedSyncDataOptions is {}, without {needed}); take `none`",
+            service.root,
+            service.sync.data_options.unwrap_or(0)
+        )));
+    }
+    let left_out = |(id, layer): &(&u32, &super::service::ServiceLayer)| {
+        layer.in_network && !parameters.layer_options.iter().any(|o| o.layer_id == **id)
+    };
+    if let Some((id, layer)) = service.layers.iter().find(left_out) {
+        return Err(Failure::invalid_parameter(format!(
+            "layerOptions leaves out layer {id} \"{}\" of {}, which is data of its utility network; name it (queryOption `none` \
+             brings its schema only), or set utilityNetworkSyncMode to `none`",
+            layer.name, service.root
+        )));
+    }
+    if let Some(id) = service.network_layer.filter(|id| parameters.layer_options.iter().any(|o| o.layer_id == *id)) {
+        return Err(Failure::invalid_parameter(format!(
+            "layerOptions names layer {id} of {}, which is the utility network itself; it comes by utilityNetworkSyncMode",
+            service.root
+        )));
+    }
+    let fitting = traced_model(service);
+    if mode == Mode::SyncSystemAndTopologyTables && parameters.sync_model != fitting {
+        // Without updates nothing is registered, whatever the release.
+        if parameters.sync_model == SyncModel::None {
+            return Ok(());
+        }
+        let fitting = if fitting == SyncModel::None { "none" } else { "geodatabase" };
+        return Err(Failure::invalid_parameter(format!(
+            "a utility network that can be traced goes with syncModel `{fitting}` on {} (release {})",
+            service.root, service.version
+        )));
+    }
+    Ok(())
+}
+
+/// What the caller should know of the network that will not come, or only in part.
+pub(super) fn warnings(
+    source: &OfflineMapSource,
+    service: &FeatureService,
+    parameters: &GenerateGeodatabaseParameters,
+) -> Vec<String> {
+    let Some(network) = of_service(source, service) else { return Vec::new() };
+    let title = &network.title;
+    let offered = service.sync.data_options.unwrap_or(0);
+    match parameters.utility_network_sync_mode {
+        Mode::None if offers(service, NETWORK_SYSTEM) => {
+            vec![format!("the utility network \"{title}\" does not come along (utilityNetworkSyncMode is `none`)")]
+        }
+        Mode::None => vec![format!(
+            "the utility network \"{title}\" cannot be had offline: the replicas of {} hold no system tables of one \
+             (supportedSyncDataOptions is {offered}, without {NETWORK_SYSTEM})",
+            service.root
+        )],
+        _ => Vec::new(),
+    }
+}
