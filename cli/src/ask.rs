@@ -2,7 +2,9 @@
 
 use crate::arguments::{Ask, Plan};
 use crate::{Stop, setup};
-use offmap::{BytesSource, CapabilityReason, CountUnit, GenerateOfflineMapParameterOverrides, LayerCapability, OfflineMapPlan};
+use offmap::{
+    BytesSource, CapabilityReason, CountUnit, GenerateOfflineMapParameterOverrides, LayerCapability, OfflineMapPlan,
+};
 use serde_json::json;
 
 pub(crate) async fn check(arguments: Ask) -> Result<u8, Stop> {

@@ -27,6 +27,7 @@ mod exporter;
 mod job;
 mod ledger;
 pub mod model;
+mod networks;
 mod packager;
 mod pause;
 mod planner;
@@ -42,7 +43,7 @@ pub use board::StatusStream;
 pub use clock::{Clock, SystemClock, system_now_ms};
 pub use context::{ExportContext, hash_file, hex, run_blocking};
 pub use engine::{DEFAULT_CONCURRENT_EXPORTS, DEFAULT_CONCURRENT_JOBS, Engine, EngineBuilder, EngineStats};
-pub use exporter::{Examination, Exporter, LayerPlan, PlanContext, ServiceRequest, TaskPlan};
+pub use exporter::{Examination, Exporter, LayerPlan, NetworkPlan, PlanContext, ServiceRequest, TaskPlan};
 pub use job::GenerateOfflineMapJob;
 pub use ledger::{Ledger, TaskLedger, UnitRecord};
 pub use model::area::AreaOfInterest;
@@ -58,7 +59,8 @@ pub use model::parameters::{
     GenerateOfflineMapUpdateMode, LayerImportance, OnlineOnlyServicesOption, ReturnLayerAttachmentOption, Thumbnail,
 };
 pub use model::plan::{
-    ByteRange, BytesSource, CountUnit, ExportTask, OfflineMapPlan, PlannedLevel, ServiceLimit, SkippedLayer, TaskLayer, Unit,
+    ByteRange, BytesSource, CountUnit, ExportTask, OfflineMapPlan, PlannedLevel, ServiceLimit, SkippedLayer, TaskLayer,
+    TaskNetwork, Unit,
 };
 pub use model::result::{GenerateOfflineMapResult, JobError, LayerOutcome};
 pub use model::service_url::{ServiceUrl, service_key};

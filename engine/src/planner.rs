@@ -12,11 +12,15 @@ use crate::model::failure::Failure;
 use crate::model::overrides::{GenerateOfflineMapParameterOverrides, OfflineMapParametersKey};
 use crate::model::parameters::{GenerateOfflineMapParameters, OnlineOnlyServicesOption};
 use crate::model::plan::{EmbeddedLayer, ExportTask, OfflineMapPlan, SkippedLayer, TaskLayer};
+use crate::model::service_url::service_key;
 use crate::model::source::OfflineMapSource;
+use crate::model::utility_network::UtilityNetwork;
 use crate::model::web_map::MapLayer;
+use crate::networks;
 use crate::registry::{ErasedExporter, ExporterRegistry};
 use futures_util::StreamExt as _;
 use serde_json::Value;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Services that are asked at a time.
@@ -27,6 +31,8 @@ struct Group {
     exporter: Arc<dyn ErasedExporter>,
     key: OfflineMapParametersKey,
     layers: Vec<MapLayer>,
+    /// The map's utility networks on the service.
+    networks: Vec<UtilityNetwork>,
 }
 
 enum Planned {
@@ -59,6 +65,7 @@ pub(crate) async fn plan(
         tasks: Vec::new(),
         embedded: Vec::new(),
         skipped: Vec::new(),
+        left_out_networks: Vec::new(),
         warnings: Vec::new(),
     };
     if source.item.as_ref().is_some_and(|i| !i.type_keywords.is_empty() && !i.has_keyword("Offline")) {
@@ -66,7 +73,11 @@ pub(crate) async fn plan(
     }
     plan.warnings.extend(source.web_map.offline_settings_warnings());
     // 2.
-    let groups = sort_layers(registry, source, parameters, overrides, &mut plan)?;
+    let mut groups = sort_layers(registry, source, parameters, overrides, &mut plan)?;
+    let mut networks = networks::by_service(source);
+    for group in groups.iter_mut().filter(|g| !g.exporter.utility_network_parameters().is_empty()) {
+        group.networks = networks.remove(&service_key(&group.key.service_url)).unwrap_or_default();
+    }
     check_overrides(registry, &groups, overrides)?;
     // A dictionary that is given is the whole dictionary: what has no entry in it is left out.
     let (groups, dropped): (Vec<Group>, Vec<Group>) = groups
@@ -75,12 +86,17 @@ pub(crate) async fn plan(
     for layer in dropped.iter().flat_map(|g| &g.layers) {
         plan.skipped.push(skipped(layer, CapabilityReason::LeftOut, None, false));
     }
+    plan.left_out_networks.extend(dropped.iter().flat_map(|g| &g.networks).map(|n| n.index));
+    let mut groups = groups;
+    for group in &mut groups {
+        let keys = group.exporter.utility_network_parameters();
+        plan.left_out_networks.extend(networks::leave_out(&mut group.networks, &group.key, keys, overrides));
+    }
     // 3.
     let order: Vec<String> = layers.into_iter().map(|l| l.id).collect();
     let work = groups.into_iter().enumerate().map(|(i, group)| {
-        let chosen = overrides.get(&group.key).cloned();
         let online = [false, true].map(|tables| keeps_online(parameters, overrides, tables));
-        let asked = Asked { source: Arc::clone(source), parameters: Arc::clone(&shared), chosen, online };
+        let asked = Asked { source: Arc::clone(source), parameters: Arc::clone(&shared), overrides, online };
         async move { plan_group(i, group, asked, ctx).await }
     });
     let mut running = futures_util::stream::iter(work).buffered(EXAMINED_AT_A_TIME);
@@ -103,6 +119,7 @@ pub(crate) async fn plan(
             }
         }
     }
+    plan.warnings.extend(networks::warnings(&plan, source));
     // 4.
     let place = |id: &str| order.iter().position(|o| o == id);
     plan.skipped.sort_by_key(|s| place(&s.id));
@@ -132,10 +149,13 @@ fn check_overrides(
             known.join(", ")
         )));
     }
-    match overrides.keys().find(|key| !groups.iter().any(|g| g.key == *key)) {
+    let of_networks = |g: &Group| g.networks.iter().map(|n| networks::key_of(n, &g.key.parameters_type)).collect::<Vec<_>>();
+    let of_groups = |g: &Group| std::iter::once(g.key.clone()).chain(of_networks(g)).collect::<Vec<_>>();
+    let known: BTreeSet<OfflineMapParametersKey> = groups.iter().flat_map(of_groups).collect();
+    match overrides.keys().find(|key| !known.contains(key)) {
         None => Ok(()),
         Some(key) => {
-            let known: Vec<String> = groups.iter().map(|g| g.key.to_string()).collect();
+            let known: Vec<String> = known.iter().map(ToString::to_string).collect();
             Err(Failure::invalid_parameter(format!(
                 "the override {key} matches nothing in the map; known are: {}",
                 known.join(", ")
@@ -172,7 +192,7 @@ fn sort_layers(
         } else if let (Some((exporter, _)), Some(key)) = (taken, key) {
             match groups.iter_mut().find(|g| g.key == key) {
                 Some(group) => group.layers.push(layer),
-                None => groups.push(Group { exporter, key, layers: vec![layer] }),
+                None => groups.push(Group { exporter, key, layers: vec![layer], networks: Vec::new() }),
             }
         } else {
             let (reason, words) = match layer.layer_type.unsupported(layer.service().as_ref()) {
@@ -250,19 +270,23 @@ fn skipped(layer: &MapLayer, reason: CapabilityReason, failure: Option<Failure>,
 }
 
 /// What is asked of one service.
-struct Asked {
+struct Asked<'a> {
     source: Arc<OfflineMapSource>,
     parameters: Arc<GenerateOfflineMapParameters>,
-    /// Its entry in the overrides.
-    chosen: Option<Value>,
+    overrides: &'a GenerateOfflineMapParameterOverrides,
     /// Whether its layers and its tables without an offline form stay online.
     online: [bool; 2],
 }
 
-async fn plan_group(index: usize, group: Group, asked: Asked, ctx: &PlanContext) -> Result<Planned, Failure> {
-    let Asked { source, parameters, chosen, online } = asked;
-    let mut request =
-        ServiceRequest { service_url: group.key.service_url.clone(), layers: group.layers, source, parameters };
+async fn plan_group(index: usize, group: Group, asked: Asked<'_>, ctx: &PlanContext) -> Result<Planned, Failure> {
+    let Asked { source, parameters, overrides, online } = asked;
+    let mut request = ServiceRequest {
+        service_url: group.key.service_url.clone(),
+        layers: group.layers,
+        source,
+        parameters,
+        networks: group.networks,
+    };
     let all_skipped = |failure: &Failure, reason: CapabilityReason, layers: &[MapLayer]| -> Vec<SkippedLayer> {
         layers.iter().map(|l| skipped(l, reason, Some(failure.clone()), false)).collect()
     };
@@ -290,12 +314,14 @@ async fn plan_group(index: usize, group: Group, asked: Asked, ctx: &PlanContext)
     if request.layers.is_empty() {
         return Ok(Planned::Nothing(left));
     }
+    let chosen = overrides.get(&group.key).cloned();
     let overridden = chosen.is_some();
     let planned = async {
         let chosen = match chosen {
             Some(chosen) => chosen,
             None => group.exporter.default_parameters(&request, &found)?,
         };
+        let chosen = networks::with_entries(chosen, &request.networks, &group.key, overrides)?;
         let task = group.exporter.plan(&request, &found, &chosen, ctx).await?;
         Ok::<_, Failure>((chosen, task))
     };
@@ -391,7 +417,9 @@ fn assemble(
             None => left.push(skipped(layer, CapabilityReason::LeftOut, None, false)),
         }
     }
+    let networks = networks::of_plan(&task, &request.networks, key, exporter.utility_network_parameters(), &parameters);
     let task = ExportTask {
+        networks,
         id: format!("{index:03}-{}", exporter.name()),
         exporter: exporter.name().to_owned(),
         key: key.clone(),

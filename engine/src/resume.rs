@@ -281,5 +281,6 @@ pub(crate) fn request_of(
         layers: layers.collect(),
         source: Arc::clone(source),
         parameters: Arc::new(plan.parameters.clone()),
+        networks: crate::networks::of_task(task, source),
     }
 }

@@ -116,7 +116,10 @@ impl TiledService {
             return Ok(area.clone());
         }
         self.extent_in().map(AreaOfInterest::Envelope).ok_or_else(|| {
-            Failure::invalid_parameter(format!("areaOfInterest is null and {} names no full extent; give an area", self.root))
+            Failure::invalid_parameter(format!(
+                "areaOfInterest is null and {} names no full extent; give an area",
+                self.root
+            ))
         })
     }
 

@@ -3,8 +3,8 @@
 //! Source: mobile map package reference A.2, A.3, A.5.
 
 use offmap_engine::{
-    ExportState, Failure, LayerItem, LayerOutcome, OfflineMapItemInfo, OfflineMapPlan, OfflineMapSource, ReferenceBasemap,
-    SpatialReference, WebMap,
+    ExportState, Failure, LayerItem, LayerOutcome, OfflineMapItemInfo, OfflineMapPlan, OfflineMapSource,
+    OnlineOnlyServicesOption, ReferenceBasemap, SpatialReference, UtilityNetwork, WebMap,
 };
 use serde_json::{Map, Value, json};
 use std::collections::{HashMap, HashSet};
@@ -216,6 +216,7 @@ impl Documents<'_> {
         for pointer in &gone {
             remove_at(&mut map, pointer);
         }
+        self.edit_networks(&mut map);
         if let (Some(basemap), Some(map)) = (self.basemap, map.as_object_mut()) {
             map.insert("baseMap".to_owned(), local_basemap(basemap));
         }
@@ -228,6 +229,44 @@ impl Documents<'_> {
             self.edit_root(map);
         }
         map
+    }
+
+    /// A utility network that came along gets its path; one that did not goes, unless what is only online is to stay.
+    fn edit_networks(&self, map: &mut Value) {
+        let Some(list) = map.get_mut("utilityNetworks").and_then(Value::as_array_mut) else { return };
+        let mut paths: HashMap<usize, String> = HashMap::new();
+        for task in &self.plan.tasks {
+            let Some(data) = task.layers.iter().find_map(|l| self.data.get(&l.id)) else { continue };
+            for network in &task.networks {
+                if let Some(id) = network.service_layer_id {
+                    paths.insert(network.index, format!("{}?itemId={id}", uri(&data.file)));
+                }
+            }
+        }
+        let keeps = self.plan.parameters.online_only_services_option == OnlineOnlyServicesOption::Include;
+        let of_service: HashSet<usize> = UtilityNetwork::of(&self.source.web_map)
+            .into_iter()
+            .filter(|n| n.service_url.is_some())
+            .map(|n| n.index)
+            .collect();
+        let mut index = 0;
+        list.retain_mut(|network| {
+            let this = index;
+            index += 1;
+            match (paths.get(&this), network.as_object_mut()) {
+                (Some(path), Some(network)) => {
+                    network.insert("path".to_owned(), json!(path));
+                    true
+                }
+                // What names no service is not offmap's to judge.
+                _ => !self.plan.left_out_networks.contains(&this) && (keeps || !of_service.contains(&this)),
+            }
+        });
+        if list.is_empty()
+            && let Some(map) = map.as_object_mut()
+        {
+            map.remove("utilityNetworks");
+        }
     }
 
     fn edit_root(&self, map: &mut Map<String, Value>) {
@@ -349,7 +388,9 @@ fn local_basemap(basemap: &ReferenceBasemap) -> Value {
 /// The tiles of an image service are a tiled layer once they are in a package; the manifest keeps the online type.
 fn as_it_is_offline(layer: &mut Map<String, Value>, file: &str) {
     let is_tile_package = file.rsplit('.').next().is_some_and(|e| matches!(e, "tpk" | "tpkx"));
-    let of_images = |word: &Value| word.as_str().is_some_and(|w| matches!(w, "ArcGISImageServiceLayer" | "ArcGISTiledImageServiceLayer"));
+    let of_images = |word: &Value| {
+        word.as_str().is_some_and(|w| matches!(w, "ArcGISImageServiceLayer" | "ArcGISTiledImageServiceLayer"))
+    };
     let untyped = !layer.contains_key("layerType");
     for key in ["layerType", "type"] {
         if is_tile_package && layer.get(key).is_some_and(of_images) {

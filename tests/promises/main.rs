@@ -11,6 +11,7 @@ mod house;
 mod job;
 mod limits;
 mod matrix;
+mod networks;
 mod overrides;
 mod policy;
 mod random;

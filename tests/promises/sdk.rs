@@ -4,8 +4,8 @@ use crate::support::{Bench, area, run_to_end};
 use offmap::exporters::geodatabase::GenerateGeodatabaseParameters;
 use offmap::packager::MobileMapPackage;
 use offmap::{
-    Failure, FailureOwner, GenerateOfflineMapParameterOverrides as Overrides, GenerateOfflineMapParameters,
-    OfflineMapPlan, OfflineMapSource, OfflineMapTask, OnlineOnlyServicesOption, WebMap,
+    Failure, FailureOwner, GenerateOfflineMapParameterOverrides as Overrides, GenerateOfflineMapParameters, OfflineMapPlan,
+    OfflineMapSource, OfflineMapTask, OnlineOnlyServicesOption, WebMap,
 };
 use offmap_sandbox::{FIELD_MAP, FULL_MAP, Sandbox};
 use serde_json::{Value, json};
@@ -199,7 +199,7 @@ async fn check_lists_every_layer_and_whether_it_remains_online() {
     let all = task.capabilities(&parameters).await.expect("capabilities");
     assert_eq!(all.layer_capabilities.len(), 9, "every layer of the map");
     let online: Vec<_> = all.layer_capabilities.iter().filter(|c| c.remains_online).map(|c| c.id.as_str()).collect();
-    assert_eq!(online, ["ground", "world"], "the author's");
+    assert_eq!(online, ["world", "ground"], "the author's");
     parameters.online_only_services_option = OnlineOnlyServicesOption::Include;
     let all = task.capabilities(&parameters).await.expect("capabilities");
     assert_eq!(all.layer_capabilities.iter().filter(|c| c.remains_online).count(), 7);
@@ -284,7 +284,11 @@ async fn a_null_area_of_a_tile_override_is_the_full_extent_and_quality_is_a_doub
         task.levels.iter().map(|l| l.tiles).collect::<Vec<_>>()
     };
     assert_eq!((tiles("tile-cache"), tiles("vector-tiles")), (vec![1, 4, 16], vec![1, 4]));
-    let job = task.generate_offline_map(small(&task), Overrides::from_json(&overrides.to_string()).expect("reads"), bench.destination());
+    let job = task.generate_offline_map(
+        small(&task),
+        Overrides::from_json(&overrides.to_string()).expect("reads"),
+        bench.destination(),
+    );
     let result = run_to_end(&job).await.0.expect("a package");
     let got = |id: &str| result.layers.iter().find(|l| l.id == id).map(|l| l.got);
     assert_eq!(got("world"), Some(21));
@@ -339,9 +343,17 @@ async fn a_table_related_to_itself_or_in_a_circle_or_with_an_origin_outside_the_
         (vec![], vec![table(&bench, 2), table(&bench, 3)], vec![all(2), all(3)]),
         // Two origins, one of which is not in the map; then both.
         (vec![sites.clone()], vec![table(&bench, 4)], vec![filter.clone(), all(4)]),
-        (vec![sites.clone(), others], vec![table(&bench, 4)], vec![filter.clone(), (5, "useFilter".into(), false), related(4)]),
+        (
+            vec![sites.clone(), others],
+            vec![table(&bench, 4)],
+            vec![filter.clone(), (5, "useFilter".into(), false), related(4)],
+        ),
         // A table under operationalLayers is no candidate of the filter.
-        (vec![sites, layer(&bench, "visits", "ArcGISFeatureLayer", "Surveys/FeatureServer/4")], vec![], vec![filter, all(4)]),
+        (
+            vec![sites, layer(&bench, "visits", "ArcGISFeatureLayer", "Surveys/FeatureServer/4")],
+            vec![],
+            vec![filter, all(4)],
+        ),
     ] {
         let task = task_of(&bench, json!({"operationalLayers": layers, "tables": tables}));
         assert_eq!(options_of(&plan(&task).await), expected);
@@ -385,7 +397,11 @@ async fn the_cache_of_an_image_service_is_a_tiled_layer_in_the_package() {
 async fn the_key_of_a_vector_tiled_layer_with_a_service_url_is_that_url() {
     let bench = Bench::new().await;
     let service = format!("{}/Streets/VectorTileServer", services(&bench.sandbox));
-    let style = format!("{}/portal/sharing/rest/content/items/{}/resources/styles/root.json", bench.sandbox.url(), offmap_sandbox::STYLE_ITEM);
+    let style = format!(
+        "{}/portal/sharing/rest/content/items/{}/resources/styles/root.json",
+        bench.sandbox.url(),
+        offmap_sandbox::STYLE_ITEM
+    );
     let vector = |id: &str, style: Option<&str>| json!({"id": id, "title": id, "layerType": "VectorTileLayer", "url": service, "styleUrl": style});
     let own = format!("{service}/resources/styles/root.json");
     let map = json!({"baseMap": {"title": "B", "baseMapLayers": [
@@ -414,17 +430,33 @@ async fn an_unknown_word_of_the_author_s_settings_is_a_warning_with_the_default_
     let bench = Bench::new().await;
     let places = layer(&bench, "p", "ArcGISFeatureLayer", "Fieldwork/FeatureServer/0");
     for (offline, named) in [
-        (json!({"editableLayers": {"download": "everythingNew", "sync": "uploadFeaturesAndAttachments"},
-            "readonlyLayers": {"downloadAttachments": true}}), "editableLayers.download"),
+        (
+            json!({"editableLayers": {"download": "everythingNew", "sync": "uploadFeaturesAndAttachments"},
+            "readonlyLayers": {"downloadAttachments": true}}),
+            "editableLayers.download",
+        ),
         (json!({"editableLayers": {"download": "featuers", "sync": "uploadFeaturesAndAttachments"}}), "featuers"),
-        (json!({"editableLayers": {"sync": "uploadFeaturesAndAttachments"}, "readonlyLayers": {"downloadAttachments": "maybe"}}), "maybe"),
+        (
+            json!({"editableLayers": {"sync": "uploadFeaturesAndAttachments"}, "readonlyLayers": {"downloadAttachments": "maybe"}}),
+            "maybe",
+        ),
         (json!({"editableLayers": {"sync": "uploadFeaturesAndAttachments"}, "syncDataOptions": "all"}), "syncDataOptions"),
-        (json!({"editableLayers": {"sync": "uploadFeaturesAndAttachments"}, "connectedOnlineLayers": 7}), "connectedOnlineLayers"),
-        (json!({"editableLayers": {"sync": "uploadFeaturesAndAttachments"}, "tables": {"includeRows": "no"}}), "tables.includeRows"),
+        (
+            json!({"editableLayers": {"sync": "uploadFeaturesAndAttachments"}, "connectedOnlineLayers": 7}),
+            "connectedOnlineLayers",
+        ),
+        (
+            json!({"editableLayers": {"sync": "uploadFeaturesAndAttachments"}, "tables": {"includeRows": "no"}}),
+            "tables.includeRows",
+        ),
     ] {
         let task = task_of(&bench, json!({"operationalLayers": [places], "applicationProperties": {"offline": offline}}));
         let parameters = task.default_parameters(area()).expect("the default stands in its place");
-        assert_eq!(serde_json::to_value(&parameters).expect("JSON")["returnLayerAttachmentOption"], "allLayers", "{offline}");
+        assert_eq!(
+            serde_json::to_value(&parameters).expect("JSON")["returnLayerAttachmentOption"],
+            "allLayers",
+            "{offline}"
+        );
         let direction = serde_json::to_value(parameters.attachment_sync_direction).expect("JSON");
         assert_eq!(direction, "upload", "what is known is kept: {offline}");
         let found = task.plan(&parameters, &Overrides::default()).await.expect("a plan");
@@ -438,11 +470,14 @@ async fn an_unknown_word_of_the_author_s_settings_is_a_warning_with_the_default_
 fn esri_s_export_hosts_are_known_also_to_a_map_that_came_as_a_file() {
     let source = OfflineMapSource::from_web_map(WebMap::from_json(r#"{"operationalLayers":[]}"#).expect("a map"));
     let pairs: Vec<(&str, &str)> = source.export_hosts.iter().map(|h| (bare(&h.source), bare(&h.export))).collect();
-    assert_eq!(pairs, [
-        ("services.arcgisonline.com", "tiledbasemaps.arcgis.com"),
-        ("basemaps-api.arcgis.com", "basemaps.arcgis.com"),
-        ("ibasemaps-api.arcgis.com", "tiledbasemaps.arcgis.com"),
-    ]);
+    assert_eq!(
+        pairs,
+        [
+            ("services.arcgisonline.com", "tiledbasemaps.arcgis.com"),
+            ("basemaps-api.arcgis.com", "basemaps.arcgis.com"),
+            ("ibasemaps-api.arcgis.com", "tiledbasemaps.arcgis.com"),
+        ]
+    );
 }
 
 fn bare(text: &str) -> &str {
@@ -478,7 +513,8 @@ async fn the_reduced_fonts_are_a_choice_of_a_service_s_own_override() {
     let result = run_to_end(&job).await.0.expect("a package");
     assert!(!result.has_errors(), "{:?}", result.layers);
     let sent = bench.sandbox.requests();
-    let exports: Vec<_> = sent.iter().filter(|r| r.path.ends_with("VectorTileServer/exportTiles")).map(|r| r.path.as_str()).collect();
+    let exports: Vec<_> =
+        sent.iter().filter(|r| r.path.ends_with("VectorTileServer/exportTiles")).map(|r| r.path.as_str()).collect();
     assert_eq!(exports.len(), 1);
     assert!(exports[0].ends_with("/StreetsReduced/VectorTileServer/exportTiles"), "{exports:?}");
     // The default of its own is -1: every level.

@@ -18,7 +18,9 @@ const CURVES: [&str; 2] = ["curveRings", "curvePaths"];
 /// Takes Z and M away, so that X and Y are left. Refuses curves: without their bends they would be another area.
 pub(crate) fn flat(mut value: Value) -> Result<Value, String> {
     let curved = |name: &str| {
-        format!("the area has curves (`{name}`), which are not taken; give it with straight lines (densify it, then write `rings`)")
+        format!(
+            "the area has curves (`{name}`), which are not taken; give it with straight lines (densify it, then write `rings`)"
+        )
     };
     if let Some(name) = CURVES.into_iter().find(|name| value.get(*name).is_some_and(|v| !v.is_null())) {
         return Err(curved(name));

@@ -72,11 +72,9 @@ impl CapabilityReason {
             | Self::EditorTrackingMissing
             | Self::OwnershipBasedAccess
             | Self::SpatialReferenceNotSupported => true,
-            Self::NoServiceAddress
-            | Self::LayerNotFound
-            | Self::NoLevelInRange
-            | Self::ServiceNotUsable
-            | Self::LeftOut => false,
+            Self::NoServiceAddress | Self::LayerNotFound | Self::NoLevelInRange | Self::ServiceNotUsable | Self::LeftOut => {
+                false
+            }
         }
     }
 }

@@ -358,7 +358,10 @@ mod tests {
         assert!(refused(r#","minScale":500,"maxScale":500"#).contains("not above"));
         assert!(refused(r#","maxScale":-1"#).contains("maxScale is -1"));
         assert!(refused(r#","updateMode":"sometimes""#).contains("sometimes"));
-        assert!(refused(r#","returnLayerAttachmentOption":"none","attachmentSyncDirection":"bidirectional""#).contains("not `bidirectional`"));
+        assert!(
+            refused(r#","returnLayerAttachmentOption":"none","attachmentSyncDirection":"bidirectional""#)
+                .contains("not `bidirectional`")
+        );
         assert!(refused(r#","attachmentSyncDirection":"none""#).contains("not `none`"));
         assert!(refused(r#","esriVectorTilesDownloadOption":"smallFonts""#).contains("smallFonts"));
         assert!(refused(r#","itemInfo":{"thumbnail":"data:image/png;base64,AAAA"}"#).contains("neither a PNG nor a JPEG"));

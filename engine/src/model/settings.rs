@@ -129,14 +129,8 @@ impl OfflineSettings {
                 reader.flag(entry.get("includeRows"), "tables.includeRows");
             }
         }
-        let settings = Self {
-            editable_layers,
-            readonly_layers,
-            offline_basemap,
-            connected_online_layers,
-            sync_data_options,
-            tables,
-        };
+        let settings =
+            Self { editable_layers, readonly_layers, offline_basemap, connected_online_layers, sync_data_options, tables };
         Some((settings, reader.warnings))
     }
 

@@ -16,7 +16,12 @@ fn global_id(layer: u32, id: i64) -> String {
 }
 
 /// A table whose rows each name the row before them, in a table of the same make, as their parent.
-fn table(id: u32, name: &'static str, parent: u32, relations: Vec<(i64, &'static str, u32, &'static str, &'static str)>) -> Layer {
+fn table(
+    id: u32,
+    name: &'static str,
+    parent: u32,
+    relations: Vec<(i64, &'static str, u32, &'static str, &'static str)>,
+) -> Layer {
     let row = |n: i64| {
         let attributes = json!({"OBJECTID": n, "GlobalID": global_id(id, n), "REMARK": format!("{name} {n}"),
             "PARENT": (n > 1).then(|| global_id(parent, n - 1)), "OTHER": null});
@@ -45,14 +50,20 @@ fn surveys(data: &Data) -> Vec<Layer> {
     const DESTINATION: &str = "esriRelRoleDestination";
     let sites = Layer { relations: vec![(4, "Visits", 4, ORIGIN, "GlobalID")], ..places(data) };
     let sites = Layer { name: "Sites", has_attachments: false, ..sites };
-    let others = Layer { id: 5, name: "Other sites", relations: vec![(5, "Visits", 4, ORIGIN, "GlobalID")], ..sites.clone() };
+    let others =
+        Layer { id: 5, name: "Other sites", relations: vec![(5, "Visits", 4, ORIGIN, "GlobalID")], ..sites.clone() };
     vec![
         sites,
-        table(1, "Threads", 1, vec![
-            (1, "Replies", 1, ORIGIN, "GlobalID"),
-            (1, "Parent", 1, DESTINATION, "PARENT"),
-            (6, "Details", 6, ORIGIN, "GlobalID"),
-        ]),
+        table(
+            1,
+            "Threads",
+            1,
+            vec![
+                (1, "Replies", 1, ORIGIN, "GlobalID"),
+                (1, "Parent", 1, DESTINATION, "PARENT"),
+                (6, "Details", 6, ORIGIN, "GlobalID"),
+            ],
+        ),
         table(2, "Left", 3, vec![(2, "Right", 3, ORIGIN, "GlobalID"), (3, "Right", 3, DESTINATION, "PARENT")]),
         table(3, "Right", 2, vec![(2, "Left", 2, DESTINATION, "PARENT"), (3, "Left", 2, ORIGIN, "GlobalID")]),
         table(4, "Visits", 0, vec![(4, "Sites", 0, DESTINATION, "PARENT"), (5, "Other sites", 5, DESTINATION, "OTHER")]),
@@ -77,7 +88,8 @@ fn network(data: &Data) -> Vec<Layer> {
     pipes.fields.extend([("ASSETGROUP", "esriFieldTypeInteger", 0, None), ("ASSETTYPE", "esriFieldTypeInteger", 0, None)]);
     let mut valves = Layer { id: 1, name: "Valves", relations: Vec::new(), has_attachments: false, ..places(data) };
     valves.fields.extend([("ASSETGROUP", "esriFieldTypeInteger", 0, None), ("ASSETTYPE", "esriFieldTypeInteger", 0, None)]);
-    let system = Layer { id: 7, name: "Network", extra: json!({"type": "Utility Network Layer", "fields": []}), ..borders(data, 7) };
+    let system =
+        Layer { id: 7, name: "Network", extra: json!({"type": "Utility Network Layer", "fields": []}), ..borders(data, 7) };
     vec![pipes, valves, Layer { name: "Ground", ..countries(data, 2) }, system]
 }
 

@@ -20,13 +20,13 @@ use async_trait::async_trait;
 use job::{FILE_UNIT, JOB_UNIT};
 use offmap_engine::{
     AreaOfInterest, Artifact, ArtifactFile, AttachmentSyncDirection, ByteRange, Capability, CapabilityReason, CountUnit,
-    Examination, ExportContext, ExportTask, Exporter, Failure, FailureKind, FailureOwner,
-    FailureStage, GenerateOfflineMapUpdateMode, LayerArtifact, LayerPlan, LayerType, MapLayer, Missing, OfflineMapSource,
-    PlanContext, ReturnLayerAttachmentOption, ServiceRequest, TaskLayer, TaskPlan, Unit,
+    Examination, ExportContext, ExportTask, Exporter, Failure, FailureKind, FailureOwner, FailureStage,
+    GenerateOfflineMapUpdateMode, LayerArtifact, LayerPlan, LayerType, MapLayer, Missing, OfflineMapSource, PlanContext,
+    ReturnLayerAttachmentOption, ServiceRequest, TaskLayer, TaskPlan, Unit,
 };
 use replica_file::ReplicaLayer;
-use serde_json::Value;
 use row_filter::layer_id;
+use serde_json::Value;
 use service::{FeatureService, RowFilter, allows_editing};
 use std::collections::HashMap;
 use std::path::Path;
@@ -126,6 +126,10 @@ impl Exporter for GeodatabaseExporter {
         "generateGeodatabaseParameters"
     }
 
+    fn utility_network_parameters(&self) -> &'static [&'static str] {
+        &["utilityNetworkSyncMode"]
+    }
+
     fn takes(&self, layer: &MapLayer, _: &OfflineMapSource) -> Option<String> {
         use LayerType::{Annotation, Dimension, Feature, SubtypeGroup, Table};
         let kind = matches!(layer.layer_type, Feature | Table | SubtypeGroup | Annotation | Dimension);
@@ -169,10 +173,9 @@ impl Exporter for GeodatabaseExporter {
             ReturnLayerAttachmentOption::ReadOnlyLayers => !editable,
             ReturnLayerAttachmentOption::EditableLayers => editable,
         };
-        let network = utility_network::of_service(&request.source, &service);
-        let utility_network_sync_mode = match network {
-            Some(_) => utility_network::default_mode(&service, authored.sync_data_options),
-            None => UtilityNetworkSyncMode::None,
+        let utility_network_sync_mode = match request.networks.is_empty() {
+            true => UtilityNetworkSyncMode::None,
+            false => utility_network::default_mode(&service, authored.sync_data_options),
         };
         let with_updates = wanted.update_mode == GenerateOfflineMapUpdateMode::SyncWithFeatureServices;
         let sync_model = utility_network::sync_model(&service, utility_network_sync_mode, with_updates);
@@ -181,7 +184,7 @@ impl Exporter for GeodatabaseExporter {
             layer_options,
             out_spatial_reference: request.source.web_map.spatial_reference().or_else(|| service.spatial_reference.clone()),
             return_attachments,
-            attachment_sync_direction: Some(direction(wanted, return_attachments)),
+            attachment_sync_direction: direction(wanted, return_attachments),
             sync_model,
             sync_annotations: true,
             sync_dimensions: true,
@@ -223,7 +226,8 @@ impl Exporter for GeodatabaseExporter {
             }
         }
         Ok(TaskPlan {
-            warnings: utility_network::warnings(&request.source, &service, parameters),
+            warnings: utility_network::warnings(request, &service, parameters),
+            networks: utility_network::planned(request, &service, parameters),
             units: vec![
                 Unit::new(JOB_UNIT, "serverJob", "the service's replica job"),
                 Unit::new(FILE_UNIT, "resultFile", "the geodatabase"),
@@ -263,15 +267,20 @@ impl Exporter for GeodatabaseExporter {
     }
 }
 
-/// Source: API reference B.3, "layers where the two disagree".
-fn direction(wanted: &offmap_engine::GenerateOfflineMapParameters, with_attachments: bool) -> AttachmentSyncDirection {
+/// `None` where it is the one that follows from the attachments by itself. Source: API reference B.3, "layers where the two disagree".
+fn direction(
+    wanted: &offmap_engine::GenerateOfflineMapParameters,
+    with_attachments: bool,
+) -> Option<AttachmentSyncDirection> {
     use AttachmentSyncDirection as D;
     use ReturnLayerAttachmentOption as O;
-    match (wanted.return_layer_attachment_option, wanted.attachment_sync_direction) {
+    let direction = match (wanted.return_layer_attachment_option, wanted.attachment_sync_direction) {
         (O::ReadOnlyLayers | O::EditableLayers, D::None) if with_attachments => D::Bidirectional,
         (O::ReadOnlyLayers | O::EditableLayers, D::Bidirectional) if !with_attachments => D::None,
         (_, direction) => direction,
-    }
+    };
+    let follows = if with_attachments { D::Bidirectional } else { D::None };
+    (direction != follows).then_some(direction)
 }
 
 /// Which rows an option takes.

@@ -16,7 +16,9 @@ enum Rows {
     Related,
     All,
     /// Where clause and area.
-    Filtered { use_geometry: bool },
+    Filtered {
+        use_geometry: bool,
+    },
 }
 
 /// The id of a layer in its service.

@@ -6,7 +6,7 @@
 use super::parameters::{GenerateGeodatabaseParameters, SyncModel, UtilityNetworkSyncMode as Mode};
 use super::service::FeatureService;
 use super::sync_data::{NETWORK_SYSTEM, NETWORK_TOPOLOGY};
-use offmap_engine::{Failure, OfflineMapSource, UtilityNetwork, service_key};
+use offmap_engine::{Failure, NetworkPlan, OnlineOnlyServicesOption, ServiceRequest, ServiceUrl, UtilityNetwork};
 use serde_json::Value;
 
 /// From this release on the author's offline capability decides.
@@ -38,12 +38,6 @@ pub(super) fn is_data(layer: &Value) -> bool {
         names.any(|n| n.eq_ignore_ascii_case(name))
     };
     FIELDS.into_iter().all(has)
-}
-
-/// The map's network on a service.
-pub(super) fn of_service(source: &OfflineMapSource, service: &FeatureService) -> Option<UtilityNetwork> {
-    let is_here = |n: &UtilityNetwork| n.service_url.as_deref().map(service_key) == Some(service_key(&service.root));
-    UtilityNetwork::of(&source.web_map).into_iter().find(is_here)
 }
 
 fn offers(service: &FeatureService, bits: u32) -> bool {
@@ -138,24 +132,42 @@ pub(super) fn check(parameters: &GenerateGeodatabaseParameters, service: &Featur
     Ok(())
 }
 
-/// What the caller should know of the network that will not come, or only in part.
+/// Which of the map's networks come along, and by which layer of the service.
+pub(super) fn planned(
+    request: &ServiceRequest,
+    service: &FeatureService,
+    parameters: &GenerateGeodatabaseParameters,
+) -> Vec<NetworkPlan> {
+    let comes = parameters.utility_network_sync_mode != Mode::None;
+    let plan = |network: &UtilityNetwork| {
+        let named = network.url.as_deref().and_then(ServiceUrl::parse).and_then(|url| url.layer_id());
+        NetworkPlan { index: network.index, service_layer_id: named.or(service.network_layer).filter(|_| comes) }
+    };
+    request.networks.iter().map(plan).collect()
+}
+
+/// What the caller should know of networks that will not come.
 pub(super) fn warnings(
-    source: &OfflineMapSource,
+    request: &ServiceRequest,
     service: &FeatureService,
     parameters: &GenerateGeodatabaseParameters,
 ) -> Vec<String> {
-    let Some(network) = of_service(source, service) else { return Vec::new() };
-    let title = &network.title;
-    let offered = service.sync.data_options.unwrap_or(0);
-    match parameters.utility_network_sync_mode {
-        Mode::None if offers(service, NETWORK_SYSTEM) => {
-            vec![format!("the utility network \"{title}\" does not come along (utilityNetworkSyncMode is `none`)")]
-        }
-        Mode::None => vec![format!(
-            "the utility network \"{title}\" cannot be had offline: the replicas of {} hold no system tables of one \
-             (supportedSyncDataOptions is {offered}, without {NETWORK_SYSTEM})",
-            service.root
-        )],
-        _ => Vec::new(),
+    if parameters.utility_network_sync_mode != Mode::None {
+        return Vec::new();
     }
+    let end = match request.parameters.online_only_services_option {
+        OnlineOnlyServicesOption::Include => "it stays with its online url",
+        _ => "it is left out of the map",
+    };
+    let why = if offers(service, NETWORK_SYSTEM) {
+        "does not come along (utilityNetworkSyncMode is `none`)".to_owned()
+    } else {
+        format!(
+            "cannot be had offline: the replicas of {} hold no system tables of one (supportedSyncDataOptions is {}, without \
+             {NETWORK_SYSTEM})",
+            service.root,
+            service.sync.data_options.unwrap_or(0)
+        )
+    };
+    request.networks.iter().map(|n| format!("the utility network \"{}\" {why}; {end}", n.title)).collect()
 }
