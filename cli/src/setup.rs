@@ -5,7 +5,7 @@ use crate::arguments::{AccessArguments, MapArguments};
 use offmap::exporters::client::{ArcGisClient, ClientOptions, Credentials};
 use offmap::exporters::portal;
 use offmap::{
-    AreaOfInterest, Engine, Failure, GenerateOfflineMapParameterOverrides, GenerateOfflineMapParameters, OfflineMapSource,
+    AreaOfInterest, Engine, ExportHost, Failure, GenerateOfflineMapParameterOverrides, GenerateOfflineMapParameters, OfflineMapSource,
     OfflineMapTask, ReducedFontsService,
 };
 use serde_json::{Value, json};
@@ -115,6 +115,13 @@ fn reduced_fonts(pair: &str) -> Result<ReducedFontsService, Stop> {
     }
 }
 
+fn export_host(pair: &str) -> Result<ExportHost, Stop> {
+    match pair.split_once('=').filter(|(source, export)| !source.is_empty() && !export.is_empty()) {
+        Some((source, export)) => Ok(ExportHost { source: source.to_owned(), export: export.to_owned() }),
+        None => Err(Stop::usage(format!("--export-host is HOST=HOST, not {pair:?}"))),
+    }
+}
+
 /// Parameters in a file: checked, and as they were written.
 struct ParametersFile {
     parameters: GenerateOfflineMapParameters,
@@ -155,6 +162,9 @@ pub(crate) async fn prepare(arguments: &MapArguments) -> Result<Setup, Stop> {
     let client = client(&arguments.access)?;
     let mut source = source(arguments, &client).await?;
     source.reduced_fonts_services = arguments.reduced_fonts.iter().map(|t| reduced_fonts(t)).collect::<Result<_, _>>()?;
+    if !arguments.export_host.is_empty() {
+        source.export_hosts = arguments.export_host.iter().map(|t| export_host(t)).collect::<Result<_, _>>()?;
+    }
     let engine = offmap::with_defaults(&client)?.start()?;
     let task = OfflineMapTask::new(&engine, source);
     let parameters = match (from_file, area) {

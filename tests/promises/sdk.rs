@@ -554,3 +554,43 @@ async fn every_layer_of_a_full_map_that_remains_online_is_listed_once() {
     ids.dedup();
     assert_eq!(ids.len(), task.source().web_map.layers().iter().filter(|l| !l.is_table()).count());
 }
+
+#[tokio::test]
+async fn a_job_tells_its_map_parameters_and_overrides() {
+    let bench = Bench::new().await;
+    let task = bench.task(FIELD_MAP).await;
+    let parameters = small(&task);
+    let overrides = Overrides::from_json(&template(&task).await.to_string()).expect("reads");
+    let job = task.generate_offline_map(parameters.clone(), overrides.clone(), bench.destination());
+    assert_eq!(job.online_map(), &task.source().web_map);
+    assert_eq!((job.parameters(), job.parameter_overrides()), (&parameters, &overrides));
+    let text = job.to_json().expect("JSON");
+    let again = offmap::GenerateOfflineMapJob::from_json(&bench.engine, &text).expect("reads");
+    assert_eq!((again.parameters(), again.parameter_overrides()), (&parameters, &overrides));
+}
+
+#[tokio::test]
+async fn the_near_limit_of_a_vector_tiled_layer_narrows_its_levels() {
+    let bench = Bench::new().await;
+    let mut streets = layer(&bench, "streets", "VectorTileLayer", "Streets/VectorTileServer");
+    streets["maxScale"] = json!(20_000_000.0);
+    let task = task_of(&bench, json!({"operationalLayers": [streets]}));
+    let parameters = task.default_parameters(area()).expect("parameters");
+    let found = task.plan(&parameters, &Overrides::default()).await.expect("a plan");
+    // Level 4 of the scheme is 1:18,489,298.
+    assert_eq!(found.tasks[0].parameters["maxLevel"], json!(4));
+}
+
+#[tokio::test]
+async fn the_map_s_capabilities_make_a_layer_read_only() {
+    let bench = Bench::new().await;
+    let mut places = layer(&bench, "places", "ArcGISFeatureLayer", "Fieldwork/FeatureServer/0");
+    for (capabilities, option) in [(None, "none"), (Some("Query,Sync"), "useFilter"), (Some("Query,Update"), "none")] {
+        places["capabilities"] = json!(capabilities);
+        let task = task_of(&bench, json!({"operationalLayers": [places]}));
+        let mut parameters = small(&task);
+        parameters.return_schema_only_for_editable_layers = true;
+        let found = task.plan(&parameters, &Overrides::default()).await.expect("a plan");
+        assert_eq!(options_of(&found)[0].1, option, "{capabilities:?}");
+    }
+}
