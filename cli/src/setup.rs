@@ -5,8 +5,8 @@ use crate::arguments::{AccessArguments, MapArguments};
 use offmap::exporters::client::{ArcGisClient, ClientOptions, Credentials};
 use offmap::exporters::portal;
 use offmap::{
-    AreaOfInterest, Engine, ExportHost, Failure, GenerateOfflineMapParameterOverrides, GenerateOfflineMapParameters, OfflineMapSource,
-    OfflineMapTask, ReducedFontsService,
+    AreaOfInterest, Engine, ExportHost, Failure, GenerateOfflineMapParameterOverrides, GenerateOfflineMapParameters,
+    OfflineMapSource, OfflineMapTask, ReducedFontsService,
 };
 use serde_json::{Value, json};
 use std::path::Path;

@@ -12,11 +12,29 @@ async fn parameters_in_a_file_go_over_the_map_s_member_by_member() {
     let dir = tempfile::tempdir().expect("a directory");
     let path = |name: &str| dir.path().join(name).to_string_lossy().into_owned();
     let portal = sandbox.portal_url();
-    std::fs::write(path("p.json"), json!({"areaOfInterest": {"xmin": 5, "ymin": 45, "xmax": 10, "ymax": 48,
-        "spatialReference": {"wkid": 4326}}, "itemInfo": {"title": "T"}}).to_string()).expect("writes");
+    std::fs::write(
+        path("p.json"),
+        json!({"areaOfInterest": {"xmin": 5, "ymin": 45, "xmax": 10, "ymax": 48,
+        "spatialReference": {"wkid": 4326}}, "itemInfo": {"title": "T"}})
+        .to_string(),
+    )
+    .expect("writes");
     let out = path("out");
     let file = path("p.json");
-    let take = ["take", "--portal", &portal, "--item", FIELD_MAP, "--parameters", &file, "--no-basemap", "--out", &out, "--progress", "off"];
+    let take = [
+        "take",
+        "--portal",
+        &portal,
+        "--item",
+        FIELD_MAP,
+        "--parameters",
+        &file,
+        "--no-basemap",
+        "--out",
+        &out,
+        "--progress",
+        "off",
+    ];
     let output = run(offmap(&take));
     assert_eq!(output.status.code(), Some(0), "{}", words(&output));
     let item = offmap::packager::MobileMapPackage::open(std::path::Path::new(&out)).expect("opens").item().clone();
@@ -33,10 +51,24 @@ async fn parameters_in_a_file_go_over_the_map_s_member_by_member() {
     for (pair, code, said) in [
         (json!({"attachmentSyncDirection": "none"}), 0, ""),
         (json!({"returnLayerAttachmentOption": "none"}), 0, ""),
-        (json!({"returnLayerAttachmentOption": "none", "attachmentSyncDirection": "bidirectional"}), 2, "not `bidirectional`"),
+        (
+            json!({"returnLayerAttachmentOption": "none", "attachmentSyncDirection": "bidirectional"}),
+            2,
+            "not `bidirectional`",
+        ),
     ] {
-        std::fs::write(path("pair.json"), pair.to_string().replace('{', &format!("{{\"areaOfInterest\": {},", json!({"xmin": 5,
-            "ymin": 45, "xmax": 10, "ymax": 48, "spatialReference": {"wkid": 4326}})))).expect("writes");
+        std::fs::write(
+            path("pair.json"),
+            pair.to_string().replace(
+                '{',
+                &format!(
+                    "{{\"areaOfInterest\": {},",
+                    json!({"xmin": 5,
+            "ymin": 45, "xmax": 10, "ymax": 48, "spatialReference": {"wkid": 4326}})
+                ),
+            ),
+        )
+        .expect("writes");
         let file = path("pair.json");
         let output = run(offmap(&["plan", "--web-map", &map, "--parameters", &file]));
         assert_eq!(output.status.code(), Some(code), "{pair}: {}", words(&output));
@@ -50,7 +82,8 @@ async fn check_judges_with_the_overrides() {
     let dir = tempfile::tempdir().expect("a directory");
     let portal = sandbox.portal_url();
     let overrides = dir.path().join("o.json").to_string_lossy().into_owned();
-    std::fs::write(&overrides, json!({"exportTileCacheParameters": {}, "onlineLayers": ["countries"]}).to_string()).expect("writes");
+    std::fs::write(&overrides, json!({"exportTileCacheParameters": {}, "onlineLayers": ["countries"]}).to_string())
+        .expect("writes");
     let mut command = offmap(&["check", "--portal", &portal, "--item", FIELD_MAP, "--overrides", &overrides, "--json"]);
     command.args(AREA);
     let output = run(command);

@@ -180,3 +180,18 @@ async fn what_a_network_does_not_take_is_refused_by_name() {
     wrong[GEODATABASE][format!("{}/7", case.service)] = json!({"syncMode": "none"});
     assert!(case.refused(&wrong).await.contains("unknown field `syncMode`"));
 }
+
+#[tokio::test]
+async fn a_data_layer_that_cannot_be_taken_costs_the_network_and_not_its_siblings() {
+    use offmap::exporters::client::ServiceCall;
+    use offmap_sandbox::{Fault, FaultAction};
+    let case = Case::of("Network", Value::Null).await;
+    let url = format!("{}/1", case.service);
+    let mut valves = case.bench.client.json(&ServiceCall::get(&url).expect("an address")).await.expect("a description");
+    valves["globalIdField"] = json!("");
+    case.bench.sandbox.fault(Fault::always("/network/featureserver/1", FaultAction::Body(valves)));
+    let plan = case.task.plan(&case.parameters, &Overrides::default()).await.expect("a plan");
+    assert_eq!(plan.tasks[0].layers.iter().map(|l| l.id.as_str()).collect::<Vec<_>>(), ["l0", "l2"]);
+    assert_eq!(plan.tasks[0].parameters["utilityNetworkSyncMode"], "none");
+    assert!(plan.warnings.iter().any(|w| w.contains("its data layer \"Valves\" cannot be taken")), "{:?}", plan.warnings);
+}

@@ -535,6 +535,7 @@ fn the_bare_parameters_of_a_geodatabase_have_the_sdk_s_defaults() {
         ("syncAnnotations", json!(true)),
         ("syncDimensions", json!(true)),
         ("syncContingentValues", json!(true)),
+        ("syncAttributeRules", json!(true)),
         ("utilityNetworkSyncMode", json!("none")),
         ("outSpatialReference", Value::Null),
     ] {

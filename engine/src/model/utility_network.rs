@@ -11,7 +11,7 @@ pub struct UtilityNetwork {
     pub id: Option<String>,
     /// For people.
     pub title: String,
-    /// Its address as the map gives it.
+    /// Its url, without query: keys of overrides are made of it.
     pub url: Option<String>,
     /// The feature service that it is part of.
     pub service_url: Option<String>,
@@ -26,13 +26,13 @@ impl UtilityNetwork {
         let list = map.json().get("utilityNetworks").and_then(Value::as_array);
         let read = |(index, value): (usize, &Value)| {
             let text = |key: &str| value.get(key).and_then(Value::as_str).filter(|t| !t.is_empty()).map(str::to_owned);
-            let url = text("url");
-            let service = url.as_deref().and_then(ServiceUrl::parse).filter(|s| s.kind() == "featureserver");
+            let url = text("url").as_deref().and_then(ServiceUrl::parse);
+            let service = url.as_ref().filter(|s| s.kind() == "featureserver");
             Self {
                 id: text("id"),
                 title: text("title").or_else(|| text("id")).unwrap_or_else(|| format!("utility network {}", index + 1)),
-                url,
                 service_url: service.map(|s| s.root().to_owned()),
+                url: url.map(|u| u.layer_id().map_or_else(|| u.root().to_owned(), |id| format!("{}/{id}", u.root()))),
                 index,
             }
         };

@@ -89,6 +89,10 @@ fn judge(layer: &MapLayer, service: &FeatureService) -> Capability {
         let words = format!("\"{title}\": {} has no such layer", layer.url.as_deref().unwrap_or("the service"));
         return refused(CapabilityReason::LayerNotFound, words);
     };
+    if service.network_layer.is_some() && layer_id(layer) == service.network_layer {
+        let words = format!("\"{title}\" is the utility network itself; it comes along with its data layers");
+        return refused(CapabilityReason::LayerTypeNotSupported, words);
+    }
     if !service.sync_enabled {
         let what = if service.is_view { "the view" } else { "the service" };
         let words = format!(
@@ -173,10 +177,7 @@ impl Exporter for GeodatabaseExporter {
             ReturnLayerAttachmentOption::ReadOnlyLayers => !editable,
             ReturnLayerAttachmentOption::EditableLayers => editable,
         };
-        let utility_network_sync_mode = match request.networks.is_empty() {
-            true => UtilityNetworkSyncMode::None,
-            false => utility_network::default_mode(&service, authored.sync_data_options),
-        };
+        let utility_network_sync_mode = utility_network::default_mode(request, &service, authored.sync_data_options);
         let with_updates = wanted.update_mode == GenerateOfflineMapUpdateMode::SyncWithFeatureServices;
         let sync_model = utility_network::sync_model(&service, utility_network_sync_mode, with_updates);
         Ok(GenerateGeodatabaseParameters {
@@ -189,6 +190,7 @@ impl Exporter for GeodatabaseExporter {
             sync_annotations: true,
             sync_dimensions: true,
             sync_contingent_values: true,
+            sync_attribute_rules: true,
             utility_network_sync_mode,
             sync_data_options: authored.sync_data_options,
         })

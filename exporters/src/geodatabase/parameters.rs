@@ -77,7 +77,7 @@ pub struct GenerateGeodatabaseParameters {
     pub extent: AreaOfInterest,
     /// One option for each layer and table that comes. A layer without option stays out.
     pub layer_options: Vec<GenerateLayerOption>,
-    /// Reference of the geometries in the geodatabase; `None` for the service's own.
+    /// Reference of the geometries in the geodatabase; `None` for the extent's.
     #[serde(default)]
     pub out_spatial_reference: Option<SpatialReference>,
     /// Whether attachments come down.
@@ -99,6 +99,9 @@ pub struct GenerateGeodatabaseParameters {
     /// Whether contingent values come down where the service has them.
     #[serde(default = "yes", alias = "shouldSyncContingentValues")]
     pub sync_contingent_values: bool,
+    /// Whether attribute rules come down where the service has them.
+    #[serde(default = "yes")]
+    pub sync_attribute_rules: bool,
     /// Utility networks.
     #[serde(default)]
     pub utility_network_sync_mode: UtilityNetworkSyncMode,

@@ -28,7 +28,7 @@ pub(super) fn wanted(parameters: &GenerateGeodatabaseParameters) -> u32 {
     on(parameters.sync_annotations, ANNOTATIONS | FULL_ANNOTATIONS)
         | on(parameters.sync_dimensions, DIMENSIONS)
         | on(parameters.sync_contingent_values, CONTINGENT_VALUES)
-        | ATTRIBUTE_RULES
+        | on(parameters.sync_attribute_rules, ATTRIBUTE_RULES)
         | network
         | (parameters.sync_data_options.unwrap_or(0) & !of_network)
 }

@@ -6,7 +6,9 @@
 use super::parameters::{GenerateGeodatabaseParameters, SyncModel, UtilityNetworkSyncMode as Mode};
 use super::service::FeatureService;
 use super::sync_data::{NETWORK_SYSTEM, NETWORK_TOPOLOGY};
-use offmap_engine::{Failure, NetworkPlan, OnlineOnlyServicesOption, ServiceRequest, ServiceUrl, UtilityNetwork};
+use offmap_engine::{
+    Failure, GenerateOfflineMapUpdateMode, NetworkPlan, OnlineOnlyServicesOption, ServiceRequest, ServiceUrl, UtilityNetwork,
+};
 use serde_json::Value;
 
 /// From this release on the author's offline capability decides.
@@ -44,8 +46,18 @@ fn offers(service: &FeatureService, bits: u32) -> bool {
     service.sync.data_options.unwrap_or(0) & bits == bits
 }
 
+/// A data layer of the network that the map has and that cannot be taken: without it the network cannot be, either.
+fn lacking<'a>(request: &ServiceRequest, service: &'a FeatureService) -> Option<&'a str> {
+    let taken: Vec<u32> = request.layers.iter().filter_map(super::layer_id).collect();
+    let data = service.layers.iter().find(|(id, layer)| layer.in_network && !taken.contains(id));
+    data.map(|(_, layer)| layer.name.as_str())
+}
+
 /// What comes down where the caller says nothing: the system tables, or from 11.1 on what the author chose.
-pub(super) fn default_mode(service: &FeatureService, authored: Option<u32>) -> Mode {
+pub(super) fn default_mode(request: &ServiceRequest, service: &FeatureService, authored: Option<u32>) -> Mode {
+    if request.networks.is_empty() || lacking(request, service).is_some() {
+        return Mode::None;
+    }
     let wanted = match authored {
         Some(bits) if service.version >= AUTHOR_DECIDES_SINCE - SAME => {
             if bits & NETWORK_TOPOLOGY != 0 {
@@ -60,7 +72,12 @@ pub(super) fn default_mode(service: &FeatureService, authored: Option<u32>) -> M
     };
     // The most that the service offers of it.
     match wanted {
-        Mode::SyncSystemAndTopologyTables if offers(service, NETWORK_SYSTEM | NETWORK_TOPOLOGY) => wanted,
+        Mode::SyncSystemAndTopologyTables
+            if offers(service, NETWORK_SYSTEM | NETWORK_TOPOLOGY)
+                && (traced_model(service) != SyncModel::None || service.sync.none) =>
+        {
+            wanted
+        }
         Mode::None => Mode::None,
         _ if offers(service, NETWORK_SYSTEM) => Mode::SyncSystemTables,
         _ => Mode::None,
@@ -152,14 +169,24 @@ pub(super) fn warnings(
     service: &FeatureService,
     parameters: &GenerateGeodatabaseParameters,
 ) -> Vec<String> {
-    if parameters.utility_network_sync_mode != Mode::None {
-        return Vec::new();
+    let with_updates = request.parameters.update_mode == GenerateOfflineMapUpdateMode::SyncWithFeatureServices;
+    match (parameters.utility_network_sync_mode, parameters.sync_model) {
+        (Mode::None, _) => {}
+        (Mode::SyncSystemAndTopologyTables, SyncModel::None) if with_updates => {
+            return vec![format!(
+                "{} is not registered for updates: with a utility network that can be traced its release ({}) wants syncModel `none`",
+                service.root, service.version
+            )];
+        }
+        _ => return Vec::new(),
     }
     let end = match request.parameters.online_only_services_option {
         OnlineOnlyServicesOption::Include => "it stays with its online url",
         _ => "it is left out of the map",
     };
-    let why = if offers(service, NETWORK_SYSTEM) {
+    let why = if let Some(name) = lacking(request, service) {
+        format!("cannot be had offline: its data layer \"{name}\" cannot be taken")
+    } else if offers(service, NETWORK_SYSTEM) {
         "does not come along (utilityNetworkSyncMode is `none`)".to_owned()
     } else {
         format!(
