@@ -4,6 +4,7 @@
 
 mod compatibility;
 mod job;
+mod network_facts;
 mod parameters;
 mod replica_file;
 mod row_filter;
@@ -205,6 +206,7 @@ impl Exporter for GeodatabaseExporter {
     ) -> Result<TaskPlan, Failure> {
         let service = read_service(&found.service)?;
         parameters.check(&service)?;
+        utility_network::check(parameters, &service)?;
         let mut layers = Vec::new();
         let mut rows = 0_u64;
         let area = parameters.extent.for_wire();

@@ -1,7 +1,6 @@
 //! `GenerateGeodatabaseParameters` and its `GenerateLayerOption`s.
 
 use super::service::{FeatureService, geometry_type};
-use super::{sync_data, utility_network};
 use offmap_engine::{AreaOfInterest, AttachmentSyncDirection, Failure, SpatialReference};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -127,7 +126,6 @@ impl GenerateGeodatabaseParameters {
             }
         }
         self.check_direction()?;
-        utility_network::check(self, service)?;
         if self.sync_model == SyncModel::None && !service.sync.none {
             return Err(Failure::not_supported(format!(
                 "{} cannot make a geodatabase without registering a replica (supportsSyncModelNone)",
@@ -180,8 +178,13 @@ impl GenerateGeodatabaseParameters {
         queries
     }
 
-    /// The form of `createReplica` (reference §3), parameter by parameter.
-    pub(super) fn form(&self, service: &FeatureService, replica_name: &str) -> Vec<(&'static str, String)> {
+    /// The form of `createReplica` (reference §3), parameter by parameter. Bits that the service does not offer are not asked for.
+    pub(super) fn form(
+        &self,
+        service: &FeatureService,
+        replica_name: &str,
+        sync_data_options: u32,
+    ) -> Vec<(&'static str, String)> {
         let extent = self.extent.for_wire();
         let ids: Vec<String> = self.layer_options.iter().map(|o| o.layer_id.to_string()).collect();
         let reference = extent.spatial_reference().cloned().unwrap_or_default();
@@ -223,7 +226,7 @@ impl GenerateGeodatabaseParameters {
             };
             form.push(("attachmentsSyncDirection", word.to_owned()));
         }
-        let wanted = sync_data::wanted(self) & service.sync.data_options.unwrap_or(0);
+        let wanted = sync_data_options & service.sync.data_options.unwrap_or(0);
         if wanted != 0 {
             form.push(("replicaOptions", json!({"syncDataOptions": wanted}).to_string()));
         }

@@ -2,7 +2,7 @@
 //!
 //! Source: `feature-service-rest` reference §2.
 
-use super::{compatibility, utility_network};
+use super::{compatibility, network_facts};
 use crate::client::body::expect_description;
 use crate::client::{ArcGisClient, ServiceCall};
 use offmap_engine::{
@@ -184,8 +184,8 @@ impl FeatureService {
             spatial_reference: answer.get("spatialReference").cloned().and_then(|v| serde_json::from_value(v).ok()),
             layers: BTreeMap::new(),
             custom_parameters: custom_parameters.clone(),
-            version: utility_network::version(answer),
-            network_layer: utility_network::layer_of(answer),
+            version: network_facts::version(answer),
+            network_layer: network_facts::layer_of(answer),
         })
     }
 
@@ -280,7 +280,7 @@ pub(super) fn read_layer(answer: &Value, service: &Value) -> ServiceLayer {
     ServiceLayer {
         name: words(answer, "name").unwrap_or_default().to_owned(),
         kind: kind.to_owned(),
-        in_network: utility_network::is_data(answer),
+        in_network: network_facts::is_data(answer),
         is_table: kind == "Table" || (kind.is_empty() && answer.get("geometryType").is_none()),
         global_id_field: words(answer, "globalIdField").map(str::to_owned),
         can_sync: has_word(capabilities, "sync"),

@@ -1,15 +1,12 @@
 //! Utility networks: what of one comes down with the replica of its service.
 //!
-//! Source: API reference B.5 and the guide "take a utility network offline" that it names. That a layer is data of the network is
-//! told by the fields that every source of one has.
-
+//! Source: API reference B.5 and the guide "take a utility network offline" that it names.
 use super::parameters::{GenerateGeodatabaseParameters, SyncModel, UtilityNetworkSyncMode as Mode};
-use super::service::FeatureService;
+use super::service::{FeatureService, ServiceLayer};
 use super::sync_data::{NETWORK_SYSTEM, NETWORK_TOPOLOGY};
 use offmap_engine::{
     Failure, GenerateOfflineMapUpdateMode, NetworkPlan, OnlineOnlyServicesOption, ServiceRequest, ServiceUrl, UtilityNetwork,
 };
-use serde_json::Value;
 
 /// From this release on the author's offline capability decides.
 const AUTHOR_DECIDES_SINCE: f64 = 11.1;
@@ -17,30 +14,6 @@ const AUTHOR_DECIDES_SINCE: f64 = 11.1;
 const TRACED_GEODATABASE_SINCE: f64 = 11.3;
 /// Releases are decimal numbers; compare with this tolerance.
 const SAME: f64 = 1e-6;
-/// Fields that every source of a utility network has.
-const FIELDS: [&str; 2] = ["ASSETGROUP", "ASSETTYPE"];
-
-/// The release of a server, as a number or text.
-pub(super) fn version(service: &Value) -> f64 {
-    let found = service.get("currentVersion");
-    found.and_then(|v| v.as_f64().or_else(|| v.as_str()?.parse().ok())).unwrap_or(0.0)
-}
-
-/// The layer of a service's utility network.
-pub(super) fn layer_of(service: &Value) -> Option<u32> {
-    let id = service.pointer("/controllerDatasetLayers/utilityNetworkLayerId")?.as_u64()?;
-    u32::try_from(id).ok()
-}
-
-/// Whether a layer is data of a utility network.
-pub(super) fn is_data(layer: &Value) -> bool {
-    let fields = layer.get("fields").and_then(Value::as_array);
-    let has = |name: &str| {
-        let mut names = fields.into_iter().flatten().filter_map(|f| f.get("name").and_then(Value::as_str));
-        names.any(|n| n.eq_ignore_ascii_case(name))
-    };
-    FIELDS.into_iter().all(has)
-}
 
 fn offers(service: &FeatureService, bits: u32) -> bool {
     service.sync.data_options.unwrap_or(0) & bits == bits
@@ -48,7 +21,7 @@ fn offers(service: &FeatureService, bits: u32) -> bool {
 
 /// A data layer of the network that the map has and that cannot be taken: without it the network cannot be, either.
 fn lacking<'a>(request: &ServiceRequest, service: &'a FeatureService) -> Option<&'a str> {
-    let taken: Vec<u32> = request.layers.iter().filter_map(super::layer_id).collect();
+    let taken: Vec<u32> = request.layers.iter().filter_map(super::row_filter::layer_id).collect();
     let data = service.layers.iter().find(|(id, layer)| layer.in_network && !taken.contains(id));
     data.map(|(_, layer)| layer.name.as_str())
 }
@@ -118,7 +91,7 @@ pub(super) fn check(parameters: &GenerateGeodatabaseParameters, service: &Featur
             service.sync.data_options.unwrap_or(0)
         )));
     }
-    let left_out = |(id, layer): &(&u32, &super::service::ServiceLayer)| {
+    let left_out = |(id, layer): &(&u32, &ServiceLayer)| {
         layer.in_network && !parameters.layer_options.iter().any(|o| o.layer_id == **id)
     };
     if let Some((id, layer)) = service.layers.iter().find(left_out) {
