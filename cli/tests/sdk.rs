@@ -4,7 +4,7 @@ mod support;
 
 use offmap_sandbox::{FIELD_MAP, SandboxOptions};
 use serde_json::{Value, json};
-use support::{AREA, offmap, run, sandbox, words};
+use support::{AREA, names, offmap, run, sandbox, words};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn parameters_in_a_file_go_over_the_map_s_member_by_member() {
@@ -42,6 +42,7 @@ async fn parameters_in_a_file_go_over_the_map_s_member_by_member() {
     assert_eq!(item.snippet, "Places to inspect");
     assert!(item.description.contains("Places") && item.tags == ["inspection", "natural earth"] && item.thumbnail.is_some());
     assert!(item.access_information.contains("Natural Earth") && item.terms_of_use.contains("Public domain"));
+    assert_eq!(names(dir.path()), ["out", "p.json"], "nothing is left beside the package");
     // A map whose author wants no attachments: the caller's half of the pair fits.
     let service = format!("{}/arcgis/rest/services/Fieldwork/FeatureServer/0", sandbox.url());
     let map = json!({"operationalLayers": [{"id": "p", "title": "P", "layerType": "ArcGISFeatureLayer", "url": service}],

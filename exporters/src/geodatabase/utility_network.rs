@@ -1,6 +1,7 @@
 //! Utility networks: what of one comes down with the replica of its service.
 //!
 //! Source: API reference B.5 and the guide "take a utility network offline" that it names.
+
 use super::parameters::{GenerateGeodatabaseParameters, SyncModel, UtilityNetworkSyncMode as Mode};
 use super::service::{FeatureService, ServiceLayer};
 use super::sync_data::{NETWORK_SYSTEM, NETWORK_TOPOLOGY};
