@@ -19,7 +19,7 @@ pub struct OfflineSettings {
     pub offline_basemap: Option<OfflineBasemapSettings>,
     /// Layers and tables to keep online.
     pub connected_online_layers: Vec<ConnectedOnlineLayer>,
-    /// Bit set of `createReplica`'s `syncDataOptions`.
+    /// Bits of `createReplica`'s `syncDataOptions` beside those that are asked by default.
     pub sync_data_options: Option<u32>,
     /// Of tables; an object, or a list of them.
     pub tables: Option<Value>,
