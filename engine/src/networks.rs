@@ -11,7 +11,10 @@ use crate::model::service_url::service_key;
 use crate::model::source::OfflineMapSource;
 use crate::model::utility_network::UtilityNetwork;
 use serde_json::{Map, Value};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+
+/// Networks that are warned of one by one.
+const MOST_WARNINGS: usize = 20;
 
 /// The networks of a map by the service that they are part of.
 pub(crate) fn by_service(source: &OfflineMapSource) -> HashMap<String, Vec<UtilityNetwork>> {
@@ -80,8 +83,9 @@ pub(crate) fn of_plan(
 ) -> Vec<TaskNetwork> {
     let own: Map<String, Value> =
         keys.iter().filter_map(|key| Some(((*key).to_owned(), parameters.get(*key)?.clone()))).collect();
+    let by_index: HashMap<usize, &UtilityNetwork> = networks.iter().map(|n| (n.index, n)).collect();
     let planned = task.networks.iter().filter_map(|planned| {
-        let network = networks.iter().find(|n| n.index == planned.index)?;
+        let network = by_index.get(&planned.index)?;
         Some(TaskNetwork {
             index: planned.index,
             key: key_of(network, &service.parameters_type),
@@ -94,14 +98,16 @@ pub(crate) fn of_plan(
 
 /// The networks of a task, read from the map again.
 pub(crate) fn of_task(task: &ExportTask, source: &OfflineMapSource) -> Vec<UtilityNetwork> {
+    let wanted: HashSet<usize> = task.networks.iter().map(|n| n.index).collect();
     let mut all = UtilityNetwork::of(&source.web_map);
-    all.retain(|network| task.networks.iter().any(|n| n.index == network.index));
+    all.retain(|network| wanted.contains(&network.index));
     all
 }
 
 /// What is to be said of the networks that come with no task.
 pub(crate) fn warnings(plan: &OfflineMapPlan, source: &OfflineMapSource) -> Vec<String> {
-    let is_planned = |index: usize| plan.tasks.iter().flat_map(|t| &t.networks).any(|n| n.index == index);
+    let planned = plan.tasks.iter().flat_map(|t| &t.networks).map(|n| n.index);
+    let told: HashSet<usize> = planned.chain(plan.left_out_networks.iter().copied()).collect();
     let keeps = plan.parameters.online_only_services_option == OnlineOnlyServicesOption::Include;
     let words = |network: UtilityNetwork| {
         let title = &network.title;
@@ -124,6 +130,11 @@ pub(crate) fn warnings(plan: &OfflineMapPlan, source: &OfflineMapSource) -> Vec<
         }
     };
     let mut all = UtilityNetwork::of(&source.web_map);
-    all.retain(|n| !is_planned(n.index) && !plan.left_out_networks.contains(&n.index));
-    all.into_iter().map(words).collect()
+    all.retain(|n| !told.contains(&n.index));
+    let more = all.len().saturating_sub(MOST_WARNINGS);
+    let mut warnings: Vec<String> = all.into_iter().take(MOST_WARNINGS).map(words).collect();
+    if more > 0 {
+        warnings.push(format!("{more} more utility networks cannot be had offline"));
+    }
+    warnings
 }

@@ -249,6 +249,7 @@ impl Documents<'_> {
             .filter(|n| n.service_url.is_some())
             .map(|n| n.index)
             .collect();
+        let left_out: HashSet<usize> = self.plan.left_out_networks.iter().copied().collect();
         let mut index = 0;
         list.retain_mut(|network| {
             let this = index;
@@ -259,7 +260,7 @@ impl Documents<'_> {
                     true
                 }
                 // What names no service is not offmap's to judge.
-                _ => !self.plan.left_out_networks.contains(&this) && (keeps || !of_service.contains(&this)),
+                _ => !left_out.contains(&this) && (keeps || !of_service.contains(&this)),
             }
         });
         if list.is_empty()

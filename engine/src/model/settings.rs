@@ -149,6 +149,9 @@ impl OfflineSettings {
 /// Longest piece of what was found that a warning shows, in characters.
 const SHOWN: usize = 80;
 
+/// Warnings that are told; a hostile map could make as many as it has members.
+const MOST_WARNINGS: usize = 20;
+
 /// A boolean, also written as text.
 fn truth(value: &Value) -> Option<bool> {
     match value {
@@ -165,6 +168,9 @@ struct Reader {
 
 impl Reader {
     fn warn(&mut self, path: &str, found: &Value, expected: &str, default: &str) {
+        if self.warnings.len() >= MOST_WARNINGS {
+            return;
+        }
         let dot = if path.is_empty() { "" } else { "." };
         let text = found.to_string();
         let mut shown: String = text.chars().take(SHOWN).collect();

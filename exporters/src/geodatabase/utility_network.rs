@@ -13,6 +13,8 @@ use offmap_engine::{
 const AUTHOR_DECIDES_SINCE: f64 = 11.1;
 /// From this release on a network that can be traced is registered, as one geodatabase.
 const TRACED_GEODATABASE_SINCE: f64 = 11.3;
+/// Networks of one service that are warned of one by one.
+const MOST_WARNINGS: usize = 20;
 /// Releases are decimal numbers; compare with this tolerance.
 const SAME: f64 = 1e-6;
 
@@ -170,5 +172,11 @@ pub(super) fn warnings(
             service.sync.data_options.unwrap_or(0)
         )
     };
-    request.networks.iter().map(|n| format!("the utility network \"{}\" {why}; {end}", n.title)).collect()
+    // A service has one network; a map that names it more often is not told so more than a few times.
+    request
+        .networks
+        .iter()
+        .take(MOST_WARNINGS)
+        .map(|n| format!("the utility network \"{}\" {why}; {end}", n.title))
+        .collect()
 }
