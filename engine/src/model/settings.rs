@@ -255,3 +255,33 @@ impl Reader {
         layers
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn sloppy_forms_are_read_and_warnings_are_bounded() {
+        let sloppy = json!({"syncDataOptions": "144", "readonlyLayers": {"downloadAttachments": "False"},
+            "tables": [{"includeRows": "false"}], "connectedOnlineLayers": [{"id": "a"}]});
+        let (settings, warnings) = OfflineSettings::read(Some(&sloppy)).expect("settings");
+        assert_eq!((settings.sync_data_options, warnings.len()), (Some(144), 0));
+        assert!(!settings.readonly_layers.clone().is_none_or(|r| r.download_attachments) && !settings.include_table_rows());
+        assert_eq!(settings.connected_online_layers.len(), 1);
+        let bits = |value: Value| {
+            OfflineSettings::read(Some(&json!({"syncDataOptions": value}))).map(|(s, w)| (s.sync_data_options, w.len()))
+        };
+        assert_eq!(
+            (bits(json!(144.0)), bits(json!(1.5)), bits(json!(-1))),
+            (Some((Some(144), 0)), Some((None, 1)), Some((None, 1)))
+        );
+        let hostile = json!({"connectedOnlineLayers": vec![json!("x".repeat(1000)); 500]});
+        let (settings, warnings) = OfflineSettings::read(Some(&hostile)).expect("settings");
+        assert_eq!((settings.connected_online_layers.len(), warnings.len()), (0, MOST_WARNINGS));
+        assert!(warnings.iter().all(|w| w.len() < 400), "what was found is cut");
+        let (settings, warnings) = OfflineSettings::read(Some(&json!([1]))).expect("settings");
+        assert_eq!((settings, warnings.len()), (OfflineSettings::default(), 1));
+        assert_eq!(OfflineSettings::read(Some(&Value::Null)), None);
+    }
+}
