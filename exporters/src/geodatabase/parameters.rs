@@ -191,6 +191,7 @@ impl GenerateGeodatabaseParameters {
         let model = match self.sync_model {
             SyncModel::None => "none",
             SyncModel::Layer if service.sync.per_layer => "perLayer",
+            SyncModel::Geodatabase if service.sync.per_layer && !service.sync.per_replica => "perLayer",
             SyncModel::Geodatabase | SyncModel::Layer => "perReplica",
         };
         let mut form = vec![
@@ -231,5 +232,30 @@ impl GenerateGeodatabaseParameters {
             form.push(("replicaOptions", json!({"syncDataOptions": wanted}).to_string()));
         }
         form
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sync_model_that_the_service_lacks_is_not_asked_for() {
+        let extent = json!({"xmin": 1, "ymin": 2, "xmax": 3, "ymax": 4, "spatialReference": {"wkid": 4326}});
+        let model = |wanted: &str, capabilities: Value| {
+            let answer =
+                json!({"layers": [], "capabilities": "Query,Sync", "syncEnabled": true, "syncCapabilities": capabilities});
+            let service = FeatureService::read("https://h/S/FeatureServer", &answer, &Map::new()).expect("reads");
+            let parameters = json!({"extent": extent, "layerOptions": [], "syncModel": wanted});
+            let parameters: GenerateGeodatabaseParameters = serde_json::from_value(parameters).expect("reads");
+            let form = parameters.form(&service, "r", 0);
+            form.into_iter().find(|(key, _)| *key == "syncModel").map(|(_, value)| value).expect("a model")
+        };
+        // Absent means no for layers and yes for replicas (feature service reference §2.1).
+        assert_eq!(model("layer", json!({})), "perReplica");
+        assert_eq!(model("layer", json!({"supportsPerLayerSync": true})), "perLayer");
+        assert_eq!(model("geodatabase", json!({"supportsPerLayerSync": true})), "perReplica");
+        assert_eq!(model("geodatabase", json!({"supportsPerLayerSync": true, "supportsPerReplicaSync": false})), "perLayer");
+        assert_eq!(model("none", json!({})), "none");
     }
 }

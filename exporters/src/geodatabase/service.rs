@@ -32,9 +32,16 @@ pub(super) fn allows_editing(list: &str) -> bool {
 pub(super) struct SyncCapabilities {
     pub(super) is_async: bool,
     pub(super) per_layer: bool,
+    #[serde(default = "by_default")]
+    pub(super) per_replica: bool,
     pub(super) none: bool,
     pub(super) attachments_direction: bool,
     pub(super) data_options: Option<u32>,
+}
+
+/// What a service can that says nothing of it.
+fn by_default() -> bool {
+    true
 }
 
 /// One end of a relationship.
@@ -172,6 +179,7 @@ impl FeatureService {
             sync: SyncCapabilities {
                 is_async: flag(&sync, &["supportsAsync", "supportsASync"]).unwrap_or(false),
                 per_layer: flag(&sync, &["supportsPerLayerSync"]).unwrap_or(false),
+                per_replica: flag(&sync, &["supportsPerReplicaSync"]).unwrap_or_else(by_default),
                 none: flag(&sync, &["supportsSyncModelNone"]).unwrap_or(false),
                 attachments_direction: flag(&sync, &["supportsAttachmentsSyncDirection"]).unwrap_or(false),
                 data_options: sync
