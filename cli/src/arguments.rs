@@ -68,6 +68,9 @@ pub(crate) struct MapArguments {
     /// Vector tile service and its twin with reduced fonts, for esriVectorTilesDownloadOption; may be given several times.
     #[arg(long, value_name = "URL=URL")]
     pub(crate) reduced_fonts: Vec<String>,
+    /// Host of base map tiles and the host that exports them, in place of the portal's and Esri's; may be given several times.
+    #[arg(long, value_name = "HOST=HOST")]
+    pub(crate) export_host: Vec<String>,
     #[command(flatten)]
     pub(crate) access: AccessArguments,
 }

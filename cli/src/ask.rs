@@ -4,12 +4,14 @@ use crate::arguments::{Ask, Plan};
 use crate::terminal::{self, out};
 use crate::{Stop, setup};
 use offmap::exporters::portal::ReadLimits;
-use offmap::{BytesSource, CountUnit, GenerateOfflineMapParameterOverrides, LayerCapability, OfflineMapPlan};
+use offmap::{
+    BytesSource, CapabilityReason, CountUnit, GenerateOfflineMapParameterOverrides, LayerCapability, OfflineMapPlan,
+};
 use serde_json::json;
 
 pub(crate) async fn check(arguments: Ask) -> Result<u8, Stop> {
     let setup = setup::prepare(&arguments.map, &ReadLimits::default()).await?;
-    let capabilities = setup.task.capabilities(&setup.parameters).await?;
+    let capabilities = setup.task.capabilities_with_overrides(&setup.parameters, &setup.overrides).await?;
     if arguments.json {
         let json = json!({"hasErrors": capabilities.has_errors(), "layerCapabilities": capabilities.layer_capabilities,
             "tableCapabilities": capabilities.table_capabilities});
@@ -27,6 +29,7 @@ fn word(capability: &LayerCapability) -> &'static str {
     match (capability.supports_offline, capability.remains_online) {
         (true, _) => "yes",
         (false, true) => "online",
+        (false, false) if capability.reason == Some(CapabilityReason::LeftOut) => "left out",
         (false, false) => "no",
     }
 }

@@ -6,8 +6,8 @@ use offmap::exporters::client::{ArcGisClient, ClientOptions, Credentials, HostPo
 use offmap::exporters::portal::{self, MapPlace, ReadLimits};
 use offmap::model::failure::check_no_user;
 use offmap::{
-    AreaOfInterest, Engine, Failure, GenerateOfflineMapParameterOverrides, GenerateOfflineMapParameters, OfflineMapSource,
-    OfflineMapTask, ReducedFontsService,
+    AreaOfInterest, Engine, ExportHost, Failure, GenerateOfflineMapParameterOverrides, GenerateOfflineMapParameters,
+    OfflineMapSource, OfflineMapTask, ReducedFontsService,
 };
 use serde_json::{Value, json};
 use std::io::Read as _;
@@ -172,6 +172,13 @@ fn reduced_fonts(pair: &str) -> Result<ReducedFontsService, Stop> {
     }
 }
 
+fn export_host(pair: &str) -> Result<ExportHost, Stop> {
+    match pair.split_once('=').filter(|(source, export)| !source.is_empty() && !export.is_empty()) {
+        Some((source, export)) => Ok(ExportHost { source: source.to_owned(), export: export.to_owned() }),
+        None => Err(Stop::usage(format!("--export-host is HOST=HOST, not {pair:?}"))),
+    }
+}
+
 /// Parameters in a file: checked, and as they were written.
 struct ParametersFile {
     parameters: GenerateOfflineMapParameters,
@@ -187,7 +194,7 @@ fn parameters_file(arguments: &MapArguments, area: Option<&AreaOfInterest>) -> R
     if let (Some(area), Some(json)) = (area, json.as_object_mut()) {
         json.insert("areaOfInterest".to_owned(), json!(area));
     }
-    let parameters = GenerateOfflineMapParameters::from_json(&json.to_string())?;
+    let parameters = GenerateOfflineMapParameters::check_json(&json)?;
     Ok(Some(ParametersFile { parameters, json }))
 }
 
@@ -210,6 +217,7 @@ pub(crate) async fn prepare(arguments: &MapArguments, limits: &ReadLimits) -> Re
         apply(GenerateOfflineMapParameters::new(area.clone()))?;
     }
     let reduced_fonts_services = arguments.reduced_fonts.iter().map(|t| reduced_fonts(t)).collect::<Result<_, _>>()?;
+    let export_hosts = arguments.export_host.iter().map(|t| export_host(t)).collect::<Result<Vec<_>, _>>()?;
     let client = client(&arguments.access, arguments.web_map.as_deref())?;
     let mut source = tokio::select! {
         source = source(arguments, &client, limits) => source?,
@@ -217,17 +225,16 @@ pub(crate) async fn prepare(arguments: &MapArguments, limits: &ReadLimits) -> Re
     };
     secrets::know_map(&source.web_map);
     source.reduced_fonts_services = reduced_fonts_services;
+    if !export_hosts.is_empty() {
+        source.export_hosts = export_hosts;
+    }
     let engine = offmap::with_defaults(&client)?.start()?;
     let task = OfflineMapTask::new(&engine, source);
     let parameters = match (from_file, area) {
         (Some(file), area) => {
             let area = area.unwrap_or(file.parameters.area_of_interest);
             // What the file says goes over what the map's author says.
-            let mut json = json!(task.default_parameters(area)?);
-            if let (Some(all), Some(given)) = (json.as_object_mut(), file.json.as_object()) {
-                all.extend(given.clone());
-            }
-            GenerateOfflineMapParameters::from_json(&json.to_string())?
+            task.default_parameters(area)?.with_json(&file.json)?
         }
         (None, Some(area)) => task.default_parameters(area)?,
         (None, None) => return Err(Stop::usage("no area is named: give --area, or areaOfInterest in --parameters")),

@@ -116,6 +116,7 @@ impl Carried<'_> {
             attribution: data.attribution.clone(),
             edit_date: data.edit_date,
             carried: true,
+            networks: Vec::new(),
         });
     }
 

@@ -10,6 +10,7 @@ use crate::model::parameters::GenerateOfflineMapParameters;
 use crate::model::plan::{ByteRange, BytesSource, CountUnit, ExportTask, PlannedLevel, ServiceLimit, Unit};
 use crate::model::secrets::{LayerSecrets, SecretRegistry};
 use crate::model::source::OfflineMapSource;
+use crate::model::utility_network::UtilityNetwork;
 use crate::model::web_map::MapLayer;
 use async_trait::async_trait;
 use serde::Serialize;
@@ -30,6 +31,8 @@ pub struct ServiceRequest {
     pub source: Arc<OfflineMapSource>,
     /// What the caller wants.
     pub parameters: Arc<GenerateOfflineMapParameters>,
+    /// The map's utility networks on the service, without those whose entry was removed from the overrides.
+    pub networks: Vec<UtilityNetwork>,
 }
 
 impl ServiceRequest {
@@ -83,6 +86,15 @@ pub struct LayerPlan {
     pub attachments: Option<u64>,
 }
 
+/// A utility network in an exporter's plan.
+#[derive(Debug, Clone)]
+pub struct NetworkPlan {
+    /// Its place in the map's `utilityNetworks`.
+    pub index: usize,
+    /// Its id in the service, where it comes along; `None` where it does not.
+    pub service_layer_id: Option<u32>,
+}
+
 /// An exporter's plan for one service.
 #[derive(Debug, Clone, Default)]
 pub struct TaskPlan {
@@ -102,6 +114,8 @@ pub struct TaskPlan {
     pub requests: u64,
     /// Limits that the task touches.
     pub limits: Vec<ServiceLimit>,
+    /// The utility networks of the request.
+    pub networks: Vec<NetworkPlan>,
     /// Things worth knowing that stop nothing.
     pub warnings: Vec<String>,
 }
@@ -132,6 +146,12 @@ pub trait Exporter: Debug + Send + Sync + 'static {
 
     /// Outer key of its parameters in overrides, such as `generateGeodatabaseParameters`.
     fn parameters_type(&self) -> &'static str;
+
+    /// Keys of its parameters that belong to the entry of its own that a utility network has in overrides; none where it takes no
+    /// networks.
+    fn utility_network_parameters(&self) -> &'static [&'static str] {
+        &[]
+    }
 
     /// Whether it takes a layer, and then the address of the service that serves it: layers with the same address (compared
     /// without scheme and letter case) share one task.

@@ -4,6 +4,7 @@ use crate::model::capability::CapabilityReason;
 use crate::model::failure::Failure;
 use crate::model::overrides::OfflineMapParametersKey;
 use crate::model::plan::SkippedLayer;
+use crate::model::utility_network::UtilityNetwork;
 use crate::model::web_map::MapLayer;
 use crate::registry::ErasedExporter;
 use std::sync::Arc;
@@ -13,6 +14,8 @@ pub(crate) struct Group {
     pub(crate) exporter: Arc<dyn ErasedExporter>,
     pub(crate) key: OfflineMapParametersKey,
     pub(crate) layers: Vec<MapLayer>,
+    /// The map's utility networks on the service.
+    pub(crate) networks: Vec<UtilityNetwork>,
 }
 
 /// A layer that will not go offline.

@@ -292,6 +292,26 @@ impl GenerateOfflineMapJob {
         Self::of(Arc::clone(&inner.engine), document, inner.beginning)
     }
 
+    /// The map that is taken offline, as it is online.
+    #[doc(alias = "onlineMap")]
+    #[must_use]
+    pub fn online_map(&self) -> &WebMap {
+        &self.inner.source.web_map
+    }
+
+    /// The parameters that the job was made with.
+    #[must_use]
+    pub fn parameters(&self) -> &GenerateOfflineMapParameters {
+        &self.inner.parameters
+    }
+
+    /// The overrides that the job was made with.
+    #[doc(alias = "parameterOverrides")]
+    #[must_use]
+    pub fn parameter_overrides(&self) -> &GenerateOfflineMapParameterOverrides {
+        &self.inner.overrides
+    }
+
     /// The job's id, a fresh UUID.
     #[must_use]
     pub fn id(&self) -> &str {

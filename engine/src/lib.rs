@@ -33,6 +33,7 @@ mod job;
 mod ledger;
 mod ledger_file;
 pub mod model;
+mod networks;
 mod packager;
 mod pause;
 mod planner;
@@ -50,7 +51,7 @@ pub use clock::{Clock, SystemClock, system_now_ms};
 pub use context::{ExportContext, hash_file, hex, run_blocking, run_within};
 pub use disk_space::DiskReserve;
 pub use engine::{DEFAULT_CONCURRENT_EXPORTS, DEFAULT_CONCURRENT_JOBS, Engine, EngineBuilder, EngineStats};
-pub use exporter::{Examination, Exporter, LayerPlan, PlanContext, ServiceRequest, TaskPlan};
+pub use exporter::{Examination, Exporter, LayerPlan, NetworkPlan, PlanContext, ServiceRequest, TaskPlan};
 pub use job::GenerateOfflineMapJob;
 pub use ledger::{Ledger, TaskLedger, UnitRecord};
 pub use model::area::AreaOfInterest;
@@ -66,7 +67,8 @@ pub use model::parameters::{
     GenerateOfflineMapUpdateMode, LayerImportance, OnlineOnlyServicesOption, ReturnLayerAttachmentOption, Thumbnail,
 };
 pub use model::plan::{
-    ByteRange, BytesSource, CountUnit, ExportTask, OfflineMapPlan, PlannedLevel, ServiceLimit, SkippedLayer, TaskLayer, Unit,
+    ByteRange, BytesSource, CountUnit, ExportTask, OfflineMapPlan, PlannedLevel, ServiceLimit, SkippedLayer, TaskLayer,
+    TaskNetwork, Unit,
 };
 pub use model::result::{GenerateOfflineMapResult, JobError, LayerOutcome};
 pub use model::secrets::{LayerSecrets, SecretRegistry};
@@ -77,6 +79,7 @@ pub use model::status::{
     ExportState, MessageSeverity, MessageSource, Progress, ProgressUnit, StatusMessage, Subject, SubjectKind,
 };
 pub use model::text::{Printable, printable};
+pub use model::utility_network::UtilityNetwork;
 pub use model::web_map::{LayerPlace, LayerType, MapLayer, WebMap};
 pub use packager::{
     EarlierData, EarlierFile, EarlierPackage, LocalBasemap, PackRequest, Packager, Packed, REPLACED, ReferenceBasemap,

@@ -20,12 +20,14 @@ use crate::model::failure::{
 use crate::model::overrides::{GenerateOfflineMapParameterOverrides, OfflineMapParametersKey};
 use crate::model::parameters::{GenerateOfflineMapParameters, OnlineOnlyServicesOption};
 use crate::model::plan::{EmbeddedLayer, ExportTask, OfflineMapPlan, SkippedLayer, TaskLayer};
+use crate::model::service_url::service_key;
 use crate::model::source::OfflineMapSource;
 use crate::model::web_map::MapLayer;
+use crate::networks;
 use crate::registry::{ErasedExporter, ExporterRegistry};
 use futures_util::StreamExt as _;
 use serde_json::Value;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 /// Services that are asked at a time.
@@ -71,7 +73,6 @@ pub(crate) async fn plan_beside(
     let shared = Arc::new(exporters_parameters(parameters, ctx).await?);
     source.check()?;
     source.web_map.check_size()?;
-    source.web_map.offline_settings()?;
     let layers = source.web_map.layers();
     let ids: HashSet<&str> = layers.iter().map(|l| l.id.as_str()).collect();
     let important = parameters.layer_importance.keys().map(|id| ("layerImportance", id));
@@ -85,13 +86,19 @@ pub(crate) async fn plan_beside(
         tasks: Vec::new(),
         embedded: Vec::new(),
         skipped: Vec::new(),
+        left_out_networks: Vec::new(),
         warnings: Vec::new(),
     };
     if source.item.as_ref().is_some_and(|i| !i.type_keywords.is_empty() && !i.has_keyword("Offline")) {
         plan.warnings.push("the map's author has not marked it for offline use (keyword Offline)".to_owned());
     }
+    plan.warnings.extend(source.web_map.offline_settings_warnings());
     // 2.
-    let groups = sort_layers(registry, source, parameters, overrides, &mut plan)?;
+    let mut groups = sort_layers(registry, source, parameters, overrides, &mut plan)?;
+    let mut networks = networks::by_service(source);
+    for group in groups.iter_mut().filter(|g| !g.exporter.utility_network_parameters().is_empty()) {
+        group.networks = networks.remove(&service_key(&group.key.service_url)).unwrap_or_default();
+    }
     check_overrides(registry, &groups, overrides)?;
     if groups.len() > MOST_SERVICES {
         let (found, way) = (groups.len(), "split it into several maps");
@@ -106,16 +113,20 @@ pub(crate) async fn plan_beside(
     for layer in dropped.iter().flat_map(|g| &g.layers) {
         plan.skipped.push(skipped(layer, CapabilityReason::LeftOut, None, false));
     }
-    let groups = match carried {
+    plan.left_out_networks.extend(dropped.iter().flat_map(|g| &g.networks).map(|n| n.index));
+    let mut groups = match carried {
         Some(carried) => carried.divide(groups, &layers, &mut plan),
         None => groups,
     };
+    for group in &mut groups {
+        let keys = group.exporter.utility_network_parameters();
+        plan.left_out_networks.extend(networks::leave_out(&mut group.networks, &group.key, keys, overrides));
+    }
     // 3.
     let order: HashMap<String, usize> = layers.into_iter().map(|l| l.id).zip(0..).collect();
     let work = groups.into_iter().enumerate().map(|(i, group)| {
-        let chosen = overrides.get(&group.key).cloned();
         let online = [false, true].map(|tables| keeps_online(parameters, overrides, tables));
-        let asked = Asked { source: Arc::clone(source), parameters: Arc::clone(&shared), chosen, online };
+        let asked = Asked { source: Arc::clone(source), parameters: Arc::clone(&shared), overrides, online };
         async move { plan_group(i, group, asked, ctx).await }
     });
     let mut running = futures_util::stream::iter(work).buffered(EXAMINED_AT_A_TIME);
@@ -145,6 +156,7 @@ pub(crate) async fn plan_beside(
             }
         }
     }
+    plan.warnings.extend(networks::warnings(&plan, source));
     // 4.
     plan.skipped.sort_by_key(|s| order.get(&s.id));
     shorten(&mut plan.warnings);
@@ -245,10 +257,13 @@ fn check_overrides(
             known.join(", ")
         )));
     }
-    match overrides.keys().find(|key| !groups.iter().any(|g| g.key == *key)) {
+    let of_networks = |g: &Group| g.networks.iter().map(|n| networks::key_of(n, &g.key.parameters_type)).collect::<Vec<_>>();
+    let of_groups = |g: &Group| std::iter::once(g.key.clone()).chain(of_networks(g)).collect::<Vec<_>>();
+    let known: BTreeSet<OfflineMapParametersKey> = groups.iter().flat_map(of_groups).collect();
+    match overrides.keys().find(|key| !known.contains(key)) {
         None => Ok(()),
         Some(key) => {
-            let known: Vec<String> = groups.iter().map(|g| g.key.to_string()).collect();
+            let known: Vec<String> = known.iter().map(ToString::to_string).collect();
             let known = names(known.iter().map(String::as_str));
             Err(Failure::invalid_parameter(format!("the override {key} matches nothing in the map; known are: {known}")))
         }
@@ -288,19 +303,23 @@ fn sort_layers(
                 Some(group) => group.layers.push(layer),
                 None => {
                     place_of.insert(key.clone(), groups.len());
-                    groups.push(Group { exporter, key, layers: vec![layer] });
+                    groups.push(Group { exporter, key, layers: vec![layer], networks: Vec::new() });
                 }
             }
         } else {
             let (reason, words) = match layer.layer_type.unsupported(layer.service().as_ref()) {
-                _ if !has_address => (CapabilityReason::NoServiceAddress, "the map gives no service address for it"),
+                // Kinds without a service, such as OpenStreetMap, need no address.
+                _ if !has_address && layer.layer_type.is_of_a_service() => {
+                    (CapabilityReason::NoServiceAddress, "the map gives no service address for it")
+                }
                 words => (CapabilityReason::LayerTypeNotSupported, words),
             };
             let failure = Failure::not_supported(format!(
                 "layer \"{}\" ({}) cannot go offline: {words}",
                 layer.title, layer.layer_type
             ));
-            let online = has_address && keeps_online(parameters, overrides, layer.is_table());
+            let exists = reason.is_online_only() || layer.item_id.is_some();
+            let online = exists && keeps_online(parameters, overrides, layer.is_table());
             plan.skipped.push(skipped(&layer, reason, Some(failure), online));
         }
     }
@@ -331,7 +350,7 @@ fn chosen_online(
             if parameters.online_only_services_option == OnlineOnlyServicesOption::UseAuthoredSettings {
                 let settings = match &authored {
                     Some(settings) => settings,
-                    None => authored.insert(source.web_map.offline_settings()?.unwrap_or_default()),
+                    None => authored.insert(source.web_map.offline_settings().unwrap_or_default()),
                 };
                 let ids: HashSet<&str> = settings.connected_online_layers.iter().map(|c| c.id.as_str()).collect();
                 let named = |l: &&MapLayer| ids.contains(l.id.as_str());
@@ -352,19 +371,23 @@ fn chosen_online(
 }
 
 /// What is asked of one service.
-struct Asked {
+struct Asked<'a> {
     source: Arc<OfflineMapSource>,
     parameters: Arc<GenerateOfflineMapParameters>,
-    /// Its entry in the overrides.
-    chosen: Option<Value>,
+    overrides: &'a GenerateOfflineMapParameterOverrides,
     /// Whether its layers and its tables without an offline form stay online.
     online: [bool; 2],
 }
 
-async fn plan_group(index: usize, group: Group, asked: Asked, ctx: &PlanContext) -> Result<Planned, Failure> {
-    let Asked { source, parameters, chosen, online } = asked;
-    let mut request =
-        ServiceRequest { service_url: group.key.service_url.clone(), layers: group.layers, source, parameters };
+async fn plan_group(index: usize, group: Group, asked: Asked<'_>, ctx: &PlanContext) -> Result<Planned, Failure> {
+    let Asked { source, parameters, overrides, online } = asked;
+    let mut request = ServiceRequest {
+        service_url: group.key.service_url.clone(),
+        layers: group.layers,
+        source,
+        parameters,
+        networks: group.networks,
+    };
     let all_skipped = |failure: &Failure, reason: CapabilityReason, layers: &[MapLayer]| -> Vec<SkippedLayer> {
         layers.iter().map(|l| skipped(l, reason, Some(failure.clone()), false)).collect()
     };
@@ -393,11 +416,15 @@ async fn plan_group(index: usize, group: Group, asked: Asked, ctx: &PlanContext)
     if request.layers.is_empty() {
         return Ok(Planned::Nothing(left));
     }
+    let chosen = overrides.get(&group.key).cloned();
     let overridden = chosen.is_some();
     let planned = async {
-        let chosen_now = |request: &ServiceRequest| match &chosen {
-            Some(chosen) => Ok(chosen.clone()),
-            None => group.exporter.default_parameters(request, &found),
+        let chosen_now = |request: &ServiceRequest| {
+            let chosen = match &chosen {
+                Some(chosen) => chosen.clone(),
+                None => group.exporter.default_parameters(request, &found)?,
+            };
+            networks::with_entries(chosen, &request.networks, &group.key, overrides)
         };
         let mut parameters = chosen_now(&request)?;
         let mut task = group.exporter.plan(&request, &found, &parameters, ctx).await?;
@@ -524,7 +551,9 @@ fn assemble(
             None => left.push(skipped(layer, CapabilityReason::LeftOut, None, false)),
         }
     }
+    let networks = networks::of_plan(&task, &request.networks, key, exporter.utility_network_parameters(), &parameters);
     let task = ExportTask {
+        networks,
         id: format!("{index:03}-{}", exporter.name()),
         exporter: exporter.name().to_owned(),
         key: key.clone(),

@@ -17,6 +17,7 @@ use std::sync::Arc;
 pub(crate) trait ErasedExporter: Debug + Send + Sync {
     fn name(&self) -> &'static str;
     fn parameters_type(&self) -> &'static str;
+    fn utility_network_parameters(&self) -> &'static [&'static str];
     fn takes(&self, layer: &MapLayer, source: &OfflineMapSource) -> Option<String>;
     async fn examine(&self, request: &ServiceRequest, ctx: &PlanContext) -> Result<Examination, Failure>;
     fn default_parameters(&self, request: &ServiceRequest, found: &Examination) -> Result<Value, Failure>;
@@ -50,6 +51,10 @@ impl<E: Exporter> ErasedExporter for Erased<E> {
 
     fn parameters_type(&self) -> &'static str {
         self.0.parameters_type()
+    }
+
+    fn utility_network_parameters(&self) -> &'static [&'static str] {
+        self.0.utility_network_parameters()
     }
 
     fn takes(&self, layer: &MapLayer, source: &OfflineMapSource) -> Option<String> {

@@ -180,5 +180,6 @@ pub(crate) fn request_of(task: &ExportTask, source: &Arc<OfflineMapSource>, plan
         layers: layers.collect(),
         source: Arc::clone(source),
         parameters: Arc::new(plan.parameters.clone()),
+        networks: crate::networks::of_task(task, source),
     }
 }

@@ -42,7 +42,7 @@ impl OfflineMapTask {
     /// The parameters that follow from the SDK's defaults, the author's offline settings and the portal item.
     ///
     /// # Errors
-    /// If the area cannot be used, or the author's settings cannot be understood.
+    /// If the area cannot be used.
     #[doc(alias = "createDefaultGenerateOfflineMapParameters")]
     pub fn default_parameters(&self, area: impl Into<AreaOfInterest>) -> Result<GenerateOfflineMapParameters, Failure> {
         let mut parameters = GenerateOfflineMapParameters::new(area);
@@ -50,13 +50,13 @@ impl OfflineMapTask {
         if let Some(item) = &self.source.item {
             parameters.item_info = Some(OfflineMapItemInfo::from_item(item, self.source.thumbnail.clone()));
         }
-        if let Some(settings) = self.source.web_map.offline_settings()? {
+        if let Some(settings) = self.source.web_map.offline_settings() {
             apply(&settings, &mut parameters);
         }
         Ok(parameters)
     }
 
-    /// What can go offline, and why not.
+    /// What can go offline, and why not: every layer and table of the map, also those that stay online or are left out.
     ///
     /// # Errors
     /// If the parameters cannot be used. A service that does not answer is a layer's reason, not an error.
@@ -65,11 +65,27 @@ impl OfflineMapTask {
     /// May be dropped at any point.
     #[doc(alias = "getOfflineMapCapabilities")]
     pub async fn capabilities(&self, parameters: &GenerateOfflineMapParameters) -> Result<OfflineMapCapabilities, Failure> {
+        self.capabilities_with_overrides(parameters, &GenerateOfflineMapParameterOverrides::default()).await
+    }
+
+    /// The same under overrides: a removed entry leaves its layers out, `onlineLayers` and `onlineTables` keep theirs online.
+    /// offmap's own.
+    ///
+    /// # Errors
+    /// As [`Self::capabilities`], and if the overrides cannot be used.
+    ///
+    /// # Cancel safety
+    /// May be dropped at any point.
+    pub async fn capabilities_with_overrides(
+        &self,
+        parameters: &GenerateOfflineMapParameters,
+        overrides: &GenerateOfflineMapParameterOverrides,
+    ) -> Result<OfflineMapCapabilities, Failure> {
         let mut advice = parameters.clone();
         // Checking is advice: every layer's reason is wanted, not the first.
         advice.continue_on_errors = true;
         advice.layer_importance.clear();
-        Ok(self.plan(&advice, &GenerateOfflineMapParameterOverrides::default()).await?.capabilities())
+        Ok(self.plan(&advice, overrides).await?.capabilities())
     }
 
     /// What would be done, before anything is spent. offmap's own; the SDK has no such step.

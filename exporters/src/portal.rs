@@ -239,8 +239,13 @@ async fn layer_items(client: &ArcGisClient, portal: &str, map: &WebMap) -> Vec<L
     futures_util::future::join_all(ids.into_iter().take(MOST_LAYER_ITEMS).map(read)).await.into_iter().flatten().collect()
 }
 
-/// `helperServices.packaging.exportTilesMap`; most portals of on-premises servers have none.
+/// `helperServices.packaging.exportTilesMap`; most portals of on-premises servers have none: then the documented pairs hold.
 async fn export_hosts(client: &ArcGisClient, portal: &str) -> Vec<ExportHost> {
+    let listed = listed_export_hosts(client, portal).await;
+    if listed.is_empty() { ExportHost::documented() } else { listed }
+}
+
+async fn listed_export_hosts(client: &ArcGisClient, portal: &str) -> Vec<ExportHost> {
     let Ok(call) = ServiceCall::get(&format!("{portal}/sharing/rest/portals/self")) else { return Vec::new() };
     match client.json(&call.in_stage(FailureStage::Read).answer(AnswerKind::Description)).await {
         Ok(answer) => {

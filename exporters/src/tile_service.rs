@@ -119,6 +119,19 @@ impl TiledService {
         Some(extent)
     }
 
+    /// The area of an export: the one that is given, else the service's full extent.
+    pub(crate) fn area(&self, given: Option<&AreaOfInterest>) -> Result<AreaOfInterest, Failure> {
+        if let Some(area) = given {
+            return Ok(area.clone());
+        }
+        self.extent_in().map(AreaOfInterest::Envelope).ok_or_else(|| {
+            Failure::invalid_parameter(format!(
+                "areaOfInterest is null and {} names no full extent; give an area",
+                self.root
+            ))
+        })
+    }
+
     /// The plan of one export: tiles per level, the limit, and the two units that every export has.
     pub(crate) fn task_plan(
         &self,
@@ -240,6 +253,11 @@ impl TiledService {
         }
         Ok(call)
     }
+}
+
+/// An area or `null`. A key that is missing is an error: the whole extent is nothing to ask for by mistake.
+pub(crate) fn area_or_null<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<AreaOfInterest>, D::Error> {
+    Option::deserialize(deserializer)
 }
 
 /// A part of the area, and what asks for its tiles.

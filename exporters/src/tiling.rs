@@ -73,7 +73,8 @@ pub fn levels_in_range(lods: &[Lod], min_scale: f64, max_scale: f64) -> Vec<Lod>
 /// The range of scales that is asked for, cut to the widest range in which any of the map's layers is drawn; zero means no
 /// limit. A layer is a pair of its far and near limit.
 ///
-/// That the map's own range narrows the download is this project's choice; no public source settles it (tile reference §9).
+/// The SDK's rule for raster tiles: the tiled layer's own range in the map narrows the download (tile reference §9). That the near
+/// limit of a vector tiled layer does the same is offmap's choice.
 #[must_use]
 pub fn cut_to_layers(min_scale: f64, max_scale: f64, layers: &[(f64, f64)]) -> (f64, f64) {
     let far = layers.iter().map(|l| if l.0 > 0.0 { l.0 } else { f64::INFINITY }).fold(0.0, f64::max);

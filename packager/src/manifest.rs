@@ -46,6 +46,9 @@ pub struct ManifestLayer {
     pub title: String,
     /// Whether it is a table.
     pub is_table: bool,
+    /// What kind of layer it is online, as the map says; a layer of an image service is a tiled one in the package.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub layer_type: Option<String>,
     /// How it ended.
     pub state: ExportState,
     /// How many features, tiles or items were planned.

@@ -4,8 +4,8 @@
 
 use crate::item_xml::ItemXml;
 use offmap_engine::{
-    ExportState, Failure, LayerItem, LayerOutcome, OfflineMapItemInfo, OfflineMapPlan, OfflineMapSource, ReferenceBasemap,
-    SpatialReference, WebMap,
+    ExportState, Failure, LayerItem, LayerOutcome, OfflineMapItemInfo, OfflineMapPlan, OfflineMapSource,
+    OnlineOnlyServicesOption, ReferenceBasemap, SpatialReference, UtilityNetwork, WebMap,
 };
 use serde_json::{Map, Value, json};
 use std::collections::{HashMap, HashSet};
@@ -20,6 +20,9 @@ const PACKAGE_VERSION: &str = "3.2";
 const MOBILE_MAP_VERSION: &str = "1.3";
 /// Version word of `item.pkinfo`.
 const PKINFO_VERSION: &str = "11.2";
+
+/// What a layer of raster tiles is called.
+const TILED: &str = "ArcGISTiledMapServiceLayer";
 
 /// Where a layer's data are, relative to the map document.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -199,6 +202,7 @@ impl Documents<'_> {
                 Some(data) => {
                     let query = data.item_id.map(|n| format!("?itemId={n}")).unwrap_or_default();
                     json.insert("path".to_owned(), json!(format!("{}{query}", uri(&data.file))));
+                    as_it_is_offline(json, &data.file);
                     if let Some(folder) = &data.resources {
                         json.insert("itemPath".to_owned(), json!(uri(folder)));
                     }
@@ -213,6 +217,7 @@ impl Documents<'_> {
         for pointer in &gone {
             remove_at(&mut map, pointer);
         }
+        self.edit_networks(&mut map);
         if let (Some(basemap), Some(map)) = (self.basemap, map.as_object_mut()) {
             map.insert("baseMap".to_owned(), local_basemap(basemap));
         }
@@ -226,6 +231,45 @@ impl Documents<'_> {
         }
         without_withheld(&mut map);
         map
+    }
+
+    /// A utility network that came along gets its path; one that did not goes, unless what is only online is to stay.
+    fn edit_networks(&self, map: &mut Value) {
+        let Some(list) = map.get_mut("utilityNetworks").and_then(Value::as_array_mut) else { return };
+        let mut paths: HashMap<usize, String> = HashMap::new();
+        for task in &self.plan.tasks {
+            let Some(data) = task.layers.iter().find_map(|l| self.data.get(&l.id)) else { continue };
+            for network in &task.networks {
+                if let Some(id) = network.service_layer_id {
+                    paths.insert(network.index, format!("{}?itemId={id}", uri(&data.file)));
+                }
+            }
+        }
+        let keeps = self.plan.parameters.online_only_services_option == OnlineOnlyServicesOption::Include;
+        let of_service: HashSet<usize> = UtilityNetwork::of(&self.source.web_map)
+            .into_iter()
+            .filter(|n| n.service_url.is_some())
+            .map(|n| n.index)
+            .collect();
+        let left_out: HashSet<usize> = self.plan.left_out_networks.iter().copied().collect();
+        let mut index = 0;
+        list.retain_mut(|network| {
+            let this = index;
+            index += 1;
+            match (paths.get(&this), network.as_object_mut()) {
+                (Some(path), Some(network)) => {
+                    network.insert("path".to_owned(), json!(path));
+                    true
+                }
+                // What names no service is not offmap's to judge.
+                _ => !left_out.contains(&this) && (keeps || !of_service.contains(&this)),
+            }
+        });
+        if list.is_empty()
+            && let Some(map) = map.as_object_mut()
+        {
+            map.remove("utilityNetworks");
+        }
     }
 
     fn edit_root(&self, map: &mut Map<String, Value>) {
@@ -350,6 +394,24 @@ fn without_withheld(value: &mut Value) {
         }
         Value::Array(list) => list.iter_mut().for_each(without_withheld),
         _ => {}
+    }
+}
+
+/// The tiles of an image service are a tiled layer once they are in a package; the manifest keeps the online type.
+fn as_it_is_offline(layer: &mut Map<String, Value>, file: &str) {
+    let is_tile_package = file.rsplit('.').next().is_some_and(|e| matches!(e, "tpk" | "tpkx"));
+    let of_images = |word: &Value| {
+        word.as_str().is_some_and(|w| matches!(w, "ArcGISImageServiceLayer" | "ArcGISTiledImageServiceLayer"))
+    };
+    let untyped = !layer.contains_key("layerType");
+    for key in ["layerType", "type"] {
+        if is_tile_package && layer.get(key).is_some_and(of_images) {
+            layer.insert(key.to_owned(), json!(TILED));
+        }
+    }
+    if is_tile_package && untyped {
+        // Old maps leave it to the address, which says nothing of a file.
+        layer.insert("layerType".to_owned(), json!(TILED));
     }
 }
 

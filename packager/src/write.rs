@@ -256,6 +256,8 @@ fn manifest(
     let info = documents.item_info();
     let said = |text: String| Some(text).filter(|t| !t.is_empty());
     let tasks = &request.plan.tasks;
+    let online: HashMap<String, String> =
+        request.source.web_map.layers().into_iter().map(|l| (l.id, l.layer_type.to_string())).collect();
     let layers = request.layers.iter().map(|l| {
         let task = tasks.iter().find(|t| t.layers.iter().any(|x| x.id == l.id));
         let own = task.and_then(|t| t.layers.iter().find(|x| x.id == l.id));
@@ -264,6 +266,7 @@ fn manifest(
             id: l.id.clone(),
             title: l.title.clone(),
             is_table: l.is_table,
+            layer_type: online.get(&l.id).cloned(),
             state: l.state,
             planned: l.planned,
             got: l.got,

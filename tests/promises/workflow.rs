@@ -280,8 +280,8 @@ async fn the_author_s_settings_become_default_parameters_and_default_overrides()
     assert!(!parameters.return_schema_only_for_editable_layers);
     let (editable, read_only) = replicas(&bench, FULL_MAP, |_| {}).await;
     assert_eq!(editable["attachmentssyncdirection"], "upload");
-    // The author's bits 2 and 4, of which the service offers 4.
-    assert_eq!(serde_json::from_str::<Value>(&editable["replicaoptions"]).expect("JSON"), json!({"syncDataOptions": 4}));
+    // The author's bits 2 and 4 beside the defaults, of which the service offers 4 and 8.
+    assert_eq!(serde_json::from_str::<Value>(&editable["replicaoptions"]).expect("JSON"), json!({"syncDataOptions": 12}));
     assert!(read_only.contains_key("replicaoptions"));
     let plain = bench.task(FIELD_MAP).await.default_parameters(area()).expect("parameters");
     assert_eq!(plain.attachment_sync_direction, Direction::Bidirectional, "without settings the plain defaults hold");

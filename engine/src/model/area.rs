@@ -1,10 +1,12 @@
 //! The area of interest: an envelope or polygon with a spatial reference, from Esri JSON, GeoJSON or four numbers.
 
+use super::area_json::{Flat, flat};
 use super::bounded_json::{JsonBudget, Unread};
 use super::failure::Failure;
 use super::geometry::{Envelope, Polygon, SpatialReference, signed_area};
 use super::projection::Projection;
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 /// Most vertices of an area; more are refused.
@@ -16,14 +18,28 @@ const LARGEST_AREA: JsonBudget = JsonBudget { bytes: 32 << 20, values: 4 * MOST_
 /// The area to take offline.
 ///
 /// As JSON it is an Esri envelope (`xmin, ymin, xmax, ymax, spatialReference`) or polygon (`rings, spatialReference`).
-/// A missing spatial reference is an error, never a guess: bare degrees read as metres would select almost nothing.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// A missing spatial reference is an error, never a guess: bare degrees read as metres would select almost nothing. Z and M are
+/// left out; curves are refused.
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum AreaOfInterest {
     /// A rectangle.
     Envelope(Envelope),
     /// A polygon; it filters features and tiles.
     Polygon(Polygon),
+}
+
+impl<'de> Deserialize<'de> for AreaOfInterest {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = flat(Value::deserialize(deserializer)?).map_err(D::Error::custom)?;
+        match serde_json::from_value(value) {
+            Ok(Flat::Envelope(envelope)) => Ok(Self::Envelope(envelope)),
+            Ok(Flat::Polygon(polygon)) => Ok(Self::Polygon(polygon)),
+            Err(_) => Err(D::Error::custom(
+                "an area is an Esri envelope (xmin, ymin, xmax, ymax) or polygon (rings of [x, y]) with its spatialReference",
+            )),
+        }
+    }
 }
 
 impl From<Envelope> for AreaOfInterest {
@@ -217,6 +233,7 @@ fn esri_area(mut value: Value) -> Result<AreaOfInterest, Failure> {
     if let Some(geometry) = value.get_mut("geometry") {
         return esri_area(geometry.take());
     }
+    let value = flat(value).map_err(bad)?;
     if value.get("rings").is_none() && value.get("xmin").is_none() {
         return Err(bad(
             "the area is neither Esri JSON (an envelope with xmin, ymin, xmax, ymax or a polygon with rings) nor GeoJSON (a Polygon or MultiPolygon)",

@@ -14,6 +14,8 @@ pub enum CapabilityReason {
     NoServiceAddress,
     /// The feature service does not allow sync.
     SyncNotEnabled,
+    /// The service's replicas hold no annotations or no dimensions (`supportedSyncDataOptions`).
+    SyncDataOptionsNotOffered,
     /// The tiled service does not allow export.
     ExportTilesNotAllowed,
     /// The service has tiles in its description but draws on demand.
@@ -49,11 +51,31 @@ pub enum CapabilityReason {
 }
 
 impl CapabilityReason {
-    /// Whether the layer is online-only in the SDK's sense: a kind without an offline form, or a feature service without sync.
-    /// `onlineOnlyServicesOption` keeps those, and only those, online.
+    /// Whether the layer is online-only in the SDK's sense: it, or its service, is one that cannot be taken offline.
+    /// `onlineOnlyServicesOption` keeps those online. A service that does not answer, a layer that is not there and a range of
+    /// scales without a level are no such reasons: the layer could be taken, or is of no use online either.
     #[must_use]
     pub fn is_online_only(self) -> bool {
-        matches!(self, Self::LayerTypeNotSupported | Self::SyncNotEnabled | Self::NotTiled)
+        match self {
+            Self::LayerTypeNotSupported
+            | Self::SyncNotEnabled
+            | Self::SyncDataOptionsNotOffered
+            | Self::ExportTilesNotAllowed
+            | Self::NotTiled
+            | Self::MultipleSources
+            | Self::GlobalIdMissing
+            | Self::FieldNotSupported
+            | Self::IndexNotSupported
+            | Self::JoinView
+            | Self::RelationshipKeyMissing
+            | Self::SubtypeFieldMissing
+            | Self::EditorTrackingMissing
+            | Self::OwnershipBasedAccess
+            | Self::SpatialReferenceNotSupported => true,
+            Self::NoServiceAddress | Self::LayerNotFound | Self::NoLevelInRange | Self::ServiceNotUsable | Self::LeftOut => {
+                false
+            }
+        }
     }
 }
 
@@ -70,7 +92,7 @@ pub struct LayerCapability {
     pub is_table: bool,
     /// Kind of layer, as the map says.
     pub layer_type: String,
-    /// Whether it goes offline.
+    /// Whether it goes offline. False for one that somebody asked to stay online or leave out: its service is not asked.
     pub supports_offline: bool,
     /// Whether it stays in the map with its online address.
     pub remains_online: bool,
@@ -96,10 +118,11 @@ pub struct OfflineMapCapabilities {
 }
 
 impl OfflineMapCapabilities {
-    /// Whether at least one layer or table cannot go offline.
+    /// Whether at least one layer or table cannot go offline; those that were left out or kept online on purpose do not count.
     #[must_use]
     pub fn has_errors(&self) -> bool {
-        self.layer_capabilities.iter().chain(&self.table_capabilities).any(|c| !c.supports_offline)
+        let mut all = self.layer_capabilities.iter().chain(&self.table_capabilities);
+        all.any(|c| !c.supports_offline && c.reason != Some(CapabilityReason::LeftOut))
     }
 }
 

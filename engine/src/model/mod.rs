@@ -1,6 +1,7 @@
 //! Data only: no async, no I/O. Everything a job, a plan or a result is made of.
 
 pub mod area;
+mod area_json;
 pub mod area_shape;
 pub mod artifact;
 pub mod bounded_json;
@@ -11,6 +12,7 @@ pub mod geometry;
 pub mod item;
 pub mod overrides;
 pub mod parameters;
+mod parameters_json;
 pub mod plan;
 pub(crate) mod projection;
 pub mod result;
@@ -21,5 +23,6 @@ pub(crate) mod simplify;
 pub mod source;
 pub mod status;
 pub mod text;
+pub mod utility_network;
 pub mod web_map;
 pub(crate) mod withheld;

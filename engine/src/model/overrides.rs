@@ -65,6 +65,9 @@ impl fmt::Display for OfflineMapParametersKey {
 /// "exportVectorTilesParameters": {…}, "onlineLayers": ["<layer id>"], "onlineTables": []}`; the inner object is the whole
 /// parameter object of that exporter. Custom exporters add their own outer key.
 ///
+/// A utility network of the map has an entry of its own beside that of its service, by its own url; what it says goes over the
+/// service's entry, and removing it takes the network out of the offline map.
+///
 /// As in the SDK a dictionary that is given is the whole dictionary: a service that has no entry in it is left out without an
 /// error. What is not given at all follows the parameters. A key or id that matches nothing in the map is refused.
 ///
@@ -105,7 +108,17 @@ impl GenerateOfflineMapParameterOverrides {
         let mut dictionaries: BTreeMap<String, BTreeMap<String, Value>> = BTreeMap::new();
         for task in &plan.tasks {
             let dictionary = dictionaries.entry(task.key.parameters_type.clone()).or_default();
-            dictionary.insert(task.key.service_url.clone(), task.parameters.clone());
+            let mut parameters = task.parameters.clone();
+            for network in &task.networks {
+                // A utility network's part stands in its own entry.
+                if network.key != task.key {
+                    dictionary.insert(network.key.service_url.clone(), Value::Object(network.parameters.clone()));
+                    if let Some(parameters) = parameters.as_object_mut() {
+                        parameters.retain(|key, _| !network.parameters.contains_key(key));
+                    }
+                }
+            }
+            dictionary.insert(task.key.service_url.clone(), parameters);
         }
         let online = |tables: bool| {
             let all = plan.skipped.iter().filter(|s| s.remains_online && s.is_table == tables);

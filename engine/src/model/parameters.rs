@@ -274,22 +274,17 @@ impl GenerateOfflineMapParameters {
         }
     }
 
-    /// Reads them from JSON and checks them.
-    ///
-    /// # Errors
-    /// If a key is unknown, a value has the wrong type, or [`Self::check`] refuses.
-    pub fn from_json(text: &str) -> Result<Self, Failure> {
-        let parameters: Self = serde_json::from_str(text)
-            .map_err(|e| Failure::invalid_parameter(format!("the parameters cannot be used: {e}")))?;
-        parameters.check()?;
-        Ok(parameters)
-    }
-
     /// Checks values that can be judged without asking any service.
     ///
     /// # Errors
     /// The first parameter that cannot be used, by name.
     pub fn check(&self) -> Result<(), Failure> {
+        self.check_values()?;
+        self.check_attachments()
+    }
+
+    /// Each value by itself.
+    pub(super) fn check_values(&self) -> Result<(), Failure> {
         self.area_of_interest.check()?;
         for (name, scale) in [("minScale", self.min_scale), ("maxScale", self.max_scale)] {
             if !scale.is_finite() || scale < 0.0 {
@@ -307,11 +302,11 @@ impl GenerateOfflineMapParameters {
         for (layer, budget) in &self.error_budgets {
             budget.check(layer)?;
         }
-        self.check_attachments()
+        Ok(())
     }
 
     /// Source: ArcGIS Maps SDK reference, `attachmentSyncDirection` and `returnLayerAttachmentOption`.
-    fn check_attachments(&self) -> Result<(), Failure> {
+    pub(super) fn check_attachments(&self) -> Result<(), Failure> {
         use AttachmentSyncDirection as D;
         use ReturnLayerAttachmentOption as O;
         let valid = match self.return_layer_attachment_option {
@@ -363,7 +358,10 @@ mod tests {
         assert!(refused(r#","minScale":500,"maxScale":500"#).contains("not above"));
         assert!(refused(r#","maxScale":-1"#).contains("maxScale is -1"));
         assert!(refused(r#","updateMode":"sometimes""#).contains("sometimes"));
-        assert!(refused(r#","returnLayerAttachmentOption":"none""#).contains("not `bidirectional`"));
+        assert!(
+            refused(r#","returnLayerAttachmentOption":"none","attachmentSyncDirection":"bidirectional""#)
+                .contains("not `bidirectional`")
+        );
         assert!(refused(r#","attachmentSyncDirection":"none""#).contains("not `none`"));
         assert!(refused(r#","esriVectorTilesDownloadOption":"smallFonts""#).contains("smallFonts"));
         assert!(refused(r#","itemInfo":{"thumbnail":"data:image/png;base64,AAAA"}"#).contains("neither a PNG nor a JPEG"));

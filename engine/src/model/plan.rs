@@ -6,7 +6,7 @@ use super::overrides::OfflineMapParametersKey;
 use super::parameters::GenerateOfflineMapParameters;
 use super::web_map::LayerType;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// The smallest thing that can succeed or fail by itself and need not be fetched twice.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -114,6 +114,20 @@ pub struct TaskLayer {
     pub attachments: Option<u64>,
 }
 
+/// A utility network of the map that comes along with a task.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TaskNetwork {
+    /// Its place in the map's `utilityNetworks`.
+    pub index: usize,
+    /// The key of its own entry in overrides.
+    pub key: OfflineMapParametersKey,
+    /// That entry.
+    pub parameters: Map<String, Value>,
+    /// Its id in the service, where it comes along.
+    pub service_layer_id: Option<u32>,
+}
+
 /// What one exporter will do with one service.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -160,6 +174,9 @@ pub struct ExportTask {
     /// Whether its layers are carried over from the package that the job completes: nothing is asked or fetched for them.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub carried: bool,
+    /// Utility networks of the map that lie on the service.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub networks: Vec<TaskNetwork>,
 }
 
 /// A layer or table that will not go offline.
@@ -204,6 +221,9 @@ pub struct OfflineMapPlan {
     pub embedded: Vec<EmbeddedLayer>,
     /// What will not go offline, and why.
     pub skipped: Vec<SkippedLayer>,
+    /// Places in the map's `utilityNetworks` of those whose entry was removed from the overrides.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out_networks: Vec<usize>,
     /// Things worth knowing that stop nothing.
     pub warnings: Vec<String>,
 }
@@ -246,7 +266,7 @@ impl OfflineMapPlan {
         for l in &self.embedded {
             push(supported(&l.id, &l.title, false, "feature collection".to_owned(), None));
         }
-        for l in self.skipped.iter().filter(|s| s.reason != CapabilityReason::LeftOut) {
+        for l in &self.skipped {
             push(LayerCapability {
                 supports_offline: false,
                 remains_online: l.remains_online,

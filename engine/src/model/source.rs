@@ -16,6 +16,21 @@ pub struct ExportHost {
     pub export: String,
 }
 
+impl ExportHost {
+    /// The documented pairs of Esri's base maps (tile reference §8: the list of ArcGIS Online): the default of a map that came as a
+    /// file, or of a portal that has no list of its own.
+    #[must_use]
+    pub fn documented() -> Vec<Self> {
+        [
+            ("services.arcgisonline.com", "tiledbasemaps.arcgis.com"),
+            ("basemaps-api.arcgis.com", "basemaps.arcgis.com"),
+            ("ibasemaps-api.arcgis.com", "tiledbasemaps.arcgis.com"),
+        ]
+        .map(|(source, export)| Self { source: format!("https://{source}"), export: format!("https://{export}") })
+        .to_vec()
+    }
+}
+
 /// A vector tile service and the one that has the same tiles with fewer fonts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -38,7 +53,7 @@ pub struct OfflineMapSource {
     pub portal_url: Option<String>,
     /// The item's picture.
     pub thumbnail: Option<Thumbnail>,
-    /// Which hosts export for which.
+    /// Which hosts export for which; the documented pairs of Esri's base maps where neither portal nor caller says otherwise.
     pub export_hosts: Vec<ExportHost>,
     /// Which vector tile services have a twin with fewer fonts, for `esriVectorTilesDownloadOption`. No public document names
     /// Esri's, so the caller does.
@@ -70,7 +85,7 @@ impl OfflineMapSource {
             item: None,
             portal_url: None,
             thumbnail: None,
-            export_hosts: Vec::new(),
+            export_hosts: ExportHost::documented(),
             reduced_fonts_services: Vec::new(),
             layer_items: Vec::new(),
         }

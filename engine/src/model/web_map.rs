@@ -113,6 +113,7 @@ impl LayerType {
                 "WFS" | "OGCFeatureLayer" => "a feature service of the OGC makes no replica",
                 "WebTiledLayer" | "OpenStreetMap" | "WMTS" => "its tiles cannot be exported",
                 word if word.starts_with("BingMaps") => "its tiles cannot be exported",
+                "MediaLayer" => "its pictures are read from their own addresses each time",
                 "CSV" | "GeoRSS" | "KML" | "GeoJSON" => "it is read from its file's address each time",
                 "ArcGISStreamLayer" => "it is a live stream",
                 "ArcGISSceneServiceLayer" | "IntegratedMeshLayer" | "BuildingSceneLayer" | "PointCloudLayer" => {
@@ -121,6 +122,11 @@ impl LayerType {
                 _ => "this kind of layer has no offline form",
             },
         }
+    }
+
+    /// Whether a layer of this kind lives on a service that its address names.
+    pub(crate) fn is_of_a_service(&self) -> bool {
+        !matches!(self, Self::Other(_))
     }
 
     fn read(json: &Map<String, Value>, is_table: bool) -> Self {
@@ -333,11 +339,20 @@ impl WebMap {
         self.json.get("version").and_then(Value::as_str)
     }
 
-    /// The author's offline settings, `None` where the map has none.
-    ///
-    /// # Errors
-    /// If the settings are there and cannot be understood.
-    pub fn offline_settings(&self) -> Result<Option<OfflineSettings>, Failure> {
+    /// The author's offline settings, `None` where the map has none. What is not understood of them has its default
+    /// ([`Self::offline_settings_warnings`]).
+    #[must_use]
+    pub fn offline_settings(&self) -> Option<OfflineSettings> {
+        self.read_offline_settings().map(|(settings, _)| settings)
+    }
+
+    /// What of the author's offline settings is not understood, in words.
+    #[must_use]
+    pub fn offline_settings_warnings(&self) -> Vec<String> {
+        self.read_offline_settings().map(|(_, warnings)| warnings).unwrap_or_default()
+    }
+
+    fn read_offline_settings(&self) -> Option<(OfflineSettings, Vec<String>)> {
         OfflineSettings::read(self.json.get("applicationProperties").and_then(|v| v.get("offline")))
     }
 

@@ -60,6 +60,8 @@ pub(crate) struct FeatureService {
     pub(crate) capabilities: &'static str,
     pub(crate) sync_enabled: bool,
     pub(crate) layers: Vec<Layer>,
+    /// Members that replace those of its description.
+    pub(crate) extra: Value,
     pub(crate) data: Arc<Data>,
     /// The rows' attributes as tables, so that a where clause is plain SQL.
     sql: Mutex<Connection>,
@@ -68,7 +70,7 @@ pub(crate) struct FeatureService {
 const KINDS: &[&str] = &["town", "city", "capital"];
 const RESULTS: &[&str] = &["good", "worn", "broken"];
 
-fn places(data: &Data) -> Layer {
+pub(crate) fn places(data: &Data) -> Layer {
     Layer {
         id: 0,
         name: "Places",
@@ -86,7 +88,7 @@ fn places(data: &Data) -> Layer {
     }
 }
 
-fn borders(data: &Data, id: u32) -> Layer {
+pub(crate) fn borders(data: &Data, id: u32) -> Layer {
     Layer {
         id,
         name: "Borders",
@@ -103,7 +105,7 @@ fn borders(data: &Data, id: u32) -> Layer {
     }
 }
 
-fn countries(data: &Data, id: u32) -> Layer {
+pub(crate) fn countries(data: &Data, id: u32) -> Layer {
     Layer {
         id,
         name: "Countries",
@@ -158,16 +160,18 @@ fn measurements(data: &Data) -> Layer {
 pub(crate) fn services(data: &Arc<Data>) -> rusqlite::Result<Vec<FeatureService>> {
     let editable = vec![places(data), borders(data, 1), countries(data, 2), inspections(data), measurements(data)];
     let words = "Create,Delete,Query,Sync,Update,Editing";
-    Ok(vec![
+    let mut all = vec![
         FeatureService::new("Fieldwork", words, true, editable, data)?,
         FeatureService::new("Reference", "Query,Sync", true, vec![borders(data, 0), countries(data, 3)], data)?,
         FeatureService::new("Awkward", words, true, crate::awkward::layers(&borders(data, 0)), data)?,
         FeatureService::new("OnlineOnly", "Query", false, vec![countries(data, 0)], data)?,
-    ])
+    ];
+    all.extend(crate::surveys::services(data)?);
+    Ok(all)
 }
 
 impl FeatureService {
-    fn new(
+    pub(crate) fn new(
         name: &'static str,
         capabilities: &'static str,
         sync_enabled: bool,
@@ -187,7 +191,8 @@ impl FeatureService {
             }
         }
         sql.pragma_update(None, "query_only", true)?;
-        Ok(Self { name, capabilities, sync_enabled, layers, data: Arc::clone(data), sql: Mutex::new(sql) })
+        let extra = Value::Null;
+        Ok(Self { name, capabilities, sync_enabled, layers, extra, data: Arc::clone(data), sql: Mutex::new(sql) })
     }
 
     pub(crate) fn layer(&self, id: u32) -> Rest<&Layer> {
@@ -224,6 +229,9 @@ impl FeatureService {
                     "supportsRollbackOnFailure": true, "supportsAsync": true, "supportsAttachmentsSyncDirection": true,
                     "supportedSyncDataOptions": 12}),
             );
+        }
+        if let (Some(extra), Some(json)) = (self.extra.as_object(), json.as_object_mut()) {
+            json.extend(extra.clone());
         }
         json
     }

@@ -9,6 +9,10 @@
 //! | `…/Reference/FeatureServer` | read-only, sync |
 //! | `…/OnlineOnly/FeatureServer` | no sync |
 //! | `…/Awkward/FeatureServer` | each layer breaks another rule for going offline |
+//! | `…/Surveys/FeatureServer` | tables related to themselves, in a circle, and with two origins |
+//! | `…/Drafting/FeatureServer`, `…/PlainDrafting/FeatureServer` | annotations and dimensions, with and without the bits of `syncDataOptions` for them |
+//! | `…/Network/FeatureServer`, `…/OldNetwork/FeatureServer`, `…/BareNetwork/FeatureServer` | utility networks of three servers: with topology, with system tables, without |
+//! | `…/Relief/ImageServer`, `…/NoExport/MapServer` | the cache of an image service, and a tiled map without export |
 //! | `…/StreetsReduced/VectorTileServer` | the same vector tiles, as a twin with fewer fonts |
 //! | `…/World/MapServer` | raster tiles, drawn from the data |
 //! | `…/Streets/VectorTileServer` | vector tiles with style, sprites and fonts |
@@ -30,6 +34,7 @@ mod replica;
 mod request;
 mod server;
 mod state;
+mod surveys;
 mod tiles;
 mod tls;
 mod vector;

@@ -369,7 +369,14 @@ fn services(state: &Arc<State>, call: &Call, rest: &[&str], online: bool, fault:
                 tail => feature(state, service, call, tail),
             }
         }
-        ["rest", "services", "world", "mapserver", tail @ ..] => raster(state, call, tail, online, fault),
+        ["rest", "services", "noexport", "mapserver"] => {
+            let mut root = raster_root("NoExport");
+            root["exportTilesAllowed"] = json!(false);
+            Ok(Answer::Json(root))
+        }
+        ["rest", "services", "world", "mapserver", tail @ ..] | ["rest", "services", "relief", "imageserver", tail @ ..] => {
+            raster(state, call, tail, online, fault)
+        }
         ["rest", "services", "streets" | "streetsreduced", "vectortileserver", tail @ ..] => {
             let name = rest.get(6..).unwrap_or_default().join("/");
             vector_tiles(state, call, tail, &name, online, fault)

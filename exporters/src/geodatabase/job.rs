@@ -4,6 +4,7 @@
 
 use super::parameters::{GenerateGeodatabaseParameters, SyncModel};
 use super::service::FeatureService;
+use super::sync_data;
 use crate::client::{ArcGisClient, Download, Downloaded, ServiceCall, already_home, body, resolve, without_secret_query};
 use crate::download_limit::DownloadLimit;
 use crate::server_job::{self, Look, ServerJob};
@@ -208,7 +209,7 @@ async fn submit(
     }
     let address = format!("{}/createReplica", service.root);
     let mut call = ServiceCall::post(&address)?.with_secrets(&service.secrets).in_stage(FailureStage::Submit).once();
-    for (key, value) in parameters.form(service, &name) {
+    for (key, value) in parameters.form(service, &name, sync_data::wanted(parameters)) {
         call = call.with(key, value);
     }
     let answer = client.json(&call).await?;

@@ -5,9 +5,13 @@
 mod compatibility;
 mod foreign_sqlite;
 mod job;
+mod network_facts;
 mod parameters;
 mod replica_file;
+mod row_filter;
 mod service;
+mod sync_data;
+mod utility_network;
 
 pub use parameters::{
     GenerateGeodatabaseParameters, GenerateLayerOption, GenerateLayerQueryOption, SyncModel, UtilityNetworkSyncMode,
@@ -19,14 +23,15 @@ use async_trait::async_trait;
 use job::{FILE_UNIT, JOB_UNIT};
 use offmap_engine::{
     AreaOfInterest, Artifact, ArtifactFile, AttachmentSyncDirection, ByteRange, Capability, CapabilityReason, CountUnit,
-    DestinationTableRowFilter, Examination, ExportContext, ExportTask, Exporter, Failure, FailureKind, FailureOwner,
-    FailureStage, GenerateOfflineMapUpdateMode, LayerArtifact, LayerPlan, LayerSecrets, LayerType, MapLayer, Missing,
-    OfflineMapSource, PlanContext, ReturnLayerAttachmentOption, ServiceRequest, TaskLayer, TaskPlan, Unit, run_blocking,
+    Examination, ExportContext, ExportTask, Exporter, Failure, FailureKind, FailureOwner, FailureStage,
+    GenerateOfflineMapUpdateMode, LayerArtifact, LayerPlan, LayerSecrets, LayerType, MapLayer, Missing, OfflineMapSource,
+    PlanContext, ReturnLayerAttachmentOption, ServiceRequest, TaskLayer, TaskPlan, Unit, run_blocking,
 };
 use replica_file::ReplicaLayer;
+use row_filter::{by_service_layer, layer_id};
 use serde_json::Value;
 use service::{FeatureService, RowFilter, allows_editing};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::path::Path;
 use tokio_util::sync::CancellationToken;
 
@@ -86,10 +91,6 @@ fn read_service(task: &Value, secrets: &LayerSecrets) -> Result<FeatureService, 
     Ok(FeatureService { secrets: secrets.clone(), ..service })
 }
 
-fn layer_id(layer: &MapLayer) -> Option<u32> {
-    layer.service().and_then(|s| s.layer_id())
-}
-
 fn judge(layer: &MapLayer, service: &FeatureService) -> Capability {
     let title = &layer.title;
     let refused = |reason, words: String| Capability::refused(reason, words);
@@ -97,6 +98,10 @@ fn judge(layer: &MapLayer, service: &FeatureService) -> Capability {
         let words = format!("\"{title}\": {} has no such layer", layer.url.as_deref().unwrap_or("the service"));
         return refused(CapabilityReason::LayerNotFound, words);
     };
+    if service.network_layer.is_some() && layer_id(layer) == service.network_layer {
+        let words = format!("\"{title}\" is the utility network itself; it comes along with its data layers");
+        return refused(CapabilityReason::LayerTypeNotSupported, words);
+    }
     if !service.sync_enabled {
         let what = if service.is_view { "the view" } else { "the service" };
         let words = format!(
@@ -116,6 +121,9 @@ fn judge(layer: &MapLayer, service: &FeatureService) -> Capability {
     if let Some((reason, words)) = &found.problem {
         return refused(*reason, format!("\"{title}\": {words}"));
     }
+    if let Some(words) = sync_data::not_offered(layer, found, &service.sync) {
+        return refused(CapabilityReason::SyncDataOptionsNotOffered, format!("\"{title}\": {words}"));
+    }
     Capability::Supported
 }
 
@@ -123,38 +131,6 @@ fn judge(layer: &MapLayer, service: &FeatureService) -> Capability {
 async fn for_wire(parameters: &GenerateGeodatabaseParameters) -> Result<AreaOfInterest, Failure> {
     let area = parameters.extent.clone();
     run_blocking(move || Ok(area.for_wire())).await
-}
-
-/// Ids of service layers, in the order of the map, and the map layers on each.
-fn by_service_layer(layers: &[MapLayer]) -> (Vec<u32>, HashMap<u32, Vec<&MapLayer>>) {
-    let mut order = Vec::new();
-    let mut all: HashMap<u32, Vec<&MapLayer>> = HashMap::new();
-    for (id, layer) in layers.iter().filter_map(|l| Some((layer_id(l)?, l))) {
-        let twins = all.entry(id).or_default();
-        if twins.is_empty() {
-            order.push(id);
-        }
-        twins.push(layer);
-    }
-    (order, all)
-}
-
-/// The definition expressions of all map layers on one service layer, joined with OR; empty as soon as one has none.
-fn joined_where(layers: &[&MapLayer]) -> String {
-    let mut clauses: Vec<&str> = Vec::new();
-    let mut seen: HashSet<&str> = HashSet::new();
-    for layer in layers {
-        match layer.definition_expression.as_deref() {
-            Some(clause) if seen.insert(clause) => clauses.push(clause),
-            Some(_) => {}
-            None => return String::new(),
-        }
-    }
-    match clauses.as_slice() {
-        [] => String::new(),
-        [one] => (*one).to_owned(),
-        many => many.iter().map(|c| format!("({c})")).collect::<Vec<_>>().join(" OR "),
-    }
 }
 
 #[async_trait]
@@ -167,6 +143,10 @@ impl Exporter for GeodatabaseExporter {
 
     fn parameters_type(&self) -> &'static str {
         "generateGeodatabaseParameters"
+    }
+
+    fn utility_network_parameters(&self) -> &'static [&'static str] {
+        &["utilityNetworkSyncMode"]
     }
 
     fn takes(&self, layer: &MapLayer, _: &OfflineMapSource) -> Option<String> {
@@ -204,64 +184,29 @@ impl Exporter for GeodatabaseExporter {
             service.editable && own && !narrowed(l)
         };
         let editable = request.layers.iter().any(can_edit);
-        let authored = request.source.web_map.offline_settings()?.unwrap_or_default();
-        let mut layer_options: Vec<GenerateLayerOption> = Vec::new();
-        let (order, of_service) = by_service_layer(&request.layers);
-        for id in order {
-            let twins: &[&MapLayer] = of_service.get(&id).map(Vec::as_slice).unwrap_or_default();
-            let filter = match wanted.definition_expression_filter_enabled {
-                true => joined_where(twins),
-                false => String::new(),
-            };
-            let described = service.layers.get(&id);
-            let is_table = described.is_some_and(|l| l.is_table);
-            let in_map = |other: i64| u32::try_from(other).is_ok_and(|other| of_service.contains_key(&other));
-            let is_related =
-                described.is_some_and(|l| l.relationships.iter().any(|r| r.is_destination() && in_map(r.related_table_id)));
-            let related_only = is_table
-                && is_related
-                && filter.is_empty()
-                && wanted.destination_table_row_filter == DestinationTableRowFilter::RelatedOnly;
-            let schema_only = wanted.return_schema_only_for_editable_layers && twins.iter().any(|l| can_edit(l));
-            let (query_option, use_geometry, include_related) = if schema_only {
-                (GenerateLayerQueryOption::None, false, false)
-            } else if related_only {
-                (GenerateLayerQueryOption::None, false, true)
-            } else if is_table && !authored.include_table_rows() {
-                // The author wants tables without rows of their own.
-                (GenerateLayerQueryOption::None, false, false)
-            } else if is_table && filter.is_empty() {
-                // A table that asks for nothing comes down empty.
-                (GenerateLayerQueryOption::All, false, false)
-            } else {
-                (GenerateLayerQueryOption::UseFilter, !is_table, false)
-            };
-            layer_options.push(GenerateLayerOption {
-                layer_id: id,
-                query_option,
-                where_clause: filter,
-                use_geometry,
-                include_related,
-            });
-        }
+        let authored = request.source.web_map.offline_settings().unwrap_or_default();
+        let layer_options = row_filter::layer_options(request, &service, &authored, can_edit);
         let return_attachments = match wanted.return_layer_attachment_option {
             ReturnLayerAttachmentOption::None => false,
             ReturnLayerAttachmentOption::AllLayers => true,
             ReturnLayerAttachmentOption::ReadOnlyLayers => !editable,
             ReturnLayerAttachmentOption::EditableLayers => editable,
         };
+        let utility_network_sync_mode = utility_network::default_mode(request, &service, authored.sync_data_options);
+        let with_updates = wanted.update_mode == GenerateOfflineMapUpdateMode::SyncWithFeatureServices;
+        let sync_model = utility_network::sync_model(&service, utility_network_sync_mode, with_updates);
         Ok(GenerateGeodatabaseParameters {
             extent: wanted.area_of_interest.clone(),
             layer_options,
             out_spatial_reference: request.source.web_map.spatial_reference().or_else(|| service.spatial_reference.clone()),
             return_attachments,
             attachment_sync_direction: direction(wanted, return_attachments),
-            sync_model: match wanted.update_mode {
-                GenerateOfflineMapUpdateMode::NoUpdates => SyncModel::None,
-                GenerateOfflineMapUpdateMode::SyncWithFeatureServices => SyncModel::Layer,
-            },
-            should_sync_contingent_values: true,
-            utility_network_sync_mode: UtilityNetworkSyncMode::None,
+            sync_model,
+            sync_annotations: true,
+            sync_dimensions: true,
+            sync_contingent_values: true,
+            sync_attribute_rules: true,
+            utility_network_sync_mode,
             sync_data_options: authored.sync_data_options,
         })
     }
@@ -275,6 +220,7 @@ impl Exporter for GeodatabaseExporter {
     ) -> Result<TaskPlan, Failure> {
         let service = read_service(&found.service, &request.secrets())?;
         parameters.check(&service)?;
+        utility_network::check(parameters, &service)?;
         let mut layers = Vec::new();
         let mut rows = 0_u64;
         let (_, of_service) = by_service_layer(&request.layers);
@@ -299,6 +245,8 @@ impl Exporter for GeodatabaseExporter {
             }
         }
         Ok(TaskPlan {
+            warnings: utility_network::warnings(request, &service, parameters),
+            networks: utility_network::planned(request, &service, parameters),
             units: vec![
                 Unit::new(JOB_UNIT, "serverJob", "the service's replica job"),
                 Unit::new(FILE_UNIT, "resultFile", "the geodatabase"),
@@ -338,15 +286,20 @@ impl Exporter for GeodatabaseExporter {
     }
 }
 
-/// Source: API reference B.3, "layers where the two disagree".
-fn direction(wanted: &offmap_engine::GenerateOfflineMapParameters, with_attachments: bool) -> AttachmentSyncDirection {
+/// `None` where it is the one that follows from the attachments by itself. Source: API reference B.3, "layers where the two disagree".
+fn direction(
+    wanted: &offmap_engine::GenerateOfflineMapParameters,
+    with_attachments: bool,
+) -> Option<AttachmentSyncDirection> {
     use AttachmentSyncDirection as D;
     use ReturnLayerAttachmentOption as O;
-    match (wanted.return_layer_attachment_option, wanted.attachment_sync_direction) {
+    let direction = match (wanted.return_layer_attachment_option, wanted.attachment_sync_direction) {
         (O::ReadOnlyLayers | O::EditableLayers, D::None) if with_attachments => D::Bidirectional,
         (O::ReadOnlyLayers | O::EditableLayers, D::Bidirectional) if !with_attachments => D::None,
         (_, direction) => direction,
-    }
+    };
+    let follows = if with_attachments { D::Bidirectional } else { D::None };
+    (direction != follows).then_some(direction)
 }
 
 /// Which rows an option takes.
@@ -571,7 +524,7 @@ mod tests {
 
     fn joined(wheres: &[Option<&str>]) -> String {
         let layers = layers(wheres);
-        joined_where(&layers.iter().collect::<Vec<_>>())
+        row_filter::joined_where(&layers.iter().collect::<Vec<_>>())
     }
 
     #[test]

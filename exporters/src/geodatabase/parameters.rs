@@ -56,13 +56,17 @@ pub enum SyncModel {
     Layer,
 }
 
-/// Utility networks are not taken offline by offmap; the type is there for the SDK's shape.
+/// What of a service's utility network comes down.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum UtilityNetworkSyncMode {
-    /// None.
+    /// Nothing.
     #[default]
     None,
+    /// The system tables: associations can be asked for offline.
+    SyncSystemTables,
+    /// The topology, too: the network can be traced offline.
+    SyncSystemAndTopologyTables,
 }
 
 /// What is taken of a feature service.
@@ -73,37 +77,39 @@ pub struct GenerateGeodatabaseParameters {
     pub extent: AreaOfInterest,
     /// One option for each layer and table that comes. A layer without option stays out.
     pub layer_options: Vec<GenerateLayerOption>,
-    /// Reference of the geometries in the geodatabase; `None` for the service's own.
+    /// Reference of the geometries in the geodatabase; `None` for the extent's.
     #[serde(default)]
     pub out_spatial_reference: Option<SpatialReference>,
     /// Whether attachments come down.
     #[serde(default)]
     pub return_attachments: bool,
-    /// Which way attachments travel later; only sent where the service knows it.
-    #[serde(default = "no_direction")]
-    pub attachment_sync_direction: AttachmentSyncDirection,
+    /// Which way attachments travel later; only sent where the service knows it. `None` follows `return_attachments`: bidirectional
+    /// with them, none without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attachment_sync_direction: Option<AttachmentSyncDirection>,
     /// How the replica is registered.
     #[serde(default)]
     pub sync_model: SyncModel,
-    /// Whether contingent values come down where the service has them.
+    /// Whether annotations come down where the service offers them.
     #[serde(default = "yes")]
-    pub should_sync_contingent_values: bool,
+    pub sync_annotations: bool,
+    /// Whether dimensions come down where the service offers them.
+    #[serde(default = "yes")]
+    pub sync_dimensions: bool,
+    /// Whether contingent values come down where the service has them.
+    #[serde(default = "yes", alias = "shouldSyncContingentValues")]
+    pub sync_contingent_values: bool,
+    /// Whether attribute rules come down where the service has them.
+    #[serde(default = "yes")]
+    pub sync_attribute_rules: bool,
     /// Utility networks.
     #[serde(default)]
     pub utility_network_sync_mode: UtilityNetworkSyncMode,
-    /// The bit set of `createReplica`'s `syncDataOptions`, as the map's author may set it; bits that the service does not offer
-    /// are left out. `None` asks for contingent values and attribute rules where there are some. offmap's own.
+    /// Bits of `createReplica`'s `syncDataOptions` that are asked for beside those that follow from the parameters, as the map's
+    /// author may set them; bits that the service does not offer are left out. offmap's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sync_data_options: Option<u32>,
 }
-
-fn no_direction() -> AttachmentSyncDirection {
-    AttachmentSyncDirection::None
-}
-
-/// Bits of `syncDataOptions` that are asked for whenever the service offers them: contingent values, attribute rules.
-const CONTINGENT_VALUES: u32 = 4;
-const ATTRIBUTE_RULES: u32 = 8;
 
 impl GenerateGeodatabaseParameters {
     pub(super) fn check(&self, service: &FeatureService) -> Result<(), Failure> {
@@ -121,6 +127,7 @@ impl GenerateGeodatabaseParameters {
                 return Err(Failure::invalid_parameter(format!("layerOptions names layer {} twice", option.layer_id)));
             }
         }
+        self.check_direction()?;
         if self.sync_model == SyncModel::None && !service.sync.none {
             return Err(Failure::not_supported(format!(
                 "{} cannot make a geodatabase without registering a replica (supportsSyncModelNone)",
@@ -128,6 +135,28 @@ impl GenerateGeodatabaseParameters {
             )));
         }
         Ok(())
+    }
+
+    /// Source: API reference B.5: with attachments bidirectional or upload, without none or upload.
+    fn check_direction(&self) -> Result<(), Failure> {
+        use AttachmentSyncDirection as D;
+        let (with, word, fitting) = match (self.return_attachments, self.direction()) {
+            (true, D::None) => ("true", "none", "`upload` or `bidirectional`"),
+            (false, D::Bidirectional) => ("false", "bidirectional", "`none` or `upload`"),
+            _ => return Ok(()),
+        };
+        Err(Failure::invalid_parameter(format!(
+            "attachmentSyncDirection is `{word}` with returnAttachments {with}; it goes with {fitting}, or leave it out"
+        )))
+    }
+
+    /// Which way attachments travel.
+    #[must_use]
+    pub fn direction(&self) -> AttachmentSyncDirection {
+        self.attachment_sync_direction.unwrap_or(match self.return_attachments {
+            true => AttachmentSyncDirection::Bidirectional,
+            false => AttachmentSyncDirection::None,
+        })
     }
 
     /// `layerQueries`: only the layers that differ from the default are named.
@@ -151,14 +180,20 @@ impl GenerateGeodatabaseParameters {
         queries
     }
 
-    /// The form of `createReplica` (reference §3), parameter by parameter.
-    pub(super) fn form(&self, service: &FeatureService, replica_name: &str) -> Vec<(&'static str, String)> {
+    /// The form of `createReplica` (reference §3), parameter by parameter. Bits that the service does not offer are not asked for.
+    pub(super) fn form(
+        &self,
+        service: &FeatureService,
+        replica_name: &str,
+        sync_data_options: u32,
+    ) -> Vec<(&'static str, String)> {
         let extent = self.extent.for_wire();
         let ids: Vec<String> = self.layer_options.iter().map(|o| o.layer_id.to_string()).collect();
         let reference = extent.spatial_reference().cloned().unwrap_or_default();
         let model = match self.sync_model {
             SyncModel::None => "none",
             SyncModel::Layer if service.sync.per_layer => "perLayer",
+            SyncModel::Geodatabase if service.sync.per_layer && !service.sync.per_replica => "perLayer",
             SyncModel::Geodatabase | SyncModel::Layer => "perReplica",
         };
         let mut form = vec![
@@ -187,18 +222,44 @@ impl GenerateGeodatabaseParameters {
             form.push(("layerQueries", Value::Object(queries).to_string()));
         }
         if service.sync.attachments_direction {
-            let word = match self.attachment_sync_direction {
+            let word = match self.direction() {
                 AttachmentSyncDirection::None => "none",
                 AttachmentSyncDirection::Upload => "upload",
                 AttachmentSyncDirection::Bidirectional => "bidirectional",
             };
             form.push(("attachmentsSyncDirection", word.to_owned()));
         }
-        let contingent = if self.should_sync_contingent_values { CONTINGENT_VALUES } else { 0 };
-        let wanted = self.sync_data_options.unwrap_or(contingent | ATTRIBUTE_RULES) & service.sync.data_options.unwrap_or(0);
+        let wanted = sync_data_options & service.sync.data_options.unwrap_or(0);
         if wanted != 0 {
             form.push(("replicaOptions", json!({"syncDataOptions": wanted}).to_string()));
         }
         form
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use offmap_engine::LayerSecrets;
+
+    #[test]
+    fn a_sync_model_that_the_service_lacks_is_not_asked_for() {
+        let extent = json!({"xmin": 1, "ymin": 2, "xmax": 3, "ymax": 4, "spatialReference": {"wkid": 4326}});
+        let model = |wanted: &str, capabilities: Value| {
+            let answer =
+                json!({"layers": [], "capabilities": "Query,Sync", "syncEnabled": true, "syncCapabilities": capabilities});
+            let service =
+                FeatureService::read("https://h/S/FeatureServer", &answer, &LayerSecrets::default()).expect("reads");
+            let parameters = json!({"extent": extent, "layerOptions": [], "syncModel": wanted});
+            let parameters: GenerateGeodatabaseParameters = serde_json::from_value(parameters).expect("reads");
+            let form = parameters.form(&service, "r", 0);
+            form.into_iter().find(|(key, _)| *key == "syncModel").map(|(_, value)| value).expect("a model")
+        };
+        // Absent means no for layers and yes for replicas (feature service reference §2.1).
+        assert_eq!(model("layer", json!({})), "perReplica");
+        assert_eq!(model("layer", json!({"supportsPerLayerSync": true})), "perLayer");
+        assert_eq!(model("geodatabase", json!({"supportsPerLayerSync": true})), "perReplica");
+        assert_eq!(model("geodatabase", json!({"supportsPerLayerSync": true, "supportsPerReplicaSync": false})), "perLayer");
+        assert_eq!(model("none", json!({})), "none");
     }
 }

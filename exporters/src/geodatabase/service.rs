@@ -2,7 +2,7 @@
 //!
 //! Source: `feature-service-rest` reference §2.
 
-use super::compatibility;
+use super::{compatibility, network_facts};
 use crate::client::body::{cut, cut_attribution, expect_description};
 use crate::client::{AnswerKind, ArcGisClient, ServiceCall};
 use offmap_engine::{
@@ -35,9 +35,16 @@ pub(super) fn allows_editing(list: &str) -> bool {
 pub(super) struct SyncCapabilities {
     pub(super) is_async: bool,
     pub(super) per_layer: bool,
+    #[serde(default = "by_default")]
+    pub(super) per_replica: bool,
     pub(super) none: bool,
     pub(super) attachments_direction: bool,
     pub(super) data_options: Option<u32>,
+}
+
+/// What a service can that says nothing of it.
+fn by_default() -> bool {
+    true
 }
 
 /// One end of a relationship.
@@ -68,6 +75,12 @@ impl Relationship {
 pub(super) struct ServiceLayer {
     pub(super) name: String,
     pub(super) is_table: bool,
+    /// Its `type`, such as `Annotation Layer`.
+    #[serde(default)]
+    pub(super) kind: String,
+    /// Whether it is data of a utility network.
+    #[serde(default)]
+    pub(super) in_network: bool,
     pub(super) global_id_field: Option<String>,
     pub(super) can_sync: bool,
     /// Whether its own capabilities allow editing; they may be fewer than the service's.
@@ -99,6 +112,12 @@ pub(super) struct FeatureService {
     pub(super) attribution: Option<String>,
     pub(super) spatial_reference: Option<SpatialReference>,
     pub(super) layers: BTreeMap<u32, ServiceLayer>,
+    /// Release of the server; 0 where it does not say.
+    #[serde(default)]
+    pub(super) version: f64,
+    /// The layer of its utility network, where it has one.
+    #[serde(default)]
+    pub(super) network_layer: Option<u32>,
     /// Parameters of the map's layers that go with every request; supplied anew whenever this is read back.
     #[serde(skip)]
     pub(super) secrets: LayerSecrets,
@@ -173,6 +192,7 @@ impl FeatureService {
             sync: SyncCapabilities {
                 is_async: flag(&sync, &["supportsAsync", "supportsASync"]).unwrap_or(false),
                 per_layer: flag(&sync, &["supportsPerLayerSync"]).unwrap_or(false),
+                per_replica: flag(&sync, &["supportsPerReplicaSync"]).unwrap_or_else(by_default),
                 none: flag(&sync, &["supportsSyncModelNone"]).unwrap_or(false),
                 attachments_direction: flag(&sync, &["supportsAttachmentsSyncDirection"]).unwrap_or(false),
                 data_options: sync
@@ -184,6 +204,8 @@ impl FeatureService {
             attribution: words(answer, "copyrightText").map(cut_attribution),
             spatial_reference: answer.get("spatialReference").cloned().and_then(|v| serde_json::from_value(v).ok()),
             layers: BTreeMap::new(),
+            version: network_facts::version(answer),
+            network_layer: network_facts::layer_of(answer),
             secrets: secrets.clone(),
         })
     }
@@ -284,6 +306,8 @@ pub(super) fn read_layer(answer: &Value, service: &Value) -> ServiceLayer {
     let counts = answer.get("advancedQueryCapabilities").and_then(|a| flag(a, &["supportsQueryAttachments"]));
     ServiceLayer {
         name: cut(words(answer, "name").unwrap_or_default()),
+        kind: cut(kind),
+        in_network: network_facts::is_data(answer),
         is_table: kind == "Table" || (kind.is_empty() && answer.get("geometryType").is_none()),
         global_id_field: words(answer, "globalIdField").map(cut),
         can_sync: has_word(capabilities, "sync"),

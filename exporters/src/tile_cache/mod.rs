@@ -125,7 +125,7 @@ impl Exporter for TileCacheExporter {
             )));
         }
         Ok(ExportTileCacheParameters {
-            area_of_interest: wanted.area_of_interest.clone(),
+            area_of_interest: Some(wanted.area_of_interest.clone()),
             level_ids,
             compression_quality: None,
         })
@@ -141,7 +141,8 @@ impl Exporter for TileCacheExporter {
         parameters.check()?;
         let service = read_service(&found.service, &request.secrets())?;
         let layers: Vec<String> = request.layers.iter().map(|l| l.id.clone()).collect();
-        let (area, level_ids) = (parameters.area_of_interest.clone(), parameters.level_ids.clone());
+        let area = service.area(parameters.area_of_interest.as_ref())?;
+        let level_ids = parameters.level_ids.clone();
         run_blocking(move || service.task_plan(layers.into_iter(), &area, &level_ids, BYTES_PER_TILE)).await
     }
 
@@ -158,8 +159,9 @@ impl Exporter for TileCacheExporter {
             "esriMapCacheStorageModeCompact"
         };
         let levels = levels_text(&parameters.level_ids);
-        let (asked, area) = (service.clone(), parameters.area_of_interest.clone());
-        let calls = ctx.blocking(move || asked.export_calls(&area, &levels, JobHome::Raster)).await?;
+        let area = service.area(parameters.area_of_interest.as_ref())?;
+        let (asked, whole) = (service.clone(), area.clone());
+        let calls = ctx.blocking(move || asked.export_calls(&whole, &levels, JobHome::Raster)).await?;
         let calls = calls.into_iter().map(|PartCall { area, call }| {
             let call = call.with("tilePackage", true).with("storageFormatType", compact);
             let call = match parameters.compression_quality {
@@ -172,7 +174,7 @@ impl Exporter for TileCacheExporter {
         let got =
             export_package(&self.client, ctx, &service, JobHome::Raster, calls.collect(), &parameters.level_ids, &path)
                 .await?;
-        let (area, level_ids) = (parameters.area_of_interest.clone(), parameters.level_ids.clone());
+        let level_ids = parameters.level_ids.clone();
         let (package, missing) = {
             let path = path.clone();
             let opened = move || {

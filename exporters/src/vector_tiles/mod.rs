@@ -1,5 +1,6 @@
 //! Vector tiled layers: `exportTiles` to `.vtpk`, and the style, sprites and fonts of a style that lives on a portal item.
 
+mod describe;
 mod fonts;
 mod forms;
 mod parameters;
@@ -7,22 +8,19 @@ mod style;
 
 pub use parameters::ExportVectorTilesParameters;
 
-use crate::client::body::expect_description;
-use crate::client::{AnswerKind, ArcGisClient, ServiceCall};
+use crate::client::ArcGisClient;
 use crate::tile_export::export_package;
 use crate::tile_package::{self, TilePackage};
-use crate::tile_service::{
-    DESCRIPTION, FILE_UNIT, JobHome, TiledService, export_not_allowed, export_root, layers_of, read_service,
-    reference_not_supported, text, title_of,
-};
-use crate::tiling::{levels_in_range, levels_text};
+use crate::tile_service::{FILE_UNIT, JobHome, TiledService, layers_of};
+use crate::tiling::{cut_to_layers, levels_in_range, levels_text};
 use async_trait::async_trait;
+use describe::{Described, LayerStyle, describe, is_part_of, item_style, no_twin, twin_of};
 use offmap_engine::{
     Artifact, ArtifactFile, Capability, CapabilityReason, EsriVectorTilesDownloadOption, Examination, ExportContext,
     ExportTask, Exporter, Failure, FailureKind, FailureOwner, FailureStage, LayerType, MapLayer, OfflineMapSource,
-    PlanContext, ServiceRequest, TaskPlan, Unit, run_blocking, service_key,
+    PlanContext, ServiceRequest, TaskPlan, Unit, run_blocking,
 };
-use serde_json::{Value, json};
+use std::collections::{BTreeMap, HashMap};
 use style::Style;
 
 /// Bytes of a vector tile, from nearly empty to rich; an estimate for plans.
@@ -46,33 +44,6 @@ impl VectorTilesExporter {
     }
 }
 
-impl VectorTilesExporter {
-    /// The service to export from under `esriVectorTilesDownloadOption`: the layer's own or its twin with fewer fonts. The option
-    /// is for Esri's vector base maps; others stay as they are.
-    fn wanted_fonts(&self, root: String, request: &ServiceRequest) -> (String, Option<String>) {
-        if request.parameters.esri_vector_tiles_download_option == EsriVectorTilesDownloadOption::UseOriginalService {
-            return (root, None);
-        }
-        let twin = request.source.reduced_fonts_services.iter().find(|t| service_key(&t.service_url) == service_key(&root));
-        let is_esri = url::Url::parse(&root).ok().and_then(|u| u.host_str().map(|h| h.ends_with(".arcgis.com")));
-        match twin {
-            Some(twin) => (twin.reduced_fonts_url.clone(), None),
-            None if is_esri == Some(true) => {
-                let words = format!("no service with reduced fonts is known for {root}; the original one is taken");
-                (root, Some(words))
-            }
-            None => (root, None),
-        }
-    }
-}
-
-/// The address of the style on a portal item.
-fn item_style(layer: &MapLayer, source: &OfflineMapSource) -> Option<String> {
-    let (portal, id) = (source.portal_url.as_ref()?, layer.item_id.as_ref()?);
-    let plain = id.chars().all(|c| c.is_ascii_alphanumeric());
-    plain.then(|| format!("{portal}/sharing/rest/content/items/{id}/resources/styles/root.json"))
-}
-
 #[async_trait]
 impl Exporter for VectorTilesExporter {
     type Parameters = ExportVectorTilesParameters;
@@ -90,82 +61,122 @@ impl Exporter for VectorTilesExporter {
             return None;
         }
         let service = layer.service().filter(|s| s.kind() == "vectortileserver").map(|s| s.root().to_owned());
-        // Layers that differ in style are different packages-with-resources even on one service.
-        layer.style_url.clone().or(service).or_else(|| item_style(layer, source))
+        // One service, one key, one package, whatever its layers are drawn by.
+        service.or_else(|| layer.style_url.clone()).or_else(|| item_style(layer, source))
     }
 
     async fn examine(&self, request: &ServiceRequest, _: &PlanContext) -> Result<Examination, Failure> {
-        let custom = request.secrets();
-        let all = |capability: Capability| request.layers.iter().map(|l| (l.id.clone(), capability.clone())).collect();
+        let secrets = request.secrets();
         let mut title = request.layers.first().map(|l| l.title.clone()).unwrap_or_default();
-        let refuse = |title: String, reason: CapabilityReason, words: String| Examination {
-            title,
-            service: Value::Null,
-            capabilities: all(Capability::refused(reason, words)),
-            extent: None,
-            attribution: None,
-            edit_date: None,
-        };
+        let mut refused: HashMap<&str, Capability> = HashMap::new();
+        let mut described = Described::default();
         let is_service =
             |address: &str| offmap_engine::ServiceUrl::parse(address).is_some_and(|s| s.kind() == "vectortileserver");
-        let (root, style) = if is_service(&request.service_url) {
-            (request.service_url.clone(), None)
-        } else {
-            let style = Style::fetch(&self.client, &request.service_url, &custom).await?;
-            match style.service_roots()?.as_slice() {
-                [root] => (root.clone(), Some(style)),
-                roots => {
-                    let words = format!(
-                        "the style of \"{title}\" has {} sources; only one can go offline as a package",
-                        roots.len()
-                    );
-                    return Ok(refuse(title, CapabilityReason::MultipleSources, words));
-                }
-            }
+        let multiple = |title: &str, sources: usize| {
+            let words = format!("the style of \"{title}\" has {sources} sources; only one can go offline as a package");
+            Capability::refused(CapabilityReason::MultipleSources, words)
         };
-        let (root, warning) = self.wanted_fonts(root, request);
-        let root = export_root(&root, &request.source.export_hosts);
-        let call =
-            ServiceCall::get(&root)?.with_secrets(&custom).in_stage(FailureStage::Plan).answer(AnswerKind::Description);
-        let answer = self.client.json(&call).await?;
-        expect_description(&answer, &root, "a vector tile service", DESCRIPTION)?;
-        if style.is_none() {
-            title = title_of(&root, &answer);
+        let by_service = is_service(&request.service_url);
+        let mut root = by_service.then(|| request.service_url.clone());
+        // 1. The styles, each once.
+        let style_of = |l: &MapLayer| match &root {
+            Some(root) => l.style_url.clone().filter(|style| !is_part_of(style, root)),
+            None => Some(request.service_url.clone()),
+        };
+        let mut styles: BTreeMap<String, Vec<&MapLayer>> = BTreeMap::new();
+        for layer in &request.layers {
+            if let Some(style) = style_of(layer) {
+                styles.entry(style).or_default().push(layer);
+            }
         }
-        if !answer.get("exportTilesAllowed").and_then(Value::as_bool).unwrap_or(false) {
-            let words = export_not_allowed(&title);
-            return Ok(refuse(title, CapabilityReason::ExportTilesNotAllowed, words));
+        for (address, layers) in styles {
+            let style = match Style::fetch(&self.client, &address, &secrets).await {
+                Ok(style) => style,
+                Err(failure) if failure.is_cancelled() || !by_service => return Err(failure),
+                // The service's other layers are drawn by other styles.
+                Err(failure) => {
+                    let capability = Capability::NotSupported(CapabilityReason::ServiceNotUsable, Box::new(failure));
+                    refused.extend(layers.iter().map(|l| (l.id.as_str(), capability.clone())));
+                    continue;
+                }
+            };
+            match style.service_roots()?.as_slice() {
+                [one] => {
+                    let root = root.get_or_insert_with(|| one.clone());
+                    if !is_part_of(&address, root) {
+                        let layers = layers.iter().map(|l| l.id.clone()).collect();
+                        described.styles.push(LayerStyle { layers, style });
+                    }
+                }
+                roots => refused.extend(layers.iter().map(|l| (l.id.as_str(), multiple(&l.title, roots.len())))),
+            }
         }
-        let service = TiledService::read(&root, &answer, &custom)?;
-        if let Some(words) = reference_not_supported(&title, &service.tile_info.spatial_reference) {
-            return Ok(refuse(title, CapabilityReason::SpatialReferenceNotSupported, words));
+        // 2. The service, and its twin with fewer fonts where the caller knows one.
+        let mut attribution = None;
+        if let Some(root) = root.filter(|_| refused.len() < request.layers.len()) {
+            let wants_twin = request.parameters.esri_vector_tiles_download_option
+                == EsriVectorTilesDownloadOption::UseReducedFontsService;
+            match twin_of(&root, &request.source) {
+                Some(twin) => match describe(&self.client, twin, &request.source, &secrets).await.map(|a| a.service) {
+                    Ok(Ok(service)) => described.reduced = Some(service),
+                    Ok(Err((_, words))) => described.no_twin = Some(format!("{words}; the original one is taken")),
+                    Err(failure) if failure.is_cancelled() => return Err(failure),
+                    Err(failure) => described.no_twin = Some(format!("{failure}; the original one is taken")),
+                },
+                None => described.no_twin = no_twin(&root),
+            }
+            let has_twin = wants_twin && described.reduced.is_some();
+            let all = |capability: Capability| request.layers.iter().map(move |l| (l.id.as_str(), capability.clone()));
+            match describe(&self.client, &root, &request.source, &secrets).await {
+                Ok(answer) => {
+                    attribution = answer.attribution;
+                    if by_service {
+                        title = answer.title;
+                    }
+                    match answer.service {
+                        Ok(service) => described.service = Some(service),
+                        Err(_) if has_twin => {}
+                        Err((reason, words)) => refused.extend(all(Capability::refused(reason, words))),
+                    }
+                }
+                Err(failure) if failure.is_cancelled() || !has_twin => return Err(failure),
+                Err(_) => {}
+            }
         }
+        let capability = |l: &MapLayer| (l.id.clone(), refused.get(l.id.as_str()).cloned().unwrap_or(Capability::Supported));
+        let extent = described.service.as_ref().or(described.reduced.as_ref()).and_then(TiledService::extent_in);
         Ok(Examination {
             title,
-            capabilities: all(Capability::Supported),
-            extent: service.extent_in(),
-            service: json!({"service": service, "style": style, "warning": warning}),
-            attribution: text(&answer, "copyrightText"),
+            capabilities: request.layers.iter().map(capability).collect(),
+            extent,
+            service: serde_json::to_value(&described).map_err(|e| Failure::internal(e.to_string()))?,
+            attribution,
             edit_date: None,
         })
     }
 
     fn default_parameters(&self, request: &ServiceRequest, found: &Examination) -> Result<Self::Parameters, Failure> {
-        let service = read_service(found.service.get("service").unwrap_or(&Value::Null), &request.secrets())?;
         let wanted = &request.parameters;
+        let described = Described::read(&found.service, &request.secrets())?;
+        let service = described.chosen(wanted.esri_vector_tiles_download_option)?;
         // Vector tiles ignore the minimum scale.
-        let chosen = levels_in_range(&service.tile_info.lods, 0.0, wanted.max_scale);
+        let drawn: Vec<(f64, f64)> = request.layers.iter().map(|l| (0.0, l.max_scale.unwrap_or(0.0))).collect();
+        let (_, max_scale) = cut_to_layers(0.0, wanted.max_scale, &drawn);
+        let chosen = levels_in_range(&service.tile_info.lods, 0.0, max_scale);
         let cached = service.cached_levels();
         let max_level = cached.iter().map(|l| l.level).filter(|id| chosen.iter().any(|l| l.level == *id)).max();
-        let max_level = max_level.ok_or_else(|| {
+        let max_level = max_level.and_then(|level| i32::try_from(level).ok()).ok_or_else(|| {
             Failure::invalid_parameter(format!(
-                "no level of \"{}\" lies at or above maxScale {}; its levels with tiles are {:?}",
+                "no level of \"{}\" lies at or above maxScale {max_scale}; its levels with tiles are {:?}",
                 found.title,
-                wanted.max_scale,
                 cached.iter().map(|l| l.level).collect::<Vec<_>>()
             ))
         })?;
-        Ok(ExportVectorTilesParameters { area_of_interest: wanted.area_of_interest.clone(), max_level })
+        Ok(ExportVectorTilesParameters {
+            area_of_interest: Some(wanted.area_of_interest.clone()),
+            max_level,
+            esri_vector_tiles_download_option: wanted.esri_vector_tiles_download_option,
+        })
     }
 
     async fn plan(
@@ -176,16 +187,17 @@ impl Exporter for VectorTilesExporter {
         _: &PlanContext,
     ) -> Result<TaskPlan, Failure> {
         parameters.check()?;
-        let service = read_service(found.service.get("service").unwrap_or(&Value::Null), &request.secrets())?;
+        let described = Described::read(&found.service, &request.secrets())?;
+        let service = described.chosen(parameters.esri_vector_tiles_download_option)?.clone();
         let level_ids = level_ids(&service, parameters)?;
         let layers: Vec<String> = request.layers.iter().map(|l| l.id.clone()).collect();
-        let area = parameters.area_of_interest.clone();
+        let area = service.area(parameters.area_of_interest.as_ref())?;
         let counted = move || service.task_plan(layers.into_iter(), &area, &level_ids, BYTES_PER_TILE);
         let mut plan = run_blocking(counted).await?;
-        if !found.service.get("style").is_none_or(Value::is_null) {
-            plan.units.push(Unit::new(STYLE_UNIT, "resource", "the item's style with sprites and fonts"));
+        for i in 0..described.styles.len() {
+            plan.units.push(Unit::new(numbered(STYLE_UNIT, i), "resource", "the item's style with sprites and fonts"));
         }
-        plan.warnings.extend(found.service.get("warning").and_then(Value::as_str).map(str::to_owned));
+        plan.warnings.extend(described.warnings(parameters));
         Ok(plan)
     }
 
@@ -195,13 +207,15 @@ impl Exporter for VectorTilesExporter {
         parameters: &Self::Parameters,
         ctx: &ExportContext,
     ) -> Result<Artifact, Failure> {
-        let service = read_service(task.service.get("service").unwrap_or(&Value::Null), ctx.secrets())?;
-        let level_ids = level_ids(&service, parameters)?;
-        let (asked, area, levels) = (service.clone(), parameters.area_of_interest.clone(), levels_text(&level_ids));
-        let calls = ctx.blocking(move || asked.export_calls(&area, &levels, JobHome::Vector)).await?;
+        let described = Described::read(&task.service, ctx.secrets())?;
+        let service = described.chosen(parameters.esri_vector_tiles_download_option)?;
+        let level_ids = level_ids(service, parameters)?;
+        let area = service.area(parameters.area_of_interest.as_ref())?;
+        let (asked, whole, levels) = (service.clone(), area.clone(), levels_text(&level_ids));
+        let calls = ctx.blocking(move || asked.export_calls(&whole, &levels, JobHome::Vector)).await?;
         let path = ctx.work_dir().join("package");
-        let got = export_package(&self.client, ctx, &service, JobHome::Vector, calls, &level_ids, &path).await?;
-        let (asked, area) = (service.clone(), parameters.area_of_interest.clone());
+        let got = export_package(&self.client, ctx, service, JobHome::Vector, calls, &level_ids, &path).await?;
+        let asked = service.clone();
         let (package, missing) = {
             let path = path.clone();
             let opened = move || {
@@ -222,34 +236,41 @@ impl Exporter for VectorTilesExporter {
         }
         ctx.finish_unit(FILE_UNIT, got.bytes, Some(&got.sha256)).await?;
         let mut files = vec![ArtifactFile::file("package", "vtpk")];
-        let style = task.service.get("style").filter(|s| !s.is_null()).cloned();
-        let mut resources = None;
-        if let Some(style) = style {
-            let style: Style = serde_json::from_value(style).map_err(|e| Failure::internal(e.to_string()))?;
-            let folder = ctx.work_dir().join(STYLE_FOLDER);
+        let mut layers = layers_of(task, package.total(), missing.as_ref(), None);
+        for (i, LayerStyle { layers: drawn, style }) in described.styles.iter().enumerate() {
+            let (unit, name) = (numbered(STYLE_UNIT, i), numbered(STYLE_FOLDER, i));
+            let folder = ctx.work_dir().join(&name);
             // Half a folder of an interrupted job begins anew: its files are small.
             let _ = tokio::fs::remove_dir_all(&folder).await;
-            ctx.begin_unit(STYLE_UNIT).await?;
-            let fetched = style.bring_home(&self.client, &service, ctx.secrets(), &folder, &task.title);
+            ctx.begin_unit(&unit).await?;
+            let fetched = style.bring_home(&self.client, service, ctx.secrets(), &folder, &task.title);
             let brought = ctx.or_cancelled(fetched).await;
             let bytes = match brought {
                 Ok((bytes, left_out)) => {
                     warnings.extend(left_out);
                     bytes
                 }
-                Err(failure) => return Err(ctx.fail_unit(STYLE_UNIT, failure).await),
+                Err(failure) => return Err(ctx.fail_unit(&unit, failure).await),
             };
-            ctx.finish_unit(STYLE_UNIT, bytes, None).await?;
-            resources = Some(files.len());
-            files.push(ArtifactFile::folder(STYLE_FOLDER));
+            ctx.finish_unit(&unit, bytes, None).await?;
+            for layer in layers.iter_mut().filter(|l| drawn.contains(&l.id)) {
+                layer.resources = Some(files.len());
+            }
+            files.push(ArtifactFile::folder(name));
         }
-        Ok(Artifact { files, layers: layers_of(task, package.total(), missing.as_ref(), resources), warnings })
+        Ok(Artifact { files, layers, warnings })
     }
+}
+
+/// The first is called by its name, the others are numbered from 2.
+fn numbered(name: &str, index: usize) -> String {
+    if index == 0 { name.to_owned() } else { format!("{name}-{}", index + 1) }
 }
 
 /// `minLOD`..the wanted level.
 fn level_ids(service: &TiledService, parameters: &ExportVectorTilesParameters) -> Result<Vec<u32>, Failure> {
-    let ids: Vec<u32> = service.cached_levels().iter().map(|l| l.level).filter(|id| *id <= parameters.max_level).collect();
+    let deepest = u32::try_from(parameters.max_level).unwrap_or(u32::MAX);
+    let ids: Vec<u32> = service.cached_levels().iter().map(|l| l.level).filter(|id| *id <= deepest).collect();
     if ids.is_empty() {
         let message = format!("{} has no level at or below maxLevel {}", service.root, parameters.max_level);
         return Err(Failure::invalid_parameter(message));

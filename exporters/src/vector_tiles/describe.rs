@@ -1,0 +1,119 @@
+//! What a vector tiled service, its twin with fewer fonts and the styles of its layers say of themselves.
+
+use super::parameters::ExportVectorTilesParameters;
+use super::style::Style;
+use crate::client::body::expect_description;
+use crate::client::{AnswerKind, ArcGisClient, ServiceCall};
+use crate::tile_service::{
+    DESCRIPTION, TiledService, export_not_allowed, export_root, reference_not_supported, text, title_of,
+};
+use offmap_engine::{
+    CapabilityReason, EsriVectorTilesDownloadOption, Failure, FailureStage, LayerSecrets, MapLayer, OfflineMapSource,
+    service_key,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// A style that is not part of the service's package, and the layers that are drawn by it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct LayerStyle {
+    pub(super) layers: Vec<String>,
+    pub(super) style: Style,
+}
+
+/// All that the export needs to know; kept in the plan.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(super) struct Described {
+    /// The service of the map, where it exports.
+    pub(super) service: Option<TiledService>,
+    /// Its twin with fewer fonts, where one is known and exports.
+    #[serde(default)]
+    pub(super) reduced: Option<TiledService>,
+    #[serde(default)]
+    pub(super) styles: Vec<LayerStyle>,
+    /// Why there is no twin, in words.
+    #[serde(default)]
+    pub(super) no_twin: Option<String>,
+}
+
+impl Described {
+    /// Reads it out of a plan, which holds no secrets.
+    pub(super) fn read(value: &Value, secrets: &LayerSecrets) -> Result<Self, Failure> {
+        let mut described =
+            Self::deserialize(value).map_err(|e| Failure::internal(format!("the plan's service cannot be read: {e}")))?;
+        for service in described.service.iter_mut().chain(described.reduced.iter_mut()) {
+            service.secrets = secrets.clone();
+        }
+        Ok(described)
+    }
+
+    /// The service to export from: the twin where it is wanted and there, else the original.
+    pub(super) fn chosen(&self, option: EsriVectorTilesDownloadOption) -> Result<&TiledService, Failure> {
+        let reduced = self.reduced.as_ref().filter(|_| option == EsriVectorTilesDownloadOption::UseReducedFontsService);
+        reduced.or(self.service.as_ref()).ok_or_else(|| {
+            Failure::invalid_parameter("esriVectorTilesDownloadOption is `useOriginalService`, which does not export tiles")
+        })
+    }
+
+    pub(super) fn warnings(&self, parameters: &ExportVectorTilesParameters) -> Vec<String> {
+        let wanted = parameters.esri_vector_tiles_download_option == EsriVectorTilesDownloadOption::UseReducedFontsService;
+        self.no_twin.clone().filter(|_| wanted && self.reduced.is_none()).into_iter().collect()
+    }
+}
+
+/// A service that exports, or why it does not.
+pub(super) struct Answer {
+    pub(super) title: String,
+    pub(super) attribution: Option<String>,
+    pub(super) service: Result<TiledService, (CapabilityReason, String)>,
+}
+
+/// Asks a service.
+pub(super) async fn describe(
+    client: &ArcGisClient,
+    root: &str,
+    source: &OfflineMapSource,
+    secrets: &LayerSecrets,
+) -> Result<Answer, Failure> {
+    let root = export_root(root, &source.export_hosts);
+    let call = ServiceCall::get(&root)?.with_secrets(secrets).in_stage(FailureStage::Plan).answer(AnswerKind::Description);
+    let answer = client.json(&call).await?;
+    expect_description(&answer, &root, "a vector tile service", DESCRIPTION)?;
+    let title = title_of(&root, &answer);
+    let attribution = text(&answer, "copyrightText");
+    if !answer.get("exportTilesAllowed").and_then(Value::as_bool).unwrap_or(false) {
+        let refused = (CapabilityReason::ExportTilesNotAllowed, export_not_allowed(&title));
+        return Ok(Answer { title, attribution, service: Err(refused) });
+    }
+    let service = TiledService::read(&root, &answer, secrets)?;
+    let refused = reference_not_supported(&title, &service.tile_info.spatial_reference);
+    let service = match refused {
+        Some(words) => Err((CapabilityReason::SpatialReferenceNotSupported, words)),
+        None => Ok(service),
+    };
+    Ok(Answer { title, attribution, service })
+}
+
+/// The twin of a service with fewer fonts, as the caller named it.
+pub(super) fn twin_of<'a>(root: &str, source: &'a OfflineMapSource) -> Option<&'a str> {
+    let twin = source.reduced_fonts_services.iter().find(|t| service_key(&t.service_url) == service_key(root));
+    twin.map(|t| t.reduced_fonts_url.as_str())
+}
+
+/// Words for a service without a twin; the option is for Esri's vector base maps, others stay as they are.
+pub(super) fn no_twin(root: &str) -> Option<String> {
+    let is_esri = url::Url::parse(root).ok().and_then(|u| u.host_str().map(|h| h.ends_with(".arcgis.com")));
+    (is_esri == Some(true)).then(|| format!("no service with reduced fonts is known for {root}; the original one is taken"))
+}
+
+/// The address of the style on a portal item.
+pub(super) fn item_style(layer: &MapLayer, source: &OfflineMapSource) -> Option<String> {
+    let (portal, id) = (source.portal_url.as_ref()?, layer.item_id.as_ref()?);
+    let plain = id.chars().all(|c| c.is_ascii_alphanumeric());
+    plain.then(|| format!("{portal}/sharing/rest/content/items/{id}/resources/styles/root.json"))
+}
+
+/// Whether an address is below a service's own: what is there is in its package.
+pub(super) fn is_part_of(address: &str, root: &str) -> bool {
+    service_key(address).starts_with(&format!("{}/", service_key(root)))
+}
