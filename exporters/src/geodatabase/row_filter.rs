@@ -118,8 +118,9 @@ fn origins(id: u32, service: &FeatureService) -> impl Iterator<Item = Option<u32
 /// Whether a table is a destination, and all that it is a destination of is in the map: rows that hang on something outside the
 /// map would be lost.
 fn has_all_origins(id: u32, service: &FeatureService, in_map: &HashMap<u32, Vec<&MapLayer>>) -> bool {
+    let outside = service.layers.get(&id).is_some_and(|l| l.origin_outside);
     let mut all = origins(id, service).peekable();
-    all.peek().is_some() && all.all(|origin| origin.is_some_and(|o| in_map.contains_key(&o)))
+    !outside && all.peek().is_some() && all.all(|origin| origin.is_some_and(|o| in_map.contains_key(&o)))
 }
 
 /// Related rows follow other rows, so a chain of them has to begin somewhere. Where nothing selects a first row (a table that is

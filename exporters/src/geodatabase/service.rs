@@ -91,6 +91,9 @@ pub(super) struct ServiceLayer {
     /// What keeps it from going offline, beside sync.
     pub(super) problem: Option<(CapabilityReason, String)>,
     pub(super) relationships: Vec<Relationship>,
+    /// Whether it is a destination of something that the map does not have.
+    #[serde(default)]
+    pub(super) origin_outside: bool,
     pub(super) attribution: Option<String>,
     pub(super) edit_date: Option<i64>,
 }
@@ -166,8 +169,9 @@ impl FeatureService {
             let layer = client.json(&get(&address)?).await?;
             expect_description(&layer, &address, "a layer", &["fields", "type", "name", "geometryType"])?;
             let mut layer = read_layer(&layer, &answer);
-            // The plan keeps what it needs: those to the map's own layers.
+            // The plan keeps what it needs: those to the map's own layers, and whether there are others above it.
             let of_map = |r: &Relationship| u32::try_from(r.related_table_id).is_ok_and(|id| in_map.contains(&id));
+            layer.origin_outside = layer.relationships.iter().any(|r| r.is_destination() && !of_map(r));
             layer.relationships.retain(of_map);
             service.layers.insert(id, layer);
         }
@@ -315,6 +319,7 @@ pub(super) fn read_layer(answer: &Value, service: &Value) -> ServiceLayer {
         has_attachments: flag(answer, &["hasAttachments"]).unwrap_or(false),
         counts_attachments: counts.unwrap_or(false),
         problem: too_many.or_else(|| compatibility::problem(answer, service)).map(|(reason, words)| (reason, cut(&words))),
+        origin_outside: false,
         relationships: list
             .iter()
             .take(MOST_RELATIONSHIPS)
