@@ -217,6 +217,7 @@ fn reused(task: &ExportTask, earlier: &EarlierPackage, dir: &Path) -> Option<(Ar
             attachments: outcome.attachments,
             missing_tiles: outcome.missing_tiles.clone(),
             missing_attachments: outcome.missing_attachments.clone(),
+            notes: outcome.notes.clone(),
             failure: None,
         });
     }

@@ -35,6 +35,7 @@ pub(crate) fn read(path: &Path) -> Result<EarlierPackage, Failure> {
         attachments: l.attachments,
         missing_tiles: l.missing_tiles.clone(),
         missing_attachments: l.missing_attachments.clone(),
+        notes: l.notes.clone(),
         count_unit: l.count_unit,
         bytes: l.file.as_deref().and_then(|f| manifest.files.iter().find(|m| m.path == f)).map_or(0, |f| f.bytes),
         failure: l.failure.clone(),

@@ -6,6 +6,7 @@ mod budgets;
 mod capabilities;
 mod credentials;
 mod custom;
+mod edited;
 mod end_to_end;
 mod house;
 mod job;

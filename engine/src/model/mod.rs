@@ -8,6 +8,7 @@ pub mod capability;
 pub mod failure;
 pub mod geometry;
 pub mod item;
+pub mod note;
 pub mod overrides;
 pub mod parameters;
 pub mod plan;

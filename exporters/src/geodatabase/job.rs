@@ -23,6 +23,10 @@ const UNREGISTER: Duration = Duration::from_secs(10);
 const UNREGISTER_CANCELLED: Duration = Duration::from_millis(450);
 /// Submissions of one job while their answers are lost.
 const MOST_SUBMISSIONS: u32 = 4;
+/// Notes the url of the job's state.
+pub(super) const STATUS_URL: &str = "statusUrl";
+/// Notes the name of the last replica that was asked for.
+pub(super) const REPLICA_NAME: &str = "replicaName";
 /// Names of replicas of earlier submissions, joined by commas.
 const EARLIER: &str = "earlierNames";
 /// Notes that a forgotten job was submitted again.
@@ -54,7 +58,7 @@ pub(super) async fn run(
         Err(Ended { lost: true, failure }) if ctx.ledger().noted(JOB_UNIT, AGAIN).await?.is_none() => {
             ctx.say(format!("the service has forgotten the job, which is submitted once more ({failure})"));
             ctx.ledger().note(JOB_UNIT, AGAIN, "1").await?;
-            ctx.ledger().note(JOB_UNIT, "statusUrl", "").await?;
+            ctx.ledger().note(JOB_UNIT, STATUS_URL, "").await?;
             attempt(client, ctx, service, parameters, to).await.map_err(|e| e.failure)
         }
         ended => ended.map_err(|e| e.failure),
@@ -86,7 +90,7 @@ async fn attempt(
 ) -> Result<Downloaded, Ended> {
     // A replica that was taken back is no result, even if its job still has a file.
     let gone = ctx.ledger().noted(JOB_UNIT, "replicaId").await?.as_deref() == Some(GONE);
-    let known = ctx.ledger().noted(JOB_UNIT, "statusUrl").await?.filter(|status| !gone && !status.is_empty());
+    let known = ctx.ledger().noted(JOB_UNIT, STATUS_URL).await?.filter(|status| !gone && !status.is_empty());
     let answer = match known {
         Some(status) => Answer::Status(status),
         None => {
@@ -105,7 +109,7 @@ async fn attempt(
                 }
             };
             if let Answer::Status(status) = &answer {
-                ctx.ledger().note(JOB_UNIT, "statusUrl", status).await?;
+                ctx.ledger().note(JOB_UNIT, STATUS_URL, status).await?;
             }
             answer
         }
@@ -139,7 +143,7 @@ async fn attempt(
 
 /// Unregisters the replica of an earlier submission whose end nobody knows, so that only one stays.
 async fn take_back_earlier(client: &ArcGisClient, ctx: &ExportContext, service: &FeatureService) -> Result<(), Failure> {
-    if ctx.ledger().noted(JOB_UNIT, "replicaName").await?.is_none() {
+    if ctx.ledger().noted(JOB_UNIT, REPLICA_NAME).await?.is_none() {
         return Ok(());
     }
     unregister(client, ctx, service).await;
@@ -197,12 +201,12 @@ async fn submit(
 ) -> Result<Answer, Failure> {
     let name = format!("offmap_{}", uuid::Uuid::new_v4().simple());
     if parameters.sync_model != SyncModel::None {
-        if let Some(before) = ctx.ledger().noted(JOB_UNIT, "replicaName").await? {
+        if let Some(before) = ctx.ledger().noted(JOB_UNIT, REPLICA_NAME).await? {
             let earlier = ctx.ledger().noted(JOB_UNIT, EARLIER).await?.filter(|e| !e.is_empty());
             let all = earlier.map_or_else(|| before.clone(), |e| format!("{e},{before}"));
             ctx.ledger().note(JOB_UNIT, EARLIER, &all).await?;
         }
-        ctx.ledger().note(JOB_UNIT, "replicaName", &name).await?;
+        ctx.ledger().note(JOB_UNIT, REPLICA_NAME, &name).await?;
     }
     let address = format!("{}/createReplica", service.root);
     let mut call = ServiceCall::post(&address)?.with_all(&service.custom_parameters).in_stage(FailureStage::Submit).once();
@@ -363,7 +367,7 @@ async fn replica_id(
     if let Some(id) = ctx.ledger().noted(JOB_UNIT, "replicaId").await?.filter(|id| !id.is_empty()) {
         return Ok((id != GONE).then_some(id));
     }
-    let Some(name) = ctx.ledger().noted(JOB_UNIT, "replicaName").await? else { return Ok(None) };
+    let Some(name) = ctx.ledger().noted(JOB_UNIT, REPLICA_NAME).await? else { return Ok(None) };
     Ok(listed(client, service, &[name.as_str()]).await?.pop())
 }
 
