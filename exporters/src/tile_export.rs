@@ -137,10 +137,14 @@ async fn export_part(
             found = true;
             ctx.finish_unit(step.job, 0, None).await?;
             ctx.begin_unit(step.file).await?;
-            let (address, presigned) = find_file(client, ctx, waited.address(), &done).await?;
             let report =
                 |here: u64, all: Option<u64>| ctx.report(Progress::bytes(step.before + here, all.map(|n| step.before + n)));
-            client.download(Download { address: &address, to: step.to, presigned, limit: LARGEST_PACKAGE }, report).await
+            let job = waited.address();
+            let fetch = || async {
+                let (address, presigned) = find_file(client, ctx, job, &done).await?;
+                client.download(Download { address: &address, to: step.to, presigned, limit: LARGEST_PACKAGE }, report).await
+            };
+            server_job::while_it_lags(ctx, fetch).await
         };
         let got = ctx.or_cancelled(work).await;
         let Err(failure) = &got else { return got };

@@ -232,3 +232,47 @@ async fn a_table_with_two_origins_is_verified_and_may_have_no_rows_at_all() {
         assert_eq!(measurements.notes, [], "all of it was counted");
     }
 }
+
+#[tokio::test]
+async fn a_job_that_failed_has_failed_and_is_not_submitted_again() {
+    let cases = [
+        (include_str!("../cases/job-failed-with-error.json"), "Replica creation failed.; Layer 0 failed."),
+        (include_str!("../cases/job-failed-message-as-text.json"), "Export failed"),
+    ];
+    for (state, words) in cases {
+        let state: serde_json::Value = serde_json::from_str(state).expect("JSON");
+        for (path, submission, id) in [
+            ("fieldwork/featureserver/jobs/", "Fieldwork/FeatureServer/createReplica", "places"),
+            ("world/mapserver/exporttiles/jobs/", "World/MapServer/exportTiles", "world"),
+        ] {
+            let bench = Bench::new().await;
+            bench.sandbox.fault(Fault::always(path, FaultAction::Body(state.clone())));
+            let result = bench.take(FIELD_MAP).await;
+            let failure = layer(&result, id).failure.clone().unwrap_or_else(|| panic!("{id}: {words}: no failure"));
+            assert_eq!((failure.owner, failure.kind), (FailureOwner::Source, FailureKind::ServiceError), "{id}: {failure}");
+            assert!(failure.to_string().contains(words), "{id}: {failure}");
+            // A layer that is named as the culprit is left out of the set; the same set is never asked for twice.
+            let requests = bench.sandbox.requests();
+            let submitted: Vec<_> =
+                requests.iter().filter(|r| r.path.ends_with(submission)).map(|r| &r.parameters).collect();
+            let same = |p: &&&std::collections::BTreeMap<String, String>| p.get("layers") == submitted[0].get("layers");
+            assert_eq!(submitted.iter().filter(same).count(), 1, "{id}: {words}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_result_that_is_late_is_waited_for_and_only_one_that_stays_away_is_gone() {
+    for (late, submissions) in [(3, 1), (1000, 2)] {
+        let bench = Bench::new().await;
+        let missing = FaultAction::Status(404, "Not found".into(), None);
+        bench.sandbox.fault(Fault::times("directories/arcgisoutput", late, missing));
+        let (result, _) = run_to_end(&bench.job(FIELD_MAP, |_| {}).await).await;
+        let requests = bench.sandbox.requests();
+        for submission in ["Fieldwork/FeatureServer/createReplica", "World/MapServer/exportTiles"] {
+            let submitted = requests.iter().filter(|r| r.path.ends_with(submission)).count();
+            assert_eq!(submitted, submissions, "{submission}: {late} answers of 404");
+        }
+        assert_eq!(result.is_ok_and(|r| !r.has_errors()), late < 1000, "{late}");
+    }
+}

@@ -127,10 +127,9 @@ async fn attempt(
         ctx.finish_unit(JOB_UNIT, 0, None).await?;
         ctx.begin_unit(FILE_UNIT).await?;
         let report = |here, all| ctx.report(Progress::bytes(here, all));
-        let fetch = Download { address: &file, to, presigned: false, limit: LARGEST_REPLICA };
+        let fetch = || client.download(Download { address: &file, to, presigned: false, limit: LARGEST_REPLICA }, report);
         // Files that nobody fetched for some minutes are removed.
-        client
-            .download(fetch, report)
+        server_job::while_it_lags(ctx, fetch)
             .await
             .map_err(|failure| Ended { lost: can_ask_again && failure.kind == FailureKind::NotFound, failure })
     };
