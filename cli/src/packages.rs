@@ -26,6 +26,9 @@ pub(crate) async fn verify(arguments: &VerifyArguments) -> Result<u8, Stop> {
         for words in &found.lacking {
             out!("lacks    {words}");
         }
+        for words in &found.not_counted {
+            out!("not counted  {words}");
+        }
         let verdict = match (found.ok, found.proven, found.complete) {
             (false, ..) => "is damaged",
             (true, false, _) => "can be read; it has no manifest, so that nothing missing can be told",
@@ -90,6 +93,9 @@ pub(crate) fn show(arguments: &PackageArguments) -> Result<u8, Stop> {
             if let Some(missing) = missing {
                 out!("lacks {}: {}", layer.title, missing.words(what));
             }
+        }
+        for note in &layer.notes {
+            out!("note {}: {}: {}", layer.title, note.kind.words(), note.message);
         }
     }
     for layer in missing {

@@ -121,7 +121,7 @@ fn check_mmpk(path: &Path) -> Result<(), Stop> {
 
 fn layer_json(layer: &LayerOutcome) -> Value {
     json!({"id": layer.id, "title": layer.title, "state": layer.state, "planned": layer.planned, "got": layer.got,
-        "bytes": layer.bytes, "failure": layer.failure})
+        "bytes": layer.bytes, "notes": layer.notes, "failure": layer.failure})
 }
 
 fn result_json(outcome: &Result<GenerateOfflineMapResult, JobError>) -> Value {
@@ -168,6 +168,9 @@ fn tell_layers(layers: &[LayerOutcome]) {
             planned,
             layer.bytes
         );
+        for note in &layer.notes {
+            out!("          {}: {}", note.kind.words(), note.message);
+        }
         if let Some(failure) = layer.failure.as_ref().filter(|f| !f.is_cancelled()) {
             out!("          {failure}");
             out!("          whose: {:?}; what to do: {}", failure.owner, way_out(failure));

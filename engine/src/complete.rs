@@ -161,6 +161,7 @@ fn artifact_of(task: &ExportTask, earlier: &EarlierPackage) -> Result<(Artifact,
             attachments: outcome.attachments,
             missing_tiles: outcome.missing_tiles.clone(),
             missing_attachments: outcome.missing_attachments.clone(),
+            notes: outcome.notes.clone(),
             failure: None,
         });
     }

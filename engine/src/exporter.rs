@@ -100,8 +100,10 @@ pub struct NetworkPlan {
 pub struct TaskPlan {
     /// Units of work; each must be finished in the ledger when the export ends well.
     pub units: Vec<Unit>,
-    /// The layers that will come. A supported layer that is not in the list was left out by parameters.
+    /// The layers that will come. A supported layer that is neither here nor in `failed` was left out by parameters.
     pub layers: Vec<LayerPlan>,
+    /// Layers that cannot come, by id, with the reason: their siblings come without them.
+    pub failed: Vec<(String, Failure)>,
     /// What is counted.
     pub count_unit: CountUnit,
     /// Levels of a tiled service.

@@ -61,6 +61,7 @@ pub use model::capability::{Capability, CapabilityReason, LayerCapability, Offli
 pub use model::failure::{Failure, FailureKind, FailureOwner, FailureStage};
 pub use model::geometry::{Envelope, Polygon, SpatialReference};
 pub use model::item::{OfflineMapItemInfo, PortalItem};
+pub use model::note::{LayerNote, LayerNoteKind};
 pub use model::overrides::{GenerateOfflineMapParameterOverrides, OfflineMapParametersKey};
 pub use model::parameters::{
     AttachmentSyncDirection, DestinationTableRowFilter, EsriVectorTilesDownloadOption, GenerateOfflineMapParameters,

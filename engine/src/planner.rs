@@ -548,7 +548,10 @@ fn assemble(
                 exact: p.exact,
                 attachments: p.attachments,
             }),
-            None => left.push(skipped(layer, CapabilityReason::LeftOut, None, false)),
+            None => left.push(match task.failed.iter().find(|(id, _)| *id == layer.id) {
+                Some((_, failure)) => skipped(layer, CapabilityReason::ServiceNotUsable, Some(failure.clone()), false),
+                None => skipped(layer, CapabilityReason::LeftOut, None, false),
+            }),
         }
     }
     let networks = networks::of_plan(&task, &request.networks, key, exporter.utility_network_parameters(), &parameters);

@@ -16,6 +16,33 @@ pub(crate) fn is_unknown(failure: &Failure) -> bool {
     failure.retryable && failure.owner == FailureOwner::Network
 }
 
+/// How long a result that the service names may be missing: storage lags behind the word of the job.
+const RESULT_LAG: Duration = Duration::from_mins(1);
+/// The first pause until it is asked for again.
+const FIRST_LAG: Duration = Duration::from_secs(1);
+
+/// Asks for a result until it is there: only one that stays away is gone.
+pub(crate) async fn while_it_lags<T, Fut>(ctx: &ExportContext, ask: impl Fn() -> Fut) -> Result<T, Failure>
+where
+    Fut: Future<Output = Result<T, Failure>>,
+{
+    let began = ctx.clock().now_ms();
+    let mut pause = FIRST_LAG;
+    loop {
+        let failure = match ask().await {
+            Err(failure) if failure.kind == FailureKind::NotFound => failure,
+            ended => return ended,
+        };
+        let waited = Duration::from_millis(u64::try_from(ctx.clock().now_ms() - began).unwrap_or(0));
+        if waited >= RESULT_LAG {
+            return Err(failure);
+        }
+        ctx.say("the job is done and its result is not there yet; it is asked for again");
+        ctx.sleep(pause).await;
+        pause = pause.mul_f64(LONGER);
+    }
+}
+
 /// How much longer each pause between two looks is.
 const LONGER: f64 = 1.5;
 

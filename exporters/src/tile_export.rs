@@ -146,12 +146,16 @@ async fn export_part(
             found = true;
             ctx.finish_unit(step.job, 0, None).await?;
             ctx.begin_unit(step.file).await?;
-            let (address, presigned) = find_file(client, ctx, waited.address(), &done, &service.secrets).await?;
             let report =
                 |here: u64, all: Option<u64>| ctx.report(Progress::bytes(step.before + here, all.map(|n| step.before + n)));
-            let (limit, secrets) = (step.limit.bytes, &service.secrets);
-            let file = Download { address: &address, to: step.to, presigned, limit, secrets };
-            client.download(file, report).await.map_err(|failure| step.limit.explain(failure))
+            let job = waited.address();
+            let fetch = || async {
+                let (address, presigned) = find_file(client, ctx, job, &done, &service.secrets).await?;
+                let (limit, secrets) = (step.limit.bytes, &service.secrets);
+                let file = Download { address: &address, to: step.to, presigned, limit, secrets };
+                client.download(file, report).await.map_err(|failure| step.limit.explain(failure))
+            };
+            server_job::while_it_lags(ctx, fetch).await
         };
         let got = ctx.or_cancelled(work).await;
         let Err(failure) = &got else { return got };

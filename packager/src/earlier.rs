@@ -48,6 +48,7 @@ pub(crate) fn read(path: &Path) -> Result<EarlierPackage, Failure> {
         attachments: l.attachments,
         missing_tiles: l.missing_tiles.clone(),
         missing_attachments: l.missing_attachments.clone(),
+        notes: l.notes.clone(),
         count_unit: l.count_unit,
         bytes: l.file.as_deref().and_then(|f| sizes.get(f).copied()).unwrap_or(0),
         failure: l.failure.clone(),

@@ -5,7 +5,7 @@
 //! itself with the digest's own 64 digits read as zeros, so that no byte of the package is unproven.
 
 use offmap_engine::model::area::AreaOfInterest;
-use offmap_engine::{CountUnit, ExportState, Failure, Missing, hex};
+use offmap_engine::{CountUnit, ExportState, Failure, LayerNote, Missing, hex};
 use offmap_formats::path as names;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -82,6 +82,9 @@ pub struct ManifestLayer {
     /// Terms of use of the layer's item.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub terms_of_use: Option<String>,
+    /// What is worth knowing of it and is no failure: what was not counted, what was edited meanwhile.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<LayerNote>,
     /// Why it is missing.
     pub failure: Option<Failure>,
 }

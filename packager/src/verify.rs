@@ -8,7 +8,7 @@ use crate::archive::{DIRECTORY, audit};
 use crate::container::Container;
 use crate::manifest::{MANIFEST_PATH, Manifest, ManifestFile, ManifestLayer};
 use crate::mobile_map_package::{LARGEST_MANIFEST, MobileMapPackage, OfflineLayer};
-use offmap_engine::{ExportState, Failure, FailureKind, FailureStage, hex};
+use offmap_engine::{ExportState, Failure, FailureKind, FailureStage, LayerNoteKind, hex};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, HashMap};
@@ -39,6 +39,8 @@ pub struct Verification {
     pub complete: Option<bool>,
     /// What layers that are there lack by the manifest, in words: tiles and attachments.
     pub lacking: Vec<String>,
+    /// What of layers that are there could not be counted on their service, in words: it came unverified.
+    pub not_counted: Vec<String>,
     /// Files that were looked at.
     pub files: u64,
     /// Their bytes.
@@ -138,12 +140,17 @@ fn finish(path: &Path, manifest: Option<&Manifest>, files: u64, bytes: u64, prob
         words.collect::<Vec<_>>()
     };
     let taken = manifest.into_iter().flat_map(|m| &m.layers).filter(|l| l.state == ExportState::Succeeded);
+    let not_counted = |l: &ManifestLayer| {
+        let notes = l.notes.iter().filter(|n| n.kind == LayerNoteKind::NotCounted);
+        notes.map(|n| format!("{}: {}", l.title, n.message)).collect::<Vec<_>>()
+    };
     Verification {
         package: path.to_owned(),
         ok: problems.is_empty(),
         proven: manifest.is_some(),
         complete: manifest.map(|m| m.complete),
-        lacking: taken.flat_map(lacking).collect(),
+        lacking: taken.clone().flat_map(lacking).collect(),
+        not_counted: taken.flat_map(not_counted).collect(),
         files,
         bytes,
         problems,

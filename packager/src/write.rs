@@ -274,6 +274,7 @@ fn manifest(
             attachments: l.attachments,
             missing_tiles: l.missing_tiles.clone(),
             missing_attachments: l.missing_attachments.clone(),
+            notes: l.notes.clone(),
             count_unit: l.count_unit,
             file: data.get(&l.id).map(|d| format!("{MAP_FOLDER}/{}", d.file)),
             address: address.map(|a| offmap_engine::model::failure::without_secrets(&a)),

@@ -8,6 +8,7 @@ mod capabilities;
 mod complete;
 mod credentials;
 mod custom;
+mod edited;
 mod end_to_end;
 #[cfg(unix)]
 mod hostile_package;

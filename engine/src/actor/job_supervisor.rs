@@ -180,6 +180,7 @@ impl JobSupervisor {
                 missing_attachments: got.and_then(|g| g.missing_attachments.clone()),
                 count_unit: task.count_unit,
                 bytes: file.map_or(0, |f| f.bytes),
+                notes: got.map(|g| g.notes.clone()).unwrap_or_default(),
                 failure,
             });
         }
@@ -217,6 +218,7 @@ impl JobSupervisor {
             missing_attachments: None,
             count_unit: CountUnit::Items,
             bytes: 0,
+            notes: Vec::new(),
             failure,
         };
         for s in &shared.plan.skipped {

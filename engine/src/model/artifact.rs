@@ -2,6 +2,7 @@
 
 use super::budget::Missing;
 use super::failure::Failure;
+use super::note::LayerNote;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -56,6 +57,9 @@ pub struct LayerArtifact {
     pub missing_tiles: Option<Missing>,
     /// Attachments that are missing; judged by the layer's error budget.
     pub missing_attachments: Option<Missing>,
+    /// What is worth knowing of the layer and is no failure.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<LayerNote>,
     /// Why this layer failed though others of the artifact did not.
     pub failure: Option<Failure>,
 }

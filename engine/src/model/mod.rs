@@ -10,6 +10,7 @@ pub mod capability;
 pub mod failure;
 pub mod geometry;
 pub mod item;
+pub mod note;
 pub mod overrides;
 pub mod parameters;
 mod parameters_json;

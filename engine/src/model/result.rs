@@ -2,6 +2,7 @@
 
 use super::budget::Missing;
 use super::failure::Failure;
+use super::note::LayerNote;
 use super::plan::CountUnit;
 use super::status::ExportState;
 use serde::{Deserialize, Serialize};
@@ -36,6 +37,9 @@ pub struct LayerOutcome {
     pub count_unit: CountUnit,
     /// Size of the file that holds it; a file that several layers share counts for each.
     pub bytes: u64,
+    /// What is worth knowing of it and is no failure: what was not counted, what was edited meanwhile.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<LayerNote>,
     /// Why it failed or was skipped.
     pub failure: Option<Failure>,
 }

@@ -4,12 +4,13 @@
 
 use crate::data::{Attachment, Data, Row, Shape};
 use crate::request::Call;
+use crate::state::lock;
 use offmap_engine::AreaOfInterest;
 use offmap_engine::model::geometry::{Polygon, SpatialReference, to_wgs84};
 use rusqlite::types::Value as Sql;
 use rusqlite::{Connection, params_from_iter};
 use serde_json::{Map, Value, json};
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Rows of one answer.
@@ -65,6 +66,15 @@ pub(crate) struct FeatureService {
     pub(crate) data: Arc<Data>,
     /// The rows' attributes as tables, so that a where clause is plain SQL.
     sql: Mutex<Connection>,
+    edits: Mutex<Edits>,
+}
+
+/// What colleagues did.
+#[derive(Debug, Default)]
+struct Edits {
+    /// Rows that are not there, by layer.
+    absent: BTreeMap<u32, BTreeSet<i64>>,
+    count: i64,
 }
 
 const KINDS: &[&str] = &["town", "city", "capital"];
@@ -191,12 +201,34 @@ impl FeatureService {
             }
         }
         sql.pragma_update(None, "query_only", true)?;
-        let extra = Value::Null;
-        Ok(Self { name, capabilities, sync_enabled, layers, extra, data: Arc::clone(data), sql: Mutex::new(sql) })
+        Ok(Self {
+            name,
+            capabilities,
+            sync_enabled,
+            layers,
+            extra: Value::Null,
+            data: Arc::clone(data),
+            sql: Mutex::new(sql),
+            edits: Mutex::default(),
+        })
     }
 
     pub(crate) fn layer(&self, id: u32) -> Rest<&Layer> {
         self.layers.iter().find(|l| l.id == id).ok_or_else(|| RestError::new(404, "Layer not found."))
+    }
+
+    /// Deletes and adds rows of a layer.
+    pub(crate) fn edit(&self, layer: u32, deleted: &[i64], added: &[i64]) {
+        let mut edits = lock(&self.edits);
+        let absent = edits.absent.entry(layer).or_default();
+        absent.extend(deleted);
+        absent.retain(|id| !added.contains(id));
+        edits.count += 1;
+    }
+
+    /// Whether a row is there now.
+    pub(crate) fn has_row(&self, layer: u32, id: i64) -> bool {
+        lock(&self.edits).absent.get(&layer).is_none_or(|absent| !absent.contains(&id))
     }
 
     pub(crate) fn is_editable(&self) -> bool {
@@ -256,7 +288,7 @@ impl FeatureService {
             "types": [], "templates": [], "capabilities": self.capabilities, "maxRecordCount": MAX_RECORDS,
             "supportedQueryFormats": "JSON", "supportsStatistics": false, "supportsAdvancedQueries": true,
             "allowGeometryUpdates": self.is_editable(), "editFieldsInfo": null,
-            "editingInfo": {"lastEditDate": 1_704_153_600_000_i64}, "syncCanReturnChanges": true,
+            "editingInfo": {"lastEditDate": 1_704_153_600_000_i64 + lock(&self.edits).count * 1000}, "syncCanReturnChanges": true,
             "advancedQueryCapabilities": {"supportsPagination": true, "supportsOrderBy": true, "supportsDistinct": false,
                 "supportsStatistics": false, "supportsQueryAttachments": true, "supportsReturningQueryExtent": true},
         });
@@ -285,7 +317,8 @@ impl FeatureService {
         let sql = self.sql.lock().unwrap_or_else(PoisonError::into_inner);
         let text = format!("SELECT OBJECTID FROM layer{} WHERE ({clause}) ORDER BY {order}", layer.id);
         let mut statement = sql.prepare(&text).map_err(bad)?;
-        statement.query_map([], |r| r.get(0)).and_then(Iterator::collect).map_err(bad)
+        let ids: Vec<i64> = statement.query_map([], |r| r.get(0)).and_then(Iterator::collect).map_err(bad)?;
+        Ok(ids.into_iter().filter(|id| self.has_row(layer.id, *id)).collect())
     }
 
     /// The rows that a query selects, in order.
@@ -370,7 +403,8 @@ impl FeatureService {
             .filter_map(|id| layer.row(*id))
             .filter_map(|row| {
                 let own = row.attributes.get(*key);
-                let related = other.rows.iter().filter(|r| r.attributes.get(other_key) == own);
+                let related = other.rows.iter().filter(|r| self.has_row(other.id, r.id()));
+                let related = related.filter(|r| r.attributes.get(other_key) == own);
                 let records: Vec<Value> = related.map(|r| json!({"attributes": r.attributes})).collect();
                 (!records.is_empty()).then(|| json!({"objectId": row.id(), "relatedRecords": records}))
             })
@@ -426,7 +460,7 @@ impl Layer {
         ["OBJECTID", "GlobalID"].into_iter().chain(self.fields.iter().map(|f| f.0)).collect()
     }
 
-    fn row(&self, id: i64) -> Option<&Row> {
+    pub(crate) fn row(&self, id: i64) -> Option<&Row> {
         // Ids start at 1 and have no gaps.
         self.rows.get(usize::try_from(id).ok()?.checked_sub(1)?)
     }

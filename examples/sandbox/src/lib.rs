@@ -23,6 +23,7 @@
 //! What it is not: complete. There is no editing, no sync of edits, no exploded cache, no glyphs in its fonts.
 
 mod awkward;
+mod colleague;
 mod data;
 mod draw;
 mod fault;
@@ -39,6 +40,7 @@ mod tiles;
 mod tls;
 mod vector;
 
+pub use colleague::Colleague;
 pub use fault::{Fault, FaultyLayer};
 pub use offmap_engine::testing::{FaultAction, JobFault};
 mod maps;
@@ -179,6 +181,18 @@ impl Sandbox {
     /// Lets jobs that run for ever come to their end.
     pub fn unstick(&self) {
         lock(&self.state.jobs).values_mut().for_each(|job| job.fault = None);
+    }
+
+    /// Lets somebody edit the data meanwhile.
+    pub fn colleague(&self, colleague: Colleague) {
+        lock(&self.state.colleagues).push(colleague);
+    }
+
+    /// Keeps rows out of a layer, so that a colleague can add them later.
+    pub fn withhold(&self, service: &str, layer: u32, ids: &[i64]) {
+        if let Some(service) = self.state.services.iter().find(|s| s.name.eq_ignore_ascii_case(service)) {
+            service.edit(layer, ids, &[]);
+        }
     }
 
     /// Takes all faults back.

@@ -93,7 +93,7 @@ fn select<'a>(service: &'a FeatureService, wanted: &Wanted) -> Rest<BTreeMap<u32
     for (id, query) in &wanted.queries {
         let layer = service.layer(*id)?;
         let found: Vec<&crate::data::Row> = match query.option.as_str() {
-            "all" => layer.rows.iter().collect(),
+            "all" => layer.rows.iter().filter(|r| service.has_row(*id, r.id())).collect(),
             "none" => Vec::new(),
             _ => {
                 // A non-spatial table that asks for nothing comes down empty.
@@ -120,7 +120,8 @@ fn select<'a>(service: &'a FeatureService, wanted: &Wanted) -> Rest<BTreeMap<u32
                 let keys: BTreeSet<&str> = rows.get(origin).into_iter().flatten().map(|r| r.text(key)).collect();
                 let mine = rows.entry(*id).or_default();
                 let have: BTreeSet<i64> = mine.iter().map(|r| r.id()).collect();
-                let new = layer.rows.iter().filter(|r| keys.contains(r.text(foreign)) && !have.contains(&r.id()));
+                let there = layer.rows.iter().filter(|r| service.has_row(*id, r.id()));
+                let new = there.filter(|r| keys.contains(r.text(foreign)) && !have.contains(&r.id()));
                 let before = mine.len();
                 mine.extend(new);
                 added |= mine.len() > before;
@@ -136,16 +137,16 @@ fn build(
     state: &State,
     service: &FeatureService,
     wanted: &Wanted,
+    rows: &BTreeMap<u32, Vec<i64>>,
     id: Option<&str>,
     path: &Path,
     url: &str,
 ) -> Result<(), String> {
-    let rows = select(service, wanted).map_err(|e| e.message)?;
     let mut layers = Vec::new();
     for layer_id in &wanted.layers {
         let layer = service.layer(*layer_id).map_err(|e| e.message)?;
         let query = wanted.queries.get(layer_id);
-        let taken = rows.get(layer_id).cloned().unwrap_or_default();
+        let taken: Vec<_> = rows.get(layer_id).into_iter().flatten().filter_map(|id| layer.row(*id)).collect();
         let parents: BTreeSet<i64> = taken.iter().map(|r| r.id()).collect();
         let lost = state.options.lost_attachments;
         let photos = || {
@@ -192,9 +193,12 @@ pub(crate) fn create(
     let path = state.files.path().join(format!("{job}.geodatabase"));
     let kind = JobKind::Replica { name: wanted.name.clone(), id: replica.clone() };
     let (file, service_url, name) = (path.clone(), url.to_owned(), found.name);
+    // The state of this moment is what the replica holds, whatever is edited while it is made.
+    let rows: BTreeMap<u32, Vec<i64>> =
+        select(found, &wanted)?.into_iter().map(|(id, rows)| (id, rows.iter().map(|r| r.id()).collect())).collect();
     let build = move |state: &State| {
         let service = state.services.get(service).ok_or("no such service")?;
-        build(state, service, &wanted, replica.as_deref(), &file, &service_url)?;
+        build(state, service, &wanted, &rows, replica.as_deref(), &file, &service_url)?;
         if let Some(id) = &replica {
             lock(&state.replicas).entry(name).or_default().push((id.clone(), wanted.name.clone()));
         }

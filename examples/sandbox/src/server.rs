@@ -26,6 +26,7 @@ const FULL_TILEMAP_LEVELS: u32 = 4;
 pub(crate) async fn handle(Extract(state): Extract<Arc<State>>, request: Request) -> Response {
     let call = Call::read(request).await;
     log(&state, &call);
+    crate::colleague::edit(&state, &call.path);
     let action = too_many(&state).or_else(|| strike(&state, &call.path)).or_else(|| at_random(&state));
     let job_fault = match &action {
         Some(FaultAction::Job(fault)) => Some(fault.clone()),

@@ -1,5 +1,6 @@
 //! What the sandbox knows: data, services, jobs, tokens, faults, and every request that it was asked.
 
+use crate::colleague::Colleague;
 use crate::data::Data;
 use crate::fault::Fault;
 use crate::feature::{self, FeatureService};
@@ -106,6 +107,7 @@ pub(crate) struct State {
     pub(crate) tokens: Mutex<HashMap<String, Token>>,
     pub(crate) log: Mutex<Vec<LoggedRequest>>,
     pub(crate) faults: Mutex<Vec<Fault>>,
+    pub(crate) colleagues: Mutex<Vec<Colleague>>,
     /// Service → replica id → name.
     pub(crate) replicas: Mutex<HashMap<&'static str, Vec<(String, String)>>>,
     pub(crate) files: tempfile::TempDir,
@@ -136,6 +138,7 @@ impl State {
             tokens: Mutex::default(),
             log: Mutex::default(),
             faults: Mutex::default(),
+            colleagues: Mutex::default(),
             replicas: Mutex::default(),
             files: tempfile::tempdir()?,
             base: OnceLock::new(),

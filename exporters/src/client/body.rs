@@ -80,15 +80,22 @@ pub fn read_error(error: &Value, around: &Value) -> ServiceError {
     ServiceError { code, words: shortened(words.join("; "), LONGEST_WORDS) }
 }
 
-/// Why a job failed: its `error`, else its first error message; `None` where it says neither.
+/// Why a job failed: its `error`, else its first error message, else a `message` or `statusMessage` of its own, which may hold an
+/// error as JSON text; `None` where it says nothing.
 #[must_use]
 pub fn job_words(state: &Value) -> Option<String> {
     let from_error = state.get("error").filter(|e| !e.is_null()).map(|e| read_error(e, state).words);
+    let from_text = || {
+        let text = ["statusMessage", "message"].iter().find_map(|key| state.get(key)?.as_str())?.trim();
+        let inner = AnswerKind::Small.budget().read(text.as_bytes()).ok().filter(Value::is_object);
+        let words = inner.map(|inner| read_error(inner.get("error").unwrap_or(&inner), &inner).words);
+        Some(words.filter(|w| !w.is_empty()).unwrap_or_else(|| cut(text))).filter(|w| !w.is_empty())
+    };
     let from_messages = || {
         let bad = |m: &&Value| m.get("type").and_then(Value::as_str) == Some("esriJobMessageTypeError");
         state.get("messages")?.as_array()?.iter().find(bad)?.get("description")?.as_str().map(cut)
     };
-    from_error.filter(|w| !w.is_empty()).or_else(from_messages)
+    from_error.filter(|w| !w.is_empty()).or_else(from_messages).or_else(from_text)
 }
 
 /// Errors without an `error` member: `{"code":500,"message":…,"status":"failure"}`, `{"status":"failed","statusMessage":…}`,
@@ -114,14 +121,22 @@ pub fn flat_error(value: &Value) -> Option<ServiceError> {
     Some(ServiceError { code: number(value.get("code")), words: shortened(words.join("; "), LONGEST_WORDS) })
 }
 
-/// A flat error where a job's state was asked for: one with a code and without anything that a job says of itself. Else `status`
-/// is the job's own word.
+/// An error where a job's state was asked for. What has a state is the job's own word, and a job that failed is never taken for
+/// one that the server has forgotten: it would be submitted again. Only `failure` with a code and without anything that a job says
+/// of itself is the request's.
 #[must_use]
 pub fn flat_error_of_request(value: &Value) -> Option<ServiceError> {
     const OF_JOBS: [&str; 7] =
         ["jobStatus", "jobId", "replicaName", "replicaID", "submissionTime", "lastUpdatedTime", "resultUrl"];
-    let is_job = OF_JOBS.iter().any(|key| value.get(*key).is_some());
-    flat_error(value).filter(|error| error.code != 0 && !is_job)
+    let state = ["status", "jobStatus"].iter().find_map(|key| value.get(key)?.as_str()).filter(|word| !word.is_empty());
+    match state {
+        None => value.get("error").filter(|e| !e.is_null()).map(|error| read_error(error, value)),
+        Some(word) if word.eq_ignore_ascii_case("failure") => {
+            let is_job = OF_JOBS.iter().any(|key| value.get(*key).is_some());
+            flat_error(value).filter(|error| error.code != 0 && !is_job)
+        }
+        Some(_) => None,
+    }
 }
 
 /// An error body where a file was expected.
@@ -340,6 +355,26 @@ mod tests {
     }
 
     #[test]
+    fn a_job_that_failed_says_why_in_every_shape() {
+        for (state, words) in [
+            (json!({"status": "Failed", "error": {"code": 400, "message": "m", "details": ["d"]}}), Some("m; d")),
+            (
+                json!({"status": "failed", "message": "{\"error\":{\"code\":500,\"message\":\"Export failed\"}}"}),
+                Some("Export failed"),
+            ),
+            (json!({"status": "failed", "statusMessage": "plain words"}), Some("plain words")),
+            (
+                json!({"jobStatus": "esriJobFailed", "messages": [{"type": "esriJobMessageTypeError", "description": "e"}]}),
+                Some("e"),
+            ),
+            (json!({"status": "failed", "message": "{}"}), Some("{}")),
+            (json!({"status": "failed"}), None),
+        ] {
+            assert_eq!(job_words(&state).as_deref(), words, "{state}");
+        }
+    }
+
+    #[test]
     fn words_of_an_answer_are_cut_and_counted() {
         let long = "ä".repeat(1 << 20);
         let list: Vec<&str> = vec![&long; 40];
@@ -366,9 +401,13 @@ mod tests {
             json!({"status": "failed", "message": "no code"}),
             json!({"jobId": "j", "status": "failed", "code": 500}),
             json!({"status": "Completed", "code": 200}),
+            json!({"status": "failed", "code": 400, "message": "no such thing"}),
+            json!({"status": "Failed", "error": {"code": 400, "message": "Layer 0 failed."}}),
         ] {
             assert_eq!(flat_error_of_request(&job), None, "{job}");
         }
+        let forgotten = json!({"error": {"code": 400, "message": "Job not found."}, "submissionTime": 1});
+        assert_eq!(flat_error_of_request(&forgotten).map(|e| e.code), Some(400));
     }
 
     #[test]

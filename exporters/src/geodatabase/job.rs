@@ -25,6 +25,10 @@ const UNREGISTER_CANCELLED: Duration = Duration::from_millis(450);
 const MOST_SUBMISSIONS: u32 = 4;
 /// Replicas of earlier submissions that are unregistered; each submission makes one.
 const MOST_TAKEN_BACK: usize = 20;
+/// Notes the url of the job's state.
+pub(super) const STATUS_URL: &str = "statusUrl";
+/// Notes the name of the last replica that was asked for.
+pub(super) const REPLICA_NAME: &str = "replicaName";
 /// Names of replicas of earlier submissions, joined by commas.
 const EARLIER: &str = "earlierNames";
 /// Notes that a forgotten job was submitted again.
@@ -57,7 +61,7 @@ pub(super) async fn run(
         Err(Ended { lost: true, failure }) if ctx.ledger().noted(JOB_UNIT, AGAIN).await?.is_none() => {
             ctx.say(format!("the service has forgotten the job, which is submitted once more ({failure})"));
             ctx.ledger().note(JOB_UNIT, AGAIN, "1").await?;
-            ctx.ledger().note(JOB_UNIT, "statusUrl", "").await?;
+            ctx.ledger().note(JOB_UNIT, STATUS_URL, "").await?;
             attempt(client, ctx, service, parameters, to, limit).await.map_err(|e| e.failure)
         }
         ended => ended.map_err(|e| e.failure),
@@ -90,7 +94,7 @@ async fn attempt(
 ) -> Result<Downloaded, Ended> {
     // A replica that was taken back is no result, even if its job still has a file.
     let gone = ctx.ledger().noted(JOB_UNIT, "replicaId").await?.as_deref() == Some(GONE);
-    let known = ctx.ledger().noted(JOB_UNIT, "statusUrl").await?.filter(|status| !gone && !status.is_empty());
+    let known = ctx.ledger().noted(JOB_UNIT, STATUS_URL).await?.filter(|status| !gone && !status.is_empty());
     let answer = match known {
         Some(status) => Answer::Status(status),
         None => {
@@ -109,7 +113,7 @@ async fn attempt(
                 }
             };
             if let Answer::Status(status) = &answer {
-                ctx.ledger().note(JOB_UNIT, "statusUrl", status).await?;
+                ctx.ledger().note(JOB_UNIT, STATUS_URL, status).await?;
             }
             answer
         }
@@ -127,12 +131,13 @@ async fn attempt(
         ctx.finish_unit(JOB_UNIT, 0, None).await?;
         ctx.begin_unit(FILE_UNIT).await?;
         let report = |here, all| ctx.report(Progress::bytes(here, all));
-        let fetch = Download { address: &file, to, presigned: false, limit: limit.bytes, secrets: &service.secrets };
+        let fetch = || async {
+            let file = Download { address: &file, to, presigned: false, limit: limit.bytes, secrets: &service.secrets };
+            client.download(file, report).await.map_err(|failure| limit.explain(failure))
+        };
         // Files that nobody fetched for some minutes are removed.
-        client
-            .download(fetch, report)
+        server_job::while_it_lags(ctx, fetch)
             .await
-            .map_err(|failure| limit.explain(failure))
             .map_err(|failure| Ended { lost: can_ask_again && failure.kind == FailureKind::NotFound, failure })
     };
     tokio::select! {
@@ -144,7 +149,7 @@ async fn attempt(
 
 /// Unregisters the replica of an earlier submission whose end nobody knows, so that only one stays.
 async fn take_back_earlier(client: &ArcGisClient, ctx: &ExportContext, service: &FeatureService) -> Result<(), Failure> {
-    if ctx.ledger().noted(JOB_UNIT, "replicaName").await?.is_none() {
+    if ctx.ledger().noted(JOB_UNIT, REPLICA_NAME).await?.is_none() {
         return Ok(());
     }
     unregister(client, ctx, service).await;
@@ -200,12 +205,12 @@ async fn submit(
 ) -> Result<Answer, Failure> {
     let name = format!("offmap_{}", uuid::Uuid::new_v4().simple());
     if parameters.sync_model != SyncModel::None {
-        if let Some(before) = ctx.ledger().noted(JOB_UNIT, "replicaName").await? {
+        if let Some(before) = ctx.ledger().noted(JOB_UNIT, REPLICA_NAME).await? {
             let earlier = ctx.ledger().noted(JOB_UNIT, EARLIER).await?.filter(|e| !e.is_empty());
             let all = earlier.map_or_else(|| before.clone(), |e| format!("{e},{before}"));
             ctx.ledger().note(JOB_UNIT, EARLIER, &all).await?;
         }
-        ctx.ledger().note(JOB_UNIT, "replicaName", &name).await?;
+        ctx.ledger().note(JOB_UNIT, REPLICA_NAME, &name).await?;
     }
     let address = format!("{}/createReplica", service.root);
     let mut call = ServiceCall::post(&address)?.with_secrets(&service.secrets).in_stage(FailureStage::Submit).once();
@@ -354,7 +359,7 @@ async fn replica_id(
     if let Some(id) = ctx.ledger().noted(JOB_UNIT, "replicaId").await?.filter(|id| !id.is_empty()) {
         return Ok((id != GONE).then_some(id));
     }
-    let Some(name) = ctx.ledger().noted(JOB_UNIT, "replicaName").await? else { return Ok(None) };
+    let Some(name) = ctx.ledger().noted(JOB_UNIT, REPLICA_NAME).await? else { return Ok(None) };
     Ok(listed(client, service, &[name.as_str()]).await?.pop())
 }
 

@@ -12,6 +12,7 @@ mod row_filter;
 mod service;
 mod sync_data;
 mod utility_network;
+mod verification;
 
 pub use parameters::{
     GenerateGeodatabaseParameters, GenerateLayerOption, GenerateLayerQueryOption, SyncModel, UtilityNetworkSyncMode,
@@ -23,28 +24,29 @@ use async_trait::async_trait;
 use job::{FILE_UNIT, JOB_UNIT};
 use offmap_engine::{
     AreaOfInterest, Artifact, ArtifactFile, AttachmentSyncDirection, ByteRange, Capability, CapabilityReason, CountUnit,
-    Examination, ExportContext, ExportTask, Exporter, Failure, FailureKind, FailureOwner, FailureStage,
-    GenerateOfflineMapUpdateMode, LayerArtifact, LayerPlan, LayerSecrets, LayerType, MapLayer, Missing, OfflineMapSource,
-    PlanContext, ReturnLayerAttachmentOption, ServiceRequest, TaskLayer, TaskPlan, Unit, run_blocking,
+    Examination, ExportContext, ExportTask, Exporter, Failure, FailureOwner, GenerateOfflineMapUpdateMode, LayerArtifact,
+    LayerPlan, LayerSecrets, LayerType, MapLayer, OfflineMapSource, PlanContext, ReturnLayerAttachmentOption,
+    ServiceRequest, TaskPlan, Unit, run_blocking,
 };
-use replica_file::ReplicaLayer;
 use row_filter::{by_service_layer, layer_id};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use service::{FeatureService, RowFilter, allows_editing};
+use service::{FeatureService, allows_editing};
 use std::collections::HashMap;
 use std::path::Path;
 use tokio_util::sync::CancellationToken;
+use verification::{Verification, expected_attachments, expected_rows};
 
 /// Bytes of a row, from a bare point to a rich polygon; an estimate for plans, attachments not counted.
 const BYTES_PER_ROW: (u64, u64) = (200, 20_000);
 /// Most bytes of an attachment that are usual.
 const BYTES_PER_ATTACHMENT: u64 = 5 << 20;
+/// Notes which layers the service refused by name.
+const REFUSED: &str = "refusedLayers";
+/// Notes that the highest object ids before the first submission are noted.
+const HIGHEST_IDS: &str = "highestIds";
 /// Bytes of an empty geodatabase.
 const EMPTY_BYTES: u64 = 200_000;
-/// Attachments of more rows than this are not counted beforehand.
-const MOST_ROWS_ASKED: u64 = 20_000;
-/// Keys in one `IN (…)` of a count.
-const KEYS_AT_A_TIME: usize = 100;
 
 /// Takes feature layers and tables of sync-enabled feature services.
 #[derive(Debug, Clone)]
@@ -94,6 +96,11 @@ fn read_service(task: &Value, secrets: &LayerSecrets) -> Result<FeatureService, 
 fn judge(layer: &MapLayer, service: &FeatureService) -> Capability {
     let title = &layer.title;
     let refused = |reason, words: String| Capability::refused(reason, words);
+    if let Some(failure) = layer_id(layer).and_then(|id| service.broken.get(&id)) {
+        let mut failure = failure.clone();
+        failure.message = format!("\"{title}\": the service does not describe this layer: {}", failure.message);
+        return Capability::NotSupported(CapabilityReason::ServiceNotUsable, Box::new(failure));
+    }
     let Some(found) = layer_id(layer).and_then(|id| service.layers.get(&id)) else {
         let words = format!("\"{title}\": {} has no such layer", layer.url.as_deref().unwrap_or("the service"));
         return refused(CapabilityReason::LayerNotFound, words);
@@ -222,19 +229,25 @@ impl Exporter for GeodatabaseExporter {
         parameters.check(&service)?;
         utility_network::check(parameters, &service)?;
         let mut layers = Vec::new();
+        let mut failed: Vec<(String, Failure)> = Vec::new();
         let mut rows = 0_u64;
         let (_, of_service) = by_service_layer(&request.layers);
         let area = for_wire(parameters).await?;
         for option in &parameters.layer_options {
-            let expected = expected_rows(&self.client, &service, option, &area).await?;
-            let attachments = match expected {
-                Some(rows) if rows <= MOST_ROWS_ASKED => {
-                    expected_attachments(&self.client, &service, option, parameters, &area).await?
+            let twins = of_service.get(&option.layer_id).into_iter().flatten();
+            let expected = match expected_rows(&self.client, &service, option, &area).await {
+                Ok(expected) => expected,
+                // What one layer answers costs only that layer.
+                Err(failure) if failure.owner == FailureOwner::Source => {
+                    failed.extend(twins.map(|l| (l.id.clone(), uncounted(&l.title, option, failure.clone()))));
+                    continue;
                 }
-                _ => None,
+                Err(failure) => return Err(failure),
             };
+            let attachments =
+                expected_attachments(&self.client, &service, (option, &area), parameters, expected, None).await;
             rows = rows.saturating_add(expected.unwrap_or(0));
-            for layer in of_service.get(&option.layer_id).into_iter().flatten() {
+            for layer in twins {
                 layers.push(LayerPlan {
                     id: layer.id.clone(),
                     service_layer_id: Some(option.layer_id),
@@ -252,6 +265,7 @@ impl Exporter for GeodatabaseExporter {
                 Unit::new(FILE_UNIT, "resultFile", "the geodatabase"),
             ],
             layers,
+            failed,
             count_unit: CountUnit::Features,
             // Submit, one look, fetch.
             requests: 3,
@@ -302,45 +316,14 @@ fn direction(
     (direction != follows).then_some(direction)
 }
 
-/// Which rows an option takes.
-enum Taken<'a> {
-    /// Those that are related to rows of other layers.
-    Related,
-    Nothing,
-    Rows(RowFilter<'a>),
-}
-
-/// The rows that an option takes; `area` is the replica's as it goes over the wire.
-fn taken<'a>(service: &FeatureService, option: &'a GenerateLayerOption, area: &'a AreaOfInterest) -> Taken<'a> {
-    let is_table = service.layers.get(&option.layer_id).is_some_and(|l| l.is_table);
-    let rows = |where_clause, area| Taken::Rows(RowFilter { layer: option.layer_id, where_clause, area });
-    match option.query_option {
-        GenerateLayerQueryOption::None if option.include_related => Taken::Related,
-        GenerateLayerQueryOption::None => Taken::Nothing,
-        GenerateLayerQueryOption::All => rows("", None),
-        GenerateLayerQueryOption::UseFilter => {
-            rows(&option.where_clause, (option.use_geometry && !is_table).then_some(area))
-        }
-    }
-}
-
-/// The service's own count of the attachments that will come; `None` where none are wanted, or it cannot count them.
-async fn expected_attachments(
-    client: &ArcGisClient,
-    service: &FeatureService,
-    option: &GenerateLayerOption,
-    parameters: &GenerateGeodatabaseParameters,
-    area: &AreaOfInterest,
-) -> Result<Option<u64>, Failure> {
-    let countable = service.layers.get(&option.layer_id).is_some_and(|l| l.has_attachments && l.counts_attachments);
-    if !(parameters.return_attachments && countable) {
-        return Ok(None);
-    }
-    match taken(service, option, area) {
-        Taken::Related => Ok(None),
-        Taken::Nothing => Ok(Some(0)),
-        Taken::Rows(rows) => service.count_attachments(client, &rows).await.map(Some),
-    }
+/// Why a layer without a count stays behind.
+fn uncounted(title: &str, option: &GenerateLayerOption, mut failure: Failure) -> Failure {
+    let filter = match option.where_clause.as_str() {
+        "" => String::new(),
+        clause => format!(" for the filter `{clause}`"),
+    };
+    failure.message = format!("\"{title}\": the service does not count its rows{filter}: {}", failure.message);
+    failure
 }
 
 /// The most bytes that a replica is expected to have, with its attachments: as many as were counted, else one for each row. `None` where
@@ -363,18 +346,11 @@ fn most_bytes(
     Some(most)
 }
 
-/// The service's own count for the same filter; `None` for rows that are related to others.
-async fn expected_rows(
-    client: &ArcGisClient,
-    service: &FeatureService,
-    option: &GenerateLayerOption,
-    area: &AreaOfInterest,
-) -> Result<Option<u64>, Failure> {
-    match taken(service, option, area) {
-        Taken::Related => Ok(None),
-        Taken::Nothing => Ok(Some(0)),
-        Taken::Rows(rows) => service.count(client, &rows).await.map(Some),
-    }
+/// A layer that the service refused by name, and its words.
+#[derive(Serialize, Deserialize)]
+struct RefusedLayer {
+    layer: u32,
+    failure: Failure,
 }
 
 impl GeodatabaseExporter {
@@ -386,124 +362,91 @@ impl GeodatabaseExporter {
         ctx: &ExportContext,
         path: &Path,
     ) -> Result<Artifact, Failure> {
-        let limit = DownloadLimit::of_plan(most_bytes(task, service, parameters, ctx));
-        let Downloaded { bytes, sha256 } = job::run(&self.client, ctx, service, parameters, path, limit).await?;
+        let (Downloaded { bytes, sha256 }, parameters, refused) = self.replica(task, service, parameters, ctx, path).await?;
         let (file, cancel) = (path.to_owned(), ctx.cancel_token().clone());
         let found = ctx.blocking(move || replica_file::examine(&file, &cancel)).await?;
+        let area = for_wire(&parameters).await?;
         let mut artifact =
             Artifact { files: vec![ArtifactFile::file("replica.geodatabase", "geodatabase")], ..Artifact::default() };
+        let verification =
+            Verification { client: &self.client, service, parameters: &parameters, area: &area, ctx, path, found: &found };
         for layer in &task.layers {
-            let proof = self.prove(layer, service, parameters, ctx, path, &found);
-            artifact.layers.push(ctx.or_cancelled(proof).await?);
+            let own = refused.iter().find(|r| Some(r.layer) == layer.service_layer_id);
+            if let Some(RefusedLayer { failure, .. }) = own {
+                let failure = Some(failure.clone().for_layer(&layer.id));
+                let planned = layer.expected;
+                artifact.layers.push(LayerArtifact { id: layer.id.clone(), planned, failure, ..LayerArtifact::default() });
+                continue;
+            }
+            let highest = match layer.service_layer_id {
+                Some(id) => ctx.ledger().noted(JOB_UNIT, &highest_key(id)).await?.and_then(|text| text.parse().ok()),
+                None => None,
+            };
+            artifact.layers.push(ctx.or_cancelled(verification.layer(layer, highest)).await?);
         }
         ctx.finish_unit(FILE_UNIT, bytes, Some(&sha256)).await?;
         Ok(artifact)
     }
 
-    /// Compares the rows that came with the service's own count. The data may have changed since the plan was made, so a
-    /// difference is counted once more before it is called one.
-    async fn prove(
+    /// Downloads the replica; a layer that the service refuses by name is left out of the set, which is submitted again.
+    async fn replica(
         &self,
-        layer: &TaskLayer,
+        task: &ExportTask,
         service: &FeatureService,
         parameters: &GenerateGeodatabaseParameters,
         ctx: &ExportContext,
         path: &Path,
-        found: &[ReplicaLayer],
-    ) -> Result<LayerArtifact, Failure> {
-        let id = layer.service_layer_id;
-        let got = found.iter().find(|l| id.map(i64::from) == Some(l.item_id));
-        let option = parameters.layer_options.iter().find(|o| Some(o.layer_id) == id);
-        let mut proof = LayerArtifact {
-            id: layer.id.clone(),
-            file: Some(0),
-            item_id: got.map(|g| g.item_id),
-            planned: layer.expected,
-            got: got.map_or(0, |g| g.rows),
-            attachments: got.and_then(|g| g.attachments),
-            ..LayerArtifact::default()
+    ) -> Result<(Downloaded, GenerateGeodatabaseParameters, Vec<RefusedLayer>), Failure> {
+        let mut refused: Vec<RefusedLayer> = match ctx.ledger().noted(JOB_UNIT, REFUSED).await? {
+            Some(text) => serde_json::from_str(&text).unwrap_or_default(),
+            None => Vec::new(),
         };
-        let (Some(got), Some(option)) = (got, option) else {
-            let message = format!("the replica has no table for layer \"{}\" (id {id:?})", layer.title);
-            let failure = Failure::new(FailureOwner::Source, FailureKind::Incomplete, FailureStage::Check, message);
-            proof.failure = Some(failure.for_layer(&layer.id));
-            return Ok(proof);
-        };
-        if layer.expected.is_none() {
-            proof.planned = self.related_rows(option, service, ctx, path, found).await?;
-        } else if layer.expected != Some(got.rows) {
-            proof.planned = expected_rows(&self.client, service, option, &for_wire(parameters).await?).await?;
-        }
-        if proof.planned.is_some_and(|planned| planned != got.rows) {
-            let planned = proof.planned.unwrap_or_default();
-            let message = format!(
-                "layer \"{}\": the service counts {planned} rows for the same filter, {} came home",
-                layer.title, got.rows
-            );
-            let failure = Failure::new(FailureOwner::Source, FailureKind::Incomplete, FailureStage::Check, message);
-            proof.failure = Some(failure.for_layer(&layer.id));
-        }
-        // As with rows, a difference is counted once more.
-        if let Some(planned) = layer.attachments.filter(|planned| *planned != got.attachments.unwrap_or(0)) {
-            let area = for_wire(parameters).await?;
-            let again = expected_attachments(&self.client, service, option, parameters, &area).await?;
-            let again = again.unwrap_or(planned);
-            let came = got.attachments.unwrap_or(0);
-            proof.missing_attachments = Missing::of(again, came);
-            if came > again && proof.failure.is_none() {
-                let message = format!("layer \"{}\": the service counts {again} attachments, {came} came home", layer.title);
-                let failure = Failure::new(FailureOwner::Source, FailureKind::Incomplete, FailureStage::Check, message);
-                proof.failure = Some(failure.for_layer(&layer.id));
+        let limit = DownloadLimit::of_plan(most_bytes(task, service, parameters, ctx));
+        let planned = |id: u32| task.layers.iter().any(|l| l.service_layer_id == Some(id));
+        loop {
+            let mut parameters = parameters.clone();
+            parameters.layer_options.retain(|o| planned(o.layer_id) && !refused.iter().any(|r| r.layer == o.layer_id));
+            self.note_highest_ids(service, &parameters, ctx).await?;
+            let failure = match job::run(&self.client, ctx, service, &parameters, path, limit).await {
+                Ok(downloaded) => return Ok((downloaded, parameters, refused)),
+                Err(failure) => failure,
+            };
+            let left: Vec<u32> = parameters.layer_options.iter().map(|o| o.layer_id).collect();
+            match service.layer_in(&failure, &left).filter(|_| left.len() > 1) {
+                Some(layer) => {
+                    ctx.say(format!("the service refuses layer {layer} of the set; the others are asked for without it"));
+                    refused.push(RefusedLayer { layer, failure });
+                    let text = serde_json::to_string(&refused).map_err(|e| Failure::internal(e.to_string()))?;
+                    ctx.ledger().note(JOB_UNIT, REFUSED, &text).await?;
+                    ctx.ledger().note(JOB_UNIT, job::STATUS_URL, "").await?;
+                }
+                None => return Err(failure),
             }
         }
-        Ok(proof)
     }
 
-    /// Counts on the service the rows that are related to the rows that came home. `None` where a table is related to more than
-    /// one layer of the replica: then a row may be counted twice.
-    async fn related_rows(
+    /// Notes what the highest object ids are before the submission, once.
+    async fn note_highest_ids(
         &self,
-        option: &GenerateLayerOption,
         service: &FeatureService,
+        parameters: &GenerateGeodatabaseParameters,
         ctx: &ExportContext,
-        path: &Path,
-        found: &[ReplicaLayer],
-    ) -> Result<Option<u64>, Failure> {
-        let Some(table) = service.layers.get(&option.layer_id) else { return Ok(None) };
-        let origins: Vec<_> = table
-            .relationships
-            .iter()
-            .filter(|r| r.is_destination())
-            .filter_map(|r| {
-                let origin = service.layers.get(&u32::try_from(r.related_table_id).ok()?)?;
-                let key = origin.relationships.iter().find(|o| o.id == r.id && !o.is_destination())?;
-                let file = found.iter().find(|l| l.item_id == r.related_table_id)?;
-                Some((file.table.clone(), key.key_field.clone(), r.key_field.clone()))
-            })
-            .collect();
-        let [(origin, primary, foreign)] = origins.as_slice() else { return Ok(None) };
-        let (file, origin, primary) = (path.to_owned(), origin.clone(), primary.clone());
-        let cancel = ctx.cancel_token().clone();
-        // A few pieces at a time: a layer's keys are never all in memory.
-        let (sender, mut pieces) = tokio::sync::mpsc::channel(2);
-        let reading = ctx.blocking(move || {
-            // Nobody listens any more once the counting failed.
-            let hand_on = |keys| sender.blocking_send(keys).is_ok();
-            replica_file::key_literals(&file, (&origin, &primary), KEYS_AT_A_TIME, &cancel, hand_on)
-        });
-        let counting = async move {
-            let mut rows = 0_u64;
-            while let Some(keys) = pieces.recv().await {
-                let related = format!("{foreign} IN ({keys})");
-                let filter = RowFilter { layer: option.layer_id, where_clause: &related, area: None };
-                rows = service.count(&self.client, &filter).await?.saturating_add(rows);
+    ) -> Result<(), Failure> {
+        if ctx.ledger().noted(JOB_UNIT, HIGHEST_IDS).await?.is_some() {
+            return Ok(());
+        }
+        for option in &parameters.layer_options {
+            let asked = async { Ok(service.highest_id(&self.client, option.layer_id).await) };
+            if let Some(highest) = ctx.or_cancelled(asked).await? {
+                ctx.ledger().note(JOB_UNIT, &highest_key(option.layer_id), &highest.to_string()).await?;
             }
-            Ok(rows)
-        };
-        let (read, rows) = futures_util::future::join(reading, counting).await;
-        read?;
-        rows.map(Some)
+        }
+        ctx.ledger().note(JOB_UNIT, HIGHEST_IDS, "1").await
     }
+}
+
+fn highest_key(layer: u32) -> String {
+    format!("highestId:{layer}")
 }
 
 #[cfg(test)]

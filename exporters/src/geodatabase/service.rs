@@ -17,6 +17,8 @@ use std::collections::{BTreeMap, HashSet};
 const IDS_AT_A_TIME: usize = 500;
 /// Most relationships of a layer; real ones have some ten.
 const MOST_RELATIONSHIPS: usize = 1000;
+/// Pages of attachments of so many rows.
+const MOST_PAGES: usize = 1000;
 /// Words of a `capabilities` list that mean editing.
 const EDITING: [&str; 4] = ["editing", "create", "update", "delete"];
 
@@ -58,15 +60,25 @@ pub(super) struct Relationship {
     pub(super) role: String,
     #[serde(default)]
     pub(super) key_field: String,
+    #[serde(default)]
+    pub(super) cardinality: String,
+    /// The table that a relationship of many to many goes by.
+    #[serde(default)]
+    pub(super) relationship_table_id: Option<i64>,
 }
 
 impl Relationship {
     fn shortened(self) -> Self {
-        Self { role: cut(&self.role), key_field: cut(&self.key_field), ..self }
+        Self { role: cut(&self.role), key_field: cut(&self.key_field), cardinality: cut(&self.cardinality), ..self }
     }
 
     pub(super) fn is_destination(&self) -> bool {
         self.role == "esriRelRoleDestination"
+    }
+
+    /// Whether rows are related by a table of their own: then no key of one row is a key of the other.
+    pub(super) fn is_many_to_many(&self) -> bool {
+        self.cardinality == "esriRelCardinalityManyToMany" || self.relationship_table_id.is_some()
     }
 }
 
@@ -82,12 +94,20 @@ pub(super) struct ServiceLayer {
     #[serde(default)]
     pub(super) in_network: bool,
     pub(super) global_id_field: Option<String>,
+    #[serde(default)]
+    pub(super) object_id_field: String,
+    /// Whether rows can be asked for one by one in an order.
+    #[serde(default)]
+    pub(super) orders_rows: bool,
     pub(super) can_sync: bool,
     /// Whether its own capabilities allow editing; they may be fewer than the service's.
     pub(super) editable: bool,
     pub(super) has_attachments: bool,
     /// Whether attachments can be counted.
     pub(super) counts_attachments: bool,
+    /// Whether it answers with a count alone; else the attachments are listed page by page.
+    #[serde(default = "by_default")]
+    pub(super) counts_attachments_only: bool,
     /// What keeps it from going offline, beside sync.
     pub(super) problem: Option<(CapabilityReason, String)>,
     pub(super) relationships: Vec<Relationship>,
@@ -121,17 +141,22 @@ pub(super) struct FeatureService {
     /// The layer of its utility network, where it has one.
     #[serde(default)]
     pub(super) network_layer: Option<u32>,
+    /// Layers that could not be described, with the reason; not kept in the plan, which does not have them.
+    #[serde(skip)]
+    pub(super) broken: BTreeMap<u32, Failure>,
     /// Parameters of the map's layers that go with every request; supplied anew whenever this is read back.
     #[serde(skip)]
     pub(super) secrets: LayerSecrets,
 }
 
-/// Rows of a layer: those that meet a where clause (empty for all) and, where given, an area as it goes over the wire.
+/// Rows of a layer: those that meet a where clause (empty for all) and, where given, an area as it goes over the wire, up to an
+/// object id.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct RowFilter<'a> {
     pub(super) layer: u32,
     pub(super) where_clause: &'a str,
     pub(super) area: Option<&'a AreaOfInterest>,
+    pub(super) up_to: Option<i64>,
 }
 
 pub(super) fn flag(value: &Value, keys: &[&str]) -> Option<bool> {
@@ -166,14 +191,23 @@ impl FeatureService {
         let in_map: HashSet<u32> = wanted.iter().copied().collect();
         for id in wanted.iter().copied().filter(|id| listed.contains(&u64::from(*id))) {
             let address = format!("{root}/{id}");
-            let layer = client.json(&get(&address)?).await?;
-            expect_description(&layer, &address, "a layer", &["fields", "type", "name", "geometryType"])?;
-            let mut layer = read_layer(&layer, &answer);
-            // The plan keeps what it needs: those to the map's own layers, and whether there are others above it.
-            let of_map = |r: &Relationship| u32::try_from(r.related_table_id).is_ok_and(|id| in_map.contains(&id));
-            layer.origin_outside = layer.relationships.iter().any(|r| r.is_destination() && !of_map(r));
-            layer.relationships.retain(of_map);
-            service.layers.insert(id, layer);
+            let call = get(&address)?;
+            let described = async {
+                let layer = client.json(&call).await?;
+                expect_description(&layer, &address, "a layer", &["fields", "type", "name", "geometryType"])?;
+                let mut layer = read_layer(&layer, &answer);
+                // The plan keeps what it needs: those to the map's own layers, and whether there are others above it.
+                let of_map = |r: &Relationship| u32::try_from(r.related_table_id).is_ok_and(|id| in_map.contains(&id));
+                layer.origin_outside = layer.relationships.iter().any(|r| r.is_destination() && !of_map(r));
+                layer.relationships.retain(of_map);
+                Ok::<_, Failure>(layer)
+            };
+            // A layer that is broken costs only itself; a host that does not answer is asked no more.
+            match described.await {
+                Ok(layer) => drop(service.layers.insert(id, layer)),
+                Err(failure) if failure.owner == FailureOwner::Network || failure.is_cancelled() => return Err(failure),
+                Err(failure) => drop(service.broken.insert(id, failure)),
+            }
         }
         Ok(service)
     }
@@ -210,6 +244,7 @@ impl FeatureService {
             layers: BTreeMap::new(),
             version: network_facts::version(answer),
             network_layer: network_facts::layer_of(answer),
+            broken: BTreeMap::new(),
             secrets: secrets.clone(),
         })
     }
@@ -228,9 +263,29 @@ impl FeatureService {
         self.counted(client, rows.layer, &call).await
     }
 
+    /// The one layer among some that a refusal of the service names: by its id or, in quotation marks or as a word, by its name.
+    pub(super) fn layer_in(&self, failure: &Failure, among: &[u32]) -> Option<u32> {
+        if failure.owner != FailureOwner::Source || failure.kind != FailureKind::ServiceError {
+            return None;
+        }
+        let words = failure.service_words.as_deref().unwrap_or_default().to_lowercase();
+        let numbers = ids_named(&words);
+        let named = |name: &str| !name.is_empty() && has_whole(&words, &name.to_lowercase());
+        let is_named = |id: &&u32| numbers.contains(id) || self.layers.get(id).is_some_and(|l| named(&l.name));
+        let found: Vec<u32> = among.iter().filter(is_named).copied().collect();
+        match found.as_slice() {
+            [one] => Some(*one),
+            _ => None,
+        }
+    }
+
     fn query(&self, rows: &RowFilter<'_>) -> Result<ServiceCall, Failure> {
-        let RowFilter { layer, where_clause, area } = *rows;
+        let RowFilter { layer, where_clause, area, up_to } = *rows;
         let filter = if where_clause.is_empty() { "1=1" } else { where_clause };
+        let filter = match (up_to, self.layers.get(&layer)) {
+            (Some(highest), Some(described)) => format!("({filter}) AND {} <= {highest}", described.object_id_field),
+            _ => filter.to_owned(),
+        };
         let call = ServiceCall::post(&format!("{}/{layer}/query", self.root))?
             .with_secrets(&self.secrets)
             .with("where", filter)
@@ -241,6 +296,35 @@ impl FeatureService {
             .with("geometryType", geometry_type(area))
             .with("inSR", json!(area.spatial_reference()))
             .with("spatialRel", "esriSpatialRelIntersects"))
+    }
+
+    /// The highest object id of a layer, 0 for one without rows; `None` where the service cannot tell it in one row.
+    pub(super) async fn highest_id(&self, client: &ArcGisClient, layer: u32) -> Option<i64> {
+        let described = self.layers.get(&layer).filter(|l| l.orders_rows)?;
+        let field = &described.object_id_field;
+        let all = RowFilter { layer, where_clause: "", area: None, up_to: None };
+        let call = self.query(&all).ok()?;
+        let call = call
+            .with("outFields", field)
+            .with("orderByFields", format!("{field} DESC"))
+            .with("resultRecordCount", 1)
+            .with("returnGeometry", false)
+            .in_stage(FailureStage::Submit)
+            .answer(AnswerKind::Small);
+        let answer = match client.json(&call).await {
+            Ok(answer) => answer,
+            Err(failure) => {
+                tracing::debug!(%failure, layer, "the highest object id is not known");
+                return None;
+            }
+        };
+        let rows = answer.get("features")?.as_array()?;
+        match rows.as_slice() {
+            [] => Some(0),
+            [one] => object_id(one.get("attributes")?.get(field)?),
+            // It does not order or limit rows as it says.
+            _ => None,
+        }
     }
 
     async fn counted(&self, client: &ArcGisClient, layer: u32, call: &ServiceCall) -> Result<u64, Failure> {
@@ -262,26 +346,68 @@ impl FeatureService {
         let mut total = 0_u64;
         for some in ids.chunks(IDS_AT_A_TIME) {
             let list: Vec<String> = some.iter().filter_map(object_id).map(|id| id.to_string()).collect();
-            let call = ServiceCall::post(&format!("{}/{layer}/queryAttachments", self.root))?
+            total = self.attachments_of(client, layer, &list.join(",")).await?.saturating_add(total);
+        }
+        Ok(total)
+    }
+
+    /// Attachments of some rows, page by page where the service does not count them.
+    async fn attachments_of(&self, client: &ArcGisClient, layer: u32, ids: &str) -> Result<u64, Failure> {
+        let counts_only = self.layers.get(&layer).is_none_or(|l| l.counts_attachments_only);
+        let mut total = 0_u64;
+        for _ in 0..MOST_PAGES {
+            let mut call = ServiceCall::post(&format!("{}/{layer}/queryAttachments", self.root))?
                 .with_secrets(&self.secrets)
-                .with("objectIds", list.join(","))
-                .with("returnCountOnly", true)
+                .with("objectIds", ids)
                 .in_stage(FailureStage::Plan)
                 .answer(AnswerKind::Description);
+            if counts_only {
+                call = call.with("returnCountOnly", true);
+            }
+            if total > 0 {
+                call = call.with("resultOffset", total);
+            }
             let answer = client.json(&call).await?;
             // Servers answer with one count, with a count for each group, or with the groups themselves.
+            if let Some(count) = answer.get("count").and_then(Value::as_u64) {
+                return Ok(count);
+            }
             let group = |g: &Value| {
                 let list = g.get("attachmentInfos").and_then(Value::as_array).map_or(0, |l| l.len() as u64);
                 g.get("count").and_then(Value::as_u64).unwrap_or(list)
             };
             let groups = answer.get("attachmentGroups").and_then(Value::as_array);
-            total = total.saturating_add(match answer.get("count").and_then(Value::as_u64) {
-                Some(count) => count,
-                None => groups.into_iter().flatten().map(group).fold(0, u64::saturating_add),
-            });
+            let here = groups.into_iter().flatten().map(group).fold(0, u64::saturating_add);
+            total = total.saturating_add(here);
+            if here == 0 || !flag(&answer, &["exceededTransferLimit"]).unwrap_or(false) {
+                return Ok(total);
+            }
         }
-        Ok(total)
+        let message = format!("layer {layer} lists the attachments of {IDS_AT_A_TIME} rows on more than {MOST_PAGES} pages");
+        Err(Failure::new(FailureOwner::Source, FailureKind::InvalidAnswer, FailureStage::Plan, message))
     }
+}
+
+/// Numbers behind the word `layer` or `table`, as in `layer 3`, `layerId: 3`, `Layer id [3]`.
+fn ids_named(words: &str) -> Vec<u32> {
+    let parts: Vec<&str> = words.split(|c: char| !c.is_alphanumeric()).filter(|p| !p.is_empty()).collect();
+    let is_layer = |w: &str| matches!(w, "layer" | "layerid" | "table" | "tableid" | "sublayer");
+    let mut ids = Vec::new();
+    for (at, part) in parts.iter().enumerate().filter(|(_, p)| is_layer(p)) {
+        let next =
+            parts.get(at + 1).filter(|w| !(*part == "layer" || *part == "table") || **w != "id").or(parts.get(at + 2));
+        ids.extend(next.and_then(|n| n.parse::<u32>().ok()));
+    }
+    ids
+}
+
+/// Whether a text has a name as whole words.
+fn has_whole(text: &str, name: &str) -> bool {
+    text.match_indices(name).any(|(at, _)| {
+        let before = text.get(..at).and_then(|t| t.chars().next_back());
+        let after = text.get(at + name.len()..).and_then(|t| t.chars().next());
+        ![before, after].into_iter().flatten().any(|c| c.is_alphanumeric() || c == '_')
+    })
 }
 
 /// An id of a row; some servers send numbers as floats, some as text (reference §5.1).
@@ -307,17 +433,23 @@ pub(super) fn read_layer(answer: &Value, service: &Value) -> ServiceLayer {
         (CapabilityReason::ServiceNotUsable, words)
     });
     let dates = ["lastEditDate", "dataLastEditDate"];
-    let counts = answer.get("advancedQueryCapabilities").and_then(|a| flag(a, &["supportsQueryAttachments"]));
+    let can = |key: &str| answer.get("advancedQueryCapabilities").and_then(|a| flag(a, &[key]));
+    let fields = answer.get("fields").and_then(Value::as_array);
+    let is_oid = |f: &&Value| words(f, "type") == Some("esriFieldTypeOID");
+    let object_id = words(answer, "objectIdField").or_else(|| words(fields?.iter().find(is_oid)?, "name"));
     ServiceLayer {
         name: cut(words(answer, "name").unwrap_or_default()),
         kind: cut(kind),
         in_network: network_facts::is_data(answer),
         is_table: kind == "Table" || (kind.is_empty() && answer.get("geometryType").is_none()),
         global_id_field: words(answer, "globalIdField").map(cut),
+        object_id_field: cut(object_id.unwrap_or("OBJECTID")),
+        orders_rows: can("supportsPagination").unwrap_or(false) && can("supportsOrderBy").unwrap_or(false),
         can_sync: has_word(capabilities, "sync"),
         editable: allows_editing(capabilities),
         has_attachments: flag(answer, &["hasAttachments"]).unwrap_or(false),
-        counts_attachments: counts.unwrap_or(false),
+        counts_attachments: can("supportsQueryAttachments").unwrap_or(false),
+        counts_attachments_only: can("supportsQueryAttachmentsCountOnly").unwrap_or(true),
         problem: too_many.or_else(|| compatibility::problem(answer, service)).map(|(reason, words)| (reason, cut(&words))),
         origin_outside: false,
         relationships: list
@@ -328,5 +460,42 @@ pub(super) fn read_layer(answer: &Value, service: &Value) -> ServiceLayer {
             .collect(),
         attribution: words(answer, "copyrightText").map(cut_attribution),
         edit_date: answer.get("editingInfo").and_then(|e| dates.iter().filter_map(|d| milliseconds(e.get(*d)?)).max()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_layer_that_a_refusal_names_is_found() {
+        let mut service =
+            FeatureService::read("https://h/S/FeatureServer", &json!({"layers": []}), &LayerSecrets::default())
+                .expect("reads");
+        for (id, name) in [(0, "Places"), (3, "Trees"), (5, "Place inspections"), (12, "")] {
+            let layer = read_layer(&json!({"name": name, "type": "Feature Layer"}), &Value::Null);
+            service.layers.insert(id, layer);
+        }
+        let all = [0, 3, 5, 12];
+        let named = |words: &str| {
+            let failure = Failure::new(FailureOwner::Source, FailureKind::ServiceError, FailureStage::Submit, "refused");
+            service.layer_in(&failure.saying(words), &all)
+        };
+        for (words, layer) in [
+            ("Layer 3 does not support sync.", Some(3)),
+            ("layerId: 12 is broken", Some(12)),
+            ("Invalid layer id [5]", Some(5)),
+            ("Table 'Place inspections' has no GlobalID", Some(5)),
+            ("The dataset TREES is locked", Some(3)),
+            ("Place is full", None),
+            ("Trees and Places are locked", None),
+            ("Error 3: unable to create replica", None),
+            ("layer 99 is unknown", None),
+            ("", None),
+        ] {
+            assert_eq!(named(words), layer, "{words}");
+        }
+        let network = Failure::new(FailureOwner::Network, FailureKind::Unavailable, FailureStage::Submit, "x");
+        assert_eq!(service.layer_in(&network.saying("layer 3"), &all), None);
     }
 }
