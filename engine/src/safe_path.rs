@@ -410,7 +410,7 @@ mod tests {
         for (path, word) in [
             ("link/deep/file", "is a link"),
             ("real/secret", "is a link"),
-            ("fifo", "is a pipe"),
+            ("fifo", "is a named pipe"),
             ("real", "is a directory"),
         ] {
             assert!(at(path).is_err_and(|e| e.contains(word)), "{path}: {:?}", at(path));

@@ -85,7 +85,7 @@ async fn a_result_that_says_that_it_is_too_large_is_refused_before_a_byte_is_wri
 static LEFT: AtomicU64 = AtomicU64::new(0);
 
 fn shrinking(_: &Path) -> std::io::Result<u64> {
-    Ok(LEFT.fetch_sub(16 << 20, Ordering::SeqCst))
+    Ok(LEFT.fetch_sub(32 << 20, Ordering::SeqCst))
 }
 
 #[tokio::test]
