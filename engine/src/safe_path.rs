@@ -40,9 +40,21 @@ fn kind_of(kind: FileType) -> &'static str {
         "is a directory"
     } else if kind.is_file() {
         "is a file"
+    } else if is_pipe(kind) {
+        "is a named pipe"
     } else {
-        "is a pipe, socket or device"
+        "is a socket or device"
     }
+}
+
+#[cfg(unix)]
+fn is_pipe(kind: FileType) -> bool {
+    std::os::unix::fs::FileTypeExt::is_fifo(&kind)
+}
+
+#[cfg(not(unix))]
+fn is_pipe(_: FileType) -> bool {
+    false
 }
 
 /// How many names a file has; one where the system does not tell.
@@ -398,7 +410,7 @@ mod tests {
         for (path, word) in [
             ("link/deep/file", "is a link"),
             ("real/secret", "is a link"),
-            ("fifo", "is a pipe"),
+            ("fifo", "is a named pipe"),
             ("real", "is a directory"),
         ] {
             assert!(at(path).is_err_and(|e| e.contains(word)), "{path}: {:?}", at(path));

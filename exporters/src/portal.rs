@@ -168,7 +168,7 @@ pub async fn read_file(path: &Path) -> Result<OfflineMapSource, Failure> {
     };
     let most = WebMap::BUDGET.bytes as u64;
     let too_large = |size: u64| {
-        let message = format!("{} has {size} bytes or more, a web map has at most {most}", path.display());
+        let message = format!("{} is larger than {most} bytes ({size} or more), which no web map is", path.display());
         Failure::invalid_parameter(message)
     };
     let size = tokio::fs::metadata(path).await.map_err(failed)?.len();

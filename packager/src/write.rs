@@ -220,6 +220,17 @@ fn write_json(path: &Path, value: &Value) -> Result<(), Failure> {
     write_file(path, &serde_json::to_vec(value).map_err(|e| Failure::internal(e.to_string()))?)
 }
 
+/// What cannot be read of the staged package is the disk's matter: it was written a moment ago.
+fn of_the_disk(mut failure: Failure) -> Failure {
+    if !failure.is_cancelled() {
+        failure.owner = FailureOwner::Storage;
+        if failure.kind == FailureKind::NotFound {
+            failure.kind = FailureKind::Io;
+        }
+    }
+    failure
+}
+
 /// Hashes all files of the staged package, and `package.info` that is still to be written.
 fn hash_all(
     staging: &Path,
@@ -233,7 +244,7 @@ fn hash_all(
     let mut done = 0;
     let mut files = Vec::new();
     for (path, _) in listed {
-        let (bytes, sha256) = hash(&container, &path, cancel)?;
+        let (bytes, sha256) = hash(&container, &path, cancel).map_err(of_the_disk)?;
         done += bytes;
         report(done, all);
         files.push(ManifestFile { path, bytes, sha256 });

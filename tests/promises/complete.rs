@@ -131,8 +131,12 @@ fn edit_job(destination: &Path, edit: impl FnOnce(&mut Value)) {
     std::fs::write(&path, job.to_string()).expect("writes");
 }
 
-fn script_of(job: &mut Value, layer: usize) -> &mut Value {
-    &mut job["source"]["webMap"]["operationalLayers"][layer]["customParameters"]["script"]["act"]
+/// Lets a layer's script act otherwise.
+fn set_act(job: &mut Value, layer: usize, act: &str) {
+    let expression = &mut job["source"]["webMap"]["operationalLayers"][layer]["layerDefinition"]["definitionExpression"];
+    let mut script: Value = serde_json::from_str(expression.as_str().expect("a script")).expect("JSON");
+    script["act"] = json!(act);
+    *expression = json!(script.to_string());
 }
 
 #[tokio::test]
@@ -142,10 +146,10 @@ async fn a_layer_that_failed_is_fetched_beside_the_layers_of_its_service_that_su
     half_a_service(&engine, &destination, |_| {}, Default::default()).await;
     let before = MobileMapPackage::open(&destination).expect("opens").manifest().expect("one").expect("good").clone();
     edit_job(&destination, |job| {
-        *script_of(job, 1) = json!("succeed");
+        set_act(job, 1, "succeed");
         // Asked again, these would be lost.
-        *script_of(job, 0) = json!("fail");
-        *script_of(job, 2) = json!("unreachable");
+        set_act(job, 0, "fail");
+        set_act(job, 2, "unreachable");
     });
     let job = GenerateOfflineMapJob::complete(&engine, &destination).await.expect("a job");
     let (result, messages) = run_to_end(&job).await;
@@ -171,7 +175,7 @@ async fn a_completing_job_that_stops_on_errors_leaves_the_package_as_it_is() {
         let destination = dir.path().join("package");
         half_a_service(&engine, &destination, |_| {}, Default::default()).await;
         edit_job(&destination, |job| {
-            *script_of(job, 1) = json!(act);
+            set_act(job, 1, act);
             job["parameters"]["continueOnErrors"] = json!(false);
         });
         let before = contents(&destination);
@@ -192,8 +196,8 @@ async fn overrides_of_a_service_hold_for_what_is_fetched_and_harm_nothing_that_i
     }
     half_a_service(&engine, &destination, |_| {}, overrides).await;
     edit_job(&destination, |job| {
-        *script_of(job, 1) = json!("succeed");
-        *script_of(job, 2) = json!("unreachable");
+        set_act(job, 1, "succeed");
+        set_act(job, 2, "unreachable");
     });
     let job = GenerateOfflineMapJob::complete(&engine, &destination).await.expect("a job");
     let result = run_to_end(&job).await.0.expect("a package");
@@ -207,7 +211,7 @@ async fn a_package_is_never_replaced_by_one_that_holds_less() {
     half_a_service(&engine, &destination, |_| {}, Default::default()).await;
     // The job that is written in the package knows nothing of `c`.
     edit_job(&destination, |job| {
-        *script_of(job, 1) = json!("succeed");
+        set_act(job, 1, "succeed");
         job["source"]["webMap"]["operationalLayers"].as_array_mut().expect("a list").remove(2);
     });
     let before = contents(&destination);
@@ -228,7 +232,7 @@ async fn a_damaged_file_is_not_carried_over_as_a_good_one() {
     let path = destination.join(&file);
     let damaged = std::fs::read_to_string(&path).expect("reads").replace("10", "11");
     std::fs::write(&path, damaged).expect("writes");
-    edit_job(&destination, |job| *script_of(job, 1) = json!("succeed"));
+    edit_job(&destination, |job| set_act(job, 1, "succeed"));
     // The layer's service is there: it is fetched again.
     let job = GenerateOfflineMapJob::complete(&engine, &destination).await.expect("a job");
     let result = run_to_end(&job).await.0.expect("a package");

@@ -311,7 +311,7 @@ fn a_small_document_of_very_many_values_is_refused_before_it_is_built() {
     let package = foreign(dir.path(), r#"{"maps":["m"]}"#, &[("m", &map)]);
     names_damage(&verified(&package), "package.info", "MiB of memory");
     // The titles of groups stand in each of their layers.
-    let layers = r#"{"layerType":"VectorTileLayer"},"#.repeat(100_000);
+    let layers = r#"{"layerType":"VectorTileLayer"},"#.repeat(9_000);
     let title = "x".repeat(1 << 20);
     let layers = layers.trim_end_matches(',');
     let map =

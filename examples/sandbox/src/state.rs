@@ -8,8 +8,12 @@ use offmap_engine::testing::JobFault;
 use serde_json::Value;
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
+
+/// Looks at a job that are answered at once, and how long a later one waits for its result.
+const EARLY_LOOKS: u32 = 20;
+const LATE_LOOK: Duration = Duration::from_millis(100);
 
 /// How the sandbox behaves.
 #[derive(Debug, Clone)]
@@ -104,6 +108,8 @@ pub(crate) struct State {
     pub(crate) data: Arc<Data>,
     pub(crate) services: Vec<FeatureService>,
     pub(crate) jobs: Mutex<HashMap<String, Job>>,
+    /// Told when the result of a job is there.
+    built: Condvar,
     pub(crate) tokens: Mutex<HashMap<String, Token>>,
     pub(crate) log: Mutex<Vec<LoggedRequest>>,
     pub(crate) faults: Mutex<Vec<Fault>>,
@@ -135,6 +141,7 @@ impl State {
             data,
             services,
             jobs: Mutex::default(),
+            built: Condvar::new(),
             tokens: Mutex::default(),
             log: Mutex::default(),
             faults: Mutex::default(),
@@ -184,14 +191,23 @@ impl State {
             if let Some(job) = lock(&state.jobs).get_mut(&id) {
                 job.result = Some(result);
             }
+            state.built.notify_all();
         });
     }
 
     /// Looks at a job: counts the look and says whether it is still running, failed, or done with its file.
     pub(crate) fn look<T>(&self, id: &str, answer: impl FnOnce(&Job, Look) -> T) -> Option<T> {
         let mut jobs = lock(&self.jobs);
+        jobs.get_mut(id)?.looks += 1;
+        // A client of virtual time asks without a pause: a later look waits for the work a little, so that the client's time does
+        // not run out while tiles are drawn.
+        let is_at_work = |jobs: &mut HashMap<String, Job>| {
+            let job = jobs.get(id);
+            job.is_some_and(|j| j.looks > EARLY_LOOKS && j.result.is_none() && j.fault.is_none() && !j.cancelled)
+        };
+        let waited = self.built.wait_timeout_while(jobs, LATE_LOOK, is_at_work);
+        let mut jobs = waited.unwrap_or_else(PoisonError::into_inner).0;
         let job = jobs.get_mut(id)?;
-        job.looks += 1;
         let look = match (&job.fault, &job.result) {
             _ if job.cancelled => Look::Cancelled,
             (Some(JobFault::Stuck), _) => Look::Running,
