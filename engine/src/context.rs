@@ -234,6 +234,12 @@ impl ExportContext {
         self.ledger.finish(unit, bytes, sha256, self.clock.now_ms()).await
     }
 
+    /// A failure without the secrets that are known, as it may be noted in the ledger.
+    #[must_use]
+    pub fn without_secrets(&self, failure: Failure) -> Failure {
+        self.known_secrets.failure(failure)
+    }
+
     /// Says in the ledger why a unit failed, and hands the failure back with the unit's name.
     pub async fn fail_unit(&self, unit: &str, failure: Failure) -> Failure {
         let failure = self.known_secrets.failure(failure.for_unit(unit));

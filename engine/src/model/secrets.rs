@@ -439,6 +439,7 @@ impl SecretRegistry {
         artifact.warnings.iter_mut().for_each(|text| self.scrub_in_place(text));
         for layer in &mut artifact.layers {
             layer.failure = layer.failure.take().map(|f| self.failure(f));
+            layer.notes.iter_mut().for_each(|note| self.scrub_in_place(&mut note.message));
         }
         artifact
     }
@@ -467,6 +468,8 @@ impl SecretRegistry {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::artifact::LayerArtifact;
+    use crate::model::note::{LayerNote, LayerNoteKind};
 
     fn url(text: &str) -> Url {
         Url::parse(text).expect("a url")
@@ -509,6 +512,11 @@ mod tests {
         let mut json = serde_json::json!({"a": ["x pass word+\"/1"], "pass word+\"/1": 1});
         job.scrub_json(&mut json);
         assert_eq!(json, serde_json::json!({"a": ["x …"], "…": 1}));
+        let mut artifact = Artifact { warnings: vec!["of the map".to_owned()], ..Artifact::default() };
+        let note = LayerNote::new(LayerNoteKind::NotCounted, "refused: of the map");
+        artifact.layers.push(LayerArtifact { notes: vec![note], ..LayerArtifact::default() });
+        let artifact = job.artifact(artifact);
+        assert_eq!((artifact.warnings[0].as_str(), artifact.layers[0].notes[0].message.as_str()), ("…", "refused: …"));
         let many: Vec<String> = (0..2 * MOST_SECRETS).map(|i| format!("another token {i}")).collect();
         registry.add_all(many.iter().map(String::as_str));
         assert_eq!(registry.scrub("pass word+\"/1"), "…", "what is pinned stays");

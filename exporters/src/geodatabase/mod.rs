@@ -415,7 +415,7 @@ impl GeodatabaseExporter {
             match service.layer_in(&failure, &left).filter(|_| left.len() > 1) {
                 Some(layer) => {
                     ctx.say(format!("the service refuses layer {layer} of the set; the others are asked for without it"));
-                    refused.push(RefusedLayer { layer, failure });
+                    refused.push(RefusedLayer { layer, failure: ctx.without_secrets(failure) });
                     let text = serde_json::to_string(&refused).map_err(|e| Failure::internal(e.to_string()))?;
                     ctx.ledger().note(JOB_UNIT, REFUSED, &text).await?;
                     ctx.ledger().note(JOB_UNIT, job::STATUS_URL, "").await?;
