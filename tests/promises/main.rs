@@ -3,6 +3,7 @@
 mod always_true;
 mod areas;
 mod budgets;
+mod bundles;
 mod capabilities;
 mod credentials;
 mod custom;
