@@ -91,6 +91,8 @@ pub struct TaskPlan {
     pub requests: u64,
     /// Limits that the task touches.
     pub limits: Vec<ServiceLimit>,
+    /// Whether the service counts no data at all, in any area: then what it says of its extent says nothing.
+    pub is_empty: bool,
     /// Things worth knowing that stop nothing.
     pub warnings: Vec<String>,
 }

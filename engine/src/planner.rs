@@ -300,7 +300,7 @@ async fn plan_group(index: usize, group: Group, asked: Asked, ctx: &PlanContext)
             // What was counted inside the area outweighs what a service says of its extent.
             let counted = task.layers.iter().any(|l| l.exact && l.expected.is_some_and(|n| n > 0));
             let area = &request.parameters.area_of_interest;
-            let touched = counted || found.extent.as_ref().is_none_or(|e| touches(e, area));
+            let touched = counted || task.is_empty || found.extent.as_ref().is_none_or(|e| touches(e, area));
             let warnings = task.warnings.clone();
             let (task, out) = assemble(index, &group.key, &*group.exporter, &request, found, chosen, task);
             left.extend(out);

@@ -171,13 +171,20 @@ pub fn read_v1(
     }
     wanted.sort_unstable();
     let mut tiles = Vec::new();
+    let mut before = None;
     for (offset, row, column) in wanted {
-        let mut word = [0; 4];
-        bundle.seek(SeekFrom::Start(offset))?;
-        bundle
-            .read_exact(&mut word)
-            .map_err(|_| broken(format!("a tile points to {offset}, the bundle has {size} bytes")))?;
-        let length = le(&word);
+        // In the order of the bytes, each word once: a compressed bundle is read forward only.
+        let length = match before {
+            Some((at, length)) if at == offset => length,
+            _ => {
+                let outside = |_| broken(format!("a tile points to {offset}, the bundle has {size} bytes"));
+                let mut word = [0; 4];
+                bundle.seek(SeekFrom::Start(offset)).map_err(outside)?;
+                bundle.read_exact(&mut word).map_err(outside)?;
+                le(&word)
+            }
+        };
+        before = Some((offset, length));
         if length == 0 {
             continue;
         }

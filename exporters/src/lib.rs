@@ -12,6 +12,7 @@
 pub mod client;
 pub mod compact_cache;
 pub mod geodatabase;
+mod packed_entry;
 pub mod portal;
 mod server_job;
 pub mod tile_cache;

@@ -66,6 +66,12 @@ pub(crate) fn export_root(root: &str, hosts: &[ExportHost]) -> String {
     url.to_string()
 }
 
+/// Whether an extent says where tiles are: services without data have numbers that are none, or a point.
+fn has_area(e: &Envelope) -> bool {
+    let is_finite = [e.xmin, e.ymin, e.xmax, e.ymax].iter().all(|n| n.is_finite());
+    is_finite && e.xmax > e.xmin && e.ymax > e.ymin
+}
+
 impl TiledService {
     /// Reads the service's description. The version may be text on emulators.
     pub(crate) fn read(root: &str, answer: &Value, custom_parameters: &Map<String, Value>) -> Result<Self, Failure> {
@@ -89,7 +95,7 @@ impl TiledService {
             max_lod: level("maxLOD"),
             min_scale: number("minScale").unwrap_or(0.0),
             max_scale: number("maxScale").unwrap_or(0.0),
-            full_extent: extent.filter(|e| [e.xmin, e.ymin, e.xmax, e.ymax].iter().all(|n| n.is_finite())),
+            full_extent: extent.filter(has_area),
             max_export_tiles: number("maxExportTilesCount").map_or(DEFAULT_MAX_EXPORT_TILES, |n| n as u64),
             custom_parameters: custom_parameters.clone(),
         })

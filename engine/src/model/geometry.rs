@@ -3,6 +3,7 @@
 //! Axis order is always x, y: longitude before latitude in degrees. Rings follow Esri JSON: outer rings clockwise, holes
 //! counter-clockwise, first point repeated at the end.
 
+use super::well_known_text;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -59,15 +60,20 @@ impl SpatialReference {
     #[must_use]
     pub fn is_web_mercator(&self) -> bool {
         const NUMBERS: [u32; 4] = [102_100, 3857, 102_113, 900_913];
-        [self.wkid, self.latest_wkid].into_iter().flatten().any(|id| NUMBERS.contains(&id))
-            || (self.wkid.is_none() && self.wkt.as_deref().is_some_and(|t| t.contains("Web_Mercator")))
+        self.numbers().any(|id| NUMBERS.contains(&id))
     }
 
     /// Whether this is WGS84 in degrees.
     #[must_use]
     pub fn is_wgs84(&self) -> bool {
-        [self.wkid, self.latest_wkid].into_iter().flatten().any(|id| id == 4326)
-            || (self.wkid.is_none() && self.wkt.as_deref().is_some_and(|t| t.starts_with("GEOGCS[\"GCS_WGS_1984\"")))
+        self.numbers().any(|id| id == 4326)
+    }
+
+    /// Its numbers, the latest first; that of its text where it has none.
+    pub(crate) fn numbers(&self) -> impl Iterator<Item = u32> {
+        let told = self.latest_wkid.or(self.wkid);
+        let read = if told.is_none() { self.wkt.as_deref().and_then(well_known_text::number_of) } else { None };
+        [self.latest_wkid, self.wkid, read].into_iter().flatten()
     }
 
     /// Whether both are the same reference, whichever of its numbers each uses.
@@ -76,9 +82,8 @@ impl SpatialReference {
         if self.is_web_mercator() || self.is_wgs84() {
             return (self.is_web_mercator() && other.is_web_mercator()) || (self.is_wgs84() && other.is_wgs84());
         }
-        let ids = |s: &Self| [s.latest_wkid, s.wkid];
-        match (ids(self).into_iter().flatten().next(), ids(other).into_iter().flatten().next()) {
-            (Some(_), Some(_)) => ids(self).into_iter().flatten().any(|a| ids(other).into_iter().flatten().any(|b| a == b)),
+        match (self.numbers().next(), other.numbers().next()) {
+            (Some(_), Some(_)) => self.numbers().any(|a| other.numbers().any(|b| a == b)),
             (None, None) => self.wkt.is_some() && self.wkt == other.wkt,
             _ => false,
         }

@@ -18,3 +18,4 @@ pub mod settings;
 pub mod source;
 pub mod status;
 pub mod web_map;
+mod well_known_text;

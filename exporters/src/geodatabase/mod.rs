@@ -271,7 +271,9 @@ impl Exporter for GeodatabaseExporter {
                 });
             }
         }
+        let is_empty = rows == 0 && self.has_no_rows(&service, parameters).await;
         Ok(TaskPlan {
+            is_empty,
             units: vec![
                 Unit::new(JOB_UNIT, "serverJob", "the service's replica job"),
                 Unit::new(FILE_UNIT, "resultFile", "the geodatabase"),
@@ -397,6 +399,18 @@ impl GeodatabaseExporter {
         }
         ctx.finish_unit(FILE_UNIT, bytes, Some(&sha256)).await?;
         Ok(artifact)
+    }
+
+    /// Whether the layers have no rows anywhere, as those of a service that was just published. The first that has some ends the
+    /// asking; a service that cannot count them is not called empty.
+    async fn has_no_rows(&self, service: &FeatureService, parameters: &GenerateGeodatabaseParameters) -> bool {
+        for option in &parameters.layer_options {
+            let all = RowFilter { layer: option.layer_id, where_clause: "", area: None };
+            if !matches!(service.count(&self.client, &all).await, Ok(0)) {
+                return false;
+            }
+        }
+        true
     }
 
     /// Compares the rows that came with the service's own count. The data may have changed since the plan was made, so a
