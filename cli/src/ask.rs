@@ -2,11 +2,12 @@
 
 use crate::arguments::{Ask, Plan};
 use crate::{Stop, setup};
+use offmap::exporters::portal::ReadLimits;
 use offmap::{BytesSource, CountUnit, GenerateOfflineMapParameterOverrides, LayerCapability, OfflineMapPlan};
 use serde_json::json;
 
 pub(crate) async fn check(arguments: Ask) -> Result<u8, Stop> {
-    let setup = setup::prepare(&arguments.map).await?;
+    let setup = setup::prepare(&arguments.map, &ReadLimits::default()).await?;
     let capabilities = setup.task.capabilities(&setup.parameters).await?;
     if arguments.json {
         let json = json!({"hasErrors": capabilities.has_errors(), "layerCapabilities": capabilities.layer_capabilities,
@@ -38,7 +39,7 @@ fn why(capability: &LayerCapability) -> String {
 }
 
 pub(crate) async fn plan(arguments: Plan) -> Result<u8, Stop> {
-    let setup = setup::prepare(&arguments.ask.map).await?;
+    let setup = setup::prepare(&arguments.ask.map, &ReadLimits::default()).await?;
     let plan = setup.task.plan(&setup.parameters, &setup.overrides).await?;
     if arguments.overrides_template {
         println!("{:#}", json!(GenerateOfflineMapParameterOverrides::from_plan(&plan)));

@@ -3,7 +3,7 @@
 use crate::Stop;
 use crate::arguments::{AccessArguments, MapArguments};
 use offmap::exporters::client::{ArcGisClient, ClientOptions, Credentials};
-use offmap::exporters::portal;
+use offmap::exporters::portal::{self, MapPlace, ReadLimits};
 use offmap::{
     AreaOfInterest, Engine, Failure, GenerateOfflineMapParameterOverrides, GenerateOfflineMapParameters, OfflineMapSource,
     OfflineMapTask, ReducedFontsService,
@@ -83,15 +83,22 @@ pub(crate) fn client(arguments: &AccessArguments) -> Result<ArcGisClient, Stop> 
     Ok(ArcGisClient::new(options, credentials(arguments)?)?)
 }
 
-async fn source(arguments: &MapArguments, client: &ArcGisClient) -> Result<OfflineMapSource, Failure> {
-    match (&arguments.web_map, &arguments.access.portal, &arguments.item) {
-        (_, Some(portal), Some(item)) => portal::read_item(client, portal, item).await,
-        (Some(map), ..) if map.starts_with("http://") || map.starts_with("https://") => {
-            portal::read_address(client, map).await
-        }
-        (Some(map), ..) => portal::read_file(Path::new(map)).await,
-        _ => Err(Failure::invalid_parameter("no map is named: give --web-map, or --portal and --item")),
+async fn source(arguments: &MapArguments, client: &ArcGisClient, limits: &ReadLimits) -> Result<OfflineMapSource, Failure> {
+    let place = match (&arguments.web_map, &arguments.access.portal, &arguments.item) {
+        (_, Some(portal), Some(id)) => MapPlace::Item { portal, id },
+        (Some(map), ..) if map.starts_with("http://") || map.starts_with("https://") => MapPlace::Address(map),
+        (Some(map), ..) => MapPlace::File(Path::new(map)),
+        _ => return Err(Failure::invalid_parameter("no map is named: give --web-map, or --portal and --item")),
+    };
+    portal::read(client, place, limits).await
+}
+
+/// Cancels when Ctrl-C is pressed, for as long as it is polled.
+pub(crate) async fn cancelled_by_ctrl_c(limits: &ReadLimits) {
+    if tokio::signal::ctrl_c().await.is_ok() {
+        limits.cancel.cancel();
     }
+    std::future::pending().await
 }
 
 /// A file if there is one of that name, else numbers.
@@ -135,7 +142,7 @@ fn parameters_file(arguments: &MapArguments, area: Option<&AreaOfInterest>) -> R
 }
 
 /// Reads and checks everything; what can be refused without asking anybody is refused first.
-pub(crate) async fn prepare(arguments: &MapArguments) -> Result<Setup, Stop> {
+pub(crate) async fn prepare(arguments: &MapArguments, limits: &ReadLimits) -> Result<Setup, Stop> {
     let area = arguments.area.as_deref().map(area).transpose()?;
     let from_file = parameters_file(arguments, area.as_ref())?;
     let overrides = match &arguments.overrides {
@@ -153,7 +160,10 @@ pub(crate) async fn prepare(arguments: &MapArguments) -> Result<Setup, Stop> {
         apply(GenerateOfflineMapParameters::new(area.clone()))?;
     }
     let client = client(&arguments.access)?;
-    let mut source = source(arguments, &client).await?;
+    let mut source = tokio::select! {
+        source = source(arguments, &client, limits) => source?,
+        () = cancelled_by_ctrl_c(limits) => return Err(Failure::cancelled().into()),
+    };
     source.reduced_fonts_services = arguments.reduced_fonts.iter().map(|t| reduced_fonts(t)).collect::<Result<_, _>>()?;
     let engine = offmap::with_defaults(&client)?.start()?;
     let task = OfflineMapTask::new(&engine, source);

@@ -2,6 +2,7 @@
 
 use crate::arguments::{ProgressStyle, Resume, RunArguments, Take};
 use crate::{Stop, progress, setup};
+use offmap::exporters::portal::ReadLimits;
 use offmap::packager::{MobileMapPackager, write_mmpk};
 use offmap::{
     Engine, Failure, FailureKind, FailureOwner, GenerateOfflineMapJob, GenerateOfflineMapResult, JobError, LayerOutcome,
@@ -9,6 +10,7 @@ use offmap::{
 };
 use serde_json::{Value, json};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 /// Exit code of a package that lacks layers.
 const WITH_ERRORS: u8 = 3;
@@ -20,8 +22,11 @@ pub(crate) async fn run(arguments: Take) -> Result<u8, Stop> {
     if let Some(mmpk) = &arguments.run.mmpk {
         check_mmpk(mmpk)?;
     }
-    let setup = setup::prepare(&arguments.map).await?;
+    let limit = arguments.run.time_limit.map(Duration::from_secs);
+    let began = Instant::now();
+    let setup = setup::prepare(&arguments.map, &ReadLimits { time: limit, ..ReadLimits::default() }).await?;
     let job = setup.task.generate_offline_map(setup.parameters, setup.overrides, &arguments.out);
+    job.count_time(began.elapsed());
     run_job(&setup.engine, job, &arguments.out, &arguments.run).await
 }
 
@@ -44,7 +49,7 @@ async fn run_job(engine: &Engine, job: GenerateOfflineMapJob, out: &Path, wishes
         job.keep_unfinished();
     }
     if let Some(seconds) = wishes.time_limit {
-        job.limit_time(std::time::Duration::from_secs(seconds));
+        job.limit_time(Duration::from_secs(seconds));
     }
     let shown = tokio::spawn(progress::show(job.status(), wishes.progress));
     let watch = tokio::spawn(cancel_on_ctrl_c(job.clone()));

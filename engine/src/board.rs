@@ -4,7 +4,7 @@
 //! taken once per subject, and the job's is the last message of all.
 
 use crate::clock::Clock;
-use crate::model::failure::Failure;
+use crate::model::failure::{Failure, LONGEST_MESSAGE, shortened};
 use crate::model::status::{ExportState, MessageSeverity, MessageSource, Progress, StatusMessage, Subject, SubjectKind};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -85,7 +85,7 @@ impl StatusBoard {
         }
         inner.notes += 1;
         let time = self.clock.now_ms();
-        let (subject, message) = (subject.clone(), Some(message));
+        let (subject, message) = (subject.clone(), Some(shortened(message, LONGEST_MESSAGE)));
         inner.log.push(StatusMessage { time, subject, state, message, severity, source, ..blank(&self.job) });
         self.announce(inner);
     }

@@ -4,7 +4,7 @@ use crate::board::StatusBoard;
 use crate::clock::Clock;
 use crate::ledger::{TaskLedger, UnitRecord};
 use crate::model::budget::{ErrorBudget, Missing};
-use crate::model::failure::{Failure, FailureOwner, FailureStage};
+use crate::model::failure::{Failure, FailureKind, FailureOwner, FailureStage, LONGEST_WORDS, shortened};
 use crate::model::plan::{ExportTask, OfflineMapPlan};
 use crate::model::status::{MessageSeverity, MessageSource, Progress, Subject};
 use crate::pause::Pause;
@@ -173,9 +173,9 @@ impl ExportContext {
         self.note(message.into(), MessageSource::Client);
     }
 
-    /// Passes on a service's own job message.
+    /// Passes on a service's own job message, cut to [`LONGEST_WORDS`].
     pub fn service_says(&self, message: impl Into<String>) {
-        self.note(message.into(), MessageSource::Service);
+        self.note(shortened(message, LONGEST_WORDS), MessageSource::Service);
     }
 
     fn note(&self, message: String, source: MessageSource) {
@@ -260,6 +260,39 @@ pub async fn run_blocking<T: Send + 'static>(
         Ok(result) => result,
         Err(e) if e.is_panic() => std::panic::resume_unwind(e.into_panic()),
         Err(_) => Err(Failure::internal("a blocking step was dropped by its runtime")),
+    }
+}
+
+/// Runs work that is no job's yet, such as the reading of a map, until it ends, its time is over, or it is cancelled. `what` says
+/// in a message what was not done in time.
+///
+/// # Errors
+/// The work's own failure, that it was cancelled, or that its time was over.
+///
+/// # Cancel safety
+/// That of the work.
+pub async fn run_within<T>(
+    what: &str,
+    limit: Option<std::time::Duration>,
+    cancel: &CancellationToken,
+    clock: &dyn Clock,
+    work: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    let over = async {
+        match limit {
+            Some(limit) => clock.sleep(limit).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        biased;
+        () = cancel.cancelled() => Err(Failure::cancelled()),
+        ended = work => ended,
+        () = over => {
+            let seconds = limit.unwrap_or_default().as_secs_f64();
+            let message = format!("{what} had not ended after its time limit of {seconds} seconds; raise the limit");
+            Err(Failure::new(FailureOwner::Caller, FailureKind::TimedOut, FailureStage::Read, message))
+        }
     }
 }
 

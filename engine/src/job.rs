@@ -64,6 +64,8 @@ pub(crate) struct JobInner {
     keep: Arc<AtomicBool>,
     /// Longest time from start to end in milliseconds; 0 for no limit.
     time_limit: AtomicU64,
+    /// What of it was spent before the start, in milliseconds.
+    time_spent: AtomicU64,
     timed_out: AtomicBool,
 }
 
@@ -153,6 +155,7 @@ impl GenerateOfflineMapJob {
             pause: Arc::default(),
             keep: Arc::default(),
             time_limit: AtomicU64::new(0),
+            time_spent: AtomicU64::new(0),
             timed_out: AtomicBool::new(false),
         };
         Self { inner: Arc::new(inner) }
@@ -302,6 +305,12 @@ impl GenerateOfflineMapJob {
         self.inner.time_limit.store(limit, Ordering::Release);
     }
 
+    /// Counts what was spent before the job was made, such as on the reading of its map, against the time that it may run. To be said
+    /// before the start.
+    pub fn count_time(&self, spent: Duration) {
+        self.inner.time_spent.store(u64::try_from(spent.as_millis()).unwrap_or(u64::MAX), Ordering::Release);
+    }
+
     /// Waits for the job's end. Waits for ever while the job is dormant.
     ///
     /// # Errors
@@ -337,7 +346,10 @@ impl JobInner {
     async fn time_passes(&self) {
         match self.time_limit.load(Ordering::Acquire) {
             0 => std::future::pending().await,
-            limit => self.engine.clock.sleep(Duration::from_millis(limit)).await,
+            limit => {
+                let left = limit.saturating_sub(self.time_spent.load(Ordering::Acquire));
+                self.engine.clock.sleep(Duration::from_millis(left)).await;
+            }
         }
         self.timed_out.store(true, Ordering::Release);
         self.keep.store(true, Ordering::Release);

@@ -40,7 +40,7 @@ mod work_dir;
 
 pub use board::StatusStream;
 pub use clock::{Clock, SystemClock, system_now_ms};
-pub use context::{ExportContext, hash_file, hex, run_blocking};
+pub use context::{ExportContext, hash_file, hex, run_blocking, run_within};
 pub use engine::{DEFAULT_CONCURRENT_EXPORTS, DEFAULT_CONCURRENT_JOBS, Engine, EngineBuilder, EngineStats};
 pub use exporter::{Examination, Exporter, LayerPlan, PlanContext, ServiceRequest, TaskPlan};
 pub use job::GenerateOfflineMapJob;

@@ -5,10 +5,15 @@
 //! 3. Ask each service, several at a time; merge defaults and overrides; let the exporter count and name its units.
 //! 4. Judge the whole: the error policy, and an area that touches nothing.
 
+use crate::context::run_blocking;
 use crate::exporter::{Examination, PlanContext, ServiceRequest, TaskPlan};
 use crate::model::area::AreaOfInterest;
+use crate::model::area_shape::LONGEST_GEOMETRY;
+use crate::model::bounded_json::json_bytes;
 use crate::model::capability::{Capability, CapabilityReason};
-use crate::model::failure::Failure;
+use crate::model::failure::{
+    Failure, FailureKind, FailureOwner, FailureStage, LONGEST_ATTRIBUTION, LONGEST_WORDS, shortened,
+};
 use crate::model::overrides::{GenerateOfflineMapParameterOverrides, OfflineMapParametersKey};
 use crate::model::parameters::{GenerateOfflineMapParameters, OnlineOnlyServicesOption};
 use crate::model::plan::{EmbeddedLayer, ExportTask, OfflineMapPlan, SkippedLayer, TaskLayer};
@@ -17,10 +22,19 @@ use crate::model::web_map::MapLayer;
 use crate::registry::{ErasedExporter, ExporterRegistry};
 use futures_util::StreamExt as _;
 use serde_json::Value;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 /// Services that are asked at a time.
 const EXAMINED_AT_A_TIME: usize = 4;
+/// Most services of one map.
+const MOST_SERVICES: usize = 1000;
+/// Largest description of all services together that a plan keeps, as JSON in bytes.
+const LARGEST_PLAN: usize = 16 << 20;
+/// Warnings that a plan keeps.
+const MOST_WARNINGS: usize = 100;
+/// Names that a message lists.
+const MOST_NAMES: usize = 20;
 
 /// The layers that one exporter takes from one service, before the service was asked.
 struct Group {
@@ -43,18 +57,18 @@ pub(crate) async fn plan(
     ctx: &PlanContext,
 ) -> Result<OfflineMapPlan, Failure> {
     // 1.
-    parameters.check()?;
+    let shared = Arc::new(exporters_parameters(parameters, ctx).await?);
     source.check()?;
+    source.web_map.check_size()?;
     source.web_map.offline_settings()?;
     let layers = source.web_map.layers();
+    let ids: HashSet<&str> = layers.iter().map(|l| l.id.as_str()).collect();
     let important = parameters.layer_importance.keys().map(|id| ("layerImportance", id));
     let named = important.chain(parameters.error_budgets.keys().map(|id| ("errorBudgets", id)));
-    if let Some((key, id)) = named.into_iter().find(|(_, id)| !layers.iter().any(|l| l.id == **id)) {
-        let known: Vec<&str> = layers.iter().map(|l| l.id.as_str()).collect();
-        let message = format!("{key} names `{id}`, which is not in the map; known are: {}", known.join(", "));
-        return Err(Failure::invalid_parameter(message));
+    if let Some((key, id)) = named.into_iter().find(|(_, id)| !ids.contains(id.as_str())) {
+        let known = names(layers.iter().map(|l| l.id.as_str()));
+        return Err(Failure::invalid_parameter(format!("{key} names `{id}`, which is not in the map; known are: {known}")));
     }
-    let shared = Arc::new(parameters.clone());
     let mut plan = OfflineMapPlan {
         parameters: parameters.clone(),
         tasks: Vec::new(),
@@ -68,6 +82,12 @@ pub(crate) async fn plan(
     // 2.
     let groups = sort_layers(registry, source, parameters, overrides, &mut plan)?;
     check_overrides(registry, &groups, overrides)?;
+    if groups.len() > MOST_SERVICES {
+        let (found, way) = (groups.len(), "split it into several maps");
+        let message =
+            format!("the layers of the web map come from {found} services, expected at most {MOST_SERVICES}; {way}");
+        return Err(Failure::new(FailureOwner::Caller, FailureKind::LimitExceeded, FailureStage::Plan, message));
+    }
     // A dictionary that is given is the whole dictionary: what has no entry in it is left out.
     let (groups, dropped): (Vec<Group>, Vec<Group>) = groups
         .into_iter()
@@ -76,7 +96,7 @@ pub(crate) async fn plan(
         plan.skipped.push(skipped(layer, CapabilityReason::LeftOut, None, false));
     }
     // 3.
-    let order: Vec<String> = layers.into_iter().map(|l| l.id).collect();
+    let order: HashMap<String, usize> = layers.into_iter().map(|l| l.id).zip(0..).collect();
     let work = groups.into_iter().enumerate().map(|(i, group)| {
         let chosen = overrides.get(&group.key).cloned();
         let online = [false, true].map(|tables| keeps_online(parameters, overrides, tables));
@@ -85,6 +105,7 @@ pub(crate) async fn plan(
     });
     let mut running = futures_util::stream::iter(work).buffered(EXAMINED_AT_A_TIME);
     let mut touches = Vec::new();
+    let mut size = 0_usize;
     loop {
         let next = tokio::select! {
             biased;
@@ -97,15 +118,21 @@ pub(crate) async fn plan(
             Some(Ok(Planned::Nothing(skipped))) => plan.skipped.extend(skipped),
             Some(Ok(Planned::Task(task, skipped, warnings, touched))) => {
                 touches.push(touched);
-                plan.tasks.push(*task);
                 plan.skipped.extend(skipped);
                 plan.warnings.extend(warnings);
+                let with_it = json_bytes(&task.service).saturating_add(size);
+                if with_it > LARGEST_PLAN {
+                    plan.skipped.extend(too_much_described(&task, with_it));
+                } else {
+                    size = with_it;
+                    plan.tasks.push(*task);
+                }
             }
         }
     }
     // 4.
-    let place = |id: &str| order.iter().position(|o| o == id);
-    plan.skipped.sort_by_key(|s| place(&s.id));
+    plan.skipped.sort_by_key(|s| order.get(&s.id));
+    shorten(&mut plan.warnings);
     let mut stopping = plan.skipped.iter().filter(|s| parameters.stops_at(&s.id));
     if let Some(failure) = stopping.find_map(|s| s.failure.clone()) {
         return Err(failure);
@@ -117,6 +144,68 @@ pub(crate) async fn plan(
         )));
     }
     Ok(plan)
+}
+
+/// The parameters that exporters get: checked, and with an area that is short enough for the wire, so that the work on it takes no
+/// longer for each service. Made off the async threads.
+async fn exporters_parameters(
+    parameters: &GenerateOfflineMapParameters,
+    ctx: &PlanContext,
+) -> Result<GenerateOfflineMapParameters, Failure> {
+    let mut parameters = parameters.clone();
+    let cancel = ctx.cancel.clone();
+    let work = run_blocking(move || {
+        parameters.check()?;
+        let area = parameters.area_of_interest.simplified_unless(LONGEST_GEOMETRY, &|| cancel.is_cancelled());
+        parameters.area_of_interest = area.ok_or_else(Failure::cancelled)?;
+        Ok(parameters)
+    });
+    tokio::select! {
+        biased;
+        () = ctx.cancel.cancelled() => Err(Failure::cancelled()),
+        parameters = work => parameters,
+    }
+}
+
+/// The layers of a service with whose description the plan would be too large.
+fn too_much_described(task: &ExportTask, bytes: usize) -> Vec<SkippedLayer> {
+    let message = format!(
+        "the description of \"{}\" is too large: with it the plan keeps {bytes} bytes, expected at most {LARGEST_PLAN}; take its layers with a map of their own",
+        task.title
+    );
+    let failure = Failure::new(FailureOwner::Source, FailureKind::LimitExceeded, FailureStage::Plan, message);
+    let failure = failure.at(&task.key.service_url);
+    let skipped = |l: &TaskLayer| SkippedLayer {
+        id: l.id.clone(),
+        title: l.title.clone(),
+        is_table: l.is_table,
+        layer_type: l.layer_type.clone(),
+        remains_online: false,
+        reason: CapabilityReason::ServiceNotUsable,
+        failure: Some(failure.clone().for_layer(&l.id)),
+    };
+    task.layers.iter().map(skipped).collect()
+}
+
+/// Cuts warnings, and their number.
+fn shorten(warnings: &mut Vec<String>) {
+    let more = warnings.len().saturating_sub(MOST_WARNINGS);
+    warnings.truncate(MOST_WARNINGS);
+    for warning in warnings.iter_mut() {
+        *warning = shortened(std::mem::take(warning), LONGEST_WORDS);
+    }
+    if more > 0 {
+        warnings.push(format!("and {more} more warnings of this kind"));
+    }
+}
+
+/// The first few names of many, for a message.
+fn names<'a>(mut all: impl Iterator<Item = &'a str>) -> String {
+    let first: Vec<&str> = all.by_ref().take(MOST_NAMES).collect();
+    match all.count() {
+        0 => first.join(", "),
+        more => format!("{} and {more} more", first.join(", ")),
+    }
 }
 
 /// An override that matches nothing is a mistake, not a wish.
@@ -136,10 +225,8 @@ fn check_overrides(
         None => Ok(()),
         Some(key) => {
             let known: Vec<String> = groups.iter().map(|g| g.key.to_string()).collect();
-            Err(Failure::invalid_parameter(format!(
-                "the override {key} matches nothing in the map; known are: {}",
-                known.join(", ")
-            )))
+            let known = names(known.iter().map(String::as_str));
+            Err(Failure::invalid_parameter(format!("the override {key} matches nothing in the map; known are: {known}")))
         }
     }
 }
@@ -152,6 +239,7 @@ fn sort_layers(
     plan: &mut OfflineMapPlan,
 ) -> Result<Vec<Group>, Failure> {
     let mut groups: Vec<Group> = Vec::new();
+    let mut place_of: BTreeMap<OfflineMapParametersKey, usize> = BTreeMap::new();
     let layers = source.web_map.layers();
     let chosen = chosen_online(source, parameters, overrides, &layers)?;
     // A base map on the device takes the place of all base map layers.
@@ -170,9 +258,12 @@ fn sort_layers(
         } else if layer.has_feature_collection {
             plan.embedded.push(EmbeddedLayer { id: layer.id, title: layer.title });
         } else if let (Some((exporter, _)), Some(key)) = (taken, key) {
-            match groups.iter_mut().find(|g| g.key == key) {
+            match place_of.get(&key).and_then(|at| groups.get_mut(*at)) {
                 Some(group) => group.layers.push(layer),
-                None => groups.push(Group { exporter, key, layers: vec![layer] }),
+                None => {
+                    place_of.insert(key.clone(), groups.len());
+                    groups.push(Group { exporter, key, layers: vec![layer] });
+                }
             }
         } else {
             let (reason, words) = match layer.layer_type.unsupported(layer.service().as_ref()) {
@@ -206,8 +297,8 @@ fn chosen_online(
     parameters: &GenerateOfflineMapParameters,
     overrides: &GenerateOfflineMapParameterOverrides,
     layers: &[MapLayer],
-) -> Result<Vec<String>, Failure> {
-    let mut chosen = Vec::new();
+) -> Result<HashSet<String>, Failure> {
+    let mut chosen = HashSet::new();
     let mut authored = None;
     for tables in [false, true] {
         let Some(ids) = overrides.online(tables) else {
@@ -216,15 +307,17 @@ fn chosen_online(
                     Some(settings) => settings,
                     None => authored.insert(source.web_map.offline_settings()?.unwrap_or_default()),
                 };
-                let named = |l: &&MapLayer| settings.connected_online_layers.iter().any(|c| c.id == l.id);
+                let ids: HashSet<&str> = settings.connected_online_layers.iter().map(|c| c.id.as_str()).collect();
+                let named = |l: &&MapLayer| ids.contains(l.id.as_str());
                 chosen.extend(layers.iter().filter(|l| l.is_table() == tables).filter(named).map(|l| l.id.clone()));
             }
             continue;
         };
         let list = if tables { "onlineTables" } else { "onlineLayers" };
-        if let Some(id) = ids.iter().find(|id| !layers.iter().any(|l| l.id == **id && l.is_table() == tables)) {
-            let known: Vec<&str> = layers.iter().filter(|l| l.is_table() == tables).map(|l| l.id.as_str()).collect();
-            let message = format!("{list} names `{id}`, which is not in the map; known are: {}", known.join(", "));
+        let there = || layers.iter().filter(|l| l.is_table() == tables).map(|l| l.id.as_str());
+        let all: HashSet<&str> = there().collect();
+        if let Some(id) = ids.iter().find(|id| !all.contains(id.as_str())) {
+            let message = format!("{list} names `{id}`, which is not in the map; known are: {}", names(there()));
             return Err(Failure::invalid_parameter(message));
         }
         chosen.extend(ids.iter().cloned());
@@ -270,7 +363,8 @@ async fn plan_group(index: usize, group: Group, asked: Asked, ctx: &PlanContext)
         }
     };
     let mut left = Vec::new();
-    request.layers.retain(|layer| match found.capabilities.iter().find(|(id, _)| *id == layer.id).map(|(_, c)| c) {
+    let capabilities: HashMap<&str, &Capability> = found.capabilities.iter().rev().map(|(id, c)| (id.as_str(), c)).collect();
+    request.layers.retain(|layer| match capabilities.get(layer.id.as_str()) {
         Some(Capability::Supported) => true,
         Some(Capability::NotSupported(reason, failure)) => {
             let online = online[usize::from(layer.is_table())] && reason.is_online_only();
@@ -300,8 +394,15 @@ async fn plan_group(index: usize, group: Group, asked: Asked, ctx: &PlanContext)
             // What was counted inside the area outweighs what a service says of its extent.
             let counted = task.layers.iter().any(|l| l.exact && l.expected.is_some_and(|n| n > 0));
             let area = &request.parameters.area_of_interest;
-            let touched = counted || task.is_empty || found.extent.as_ref().is_none_or(|e| touches(e, area));
-            let warnings = task.warnings.clone();
+            let touched = match found.extent.clone().filter(|_| !counted && !task.is_empty) {
+                None => true,
+                Some(extent) => {
+                    let area = area.clone();
+                    run_blocking(move || Ok(touches(&extent, &area))).await?
+                }
+            };
+            let mut warnings = task.warnings.clone();
+            shorten(&mut warnings);
             let (task, out) = assemble(index, &group.key, &*group.exporter, &request, found, chosen, task);
             left.extend(out);
             Ok(match task.layers.is_empty() {
@@ -311,10 +412,10 @@ async fn plan_group(index: usize, group: Group, asked: Asked, ctx: &PlanContext)
         }
         Err(failure) if failure.is_cancelled() => Err(failure),
         // What the caller wrote is wrong for the whole job; what the service answers concerns its layers.
-        Err(failure) if overridden && failure.kind == crate::model::failure::FailureKind::InvalidParameter => Err(failure),
+        Err(failure) if overridden && failure.kind == FailureKind::InvalidParameter => Err(failure),
         Err(failure) => {
             let reason = match failure.kind {
-                crate::model::failure::FailureKind::InvalidParameter => CapabilityReason::NoLevelInRange,
+                FailureKind::InvalidParameter => CapabilityReason::NoLevelInRange,
                 _ => CapabilityReason::ServiceNotUsable,
             };
             left.extend(all_skipped(&failure, reason, &request.layers));
@@ -371,8 +472,9 @@ fn assemble(
 ) -> (ExportTask, Vec<SkippedLayer>) {
     let mut layers = Vec::new();
     let mut left = Vec::new();
+    let planned: HashMap<&str, &crate::exporter::LayerPlan> = task.layers.iter().rev().map(|p| (p.id.as_str(), p)).collect();
     for layer in &request.layers {
-        match task.layers.iter().find(|p| p.id == layer.id) {
+        match planned.get(layer.id.as_str()) {
             Some(p) => layers.push(TaskLayer {
                 id: layer.id.clone(),
                 title: layer.title.clone(),
@@ -391,7 +493,7 @@ fn assemble(
         id: format!("{index:03}-{}", exporter.name()),
         exporter: exporter.name().to_owned(),
         key: key.clone(),
-        title: found.title,
+        title: shortened(found.title, LONGEST_WORDS),
         layers,
         units: task.units,
         count_unit: task.count_unit,
@@ -402,7 +504,7 @@ fn assemble(
         limits: task.limits,
         parameters,
         service: found.service,
-        attribution: found.attribution,
+        attribution: found.attribution.map(|words| shortened(words, LONGEST_ATTRIBUTION)),
         edit_date: found.edit_date,
     };
     (task, left)

@@ -2,17 +2,22 @@
 //!
 //! Source: `web-map-and-offline-api` reference A.1, A.8.
 
-use crate::client::{ArcGisClient, ServiceCall, parse_http};
+use crate::client::{AnswerKind, ArcGisClient, ServiceCall, parse_http};
+use offmap_engine::model::failure::{LONGEST_ATTRIBUTION, shortened};
 use offmap_engine::model::parameters::MAX_THUMBNAIL_BYTES;
 use offmap_engine::{
-    ExportHost, Failure, FailureKind, FailureOwner, FailureStage, LayerItem, OfflineMapSource, PortalItem, Thumbnail, WebMap,
+    ExportHost, Failure, FailureKind, FailureOwner, FailureStage, LayerItem, OfflineMapSource, PortalItem, Thumbnail,
+    WebMap, run_within,
 };
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::time::Duration;
+use tokio::io::AsyncReadExt as _;
+use tokio_util::sync::CancellationToken;
 
-/// Largest web map file that is read, in bytes.
-const LARGEST_MAP: u64 = 64 << 20;
+/// Export hosts of a portal that are kept; Esri's portal names fewer than ten.
+const MOST_EXPORT_HOSTS: usize = 100;
 /// Items of layers that are asked for their attributions and terms.
 const MOST_LAYER_ITEMS: usize = 500;
 
@@ -62,8 +67,8 @@ pub async fn read_item(client: &ArcGisClient, portal: &str, id: &str) -> Result<
     };
     // An item that is no web map is told as such, before its data are looked at.
     source.check()?;
-    let map =
-        client.json(&get(&format!("{base}/data"))?).await.map_err(|f| named(f, &format!("the web map of item {id}")))?;
+    let map = client.json(&get(&format!("{base}/data"))?.answer(AnswerKind::WebMap)).await;
+    let map = map.map_err(|f| named(f, &format!("the web map of item {id}")))?;
     source.web_map = WebMap::from_value(map)?;
     if let Some(name) = source.item.as_ref().and_then(|i| i.thumbnail.clone()) {
         source.thumbnail = thumbnail(client, &format!("{base}/info/{name}")).await;
@@ -71,6 +76,47 @@ pub async fn read_item(client: &ArcGisClient, portal: &str, id: &str) -> Result<
     source.export_hosts = export_hosts(client, &portal).await;
     source.layer_items = layer_items(client, &portal, &source.web_map).await;
     Ok(source)
+}
+
+/// How long the reading of a map may take, and what ends it.
+#[derive(Debug, Clone, Default)]
+pub struct ReadLimits {
+    /// Longest time; `None` for as long as the client's own limits of each request allow.
+    pub time: Option<Duration>,
+    /// Ends the reading when it is cancelled.
+    pub cancel: CancellationToken,
+}
+
+/// Where a web map is.
+#[derive(Debug, Clone, Copy)]
+pub enum MapPlace<'a> {
+    /// An item of a portal: see [`read_item`].
+    Item {
+        /// The portal, with or without `/sharing/rest`.
+        portal: &'a str,
+        /// Its id.
+        id: &'a str,
+    },
+    /// See [`read_address`].
+    Address(&'a str),
+    /// See [`read_file`].
+    File(&'a Path),
+}
+
+/// Reads a web map from wherever it is, within limits: the time counts from the first request.
+///
+/// # Errors
+/// As [`read_item`], [`read_address`] and [`read_file`]; also if the time is over or the reading was cancelled.
+pub async fn read(client: &ArcGisClient, place: MapPlace<'_>, limits: &ReadLimits) -> Result<OfflineMapSource, Failure> {
+    let work = async {
+        match place {
+            MapPlace::Item { portal, id } => read_item(client, portal, id).await,
+            MapPlace::Address(address) => read_address(client, address).await,
+            MapPlace::File(path) => read_file(path).await,
+        }
+    };
+    let clock = client.clock();
+    run_within("the reading of the web map", limits.time, &limits.cancel, &*clock, work).await
 }
 
 /// Reads a web map from an address: of an item (`…/content/items/<id>…` or `…?webmap=<id>` / `?id=<id>` of a portal page), or
@@ -93,7 +139,7 @@ pub async fn read_address(client: &ArcGisClient, address: &str) -> Result<Offlin
             return read_item(client, portal.as_str(), &id).await;
         }
     }
-    let call = ServiceCall::get(address)?.in_stage(FailureStage::Read);
+    let call = ServiceCall::get(address)?.in_stage(FailureStage::Read).answer(AnswerKind::WebMap);
     let map = client.json(&call).await.map_err(|f| named(f, "the web map"))?;
     Ok(OfflineMapSource::from_web_map(WebMap::from_value(map)?))
 }
@@ -108,12 +154,22 @@ pub async fn read_file(path: &Path) -> Result<OfflineMapSource, Failure> {
         failure.owner = FailureOwner::Caller;
         failure
     };
+    let most = WebMap::BUDGET.bytes as u64;
+    let too_large = |size: u64| {
+        let message = format!("{} has {size} bytes or more, a web map has at most {most}", path.display());
+        Failure::invalid_parameter(message)
+    };
     let size = tokio::fs::metadata(path).await.map_err(failed)?.len();
-    if size > LARGEST_MAP {
-        let message = format!("{} has {size} bytes, a web map has at most {LARGEST_MAP}", path.display());
-        return Err(Failure::invalid_parameter(message));
+    if size > most {
+        return Err(too_large(size));
     }
-    let text = tokio::fs::read(path).await.map_err(failed)?;
+    let mut text = Vec::new();
+    let file = tokio::fs::File::open(path).await.map_err(failed)?;
+    // What is no file says nothing of its size and may never end.
+    file.take(most + 1).read_to_end(&mut text).await.map_err(failed)?;
+    if text.len() as u64 > most {
+        return Err(too_large(most + 1));
+    }
     let text =
         String::from_utf8(text).map_err(|_| Failure::invalid_parameter(format!("{} is not UTF-8 text", path.display())))?;
     let map = WebMap::from_json(text.trim_start_matches('\u{feff}')).map_err(|mut f| {
@@ -148,7 +204,9 @@ async fn layer_items(client: &ArcGisClient, portal: &str, map: &WebMap) -> Vec<L
         let call = ServiceCall::get(&format!("{portal}/sharing/rest/content/items/{id}")).ok()?;
         let answer = client.json(&call.in_stage(FailureStage::Read)).await;
         let answer = answer.inspect_err(|failure| tracing::debug!(%failure, id, "a layer's item cannot be read")).ok()?;
-        Some(LayerItem { id, ..serde_json::from_value(answer).ok()? })
+        let item: LayerItem = serde_json::from_value(answer).ok()?;
+        let cut = |text: Option<String>| text.map(|t| shortened(t, LONGEST_ATTRIBUTION));
+        Some(LayerItem { id, access_information: cut(item.access_information), license_info: cut(item.license_info) })
     };
     // The governor bounds how many are asked at a time.
     futures_util::future::join_all(ids.into_iter().take(MOST_LAYER_ITEMS).map(read)).await.into_iter().flatten().collect()
@@ -157,10 +215,12 @@ async fn layer_items(client: &ArcGisClient, portal: &str, map: &WebMap) -> Vec<L
 /// `helperServices.packaging.exportTilesMap`; most portals of on-premises servers have none.
 async fn export_hosts(client: &ArcGisClient, portal: &str) -> Vec<ExportHost> {
     let Ok(call) = ServiceCall::get(&format!("{portal}/sharing/rest/portals/self")) else { return Vec::new() };
-    match client.json(&call.in_stage(FailureStage::Read)).await {
+    match client.json(&call.in_stage(FailureStage::Read).answer(AnswerKind::Description)).await {
         Ok(answer) => {
             let list = answer.pointer("/helperServices/packaging/exportTilesMap").cloned().unwrap_or(Value::Null);
-            serde_json::from_value(list).unwrap_or_default()
+            let mut hosts: Vec<ExportHost> = serde_json::from_value(list).unwrap_or_default();
+            hosts.truncate(MOST_EXPORT_HOSTS);
+            hosts
         }
         Err(failure) => {
             tracing::debug!(%failure, "the portal does not describe itself");

@@ -37,8 +37,14 @@ pub(crate) async fn export_package(
     let mut files = Vec::new();
     let mut before = 0;
     let mut lacking = Missing::default();
-    for part in &calls {
-        lacking.of += service.planned_tiles(&part.area, level_ids)?;
+    {
+        let areas: Vec<_> = calls.iter().map(|part| part.area.clone()).collect();
+        let (service, level_ids) = (service.clone(), level_ids.to_vec());
+        let planned = move || {
+            let mut each = areas.iter().map(|area| service.planned_tiles(area, &level_ids));
+            each.try_fold(0_u64, |sum, tiles| Ok(tiles?.saturating_add(sum)))
+        };
+        lacking.of = ctx.blocking(planned).await?;
     }
     if let (Some(whole), true) = (already_home(to).await?, parts > 1) {
         for unit in units(parts) {
@@ -60,11 +66,11 @@ pub(crate) async fn export_package(
         ctx.finish_unit(&file_unit, got.bytes, Some(&got.sha256)).await?;
         before += got.bytes;
         // A budget that cannot be kept any more ends the export before the next part is asked for.
-        let package = {
-            let path = path.clone();
-            ctx.blocking(move || tile_package::open(&path)).await?
+        let missing = {
+            let (path, service, level_ids) = (path.clone(), service.clone(), level_ids.to_vec());
+            ctx.blocking(move || service.missing(&area, &level_ids, &tile_package::open(&path)?)).await?
         };
-        if let Some(missing) = service.missing(&area, level_ids, &package)? {
+        if let Some(missing) = missing {
             lacking.count += missing.count;
             lacking.examples.extend(missing.examples);
             ctx.may_lack_tiles(&lacking)?;
@@ -173,6 +179,7 @@ async fn submit(client: &ArcGisClient, root: &str, home: JobHome, call: &Service
 }
 
 fn shortened(answer: &Value) -> String {
+    // An answer has at most a mebibyte.
     answer.to_string().chars().take(300).collect()
 }
 
@@ -279,12 +286,12 @@ fn last_message(state: &Value) -> Option<String> {
     let progress = state.pointer("/progress/message").and_then(Value::as_str);
     let list = state.get("messages").and_then(Value::as_array).and_then(|m| m.last());
     let words = progress.or_else(|| list.and_then(|m| m.get("description")).and_then(Value::as_str))?;
-    (!words.is_empty()).then(|| words.to_owned())
+    (!words.is_empty()).then(|| body::cut(words))
 }
 
 /// Why a job failed: `error`, else the first error message, else `message`, else the whole answer.
 fn job_failure(word: &str, state: &Value) -> Failure {
-    let from_message = || state.get("message").and_then(Value::as_str).map(str::to_owned);
+    let from_message = || state.get("message").and_then(Value::as_str).map(body::cut);
     let words = body::job_words(state).or_else(from_message).unwrap_or_else(|| shortened(state));
     if body::tile_limit(&words).is_some() {
         return body::ServiceError { code: 500, words }.into_failure(FailureStage::Wait);

@@ -3,6 +3,7 @@
 //! Source: tile reference §2, §3, §5.
 
 use crate::client::ServiceCall;
+use crate::client::body::{cut, cut_attribution};
 use crate::tile_cover::TileRows;
 use crate::tile_package::TilePackage;
 use crate::tiling::{Lod, TileInfo};
@@ -18,6 +19,8 @@ use url::Url;
 
 /// Default of `maxExportTilesCount` where the service says nothing.
 const DEFAULT_MAX_EXPORT_TILES: u64 = 100_000;
+/// Most levels of a tiling scheme; Esri's have 24.
+const MOST_LEVELS: usize = 100;
 /// Since this version of the server a polygon is understood by `exportTiles`.
 const POLYGON_SINCE: f64 = 10.7;
 /// Keys of which every description of a tiled service has at least one.
@@ -81,6 +84,12 @@ impl TiledService {
         };
         let tile_info = answer.get("tileInfo").cloned().unwrap_or(Value::Null);
         let tile_info: TileInfo = serde_json::from_value(tile_info).map_err(|e| invalid(format!("tileInfo: {e}")))?;
+        if tile_info.lods.len() > MOST_LEVELS {
+            return Err(invalid(format!(
+                "tileInfo: it has {} levels, expected at most {MOST_LEVELS}",
+                tile_info.lods.len()
+            )));
+        }
         let number = |key: &str| {
             let value = answer.get(key)?;
             value.as_f64().or_else(|| value.as_str().and_then(|s| s.parse().ok()))
@@ -323,12 +332,12 @@ pub(crate) fn read_service(value: &Value) -> Result<TiledService, Failure> {
 /// The service's own name, else the one in its address.
 pub(crate) fn title_of(root: &str, answer: &Value) -> String {
     let own = answer.pointer("/documentInfo/Title").or_else(|| answer.get("mapName")).or_else(|| answer.get("name"));
-    let own = own.and_then(Value::as_str).filter(|t| !t.is_empty());
-    own.map_or_else(|| root.rsplit('/').nth(1).unwrap_or(root).to_owned(), str::to_owned)
+    let own = own.and_then(Value::as_str).filter(|t| !t.is_empty()).map(cut);
+    own.unwrap_or_else(|| root.rsplit('/').nth(1).unwrap_or(root).to_owned())
 }
 
 pub(crate) fn text(answer: &Value, key: &str) -> Option<String> {
-    answer.get(key).and_then(Value::as_str).filter(|t| !t.trim().is_empty()).map(str::to_owned)
+    answer.get(key).and_then(Value::as_str).filter(|t| !t.trim().is_empty()).map(cut_attribution)
 }
 
 /// Reads an answer as a service's description, for fuzzing.

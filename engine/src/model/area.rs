@@ -1,10 +1,17 @@
 //! The area of interest: an envelope or polygon with a spatial reference, from Esri JSON, GeoJSON or four numbers.
 
+use super::bounded_json::{JsonBudget, Unread};
 use super::failure::Failure;
 use super::geometry::{Envelope, Polygon, SpatialReference, signed_area};
 use super::projection::Projection;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+/// Most vertices of an area; more are refused.
+pub const MOST_VERTICES: usize = 250_000;
+const SIMPLIFY: &str = "simplify it, or give the envelope around it";
+/// Largest text of an area: the most vertices, each with room for its numbers.
+const LARGEST_AREA: JsonBudget = JsonBudget { bytes: 32 << 20, values: 4 * MOST_VERTICES + 10_000 };
 
 /// The area to take offline.
 ///
@@ -68,13 +75,18 @@ impl AreaOfInterest {
     /// If the text is neither, or the area cannot be used (see [`AreaOfInterest::check`]).
     pub fn from_json(text: &str) -> Result<Self, Failure> {
         let text = text.trim_start_matches('\u{feff}');
-        let value: Value = serde_json::from_str(text).map_err(|e| bad(format!("the area is not JSON: {e}")))?;
+        let value = LARGEST_AREA.read(text.as_bytes()).map_err(|unread| match unread {
+            Unread::NotJson(e) => bad(format!("the area is not JSON: {e}")),
+            too_much => {
+                bad(format!("the area is too large: {too_much}; an area has at most {MOST_VERTICES} vertices: {SIMPLIFY}"))
+            }
+        })?;
         let area = if value.get("type").and_then(Value::as_str).is_some_and(|t| t != "extent" && t != "polygon") {
             let mut rings = Vec::new();
             geojson_rings(&value, &mut rings)?;
             Self::Polygon(Polygon { rings, spatial_reference: Some(SpatialReference::wgs84()) })
         } else {
-            esri_area(&value)?
+            esri_area(value)?
         };
         area.check()?;
         Ok(area)
@@ -122,6 +134,12 @@ impl AreaOfInterest {
             bad(format!("the area of interest is in {reference}, {words}; give it in another, for instance 4326"))
         })?;
         if let Self::Polygon(polygon) = self {
+            let vertices: usize = polygon.rings.iter().map(Vec::len).sum();
+            if vertices > MOST_VERTICES {
+                let message =
+                    format!("the area of interest has {vertices} vertices, expected at most {MOST_VERTICES}: {SIMPLIFY}");
+                return Err(bad(message));
+            }
             for (i, ring) in polygon.rings.iter().enumerate() {
                 if ring.len() < 4 || ring.first() != ring.last() {
                     return Err(bad(format!(
@@ -145,7 +163,8 @@ impl AreaOfInterest {
                 e.xmin, e.ymin, e.xmax, e.ymax
             )));
         }
-        if e.xmin == e.xmax || e.ymin == e.ymax || self.polygon().rings.iter().all(|r| signed_area(r) == 0.0) {
+        let is_flat = matches!(self, Self::Polygon(p) if p.rings.iter().all(|r| signed_area(r) == 0.0));
+        if e.xmin == e.xmax || e.ymin == e.ymax || is_flat {
             return Err(bad("the area of interest is empty: it has no width or no height"));
         }
         let outside = || {
@@ -183,27 +202,27 @@ impl AreaOfInterest {
     }
 }
 
-fn esri_area(value: &Value) -> Result<AreaOfInterest, Failure> {
-    if let Some(features) = value.get("features").and_then(Value::as_array) {
-        let reference = value.get("spatialReference");
-        let [feature] = features.as_slice() else {
-            return Err(bad(format!("the area's feature set has {} features, expected one", features.len())));
+fn esri_area(mut value: Value) -> Result<AreaOfInterest, Failure> {
+    if let Some(features) = value.get_mut("features").and_then(Value::as_array_mut) {
+        let mut features = std::mem::take(features);
+        let (Some(mut feature), true) = (features.pop(), features.is_empty()) else {
+            return Err(bad(format!("the area's feature set has {} features, expected one", features.len() + 1)));
         };
-        let mut feature = feature.clone();
+        let reference = value.get("spatialReference");
         if let (Some(reference), Some(geometry)) = (reference, feature.get_mut("geometry").and_then(Value::as_object_mut)) {
             geometry.entry("spatialReference").or_insert_with(|| reference.clone());
         }
-        return esri_area(&feature);
+        return esri_area(feature);
     }
-    if let Some(geometry) = value.get("geometry") {
-        return esri_area(geometry);
+    if let Some(geometry) = value.get_mut("geometry") {
+        return esri_area(geometry.take());
     }
     if value.get("rings").is_none() && value.get("xmin").is_none() {
         return Err(bad(
             "the area is neither Esri JSON (an envelope with xmin, ymin, xmax, ymax or a polygon with rings) nor GeoJSON (a Polygon or MultiPolygon)",
         ));
     }
-    serde_json::from_value(value.clone()).map_err(|_| {
+    serde_json::from_value(value).map_err(|_| {
         bad("the area is not an Esri envelope or polygon: its coordinates must be numbers, its rings lists of [x, y]")
     })
 }

@@ -12,23 +12,15 @@ use super::area::AreaOfInterest;
 use super::failure::Failure;
 use super::geometry::{Envelope, Polygon, SpatialReference, signed_area};
 use super::projection::Projection;
+use super::simplify::{self, clipped, is_entangled};
 use i_overlay::core::fill_rule::FillRule;
 use i_overlay::core::overlay_rule::OverlayRule;
-use i_overlay::float::simplify::SimplifyShape as _;
 use i_overlay::float::single::SingleFloatOverlay as _;
-use i_overlay::mesh::float::outline::offset::OutlineOffset as _;
-use i_overlay::mesh::float::style::{LineJoin, OutlineStyle};
 
 /// Longest text of a geometry in a request.
 pub const LONGEST_GEOMETRY: usize = 100_000;
-/// Characters of a vertex in JSON, at least.
-const SHORTEST_VERTEX: usize = 20;
-/// Share of an area's size at which simplification begins.
-const FIRST_TOLERANCE: f64 = 1e-6;
-/// Angle of the pieces of a round corner, in radians.
-const ROUND: f64 = 0.5;
-/// How far round corners made of pieces stay behind a true arc, with room for the library's grid.
-const ROUND_MARGIN: f64 = 1.05;
+/// Vertices that projecting adds to the edges of an area, all in all.
+const MOST_ADDED: f64 = 20_000.0;
 /// What touches the dateline, as a share of the world's width.
 const TOUCHES: f64 = 1e-9;
 
@@ -97,10 +89,14 @@ impl AreaOfInterest {
                     parts.push(Self::Envelope(Envelope { xmin: left - shift, xmax: right - shift, ..e.clone() }));
                 }
                 Self::Polygon(p) => {
-                    let window = vec![[left, e.ymin], [left, e.ymax], [right, e.ymax], [right, e.ymin]];
-                    let shapes = p.rings.overlay_as::<i64>(&window, OverlayRule::Intersect, FillRule::EvenOdd);
-                    let rings = esri_rings(shapes).into_iter();
-                    let rings = rings.map(|r| r.into_iter().map(|[x, y]| [(x - shift).clamp(-half, half), y]).collect());
+                    let rings = if is_entangled(p.rings.iter()) {
+                        clipped(&p.rings, left, right)
+                    } else {
+                        let window = vec![[left, e.ymin], [left, e.ymax], [right, e.ymax], [right, e.ymin]];
+                        esri_rings(p.rings.overlay_as::<i64>(&window, OverlayRule::Intersect, FillRule::EvenOdd))
+                    };
+                    let rings =
+                        rings.into_iter().map(|r| r.into_iter().map(|[x, y]| [(x - shift).clamp(-half, half), y]).collect());
                     let rings: Vec<Vec<[f64; 2]>> = rings.collect();
                     if !rings.is_empty() {
                         parts.push(Self::Polygon(Polygon { rings, spatial_reference: p.spatial_reference.clone() }));
@@ -139,30 +135,16 @@ impl AreaOfInterest {
     /// straightened within a tolerance, and the whole is grown by it.
     #[must_use]
     pub fn simplified(&self, longest: usize) -> Self {
-        let Self::Polygon(polygon) = self else { return self.clone() };
-        let too_long = |p: &Polygon| serde_json::to_string(p).map_or(0, |t| t.len()) > longest;
-        let Some(e) = polygon.envelope().filter(|_| too_long(polygon)) else { return self.clone() };
-        let size = (e.xmax - e.xmin).max(e.ymax - e.ymin);
-        // Even-odd rings with crossings become plain outer rings and holes first.
-        let clean: Vec<Vec<[f64; 2]>> = polygon.rings.simplify_shape(FillRule::EvenOdd).into_iter().flatten().collect();
-        let mut tolerance = size * FIRST_TOLERANCE;
-        while tolerance < size / 4.0 {
-            let straight: Vec<Vec<[f64; 2]>> =
-                clean.iter().map(|r| straightened(r, tolerance)).filter(|r| r.len() >= 3).collect();
-            if straight.iter().map(Vec::len).sum::<usize>() * SHORTEST_VERTEX > longest {
-                tolerance *= 2.0;
-                continue;
-            }
-            let style = OutlineStyle::new(tolerance * ROUND_MARGIN).line_join(LineJoin::Round(ROUND));
-            let straight = straight.simplify_shape(FillRule::NonZero);
-            let grown = straight.outline_as::<i64>(&style);
-            let result = Polygon { rings: esri_rings(grown), spatial_reference: polygon.spatial_reference.clone() };
-            if !too_long(&result) && polygon.rings.iter().flatten().all(|p| result.contains(*p)) {
-                return Self::Polygon(result);
-            }
-            tolerance *= 2.0;
+        self.simplified_unless(longest, &|| false).unwrap_or_else(|| self.clone())
+    }
+
+    /// The same; `None` if `stop`, which is asked between the steps, says so.
+    #[must_use]
+    pub(crate) fn simplified_unless(&self, longest: usize, stop: &dyn Fn() -> bool) -> Option<Self> {
+        match self {
+            Self::Envelope(_) => Some(self.clone()),
+            Self::Polygon(polygon) => simplify::simplified(polygon, longest, stop),
         }
-        Self::Envelope(e)
     }
 
     /// Projects the area; x beyond the dateline stays beyond it. Between WGS84 and Web Mercator an envelope stays an envelope; in
@@ -204,7 +186,11 @@ impl AreaOfInterest {
                 Self::Envelope(Envelope { spatial_reference: Some(to.clone()), ..around })
             }
             Self::Polygon(p) => {
-                let longest = if source.world_width() == Some(360.0) { 0.5 } else { 50_000.0 };
+                let longest: f64 = if source.world_width() == Some(360.0) { 0.5 } else { 50_000.0 };
+                // An area of many long edges gets longer pieces, so that it does not grow out of all measure.
+                let edges = p.rings.iter().flat_map(|r| r.windows(2));
+                let reach: f64 = edges.map(|w| (w[1][0] - w[0][0]).abs().max((w[1][1] - w[0][1]).abs())).sum();
+                let longest = longest.max(reach / MOST_ADDED);
                 let rings = p.rings.iter().map(|r| line(densify(r, longest, straight))).collect::<Result<_, _>>()?;
                 Self::Polygon(Polygon { rings, spatial_reference: Some(to.clone()) })
             }
@@ -234,7 +220,7 @@ fn keep_together(line: &mut [[f64; 2]], width: f64) {
 }
 
 /// Shapes of the library (outer rings counter-clockwise, open) as Esri rings (outer rings clockwise, closed).
-fn esri_rings(shapes: Vec<Vec<Vec<[f64; 2]>>>) -> Vec<Vec<[f64; 2]>> {
+pub(super) fn esri_rings(shapes: Vec<Vec<Vec<[f64; 2]>>>) -> Vec<Vec<[f64; 2]>> {
     let mut rings = Vec::new();
     for shape in shapes {
         for (i, mut ring) in shape.into_iter().enumerate() {
@@ -248,34 +234,6 @@ fn esri_rings(shapes: Vec<Vec<Vec<[f64; 2]>>>) -> Vec<Vec<[f64; 2]>> {
         }
     }
     rings
-}
-
-/// Douglas and Peucker's straightening of an open ring: no vertex is farther than `tolerance` from the line that stays.
-fn straightened(ring: &[[f64; 2]], tolerance: f64) -> Vec<[f64; 2]> {
-    let (Some(first), true) = (ring.first(), ring.len() > 3) else { return ring.to_vec() };
-    let far = |a: &[f64; 2], b: &[f64; 2]| (a[0] - b[0]).hypot(a[1] - b[1]);
-    let middle = (1..ring.len()).max_by(|a, b| far(&ring[*a], first).total_cmp(&far(&ring[*b], first))).unwrap_or(1);
-    let mut kept = vec![false; ring.len() + 1];
-    let at = |i: usize| ring[i % ring.len()];
-    let mut todo = vec![(0, middle), (middle, ring.len())];
-    for end in [0, middle, ring.len()] {
-        kept[end] = true;
-    }
-    while let Some((a, b)) = todo.pop() {
-        let worst = (a + 1..b).map(|i| (i, from_segment(at(i), at(a), at(b)))).max_by(|x, y| x.1.total_cmp(&y.1));
-        if let Some((i, _)) = worst.filter(|w| w.1 > tolerance) {
-            kept[i] = true;
-            todo.extend([(a, i), (i, b)]);
-        }
-    }
-    (0..ring.len()).filter(|i| kept[*i]).map(at).collect()
-}
-
-fn from_segment(p: [f64; 2], a: [f64; 2], b: [f64; 2]) -> f64 {
-    let (dx, dy) = (b[0] - a[0], b[1] - a[1]);
-    let length = dx * dx + dy * dy;
-    let t = if length > 0.0 { (((p[0] - a[0]) * dx + (p[1] - a[1]) * dy) / length).clamp(0.0, 1.0) } else { 0.0 };
-    (p[0] - a[0] - t * dx).hypot(p[1] - a[1] - t * dy)
 }
 
 /// Adds points to edges so that no piece is longer than `longest` units; parallels and meridians only where they bend.

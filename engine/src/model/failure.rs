@@ -125,15 +125,36 @@ pub struct Failure {
     pub since: i64,
 }
 
+/// Longest text of a service that is kept in failures, messages and titles, in bytes.
+pub const LONGEST_WORDS: usize = 1024;
+/// Longest attribution and terms of use that are kept of a service or item, in bytes.
+pub const LONGEST_ATTRIBUTION: usize = 16 << 10;
+/// Longest message of a failure, in bytes.
+pub const LONGEST_MESSAGE: usize = 4096;
+
+/// Cuts a text to at most so many bytes, between two characters; what is cut ends with `…`.
+#[must_use]
+pub fn shortened(text: impl Into<String>, most: usize) -> String {
+    const MORE: char = '…';
+    let mut text: String = text.into();
+    if text.len() > most {
+        text.truncate(text.floor_char_boundary(most.saturating_sub(MORE.len_utf8())));
+        // A long text is not kept alive by its short beginning.
+        text.shrink_to_fit();
+        text.push(MORE);
+    }
+    text
+}
+
 impl Failure {
-    /// Makes a failure of the present moment.
+    /// Makes a failure of the present moment. The message is cut to [`LONGEST_MESSAGE`].
     #[must_use]
     pub fn new(owner: FailureOwner, kind: FailureKind, stage: FailureStage, message: impl Into<String>) -> Self {
         Self {
             owner,
             kind,
             stage,
-            message: message.into(),
+            message: shortened(message, LONGEST_MESSAGE),
             layer: None,
             unit: None,
             address: None,
@@ -199,17 +220,17 @@ impl Failure {
         self
     }
 
-    /// Names the address; query, fragment and user information are dropped.
+    /// Names the address; query, fragment and user information are dropped, and it is cut to [`LONGEST_WORDS`].
     #[must_use]
     pub fn at(mut self, address: &str) -> Self {
-        self.address = Some(without_secrets(address));
+        self.address = Some(shortened(without_secrets(address), LONGEST_WORDS));
         self
     }
 
-    /// Keeps the service's own words.
+    /// Keeps the service's own words, cut to [`LONGEST_WORDS`].
     #[must_use]
     pub fn saying(mut self, words: impl Into<String>) -> Self {
-        self.service_words = Some(words.into());
+        self.service_words = Some(shortened(words, LONGEST_WORDS));
         self
     }
 
@@ -268,6 +289,16 @@ impl std::error::Error for Failure {}
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn words_of_a_service_are_cut_between_characters() {
+        assert_eq!(shortened("as it is", 8), "as it is");
+        assert_eq!(shortened("ääääää", 9), "äää…");
+        assert_eq!(shortened("x".repeat(20 << 20), LONGEST_WORDS).len(), LONGEST_WORDS);
+        let failure = Failure::internal("m".repeat(1 << 20)).saying("w".repeat(1 << 20)).at(&"a".repeat(1 << 20));
+        let most = LONGEST_MESSAGE + 2 * LONGEST_WORDS + 100;
+        assert!(failure.to_string().len() <= most && failure.message.ends_with('…'));
+    }
 
     #[test]
     fn an_address_in_a_failure_has_no_token() {

@@ -254,7 +254,7 @@ impl Polygon {
 }
 
 /// Whether two segments touch or cross.
-fn segments_cross(a: [f64; 2], b: [f64; 2], c: [f64; 2], d: [f64; 2]) -> bool {
+pub(super) fn segments_cross(a: [f64; 2], b: [f64; 2], c: [f64; 2], d: [f64; 2]) -> bool {
     let turn = |p: [f64; 2], q: [f64; 2], r: [f64; 2]| (q[0] - p[0]) * (r[1] - p[1]) - (q[1] - p[1]) * (r[0] - p[0]);
     let within = |p: [f64; 2], q: [f64; 2], r: [f64; 2]| Envelope::of([p, q]).is_some_and(|e| e.contains(r));
     let (t1, t2, t3, t4) = (turn(c, d, a), turn(c, d, b), turn(a, b, c), turn(a, b, d));

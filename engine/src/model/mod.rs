@@ -3,6 +3,7 @@
 pub mod area;
 pub mod area_shape;
 pub mod artifact;
+pub mod bounded_json;
 pub mod budget;
 pub mod capability;
 pub mod failure;
@@ -15,6 +16,7 @@ pub(crate) mod projection;
 pub mod result;
 pub mod service_url;
 pub mod settings;
+pub(crate) mod simplify;
 pub mod source;
 pub mod status;
 pub mod web_map;

@@ -4,7 +4,8 @@
 //! unknown keys survive into the offline map by construction.
 //! Source: web map specification 2.37; recorded maps of versions 2.1 to 2.35.
 
-use super::failure::{Failure, FailureKind, FailureOwner, FailureStage};
+use super::bounded_json::{JsonBudget, Unread};
+use super::failure::{Failure, FailureKind, FailureOwner, FailureStage, LONGEST_WORDS, shortened};
 use super::geometry::SpatialReference;
 use super::service_url::ServiceUrl;
 use super::settings::OfflineSettings;
@@ -15,6 +16,14 @@ use std::fmt;
 
 /// Deepest nesting of group layers that is followed.
 const MAX_GROUP_DEPTH: usize = 64;
+/// Most layers and tables of a map; maps of thousands are not drawn by any client.
+pub const MOST_LAYERS: usize = 10_000;
+/// Longest id of a layer that is used as it is, in bytes.
+const LONGEST_ID: usize = 512;
+/// Longest title of a group that is kept with each of its layers, in bytes.
+const LONGEST_GROUP_TITLE: usize = 128;
+/// Longest address of a layer, in bytes; a longer one is none.
+const LONGEST_URL: usize = 8192;
 
 /// A web map: `operationalLayers`, `baseMap`, `tables` and everything else as it came.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -105,7 +114,7 @@ impl LayerType {
             Some("ArcGISTiledMapServiceLayer") => Self::TiledMapService,
             Some("ArcGISTiledImageServiceLayer") => Self::TiledImageService,
             Some("VectorTileLayer") => Self::VectorTile,
-            Some(other) => Self::Other(other.to_owned()),
+            Some(other) => Self::Other(shortened(other, LONGEST_WORDS)),
             None if is_table => Self::Table,
             None => Self::guess(json),
         }
@@ -216,14 +225,21 @@ impl MapLayer {
 }
 
 impl WebMap {
+    /// How large a web map may be, with the features that it holds.
+    pub const BUDGET: JsonBudget = JsonBudget { bytes: 32 << 20, values: 1_000_000 };
+
     /// Reads a web map.
     ///
     /// # Errors
-    /// If the text is not JSON, not an object, or has neither layers nor tables nor a base map.
+    /// If the text is not JSON, not an object, has neither layers nor tables nor a base map, or is larger than
+    /// [`WebMap::BUDGET`] or [`MOST_LAYERS`] allow.
     pub fn from_json(text: &str) -> Result<Self, Failure> {
-        let value: Value = serde_json::from_str(text).map_err(|e| {
-            let start: String = text.trim_start().chars().take(40).collect();
-            unreadable(format!("the web map is not JSON ({e}); it starts with `{start}`"))
+        let value = Self::BUDGET.read(text.as_bytes()).map_err(|unread| match unread {
+            Unread::NotJson(e) => {
+                let start: String = text.trim_start().chars().take(40).collect();
+                unreadable(format!("the web map is not JSON ({e}); it starts with `{start}`"))
+            }
+            too_much => too_large(format!("the web map is too large to be read: {too_much}")),
         })?;
         Self::from_value(value)
     }
@@ -250,7 +266,25 @@ impl WebMap {
                 return Err(unreadable(format!("`{key}` of the web map is not a list")));
             }
         }
-        Ok(Self { json })
+        let map = Self { json };
+        map.check_size()?;
+        Ok(map)
+    }
+
+    /// Checks the number of layers and tables.
+    ///
+    /// # Errors
+    /// If there are more than [`MOST_LAYERS`].
+    pub fn check_size(&self) -> Result<(), Failure> {
+        let base = list_of(self.json.get("baseMap").and_then(|b| b.get("baseMapLayers")));
+        let lists = [base, list_of(self.json.get("operationalLayers")), list_of(self.json.get("tables"))];
+        let count: usize = lists.into_iter().flatten().map(|layer| count_of(layer, 0)).sum();
+        if count <= MOST_LAYERS {
+            return Ok(());
+        }
+        let message =
+            format!("the web map has {count} layers and tables, expected at most {MOST_LAYERS}; split it into several maps");
+        Err(too_large(message))
     }
 
     /// The whole map as it came.
@@ -309,6 +343,21 @@ fn list_of(value: Option<&Value>) -> &[Value] {
     value.and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
 }
 
+/// Layers and tables in a member of the map: one, or those of a group.
+fn count_of(layer: &Value, depth: usize) -> usize {
+    if layer.get("layerType").and_then(Value::as_str) != Some("GroupLayer") {
+        return 1;
+    }
+    match depth >= MAX_GROUP_DEPTH {
+        true => 0,
+        false => list_of(layer.get("layers")).iter().map(|child| count_of(child, depth + 1)).sum(),
+    }
+}
+
+fn too_large(message: String) -> Failure {
+    Failure::new(FailureOwner::Caller, FailureKind::LimitExceeded, FailureStage::Read, message)
+}
+
 fn unreadable(message: String) -> Failure {
     Failure::new(FailureOwner::Caller, FailureKind::InvalidAnswer, FailureStage::Read, message)
 }
@@ -321,7 +370,7 @@ fn collect(value: &Value, pointer: &str, place: LayerPlace, groups: &[String], a
             return;
         }
         let mut groups = groups.to_vec();
-        groups.push(text("title").or_else(|| text("id")).unwrap_or_default());
+        groups.push(shortened(text("title").or_else(|| text("id")).unwrap_or_default(), LONGEST_GROUP_TITLE));
         for (i, child) in json.get("layers").and_then(Value::as_array).into_iter().flatten().enumerate() {
             collect(child, &format!("{pointer}/layers/{i}"), place, &groups, all);
         }
@@ -332,18 +381,20 @@ fn collect(value: &Value, pointer: &str, place: LayerPlace, groups: &[String], a
         let own = json.get(key).and_then(Value::as_f64);
         own.or_else(|| definition.and_then(|d| d.get(key)).and_then(Value::as_f64))
     };
-    let id = text("id").unwrap_or_else(|| pointer.trim_start_matches('/').replace('/', "-"));
-    let url = text("url");
+    let id =
+        text("id").filter(|id| id.len() <= LONGEST_ID).unwrap_or_else(|| pointer.trim_start_matches('/').replace('/', "-"));
+    let address = |key: &str| text(key).filter(|url| url.len() <= LONGEST_URL);
+    let url = address("url");
     let named = url.as_deref().and_then(ServiceUrl::parse).map(|u| u.root().to_owned());
     let named = named.and_then(|root| root.rsplit('/').nth(1).map(str::to_owned));
     all.push(MapLayer {
-        title: text("title").or(named).unwrap_or_else(|| id.clone()),
+        title: shortened(text("title").or(named).unwrap_or_else(|| id.clone()), LONGEST_WORDS),
         layer_type: LayerType::read(json, place == LayerPlace::Table),
         place,
         pointer: pointer.to_owned(),
         groups: groups.to_vec(),
-        style_url: text("styleUrl"),
-        item_id: text("itemId"),
+        style_url: address("styleUrl"),
+        item_id: text("itemId").filter(|id| id.len() <= LONGEST_ID),
         definition_expression: definition
             .and_then(|d| d.get("definitionExpression"))
             .and_then(Value::as_str)
@@ -353,8 +404,8 @@ fn collect(value: &Value, pointer: &str, place: LayerPlace, groups: &[String], a
         capabilities: definition
             .and_then(|d| d.get("capabilities"))
             .and_then(Value::as_str)
-            .map(str::to_owned)
-            .or_else(|| json.get("capabilities").and_then(Value::as_str).map(str::to_owned)),
+            .or_else(|| json.get("capabilities").and_then(Value::as_str))
+            .map(|words| shortened(words, LONGEST_WORDS)),
         min_scale: number("minScale"),
         max_scale: number("maxScale"),
         has_feature_collection: json.get("featureCollection").is_some_and(Value::is_object),
@@ -408,8 +459,26 @@ mod tests {
     }
 
     #[test]
+    fn long_words_of_a_map_are_kept_in_it_and_cut_in_the_views() {
+        let long = "x".repeat(1 << 20);
+        let layer =
+            json!({"id": long, "title": long, "url": format!("https://h/{long}/FeatureServer/0"), "layerType": long});
+        let group = json!({"layerType": "GroupLayer", "title": long, "layers": [layer]});
+        let map = WebMap::from_value(json!({"operationalLayers": [group]})).expect("reads");
+        assert_eq!(map.json()["operationalLayers"][0]["title"], long.as_str());
+        let layer = map.layers().remove(0);
+        assert_eq!((layer.id.as_str(), layer.url), ("operationalLayers-0-layers-0", None));
+        assert!(layer.title.len() <= LONGEST_WORDS && layer.groups[0].len() <= LONGEST_GROUP_TITLE);
+    }
+
+    #[test]
     fn what_is_not_a_web_map_is_refused() {
+        let layers = |n: usize| format!("{{\"operationalLayers\":[{}1]}}", "1,".repeat(n - 1));
+        assert!(WebMap::from_json(&layers(MOST_LAYERS)).is_ok());
+        let swollen = format!("{{\"operationalLayers\":[],\"x\":[{}1]}}", "{\"a\":1},".repeat(100_000));
         for (text, words) in [
+            (layers(MOST_LAYERS + 1).as_str(), "has 10001 layers and tables, expected at most 10000"),
+            (swollen.as_str(), "more than 1000000 values"),
             ("<html>", "not JSON"),
             ("[]", "not a JSON object"),
             ("{\"title\":\"x\"}", "not a web map"),

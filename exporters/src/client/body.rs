@@ -2,6 +2,8 @@
 //!
 //! Source: `feature-service-rest` reference §6.1; tile reference §11.
 
+use super::AnswerKind;
+use offmap_engine::model::failure::{LONGEST_ATTRIBUTION, LONGEST_WORDS, shortened};
 use offmap_engine::{Failure, FailureKind, FailureOwner, FailureStage};
 use serde_json::Value;
 use std::time::Duration;
@@ -9,12 +11,15 @@ use std::time::Duration;
 /// How long to leave a service alone that says "too many requests" and no time.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Messages of one answer that are read.
+const MOST_MESSAGES: usize = 10;
+
 /// An error as a service words it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ServiceError {
     /// ArcGIS code or HTTP status; 0 where there is none.
     pub code: i64,
-    /// What it says.
+    /// What it says, cut to [`LONGEST_WORDS`].
     pub words: String,
 }
 
@@ -25,11 +30,27 @@ fn number(value: Option<&Value>) -> i64 {
 
 fn push(words: &mut Vec<String>, value: Option<&Value>) {
     match value {
-        Some(Value::String(text)) if !text.trim().is_empty() => words.push(text.trim().to_owned()),
+        _ if words.len() >= MOST_MESSAGES => {}
+        Some(Value::String(text)) if !text.trim().is_empty() => words.push(cut(text.trim())),
         Some(Value::Array(list)) => list.iter().for_each(|v| push(words, Some(v))),
         Some(Value::Object(map)) => push(words, map.get("description").or_else(|| map.get("message"))),
         _ => {}
     }
+}
+
+/// A text of a service as it goes into messages; cut before it is copied.
+pub(crate) fn cut(text: &str) -> String {
+    cut_to(text, LONGEST_WORDS)
+}
+
+/// The same for an attribution, which is a legal text and may be long.
+pub(crate) fn cut_attribution(text: &str) -> String {
+    cut_to(text, LONGEST_ATTRIBUTION)
+}
+
+fn cut_to(text: &str, most: usize) -> String {
+    let start = text.floor_char_boundary(most + 4);
+    shortened(text.get(..start).unwrap_or_default(), most)
 }
 
 /// An `error` member: an object, or (OAuth) a word with a description beside it.
@@ -55,7 +76,8 @@ pub fn read_error(error: &Value, around: &Value) -> ServiceError {
         push(&mut words, around.get("error_description"));
     }
     words.dedup();
-    ServiceError { code: number(error.get("code").or_else(|| around.get("code"))), words: words.join("; ") }
+    let code = number(error.get("code").or_else(|| around.get("code")));
+    ServiceError { code, words: shortened(words.join("; "), LONGEST_WORDS) }
 }
 
 /// Why a job failed: its `error`, else its first error message; `None` where it says neither.
@@ -64,7 +86,7 @@ pub fn job_words(state: &Value) -> Option<String> {
     let from_error = state.get("error").filter(|e| !e.is_null()).map(|e| read_error(e, state).words);
     let from_messages = || {
         let bad = |m: &&Value| m.get("type").and_then(Value::as_str) == Some("esriJobMessageTypeError");
-        state.get("messages")?.as_array()?.iter().find(bad)?.get("description")?.as_str().map(str::to_owned)
+        state.get("messages")?.as_array()?.iter().find(bad)?.get("description")?.as_str().map(cut)
     };
     from_error.filter(|w| !w.is_empty()).or_else(from_messages)
 }
@@ -81,7 +103,7 @@ pub fn flat_error(value: &Value) -> Option<ServiceError> {
         return None;
     }
     if let Some(inner) = value.get("statusMessage").and_then(Value::as_str)
-        && let Ok(parsed) = serde_json::from_str::<Value>(inner)
+        && let Ok(parsed) = AnswerKind::Small.budget().read(inner.as_bytes())
     {
         return Some(error_of(&parsed).unwrap_or_else(|| read_error(&parsed, &parsed)));
     }
@@ -89,7 +111,7 @@ pub fn flat_error(value: &Value) -> Option<ServiceError> {
     for key in ["message", "messages", "statusMessage", "details"] {
         push(&mut words, value.get(key));
     }
-    Some(ServiceError { code: number(value.get("code")), words: words.join("; ") })
+    Some(ServiceError { code: number(value.get("code")), words: shortened(words.join("; "), LONGEST_WORDS) })
 }
 
 /// A flat error where a job's state was asked for: one with a code and without anything that a job says of itself. Else `status`
@@ -108,7 +130,7 @@ pub fn error_in_bytes(bytes: &[u8]) -> Option<ServiceError> {
     if !bytes.trim_ascii_start().starts_with(b"{") || bytes.len() > 64 << 10 {
         return None;
     }
-    let value: Value = serde_json::from_slice(bytes).ok()?;
+    let value = AnswerKind::Small.budget().read(bytes).ok()?;
     error_of(&value).or_else(|| flat_error(&value))
 }
 
@@ -272,6 +294,24 @@ mod tests {
         }
         assert_eq!(flat_error(&json!({"status": "success", "message": "success"})), None);
         assert_eq!(error_of(&json!({"status": "Failed", "error": {"code": 500}})), None);
+    }
+
+    #[test]
+    fn words_of_an_answer_are_cut_and_counted() {
+        let long = "ä".repeat(1 << 20);
+        let list: Vec<&str> = vec![&long; 40];
+        for value in [
+            json!({"error": {"code": 400, "message": long, "details": list}}),
+            json!({"status": "error", "messages": list}),
+            json!({"error": long, "error_description": long}),
+            json!({"status": "failed", "statusMessage": long}),
+        ] {
+            let error = error_of(&value).or_else(|| flat_error(&value)).expect("an error");
+            assert!(error.words.len() <= LONGEST_WORDS && error.words.ends_with('…'), "{} bytes", error.words.len());
+            assert!(error.into_failure(FailureStage::Run).to_string().len() < 2 * LONGEST_WORDS);
+        }
+        let job = json!({"messages": [{"type": "esriJobMessageTypeError", "description": long}]});
+        assert!(job_words(&job).is_some_and(|w| w.len() <= LONGEST_WORDS));
     }
 
     #[test]

@@ -8,6 +8,7 @@
 //!
 //! Source: `feature-service-rest` reference §1 and §6.
 
+mod answer;
 pub mod body;
 pub mod credentials;
 mod download;
@@ -15,6 +16,7 @@ mod governor;
 mod tls;
 mod tokens;
 
+pub use answer::AnswerKind;
 pub use credentials::{AccessToken, Credentials, TokenSource};
 pub(crate) use download::already_home;
 pub use download::{Download, Downloaded};
@@ -35,8 +37,6 @@ use url::Url;
 
 /// Longest address that is asked by GET; both Esri JavaScript clients use this figure.
 const LONGEST_GET: usize = 2000;
-/// Largest JSON answer that is read, in bytes.
-const LARGEST_JSON: usize = 64 << 20;
 /// Redirects that are followed.
 const MAX_REDIRECTS: usize = 5;
 /// Longest pause that a `Retry-After` can ask for.
@@ -105,6 +105,7 @@ pub struct ServiceCall {
     post: bool,
     retry: bool,
     stage: FailureStage,
+    kind: AnswerKind,
 }
 
 /// Parameters that nobody may read.
@@ -130,7 +131,8 @@ impl ServiceCall {
     /// # Errors
     /// If the address is not `http` or `https`.
     pub fn get(address: &str) -> Result<Self, Failure> {
-        Ok(Self { url: parse_http(address)?, parameters: Vec::new(), post: false, retry: true, stage: FailureStage::Run })
+        let (url, kind) = (parse_http(address)?, AnswerKind::default());
+        Ok(Self { url, parameters: Vec::new(), post: false, retry: true, stage: FailureStage::Run, kind })
     }
 
     /// A form by POST.
@@ -287,6 +289,12 @@ impl ArcGisClient {
     #[must_use]
     pub fn options(&self) -> &ClientOptions {
         &self.inner.options
+    }
+
+    /// The clock that the client waits by.
+    #[must_use]
+    pub fn clock(&self) -> Arc<dyn Clock> {
+        Arc::clone(&self.inner.clock)
     }
 
     async fn permit(&self, url: &Url) -> Result<Permit, Failure> {
@@ -512,7 +520,7 @@ impl ArcGisClient {
             return Ok(response);
         }
         let retry_after = retry_after(response.headers());
-        let text = self.read_all(call, response, 64 << 10).await.unwrap_or_default();
+        let text = self.read_all(call, response, answer::LARGEST_ERROR).await.unwrap_or_default();
         let error = match body::error_in_bytes(&text) {
             Some(error) => error.with_status(status.as_u16()),
             None => ServiceError::of_status(status.as_u16()),
@@ -523,9 +531,9 @@ impl ArcGisClient {
     async fn read_json(&self, call: &ServiceCall, response: Response) -> Result<Value, Refused> {
         let response = self.expect_success(call, response).await?;
         let retry_after = retry_after(response.headers());
-        let bytes = self.read_all(call, response, LARGEST_JSON).await?;
-        let value: Value =
-            serde_json::from_slice(&bytes).map_err(|_| body::not_json(&bytes, call.stage).at(call.url.as_str()))?;
+        let budget = call.kind.budget();
+        let bytes = self.read_all(call, response, budget.bytes).await?;
+        let value = budget.read(&bytes).map_err(|e| answer::unread(call, &bytes, &e))?;
         match body::error_of(&value) {
             Some(error) => Err(Refused::answered(error, call, retry_after)),
             None => Ok(value),
@@ -551,26 +559,37 @@ impl ArcGisClient {
         Failure::new(FailureOwner::Network, FailureKind::TimedOut, call.stage, message).at(call.url.as_str()).may_pass()
     }
 
+    /// Reads an answer of at most `limit` bytes, within the time for them, however they come.
     async fn read_all(&self, call: &ServiceCall, mut response: Response, limit: usize) -> Result<Vec<u8>, Refused> {
-        let mut all = Vec::new();
+        let request_timeout = self.inner.options.request_timeout;
+        let mut all: Vec<u8> = Vec::new();
         let mut pace = self.pace();
+        let began = Instant::now();
         loop {
-            let chunk = tokio::time::timeout(self.inner.options.request_timeout, response.chunk());
-            match chunk.await {
-                Ok(Ok(Some(chunk))) if all.len() + chunk.len() <= limit => {
-                    all.extend_from_slice(&chunk);
-                    if !pace.keeps(chunk.len()) {
-                        return Err(self.dripping(call).into());
-                    }
-                }
-                Ok(Ok(Some(_))) => {
-                    let message = format!("the answer of {} is larger than {limit} bytes", host_of(&call.url));
-                    let failure = Failure::new(FailureOwner::Source, FailureKind::InvalidAnswer, call.stage, message);
-                    return Err(failure.at(call.url.as_str()).into());
-                }
+            let chunk = match tokio::time::timeout(request_timeout, response.chunk()).await {
+                Ok(Ok(Some(chunk))) => chunk,
                 Ok(Ok(None)) => return Ok(all),
                 Ok(Err(error)) => return Err(network(call, &error).into()),
                 Err(_) => return Err(self.silent(call).into()),
+            };
+            let came = all.len() + chunk.len();
+            if came > limit {
+                return Err(answer::too_much(call, &format!("it has more than {limit} bytes")).into());
+            }
+            if came > all.capacity() {
+                // Not twice as much as came, as a list would by itself.
+                all.reserve_exact(chunk.len().max(all.len() / 4).min(limit - all.len()));
+            }
+            all.extend_from_slice(&chunk);
+            if began.elapsed() > answer::time_for(request_timeout, came) {
+                let seconds = began.elapsed().as_secs();
+                let message =
+                    format!("the answer of {} had not ended after {seconds} seconds and {came} bytes", host_of(&call.url));
+                let failure = Failure::new(FailureOwner::Network, FailureKind::TimedOut, call.stage, message);
+                return Err(failure.at(call.url.as_str()).may_pass().into());
+            }
+            if !pace.keeps(chunk.len()) {
+                return Err(self.dripping(call).into());
             }
         }
     }

@@ -11,7 +11,7 @@
 
 use super::body::is_token_error;
 use super::credentials::{AccessToken, Credentials, NamedHost, TokenSource, generated_token};
-use super::{ArcGisClient, ServiceCall, by_https, host_of, parse_http};
+use super::{AnswerKind, ArcGisClient, ServiceCall, by_https, host_of, parse_http};
 use dashmap::DashMap;
 use offmap_engine::{Clock, Failure, FailureKind, FailureOwner, FailureStage};
 use serde_json::Value;
@@ -306,7 +306,7 @@ impl ArcGisClient {
         call: &'a ServiceCall,
     ) -> Pin<Box<dyn Future<Output = Result<Value, Failure>> + Send + 'a>> {
         Box::pin(async move {
-            let call = call.clone().with("f", "json");
+            let call = call.clone().answer(AnswerKind::Small).with("f", "json");
             self.retried(call, false, |client, call, _| async move {
                 let response = client.send(&call, None).await?;
                 client.read_json(&call, response).await

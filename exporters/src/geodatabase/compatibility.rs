@@ -5,6 +5,7 @@
 use super::service::{allows_editing, flag, words};
 use offmap_engine::CapabilityReason;
 use serde_json::Value;
+use std::collections::HashSet;
 
 /// Longest name of a field.
 const LONGEST_FIELD_NAME: usize = 128;
@@ -69,7 +70,8 @@ pub(super) fn problem(layer: &Value, service: &Value) -> Option<(CapabilityReaso
     let list = |key: &str| layer.get(key).and_then(Value::as_array).unwrap_or(&empty);
     let name_of = |v: &Value| v.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
     let fields: Vec<String> = list("fields").iter().map(name_of).collect();
-    let has_field = |name: &str| fields.iter().any(|f| f.eq_ignore_ascii_case(name));
+    let known: HashSet<String> = fields.iter().map(|f| f.to_ascii_lowercase()).collect();
+    let has_field = |name: &str| known.contains(&name.to_ascii_lowercase());
     let knows_fields = !fields.is_empty();
 
     if let Some(long) = fields.iter().find(|f| f.chars().count() > LONGEST_FIELD_NAME) {

@@ -162,14 +162,12 @@ async fn tidy_up(client: &ArcGisClient, ctx: &ExportContext, service: &FeatureSe
 /// Ids of the service's replicas that have one of the names.
 async fn listed(client: &ArcGisClient, service: &FeatureService, names: &[&str]) -> Result<Vec<String>, Failure> {
     let call = ServiceCall::get(&format!("{}/replicas", service.root))?.with_all(&service.custom_parameters).once();
-    let list = client.json(&call).await?;
-    let text = |r: &Value, key: &str| r.get(key).and_then(Value::as_str).map(str::to_owned);
-    let own = list
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter(|r| text(r, "replicaName").is_some_and(|n| names.contains(&n.as_str())));
-    Ok(own.filter_map(|r| text(r, "replicaID")).collect())
+    let own = |replica: Value| {
+        let text = |key: &str| replica.get(key).and_then(Value::as_str);
+        text("replicaName").filter(|name| names.contains(name))?;
+        text("replicaID").map(str::to_owned)
+    };
+    client.list(&call, own).await
 }
 
 /// Unregisters one replica; answers whether the service has.
@@ -322,7 +320,7 @@ impl ServerJob for ReplicaJob<'_> {
                 Ok(Look::Done(resolve(status, file)?.to_string()))
             }
             State::Failed => Err(job_failure(word, &state).at(status)),
-            State::Running => Ok(Look::Running { words: word.to_owned(), done: Some(phase(word)) }),
+            State::Running => Ok(Look::Running { words: body::cut(word), done: Some(phase(word)) }),
         }
     }
 }

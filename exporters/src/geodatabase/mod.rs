@@ -19,12 +19,12 @@ use offmap_engine::{
     AreaOfInterest, Artifact, ArtifactFile, AttachmentSyncDirection, ByteRange, Capability, CapabilityReason, CountUnit,
     DestinationTableRowFilter, Examination, ExportContext, ExportTask, Exporter, Failure, FailureKind, FailureOwner,
     FailureStage, GenerateOfflineMapUpdateMode, LayerArtifact, LayerPlan, LayerType, MapLayer, Missing, OfflineMapSource,
-    PlanContext, ReturnLayerAttachmentOption, ServiceRequest, TaskLayer, TaskPlan, Unit,
+    PlanContext, ReturnLayerAttachmentOption, ServiceRequest, TaskLayer, TaskPlan, Unit, run_blocking,
 };
 use replica_file::ReplicaLayer;
 use serde_json::Value;
 use service::{FeatureService, RowFilter, allows_editing};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 /// Bytes of a row, from a bare point to a rich polygon; an estimate for plans, attachments not counted.
@@ -111,12 +111,33 @@ fn judge(layer: &MapLayer, service: &FeatureService) -> Capability {
     Capability::Supported
 }
 
+/// The area as it goes over the wire; made off the async threads.
+async fn for_wire(parameters: &GenerateGeodatabaseParameters) -> Result<AreaOfInterest, Failure> {
+    let area = parameters.extent.clone();
+    run_blocking(move || Ok(area.for_wire())).await
+}
+
+/// Ids of service layers, in the order of the map, and the map layers on each.
+fn by_service_layer(layers: &[MapLayer]) -> (Vec<u32>, HashMap<u32, Vec<&MapLayer>>) {
+    let mut order = Vec::new();
+    let mut all: HashMap<u32, Vec<&MapLayer>> = HashMap::new();
+    for (id, layer) in layers.iter().filter_map(|l| Some((layer_id(l)?, l))) {
+        let twins = all.entry(id).or_default();
+        if twins.is_empty() {
+            order.push(id);
+        }
+        twins.push(layer);
+    }
+    (order, all)
+}
+
 /// The definition expressions of all map layers on one service layer, joined with OR; empty as soon as one has none.
 fn joined_where(layers: &[&MapLayer]) -> String {
     let mut clauses: Vec<&str> = Vec::new();
+    let mut seen: HashSet<&str> = HashSet::new();
     for layer in layers {
         match layer.definition_expression.as_deref() {
-            Some(clause) if !clauses.contains(&clause) => clauses.push(clause),
+            Some(clause) if seen.insert(clause) => clauses.push(clause),
             Some(_) => {}
             None => return String::new(),
         }
@@ -177,19 +198,16 @@ impl Exporter for GeodatabaseExporter {
         let editable = request.layers.iter().any(can_edit);
         let authored = request.source.web_map.offline_settings()?.unwrap_or_default();
         let mut layer_options: Vec<GenerateLayerOption> = Vec::new();
-        for layer in &request.layers {
-            let Some(id) = layer_id(layer) else { continue };
-            if layer_options.iter().any(|o| o.layer_id == id) {
-                continue;
-            }
-            let twins: Vec<&MapLayer> = request.layers.iter().filter(|l| layer_id(l) == Some(id)).collect();
+        let (order, of_service) = by_service_layer(&request.layers);
+        for id in order {
+            let twins: &[&MapLayer] = of_service.get(&id).map(Vec::as_slice).unwrap_or_default();
             let filter = match wanted.definition_expression_filter_enabled {
-                true => joined_where(&twins),
+                true => joined_where(twins),
                 false => String::new(),
             };
             let described = service.layers.get(&id);
             let is_table = described.is_some_and(|l| l.is_table);
-            let in_map = |other: i64| request.layers.iter().any(|l| layer_id(l).map(i64::from) == Some(other));
+            let in_map = |other: i64| u32::try_from(other).is_ok_and(|other| of_service.contains_key(&other));
             let is_related =
                 described.is_some_and(|l| l.relationships.iter().any(|r| r.is_destination() && in_map(r.related_table_id)));
             let related_only = is_table
@@ -251,7 +269,8 @@ impl Exporter for GeodatabaseExporter {
         parameters.check(&service)?;
         let mut layers = Vec::new();
         let mut rows = 0_u64;
-        let area = parameters.extent.for_wire();
+        let (_, of_service) = by_service_layer(&request.layers);
+        let area = for_wire(parameters).await?;
         for option in &parameters.layer_options {
             let expected = expected_rows(&self.client, &service, option, &area).await?;
             let attachments = match expected {
@@ -261,7 +280,7 @@ impl Exporter for GeodatabaseExporter {
                 _ => None,
             };
             rows = rows.saturating_add(expected.unwrap_or(0));
-            for layer in request.layers.iter().filter(|l| layer_id(l) == Some(option.layer_id)) {
+            for layer in of_service.get(&option.layer_id).into_iter().flatten() {
                 layers.push(LayerPlan {
                     id: layer.id.clone(),
                     service_layer_id: Some(option.layer_id),
@@ -445,7 +464,7 @@ impl GeodatabaseExporter {
         if layer.expected.is_none() {
             proof.planned = self.related_rows(option, service, ctx, path, found).await?;
         } else if layer.expected != Some(got.rows) {
-            proof.planned = expected_rows(&self.client, service, option, &parameters.extent.for_wire()).await?;
+            proof.planned = expected_rows(&self.client, service, option, &for_wire(parameters).await?).await?;
         }
         if proof.planned.is_some_and(|planned| planned != got.rows) {
             let planned = proof.planned.unwrap_or_default();
@@ -458,7 +477,7 @@ impl GeodatabaseExporter {
         }
         // As with rows, a difference is counted once more.
         if let Some(planned) = layer.attachments.filter(|planned| *planned != got.attachments.unwrap_or(0)) {
-            let area = parameters.extent.for_wire();
+            let area = for_wire(parameters).await?;
             let again = expected_attachments(&self.client, service, option, parameters, &area).await?;
             let again = again.unwrap_or(planned);
             let came = got.attachments.unwrap_or(0);

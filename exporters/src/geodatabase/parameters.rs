@@ -4,6 +4,7 @@ use super::service::{FeatureService, geometry_type};
 use offmap_engine::{AreaOfInterest, AttachmentSyncDirection, Failure, SpatialReference};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
+use std::collections::HashSet;
 
 /// Which rows of a layer come down.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -107,7 +108,8 @@ const ATTRIBUTE_RULES: u32 = 8;
 impl GenerateGeodatabaseParameters {
     pub(super) fn check(&self, service: &FeatureService) -> Result<(), Failure> {
         self.extent.check()?;
-        for (i, option) in self.layer_options.iter().enumerate() {
+        let mut seen = HashSet::new();
+        for option in &self.layer_options {
             if !service.layers.contains_key(&option.layer_id) {
                 let known: Vec<u32> = service.layers.keys().copied().collect();
                 return Err(Failure::invalid_parameter(format!(
@@ -115,7 +117,7 @@ impl GenerateGeodatabaseParameters {
                     option.layer_id, service.root
                 )));
             }
-            if self.layer_options.iter().take(i).any(|o| o.layer_id == option.layer_id) {
+            if !seen.insert(option.layer_id) {
                 return Err(Failure::invalid_parameter(format!("layerOptions names layer {} twice", option.layer_id)));
             }
         }

@@ -3,17 +3,19 @@
 //! Source: `feature-service-rest` reference §2.
 
 use super::compatibility;
-use crate::client::body::expect_description;
-use crate::client::{ArcGisClient, ServiceCall};
+use crate::client::body::{cut, cut_attribution, expect_description};
+use crate::client::{AnswerKind, ArcGisClient, ServiceCall};
 use offmap_engine::{
     AreaOfInterest, CapabilityReason, Envelope, Failure, FailureKind, FailureOwner, FailureStage, SpatialReference,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 /// Ids of rows in one question for attachments.
 const IDS_AT_A_TIME: usize = 500;
+/// Most relationships of a layer; real ones have some ten.
+const MOST_RELATIONSHIPS: usize = 1000;
 /// Words of a `capabilities` list that mean editing.
 const EDITING: [&str; 4] = ["editing", "create", "update", "delete"];
 
@@ -51,6 +53,10 @@ pub(super) struct Relationship {
 }
 
 impl Relationship {
+    fn shortened(self) -> Self {
+        Self { role: cut(&self.role), key_field: cut(&self.key_field), ..self }
+    }
+
     pub(super) fn is_destination(&self) -> bool {
         self.role == "esriRelRoleDestination"
     }
@@ -125,26 +131,30 @@ impl FeatureService {
         custom_parameters: &Map<String, Value>,
     ) -> Result<Self, Failure> {
         let get = |address: &str| {
-            Ok::<_, Failure>(ServiceCall::get(address)?.with_all(custom_parameters).in_stage(FailureStage::Plan))
+            let call = ServiceCall::get(address)?.with_all(custom_parameters).in_stage(FailureStage::Plan);
+            Ok::<_, Failure>(call.answer(AnswerKind::Description))
         };
         let answer = client.json(&get(root)?).await?;
         let mut service = Self::read(root, &answer, custom_parameters)?;
-        let listed = |id: u32| {
-            let lists = ["layers", "tables"].into_iter().filter_map(|key| answer.get(key)?.as_array());
-            lists.flatten().any(|l| l.get("id").and_then(Value::as_u64) == Some(u64::from(id)))
-        };
-        for id in wanted.iter().copied().filter(|id| listed(*id)) {
+        let lists = ["layers", "tables"].into_iter().filter_map(|key| answer.get(key)?.as_array());
+        let listed: HashSet<u64> = lists.flatten().filter_map(|l| l.get("id")?.as_u64()).collect();
+        let in_map: HashSet<u32> = wanted.iter().copied().collect();
+        for id in wanted.iter().copied().filter(|id| listed.contains(&u64::from(*id))) {
             let address = format!("{root}/{id}");
             let layer = client.json(&get(&address)?).await?;
             expect_description(&layer, &address, "a layer", &["fields", "type", "name", "geometryType"])?;
-            service.layers.insert(id, read_layer(&layer, &answer));
+            let mut layer = read_layer(&layer, &answer);
+            // The plan keeps what it needs: those to the map's own layers.
+            let of_map = |r: &Relationship| u32::try_from(r.related_table_id).is_ok_and(|id| in_map.contains(&id));
+            layer.relationships.retain(of_map);
+            service.layers.insert(id, layer);
         }
         Ok(service)
     }
 
     /// Reads what the service says of itself; its layers are not in it yet.
     pub(super) fn read(root: &str, answer: &Value, custom_parameters: &Map<String, Value>) -> Result<Self, Failure> {
-        let capabilities = words(answer, "capabilities").unwrap_or_default().to_owned();
+        let capabilities = cut(words(answer, "capabilities").unwrap_or_default());
         expect_description(answer, root, "a feature service", &["layers", "tables", "capabilities"])?;
         let sync = answer.get("syncCapabilities").cloned().unwrap_or(Value::Null);
         let extent = answer.get("fullExtent").or_else(|| answer.get("initialExtent")).cloned();
@@ -168,7 +178,7 @@ impl FeatureService {
                     .and_then(|n| u32::try_from(n).ok()),
             },
             extent: extent.and_then(|e| serde_json::from_value(e).ok()),
-            attribution: words(answer, "copyrightText").map(str::to_owned),
+            attribution: words(answer, "copyrightText").map(cut_attribution),
             spatial_reference: answer.get("spatialReference").cloned().and_then(|v| serde_json::from_value(v).ok()),
             layers: BTreeMap::new(),
             custom_parameters: custom_parameters.clone(),
@@ -205,7 +215,7 @@ impl FeatureService {
     }
 
     async fn counted(&self, client: &ArcGisClient, layer: u32, call: &ServiceCall) -> Result<u64, Failure> {
-        let answer = client.json(call).await?;
+        let answer = client.json(&call.clone().answer(AnswerKind::Small)).await?;
         answer.get("count").and_then(Value::as_u64).ok_or_else(|| {
             let message = format!("the count of layer {layer} has no `count`");
             let failure = Failure::new(FailureOwner::Source, FailureKind::InvalidAnswer, FailureStage::Plan, message);
@@ -217,6 +227,7 @@ impl FeatureService {
     pub(super) async fn count_attachments(&self, client: &ArcGisClient, rows: &RowFilter<'_>) -> Result<u64, Failure> {
         let layer = rows.layer;
         let call = self.query(rows)?.with("returnIdsOnly", true).with("returnGeometry", false);
+        let call = call.answer(AnswerKind::Description);
         let answer = client.json(&call).await?;
         let ids = answer.get("objectIds").and_then(Value::as_array).cloned().unwrap_or_default();
         let mut total = 0;
@@ -226,7 +237,8 @@ impl FeatureService {
                 .with_all(&self.custom_parameters)
                 .with("objectIds", list.join(","))
                 .with("returnCountOnly", true)
-                .in_stage(FailureStage::Plan);
+                .in_stage(FailureStage::Plan)
+                .answer(AnswerKind::Description);
             let answer = client.json(&call).await?;
             // Servers answer with one count, with a count for each group, or with the groups themselves.
             let group = |g: &Value| {
@@ -260,20 +272,29 @@ pub(super) fn geometry_type(area: &AreaOfInterest) -> &'static str {
 pub(super) fn read_layer(answer: &Value, service: &Value) -> ServiceLayer {
     let capabilities = words(answer, "capabilities").or_else(|| words(service, "capabilities")).unwrap_or("sync");
     let kind = words(answer, "type").unwrap_or_default();
-    let relationships = answer.get("relationships").and_then(Value::as_array).cloned().unwrap_or_default();
+    let list = answer.get("relationships").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let too_many = (list.len() > MOST_RELATIONSHIPS).then(|| {
+        let words = format!("it has {} relationships, expected at most {MOST_RELATIONSHIPS}", list.len());
+        (CapabilityReason::ServiceNotUsable, words)
+    });
     let dates = ["lastEditDate", "dataLastEditDate"];
     let counts = answer.get("advancedQueryCapabilities").and_then(|a| flag(a, &["supportsQueryAttachments"]));
     ServiceLayer {
-        name: words(answer, "name").unwrap_or_default().to_owned(),
+        name: cut(words(answer, "name").unwrap_or_default()),
         is_table: kind == "Table" || (kind.is_empty() && answer.get("geometryType").is_none()),
-        global_id_field: words(answer, "globalIdField").map(str::to_owned),
+        global_id_field: words(answer, "globalIdField").map(cut),
         can_sync: has_word(capabilities, "sync"),
         editable: allows_editing(capabilities),
         has_attachments: flag(answer, &["hasAttachments"]).unwrap_or(false),
         counts_attachments: counts.unwrap_or(false),
-        problem: compatibility::problem(answer, service),
-        relationships: relationships.into_iter().filter_map(|r| serde_json::from_value(r).ok()).collect(),
-        attribution: words(answer, "copyrightText").map(str::to_owned),
+        problem: too_many.or_else(|| compatibility::problem(answer, service)).map(|(reason, words)| (reason, cut(&words))),
+        relationships: list
+            .iter()
+            .take(MOST_RELATIONSHIPS)
+            .filter_map(|r| Relationship::deserialize(r).ok())
+            .map(Relationship::shortened)
+            .collect(),
+        attribution: words(answer, "copyrightText").map(cut_attribution),
         edit_date: answer.get("editingInfo").and_then(|e| dates.iter().filter_map(|d| milliseconds(e.get(*d)?)).max()),
     }
 }

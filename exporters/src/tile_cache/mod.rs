@@ -5,7 +5,7 @@ mod parameters;
 pub use parameters::ExportTileCacheParameters;
 
 use crate::client::body::expect_description;
-use crate::client::{ArcGisClient, ServiceCall};
+use crate::client::{AnswerKind, ArcGisClient, ServiceCall};
 use crate::tile_export::export_package;
 use crate::tile_package::{self, TilePackage};
 use crate::tile_service::{
@@ -17,7 +17,7 @@ use async_trait::async_trait;
 use offmap_engine::{
     Artifact, ArtifactFile, Capability, CapabilityReason, Examination, ExportContext, ExportTask, Exporter, Failure,
     FailureKind, FailureOwner, FailureStage, LayerType, MapLayer, OfflineMapSource, PlanContext, ServiceRequest, TaskLayer,
-    TaskPlan,
+    TaskPlan, run_blocking,
 };
 use serde_json::Value;
 
@@ -64,7 +64,7 @@ impl Exporter for TileCacheExporter {
     async fn examine(&self, request: &ServiceRequest, _: &PlanContext) -> Result<Examination, Failure> {
         let custom = request.layers.first().map(|l| l.custom_parameters.clone()).unwrap_or_default();
         let root = export_root(&request.service_url, &request.source.export_hosts);
-        let call = ServiceCall::get(&root)?.with_all(&custom).in_stage(FailureStage::Plan);
+        let call = ServiceCall::get(&root)?.with_all(&custom).in_stage(FailureStage::Plan).answer(AnswerKind::Description);
         let answer = self.client.json(&call).await?;
         expect_description(&answer, &root, "a tiled service", DESCRIPTION)?;
         let flag = |key: &str| answer.get(key).and_then(Value::as_bool).unwrap_or(false);
@@ -139,8 +139,9 @@ impl Exporter for TileCacheExporter {
     ) -> Result<TaskPlan, Failure> {
         parameters.check()?;
         let service = read_service(&found.service)?;
-        let layers = request.layers.iter().map(|l| l.id.clone());
-        service.task_plan(layers, &parameters.area_of_interest, &parameters.level_ids, BYTES_PER_TILE)
+        let layers: Vec<String> = request.layers.iter().map(|l| l.id.clone()).collect();
+        let (area, level_ids) = (parameters.area_of_interest.clone(), parameters.level_ids.clone());
+        run_blocking(move || service.task_plan(layers.into_iter(), &area, &level_ids, BYTES_PER_TILE)).await
     }
 
     async fn export(
@@ -156,8 +157,9 @@ impl Exporter for TileCacheExporter {
             "esriMapCacheStorageModeCompact"
         };
         let levels = levels_text(&parameters.level_ids);
-        let calls = service.export_calls(&parameters.area_of_interest, &levels, JobHome::Raster)?.into_iter();
-        let calls = calls.map(|PartCall { area, call }| {
+        let (asked, area) = (service.clone(), parameters.area_of_interest.clone());
+        let calls = ctx.blocking(move || asked.export_calls(&area, &levels, JobHome::Raster)).await?;
+        let calls = calls.into_iter().map(|PartCall { area, call }| {
             let call = call.with("tilePackage", true).with("storageFormatType", compact);
             let call = match parameters.compression_quality {
                 Some(quality) => call.with("optimizeTilesForSize", true).with("compressionQuality", quality),
@@ -169,11 +171,16 @@ impl Exporter for TileCacheExporter {
         let got =
             export_package(&self.client, ctx, &service, JobHome::Raster, calls.collect(), &parameters.level_ids, &path)
                 .await?;
-        let package = {
+        let (area, level_ids) = (parameters.area_of_interest.clone(), parameters.level_ids.clone());
+        let (package, missing) = {
             let path = path.clone();
-            ctx.blocking(move || tile_package::open(&path)).await?
+            let opened = move || {
+                let package = tile_package::open(&path)?;
+                let missing = service.missing(&area, &level_ids, &package)?;
+                Ok((package, missing))
+            };
+            ctx.blocking(opened).await?
         };
-        let missing = service.missing(&parameters.area_of_interest, &parameters.level_ids, &package)?;
         let has_budget = |l: &TaskLayer| ctx.error_budget(&l.id).missing_tiles.is_some();
         if !task.layers.iter().all(has_budget) {
             check_levels(&package, task, &parameters.level_ids)?;

@@ -6,7 +6,7 @@ mod style;
 pub use parameters::ExportVectorTilesParameters;
 
 use crate::client::body::expect_description;
-use crate::client::{ArcGisClient, ServiceCall};
+use crate::client::{AnswerKind, ArcGisClient, ServiceCall};
 use crate::tile_export::export_package;
 use crate::tile_package::{self, TilePackage};
 use crate::tile_service::{
@@ -18,7 +18,7 @@ use async_trait::async_trait;
 use offmap_engine::{
     Artifact, ArtifactFile, Capability, CapabilityReason, EsriVectorTilesDownloadOption, Examination, ExportContext,
     ExportTask, Exporter, Failure, FailureKind, FailureOwner, FailureStage, LayerType, MapLayer, OfflineMapSource,
-    PlanContext, ServiceRequest, TaskPlan, Unit, service_key,
+    PlanContext, ServiceRequest, TaskPlan, Unit, run_blocking, service_key,
 };
 use serde_json::{Value, json};
 use style::Style;
@@ -123,7 +123,7 @@ impl Exporter for VectorTilesExporter {
         };
         let (root, warning) = self.wanted_fonts(root, request);
         let root = export_root(&root, &request.source.export_hosts);
-        let call = ServiceCall::get(&root)?.with_all(&custom).in_stage(FailureStage::Plan);
+        let call = ServiceCall::get(&root)?.with_all(&custom).in_stage(FailureStage::Plan).answer(AnswerKind::Description);
         let answer = self.client.json(&call).await?;
         expect_description(&answer, &root, "a vector tile service", DESCRIPTION)?;
         if style.is_none() {
@@ -175,8 +175,10 @@ impl Exporter for VectorTilesExporter {
         parameters.check()?;
         let service = read_service(found.service.get("service").unwrap_or(&Value::Null))?;
         let level_ids = level_ids(&service, parameters)?;
-        let layers = request.layers.iter().map(|l| l.id.clone());
-        let mut plan = service.task_plan(layers, &parameters.area_of_interest, &level_ids, BYTES_PER_TILE)?;
+        let layers: Vec<String> = request.layers.iter().map(|l| l.id.clone()).collect();
+        let area = parameters.area_of_interest.clone();
+        let counted = move || service.task_plan(layers.into_iter(), &area, &level_ids, BYTES_PER_TILE);
+        let mut plan = run_blocking(counted).await?;
         if !found.service.get("style").is_none_or(Value::is_null) {
             plan.units.push(Unit::new(STYLE_UNIT, "resource", "the item's style with sprites and fonts"));
         }
@@ -192,19 +194,25 @@ impl Exporter for VectorTilesExporter {
     ) -> Result<Artifact, Failure> {
         let service = read_service(task.service.get("service").unwrap_or(&Value::Null))?;
         let level_ids = level_ids(&service, parameters)?;
-        let calls = service.export_calls(&parameters.area_of_interest, &levels_text(&level_ids), JobHome::Vector)?;
+        let (asked, area, levels) = (service.clone(), parameters.area_of_interest.clone(), levels_text(&level_ids));
+        let calls = ctx.blocking(move || asked.export_calls(&area, &levels, JobHome::Vector)).await?;
         let path = ctx.work_dir().join("package");
         let got = export_package(&self.client, ctx, &service, JobHome::Vector, calls, &level_ids, &path).await?;
-        let package = {
+        let (asked, area) = (service.clone(), parameters.area_of_interest.clone());
+        let (package, missing) = {
             let path = path.clone();
-            ctx.blocking(move || tile_package::open(&path)).await?
+            let opened = move || {
+                let package = tile_package::open(&path)?;
+                // Without an index nobody can tell a tile that is missing from one that was empty.
+                let missing = match package.promised {
+                    Some(_) => asked.missing(&area, &level_ids, &package)?,
+                    None => None,
+                };
+                Ok((package, missing))
+            };
+            ctx.blocking(opened).await?
         };
         check(&package, task)?;
-        // Without an index nobody can tell a tile that is missing from one that was empty.
-        let missing = match package.promised {
-            Some(_) => service.missing(&parameters.area_of_interest, &level_ids, &package)?,
-            None => None,
-        };
         let mut warnings = Vec::new();
         if let Some(missing) = &missing {
             warnings.push(format!("of what the index of \"{}\" promises, {}", task.title, missing.words("tiles")));

@@ -2,7 +2,7 @@
 //!
 //! Source: tile reference §3; mobile map package reference A.3 (`itemPath`).
 
-use crate::client::{ArcGisClient, ServiceCall, resolve};
+use crate::client::{AnswerKind, ArcGisClient, ServiceCall, resolve};
 use crate::tile_service::TiledService;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use offmap_engine::{Failure, FailureKind, FailureOwner, FailureStage, ServiceUrl};
@@ -24,9 +24,29 @@ const GLYPH_RANGES: u32 = 256;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Style {
     address: String,
+    /// A text in the plan, where its values would take many times the memory.
+    #[serde(with = "as_text")]
     json: Value,
     #[serde(default)]
     custom_parameters: Map<String, Value>,
+}
+
+mod as_text {
+    use crate::client::AnswerKind;
+    use serde::de::Error as _;
+    use serde::{Deserialize as _, Deserializer, Serializer};
+    use serde_json::Value;
+
+    pub(super) fn serialize<S: Serializer>(json: &Value, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(json)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Value, D::Error> {
+        match Value::deserialize(deserializer)? {
+            Value::String(text) => AnswerKind::Description.budget().read(text.as_bytes()).map_err(D::Error::custom),
+            json => Ok(json),
+        }
+    }
 }
 
 fn invalid(words: String) -> Failure {
@@ -36,6 +56,7 @@ fn invalid(words: String) -> Failure {
 impl Style {
     pub(super) async fn fetch(client: &ArcGisClient, address: &str, custom: &Map<String, Value>) -> Result<Self, Failure> {
         let call = ServiceCall::get(address)?.with_all(custom).in_stage(FailureStage::Plan);
+        let call = call.answer(AnswerKind::Description);
         let json = client.json(&call).await?;
         if !json.get("layers").is_some_and(Value::is_array) || !json.get("sources").is_some_and(Value::is_object) {
             return Err(invalid("the style has no `layers` or no `sources`".to_owned()).at(address));
@@ -163,12 +184,15 @@ async fn write(to: &Path, bytes: &[u8]) -> Result<(), Failure> {
     tokio::fs::write(to, bytes).await.map_err(failed)
 }
 
+/// Whether bytes are a JSON object, without its values being made.
+fn is_object(bytes: &[u8]) -> bool {
+    bytes.trim_ascii_start().starts_with(b"{") && serde_json::from_slice::<serde::de::IgnoredAny>(bytes).is_ok()
+}
+
 /// Whether a resource is what its name says: a page of a proxy must not end up in a package.
 fn check_resource(name: &Path, bytes: &[u8]) -> Result<(), &'static str> {
     match name.extension().and_then(|e| e.to_str()) {
-        Some("json") if !serde_json::from_slice::<Value>(bytes).is_ok_and(|v| v.is_object()) => {
-            Err("something else than a JSON object")
-        }
+        Some("json") if !is_object(bytes) => Err("something else than a JSON object"),
         Some("png") if !bytes.starts_with(b"\x89PNG") => Err("something else than a PNG"),
         // A glyph range is a protocol buffer whose one field, the stack, has number 1; an empty range may be empty.
         Some("pbf") if !(bytes.is_empty() || bytes.starts_with(b"\x0a")) => Err("something else than glyphs"),
@@ -193,6 +217,17 @@ mod tests {
         let two = style(json!({"sources": {"a": {"type": "vector", "url": "https://h/a/VectorTileServer"},
             "b": {"type": "vector", "url": "https://h/b/VectorTileServer"}}}));
         assert_eq!(two.service_roots().map(|r| r.len()), Ok(2));
+    }
+
+    #[test]
+    fn a_style_is_a_text_in_the_plan_and_an_object_in_older_ones() {
+        let s = style(json!({"layers": [{"id": "a"}], "sources": {}}));
+        let kept = serde_json::to_value(&s).expect("writes");
+        assert!(kept["json"].is_string());
+        assert_eq!(serde_json::from_value::<Style>(kept).expect("reads"), s);
+        let older = json!({"address": s.address, "json": s.json});
+        assert_eq!(serde_json::from_value::<Style>(older).expect("reads"), s);
+        assert!(is_object(b" {\"a\": []}") && !is_object(b"[]") && !is_object(b"{") && !is_object(b"<"));
     }
 
     #[test]
