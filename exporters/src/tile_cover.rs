@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 
 /// Part of a pixel by which an area shrinks before counting, so that an edge on a tile boundary adds nothing.
 const EDGE_OF_PIXEL: f64 = 1e-3;
+/// What of an area only touches the edge of the world, as a share of its size.
+const TOUCHES: f64 = 1e-9;
 /// A polygon over more rows of tiles is counted by its envelope.
 const MOST_ROWS: u64 = 100_000;
 
@@ -172,10 +174,17 @@ fn blocks<'a>(
     let grid = Grid { x: info.origin.x, y: info.origin.y, width, height, shrink };
     let same = |reference: &Option<SpatialReference>| reference.as_ref().is_none_or(|s| s.same_as(&info.spatial_reference));
     let extent = extent.filter(|e| same(&e.spatial_reference));
+    // Latitudes go on beyond the square of Web Mercator, tiles do not.
+    let world = info.spatial_reference.world();
     let blocks = parts
         .iter()
         .filter_map(|part| {
-            let block = grid.block(&cut(part.envelope()?, extent)?);
+            let envelope = cut(part.envelope()?, world.as_ref())?;
+            let beyond = |w: &Envelope| envelope.ymin >= w.ymax - w.ymax * TOUCHES || envelope.ymax <= w.ymin + w.ymax * TOUCHES;
+            if world.as_ref().is_some_and(beyond) {
+                return None;
+            }
+            let block = grid.block(&cut(envelope, extent)?);
             Some((block, if let AreaOfInterest::Polygon(polygon) = part { Some(polygon) } else { None }))
         })
         .collect();
@@ -252,7 +261,9 @@ impl Grid {
                 } else {
                     (upper[0], lower[0])
                 };
-                if let Some(range) = kept(self.columns(a.min(b), a.max(b))) {
+                // Where an edge lies beyond the block, the block's row is not one that it runs through.
+                let meets = lower[1] <= top + self.shrink && upper[1] >= top - self.height - self.shrink;
+                if let Some(range) = kept(self.columns(a.min(b), a.max(b))).filter(|_| meets) {
                     rows.entry(row).or_default().push(range);
                 }
                 if upper[1] > top && lower[1] <= top {

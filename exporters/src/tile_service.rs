@@ -227,7 +227,11 @@ impl TiledService {
 
     fn export_call(&self, area: &AreaOfInterest, levels: &str, home: JobHome) -> Result<ServiceCall, Failure> {
         let area = area.simplified(LONGEST_GEOMETRY);
-        let envelope = area.envelope().ok_or_else(|| Failure::invalid_parameter("the area of interest is empty"))?;
+        let mut envelope = area.envelope().ok_or_else(|| Failure::invalid_parameter("the area of interest is empty"))?;
+        if let Some(world) = self.tile_info.spatial_reference.world() {
+            envelope.ymin = envelope.ymin.max(world.ymin);
+            envelope.ymax = envelope.ymax.min(world.ymax);
+        }
         let mut call = ServiceCall::post(&format!("{}/exportTiles", self.root))?
             .with_all(&self.custom_parameters)
             .with("exportBy", "levelId")

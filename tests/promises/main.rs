@@ -1,6 +1,7 @@
 //! Promises of the whole house, one file each.
 
 mod always_true;
+mod area_forms;
 mod areas;
 mod budgets;
 mod bundles;
@@ -23,4 +24,5 @@ mod samples;
 mod status;
 mod support;
 mod verify;
+mod wide_areas;
 mod workflow;

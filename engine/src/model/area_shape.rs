@@ -147,8 +147,9 @@ impl AreaOfInterest {
         }
     }
 
-    /// Projects the area; x beyond the dateline stays beyond it. Between WGS84 and Web Mercator an envelope stays an envelope; in
-    /// other references it becomes the envelope around its bent edges. Edges of a polygon are densified.
+    /// Projects the area; x beyond the dateline stays beyond it, and an edge that is long stays long: only an envelope whose `xmin`
+    /// is above its `xmax` crosses the dateline. An envelope becomes the envelope around its edges, however they bend; edges of a
+    /// polygon are densified. What lies around a pole reaches all longitudes up to it.
     ///
     /// # Errors
     /// If either reference is unknown, or part of the area has no place in the other one.
@@ -159,6 +160,12 @@ impl AreaOfInterest {
         if from.same_as(to) {
             return Ok(self.clone());
         }
+        if matches!(self, Self::Envelope(e) if e.xmin > e.xmax) {
+            let whole = self.unwrapped();
+            if whole != *self {
+                return whole.project(to);
+            }
+        }
         let find = |reference: &SpatialReference| {
             let failed = |words| bad(format!("cannot project the area of interest from {from} to {to}, {words}"));
             Projection::of(reference).map_err(failed)
@@ -166,20 +173,8 @@ impl AreaOfInterest {
         let (source, target) = (find(from)?, find(to)?);
         let straight = source.world_width().is_some() && target.world_width().is_some();
         let nowhere = || bad(format!("part of the area of interest ({from}) has no place in {to}"));
-        let step = |p: [f64; 2]| target.at_wgs84(source.to_wgs84(p)?);
-        let line = |points: Vec<[f64; 2]>| -> Result<Vec<[f64; 2]>, Failure> {
-            let mut line = points.into_iter().map(step).collect::<Option<Vec<_>>>().ok_or_else(nowhere)?;
-            if let Some(width) = target.world_width() {
-                keep_together(&mut line, width);
-            }
-            Ok(line)
-        };
+        let line = |points: Vec<[f64; 2]>| projected(&points, &source, &target).ok_or_else(nowhere);
         Ok(match self {
-            Self::Envelope(e) if straight => {
-                let corners = line(vec![[e.xmin, e.ymin], [e.xmax, e.ymax]])?;
-                let around = Envelope::of(corners).ok_or_else(nowhere)?;
-                Self::Envelope(Envelope { spatial_reference: Some(to.clone()), ..around })
-            }
             Self::Envelope(e) => {
                 let longest = ((e.xmax - e.xmin).max(e.ymax - e.ymin) / 64.0).max(f64::MIN_POSITIVE);
                 let around = Envelope::of(line(densify(&e.ring(), longest, false))?).ok_or_else(nowhere)?;
@@ -206,17 +201,48 @@ impl SpatialReference {
     pub fn check(&self) -> Result<(), Failure> {
         Projection::of(self).map(drop).map_err(|words| bad(format!("{self}, {words}")))
     }
+
+    /// The whole world in it, where x runs around it; for Web Mercator its square.
+    #[must_use]
+    pub fn world(&self) -> Option<Envelope> {
+        let half = Projection::of(self).ok()?.world_width()? / 2.0;
+        let top = if self.is_web_mercator() { half } else { 90.0 };
+        Some(Envelope::new(-half, -top, half, top, self.clone()))
+    }
 }
 
-/// Undoes jumps around the world between neighbours of a line.
-fn keep_together(line: &mut [[f64; 2]], width: f64) {
-    let mut before: Option<f64> = None;
-    for point in line {
-        if let Some(x) = before.filter(|x| (x - point[0]).abs() > width * 0.75) {
-            point[0] += width * ((x - point[0]) / width).round();
+/// A closed ring in another reference; `None` where a point has no place in it.
+///
+/// x runs around the world in some references, so a point has many. Where it does in both, the one that the source has is kept,
+/// and so is every step from point to point. Out of a plane reference points come within one turn: there a step of more than half
+/// the world is none that the source has, as its edges were densified.
+fn projected(ring: &[[f64; 2]], source: &Projection, target: &Projection) -> Option<Vec<[f64; 2]>> {
+    let mut out: Vec<[f64; 2]> = Vec::with_capacity(ring.len());
+    let mut latitudes = 0.0;
+    for point in ring {
+        let degrees = source.to_wgs84(*point)?;
+        let mut at = target.at_wgs84(degrees)?;
+        latitudes += degrees[1];
+        if let Some(width) = target.world_width() {
+            let own = source.world_width().map(|w| point[0] / w * width);
+            if let Some(near) = own.or(out.last().map(|before| before[0])) {
+                at[0] += width * ((near - at[0]) / width).round();
+            }
         }
-        before = Some(point[0]);
+        out.push(at);
     }
+    let (Some(first), Some(last), Some(width)) = (out.first().copied(), out.last().copied(), target.world_width()) else {
+        return Some(out);
+    };
+    if source.world_width().is_none() && (last[0] - first[0]).abs() > width / 2.0 {
+        // Once around a pole: the ring closes there.
+        let pole = target.at_wgs84([0.0, f64::copysign(90.0, latitudes)])?[1];
+        out.extend([[last[0], pole], [first[0], pole], first]);
+        if (signed_area(&out) > 0.0) != (signed_area(ring) > 0.0) {
+            out.reverse();
+        }
+    }
+    Some(out)
 }
 
 /// Shapes of the library (outer rings counter-clockwise, open) as Esri rings (outer rings clockwise, closed).

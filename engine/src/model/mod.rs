@@ -19,5 +19,6 @@ pub mod settings;
 pub(crate) mod simplify;
 pub mod source;
 pub mod status;
+mod union;
 pub mod web_map;
 mod well_known_text;
