@@ -53,7 +53,9 @@ pub(crate) fn find(
 pub(crate) fn uncovered(basemap: &ReferenceBasemap, area: &AreaOfInterest) -> Option<String> {
     let file = basemap.file.display();
     let unknown = |why: &str| {
-        Some(format!("it is not known whether the reference base map {file} covers the area: {why}; look at it before going out"))
+        Some(format!(
+            "it is not known whether the reference base map {file} covers the area: {why}; look at it before going out"
+        ))
     };
     let Some(extent) = &basemap.says.extent else { return unknown("it does not say what it covers") };
     let Some(reference) = extent.spatial_reference.as_ref().or(basemap.says.spatial_reference.as_ref()) else {

@@ -455,8 +455,13 @@ pub(crate) async fn changed_since(
 
 fn touches(extent: &crate::model::geometry::Envelope, area: &AreaOfInterest) -> bool {
     let Some(reference) = &extent.spatial_reference else { return true };
+    // An extent may go on beyond the dateline as an area may.
+    let extents: Vec<_> = AreaOfInterest::from(extent.clone()).parts().iter().filter_map(AreaOfInterest::envelope).collect();
     match area.parts_in(reference) {
-        Ok(parts) => parts.iter().any(|part| part.polygon().intersects_envelope(extent)),
+        Ok(parts) => parts.iter().any(|part| {
+            let polygon = part.polygon();
+            extents.iter().any(|extent| polygon.intersects_envelope(extent))
+        }),
         Err(_) => true,
     }
 }

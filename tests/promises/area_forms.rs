@@ -49,7 +49,10 @@ fn overlapping_polygons_are_one_area_in_every_form_of_collection() {
     };
     for (what, json) in [
         ("MultiPolygon", json!({"type": "MultiPolygon", "coordinates": [[a], [b], [far]]})),
-        ("GeometryCollection", json!({"type": "GeometryCollection", "geometries": [polygon(&a), polygon(&b), polygon(&far)]})),
+        (
+            "GeometryCollection",
+            json!({"type": "GeometryCollection", "geometries": [polygon(&a), polygon(&b), polygon(&far)]}),
+        ),
         (
             "FeatureCollection",
             json!({"type": "FeatureCollection", "features": [feature(polygon(&a)), feature(
@@ -104,9 +107,8 @@ fn features_in_different_references_are_refused_by_that_name() {
 #[test]
 fn many_polygons_are_united_in_bounded_time_or_refused() {
     // Fields of a whole province side by side, and a heap of long needles across each other.
-    let fields: Vec<Value> = (0..10_000_i32)
-        .map(|i| json!([square(f64::from(i % 100) * 0.1, f64::from(i / 100) * 0.1, 0.101)]))
-        .collect();
+    let fields: Vec<Value> =
+        (0..10_000_i32).map(|i| json!([square(f64::from(i % 100) * 0.1, f64::from(i / 100) * 0.1, 0.101)])).collect();
     let began = std::time::Instant::now();
     let area = read(&json!({"type": "MultiPolygon", "coordinates": fields}));
     assert!((size(&area) - 10.001 * 10.001).abs() < 1e-6, "{}", size(&area));

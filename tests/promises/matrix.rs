@@ -76,10 +76,8 @@ fn rows(sandbox: &Sandbox) -> Vec<FaultRow> {
     let stored = |name: &str| zip_of(name, b"{}");
     // Readers want entries stored, so a deflated one is not even opened; what is left is a document that is too large. A replica is
     // no zip at all.
-    let compressed = FaultEnds::fails([
-        (FailureOwner::Source, FailureKind::NotSupported),
-        (FailureOwner::Source, FailureKind::Corrupt),
-    ]);
+    let compressed =
+        FaultEnds::fails([(FailureOwner::Source, FailureKind::NotSupported), (FailureOwner::Source, FailureKind::Corrupt)]);
     let mut deflated = stored("root.json");
     let directory = deflated.windows(4).position(|w| w == b"PK\x01\x02").expect("a directory");
     // The method, in the entry's own head and in the directory.

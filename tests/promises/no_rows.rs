@@ -3,9 +3,7 @@
 use crate::support::{Bench, area, run_to_end};
 use offmap::exporters::client::ServiceCall;
 use offmap::testing::FaultAction;
-use offmap::{
-    AreaOfInterest, GenerateOfflineMapParameters, OfflineMapSource, OfflineMapTask, WebMap, verify_deep,
-};
+use offmap::{AreaOfInterest, GenerateOfflineMapParameters, OfflineMapSource, OfflineMapTask, WebMap, verify_deep};
 use offmap_sandbox::Fault;
 use serde_json::{Value, json};
 
@@ -62,7 +60,7 @@ async fn layers_of_a_service_without_rows_come_as_empty_layers_whatever_it_says_
         let map = map_of(&bench, "Empty", &[0, 2], &[5]);
         let task = OfflineMapTask::new(&bench.engine, OfflineMapSource::from_web_map(map));
         let parameters = GenerateOfflineMapParameters::new(area());
-        let job = task.generate_offline_map(parameters, Default::default(), &bench.destination());
+        let job = task.generate_offline_map(parameters, Default::default(), bench.destination());
         let result = run_to_end(&job).await.0.unwrap_or_else(|e| panic!("{what}: {}", e.failure));
         assert!(!result.has_errors(), "{what}: {:?}", result.layers);
         for id in ["layer-0", "layer-2"] {
@@ -84,6 +82,19 @@ async fn an_area_far_from_the_rows_of_every_service_is_still_called_outside() {
     let pacific = AreaOfInterest::from_numbers("-150,-40,-149,-39").expect("an area");
     let failure = task.plan(&GenerateOfflineMapParameters::new(pacific), &Default::default()).await.expect_err("outside");
     assert!(failure.message.contains("outside every service"), "{failure}");
+}
+
+#[tokio::test]
+async fn an_extent_that_goes_on_beyond_the_dateline_has_two_sides() {
+    let bench = Bench::new().await;
+    // 175 to 188 degrees east; the area is at 181 to 182, where no country is.
+    let extent = box_of(19_480_911.0, -5_000_000.0, 20_928_064.0, -1_000_000.0);
+    with_extent(&bench, "Reference", Some(extent)).await;
+    let map = map_of(&bench, "Reference", &[0, 3], &[]);
+    let task = OfflineMapTask::new(&bench.engine, OfflineMapSource::from_web_map(map));
+    let area = AreaOfInterest::from_numbers("-179,-40,-178,-39").expect("an area");
+    let plan = task.plan(&GenerateOfflineMapParameters::new(area), &Default::default()).await.expect("not outside");
+    assert!(plan.tasks[0].layers.iter().all(|l| l.expected == Some(0)), "{:?}", plan.tasks[0].layers);
 }
 
 #[tokio::test]

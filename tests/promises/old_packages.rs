@@ -3,9 +3,7 @@
 use crate::support::{run_to_end, scripted_engine, scripted_task};
 use offmap::exporters::tile_package::{check_tiles, open};
 use offmap::testing::Script;
-use offmap::{
-    AreaOfInterest, Failure, FailureKind, GenerateOfflineMapParameterOverrides, GenerateOfflineMapParameters,
-};
+use offmap::{AreaOfInterest, Failure, FailureKind, GenerateOfflineMapParameterOverrides, GenerateOfflineMapParameters};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use zip::write::SimpleFileOptions;
@@ -63,7 +61,8 @@ fn write(path: &Path, method: CompressionMethod, entries: &[(&str, &[u8])]) {
 }
 
 const BUNDLE: &str = "v101/Layers/_alllayers/L17/Rac00Cf780.bundle";
-const CONF: &[u8] = b"<CacheInfo><TileCacheInfo><SpatialReference><WKID>102100</WKID></SpatialReference></TileCacheInfo></CacheInfo>";
+const CONF: &[u8] =
+    b"<CacheInfo><TileCacheInfo><SpatialReference><WKID>102100</WKID></SpatialReference></TileCacheInfo></CacheInfo>";
 
 fn old_package(dir: &Path, method: CompressionMethod) -> PathBuf {
     let path = dir.join("old.tpk");
@@ -155,7 +154,9 @@ fn a_compressed_package_is_called_compressed_and_never_damaged() {
 
 /// An old package in UTM zone 32N whose documents are deflated and give the reference by text alone.
 fn package_by_text(dir: &Path, name: &str) {
-    let wkt = format!("<SpatialReference><WKT>PROJCS[&quot;{name}&quot;,GEOGCS[&quot;GCS_WGS_1984&quot;]]</WKT></SpatialReference>");
+    let wkt = format!(
+        "<SpatialReference><WKT>PROJCS[&quot;{name}&quot;,GEOGCS[&quot;GCS_WGS_1984&quot;]]</WKT></SpatialReference>"
+    );
     let conf = format!("<CacheInfo><TileCacheInfo>{wkt}<TileCols>256</TileCols></TileCacheInfo></CacheInfo>");
     // A square of 200 km around 9° E, 47° N.
     let sides = "<XMin>400000</XMin><YMin>5100000</YMin><XMax>600000</XMax><YMax>5300000</YMax>";

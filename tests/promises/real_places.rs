@@ -97,7 +97,8 @@ async fn the_sandbox_serves_every_level_to_19_at_real_places() {
                 let call = |path: String| ServiceCall::get(&format!("{services}/{service}/{path}")).expect("a call");
                 let map = bench.client.json(&call(format!("tilemap/{level}/{row}/{column}/1/1"))).await.expect("a tilemap");
                 assert_eq!(map["data"][0].as_u64(), Some(there), "{place} {kind} {level}");
-                let tile = bench.client.bytes(&call(format!("tile/{level}/{row}/{column}")), 1 << 20).await.expect("answers");
+                let tile =
+                    bench.client.bytes(&call(format!("tile/{level}/{row}/{column}")), 1 << 20).await.expect("answers");
                 let label = format!("tile {level}/{row}/{column}.");
                 assert_eq!(tile.is_some_and(|t| says(&t, &label)), there == 1, "{place} {kind} {level}");
             }

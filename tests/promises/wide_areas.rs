@@ -138,7 +138,9 @@ fn what_of_an_area_lies_beyond_the_square_of_web_mercator_counts_no_tile() {
     let area = |ymin: f64, ymax: f64| Envelope::new(-HALF, ymin, HALF, ymax, SpatialReference::web_mercator()).into();
     assert_eq!(counts(&area(-1.5 * HALF, 1.5 * HALF), 4), [1, 4, 16, 64]);
     assert_eq!(counts(&area(0.5 * HALF, 1.5 * HALF), 4), [1, 2, 4, 16]);
-    for beyond in [area(1.1 * HALF, 1.5 * HALF), area(HALF, 1.5 * HALF), AreaOfInterest::from_numbers("1,86,9,89").expect("an area")] {
+    for beyond in
+        [area(1.1 * HALF, 1.5 * HALF), area(HALF, 1.5 * HALF), AreaOfInterest::from_numbers("1,86,9,89").expect("an area")]
+    {
         assert_eq!(counts(&beyond, 4), [0, 0, 0, 0], "{beyond:?}");
     }
     // A funnel that is wide above the square and narrow in it.
@@ -187,7 +189,8 @@ fn an_area_without_width_or_height_is_refused() {
 async fn the_whole_world_and_wide_strips_of_it_are_taken_whole() {
     let bench = Bench::new().await;
     let (mut rows, mut tiles) = (Vec::new(), Vec::new());
-    let cases = ["-180,-90,180,90", "-20037508.342787,-20037508.342787,20037508.342787,20037508.342787,102100", "-180,10,120,40"];
+    let cases =
+        ["-180,-90,180,90", "-20037508.342787,-20037508.342787,20037508.342787,20037508.342787,102100", "-180,10,120,40"];
     for area in cases {
         let job = bench.job(FIELD_MAP, |p| {
             p.area_of_interest = AreaOfInterest::from_numbers(area).expect("an area");

@@ -193,13 +193,18 @@ impl AreaOfInterest {
 
     /// The envelope in WGS84 degrees, as `[[xmin, ymin], [xmax, ymax]]`: the form of portal items and packages.
     ///
-    /// Where the area crosses the dateline, `xmax` is above 180.
+    /// `xmin` is within ±180; where the area crosses the dateline, `xmax` is above 180.
     ///
     /// # Errors
     /// If the area cannot be projected.
     pub fn wgs84_extent(&self) -> Result<[[f64; 2]; 2], Failure> {
         match self.unwrapped().project(&SpatialReference::wgs84())?.envelope() {
-            Some(e) => Ok([[e.xmin, e.ymin], [e.xmax, e.ymax]]),
+            // Areas around a pole reach all longitudes.
+            Some(e) if e.xmax - e.xmin >= 360.0 * (1.0 - 1e-12) => Ok([[-180.0, e.ymin], [180.0, e.ymax]]),
+            Some(e) => {
+                let turns = 360.0 * ((e.xmin + 180.0) / 360.0).floor();
+                Ok([[e.xmin - turns, e.ymin], [e.xmax - turns, e.ymax]])
+            }
             None => Err(bad("the area of interest is empty")),
         }
     }
@@ -239,7 +244,8 @@ fn esri_feature_set(features: Vec<Value>, reference: Option<&Value>) -> Result<A
     let Some(first) = areas.first() else { return Err(bad("the area's feature set has no features, expected one or more")) };
     let spatial_reference = first.spatial_reference().cloned();
     let one = spatial_reference.clone().unwrap_or_default();
-    let other = areas.iter().map(|a| a.spatial_reference().cloned().unwrap_or_default()).find(|s| *s != one && !s.same_as(&one));
+    let other =
+        areas.iter().map(|a| a.spatial_reference().cloned().unwrap_or_default()).find(|s| *s != one && !s.same_as(&one));
     if let Some(other) = other {
         return Err(bad(format!("the features of the area are in {one} and in {other}, expected one spatial reference")));
     }
@@ -256,7 +262,9 @@ fn one_of(polygons: Vec<Vec<Ring>>, spatial_reference: Option<SpatialReference>)
     }
     let count = polygons.len();
     let rings = united(polygons).ok_or_else(|| {
-        bad(format!("the {count} polygons of the area overlap in too many places; unite them first, or give the envelope around them"))
+        bad(format!(
+            "the {count} polygons of the area overlap in too many places; unite them first, or give the envelope around them"
+        ))
     })?;
     Ok(Polygon { rings, spatial_reference })
 }

@@ -186,7 +186,11 @@ impl AreaOfInterest {
                 let edges = p.rings.iter().flat_map(|r| r.windows(2));
                 let reach: f64 = edges.map(|w| (w[1][0] - w[0][0]).abs().max((w[1][1] - w[0][1]).abs())).sum();
                 let longest = longest.max(reach / MOST_ADDED);
-                let rings = p.rings.iter().map(|r| line(densify(r, longest, straight))).collect::<Result<_, _>>()?;
+                let mut rings: Vec<_> =
+                    p.rings.iter().map(|r| line(densify(r, longest, straight))).collect::<Result<_, _>>()?;
+                if let (Some(width), None) = (target.world_width(), source.world_width()) {
+                    keep_together(&mut rings, width);
+                }
                 Self::Polygon(Polygon { rings, spatial_reference: Some(to.clone()) })
             }
         })
@@ -208,6 +212,16 @@ impl SpatialReference {
         let half = Projection::of(self).ok()?.world_width()? / 2.0;
         let top = if self.is_web_mercator() { half } else { 90.0 };
         Some(Envelope::new(-half, -top, half, top, self.clone()))
+    }
+}
+
+/// Brings rings that came within one turn of the world, each by itself, into the turn of the first: a hole stays in its polygon.
+fn keep_together(rings: &mut [Vec<[f64; 2]>], width: f64) {
+    let middle = |ring: &Vec<[f64; 2]>| Envelope::of(ring.iter().copied()).map(|e| (e.xmin + e.xmax) / 2.0);
+    let Some(first) = rings.first().and_then(middle) else { return };
+    for ring in rings {
+        let turns = middle(ring).map_or(0.0, |own| ((first - own) / width).round());
+        ring.iter_mut().for_each(|point| point[0] += turns * width);
     }
 }
 
@@ -362,6 +376,58 @@ mod tests {
         let grid = area("2000000,5400000,2400000,5600000,2193").project(&SpatialReference::wgs84()).expect("projects");
         let [left, right] = reach(&grid);
         assert!(left < 180.0 && right > 180.0 && right - left < 10.0, "{left} {right}");
+    }
+
+    #[test]
+    fn a_hole_across_the_dateline_stays_in_its_polygon_in_a_plane_reference() {
+        // UTM zone 60S reaches over the dateline at 750 km or so from its false origin; squares of 400 km and 100 km on it.
+        let square = |half: f64, clockwise: bool| {
+            let (x, y) = (813_000.0, 8_000_000.0);
+            let mut ring = vec![[x - half, y - half], [x - half, y + half], [x + half, y + half], [x + half, y - half]];
+            if !clockwise {
+                // Begins on the other side of the dateline.
+                ring = vec![ring[2], ring[1], ring[0], ring[3]];
+            }
+            ring.extend(ring.first().copied());
+            ring
+        };
+        let rings = vec![square(200_000.0, true), square(50_000.0, false)];
+        let holed = AreaOfInterest::Polygon(Polygon { rings, spatial_reference: Some(SpatialReference::from_wkid(32760)) });
+        for to in [SpatialReference::wgs84(), SpatialReference::web_mercator()] {
+            let projected = holed.project(&to).expect("projects");
+            let parts = projected.parts();
+            assert_eq!(parts.len(), 2, "{to}");
+            let covers = |lon: f64| {
+                let at = if to.is_wgs84() { [lon, -18.0] } else { to_web_mercator([lon, -18.0]) };
+                parts.iter().any(|p| p.polygon().contains(at))
+            };
+            for (lon, inside) in [
+                (176.0, false),
+                (179.0, true),
+                (179.8, false),
+                (-179.9, false),
+                (-179.0, true),
+                (-177.0, false),
+                (0.0, false),
+            ] {
+                assert_eq!(covers(lon), inside, "{to}: {lon}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_extent_in_degrees_begins_within_the_world() {
+        for (text, expected) in [
+            ("-185,-22,-170,-10", [175.0, 190.0]),
+            ("175,-22,-170,-10", [175.0, 190.0]),
+            ("-180,-90,180,90", [-180.0, 180.0]),
+            ("-180,10,120,40", [-180.0, 120.0]),
+            ("190,10,200,40", [-170.0, -160.0]),
+            ("-1500000,-1500000,1500000,1500000,3413", [-180.0, 180.0]),
+        ] {
+            let [[xmin, _], [xmax, _]] = area(text).wgs84_extent().expect("an extent");
+            assert!((xmin - expected[0]).abs() < 1e-6 && (xmax - expected[1]).abs() < 1e-6, "{text}: {xmin} {xmax}");
+        }
     }
 
     #[test]

@@ -49,7 +49,8 @@ impl Cut {
         const LOOKED_AT: u64 = 1 << 20;
         let side = |range: std::ops::RangeInclusive<u64>| (range.end() + 1).saturating_sub(*range.start());
         let ranges = self.levels.iter().map(|level| self.range(scheme, *level));
-        let within: u64 = ranges.map(|(rows, columns)| side(rows).saturating_mul(side(columns))).fold(0, u64::saturating_add);
+        let within: u64 =
+            ranges.map(|(rows, columns)| side(rows).saturating_mul(side(columns))).fold(0, u64::saturating_add);
         if self.polygon.is_none() || within > LOOKED_AT { within } else { self.tiles(scheme).count() as u64 }
     }
 
