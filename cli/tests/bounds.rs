@@ -15,6 +15,9 @@ use support::{AREA, names, offmap, run, sandbox, words};
 /// Most memory that a hostile answer may add to what `take` of the same map uses, in bytes.
 const CEILING: u64 = 128 << 20;
 
+/// Most memory that `take` uses whatever the map and the services, in bytes: SECURITY.md promises it.
+const LARGEST: u64 = 512 << 20;
+
 /// A program of ours that ended.
 struct Ended {
     peak: u64,
@@ -142,13 +145,13 @@ async fn a_map_of_three_hundred_thousand_layers_is_refused_by_number() {
     let layer = |i: u32| format!(r#"{{"id":"{i}","layerType":"WMS"}}"#);
     let layers = |n: u32| (0..n).map(layer).collect::<Vec<_>>().join(",");
     let map = dir.path().join("map.json");
-    std::fs::write(&map, format!(r#"{{"operationalLayers":[{}]}}"#, layers(50_000))).expect("writes");
+    std::fs::write(&map, format!(r#"{{"operationalLayers":[{}]}}"#, layers(20_000))).expect("writes");
     let (out, map) = (dir.path().join("out"), map.to_string_lossy().into_owned());
     let mut command = offmap(&["take", "--web-map", &map, "--progress", "off", "--out"]);
     command.arg(&out).args(AREA);
     let ended = measured(command, dir.path());
     assert_eq!(ended.code, Some(2), "{}", ended.words);
-    assert!(ended.words.contains("50000 layers") && ended.words.contains("10000"), "{}", ended.words);
+    assert!(ended.words.contains("20000 layers") && ended.words.contains("10000"), "{}", ended.words);
     std::fs::write(&map, format!(r#"{{"operationalLayers":[{}]}}"#, layers(300_000))).expect("writes");
     let mut command = offmap(&["take", "--web-map", &map, "--progress", "off", "--out"]);
     command.arg(&out).args(AREA);
@@ -156,6 +159,50 @@ async fn a_map_of_three_hundred_thousand_layers_is_refused_by_number() {
     assert_eq!(ended.code, Some(2), "{}", ended.words);
     assert!(ended.words.contains("more than"), "{}", ended.words);
     assert!(ended.peak < 2 * CEILING, "{} MiB", ended.peak >> 20);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_map_of_a_thousand_and_one_services_is_refused_before_any_is_asked() {
+    let sandbox = sandbox(SandboxOptions::default()).await;
+    let dir = tempfile::tempdir().expect("a directory");
+    let layer = |i: u32| {
+        let url = format!("{}/arcgis/rest/services/S{i}/FeatureServer/0", sandbox.url());
+        json!({"id": format!("l{i}"), "layerType": "ArcGISFeatureLayer", "url": url})
+    };
+    let map = dir.path().join("map.json");
+    let text = json!({"operationalLayers": (0..1001).map(layer).collect::<Vec<_>>()}).to_string();
+    std::fs::write(&map, text).expect("writes");
+    let (out, map) = (dir.path().join("out"), map.to_string_lossy().into_owned());
+    let mut command = offmap(&["take", "--web-map", &map, "--progress", "off", "--out"]);
+    command.arg(&out).args(AREA);
+    let output = run(command);
+    assert_eq!(output.status.code(), Some(2), "{}", words(&output));
+    assert!(words(&output).contains("1001 services, expected at most 1000"), "{}", words(&output));
+    assert!(sandbox.requests().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_largest_map_that_is_read_is_taken_within_the_ceiling() {
+    let sandbox = sandbox(SandboxOptions::default()).await;
+    let dir = tempfile::tempdir().expect("a directory");
+    let layer = format!(
+        r#"{{"id":"places","layerType":"ArcGISFeatureLayer","url":"{}/arcgis/rest/services/Fieldwork/FeatureServer/0"}}"#,
+        sandbox.url()
+    );
+    // As many layers, values and bytes as a map may have.
+    let others: Vec<String> =
+        (1..9_999).map(|i| format!(r#"{{"id":"l{i}","layerType":"WMS","title":"{}"}}"#, "t".repeat(256))).collect();
+    let objects = r#"{"a":1},"#.repeat(25_000);
+    let text = format!(r#"{{"operationalLayers":[{layer},{}],"x":[{objects}{{}}],"y":""}}"#, others.join(","));
+    let text = text.replace(r#""y":"""#, &format!(r#""y":"{}""#, "z".repeat((16 << 20) - text.len())));
+    let map = dir.path().join("map.json");
+    std::fs::write(&map, text).expect("writes");
+    let (out, map) = (dir.path().join("out"), map.to_string_lossy().into_owned());
+    let mut command = offmap(&["take", "--web-map", &map, "--progress", "off", "--out"]);
+    command.arg(&out).args(AREA);
+    let ended = measured(command, dir.path());
+    assert_eq!(ended.code, Some(3), "{}", &ended.words[..1000.min(ended.words.len())]);
+    assert!(ended.peak < LARGEST, "{} MiB", ended.peak >> 20);
 }
 
 /// 80 bytes a second, above what a slow host must send.

@@ -328,3 +328,24 @@ impl std::io::Write for HashWriter<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::SystemClock;
+    use crate::model::failure::FailureKind;
+    use std::time::Duration;
+
+    #[tokio::test(start_paused = true)]
+    async fn work_before_a_job_ends_with_its_time_or_its_cancel() {
+        let never = || std::future::pending::<Result<(), Failure>>();
+        let (cancel, limit) = (CancellationToken::new(), Some(Duration::from_secs(3)));
+        let late = run_within("the reading", limit, &cancel, &SystemClock, never()).await.expect_err("late");
+        assert_eq!((late.kind, late.owner), (FailureKind::TimedOut, FailureOwner::Caller));
+        assert!(late.message.contains("the reading had not ended after its time limit of 3 seconds"), "{late}");
+        assert_eq!(run_within("the reading", limit, &cancel, &SystemClock, async { Ok(7) }).await, Ok(7));
+        cancel.cancel();
+        let ended = run_within("the reading", None, &cancel, &SystemClock, never()).await.expect_err("cancelled");
+        assert!(ended.is_cancelled());
+    }
+}

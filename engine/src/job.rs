@@ -70,7 +70,7 @@ pub(crate) struct JobInner {
 }
 
 /// A job as JSON, to be made again in another process.
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct JobDocument {
     /// `offmap-job`.
@@ -81,6 +81,19 @@ struct JobDocument {
     parameters: GenerateOfflineMapParameters,
     overrides: GenerateOfflineMapParameterOverrides,
     destination: PathBuf,
+}
+
+/// The same to be written, without a copy of the map.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct JobDocumentView<'a> {
+    format: &'a str,
+    version: u32,
+    id: &'a str,
+    source: &'a OfflineMapSource,
+    parameters: &'a GenerateOfflineMapParameters,
+    overrides: &'a GenerateOfflineMapParameterOverrides,
+    destination: &'a Path,
 }
 
 impl JobDocument {
@@ -121,20 +134,24 @@ impl GenerateOfflineMapJob {
     ) -> Self {
         // The job outlives a change of the current directory.
         let destination = std::path::absolute(&destination).unwrap_or(destination);
-        let document = JobDocument {
-            format: JOB_FORMAT.0.to_owned(),
-            version: JOB_FORMAT.1,
-            id: uuid::Uuid::new_v4().to_string(),
-            source: Arc::unwrap_or_clone(source),
-            parameters,
-            overrides,
-            destination,
-        };
-        Self::of(engine, document, Beginning::Fresh)
+        let wishes = (parameters, overrides);
+        Self::of_map(engine, uuid::Uuid::new_v4().to_string(), source, wishes, destination, Beginning::Fresh)
     }
 
     fn of(engine: Arc<EngineInner>, document: JobDocument, beginning: Beginning) -> Self {
         let JobDocument { id, source, parameters, overrides, destination, .. } = document;
+        Self::of_map(engine, id, Arc::new(source), (parameters, overrides), destination, beginning)
+    }
+
+    /// The map may be large: it is shared, not copied.
+    fn of_map(
+        engine: Arc<EngineInner>,
+        id: String,
+        source: Arc<OfflineMapSource>,
+        (parameters, overrides): (GenerateOfflineMapParameters, GenerateOfflineMapParameterOverrides),
+        destination: PathBuf,
+        beginning: Beginning,
+    ) -> Self {
         let title = source.item.as_ref().map(|i| i.title.clone()).filter(|t| !t.is_empty());
         let subject = Subject::new(SubjectKind::Job, &id, title.unwrap_or_else(|| "offline map".to_owned()));
         let board = StatusBoard::new(subject.clone(), Arc::clone(&engine.clock));
@@ -143,7 +160,7 @@ impl GenerateOfflineMapJob {
             engine,
             id,
             subject,
-            source: Arc::new(source),
+            source,
             parameters,
             overrides,
             destination,
@@ -330,14 +347,15 @@ impl GenerateOfflineMapJob {
 
 impl JobInner {
     fn document(&self) -> Result<String, Failure> {
-        let document = JobDocument {
-            format: JOB_FORMAT.0.to_owned(),
-            version: JOB_FORMAT.1,
-            id: self.id.clone(),
-            source: (*self.source).clone(),
-            parameters: self.parameters.clone(),
-            overrides: self.overrides.clone(),
-            destination: self.destination.clone(),
+        let (format, version) = JOB_FORMAT;
+        let document = JobDocumentView {
+            format,
+            version,
+            id: &self.id,
+            source: &self.source,
+            parameters: &self.parameters,
+            overrides: &self.overrides,
+            destination: &self.destination,
         };
         serde_json::to_string(&document).map_err(|e| Failure::internal(format!("the job cannot be written as JSON: {e}")))
     }

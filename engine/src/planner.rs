@@ -33,6 +33,8 @@ const MOST_SERVICES: usize = 1000;
 const LARGEST_PLAN: usize = 16 << 20;
 /// Warnings that a plan keeps.
 const MOST_WARNINGS: usize = 100;
+/// The words around the number of warnings that were dropped.
+const AND_MORE: (&str, &str) = ("and ", " more warnings");
 /// Names that a message lists.
 const MOST_NAMES: usize = 20;
 
@@ -188,14 +190,19 @@ fn too_much_described(task: &ExportTask, bytes: usize) -> Vec<SkippedLayer> {
 }
 
 /// Cuts warnings, and their number.
-fn shorten(warnings: &mut Vec<String>) {
+pub(crate) fn shorten(warnings: &mut Vec<String>) {
     let more = warnings.len().saturating_sub(MOST_WARNINGS);
-    warnings.truncate(MOST_WARNINGS);
+    if more > 0 {
+        // The last line counts those that were dropped before, too.
+        let read = |w: &String| w.strip_prefix(AND_MORE.0)?.strip_suffix(AND_MORE.1)?.parse::<usize>().ok();
+        let before: usize = warnings.iter().filter_map(read).sum();
+        warnings.retain(|w| read(w).is_none());
+        let dropped = warnings.len().saturating_sub(MOST_WARNINGS - 1);
+        warnings.truncate(MOST_WARNINGS - 1);
+        warnings.push(format!("{}{}{}", AND_MORE.0, before + dropped, AND_MORE.1));
+    }
     for warning in warnings.iter_mut() {
         *warning = shortened(std::mem::take(warning), LONGEST_WORDS);
-    }
-    if more > 0 {
-        warnings.push(format!("and {more} more warnings of this kind"));
     }
 }
 
@@ -513,4 +520,30 @@ fn assemble(
         edit_date: found.edit_date,
     };
     (task, left)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn warnings_are_cut_in_length_and_number_and_those_left_out_are_counted() {
+        let mut all: Vec<String> = (0..250).map(|i| format!("warning {i} {}", "x".repeat(5_000))).collect();
+        shorten(&mut all);
+        assert_eq!((all.len(), all.last().map(String::as_str)), (MOST_WARNINGS, Some("and 151 more warnings")));
+        assert!(all.iter().all(|w| w.len() <= LONGEST_WORDS));
+        all.extend(["one".to_owned(), "two".to_owned()]);
+        shorten(&mut all);
+        assert_eq!((all.len(), all.last().map(String::as_str)), (MOST_WARNINGS, Some("and 153 more warnings")));
+        let mut few = vec!["one".to_owned()];
+        shorten(&mut few);
+        assert_eq!(few, ["one"]);
+    }
+
+    #[test]
+    fn a_message_lists_the_first_few_names() {
+        assert_eq!(names(["a", "b"].into_iter()), "a, b");
+        let many = vec!["a"; 25];
+        assert!(names(many.iter().copied()).ends_with("a and 5 more"));
+    }
 }

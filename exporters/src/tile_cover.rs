@@ -11,6 +11,8 @@ const EDGE_OF_PIXEL: f64 = 1e-3;
 const TOUCHES: f64 = 1e-9;
 /// A polygon over more rows of tiles is counted by its envelope.
 const MOST_ROWS: u64 = 100_000;
+/// A polygon whose edges run through more rows of tiles, each edge for itself, is counted by its envelope as well.
+const MOST_STEPS: u64 = 2_000_000;
 
 /// A block of tiles: first and last row, first and last column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -133,7 +135,7 @@ impl TileRows {
 /// The tiles of a level that meet the parts of an area, as [`count`] counts them; `None` where they lie in too many rows.
 pub(crate) fn rows(info: &TileInfo, lod: &Lod, parts: &[AreaOfInterest], extent: Option<&Envelope>) -> Option<TileRows> {
     let (grid, blocks) = blocks(info, lod, parts, extent)?;
-    if !blocks.iter().all(|(block, _)| block.is_low()) {
+    if !grid.can_list(&blocks) {
         return None;
     }
     Some(grid.rows(&blocks))
@@ -143,7 +145,7 @@ pub(crate) fn rows(info: &TileInfo, lod: &Lod, parts: &[AreaOfInterest], extent:
 /// service prunes empty tiles. Nothing outside the service's own extent counts.
 pub(crate) fn count(info: &TileInfo, lod: &Lod, parts: &[AreaOfInterest], extent: Option<&Envelope>) -> u64 {
     let Some((grid, blocks)) = blocks(info, lod, parts, extent) else { return 0 };
-    if blocks.iter().any(|(_, polygon)| polygon.is_some()) && blocks.iter().all(|(block, _)| block.is_low()) {
+    if blocks.iter().any(|(_, polygon)| polygon.is_some()) && grid.can_list(&blocks) {
         return grid.rows(&blocks).tiles();
     }
     if let Some((first, _)) = blocks.first().filter(|(first, _)| blocks.iter().all(|(block, _)| block.rows == first.rows)) {
@@ -245,6 +247,19 @@ impl Grid {
             (row, row)
         };
         Block { rows, columns: self.columns(e.xmin, e.xmax) }
+    }
+
+    /// Whether rows can be listed one by one, and each edge be followed through the rows that it runs through.
+    fn can_list(&self, blocks: &Blocks<'_>) -> bool {
+        let steps = |(block, polygon): &(Block, Option<&Polygon>)| {
+            let edges = polygon.iter().flat_map(|p| &p.rings).flat_map(|ring| ring.windows(2));
+            let rows = |edge: &[[f64; 2]]| {
+                let (first, last) = (self.row(edge[0][1].max(edge[1][1])), self.row(edge[0][1].min(edge[1][1])));
+                last.min(block.rows.1).saturating_sub(first.max(block.rows.0)).saturating_add(1)
+            };
+            edges.map(rows).fold(0, u64::saturating_add)
+        };
+        blocks.iter().all(|(block, _)| block.is_low()) && blocks.iter().map(steps).fold(0, u64::saturating_add) <= MOST_STEPS
     }
 
     fn rows(&self, blocks: &Blocks<'_>) -> TileRows {
@@ -418,6 +433,22 @@ mod tests {
         }
         assert_eq!(counted("-179,-20,-171,-10", Some([150.0, 175.0])), [0; 8]);
         assert_eq!(counted("-180,-20,180,-10", Some([175.0, 185.0])), counted("175,-20,-175,-10", None));
+    }
+
+    #[test]
+    fn a_comb_through_very_many_rows_is_counted_by_its_envelope() {
+        let (info, lod) = grid();
+        let tooth = |i: u32| [f64::from(i) * 0.01, if i.is_multiple_of(2) { 0.0 } else { 63.0 }];
+        let mut ring: Vec<[f64; 2]> = (0..5_000).map(tooth).collect();
+        ring.push(ring[0]);
+        let comb = AreaOfInterest::Polygon(Polygon { rings: vec![ring], spatial_reference: None });
+        // Rows of a thousandth: 5,000 edges through 63,000 rows each.
+        let fine = Lod { resolution: lod.resolution / 1000.0, ..lod };
+        let parts = std::slice::from_ref(&comb);
+        assert_eq!(rows(&info, &fine, parts, None), None);
+        let envelope = comb.envelope().map(AreaOfInterest::Envelope).expect("an envelope");
+        assert_eq!(count(&info, &fine, parts, None), count(&info, &fine, &[envelope], None));
+        assert!(rows(&info, &lod, parts, None).is_some());
     }
 
     #[test]

@@ -5,6 +5,7 @@
 use crate::compact_cache::{TileRecord, bundle_origin, read_v1, read_v2};
 use crate::packed_entry::{self, Forward};
 use crate::tile_cover::TileRows;
+use offmap_engine::model::bounded_json::JsonBudget;
 use offmap_engine::{Failure, FailureKind, FailureOwner, FailureStage};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -14,8 +15,8 @@ use std::path::Path;
 use zip::result::ZipError;
 use zip::{CompressionMethod, ZipArchive};
 
-/// Largest JSON entry that is read, in bytes.
-const LARGEST_JSON: u64 = 64 << 20;
+/// Largest JSON entry that is read: an index of a million tiles, ten times what services export at once by default.
+const LARGEST_JSON: JsonBudget = JsonBudget { bytes: 16 << 20, values: 1_000_000 };
 
 /// Levels of the deepest tilemap that is read: rows and columns keep within 32 bits.
 const DEEPEST: u32 = 31;
@@ -197,10 +198,13 @@ pub(crate) fn read_bundle(
 
 pub(crate) fn read_json(path: &Path, archive: &mut Archive, name: &str) -> Result<Value, Failure> {
     let entry = archive.by_name(name).map_err(|e| corrupt(path, format!("{name}: {e}")))?;
-    if entry.size() > LARGEST_JSON {
-        return Err(corrupt(path, format!("{name} has {} bytes, expected at most {LARGEST_JSON}", entry.size())));
+    let most = LARGEST_JSON.bytes as u64;
+    if entry.size() > most {
+        return Err(corrupt(path, format!("{name} has {} bytes, expected at most {most}", entry.size())));
     }
-    serde_json::from_reader(entry.take(LARGEST_JSON)).map_err(|e| corrupt(path, format!("{name}: {e}")))
+    let mut text = Vec::new();
+    entry.take(most + 1).read_to_end(&mut text).map_err(|e| corrupt(path, format!("{name}: {e}")))?;
+    LARGEST_JSON.read(&text).map_err(|e| corrupt(path, format!("{name}: {e}")))
 }
 
 fn tidy(levels: BTreeMap<u32, TileRows>) -> BTreeMap<u32, TileRows> {

@@ -13,7 +13,7 @@ use super::message::{ExportFinished, PackFinished};
 use super::packager_actor::{PackagerActor, package_subject};
 use super::shared::{CensusGuard, JobShared};
 use super::task_run;
-use crate::model::artifact::Artifact;
+use crate::model::artifact::{Artifact, LayerArtifact};
 use crate::model::failure::{Failure, FailureOwner};
 use crate::model::plan::CountUnit;
 use crate::model::result::LayerOutcome;
@@ -135,8 +135,10 @@ impl JobSupervisor {
             Ok(artifact) => (Some(artifact), None),
             Err(failure) => (None, Some(failure)),
         };
+        let of_layer = artifact.iter().flat_map(|a| a.layers.iter().rev()).map(|l| (l.id.as_str(), l));
+        let of_layer: HashMap<&str, &LayerArtifact> = of_layer.collect();
         for layer in &task.layers {
-            let got = artifact.as_ref().and_then(|a| a.layers.iter().find(|l| l.id == layer.id));
+            let got = of_layer.get(layer.id.as_str()).copied();
             let file = got.and_then(|g| artifact.as_ref()?.files.get(g.file?));
             let failure = whole.clone().or_else(|| got.and_then(|g| g.failure.clone())).map(|mut f| {
                 f.layer = Some(layer.id.clone());
@@ -177,6 +179,7 @@ impl JobSupervisor {
         }
         if let Some(artifact) = artifact {
             self.warnings.extend(artifact.warnings.iter().cloned());
+            crate::planner::shorten(&mut self.warnings);
             let work_dir = task_run::task_dir(&self.shared, task);
             self.artifacts.push(TaskArtifact { task: task.id.clone(), work_dir, artifact });
         }

@@ -6,6 +6,7 @@ use crate::model::artifact::{Artifact, LayerArtifact};
 use crate::model::budget::Missing;
 use crate::model::failure::{Failure, FailureKind, FailureOwner, FailureStage};
 use crate::model::plan::{CountUnit, ExportTask};
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
@@ -137,8 +138,12 @@ async fn prove(task: &ExportTask, ctx: &ExportContext, work_dir: &Path, artifact
         };
         file.bytes = if file.is_folder { 0 } else { metadata.len() };
     }
+    let mut place_of: HashMap<String, usize> = HashMap::new();
+    for (at, layer) in artifact.layers.iter().enumerate() {
+        place_of.entry(layer.id.clone()).or_insert(at);
+    }
     for layer in &task.layers {
-        let Some(got) = artifact.layers.iter_mut().find(|a| a.id == layer.id) else {
+        let Some(got) = place_of.get(&layer.id).and_then(|at| artifact.layers.get_mut(*at)) else {
             let failure = incomplete(format!("nothing came home for layer \"{}\"", layer.title)).for_layer(&layer.id);
             artifact.layers.push(LayerArtifact {
                 id: layer.id.clone(),

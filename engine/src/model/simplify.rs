@@ -330,7 +330,7 @@ mod tests {
             ring.extend(ring.first().copied());
             ring
         };
-        let tooth = |i: u32| [f64::from(i) * 1e-4, if i % 2 == 0 { 0.0 } else { 3.0 + f64::from(i % 100) * 1e-3 }];
+        let tooth = |i: u32| [f64::from(i) * 1e-4, if i.is_multiple_of(2) { 0.0 } else { 3.0 + f64::from(i % 100) * 1e-3 }];
         let comb: Ring = (0..60_000).map(tooth).map(|[x, y]| [x + y, y - x]).collect();
         let spiral = |i: u32| {
             let turn = f64::from(i) / 60.0;

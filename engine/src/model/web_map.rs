@@ -5,7 +5,7 @@
 //! Source: web map specification 2.37; recorded maps of versions 2.1 to 2.35.
 
 use super::bounded_json::{JsonBudget, Unread};
-use super::failure::{Failure, FailureKind, FailureOwner, FailureStage, LONGEST_WORDS, shortened};
+use super::failure::{Failure, FailureKind, FailureOwner, FailureStage, shortened};
 use super::geometry::SpatialReference;
 use super::service_url::ServiceUrl;
 use super::settings::OfflineSettings;
@@ -18,12 +18,15 @@ use std::fmt;
 const MAX_GROUP_DEPTH: usize = 64;
 /// Most layers and tables of a map; maps of thousands are not drawn by any client.
 pub const MOST_LAYERS: usize = 10_000;
-/// Longest id of a layer that is used as it is, in bytes.
-const LONGEST_ID: usize = 512;
+/// Longest id of a layer that is used as it is, in bytes; a layer with a longer one is named by its place.
+const LONGEST_ID: usize = 128;
+/// Longest title and list of capabilities of a layer, and longest word for its kind, in bytes: each is in many messages.
+const LONGEST_TITLE: usize = 256;
+const LONGEST_TYPE: usize = 64;
 /// Longest title of a group that is kept with each of its layers, in bytes.
 const LONGEST_GROUP_TITLE: usize = 128;
 /// Longest address of a layer, in bytes; a longer one is none.
-const LONGEST_URL: usize = 8192;
+const LONGEST_URL: usize = 2048;
 
 /// A web map: `operationalLayers`, `baseMap`, `tables` and everything else as it came.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -114,7 +117,7 @@ impl LayerType {
             Some("ArcGISTiledMapServiceLayer") => Self::TiledMapService,
             Some("ArcGISTiledImageServiceLayer") => Self::TiledImageService,
             Some("VectorTileLayer") => Self::VectorTile,
-            Some(other) => Self::Other(shortened(other, LONGEST_WORDS)),
+            Some(other) => Self::Other(shortened(other, LONGEST_TYPE)),
             None if is_table => Self::Table,
             None => Self::guess(json),
         }
@@ -226,7 +229,7 @@ impl MapLayer {
 
 impl WebMap {
     /// How large a web map may be, with the features that it holds.
-    pub const BUDGET: JsonBudget = JsonBudget { bytes: 32 << 20, values: 1_000_000 };
+    pub const BUDGET: JsonBudget = JsonBudget { bytes: 16 << 20, values: 500_000 };
 
     /// Reads a web map.
     ///
@@ -388,7 +391,7 @@ fn collect(value: &Value, pointer: &str, place: LayerPlace, groups: &[String], a
     let named = url.as_deref().and_then(ServiceUrl::parse).map(|u| u.root().to_owned());
     let named = named.and_then(|root| root.rsplit('/').nth(1).map(str::to_owned));
     all.push(MapLayer {
-        title: shortened(text("title").or(named).unwrap_or_else(|| id.clone()), LONGEST_WORDS),
+        title: shortened(text("title").or(named).unwrap_or_else(|| id.clone()), LONGEST_TITLE),
         layer_type: LayerType::read(json, place == LayerPlace::Table),
         place,
         pointer: pointer.to_owned(),
@@ -405,7 +408,7 @@ fn collect(value: &Value, pointer: &str, place: LayerPlace, groups: &[String], a
             .and_then(|d| d.get("capabilities"))
             .and_then(Value::as_str)
             .or_else(|| json.get("capabilities").and_then(Value::as_str))
-            .map(|words| shortened(words, LONGEST_WORDS)),
+            .map(|words| shortened(words, LONGEST_TITLE)),
         min_scale: number("minScale"),
         max_scale: number("maxScale"),
         has_feature_collection: json.get("featureCollection").is_some_and(Value::is_object),
@@ -468,17 +471,17 @@ mod tests {
         assert_eq!(map.json()["operationalLayers"][0]["title"], long.as_str());
         let layer = map.layers().remove(0);
         assert_eq!((layer.id.as_str(), layer.url), ("operationalLayers-0-layers-0", None));
-        assert!(layer.title.len() <= LONGEST_WORDS && layer.groups[0].len() <= LONGEST_GROUP_TITLE);
+        assert!(layer.title.len() <= LONGEST_TITLE && layer.groups[0].len() <= LONGEST_GROUP_TITLE);
     }
 
     #[test]
     fn what_is_not_a_web_map_is_refused() {
         let layers = |n: usize| format!("{{\"operationalLayers\":[{}1]}}", "1,".repeat(n - 1));
         assert!(WebMap::from_json(&layers(MOST_LAYERS)).is_ok());
-        let swollen = format!("{{\"operationalLayers\":[],\"x\":[{}1]}}", "{\"a\":1},".repeat(100_000));
+        let swollen = format!("{{\"operationalLayers\":[],\"x\":[{}1]}}", "{\"a\":1},".repeat(50_000));
         for (text, words) in [
             (layers(MOST_LAYERS + 1).as_str(), "has 10001 layers and tables, expected at most 10000"),
-            (swollen.as_str(), "more than 1000000 values"),
+            (swollen.as_str(), "more than 500000 values"),
             ("<html>", "not JSON"),
             ("[]", "not a JSON object"),
             ("{\"title\":\"x\"}", "not a web map"),

@@ -5,8 +5,8 @@
 //! | [`AnswerKind::Small`] | tokens, counts, information on a server | 256 KiB | 10,000 |
 //! | [`AnswerKind::Medium`] | jobs, submissions, listings, items; whatever says no other | 1 MiB | 50,000 |
 //! | [`AnswerKind::Description`] | services, layers, styles, the portal itself, ids of rows | 8 MiB | 200,000 |
-//! | [`AnswerKind::List`] | long lists, read member by member; the values are those of a member | 32 MiB | 10,000 |
-//! | [`AnswerKind::WebMap`] | the web map, with the features that it holds | 32 MiB | 1,000,000 |
+//! | [`AnswerKind::List`] | long lists, read member by member; the values are those of a member | 16 MiB | 10,000 |
+//! | [`AnswerKind::WebMap`] | the web map, with the features that it holds | 16 MiB | 500,000 |
 //!
 //! A value is a number, a text, a list; an object counts for more: see [`JsonBudget`]. Bytes are counted as they come, values while
 //! they are read, so that neither is spent before it is refused.
@@ -41,7 +41,7 @@ impl AnswerKind {
             Self::Small => JsonBudget { bytes: 256 << 10, values: 10_000 },
             Self::Medium => JsonBudget { bytes: 1 << 20, values: 50_000 },
             Self::Description => JsonBudget { bytes: 8 << 20, values: 200_000 },
-            Self::List => JsonBudget { bytes: 32 << 20, values: 10_000 },
+            Self::List => JsonBudget { bytes: 16 << 20, values: 10_000 },
             Self::WebMap => WebMap::BUDGET,
         }
     }
@@ -60,7 +60,7 @@ pub(super) fn time_for(request_timeout: Duration, bytes: usize) -> Duration {
 /// The failure for an answer that is more than its kind may be.
 pub(super) fn too_much(call: &ServiceCall, found: &str) -> Failure {
     let message = format!("the answer of {} is too large to be read: {found}", host_of(&call.url));
-    Failure::new(FailureOwner::Source, FailureKind::LimitExceeded, call.stage, message).at(call.url.as_str())
+    Failure::new(FailureOwner::Source, FailureKind::InvalidAnswer, call.stage, message).at(call.url.as_str())
 }
 
 /// The failure for an answer that was not read.

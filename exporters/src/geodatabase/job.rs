@@ -23,6 +23,8 @@ const UNREGISTER: Duration = Duration::from_secs(10);
 const UNREGISTER_CANCELLED: Duration = Duration::from_millis(450);
 /// Submissions of one job while their answers are lost.
 const MOST_SUBMISSIONS: u32 = 4;
+/// Replicas of earlier submissions that are unregistered; each submission makes one.
+const MOST_TAKEN_BACK: usize = 20;
 /// Names of replicas of earlier submissions, joined by commas.
 const EARLIER: &str = "earlierNames";
 /// Notes that a forgotten job was submitted again.
@@ -153,7 +155,7 @@ async fn tidy_up(client: &ArcGisClient, ctx: &ExportContext, service: &FeatureSe
         return Ok(());
     }
     let names: Vec<&str> = earlier.split(',').collect();
-    for id in listed(client, service, &names).await.unwrap_or_default() {
+    for id in listed(client, service, &names).await.unwrap_or_default().into_iter().take(MOST_TAKEN_BACK) {
         take_off(client, service, &id, UNREGISTER).await;
     }
     Ok(())
