@@ -49,10 +49,25 @@ pub(crate) fn find(
     Ok(Some(ReferenceBasemap { file, directory, says }))
 }
 
-/// A warning, if the base map does not cover the area.
+/// A warning, if the base map does not cover the area, or if that cannot be judged.
 pub(crate) fn uncovered(basemap: &ReferenceBasemap, area: &AreaOfInterest) -> Option<String> {
-    let extent = basemap.says.extent.as_ref()?;
-    let wanted = area.project(extent.spatial_reference.as_ref()?).ok()?.envelope()?;
-    let covers = extent.contains([wanted.xmin, wanted.ymin]) && extent.contains([wanted.xmax, wanted.ymax]);
-    (!covers).then(|| format!("the reference base map {} does not cover the whole area", basemap.file.display()))
+    let file = basemap.file.display();
+    let unknown = |why: &str| {
+        Some(format!(
+            "it is not known whether the reference base map {file} covers the area: {why}; look at it before going out"
+        ))
+    };
+    let Some(extent) = &basemap.says.extent else { return unknown("it does not say what it covers") };
+    let Some(reference) = extent.spatial_reference.as_ref().or(basemap.says.spatial_reference.as_ref()) else {
+        return unknown("it has no spatial reference");
+    };
+    let parts = match reference.check().and_then(|()| area.parts_in(reference)) {
+        Ok(parts) => parts,
+        Err(failure) => return unknown(&failure.message),
+    };
+    let covers = |part: AreaOfInterest| {
+        part.envelope().is_some_and(|e| extent.contains([e.xmin, e.ymin]) && extent.contains([e.xmax, e.ymax]))
+    };
+    let covers = parts.into_iter().all(covers);
+    (!covers).then(|| format!("the reference base map {file} does not cover the whole area"))
 }

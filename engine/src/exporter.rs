@@ -118,6 +118,8 @@ pub struct TaskPlan {
     pub limits: Vec<ServiceLimit>,
     /// The utility networks of the request.
     pub networks: Vec<NetworkPlan>,
+    /// Whether the service counts no data at all, in any area: then what it says of its extent says nothing.
+    pub is_empty: bool,
     /// Things worth knowing that stop nothing.
     pub warnings: Vec<String>,
 }

@@ -454,7 +454,7 @@ async fn plan_group(index: usize, group: Group, asked: Asked<'_>, ctx: &PlanCont
             // What was counted inside the area outweighs what a service says of its extent.
             let counted = task.layers.iter().any(|l| l.exact && l.expected.is_some_and(|n| n > 0));
             let area = &request.parameters.area_of_interest;
-            let touched = match found.extent.clone().filter(|_| !counted) {
+            let touched = match found.extent.clone().filter(|_| !counted && !task.is_empty) {
                 None => true,
                 Some(extent) => {
                     let area = area.clone();
@@ -517,8 +517,13 @@ pub(crate) async fn changed_since(
 
 fn touches(extent: &crate::model::geometry::Envelope, area: &AreaOfInterest) -> bool {
     let Some(reference) = &extent.spatial_reference else { return true };
+    // An extent may go on beyond the dateline as an area may.
+    let extents: Vec<_> = AreaOfInterest::from(extent.clone()).parts().iter().filter_map(AreaOfInterest::envelope).collect();
     match area.parts_in(reference) {
-        Ok(parts) => parts.iter().any(|part| part.polygon().intersects_envelope(extent)),
+        Ok(parts) => parts.iter().any(|part| {
+            let polygon = part.polygon();
+            extents.iter().any(|extent| polygon.intersects_envelope(extent))
+        }),
         Err(_) => true,
     }
 }

@@ -31,14 +31,36 @@ pub struct TileRecord {
     pub size: u64,
 }
 
-/// Row and column of a bundle's first tile, out of its name `R<rrrr>C<cccc>` (hexadecimal).
+/// Row and column of a bundle's first tile, out of its name `R<rrrr>C<cccc>`.
+///
+/// The digits are lower-case hexadecimal, of which `c` is one: only the upper-case `C` parts row and column (tile reference §12).
+/// A name whose digits are upper case, or that is all lower case, is read if one way alone gives two numbers as they are
+/// written: four digits, or more without a leading zero, and a multiple of 128.
 #[must_use]
 pub fn bundle_origin(name: &str) -> Option<(u64, u64)> {
-    let stem = name.rsplit('/').next()?.split('.').next()?.to_ascii_lowercase();
-    let (row, column) = stem.strip_prefix('r')?.split_once('c')?;
-    // No level has more rows than 32 bits count: a longer number is hostile, and rows are added to it.
-    let number = |text: &str| u32::from_str_radix(text, 16).ok().map(u64::from);
-    Some((number(row)?, number(column)?))
+    let digits = name.rsplit('/').next()?.split('.').next()?.strip_prefix(['R', 'r'])?;
+    let mut upper = digits.match_indices('C');
+    if let (Some((at, _)), None) = (upper.next(), upper.next()) {
+        return Some((hexadecimal(digits.get(..at)?)?, hexadecimal(digits.get(at + 1..)?)?));
+    }
+    let parting = if digits.contains('C') { 'C' } else { 'c' };
+    let written = |text: &str| {
+        let number = hexadecimal(text)?;
+        let is_padded = text.len() == 4 || (text.len() > 4 && !text.starts_with('0'));
+        (is_padded && number % PACKET_SIZE == 0).then_some(number)
+    };
+    let mut ways = digits
+        .match_indices(parting)
+        .filter_map(|(at, _)| Some((written(digits.get(..at)?)?, written(digits.get(at + 1..)?)?)));
+    ways.next().filter(|_| ways.next().is_none())
+}
+
+/// A number in hexadecimal digits alone. No level has more rows than 32 bits count: a longer number is hostile, and rows are
+/// added to it.
+fn hexadecimal(text: &str) -> Option<u64> {
+    // The parser of the standard library takes a sign, too.
+    let only_digits = text.bytes().all(|b| b.is_ascii_hexdigit());
+    only_digits.then(|| u32::from_str_radix(text, 16).ok().map(u64::from))?
 }
 
 fn broken(words: String) -> io::Error {
@@ -181,13 +203,20 @@ pub fn read_v1(
     }
     wanted.sort_unstable();
     let mut tiles = Vec::new();
+    let mut before = None;
     for (offset, row, column) in wanted {
-        let mut word = [0; 4];
-        bundle.seek(SeekFrom::Start(offset))?;
-        bundle
-            .read_exact(&mut word)
-            .map_err(|_| broken(format!("a tile points to {offset}, the bundle has {size} bytes")))?;
-        let length = le(&word);
+        // In the order of the bytes, each word once: a compressed bundle is read forward only.
+        let length = match before {
+            Some((at, length)) if at == offset => length,
+            _ => {
+                let outside = |_| broken(format!("a tile points to {offset}, the bundle has {size} bytes"));
+                let mut word = [0; 4];
+                bundle.seek(SeekFrom::Start(offset)).map_err(outside)?;
+                bundle.read_exact(&mut word).map_err(outside)?;
+                le(&word)
+            }
+        };
+        before = Some((offset, length));
         if length == 0 {
             continue;
         }

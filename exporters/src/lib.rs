@@ -13,6 +13,7 @@ pub mod client;
 pub mod compact_cache;
 mod download_limit;
 pub mod geodatabase;
+mod packed_entry;
 pub mod portal;
 mod server_job;
 pub mod tile_cache;

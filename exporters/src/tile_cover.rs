@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 
 /// Part of a pixel by which an area shrinks before counting, so that an edge on a tile boundary adds nothing.
 const EDGE_OF_PIXEL: f64 = 1e-3;
+/// What of an area only touches the edge of the world, as a share of its size.
+const TOUCHES: f64 = 1e-9;
 /// A polygon over more rows of tiles is counted by its envelope.
 const MOST_ROWS: u64 = 100_000;
 /// A polygon whose edges run through more rows of tiles, each edge for itself, is counted by its envelope as well.
@@ -146,6 +148,12 @@ pub(crate) fn count(info: &TileInfo, lod: &Lod, parts: &[AreaOfInterest], extent
     if blocks.iter().any(|(_, polygon)| polygon.is_some()) && grid.can_list(&blocks) {
         return grid.rows(&blocks).tiles();
     }
+    if let Some((first, _)) = blocks.first().filter(|(first, _)| blocks.iter().all(|(block, _)| block.rows == first.rows)) {
+        // Parts of one envelope lie in the same rows.
+        let columns = blocks.iter().map(|(block, _)| block.columns).collect();
+        let columns = TileRows(BTreeMap::from([(0, columns)])).tidy().tiles();
+        return (first.rows.1 - first.rows.0).saturating_add(1).saturating_mul(columns);
+    }
     let all: u64 = blocks.iter().map(|(block, _)| block.tiles()).fold(0, u64::saturating_add);
     let twice: u64 = blocks
         .iter()
@@ -174,14 +182,34 @@ fn blocks<'a>(
     let grid = Grid { x: info.origin.x, y: info.origin.y, width, height, shrink };
     let same = |reference: &Option<SpatialReference>| reference.as_ref().is_none_or(|s| s.same_as(&info.spatial_reference));
     let extent = extent.filter(|e| same(&e.spatial_reference));
-    let blocks = parts
-        .iter()
-        .filter_map(|part| {
-            let block = grid.block(&cut(part.envelope()?, extent)?);
-            Some((block, if let AreaOfInterest::Polygon(polygon) = part { Some(polygon) } else { None }))
-        })
-        .collect();
+    // Latitudes go on beyond the square of Web Mercator, tiles do not.
+    let world = info.spatial_reference.world();
+    let extents = extent.map(|e| within_world(e, world.as_ref()));
+    let mut blocks = Vec::new();
+    for part in parts {
+        let Some(envelope) = part.envelope().and_then(|e| cut(e, world.as_ref())) else { continue };
+        let beyond = |w: &Envelope| envelope.ymin >= w.ymax * (1.0 - TOUCHES) || envelope.ymax <= w.ymin * (1.0 - TOUCHES);
+        if world.as_ref().is_some_and(beyond) {
+            continue;
+        }
+        let polygon = if let AreaOfInterest::Polygon(polygon) = part { Some(polygon) } else { None };
+        let pieces = match &extents {
+            None => vec![envelope],
+            Some(extents) => extents.iter().filter_map(|e| cut(envelope.clone(), Some(e))).collect(),
+        };
+        blocks.extend(pieces.iter().map(|piece| (grid.block(piece), polygon)));
+    }
     Some((grid, blocks))
+}
+
+/// A service's extent as pieces within the world: it may go on beyond the dateline, and around the world it has no sides.
+fn within_world(extent: &Envelope, world: Option<&Envelope>) -> Vec<Envelope> {
+    let Some(world) = world else { return vec![extent.clone()] };
+    if extent.xmax - extent.xmin >= world.xmax - world.xmin {
+        return vec![Envelope { xmin: world.xmin, xmax: world.xmax, ..extent.clone() }];
+    }
+    let extent = Envelope { spatial_reference: world.spatial_reference.clone(), ..extent.clone() };
+    AreaOfInterest::from(extent).parts().iter().filter_map(AreaOfInterest::envelope).collect()
 }
 
 /// The part of an envelope within another; `None` where they do not meet.
@@ -267,7 +295,9 @@ impl Grid {
                 } else {
                     (upper[0], lower[0])
                 };
-                if let Some(range) = kept(self.columns(a.min(b), a.max(b))) {
+                // Where an edge lies beyond the block, the block's row is not one that it runs through.
+                let meets = lower[1] <= top + self.shrink && upper[1] >= top - self.height - self.shrink;
+                if let Some(range) = kept(self.columns(a.min(b), a.max(b))).filter(|_| meets) {
                     rows.entry(row).or_default().push(range);
                 }
                 if upper[1] > top && lower[1] <= top {
@@ -371,6 +401,38 @@ mod tests {
         let all = TileRows(BTreeMap::from([(0, vec![(0, u64::MAX)]), (1, vec![(0, u64::MAX)])]));
         assert_eq!(all.tiles(), u64::MAX);
         assert_eq!(all.without(&all).tiles(), 0);
+    }
+
+    #[test]
+    fn an_extent_beyond_the_dateline_is_met_on_both_sides() {
+        const HALF: f64 = 20_037_508.342_787;
+        let lods: Vec<Lod> = (0..8)
+            .map(|level| Lod { level, resolution: 2.0 * HALF / 256.0 / f64::from(1_u32 << level), scale: 1.0 })
+            .collect();
+        let origin = Origin { x: -HALF, y: HALF };
+        let spatial_reference = SpatialReference::web_mercator();
+        let info = TileInfo { rows: 256, cols: 256, origin, spatial_reference, lods: lods.clone(), format: None };
+        let counted = |area: &str, extent: Option<[f64; 2]>| -> Vec<u64> {
+            let area = AreaOfInterest::from_numbers(area).expect("an area");
+            let metres = |degrees: f64| degrees / 180.0 * HALF;
+            let extent = extent.map(|[a, b]| Envelope {
+                xmin: metres(a),
+                xmax: metres(b),
+                ymin: -HALF,
+                ymax: HALF,
+                spatial_reference: None,
+            });
+            info.count(&area, extent.as_ref(), &lods).expect("counts").iter().map(|l| l.tiles).collect()
+        };
+        // An area beyond the dateline, with extents that have it on either side, around the world, or not.
+        let free = counted("-179,-20,-171,-10", None);
+        for extent in [[170.0, 195.0], [-190.0, -160.0], [-180.0, 180.0], [-220.0, 220.0], [-180.1, 180.1]] {
+            assert_eq!(counted("-179,-20,-171,-10", Some(extent)), free, "{extent:?}");
+            // Over the dateline: every level is counted once, though area and extent are in pieces.
+            assert_eq!(counted("171,-20,-171,-10", Some(extent)), counted("171,-20,-171,-10", None), "{extent:?}");
+        }
+        assert_eq!(counted("-179,-20,-171,-10", Some([150.0, 175.0])), [0; 8]);
+        assert_eq!(counted("-180,-20,180,-10", Some([175.0, 185.0])), counted("175,-20,-175,-10", None));
     }
 
     #[test]

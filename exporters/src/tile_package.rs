@@ -3,6 +3,7 @@
 //! Source: tile reference §12 to §15.
 
 use crate::compact_cache::{PACKET_SIZE, TileRecord, bundle_origin, read_v1, read_v2};
+use crate::packed_entry::{self, Forward};
 use crate::tile_cover::TileRows;
 use offmap_engine::{Failure, FailureKind, FailureOwner, FailureStage};
 use serde_json::Value;
@@ -11,6 +12,7 @@ use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::Path;
 use tokio_util::sync::CancellationToken;
 use zip::CompressionMethod;
+use zip::result::ZipError;
 
 /// Largest JSON entry that is read, and memory that it may need, in bytes.
 const LARGEST_JSON: u64 = 64 << 20;
@@ -68,23 +70,26 @@ pub(crate) fn archive(path: &Path) -> Result<Archive, Failure> {
 /// Opens a package and counts its tiles. Blocks.
 ///
 /// # Errors
-/// If it is not a zip, not a tile package, its structure is damaged, an entry is compressed where readers want it stored, or a
-/// bundle is damaged or there twice.
+/// If it is not a zip, not a tile package, its structure is damaged, an entry is compressed where readers want it stored (an old
+/// package may be deflated), or a bundle is damaged or there twice.
 pub fn open(path: &Path) -> Result<TilePackage, Failure> {
     read(path, &mut archive(path)?)
 }
 
 fn read(path: &Path, archive: &mut Archive) -> Result<TilePackage, Failure> {
     let mut names = Vec::new();
+    let mut packing = Vec::new();
     for i in 0..archive.len() {
         let entry = archive.by_index_data(i).map_err(|e| corrupt(path, e))?;
         let name = entry.name().map_err(|e| corrupt(path, e))?.into_owned();
-        if name.ends_with(".bundle") && entry.compression() != CompressionMethod::Stored {
-            return Err(corrupt(path, format!("entry `{name}` is compressed, expected stored")));
-        }
+        packing.push((entry.compression(), entry.size()));
         names.push(name);
     }
     let has = |name: &str| names.iter().any(|n| n == name);
+    let may_be_packed = !has("p12/root.json") && !has("root.json");
+    for (name, (method, size)) in names.iter().zip(packing).filter(|(name, _)| packed_entry::is_read(name)) {
+        packed_entry::check(path, name, method, size, may_be_packed)?;
+    }
     let mut package = if has("p12/root.json") {
         let root = read_json(path, archive, "p12/root.json")?;
         let promised = match has("p12/tilemap/root.json") {
@@ -133,18 +138,19 @@ pub fn check_tiles(path: &Path, cancel: &CancellationToken) -> Result<u64, Failu
     let mut bytes = Vec::new();
     for name in names.iter().filter(|n| n.ends_with(".bundle")) {
         let origin = bundle_origin(name).ok_or_else(|| corrupt(path, format!("bundle `{name}` has no position")))?;
+        let failed = |e: &dyn std::fmt::Display| corrupt(path, format!("{name}: {e}"));
         let mut tiles = read_bundle(path, &mut archive, name, origin, package.kind)?;
-        // Tiles that share their bytes are read once.
+        // In the order of the bytes, as a compressed bundle is read; tiles that share their bytes are read once.
         tiles.sort_unstable_by_key(|t| (t.offset, t.size));
         tiles.dedup_by_key(|t| (t.offset, t.size));
+        let mut bundle = open_bundle(&mut archive, name).map_err(|e| failed(&e))?;
         for tile in tiles {
             if cancel.is_cancelled() {
                 return Err(Failure::cancelled());
             }
-            let mut entry = archive.by_name_seek(name).map_err(|e| corrupt(path, format!("{name}: {e}")))?;
             bytes.clear();
-            let read = entry.seek(SeekFrom::Start(tile.offset)).and_then(|_| entry.take(tile.size).read_to_end(&mut bytes));
-            read.map_err(|e| corrupt(path, format!("{name}: {e}")))?;
+            let read = bundle.seek(SeekFrom::Start(tile.offset));
+            read.and_then(|_| bundle.by_ref().take(tile.size).read_to_end(&mut bytes)).map_err(|e| failed(&e))?;
             if !is_tile(&bytes, package.kind) {
                 let words = format!("tile {}/{} of {name} is no tile", tile.row, tile.column);
                 return Err(corrupt(path, words));
@@ -153,6 +159,21 @@ pub fn check_tiles(path: &Path, cancel: &CancellationToken) -> Result<u64, Failu
     }
     Ok(package.total())
 }
+
+/// A bundle's bytes: any place of a stored one, a compressed one from its start to its end.
+fn open_bundle<'a>(archive: &'a mut Archive, name: &str) -> Result<Box<dyn ReadSeek + 'a>, ZipError> {
+    let (method, size) = {
+        let entry = archive.by_name(name)?;
+        (entry.compression(), entry.size())
+    };
+    Ok(match method {
+        CompressionMethod::Stored => Box::new(archive.by_name_seek(name)?),
+        _ => Box::new(Forward::new(archive.by_name(name)?, size)),
+    })
+}
+
+trait ReadSeek: std::io::Read + std::io::Seek {}
+impl<T: std::io::Read + std::io::Seek> ReadSeek for T {}
 
 /// Whether bytes begin like a tile: gzip for vector tiles, PNG, JPEG or LERC for raster tiles.
 fn is_tile(bytes: &[u8], kind: &str) -> bool {
@@ -180,7 +201,7 @@ pub(crate) fn read_bundle(
     let mut index = Vec::new();
     archive.by_name(&index_name).map_err(|e| failed(&e))?.take(1 << 20).read_to_end(&mut index).map_err(|e| failed(&e))?;
     let size = archive.by_name(name).map_err(|e| failed(&e))?.size();
-    let bundle = archive.by_name_seek(name).map_err(|e| failed(&e))?;
+    let bundle = open_bundle(archive, name).map_err(|e| failed(&e))?;
     read_v1(index.as_slice(), bundle, size, origin).map_err(|e| failed(&e))
 }
 

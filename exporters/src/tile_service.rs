@@ -69,6 +69,12 @@ pub(crate) fn export_root(root: &str, hosts: &[ExportHost]) -> String {
     url.to_string()
 }
 
+/// Whether an extent says where tiles are: services without data have numbers that are none, or a point.
+fn has_area(e: &Envelope) -> bool {
+    let is_finite = [e.xmin, e.ymin, e.xmax, e.ymax].iter().all(|n| n.is_finite());
+    is_finite && e.xmax > e.xmin && e.ymax > e.ymin
+}
+
 impl TiledService {
     /// Reads the service's description. The version may be text on emulators.
     pub(crate) fn read(root: &str, answer: &Value, secrets: &LayerSecrets) -> Result<Self, Failure> {
@@ -98,7 +104,7 @@ impl TiledService {
             max_lod: level("maxLOD"),
             min_scale: number("minScale").unwrap_or(0.0),
             max_scale: number("maxScale").unwrap_or(0.0),
-            full_extent: extent.filter(|e| [e.xmin, e.ymin, e.xmax, e.ymax].iter().all(|n| n.is_finite())),
+            full_extent: extent.filter(has_area),
             max_export_tiles: number("maxExportTilesCount").map_or(DEFAULT_MAX_EXPORT_TILES, |n| n as u64),
             secrets: secrets.clone(),
         })
@@ -234,7 +240,11 @@ impl TiledService {
 
     fn export_call(&self, area: &AreaOfInterest, levels: &str, home: JobHome) -> Result<ServiceCall, Failure> {
         let area = area.simplified(LONGEST_GEOMETRY);
-        let envelope = area.envelope().ok_or_else(|| Failure::invalid_parameter("the area of interest is empty"))?;
+        let mut envelope = area.envelope().ok_or_else(|| Failure::invalid_parameter("the area of interest is empty"))?;
+        if let Some(world) = self.tile_info.spatial_reference.world() {
+            envelope.ymin = envelope.ymin.max(world.ymin);
+            envelope.ymax = envelope.ymax.min(world.ymax);
+        }
         let mut call = ServiceCall::post(&format!("{}/exportTiles", self.root))?
             .with_secrets(&self.secrets)
             .with("exportBy", "levelId")

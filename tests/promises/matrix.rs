@@ -74,7 +74,10 @@ fn rows(sandbox: &Sandbox) -> Vec<FaultRow> {
     let file =
         |name: &str, bytes: Vec<u8>| FaultRow::always(name, &[StepKind::File], FaultAction::Replace(bytes), corrupt());
     let stored = |name: &str| zip_of(name, b"{}");
-    // Readers want entries stored, so a deflated one is not even opened; what is left is a document that is too large.
+    // Readers want entries stored, so a deflated one is not even opened; what is left is a document that is too large. A replica is
+    // no zip at all.
+    let compressed =
+        FaultEnds::fails([(FailureOwner::Source, FailureKind::NotSupported), (FailureOwner::Source, FailureKind::Corrupt)]);
     let mut deflated = stored("root.json");
     let directory = deflated.windows(4).position(|w| w == b"PK\x01\x02").expect("a directory");
     // The method, in the entry's own head and in the directory.
@@ -85,7 +88,7 @@ fn rows(sandbox: &Sandbox) -> Vec<FaultRow> {
         file("a SQLite file that is none", b"SQLite format 3\0 and rubbish".to_vec()),
         file("a zip that leaves its folder", stored("../../evil")),
         file("a zip without a package", stored("readme.txt")),
-        file("a zip bomb", deflated),
+        FaultRow::always("a compressed package", &[StepKind::File], FaultAction::Replace(deflated), compressed),
         file("a zip with an oversized document", zip_of("root.json", &vec![b' '; 65 << 20])),
         FaultRow::always("a gzip bomb", &[StepKind::Words], FaultAction::Gzip(gzip_of(&vec![b' '; 80 << 20])), words),
         FaultRow::always("a gzip bomb", &[StepKind::File], FaultAction::Gzip(gzip_of(&vec![0; 80 << 20])), corrupt()),

@@ -5,6 +5,7 @@ use super::bounded_json::{JsonBudget, Unread};
 use super::failure::Failure;
 use super::geometry::{Envelope, Polygon, SpatialReference, signed_area};
 use super::projection::Projection;
+use super::union::united;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
@@ -54,6 +55,8 @@ impl From<Polygon> for AreaOfInterest {
     }
 }
 
+type Ring = Vec<[f64; 2]>;
+
 fn bad(message: impl Into<String>) -> Failure {
     Failure::invalid_parameter(message)
 }
@@ -85,7 +88,7 @@ impl AreaOfInterest {
 
     /// Reads an Esri geometry, feature or feature set, or a GeoJSON polygon, multipolygon, feature or collection.
     ///
-    /// GeoJSON is longitude, latitude in WGS84 (RFC 7946 §4). Several polygons become one polygon of many rings.
+    /// GeoJSON is longitude, latitude in WGS84 (RFC 7946 §4). Several polygons are united: the area is what lies in any of them.
     ///
     /// # Errors
     /// If the text is neither, or the area cannot be used (see [`AreaOfInterest::check`]).
@@ -98,9 +101,9 @@ impl AreaOfInterest {
             }
         })?;
         let area = if value.get("type").and_then(Value::as_str).is_some_and(|t| t != "extent" && t != "polygon") {
-            let mut rings = Vec::new();
-            geojson_rings(&value, &mut rings)?;
-            Self::Polygon(Polygon { rings, spatial_reference: Some(SpatialReference::wgs84()) })
+            let mut polygons = Vec::new();
+            geojson_polygons(&value, &mut polygons)?;
+            Self::Polygon(one_of(polygons, Some(SpatialReference::wgs84()))?)
         } else {
             esri_area(value)?
         };
@@ -143,7 +146,7 @@ impl AreaOfInterest {
     /// # Errors
     /// A failure of the caller that names what is wrong and the way out.
     pub fn check(&self) -> Result<(), Failure> {
-        let Some(reference) = self.spatial_reference().filter(|s| s.wkid.is_some() || s.wkt.is_some()) else {
+        let Some(reference) = self.spatial_reference().filter(|s| s.id().is_some() || s.wkt.is_some()) else {
             return Err(bad("the area of interest has no spatial reference; add one, for instance {\"wkid\": 4326}"));
         };
         let projection = Projection::of(reference).map_err(|words| {
@@ -206,13 +209,18 @@ impl AreaOfInterest {
 
     /// The envelope in WGS84 degrees, as `[[xmin, ymin], [xmax, ymax]]`: the form of portal items and packages.
     ///
-    /// Where the area crosses the dateline, `xmax` is above 180.
+    /// `xmin` is within ±180; where the area crosses the dateline, `xmax` is above 180.
     ///
     /// # Errors
     /// If the area cannot be projected.
     pub fn wgs84_extent(&self) -> Result<[[f64; 2]; 2], Failure> {
         match self.unwrapped().project(&SpatialReference::wgs84())?.envelope() {
-            Some(e) => Ok([[e.xmin, e.ymin], [e.xmax, e.ymax]]),
+            // Areas around a pole reach all longitudes.
+            Some(e) if e.xmax - e.xmin >= 360.0 * (1.0 - 1e-12) => Ok([[-180.0, e.ymin], [180.0, e.ymax]]),
+            Some(e) => {
+                let turns = 360.0 * ((e.xmin + 180.0) / 360.0).floor();
+                Ok([[e.xmin - turns, e.ymin], [e.xmax - turns, e.ymax]])
+            }
             None => Err(bad("the area of interest is empty")),
         }
     }
@@ -220,15 +228,9 @@ impl AreaOfInterest {
 
 fn esri_area(mut value: Value) -> Result<AreaOfInterest, Failure> {
     if let Some(features) = value.get_mut("features").and_then(Value::as_array_mut) {
-        let mut features = std::mem::take(features);
-        let (Some(mut feature), true) = (features.pop(), features.is_empty()) else {
-            return Err(bad(format!("the area's feature set has {} features, expected one", features.len() + 1)));
-        };
-        let reference = value.get("spatialReference");
-        if let (Some(reference), Some(geometry)) = (reference, feature.get_mut("geometry").and_then(Value::as_object_mut)) {
-            geometry.entry("spatialReference").or_insert_with(|| reference.clone());
-        }
-        return esri_area(feature);
+        let features = std::mem::take(features);
+        let reference = value.get("spatialReference").cloned();
+        return esri_feature_set(features, reference.as_ref());
     }
     if let Some(geometry) = value.get_mut("geometry") {
         return esri_area(geometry.take());
@@ -244,20 +246,67 @@ fn esri_area(mut value: Value) -> Result<AreaOfInterest, Failure> {
     })
 }
 
-fn geojson_rings(value: &Value, rings: &mut Vec<Vec<[f64; 2]>>) -> Result<(), Failure> {
+/// The features of a set as one area; one feature stays what it is.
+fn esri_feature_set(features: Vec<Value>, reference: Option<&Value>) -> Result<AreaOfInterest, Failure> {
+    let mut areas = Vec::new();
+    for mut feature in features {
+        if let (Some(reference), Some(geometry)) = (reference, feature.get_mut("geometry").and_then(Value::as_object_mut)) {
+            geometry.entry("spatialReference").or_insert_with(|| reference.clone());
+        }
+        areas.push(esri_area(feature)?);
+    }
+    if areas.len() == 1 {
+        return areas.pop().ok_or_else(|| bad("the area's feature set has no features"));
+    }
+    let Some(first) = areas.first() else { return Err(bad("the area's feature set has no features, expected one or more")) };
+    let spatial_reference = first.spatial_reference().cloned();
+    let one = spatial_reference.clone().unwrap_or_default();
+    let other =
+        areas.iter().map(|a| a.spatial_reference().cloned().unwrap_or_default()).find(|s| *s != one && !s.same_as(&one));
+    if let Some(other) = other {
+        return Err(bad(format!("the features of the area are in {one} and in {other}, expected one spatial reference")));
+    }
+    let polygons = areas.into_iter().map(|a| a.unwrapped().polygon().rings).collect();
+    Ok(AreaOfInterest::Polygon(one_of(polygons, spatial_reference)?))
+}
+
+/// Several polygons as one.
+fn one_of(polygons: Vec<Vec<Ring>>, spatial_reference: Option<SpatialReference>) -> Result<Polygon, Failure> {
+    let vertices: usize = polygons.iter().flatten().map(Vec::len).sum();
+    if vertices > MOST_VERTICES {
+        // The check says so by name.
+        return Ok(Polygon { rings: polygons.into_iter().flatten().collect(), spatial_reference });
+    }
+    let count = polygons.len();
+    let rings = united(polygons).ok_or_else(|| {
+        bad(format!(
+            "the {count} polygons of the area overlap in too many places; unite them first, or give the envelope around them"
+        ))
+    })?;
+    Ok(Polygon { rings, spatial_reference })
+}
+
+/// The polygons of a geometry, feature or collection, each as its rings.
+fn geojson_polygons(value: &Value, polygons: &mut Vec<Vec<Ring>>) -> Result<(), Failure> {
     let kind = value.get("type").and_then(Value::as_str).unwrap_or_default();
     match kind {
         "FeatureCollection" => {
             for feature in value.get("features").and_then(Value::as_array).into_iter().flatten() {
-                geojson_rings(feature, rings)?;
+                geojson_polygons(feature, polygons)?;
             }
             Ok(())
         }
-        "Feature" => geojson_rings(value.get("geometry").unwrap_or(&Value::Null), rings),
-        "Polygon" => push_polygon(value.get("coordinates").unwrap_or(&Value::Null), rings),
+        "GeometryCollection" => {
+            for geometry in value.get("geometries").and_then(Value::as_array).into_iter().flatten() {
+                geojson_polygons(geometry, polygons)?;
+            }
+            Ok(())
+        }
+        "Feature" => geojson_polygons(value.get("geometry").unwrap_or(&Value::Null), polygons),
+        "Polygon" => push_polygon(value.get("coordinates").unwrap_or(&Value::Null), polygons),
         "MultiPolygon" => {
             for polygon in value.get("coordinates").and_then(Value::as_array).into_iter().flatten() {
-                push_polygon(polygon, rings)?;
+                push_polygon(polygon, polygons)?;
             }
             Ok(())
         }
@@ -265,8 +314,9 @@ fn geojson_rings(value: &Value, rings: &mut Vec<Vec<[f64; 2]>>) -> Result<(), Fa
     }
 }
 
-fn push_polygon(coordinates: &Value, rings: &mut Vec<Vec<[f64; 2]>>) -> Result<(), Failure> {
+fn push_polygon(coordinates: &Value, polygons: &mut Vec<Vec<Ring>>) -> Result<(), Failure> {
     let wrong = || bad("a ring of the GeoJSON area is not a list of [longitude, latitude]");
+    let mut rings = Vec::new();
     for (i, ring) in coordinates.as_array().ok_or_else(wrong)?.iter().enumerate() {
         let mut points = Vec::new();
         for position in ring.as_array().ok_or_else(wrong)? {
@@ -279,6 +329,7 @@ fn push_polygon(coordinates: &Value, rings: &mut Vec<Vec<[f64; 2]>>) -> Result<(
         }
         rings.push(points);
     }
+    polygons.push(rings);
     Ok(())
 }
 

@@ -147,8 +147,9 @@ impl AreaOfInterest {
         }
     }
 
-    /// Projects the area; x beyond the dateline stays beyond it. Between WGS84 and Web Mercator an envelope stays an envelope; in
-    /// other references it becomes the envelope around its bent edges. Edges of a polygon are densified.
+    /// Projects the area; x beyond the dateline stays beyond it, and an edge that is long stays long: only an envelope whose `xmin`
+    /// is above its `xmax` crosses the dateline. An envelope becomes the envelope around its edges, however they bend; edges of a
+    /// polygon are densified. What lies around a pole reaches all longitudes up to it.
     ///
     /// # Errors
     /// If either reference is unknown, or part of the area has no place in the other one.
@@ -159,6 +160,12 @@ impl AreaOfInterest {
         if from.same_as(to) {
             return Ok(self.clone());
         }
+        if matches!(self, Self::Envelope(e) if e.xmin > e.xmax) {
+            let whole = self.unwrapped();
+            if whole != *self {
+                return whole.project(to);
+            }
+        }
         let find = |reference: &SpatialReference| {
             let failed = |words| bad(format!("cannot project the area of interest from {from} to {to}, {words}"));
             Projection::of(reference).map_err(failed)
@@ -166,20 +173,8 @@ impl AreaOfInterest {
         let (source, target) = (find(from)?, find(to)?);
         let straight = source.world_width().is_some() && target.world_width().is_some();
         let nowhere = || bad(format!("part of the area of interest ({from}) has no place in {to}"));
-        let step = |p: [f64; 2]| target.at_wgs84(source.to_wgs84(p)?);
-        let line = |points: Vec<[f64; 2]>| -> Result<Vec<[f64; 2]>, Failure> {
-            let mut line = points.into_iter().map(step).collect::<Option<Vec<_>>>().ok_or_else(nowhere)?;
-            if let Some(width) = target.world_width() {
-                keep_together(&mut line, width);
-            }
-            Ok(line)
-        };
+        let line = |points: Vec<[f64; 2]>| projected(&points, &source, &target).ok_or_else(nowhere);
         Ok(match self {
-            Self::Envelope(e) if straight => {
-                let corners = line(vec![[e.xmin, e.ymin], [e.xmax, e.ymax]])?;
-                let around = Envelope::of(corners).ok_or_else(nowhere)?;
-                Self::Envelope(Envelope { spatial_reference: Some(to.clone()), ..around })
-            }
             Self::Envelope(e) => {
                 let longest = ((e.xmax - e.xmin).max(e.ymax - e.ymin) / 64.0).max(f64::MIN_POSITIVE);
                 let around = Envelope::of(line(densify(&e.ring(), longest, false))?).ok_or_else(nowhere)?;
@@ -191,7 +186,11 @@ impl AreaOfInterest {
                 let edges = p.rings.iter().flat_map(|r| r.windows(2));
                 let reach: f64 = edges.map(|w| (w[1][0] - w[0][0]).abs().max((w[1][1] - w[0][1]).abs())).sum();
                 let longest = longest.max(reach / MOST_ADDED);
-                let rings = p.rings.iter().map(|r| line(densify(r, longest, straight))).collect::<Result<_, _>>()?;
+                let mut rings: Vec<_> =
+                    p.rings.iter().map(|r| line(densify(r, longest, straight))).collect::<Result<_, _>>()?;
+                if let (Some(width), None) = (target.world_width(), source.world_width()) {
+                    keep_together(&mut rings, width);
+                }
                 Self::Polygon(Polygon { rings, spatial_reference: Some(to.clone()) })
             }
         })
@@ -206,17 +205,58 @@ impl SpatialReference {
     pub fn check(&self) -> Result<(), Failure> {
         Projection::of(self).map(drop).map_err(|words| bad(format!("{self}, {words}")))
     }
+
+    /// The whole world in it, where x runs around it; for Web Mercator its square.
+    #[must_use]
+    pub fn world(&self) -> Option<Envelope> {
+        let half = Projection::of(self).ok()?.world_width()? / 2.0;
+        let top = if self.is_web_mercator() { half } else { 90.0 };
+        Some(Envelope::new(-half, -top, half, top, self.clone()))
+    }
 }
 
-/// Undoes jumps around the world between neighbours of a line.
-fn keep_together(line: &mut [[f64; 2]], width: f64) {
-    let mut before: Option<f64> = None;
-    for point in line {
-        if let Some(x) = before.filter(|x| (x - point[0]).abs() > width * 0.75) {
-            point[0] += width * ((x - point[0]) / width).round();
-        }
-        before = Some(point[0]);
+/// Brings rings that came within one turn of the world, each by itself, into the turn of the first: a hole stays in its polygon.
+fn keep_together(rings: &mut [Vec<[f64; 2]>], width: f64) {
+    let middle = |ring: &Vec<[f64; 2]>| Envelope::of(ring.iter().copied()).map(|e| (e.xmin + e.xmax) / 2.0);
+    let Some(first) = rings.first().and_then(middle) else { return };
+    for ring in rings {
+        let turns = middle(ring).map_or(0.0, |own| ((first - own) / width).round());
+        ring.iter_mut().for_each(|point| point[0] += turns * width);
     }
+}
+
+/// A closed ring in another reference; `None` where a point has no place in it.
+///
+/// x runs around the world in some references, so a point has many. Where it does in both, the one that the source has is kept,
+/// and so is every step from point to point. Out of a plane reference points come within one turn: there a step of more than half
+/// the world is none that the source has, as its edges were densified.
+fn projected(ring: &[[f64; 2]], source: &Projection, target: &Projection) -> Option<Vec<[f64; 2]>> {
+    let mut out: Vec<[f64; 2]> = Vec::with_capacity(ring.len());
+    let mut latitudes = 0.0;
+    for point in ring {
+        let degrees = source.to_wgs84(*point)?;
+        let mut at = target.at_wgs84(degrees)?;
+        latitudes += degrees[1];
+        if let Some(width) = target.world_width() {
+            let own = source.world_width().map(|w| point[0] / w * width);
+            if let Some(near) = own.or(out.last().map(|before| before[0])) {
+                at[0] += width * ((near - at[0]) / width).round();
+            }
+        }
+        out.push(at);
+    }
+    let (Some(first), Some(last), Some(width)) = (out.first().copied(), out.last().copied(), target.world_width()) else {
+        return Some(out);
+    };
+    if source.world_width().is_none() && (last[0] - first[0]).abs() > width / 2.0 {
+        // Once around a pole: the ring closes there.
+        let pole = target.at_wgs84([0.0, f64::copysign(90.0, latitudes)])?[1];
+        out.extend([[last[0], pole], [first[0], pole], first]);
+        if (signed_area(&out) > 0.0) != (signed_area(ring) > 0.0) {
+            out.reverse();
+        }
+    }
+    Some(out)
 }
 
 /// Shapes of the library (outer rings counter-clockwise, open) as Esri rings (outer rings clockwise, closed).
@@ -336,6 +376,58 @@ mod tests {
         let grid = area("2000000,5400000,2400000,5600000,2193").project(&SpatialReference::wgs84()).expect("projects");
         let [left, right] = reach(&grid);
         assert!(left < 180.0 && right > 180.0 && right - left < 10.0, "{left} {right}");
+    }
+
+    #[test]
+    fn a_hole_across_the_dateline_stays_in_its_polygon_in_a_plane_reference() {
+        // UTM zone 60S reaches over the dateline at 750 km or so from its false origin; squares of 400 km and 100 km on it.
+        let square = |half: f64, clockwise: bool| {
+            let (x, y) = (813_000.0, 8_000_000.0);
+            let mut ring = vec![[x - half, y - half], [x - half, y + half], [x + half, y + half], [x + half, y - half]];
+            if !clockwise {
+                // Begins on the other side of the dateline.
+                ring = vec![ring[2], ring[1], ring[0], ring[3]];
+            }
+            ring.extend(ring.first().copied());
+            ring
+        };
+        let rings = vec![square(200_000.0, true), square(50_000.0, false)];
+        let holed = AreaOfInterest::Polygon(Polygon { rings, spatial_reference: Some(SpatialReference::from_wkid(32760)) });
+        for to in [SpatialReference::wgs84(), SpatialReference::web_mercator()] {
+            let projected = holed.project(&to).expect("projects");
+            let parts = projected.parts();
+            assert_eq!(parts.len(), 2, "{to}");
+            let covers = |lon: f64| {
+                let at = if to.is_wgs84() { [lon, -18.0] } else { to_web_mercator([lon, -18.0]) };
+                parts.iter().any(|p| p.polygon().contains(at))
+            };
+            for (lon, inside) in [
+                (176.0, false),
+                (179.0, true),
+                (179.8, false),
+                (-179.9, false),
+                (-179.0, true),
+                (-177.0, false),
+                (0.0, false),
+            ] {
+                assert_eq!(covers(lon), inside, "{to}: {lon}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_extent_in_degrees_begins_within_the_world() {
+        for (text, expected) in [
+            ("-185,-22,-170,-10", [175.0, 190.0]),
+            ("175,-22,-170,-10", [175.0, 190.0]),
+            ("-180,-90,180,90", [-180.0, 180.0]),
+            ("-180,10,120,40", [-180.0, 120.0]),
+            ("190,10,200,40", [-170.0, -160.0]),
+            ("-1500000,-1500000,1500000,1500000,3413", [-180.0, 180.0]),
+        ] {
+            let [[xmin, _], [xmax, _]] = area(text).wgs84_extent().expect("an extent");
+            assert!((xmin - expected[0]).abs() < 1e-6 && (xmax - expected[1]).abs() < 1e-6, "{text}: {xmin} {xmax}");
+        }
     }
 
     #[test]

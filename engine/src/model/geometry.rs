@@ -3,7 +3,9 @@
 //! Axis order is always x, y: longitude before latitude in degrees. Rings follow Esri JSON: outer rings clockwise, holes
 //! counter-clockwise, first point repeated at the end.
 
-use serde::{Deserialize, Serialize};
+use super::well_known_text;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
 /// Radius of the Web Mercator sphere in metres (EPSG:3857).
@@ -17,20 +19,55 @@ pub const WEB_MERCATOR_MAX_LATITUDE: f64 = 85.051_128_779_806_6;
 ///
 /// 102100 (Esri) and 3857 (EPSG) are the same reference.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", from = "Written")]
 pub struct SpatialReference {
     /// Well-known id.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub wkid: Option<u32>,
     /// The id that replaced `wkid`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub latest_wkid: Option<u32>,
     /// Well-known text; the only member in answers of old services.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub wkt: Option<String>,
     /// Members that offmap does not read, such as vertical references.
     #[serde(flatten)]
     pub extra: Map<String, Value>,
+}
+
+/// A spatial reference as other software writes it: ids also as text or with decimals, or the latest one alone.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Written {
+    #[serde(default, deserialize_with = "any_whole_number")]
+    wkid: Option<u32>,
+    #[serde(default, deserialize_with = "any_whole_number")]
+    latest_wkid: Option<u32>,
+    #[serde(default)]
+    wkt: Option<String>,
+    #[serde(flatten)]
+    extra: Map<String, Value>,
+}
+
+impl From<Written> for SpatialReference {
+    fn from(written: Written) -> Self {
+        let Written { wkid, latest_wkid, wkt, extra } = written;
+        // Services know `wkid`, so what has the latest alone is written with both.
+        Self { wkid: wkid.or(latest_wkid), latest_wkid, wkt, extra }
+    }
+}
+
+fn any_whole_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
+    let value = Value::deserialize(deserializer)?;
+    let number = match &value {
+        Value::Null => return Ok(None),
+        Value::String(text) if text.trim().is_empty() => return Ok(None),
+        Value::String(text) => text.trim().parse::<f64>().ok(),
+        other => other.as_f64(),
+    };
+    // Exact: ids have far fewer digits than a float holds.
+    let whole = number.filter(|n| n.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(n)).map(|n| n as u32);
+    whole.map(Some).ok_or_else(|| D::Error::custom(format!("a well-known id is {value}, expected a whole number")))
 }
 
 impl SpatialReference {
@@ -59,15 +96,20 @@ impl SpatialReference {
     #[must_use]
     pub fn is_web_mercator(&self) -> bool {
         const NUMBERS: [u32; 4] = [102_100, 3857, 102_113, 900_913];
-        [self.wkid, self.latest_wkid].into_iter().flatten().any(|id| NUMBERS.contains(&id))
-            || (self.wkid.is_none() && self.wkt.as_deref().is_some_and(|t| t.contains("Web_Mercator")))
+        self.numbers().any(|id| NUMBERS.contains(&id))
     }
 
     /// Whether this is WGS84 in degrees.
     #[must_use]
     pub fn is_wgs84(&self) -> bool {
-        [self.wkid, self.latest_wkid].into_iter().flatten().any(|id| id == 4326)
-            || (self.wkid.is_none() && self.wkt.as_deref().is_some_and(|t| t.starts_with("GEOGCS[\"GCS_WGS_1984\"")))
+        self.numbers().any(|id| id == 4326)
+    }
+
+    /// Its numbers, the latest first; that of its text where it has none.
+    pub(crate) fn numbers(&self) -> impl Iterator<Item = u32> {
+        let told = self.latest_wkid.or(self.wkid);
+        let read = if told.is_none() { self.wkt.as_deref().and_then(well_known_text::number_of) } else { None };
+        [self.latest_wkid, self.wkid, read].into_iter().flatten()
     }
 
     /// Whether both are the same reference, whichever of its numbers each uses.
@@ -76,9 +118,8 @@ impl SpatialReference {
         if self.is_web_mercator() || self.is_wgs84() {
             return (self.is_web_mercator() && other.is_web_mercator()) || (self.is_wgs84() && other.is_wgs84());
         }
-        let ids = |s: &Self| [s.latest_wkid, s.wkid];
-        match (ids(self).into_iter().flatten().next(), ids(other).into_iter().flatten().next()) {
-            (Some(_), Some(_)) => ids(self).into_iter().flatten().any(|a| ids(other).into_iter().flatten().any(|b| a == b)),
+        match (self.numbers().next(), other.numbers().next()) {
+            (Some(_), Some(_)) => self.numbers().any(|a| other.numbers().any(|b| a == b)),
             (None, None) => self.wkt.is_some() && self.wkt == other.wkt,
             _ => false,
         }
@@ -110,7 +151,7 @@ impl SpatialReference {
 
 impl std::fmt::Display for SpatialReference {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match (self.wkid, &self.wkt) {
+        match (self.wkid.or(self.latest_wkid), &self.wkt) {
             (Some(wkid), _) => write!(f, "wkid {wkid}"),
             (None, Some(_)) => f.write_str(&self.name()),
             (None, None) => f.write_str("no spatial reference"),

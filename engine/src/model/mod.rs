@@ -24,6 +24,8 @@ pub(crate) mod simplify;
 pub mod source;
 pub mod status;
 pub mod text;
+mod union;
 pub mod utility_network;
 pub mod web_map;
+mod well_known_text;
 pub(crate) mod withheld;

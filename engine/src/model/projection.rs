@@ -23,15 +23,12 @@ impl Projection {
         if reference.is_web_mercator() {
             return Ok(Self::Mercator);
         }
-        let ids = [reference.latest_wkid, reference.wkid];
-        let definition =
-            ids.into_iter().flatten().filter_map(|id| u16::try_from(id).ok()).find_map(crs_definitions::from_code);
-        let Some(definition) = definition else {
-            return Err(match ids {
-                [None, None] => "which is given by text only, without a wkid".to_owned(),
-                _ => "which is not in the EPSG list".to_owned(),
-            });
-        };
+        let mut ids = reference.numbers().peekable();
+        if ids.peek().is_none() {
+            return Err("which is given by text only, without a wkid or a name that is known".to_owned());
+        }
+        let definition = ids.filter_map(|id| u16::try_from(id).ok()).find_map(crs_definitions::from_code);
+        let Some(definition) = definition else { return Err("which is not in the EPSG list".to_owned()) };
         let needs_grid = definition.proj4.contains("NAD27")
             || definition.proj4.split_whitespace().any(|w| w.starts_with("+nadgrids=") && w != "+nadgrids=@null");
         if needs_grid {

@@ -1,8 +1,12 @@
 //! Pictures: raster tiles, photos, sprites and thumbnails, drawn from the data.
 
 use crate::data::{Data, Shape};
+use crate::tiles::TileScheme;
 use offmap_engine::model::geometry::{Envelope, WEB_MERCATOR_HALF};
 use tiny_skia::{Color, FillRule, LineCap, Paint, Path, PathBuilder, Pixmap, Rect, Stroke, Transform};
+
+/// Bytes of a PNG's signature and first chunk.
+const PNG_HEAD: usize = 8 + 25;
 
 fn paint(r: u8, g: u8, b: u8) -> Paint<'static> {
     let mut paint = Paint::default();
@@ -92,9 +96,20 @@ pub(crate) fn tile_extent(level: u32, row: u64, column: u64) -> Envelope {
     Envelope { xmin, ymin: ymax - width, xmax: xmin + width, ymax, spatial_reference: None }
 }
 
-/// A raster tile.
-pub(crate) fn tile(data: &Data, level: u32, row: u64, column: u64) -> Vec<u8> {
-    map_picture(data, &tile_extent(level, row, column), 256, 256)
+/// A raster tile. Where the scheme wants it, a comment in the picture says which one it is.
+pub(crate) fn tile(data: &Data, scheme: &TileScheme, level: u32, row: u64, column: u64) -> Vec<u8> {
+    let mut picture = map_picture(data, &tile_extent(level, row, column), 256, 256);
+    if scheme.labelled {
+        let text = format!("tEXtComment\0tile {level}/{row}/{column}.");
+        let mut check = flate2::Crc::new();
+        check.update(text.as_bytes());
+        // The type is not part of the length.
+        let length = u32::try_from(text.len() - 4).unwrap_or(0).to_be_bytes();
+        let chunk = [&length, text.as_bytes(), &check.sum().to_be_bytes()].concat();
+        let after_head = PNG_HEAD.min(picture.len());
+        picture.splice(after_head..after_head, chunk);
+    }
+    picture
 }
 
 /// A small landscape that stands for a photo of a place; no two are alike.

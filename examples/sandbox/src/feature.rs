@@ -166,7 +166,19 @@ fn measurements(data: &Data) -> Layer {
     }
 }
 
-/// All feature services: editable, read-only, and one without sync.
+/// Layers and a table as they are right after they were published.
+fn empty(data: &Data) -> Vec<Layer> {
+    let extra = json!({"extent": no_extent()});
+    let emptied = |layer: Layer, extra: &Value| Layer { rows: Arc::default(), extra: extra.clone(), ..layer };
+    vec![emptied(places(data), &extra), emptied(countries(data, 2), &extra), emptied(inspections(data), &Value::Null)]
+}
+
+/// The extent of a service without rows, as ArcGIS Server writes it.
+fn no_extent() -> Value {
+    json!({"xmin": "NaN", "ymin": "NaN", "xmax": "NaN", "ymax": "NaN", "spatialReference": SpatialReference::web_mercator()})
+}
+
+/// All feature services: editable, read-only, one without sync, and one without rows.
 pub(crate) fn services(data: &Arc<Data>) -> rusqlite::Result<Vec<FeatureService>> {
     let editable = vec![places(data), borders(data, 1), countries(data, 2), inspections(data), measurements(data)];
     let words = "Create,Delete,Query,Sync,Update,Editing";
@@ -175,6 +187,7 @@ pub(crate) fn services(data: &Arc<Data>) -> rusqlite::Result<Vec<FeatureService>
         FeatureService::new("Reference", "Query,Sync", true, vec![borders(data, 0), countries(data, 3)], data)?,
         FeatureService::new("Awkward", words, true, crate::awkward::layers(&borders(data, 0)), data)?,
         FeatureService::new("OnlineOnly", "Query", false, vec![countries(data, 0)], data)?,
+        FeatureService::new("Empty", words, true, empty(data), data)?,
     ];
     all.extend(crate::surveys::services(data)?);
     Ok(all)
@@ -244,7 +257,8 @@ impl FeatureService {
             };
             all.map(entry).collect::<Vec<_>>()
         };
-        let extent = world_extent();
+        let is_empty = self.layers.iter().all(|l| l.rows.is_empty());
+        let extent = if is_empty { no_extent() } else { world_extent() };
         let mut json = json!({
             "currentVersion": 11.2, "serviceDescription": "", "hasVersionedData": false, "supportsDisconnectedEditing": false,
             "hasStaticData": false, "maxRecordCount": MAX_RECORDS, "supportedQueryFormats": "JSON",

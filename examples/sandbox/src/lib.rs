@@ -16,6 +16,8 @@
 //! | `…/StreetsReduced/VectorTileServer` | the same vector tiles, as a twin with fewer fonts |
 //! | `…/World/MapServer` | raster tiles, drawn from the data |
 //! | `…/Streets/VectorTileServer` | vector tiles with style, sprites and fonts |
+//! | `…/Detail/MapServer`, `…/DetailStreets/VectorTileServer` | tiles of every level to 19, anywhere; each says its level, row and column |
+//! | `…/Empty/FeatureServer` | sync, layers and a table without rows, and without an extent |
 //!
 //! The data are Natural Earth's (public domain); the inspections are made up. Every request is logged
 //! ([`Sandbox::requests`]), faults are played on request ([`Sandbox::fault`]).
@@ -45,7 +47,7 @@ pub use fault::{Fault, FaultyLayer};
 pub use offmap_engine::testing::{FaultAction, JobFault};
 mod maps;
 
-pub use maps::{AWKWARD_MAP, FIELD_MAP, FULL_MAP, HOSTED_MAP, MIXED_MAP};
+pub use maps::{AWKWARD_MAP, DETAIL_MAP, FIELD_MAP, FULL_MAP, HOSTED_MAP, MIXED_MAP};
 pub use portal::{CLIENT_ID, CLIENT_SECRET, PASSWORD, SERVICE_ITEM, STYLE_ITEM, USER};
 pub use state::{LoggedRequest, SandboxOptions};
 

@@ -19,12 +19,16 @@ pub const FULL_MAP: &str = "f1e1d0a9000000000000000000000006";
 /// A map whose layers each break another rule for going offline.
 pub const AWKWARD_MAP: &str = "f1e1d0a9000000000000000000000007";
 
+/// A map of tiled services that have every level to 19, anywhere on earth.
+pub const DETAIL_MAP: &str = "f1e1d0a9000000000000000000000008";
+
 /// The map of an item.
 pub(crate) fn map_of(state: &State, id: &str) -> Option<Value> {
     let mut map = match id {
         FIELD_MAP | HOSTED_MAP | MIXED_MAP => field_map(state, id),
         FULL_MAP => Some(full_map(state)),
         AWKWARD_MAP => Some(awkward_map(state)),
+        DETAIL_MAP => Some(detail_map(state)),
         _ => None,
     }?;
     // Where services want an API key, the author has written it into the map.
@@ -46,6 +50,16 @@ fn add_parameters(value: &mut Value, parameters: &Value) {
         Value::Array(list) => list.iter_mut().for_each(|v| add_parameters(v, parameters)),
         _ => {}
     }
+}
+
+fn detail_map(state: &State) -> Value {
+    let services = |folder: &str| format!("{}/{folder}/rest/services", state.base());
+    json!({"operationalLayers": [], "baseMap": {"title": "Detail", "baseMapLayers": [
+            {"id": "detail", "title": "Detail", "layerType": "ArcGISTiledMapServiceLayer",
+                "url": format!("{}/Detail/MapServer", services("arcgis"))},
+            {"id": "streets", "title": "Streets", "layerType": "VectorTileLayer", "isReference": true,
+                "url": format!("{}/DetailStreets/VectorTileServer", services("hosted"))}]},
+        "spatialReference": {"wkid": 102_100, "latestWkid": 3857}, "version": "2.35"})
 }
 
 fn awkward_map(state: &State) -> Value {

@@ -3,7 +3,7 @@
 //! Written after the tile reference §12 to §14.
 
 use crate::data::Data;
-use crate::tiles::{TileScheme, VECTOR};
+use crate::tiles::TileScheme;
 use crate::{draw, vector};
 use offmap_engine::Polygon;
 use offmap_engine::model::geometry::{Envelope, SpatialReference, to_wgs84};
@@ -42,6 +42,16 @@ impl Cut {
         let columns = index(self.extent.xmin + edge + half)..=index(self.extent.xmax - edge + half);
         let rows = index(half - self.extent.ymax + edge)..=index(half - self.extent.ymin - edge);
         (rows, columns)
+    }
+
+    /// How many tiles there are at most. Those of a polygon over very many are not looked at one by one.
+    pub(crate) fn count(&self, scheme: &TileScheme) -> u64 {
+        const LOOKED_AT: u64 = 1 << 20;
+        let side = |range: std::ops::RangeInclusive<u64>| (range.end() + 1).saturating_sub(*range.start());
+        let ranges = self.levels.iter().map(|level| self.range(scheme, *level));
+        let within: u64 =
+            ranges.map(|(rows, columns)| side(rows).saturating_mul(side(columns))).fold(0, u64::saturating_add);
+        if self.polygon.is_none() || within > LOOKED_AT { within } else { self.tiles(scheme).count() as u64 }
     }
 
     /// All tiles, level by level.
@@ -161,7 +171,8 @@ fn put_tiles(
 }
 
 /// Writes a `.tpkx`.
-pub(crate) fn write_tpkx(path: &Path, name: &str, data: &Data, cut: &Cut, scheme: &TileScheme) -> io::Result<()> {
+pub(crate) fn write_tpkx(path: &Path, data: &Data, cut: &Cut, scheme: &TileScheme) -> io::Result<()> {
+    let name = scheme.title;
     let mut zip = Zip::new(path)?;
     let (first, last) = (cut.levels.iter().min().copied().unwrap_or(0), cut.levels.iter().max().copied().unwrap_or(0));
     let root = json!({
@@ -182,7 +193,7 @@ pub(crate) fn write_tpkx(path: &Path, name: &str, data: &Data, cut: &Cut, scheme
     zip.put_json("iteminfo.json", &info)?;
     zip.put("root.json", root.as_bytes())?;
     zip.put("thumbnail.png", &draw::map_picture(data, &cut.extent, 200, 133))?;
-    put_tiles(&mut zip, "tile", cut, scheme, |level, row, column| Some(draw::tile(data, level, row, column)))?;
+    put_tiles(&mut zip, "tile", cut, scheme, |level, row, column| Some(draw::tile(data, scheme, level, row, column)))?;
     zip.finish()
 }
 
@@ -197,12 +208,14 @@ pub(crate) fn tilemap(there: &BTreeSet<(u32, u64, u64)>, level: u32, row: u64, c
 }
 
 /// Writes a `.vtpk`.
-pub(crate) fn write_vtpk(path: &Path, name: &str, data: &Data, cut: &Cut) -> io::Result<()> {
+pub(crate) fn write_vtpk(path: &Path, data: &Data, cut: &Cut, scheme: &TileScheme) -> io::Result<()> {
+    let name = scheme.title;
     let mut zip = Zip::new(path)?;
     let guid = uuid::Uuid::new_v4().to_string().to_uppercase();
-    let there = put_tiles(&mut zip, "p12/tile", cut, &VECTOR, |level, row, column| vector::tile(data, level, row, column))?;
+    let draw = |level, row, column| vector::tile(data, scheme, level, row, column);
+    let there = put_tiles(&mut zip, "p12/tile", cut, scheme, draw)?;
     let last = there.iter().map(|(level, ..)| *level).max().unwrap_or(0);
-    let mut root = crate::tiles::vector_root(name);
+    let mut root = crate::tiles::vector_root(scheme);
     if let Some(root) = root.as_object_mut() {
         root.insert("exportTilesAllowed".to_owned(), json!(false));
         root.insert("maxLOD".to_owned(), json!(last));
@@ -210,7 +223,7 @@ pub(crate) fn write_vtpk(path: &Path, name: &str, data: &Data, cut: &Cut) -> io:
         root.insert("fullExtent".to_owned(), cut.own());
     }
     zip.put_json("p12/root.json", &root)?;
-    zip.put_json("p12/metadata.json", &vector::metadata(last))?;
+    zip.put_json("p12/metadata.json", &vector::metadata(scheme, last))?;
     zip.put_json("p12/tilemap/root.json", &json!({"index": tilemap(&there, 0, 0, 0)}))?;
     zip.put_json("p12/resources/styles/root.json", &vector::style("../../"))?;
     let mut resources = vec!["../styles/root.json".to_owned()];

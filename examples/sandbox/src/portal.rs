@@ -2,7 +2,7 @@
 
 use crate::draw;
 use crate::feature::{Rest, RestError};
-use crate::maps::{AWKWARD_MAP, FIELD_MAP, FULL_MAP, HOSTED_MAP, MIXED_MAP, map_of};
+use crate::maps::{AWKWARD_MAP, DETAIL_MAP, FIELD_MAP, FULL_MAP, HOSTED_MAP, MIXED_MAP, map_of};
 use crate::request::Call;
 use crate::server::check_token;
 use crate::state::{Answer, State, lock};
@@ -31,6 +31,7 @@ fn item_of(id: &str) -> Option<Value> {
         MIXED_MAP => ("Web Map", "Field inspection with online layers"),
         FULL_MAP => ("Web Map", "Everything a map may hold"),
         AWKWARD_MAP => ("Web Map", "Layers that break a rule"),
+        DETAIL_MAP => ("Web Map", "Every level anywhere"),
         SERVICE_ITEM => ("Feature Service", "Fieldwork"),
         STYLE_ITEM => ("Vector Tile Service", "Streets"),
         _ => return None,

@@ -5,7 +5,7 @@ use crate::feature::{FeatureService, Rest, RestError};
 use crate::package::{Cut, tilemap, write_tpkx, write_vtpk};
 use crate::request::Call;
 use crate::state::{Answer, JobKind, LoggedRequest, Look, State, lock};
-use crate::tiles::{RASTER, VECTOR, cut_of, raster_layer, raster_root, vector_root};
+use crate::tiles::{DETAIL, DETAIL_VECTOR, RASTER, TileScheme, VECTOR, cut_of, raster_layer, raster_root, vector_root};
 use crate::{draw, portal, replica, vector};
 use axum::body::Body;
 use axum::extract::{Request, State as Extract};
@@ -345,8 +345,8 @@ fn services(state: &Arc<State>, call: &Call, rest: &[&str], online: bool, fault:
         ["rest", "services"] => {
             let mut all: Vec<Value> =
                 state.services.iter().map(|s| json!({"name": s.name, "type": "FeatureServer"})).collect();
-            all.push(json!({"name": "World", "type": "MapServer"}));
-            all.push(json!({"name": "Streets", "type": "VectorTileServer"}));
+            all.extend([&RASTER, &DETAIL].map(|s| json!({"name": s.title, "type": "MapServer"})));
+            all.extend([&VECTOR, &DETAIL_VECTOR].map(|s| json!({"name": s.title, "type": "VectorTileServer"})));
             return Ok(Answer::Json(json!({"currentVersion": 11.2, "folders": [], "services": all})));
         }
         _ => {}
@@ -371,16 +371,21 @@ fn services(state: &Arc<State>, call: &Call, rest: &[&str], online: bool, fault:
             }
         }
         ["rest", "services", "noexport", "mapserver"] => {
-            let mut root = raster_root("NoExport");
+            let mut root = raster_root(&RASTER);
+            root["mapName"] = json!("NoExport");
+            root["documentInfo"]["Title"] = json!("NoExport");
             root["exportTilesAllowed"] = json!(false);
             Ok(Answer::Json(root))
         }
-        ["rest", "services", "world", "mapserver", tail @ ..] | ["rest", "services", "relief", "imageserver", tail @ ..] => {
-            raster(state, call, tail, online, fault)
+        ["rest", "services", name @ ("world" | "detail"), "mapserver", tail @ ..] => {
+            let scheme = if *name == "detail" { &DETAIL } else { &RASTER };
+            raster(state, call, tail, scheme, online, fault)
         }
-        ["rest", "services", "streets" | "streetsreduced", "vectortileserver", tail @ ..] => {
+        ["rest", "services", "relief", "imageserver", tail @ ..] => raster(state, call, tail, &RASTER, online, fault),
+        ["rest", "services", service @ ("streets" | "streetsreduced" | "detailstreets"), "vectortileserver", tail @ ..] => {
             let name = rest.get(6..).unwrap_or_default().join("/");
-            vector_tiles(state, call, tail, &name, online, fault)
+            let scheme = if *service == "detailstreets" { &DETAIL_VECTOR } else { &VECTOR };
+            vector_tiles(state, call, tail, &name, scheme, online, fault)
         }
         _ => Ok(Answer::NotFound),
     }
@@ -452,18 +457,25 @@ fn tilemap_block(parts: &[&str], exists: impl Fn(u32, u64, u64) -> bool) -> Opti
     Some(json!({"adjusted": false, "location": {"left": left, "top": top, "width": width, "height": height}, "data": data}))
 }
 
-fn raster(state: &Arc<State>, call: &Call, tail: &[&str], online: bool, fault: Option<JobFault>) -> Rest<Answer> {
-    let within = |level: u32, row: u64, column: u64| level <= RASTER.max_lod && row < 1 << level && column < 1 << level;
+fn raster(
+    state: &Arc<State>,
+    call: &Call,
+    tail: &[&str],
+    scheme: &'static TileScheme,
+    online: bool,
+    fault: Option<JobFault>,
+) -> Rest<Answer> {
+    let within = |level: u32, row: u64, column: u64| level <= scheme.max_lod && row < 1 << level && column < 1 << level;
     match tail {
-        [] => Ok(Answer::Json(raster_root("World"))),
+        [] => Ok(Answer::Json(raster_root(scheme))),
         ["0"] => Ok(Answer::Json(raster_layer())),
         ["layers"] => Ok(Answer::Json(json!({"layers": [raster_layer()], "tables": []}))),
         ["legend"] => {
             Ok(Answer::Json(json!({"layers": [{"layerId": 0, "layerName": "Countries", "layerType": "Feature Layer",
             "minScale": 0, "maxScale": 0, "legend": []}]})))
         }
-        ["tile", rest @ ..] => Ok(match tile_address(rest).filter(|(level, ..)| *level <= RASTER.max_lod) {
-            Some((level, row, column)) => Answer::Bytes("image/png", draw::tile(&state.data, level, row, column)),
+        ["tile", rest @ ..] => Ok(match tile_address(rest).filter(|(level, ..)| *level <= scheme.max_lod) {
+            Some((level, row, column)) => Answer::Bytes("image/png", draw::tile(&state.data, scheme, level, row, column)),
             None => Answer::NotFound,
         }),
         ["tilemap", rest @ ..] => Ok(tilemap_block(rest, within).map_or(Answer::NotFound, Answer::Json)),
@@ -471,13 +483,13 @@ fn raster(state: &Arc<State>, call: &Call, tail: &[&str], online: bool, fault: O
             if !call.flag("tilePackage", false) {
                 return Err(RestError::new(400, "Only tilePackage=true is offered here."));
             }
-            let cut = Cut { lost: state.options.lost_tiles, ..cut_of(call, &RASTER)? };
-            let build = move |state: &State, path: &Path| write_tpkx(path, "World", &state.data, &cut, &RASTER);
-            let count = cut_of(call, &RASTER)?.tiles(&RASTER).count() as u64;
-            submit(state, "World.tpkx", count, RASTER.max_export, online, fault, build)
+            let cut = Cut { lost: state.options.lost_tiles, ..cut_of(call, scheme)? };
+            let count = cut.count(scheme);
+            let build = move |state: &State, path: &Path| write_tpkx(path, &state.data, &cut, scheme);
+            submit(state, &format!("{}.tpkx", scheme.title), count, scheme.max_export, online, fault, build)
         }
         ["estimateexporttilessize"] => {
-            let count = cut_of(call, &RASTER)?.tiles(&RASTER).count() as u64;
+            let count = cut_of(call, scheme)?.count(scheme);
             let json = json!({"totalSize": count * 8000, "totalTilesToExport": count});
             Ok(Answer::Json(json!({"jobStatus": "esriJobSucceeded", "paramName": "out_service_url", "value": json})))
         }
@@ -493,20 +505,21 @@ fn vector_tiles(
     call: &Call,
     tail: &[&str],
     name: &str,
+    scheme: &'static TileScheme,
     online: bool,
     fault: Option<JobFault>,
 ) -> Rest<Answer> {
     let exists = |level: u32, row: u64, column: u64| {
-        level <= VECTOR.max_lod
+        level <= scheme.max_lod
             && row < 1 << level
             && column < 1 << level
-            && vector::tile(&state.data, level, row, column).is_some()
+            && vector::tile(&state.data, scheme, level, row, column).is_some()
     };
     match tail {
-        [] => Ok(Answer::Json(vector_root("Streets"))),
+        [] => Ok(Answer::Json(vector_root(scheme))),
         ["tile", rest @ ..] => {
-            let found = tile_address(rest).filter(|(level, ..)| *level <= VECTOR.max_lod);
-            let tile = found.and_then(|(level, row, column)| vector::tile(&state.data, level, row, column));
+            let found = tile_address(rest).filter(|(level, ..)| *level <= scheme.max_lod);
+            let tile = found.and_then(|(level, row, column)| vector::tile(&state.data, scheme, level, row, column));
             Ok(match tile.and_then(|t| gunzip(&t)) {
                 Some(tile) => Answer::Bytes("application/x-protobuf", tile),
                 None => Answer::NotFound,
@@ -525,10 +538,10 @@ fn vector_tiles(
         }
         ["resources", kind, ..] => portal::style_resource("../../", kind, name),
         ["exporttiles"] => {
-            let cut = Cut { lost: state.options.lost_tiles, ..cut_of(call, &VECTOR)? };
-            let count = cut.tiles(&VECTOR).count() as u64;
-            let build = move |state: &State, path: &Path| write_vtpk(path, "Streets", &state.data, &cut);
-            submit(state, "Streets.vtpk", count, VECTOR.max_export, online, fault, build)
+            let cut = Cut { lost: state.options.lost_tiles, ..cut_of(call, scheme)? };
+            let count = cut.count(scheme);
+            let build = move |state: &State, path: &Path| write_vtpk(path, &state.data, &cut, scheme);
+            submit(state, &format!("{}.vtpk", scheme.title), count, scheme.max_export, online, fault, build)
         }
         ["jobs", rest @ ..] => job(state, rest),
         _ => Ok(Answer::NotFound),

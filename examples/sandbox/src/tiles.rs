@@ -12,6 +12,10 @@ use serde_json::{Value, json};
 /// A tiling scheme of the Web Mercator quadtree.
 #[derive(Debug, Clone)]
 pub(crate) struct TileScheme {
+    /// Name of the service.
+    pub(crate) title: &'static str,
+    /// Whether every tile of the world is there and says its level, row and column.
+    pub(crate) labelled: bool,
     pub(crate) pixels: u32,
     scale0: f64,
     levels: u32,
@@ -22,11 +26,32 @@ pub(crate) struct TileScheme {
 }
 
 /// The raster map.
-pub(crate) const RASTER: TileScheme =
-    TileScheme { pixels: 256, scale0: 591_657_527.591_555, levels: 19, max_lod: 9, max_export: 100_000, format: "PNG32" };
+pub(crate) const RASTER: TileScheme = TileScheme {
+    title: "World",
+    labelled: false,
+    pixels: 256,
+    scale0: 591_657_527.591_555,
+    levels: 19,
+    max_lod: 9,
+    max_export: 100_000,
+    format: "PNG32",
+};
 /// The vector tiles.
-pub(crate) const VECTOR: TileScheme =
-    TileScheme { pixels: 512, scale0: 295_828_763.795_777_5, levels: 17, max_lod: 8, max_export: 10_000, format: "pbf" };
+pub(crate) const VECTOR: TileScheme = TileScheme {
+    title: "Streets",
+    labelled: false,
+    pixels: 512,
+    scale0: 295_828_763.795_777_5,
+    levels: 17,
+    max_lod: 8,
+    max_export: 10_000,
+    format: "pbf",
+};
+/// A raster map of every level to 19, anywhere.
+pub(crate) const DETAIL: TileScheme = TileScheme { title: "Detail", labelled: true, levels: 20, max_lod: 19, ..RASTER };
+/// Vector tiles of every level to 19, anywhere.
+pub(crate) const DETAIL_VECTOR: TileScheme =
+    TileScheme { title: "DetailStreets", labelled: true, levels: 20, max_lod: 19, ..VECTOR };
 
 impl TileScheme {
     pub(crate) fn tile_width(&self, level: u32) -> f64 {
@@ -45,18 +70,19 @@ impl TileScheme {
 }
 
 /// `MapServer?f=json`.
-pub(crate) fn raster_root(name: &str) -> Value {
+pub(crate) fn raster_root(scheme: &TileScheme) -> Value {
+    let name = scheme.title;
     json!({
         "currentVersion": 11.2, "serviceDescription": "", "mapName": name, "description": "",
         "copyrightText": "Natural Earth, public domain", "supportsDynamicLayers": false, "singleFusedMapCache": true,
-        "spatialReference": SpatialReference::web_mercator(), "tileInfo": RASTER.tile_info(),
+        "spatialReference": SpatialReference::web_mercator(), "tileInfo": scheme.tile_info(),
         "storageInfo": {"storageFormat": "esriMapCacheStorageModeCompactV2", "packetSize": 128},
         "initialExtent": world_extent(), "fullExtent": world_extent(), "minScale": 0, "maxScale": 0, "minLOD": 0,
-        "maxLOD": RASTER.max_lod, "units": "esriMeters", "supportedImageFormatTypes": "PNG32,PNG24,PNG,JPG",
+        "maxLOD": scheme.max_lod, "units": "esriMeters", "supportedImageFormatTypes": "PNG32,PNG24,PNG,JPG",
         "documentInfo": {"Title": name, "Author": "", "Comments": ""}, "capabilities": "Map,TilesOnly,Tilemap",
         "layers": [{"id": 0, "name": "Countries", "parentLayerId": -1, "defaultVisibility": true, "subLayerIds": null,
             "minScale": 0, "maxScale": 0}],
-        "tables": [], "exportTilesAllowed": true, "maxExportTilesCount": RASTER.max_export, "tileServers": [], "resampling": false,
+        "tables": [], "exportTilesAllowed": true, "maxExportTilesCount": scheme.max_export, "tileServers": [], "resampling": false,
     })
 }
 
@@ -69,13 +95,14 @@ pub(crate) fn raster_layer() -> Value {
 }
 
 /// `VectorTileServer?f=json`.
-pub(crate) fn vector_root(name: &str) -> Value {
+pub(crate) fn vector_root(scheme: &TileScheme) -> Value {
+    let name = scheme.title;
     json!({
         "currentVersion": 11.2, "name": name, "copyrightText": "Natural Earth, public domain", "capabilities": "TilesOnly,Tilemap",
         "type": "indexedVector", "tileMap": "tilemap", "defaultStyles": "resources/styles", "tiles": ["tile/{z}/{y}/{x}.pbf"],
-        "exportTilesAllowed": true, "maxExportTilesCount": VECTOR.max_export, "initialExtent": world_extent(),
-        "fullExtent": world_extent(), "minScale": 0, "maxScale": 0, "tileInfo": VECTOR.tile_info(), "maxzoom": 16, "minLOD": 0,
-        "maxLOD": VECTOR.max_lod,
+        "exportTilesAllowed": true, "maxExportTilesCount": scheme.max_export, "initialExtent": world_extent(),
+        "fullExtent": world_extent(), "minScale": 0, "maxScale": 0, "tileInfo": scheme.tile_info(), "maxzoom": scheme.levels - 1, "minLOD": 0,
+        "maxLOD": scheme.max_lod,
         "resourceInfo": {"styleVersion": 8, "tileCompression": "gzip",
             "cacheInfo": {"storageInfo": {"packetSize": 128, "storageFormat": "compactV2"}}},
     })

@@ -2,6 +2,7 @@
 
 use crate::data::{Data, Row, Shape};
 use crate::draw::tile_extent;
+use crate::tiles::TileScheme;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use mvt::{GeomEncoder, GeomType, Tile};
@@ -123,8 +124,8 @@ fn encode(shape: &Shape, grid: &Grid<'_>, cut_at: &Envelope) -> Option<mvt::Geom
     }
 }
 
-/// A gzipped tile; `None` where there is nothing.
-pub(crate) fn tile(data: &Data, level: u32, row: u64, column: u64) -> Option<Vec<u8>> {
+/// A gzipped tile; `None` where there is nothing. Where the scheme wants it, a point in the middle says which one it is.
+pub(crate) fn tile(data: &Data, scheme: &TileScheme, level: u32, row: u64, column: u64) -> Option<Vec<u8>> {
     let extent = tile_extent(level, row, column);
     let width = extent.xmax - extent.xmin;
     let more = width * BUFFER;
@@ -152,6 +153,13 @@ pub(crate) fn tile(data: &Data, level: u32, row: u64, column: u64) -> Option<Vec
         if layer.num_features() > 0 {
             tile.add_layer(layer).ok()?;
         }
+    }
+    if scheme.labelled {
+        let middle = f64::from(EXTENT / 2);
+        let geometry = GeomEncoder::new(GeomType::Point).point(middle, middle).and_then(GeomEncoder::encode).ok()?;
+        let mut feature = tile.create_layer("tile").into_feature(geometry);
+        feature.add_tag_string("name", &format!("tile {level}/{row}/{column}."));
+        tile.add_layer(feature.into_layer()).ok()?;
     }
     if tile.num_layers() == 0 {
         return None;
@@ -202,8 +210,10 @@ pub(crate) fn glyphs(stack: &str, range: &str) -> Vec<u8> {
 }
 
 /// `metadata.json` of a package.
-pub(crate) fn metadata(max_level: u32) -> Value {
+pub(crate) fn metadata(scheme: &TileScheme, max_level: u32) -> Value {
     let layer =
         |id: &str| json!({"id": id, "description": "", "minzoom": 0, "maxzoom": max_level, "fields": {"name": "String"}});
-    json!({"vector_layers": [layer("land"), layer("boundary"), layer("place")]})
+    let labels = scheme.labelled.then(|| layer("tile"));
+    let layers: Vec<Value> = ["land", "boundary", "place"].map(layer).into_iter().chain(labels).collect();
+    json!({"vector_layers": layers})
 }

@@ -31,7 +31,7 @@ use offmap_engine::{
 use row_filter::{by_service_layer, layer_id};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use service::{FeatureService, allows_editing};
+use service::{FeatureService, RowFilter, allows_editing};
 use std::collections::HashMap;
 use std::path::Path;
 use tokio_util::sync::CancellationToken;
@@ -257,9 +257,11 @@ impl Exporter for GeodatabaseExporter {
                 });
             }
         }
+        let is_empty = rows == 0 && self.has_no_rows(&service, parameters).await;
         Ok(TaskPlan {
             warnings: utility_network::warnings(request, &service, parameters),
             networks: utility_network::planned(request, &service, parameters),
+            is_empty,
             units: vec![
                 Unit::new(JOB_UNIT, "serverJob", "the service's replica job"),
                 Unit::new(FILE_UNIT, "resultFile", "the geodatabase"),
@@ -386,6 +388,18 @@ impl GeodatabaseExporter {
         }
         ctx.finish_unit(FILE_UNIT, bytes, Some(&sha256)).await?;
         Ok(artifact)
+    }
+
+    /// Whether the layers have no rows anywhere, as those of a service that was just published. The first that has some ends the
+    /// asking; a service that cannot count them is not called empty.
+    async fn has_no_rows(&self, service: &FeatureService, parameters: &GenerateGeodatabaseParameters) -> bool {
+        for option in &parameters.layer_options {
+            let all = RowFilter { layer: option.layer_id, where_clause: "", area: None, up_to: None };
+            if !matches!(service.count(&self.client, &all).await, Ok(0)) {
+                return false;
+            }
+        }
+        true
     }
 
     /// Downloads the replica; a layer that the service refuses by name is left out of the set, which is submitted again.
