@@ -32,9 +32,18 @@ fn withhold_from(bench: &Bench, new: &[i64]) {
     }
 }
 
+/// Takes the map without its base map and with few tiles: these tests are about rows.
+async fn take_rows(bench: &Bench) -> GenerateOfflineMapResult {
+    let job = bench.job(FIELD_MAP, |p| {
+        p.include_basemap = false;
+        p.max_scale = 100_000_000.0;
+    });
+    run_to_end(&job.await).await.0.expect("a package")
+}
+
 /// Takes the map, and checks that the package is one state of the data.
 async fn take_complete(bench: &Bench) -> GenerateOfflineMapResult {
-    let result = bench.take(FIELD_MAP).await;
+    let result = take_rows(bench).await;
     assert!(!result.has_errors(), "{:?}", result.layers);
     let found = verify_deep(&result.package).expect("verifies");
     assert!(found.ok && found.complete == Some(true), "{found:?}");
@@ -112,7 +121,7 @@ async fn rows_that_are_lost_are_found_though_a_colleague_adds_as_many() {
             ..Colleague::default()
         });
     }
-    let result = bench.take(FIELD_MAP).await;
+    let result = take_rows(&bench).await;
     let failure = layer(&result, "places").failure.clone().expect("a failure");
     assert_eq!((failure.owner, failure.kind), (FailureOwner::Source, FailureKind::Incomplete));
     let (there, came) = (ids.len() - 3, ids.len() - 6);
@@ -138,8 +147,7 @@ async fn a_broken_layer_costs_only_itself_and_its_reason_is_its_own() {
         let bench = Bench::new().await;
         let fault = if path.ends_with("query") { Fault::always(path, action) } else { Fault::always_at(path, action) };
         bench.sandbox.fault(fault);
-        let (result, _) = run_to_end(&bench.job(FIELD_MAP, |_| {}).await).await;
-        let result = result.unwrap_or_else(|e| panic!("{case}: {e}"));
+        let result = take_rows(&bench).await;
         for other in ["places", "borders", "inspections", "measurements"] {
             assert_eq!(layer(&result, other).state, ExportState::Succeeded, "{case}: {:?}", layer(&result, other).failure);
         }
@@ -158,7 +166,7 @@ async fn a_layer_that_the_service_refuses_by_name_is_left_out_and_the_others_com
     for action in [at_once, later] {
         let bench = Bench::new().await;
         bench.sandbox.fault(Fault::times("fieldwork/featureserver/createreplica", 1, action));
-        let result = bench.take(FIELD_MAP).await;
+        let result = take_rows(&bench).await;
         for other in ["places", "borders", "inspections", "measurements"] {
             assert_eq!(layer(&result, other).state, ExportState::Succeeded, "{:?}", layer(&result, other).failure);
         }
@@ -176,7 +184,7 @@ async fn a_layer_that_the_service_refuses_by_name_is_left_out_and_the_others_com
 async fn attachments_that_cannot_be_counted_cost_nothing_and_are_called_not_counted() {
     let bench = Bench::new().await;
     bench.sandbox.fault(Fault::always("queryattachments", FaultAction::Status(500, "boom".into(), None)));
-    let result = bench.take(FIELD_MAP).await;
+    let result = take_rows(&bench).await;
     assert!(!result.has_errors(), "{:?}", result.layers);
     let notes = &layer(&result, "places").notes;
     assert!(notes.iter().any(|n| n.kind == LayerNoteKind::NotCounted && n.message.contains("attachments")), "{notes:?}");
@@ -202,7 +210,7 @@ async fn a_relationship_that_no_key_follows_is_not_counted_and_costs_no_rows() {
     };
     relate(&bench, 0, many("esriRelRoleOrigin", 5)).await;
     relate(&bench, 5, many("esriRelRoleDestination", 0)).await;
-    let result = bench.take(FIELD_MAP).await;
+    let result = take_rows(&bench).await;
     let inspections = layer(&result, "inspections");
     assert_eq!(inspections.failure, None);
     assert!(inspections.got > 0 && inspections.planned == Some(inspections.got), "{inspections:?}");
@@ -225,7 +233,7 @@ async fn a_table_with_two_origins_is_verified_and_may_have_no_rows_at_all() {
         if is_empty {
             bench.sandbox.withhold("Fieldwork", 6, &(0..10_000).collect::<Vec<_>>());
         }
-        let result = bench.take(FIELD_MAP).await;
+        let result = take_rows(&bench).await;
         let measurements = layer(&result, "measurements");
         assert_eq!(measurements.failure, None);
         assert_eq!((measurements.planned, measurements.got == 0), (Some(measurements.got), is_empty), "{measurements:?}");
