@@ -1,6 +1,7 @@
 //! `offmap check` and `offmap plan`.
 
 use crate::arguments::{Ask, Plan};
+use crate::interrupt::or_interrupted;
 use crate::terminal::{self, out};
 use crate::{Stop, setup};
 use offmap::exporters::portal::ReadLimits;
@@ -11,7 +12,7 @@ use serde_json::json;
 
 pub(crate) async fn check(arguments: Ask) -> Result<u8, Stop> {
     let setup = setup::prepare(&arguments.map, &ReadLimits::default()).await?;
-    let capabilities = setup.task.capabilities_with_overrides(&setup.parameters, &setup.overrides).await?;
+    let capabilities = or_interrupted(setup.task.capabilities_with_overrides(&setup.parameters, &setup.overrides)).await?;
     if arguments.json {
         let json = json!({"hasErrors": capabilities.has_errors(), "layerCapabilities": capabilities.layer_capabilities,
             "tableCapabilities": capabilities.table_capabilities});
@@ -44,7 +45,7 @@ fn why(capability: &LayerCapability) -> String {
 
 pub(crate) async fn plan(arguments: Plan) -> Result<u8, Stop> {
     let setup = setup::prepare(&arguments.ask.map, &ReadLimits::default()).await?;
-    let plan = setup.task.plan(&setup.parameters, &setup.overrides).await?;
+    let plan = or_interrupted(setup.task.plan(&setup.parameters, &setup.overrides)).await?;
     if arguments.overrides_template {
         terminal::json(&json!(GenerateOfflineMapParameterOverrides::from_plan(&plan)));
     } else if arguments.ask.json {

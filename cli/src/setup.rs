@@ -1,6 +1,7 @@
 //! From the command line to a client, an engine, a map and its parameters.
 
 use crate::arguments::{AccessArguments, MapArguments};
+use crate::interrupt::interrupted;
 use crate::{Stop, secrets};
 use offmap::exporters::client::{ArcGisClient, ClientOptions, Credentials, HostPolicy, parse_host, parse_http};
 use offmap::exporters::portal::{self, MapPlace, ReadLimits};
@@ -135,9 +136,8 @@ async fn source(arguments: &MapArguments, client: &ArcGisClient, limits: &ReadLi
 
 /// Cancels when Ctrl-C is pressed, for as long as it is polled.
 pub(crate) async fn cancelled_by_ctrl_c(limits: &ReadLimits) {
-    if tokio::signal::ctrl_c().await.is_ok() {
-        limits.cancel.cancel();
-    }
+    interrupted().await;
+    limits.cancel.cancel();
     std::future::pending().await
 }
 

@@ -1,5 +1,6 @@
 //! Completing a package that lacks layers.
 //!
+//! 0. A package that was changed since it was made, such as a replica that was edited in the field, is not touched.
 //! 1. Every layer that succeeded is carried over from the earlier package, whether its service answers or not: its file is proven
 //!    by the earlier manifest's hash and linked into the new job's work directory.
 //! 2. Only what failed is planned and fetched; a layer of a service of which others succeeded is a task of its own.
@@ -13,7 +14,7 @@ use crate::exporter::PlanContext;
 use crate::job::JobInner;
 use crate::ledger::Ledger;
 use crate::model::artifact::{Artifact, ArtifactFile, LayerArtifact};
-use crate::model::failure::{Failure, FailureStage};
+use crate::model::failure::{Failure, FailureKind, FailureOwner, FailureStage};
 use crate::model::plan::{ExportTask, OfflineMapPlan};
 use crate::model::result::{GenerateOfflineMapResult, LayerOutcome};
 use crate::model::status::ExportState;
@@ -26,17 +27,21 @@ use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+/// The manifest, which is not in its own list.
+const MANIFEST: &str = "offmap/manifest.json";
+
 /// Layers that succeeded and whose files are what the manifest of their package promises; what is wrong with others. Blocks.
-fn proven(earlier: &EarlierPackage) -> (HashSet<String>, Vec<String>) {
+fn proven(earlier: &EarlierPackage) -> (HashSet<String>, Vec<PathBuf>) {
     let mut judged: HashMap<PathBuf, bool> = HashMap::new();
     let mut is_good = |path: &PathBuf| *judged.entry(path.clone()).or_insert_with(|| as_promised(earlier, path));
     let (mut good, mut bad) = (HashSet::new(), Vec::new());
+    // A file that is gone is fetched again; one that is there and different is somebody's.
     for layer in earlier.layers.iter().filter(|l| l.state == ExportState::Succeeded) {
         let Some(data) = earlier.data.iter().find(|d| d.id == layer.id) else { continue };
         if is_good(&data.file) && data.resources.as_ref().is_none_or(&mut is_good) {
             good.insert(layer.id.clone());
         } else {
-            bad.push(format!("the file of \"{}\" in the package is damaged; the layer is fetched again", layer.title));
+            bad.extend([&data.file].into_iter().chain(&data.resources).filter(|path| !is_good(path)).cloned());
         }
     }
     (good, bad)
@@ -54,6 +59,39 @@ fn as_promised(earlier: &EarlierPackage, path: &Path) -> bool {
         && promised.iter().all(|f| hash_file(&f.path).is_ok_and(|(bytes, sha256)| bytes == f.bytes && sha256 == f.sha256))
 }
 
+/// What of a package is not as its manifest says, though it is there: data of layers that somebody edited, and files that somebody
+/// added. Completing would destroy it. Blocks.
+fn changed(package: &Path, earlier: &EarlierPackage, damaged: &[PathBuf]) -> Result<Option<Failure>, Failure> {
+    let unreadable = |e: &std::io::Error| Failure::io(FailureStage::Read, format!("cannot read {}", package.display()), e);
+    let promised: HashSet<&Path> = earlier.files.iter().map(|f| f.path.as_path()).collect();
+    let mut found: Vec<String> = Vec::new();
+    let shown = |path: &Path| path.strip_prefix(package).unwrap_or(path).display().to_string();
+    for path in damaged.iter().filter(|path| path.exists()) {
+        found.push(format!("{} is not as its manifest says", shown(path)));
+    }
+    let mut folders = vec![package.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).map_err(|e| unreadable(&e))? {
+            let entry = entry.map_err(|e| unreadable(&e))?;
+            let (path, kind) = (entry.path(), entry.file_type().map_err(|e| unreadable(&e))?);
+            if kind.is_dir() {
+                folders.push(path);
+            } else if !promised.contains(path.as_path()) && !path.ends_with(MANIFEST) {
+                found.push(format!("{} was added", shown(&path)));
+            }
+        }
+    }
+    let Some(first) = found.first() else { return Ok(None) };
+    let more = if found.len() > 1 { format!(" and {} more", found.len() - 1) } else { String::new() };
+    let message = format!(
+        "the package {} was changed since it was made ({first}{more}); completing it would destroy that, so it stays as it is: save \
+         what was changed (synchronise or copy it), remove the changed files, which are then fetched again, and complete it, or \
+         take the map to another place",
+        package.display()
+    );
+    Ok(Some(Failure::new(FailureOwner::Caller, FailureKind::DestinationNotUsable, FailureStage::Read, message)))
+}
+
 /// Begins a job that completes the package at its destination.
 pub(crate) async fn completing(job: &JobInner, document: &str, ctx: &PlanContext) -> Result<Found, Failure> {
     let (packager, destination) = (Arc::clone(&job.engine.packager), job.destination.clone());
@@ -66,16 +104,19 @@ pub(crate) async fn completing(job: &JobInner, document: &str, ctx: &PlanContext
     if !earlier.layers.iter().any(LayerOutcome::is_error) {
         return Ok(Found::Finished(finished(&job.destination, earlier)));
     }
-    let (earlier, proven, damaged) = run_blocking(move || {
-        let (good, bad) = proven(&earlier);
-        Ok((earlier, good, bad))
+    let package = job.destination.clone();
+    let (earlier, proven) = run_blocking(move || {
+        let (good, damaged) = proven(&earlier);
+        match changed(&package, &earlier, &damaged)? {
+            Some(failure) => Err(failure),
+            None => Ok((earlier, good)),
+        }
     })
     .await?;
     let carried = Carried { earlier: &earlier, proven: &proven };
     let (source, registry) = (&job.source, &job.engine.registry);
     let planned = planner::plan_beside(registry, source, &job.parameters, &job.overrides, Some(&carried), ctx).await;
-    let mut plan = planned.map_err(|failure| stays_as_it_is(failure, &job.destination))?;
-    plan.warnings.extend(damaged);
+    let plan = planned.map_err(|failure| stays_as_it_is(failure, &job.destination))?;
     if plan.tasks.iter().all(|t| t.carried) {
         let failures: Vec<Failure> = plan.skipped.iter().filter_map(|s| s.failure.clone()).collect();
         if let Some(failure) = passing(failures.iter()) {

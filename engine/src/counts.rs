@@ -5,7 +5,7 @@ use crate::model::failure::{Failure, FailureKind, FailureOwner, FailureStage};
 use crate::model::plan::{BytesSource, CountUnit};
 
 /// The most features or other items that a layer is believed to have.
-pub(crate) const MOST_ITEMS: u64 = 1_000_000_000_000;
+pub(crate) const MOST_ITEMS: u64 = 1_000_000_000;
 /// The most tiles of a layer: SQLite and most readers know no larger numbers. How many there are follows from the area and the
 /// levels that were asked for, so that a smaller number may be honest and yet too many for the disk.
 const MOST_TILES: u64 = i64::MAX as u64;

@@ -652,8 +652,9 @@ async fn run_all(job: &Arc<JobInner>, run: Run, work_dir: &Path) -> JobResult {
         )
     })?;
     if let Err(failure) = &outcome {
-        if failure.owner == FailureOwner::Storage {
-            // What was brought home is not lost because the disk is full.
+        // What was brought home is not lost because the disk is full, and what was kept once goes only by success or by a word.
+        let was_kept = job.beginning == Beginning::Resumed && !failure.is_cancelled();
+        if failure.owner == FailureOwner::Storage || was_kept {
             job.keep.store(true, Ordering::Release);
         }
         if !job.keeps_work() {

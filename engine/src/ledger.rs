@@ -289,6 +289,21 @@ impl Ledger {
         .await
     }
 
+    /// Whether any task of the plan was begun.
+    pub(crate) async fn is_begun(&self) -> Result<bool, Failure> {
+        self.read(|c| c.query_row("SELECT EXISTS(SELECT 1 FROM task WHERE state <> 'planned')", [], |r| r.get(0))).await
+    }
+
+    /// Forgets tasks and units of a plan of which nothing was begun.
+    pub(crate) async fn forget_plan(&self) -> Result<(), Failure> {
+        self.run(Box::new(|c| {
+            c.execute("DELETE FROM note", [])?;
+            c.execute("DELETE FROM unit", [])?;
+            c.execute("DELETE FROM task", []).map(drop)
+        }))
+        .await
+    }
+
     /// The tasks as they were planned.
     ///
     /// # Errors

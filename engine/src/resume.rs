@@ -111,8 +111,12 @@ pub(crate) async fn resumed(job: &JobInner, ctx: &PlanContext) -> Result<Found, 
     let registry = &job.engine.registry;
     let known_plan = ledger.plan().await?;
     known_plan.iter().try_for_each(|plan| belongs(plan, &job.source))?;
-    // A plan without tasks was made when no service could be reached.
-    let (mut plan, known) = match known_plan.filter(|plan| !plan.tasks.is_empty()) {
+    // A plan without tasks was made when no service could be reached; one of which nothing was begun yet may be wrong by now.
+    let is_begun = ledger.is_begun().await?;
+    if !is_begun {
+        ledger.forget_plan().await?;
+    }
+    let (mut plan, known) = match known_plan.filter(|plan| is_begun && !plan.tasks.is_empty()) {
         Some(plan) => (plan, true),
         None => (planner::plan(registry, &job.source, &job.parameters, &job.overrides, ctx).await?, false),
     };

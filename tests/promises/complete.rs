@@ -223,7 +223,7 @@ async fn a_package_is_never_replaced_by_one_that_holds_less() {
 }
 
 #[tokio::test]
-async fn a_damaged_file_is_not_carried_over_as_a_good_one() {
+async fn a_changed_file_stops_the_completing_and_one_that_is_gone_is_fetched_again() {
     let (engine, dir) = (scripted_engine(), tempfile::tempdir().expect("a directory"));
     let destination = dir.path().join("package");
     half_a_service(&engine, &destination, |_| {}, Default::default()).await;
@@ -233,7 +233,20 @@ async fn a_damaged_file_is_not_carried_over_as_a_good_one() {
     let damaged = std::fs::read_to_string(&path).expect("reads").replace("10", "11");
     std::fs::write(&path, damaged).expect("writes");
     edit_job(&destination, |job| set_act(job, 1, "succeed"));
-    // The layer's service is there: it is fetched again.
+    // What was changed may be somebody's edits: nothing is touched.
+    let before = contents(&destination);
+    let job = GenerateOfflineMapJob::complete(&engine, &destination).await.expect("a job");
+    let failure = run_to_end(&job).await.0.expect_err("is refused").failure;
+    assert!(failure.message.contains("was changed since it was made") && failure.message.contains(&file), "{failure}");
+    assert_eq!(contents(&destination), before);
+    let added = destination.join("p13/notes.txt");
+    std::fs::write(&added, "mine").expect("writes");
+    std::fs::remove_file(&path).expect("removes");
+    let job = GenerateOfflineMapJob::complete(&engine, &destination).await.expect("a job");
+    let failure = run_to_end(&job).await.0.expect_err("is refused").failure;
+    assert!(failure.message.contains("notes.txt was added") && added.exists(), "{failure}");
+    // A file that is gone is fetched again.
+    std::fs::remove_file(&added).expect("removes");
     let job = GenerateOfflineMapJob::complete(&engine, &destination).await.expect("a job");
     let result = run_to_end(&job).await.0.expect("a package");
     assert!(!result.has_errors() && verify(&destination).expect("verifies").ok, "{:?}", result.layers);

@@ -3,6 +3,7 @@
 
 use crate::support::{Bench, run_to_end};
 use offmap::packager::MobileMapPackage;
+use offmap::testing::VirtualClock;
 use offmap::{ExportState, FailureKind, FailureOwner, GenerateOfflineMapResult, LayerNoteKind, LayerOutcome, verify_deep};
 use offmap_sandbox::{Colleague, FIELD_MAP, Fault, FaultAction, JobFault};
 use serde_json::json;
@@ -272,7 +273,9 @@ async fn a_job_that_failed_has_failed_and_is_not_submitted_again() {
 #[tokio::test]
 async fn a_result_that_is_late_is_waited_for_and_only_one_that_stays_away_is_gone() {
     for (late, submissions) in [(3, 1), (1000, 2)] {
-        let bench = Bench::new().await;
+        let mut bench = Bench::new().await;
+        let builder = offmap::with_defaults(&bench.client).expect("exporters");
+        bench.engine = builder.clock(VirtualClock::default()).start().expect("starts");
         let missing = FaultAction::Status(404, "Not found".into(), None);
         bench.sandbox.fault(Fault::times("directories/arcgisoutput", late, missing));
         let (result, _) = run_to_end(&bench.job(FIELD_MAP, |_| {}).await).await;

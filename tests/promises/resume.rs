@@ -318,3 +318,43 @@ async fn a_job_whose_services_could_not_be_reached_plans_anew_when_it_goes_on() 
     let result = run_to_end(&again).await.0.expect("a package");
     assert!(!result.has_errors(), "{:?}", result.layers);
 }
+
+#[tokio::test]
+async fn a_finished_file_that_was_changed_meanwhile_is_fetched_again_and_never_packed() {
+    let bench = Bench::new().await;
+    bench.sandbox.fault(Fault::always("fieldwork/featureserver/createreplica", FaultAction::Job(JobFault::Stuck)));
+    let job = bench.job(FIELD_MAP, |_| {}).await;
+    stop_when(&job, |m| m.subject.id == "world" && m.state == ExportState::Succeeded).await;
+    let is_tiles = |path: &PathBuf| path.extension().is_some_and(|e| e == "tpkx") || path.ends_with("package");
+    let tiles = crate::support::files_below(&work_dir(&bench).join("tasks")).into_iter().find(is_tiles).expect("the tiles");
+    let mut bytes = std::fs::read(&tiles).expect("reads");
+    let middle = bytes.len() / 2;
+    bytes[middle..middle + 64].iter_mut().for_each(|b| *b ^= 0xff);
+    std::fs::write(&tiles, bytes).expect("writes");
+    bench.sandbox.heal();
+    bench.sandbox.unstick();
+    let job = GenerateOfflineMapJob::resume(&bench.engine, bench.destination()).await.expect("a job");
+    let result = run_to_end(&job).await.0.expect("a package");
+    assert!(!result.has_errors(), "{:?}", result.layers);
+    let found = offmap::verify_deep(&result.package).expect("verifies");
+    assert!(found.ok && found.complete == Some(true), "{found:?}");
+    let exports = bench.sandbox.requests().iter().filter(|r| r.path.ends_with("World/MapServer/exportTiles")).count();
+    assert_eq!(exports, 2, "it is exported again");
+}
+
+#[tokio::test]
+async fn a_plan_of_which_nothing_was_begun_is_made_anew_when_its_job_goes_on() {
+    let bench = Bench::new().await;
+    let absurd = FaultAction::Body(serde_json::json!({"count": 900_000_000}));
+    bench.sandbox.fault(Fault::always("fieldwork/featureserver/2/query", absurd));
+    let job = bench.job(FIELD_MAP, |_| {}).await;
+    let Err(error) = run_to_end(&job).await.0 else {
+        eprintln!("this disk has room for 180 GB");
+        return;
+    };
+    assert!(error.can_resume && error.failure.message.contains("too full"), "{error:?}");
+    bench.sandbox.heal();
+    let job = GenerateOfflineMapJob::resume(&bench.engine, bench.destination()).await.expect("a job");
+    let result = run_to_end(&job).await.0.expect("a package");
+    assert!(!result.has_errors(), "{:?}", result.layers);
+}

@@ -1,7 +1,8 @@
 //! Runs one exporter on the Tokio runtime and proves what it says.
 
 use super::shared::{JobShared, TIDY_UP, TIDY_UP_CANCELLED};
-use crate::context::{ExportContext, run_blocking};
+use crate::context::{ExportContext, hash_file, run_blocking};
+use crate::ledger::UnitRecord;
 use crate::model::artifact::{Artifact, ArtifactFile, LayerArtifact};
 use crate::model::budget::Missing;
 use crate::model::failure::{Failure, FailureKind, FailureOwner, FailureStage};
@@ -46,8 +47,9 @@ async fn finished_before(shared: &Arc<JobShared>, task: &ExportTask) -> Result<O
         return Ok(None);
     };
     let (root, id) = (shared.work_dir.clone(), task.id.clone());
+    let units = shared.ledger.task(&task.id).units().await?;
     let (artifact, there) = run_blocking(move || {
-        let there = is_there(&root, &id, &artifact);
+        let there = is_there(&root, &id, &artifact, &units);
         Ok((artifact, there))
     })
     .await?;
@@ -57,22 +59,41 @@ async fn finished_before(shared: &Arc<JobShared>, task: &ExportTask) -> Result<O
         Err(e) if e.kind() == std::io::ErrorKind::InvalidData => {
             Err(safe_path::judged(&format!("what came home of \"{}\" is not usable", task.title), &e))
         }
+        Err(e) if task.carried => {
+            let message = format!("what was carried over of \"{}\" is not there any more", task.title);
+            Err(Failure::io(FailureStage::Run, message, &e))
+        }
+        // What is there and different is not taken for a file that came home; what it belongs to on the service is taken back.
         Err(_) => {
-            shared.ledger.task(&task.id).reset().await?;
+            begin_anew(shared, task).await?;
             Ok(None)
         }
     }
 }
 
-/// Whether the files of an artifact are there with the sizes that the ledger knows.
-fn is_there(root: &Path, task: &str, artifact: &Artifact) -> std::io::Result<()> {
+/// Whether the files of an artifact are there with the sizes that the ledger knows and, where a unit's hash is known, with its bytes.
+fn is_there(root: &Path, task: &str, artifact: &Artifact, units: &[UnitRecord]) -> std::io::Result<()> {
+    let lacks_file = |l: &LayerArtifact| l.failure.is_none() && l.file.is_none_or(|file| file >= artifact.files.len());
+    if let Some(layer) = artifact.layers.iter().find(|l| lacks_file(l)) {
+        let message = format!("layer `{}` is said to be there and has no file", layer.id);
+        return Err(std::io::Error::new(std::io::ErrorKind::InvalidData, message));
+    }
     for file in &artifact.files {
         safe_path::check_relative(&file.path)?;
         let relative = Path::new("tasks").join(task).join(&file.path);
         if file.is_folder {
             safe_path::folder(root, &relative)?;
-        } else if safe_path::file(root, &relative)?.1.len() != file.bytes {
-            return Err(std::io::ErrorKind::UnexpectedEof.into());
+        } else {
+            let (path, metadata) = safe_path::file(root, &relative)?;
+            if metadata.len() != file.bytes {
+                return Err(std::io::ErrorKind::UnexpectedEof.into());
+            }
+            let known: Vec<&str> =
+                units.iter().filter(|u| u.bytes == Some(file.bytes)).filter_map(|u| u.sha256.as_deref()).collect();
+            let holds = |sha256: &str| known.contains(&sha256);
+            if !known.is_empty() && !hash_file(&path).is_ok_and(|(_, sha256)| holds(&sha256)) {
+                return Err(std::io::ErrorKind::UnexpectedEof.into());
+            }
         }
     }
     Ok(())

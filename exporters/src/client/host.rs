@@ -23,6 +23,11 @@ pub fn parse_host(text: &str) -> Result<String, Failure> {
         }
         _ => (named, None),
     };
+    let is_literal = host.starts_with('[') && host.ends_with(']');
+    let odd_label = |label: &str| label.starts_with('-') || label.ends_with('-');
+    if (host.contains([':', '[', ']']) && !is_literal) || host.split('.').any(odd_label) {
+        return Err(refused());
+    }
     let url = Url::parse(&format!("http://{host}/")).map_err(|_| refused())?;
     match url.host() {
         Some(Host::Domain(name)) if name.trim_end_matches('.').split('.').any(str::is_empty) => return Err(refused()),
@@ -73,6 +78,9 @@ mod tests {
             "host#x",
             "a\\b",
             "a\u{0}b",
+            "localhost:80:80",
+            "-",
+            "a.-b.c",
             "::1",
             "1.2.3.4.5",
         ] {
