@@ -4,12 +4,15 @@ use crate::group::{Group, skipped};
 use crate::model::capability::CapabilityReason;
 use crate::model::failure::{Failure, FailureOwner};
 use crate::model::overrides::OfflineMapParametersKey;
-use crate::model::plan::{BytesSource, ExportTask, OfflineMapPlan, TaskLayer};
+use crate::model::plan::{BytesSource, ExportTask, OfflineMapPlan, TaskLayer, TaskNetwork};
 use crate::model::result::LayerOutcome;
+use crate::model::service_url::service_key;
 use crate::model::status::ExportState;
+use crate::model::utility_network::UtilityNetwork;
 use crate::model::web_map::MapLayer;
-use crate::packager::{EarlierData, EarlierPackage};
-use serde_json::Value;
+use crate::networks;
+use crate::packager::{EarlierData, EarlierNetwork, EarlierPackage};
+use serde_json::{Map, Value};
 use std::collections::HashSet;
 use std::path::Path;
 
@@ -34,8 +37,10 @@ impl Carried<'_> {
     pub(crate) fn divide(&self, groups: Vec<Group>, layers: &[MapLayer], plan: &mut OfflineMapPlan) -> Vec<Group> {
         let mut rest = Vec::new();
         let mut keys: Vec<(String, OfflineMapParametersKey, String)> = Vec::new();
+        let mut networks: Vec<(&EarlierNetwork, TaskNetwork)> = Vec::new();
         for mut group in groups {
             let name = group.exporter.name();
+            let carried = keys.len();
             group.layers.retain(|layer| {
                 if self.data(&layer.id).is_some() {
                     keys.push((layer.id.clone(), group.key.clone(), name.to_owned()));
@@ -49,6 +54,12 @@ impl Carried<'_> {
                 }
                 !is_left
             });
+            if keys.len() > carried {
+                // A network is in one file with the data layers that it had: it is not asked for without them.
+                for network in std::mem::take(&mut group.networks) {
+                    networks.extend(self.network(&network, &group.key.parameters_type));
+                }
+            }
             if !group.layers.is_empty() {
                 rest.push(group);
             }
@@ -68,7 +79,29 @@ impl Carried<'_> {
             };
             self.carry(layer, key, exporter, plan);
         }
+        for (earlier, network) in networks {
+            let holds = |task: &&mut ExportTask| {
+                let file = task.layers.first().and_then(|l| self.data(&l.id)).map(|(_, d)| &d.file);
+                task.carried && file == Some(&earlier.file)
+            };
+            if let Some(task) = plan.tasks.iter_mut().find(holds) {
+                task.networks.push(network);
+            }
+        }
         rest
+    }
+
+    /// A utility network that is in the earlier package.
+    fn network(&self, network: &UtilityNetwork, parameters_type: &str) -> Option<(&EarlierNetwork, TaskNetwork)> {
+        let key = service_key(network.url.as_deref()?);
+        let earlier = self.earlier.networks.iter().find(|n| service_key(&n.url) == key)?;
+        let own = TaskNetwork {
+            index: network.index,
+            key: networks::key_of(network, parameters_type),
+            parameters: Map::new(),
+            service_layer_id: Some(earlier.service_layer_id),
+        };
+        Some((earlier, own))
     }
 
     /// Adds a layer to the task of its file, or to a new one.

@@ -83,8 +83,8 @@ pub use model::text::{Printable, printable};
 pub use model::utility_network::UtilityNetwork;
 pub use model::web_map::{LayerPlace, LayerType, MapLayer, WebMap};
 pub use packager::{
-    EarlierData, EarlierFile, EarlierPackage, LocalBasemap, PackRequest, Packager, Packed, REPLACED, ReferenceBasemap,
-    Replacement, TaskArtifact,
+    EarlierData, EarlierFile, EarlierNetwork, EarlierPackage, LocalBasemap, PackRequest, Packager, Packed, REPLACED,
+    ReferenceBasemap, Replacement, TaskArtifact,
 };
 pub use registry::ExporterRegistry;
 pub use safe_path::link_or_copy;

@@ -94,6 +94,8 @@ pub struct EarlierPackage {
     pub data: Vec<EarlierData>,
     /// Ids of layers and tables that are in its map without data of their own: they are online, or embedded in the map.
     pub without_data: Vec<String>,
+    /// The utility networks of its map that lie in it.
+    pub networks: Vec<EarlierNetwork>,
     /// Every file that its manifest promises.
     pub files: Vec<EarlierFile>,
     /// Its size on disk in bytes.
@@ -121,6 +123,17 @@ pub struct EarlierData {
     pub attribution: Option<String>,
     /// When its data were last edited, in milliseconds since 1970 UTC.
     pub edit_date: Option<i64>,
+}
+
+/// Where a utility network is in a package that was made before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EarlierNetwork {
+    /// Its url, without query.
+    pub url: String,
+    /// Its file.
+    pub file: PathBuf,
+    /// Its id in the service, and in the file.
+    pub service_layer_id: u32,
 }
 
 /// A file of a package that was made before, as its manifest promises it.

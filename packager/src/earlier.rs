@@ -3,7 +3,9 @@
 use crate::manifest::ManifestFile;
 use crate::mobile_map_package::MobileMapPackage;
 use crate::write::JOB_PATH;
-use offmap_engine::{EarlierData, EarlierFile, EarlierPackage, Failure, FailureKind, FailureStage, LayerOutcome, safe_path};
+use offmap_engine::{
+    EarlierData, EarlierFile, EarlierNetwork, EarlierPackage, Failure, FailureKind, FailureStage, LayerOutcome, safe_path,
+};
 use std::collections::HashMap;
 use std::path::Path;
 
@@ -72,6 +74,10 @@ pub(crate) fn read(path: &Path) -> Result<EarlierPackage, Failure> {
         })
     });
     let without_data = package.maps().iter().flat_map(|m| &m.layers).filter(|l| l.data.is_none()).map(|l| l.id.clone());
+    let networks = package.networks().into_iter().filter_map(|(network, file)| {
+        let service_layer_id = u32::try_from(file.item_id?).ok()?;
+        Some(EarlierNetwork { url: network.url?, file: path.join(&file.path), service_layer_id })
+    });
     let plain = |f: &&ManifestFile| safe_path::check_relative(Path::new(&f.path)).is_ok();
     let files = manifest.files.iter().filter(plain).map(|f| EarlierFile {
         path: path.join(&f.path),
@@ -84,6 +90,7 @@ pub(crate) fn read(path: &Path) -> Result<EarlierPackage, Failure> {
         layers: layers.collect(),
         data: data.collect(),
         without_data: without_data.collect(),
+        networks: networks.collect(),
         files: files.collect(),
         // As the packager counts: every file, the manifest as well.
         bytes: package.files()?.iter().fold(0, |all: u64, (_, bytes)| all.saturating_add(*bytes)),

@@ -4,7 +4,7 @@
 
 use crate::container::{Container, damaged};
 use crate::manifest::{MANIFEST_PATH, Manifest};
-use offmap_engine::{Failure, LayerPlace, MapLayer, OfflineMapItemInfo, Thumbnail, WebMap};
+use offmap_engine::{Failure, LayerPlace, MapLayer, OfflineMapItemInfo, Thumbnail, UtilityNetwork, WebMap};
 use offmap_formats::{json, path as names};
 use serde::Serialize;
 use serde_json::Value;
@@ -183,6 +183,21 @@ fn layer_file(folder: &str, address: &str, resources: Option<&str>, container: &
 }
 
 impl MobileMapPackage {
+    /// The utility networks of its maps that have their data in it.
+    pub(crate) fn networks(&self) -> Vec<(UtilityNetwork, LayerFile)> {
+        let of_map = |map: &OfflineMap| {
+            let folder = map.path.rsplit_once('/').map_or("", |(folder, _)| folder).to_owned();
+            let list = map.map.json().get("utilityNetworks").and_then(Value::as_array).cloned().unwrap_or_default();
+            let own = move |network: UtilityNetwork| {
+                let address = list.get(network.index)?.get("path")?.as_str()?;
+                let file = layer_file(&folder, address, None, &self.container);
+                (!file.outside && file.bytes.is_some()).then_some((network, file))
+            };
+            UtilityNetwork::of(&map.map).into_iter().filter_map(own).collect::<Vec<_>>()
+        };
+        self.maps.iter().flat_map(of_map).collect()
+    }
+
     /// Opens a package: its directory (not `package.info`), or a `.mmpk`. Blocks; reads documents only, never data.
     ///
     /// # Errors

@@ -3,9 +3,11 @@
 use crate::support::{Bench, area, run_to_end};
 use offmap::packager::MobileMapPackage;
 use offmap::{
-    Failure, FailureOwner, GenerateOfflineMapParameterOverrides as Overrides, GenerateOfflineMapParameters,
-    GenerateOfflineMapUpdateMode, OfflineMapSource, OfflineMapTask, OnlineOnlyServicesOption, WebMap,
+    Failure, FailureOwner, GenerateOfflineMapJob, GenerateOfflineMapParameterOverrides as Overrides,
+    GenerateOfflineMapParameters, GenerateOfflineMapUpdateMode, OfflineMapSource, OfflineMapTask, OnlineOnlyServicesOption,
+    WebMap,
 };
+use offmap_sandbox::{Fault, FaultAction, JobFault};
 use serde_json::{Value, json};
 
 const GEODATABASE: &str = "generateGeodatabaseParameters";
@@ -194,4 +196,34 @@ async fn a_data_layer_that_cannot_be_taken_costs_the_network_and_not_its_sibling
     assert_eq!(plan.tasks[0].layers.iter().map(|l| l.id.as_str()).collect::<Vec<_>>(), ["l0", "l2"]);
     assert_eq!(plan.tasks[0].parameters["utilityNetworkSyncMode"], "none");
     assert!(plan.warnings.iter().any(|w| w.contains("its data layer \"Valves\" cannot be taken")), "{:?}", plan.warnings);
+}
+
+#[tokio::test]
+async fn a_network_stays_in_the_map_when_its_package_is_completed() {
+    let mut case = Case::of("Network", Value::Null).await;
+    let borders = format!("{}/0", case.service.replace("Network", "Reference"));
+    let mut map = Value::Object(case.task.source().web_map.json().clone());
+    let layer = json!({"id": "b", "title": "B", "layerType": "ArcGISFeatureLayer", "url": borders});
+    map["operationalLayers"].as_array_mut().expect("a list").push(layer);
+    let source = OfflineMapSource::from_web_map(WebMap::from_value(map).expect("a map"));
+    case.task = OfflineMapTask::new(&case.bench.engine, source);
+    let failed = FaultAction::Job(JobFault::Failed("no".into()));
+    case.bench.sandbox.fault(Fault::always("reference/featureserver/createreplica", failed));
+    let destination = case.bench.destination();
+    let job = case.task.generate_offline_map(case.parameters.clone(), Overrides::default(), &destination);
+    assert!(run_to_end(&job).await.0.expect("a package").has_errors());
+    case.bench.sandbox.heal();
+    // Nothing is asked of the service that the network came from.
+    case.bench.sandbox.fault(Fault::always("/network/featureserver", FaultAction::Reset));
+    let job = GenerateOfflineMapJob::complete(&case.bench.engine, &destination).await.expect("a job");
+    let result = run_to_end(&job).await.0.expect("a package");
+    assert!(!result.has_errors(), "{:?}", result.layers);
+    assert!(result.warnings.iter().all(|w| !w.contains("Water")), "{:?}", result.warnings);
+    let package = MobileMapPackage::open(&destination).expect("opens");
+    let map = package.maps()[0].map.json().clone();
+    let path = map["utilityNetworks"][0]["path"].as_str().expect("a path");
+    assert!(path.ends_with(".geodatabase?itemId=7"), "{path}");
+    let layer = map["operationalLayers"][0]["path"].as_str().expect("a path");
+    assert_eq!(path.split('?').next(), layer.split('?').next(), "in the file of its layers");
+    assert!(offmap::packager::verify(&destination).expect("verifies").ok);
 }
