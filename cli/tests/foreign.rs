@@ -237,7 +237,7 @@ const ATTACKS: [(&str, &str, Attack); 12] = [
             o["layers"][0]["resources"] = json!(1);
         });
     }),
-    ("a FIFO in a folder", "is a pipe", |work_dir, _| {
+    ("a FIFO in a folder", "is a named pipe", |work_dir, _| {
         let folder = finished_dir(work_dir).join("folder");
         std::fs::create_dir(&folder).expect("makes");
         fifo(&folder.join("fifo"));

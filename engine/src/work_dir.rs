@@ -15,6 +15,8 @@ use std::path::{Path, PathBuf};
 
 /// The ledger in a work directory: where it is, there is a job to go on with.
 const LEDGER: &str = "ledger.sqlite";
+/// Files of SQLite beside the ledger.
+const LEDGER_BESIDE: [&str; 2] = ["ledger.sqlite-wal", "ledger.sqlite-shm"];
 const LOCK: &str = "lock";
 /// Around the destination's name in the directory's name.
 const PREFIX: &str = ".";
@@ -216,7 +218,9 @@ impl WorkDir {
 
     /// Removes the directory: the ledger last, so that an interrupted removal is still known as a job's.
     pub(crate) fn remove(self) -> Result<(), Failure> {
-        self.empty(&[LEDGER, LOCK])?;
+        // What the ledger was told last may be beside it still.
+        self.empty(&[LEDGER, LEDGER_BESIDE[0], LEDGER_BESIDE[1], LOCK])?;
+        self.empty(&[LEDGER_BESIDE[0], LEDGER_BESIDE[1], LOCK])?;
         self.empty(&[LOCK])?;
         let removed = self.dir.remove_open_dir_all();
         removed.map_err(|e| Failure::io(FailureStage::Run, format!("cannot remove {}", self.path.display()), &e))
