@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | a name is one plain component | [`check_name`] |
 //! | a path is relative and made of plain components | [`check_relative`] |
-//! | what is read is a regular file, reached through real directories only | [`file`], [`open_file`] |
+//! | what is read is a regular file, reached through real directories only | [`file()`], [`open_file`] |
 //! | a folder holds regular files and real directories only | [`folder`], [`check_tree`] |
 //! | what is made or removed below a directory stays below it | [`make_dirs`], [`remove_tree`] |
 //!
