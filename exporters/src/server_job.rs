@@ -11,9 +11,10 @@ pub(crate) fn is_gone(failure: &Failure) -> bool {
     !out_of_reach && failure.owner == FailureOwner::Source
 }
 
-/// Whether nobody knows what became of a submission: the connection broke before its answer.
+/// Whether nobody knows what became of a submission: the connection broke before its answer, or what stands before the service
+/// answered in its place (502, 503, 504).
 pub(crate) fn is_unknown(failure: &Failure) -> bool {
-    failure.retryable && failure.owner == FailureOwner::Network
+    failure.retryable && (failure.owner == FailureOwner::Network || failure.kind == FailureKind::Unavailable)
 }
 
 /// How long a result that the service names may be missing: storage lags behind the word of the job.

@@ -287,3 +287,16 @@ async fn a_result_that_is_late_is_waited_for_and_only_one_that_stays_away_is_gon
         assert_eq!(result.is_ok_and(|r| !r.has_errors()), late < 1000, "{late}");
     }
 }
+
+#[tokio::test]
+async fn a_submission_that_a_gateway_answered_is_repeated_and_one_replica_stays() {
+    for status in [502, 503, 504] {
+        for path in ["fieldwork/featureserver/createreplica", "world/mapserver/exporttiles"] {
+            let bench = Bench::new().await;
+            bench.sandbox.fault(Fault::times(path, 1, FaultAction::Status(status, "<html>gateway</html>".into(), None)));
+            let result = bench.take(FIELD_MAP).await;
+            assert!(!result.has_errors(), "{status} at {path}: {:?}", result.layers);
+            assert_eq!(bench.sandbox.replicas("Fieldwork"), 1, "{status} at {path}");
+        }
+    }
+}
