@@ -3,7 +3,7 @@
 use crate::setup;
 use crate::terminal::note;
 use offmap::exporters::client::ArcGisClient;
-use offmap::exporters::portal;
+use offmap::exporters::portal::{self, MapPlace, ReadLimits};
 use offmap::{Failure, GenerateOfflineMapJob, SecretRegistry, WebMap};
 use std::sync::OnceLock;
 
@@ -32,9 +32,10 @@ pub(crate) async fn supply(
     job: GenerateOfflineMapJob,
     client: &ArcGisClient,
     named: Option<&str>,
+    limits: &ReadLimits,
 ) -> Result<GenerateOfflineMapJob, Failure> {
     if let Some(named) = named {
-        let map = setup::read_map(named, client).await?.web_map;
+        let map = portal::read(client, setup::place_of(named), limits).await?.web_map;
         know_map(&map);
         return Ok(job.with_secrets_of(&map));
     }
@@ -43,7 +44,7 @@ pub(crate) async fn supply(
         return Ok(job);
     }
     let read = match job.portal_item() {
-        Some((portal, item)) => portal::read_item(client, portal, item).await,
+        Some((portal, id)) => portal::read(client, MapPlace::Item { portal, id }, limits).await,
         None => Err(Failure::invalid_parameter("the map came from a file; name it by --web-map")),
     };
     match read {

@@ -97,7 +97,7 @@ fn hosts(arguments: &AccessArguments, web_map: Option<&str>) -> Result<HostPolic
     let mut policy = HostPolicy::any();
     if !arguments.allow_host.is_empty() {
         let mut listed = arguments.allow_host.clone();
-        let is_url = |map: &&str| map.starts_with("http://") || map.starts_with("https://");
+        let is_url = |map: &&str| matches!(place_of(map), MapPlace::Address(_));
         for url in [arguments.portal.as_deref(), web_map.filter(is_url)].into_iter().flatten() {
             let url = parse_http(url)?;
             let host = url.host_str().unwrap_or_default();
@@ -127,8 +127,7 @@ pub(crate) fn client(arguments: &AccessArguments, web_map: Option<&str>) -> Resu
 async fn source(arguments: &MapArguments, client: &ArcGisClient, limits: &ReadLimits) -> Result<OfflineMapSource, Failure> {
     let place = match (&arguments.web_map, &arguments.access.portal, &arguments.item) {
         (_, Some(portal), Some(id)) => MapPlace::Item { portal, id },
-        (Some(map), ..) if map.starts_with("http://") || map.starts_with("https://") => MapPlace::Address(map),
-        (Some(map), ..) => MapPlace::File(Path::new(map)),
+        (Some(map), ..) => place_of(map),
         _ => return Err(Failure::invalid_parameter("no map is named: give --web-map, or --portal and --item")),
     };
     portal::read(client, place, limits).await
@@ -141,12 +140,12 @@ pub(crate) async fn cancelled_by_ctrl_c(limits: &ReadLimits) {
     std::future::pending().await
 }
 
-/// A map from a url or a file.
-pub(crate) async fn read_map(named: &str, client: &ArcGisClient) -> Result<OfflineMapSource, Failure> {
-    if named.starts_with("http://") || named.starts_with("https://") {
-        return portal::read_address(client, named).await;
+/// Where a map is that `--web-map` names.
+pub(crate) fn place_of(named: &str) -> MapPlace<'_> {
+    match named.starts_with("http://") || named.starts_with("https://") {
+        true => MapPlace::Address(named),
+        false => MapPlace::File(Path::new(named)),
     }
-    portal::read_file(Path::new(named)).await
 }
 
 /// A file if there is one of that name, else numbers.

@@ -22,9 +22,8 @@ pub(crate) async fn run(arguments: Take) -> Result<u8, Stop> {
     if let Some(mmpk) = &arguments.run.mmpk {
         check_mmpk(mmpk)?;
     }
-    let limit = arguments.run.time_limit.map(Duration::from_secs);
     let began = Instant::now();
-    let setup = setup::prepare(&arguments.map, &ReadLimits { time: limit, ..ReadLimits::default() }).await?;
+    let setup = setup::prepare(&arguments.map, &read_limits(&arguments.run)).await?;
     let job = setup.task.generate_offline_map(setup.parameters, setup.overrides, &arguments.out);
     job.count_time(began.elapsed());
     run_job(&setup.engine, job, &arguments.out, &arguments.run).await
@@ -35,14 +34,22 @@ pub(crate) async fn resume(arguments: Resume) -> Result<u8, Stop> {
     if let Some(mmpk) = &arguments.run.mmpk {
         check_mmpk(mmpk)?;
     }
-    let client = setup::client(&arguments.access, None)?;
+    let began = Instant::now();
+    let client = setup::client(&arguments.access, arguments.web_map.as_deref())?;
     let engine = offmap::with_defaults(&client)?.start()?;
     let job = match arguments.failed_only {
         true => GenerateOfflineMapJob::complete(&engine, &arguments.out).await?,
         false => GenerateOfflineMapJob::resume(&engine, &arguments.out).await?,
     };
-    let job = secrets::supply(job, &client, arguments.web_map.as_deref()).await?;
+    let limits = read_limits(&arguments.run);
+    let job = secrets::supply(job, &client, arguments.web_map.as_deref(), &limits).await?;
+    job.count_time(began.elapsed());
     run_job(&engine, job, &arguments.out, &arguments.run).await
+}
+
+/// The time of the job counts from the first byte of its map.
+fn read_limits(wishes: &RunArguments) -> ReadLimits {
+    ReadLimits { time: wishes.time_limit.map(Duration::from_secs), ..ReadLimits::default() }
 }
 
 async fn run_job(engine: &Engine, job: GenerateOfflineMapJob, out: &Path, wishes: &RunArguments) -> Result<u8, Stop> {

@@ -27,15 +27,11 @@ use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// The manifest, which is not in its own list.
-const MANIFEST: &str = "offmap/manifest.json";
-
 /// Layers that succeeded and whose files are what the manifest of their package promises; what is wrong with others. Blocks.
 fn proven(earlier: &EarlierPackage) -> (HashSet<String>, Vec<PathBuf>) {
     let mut judged: HashMap<PathBuf, bool> = HashMap::new();
     let mut is_good = |path: &PathBuf| *judged.entry(path.clone()).or_insert_with(|| as_promised(earlier, path));
     let (mut good, mut bad) = (HashSet::new(), Vec::new());
-    // A file that is gone is fetched again; one that is there and different is somebody's.
     for layer in earlier.layers.iter().filter(|l| l.state == ExportState::Succeeded) {
         let Some(data) = earlier.data.iter().find(|d| d.id == layer.id) else { continue };
         if is_good(&data.file) && data.resources.as_ref().is_none_or(&mut is_good) {
@@ -59,29 +55,18 @@ fn as_promised(earlier: &EarlierPackage, path: &Path) -> bool {
         && promised.iter().all(|f| hash_file(&f.path).is_ok_and(|(bytes, sha256)| bytes == f.bytes && sha256 == f.sha256))
 }
 
-/// What of a package is not as its manifest says, though it is there: data of layers that somebody edited, and files that somebody
-/// added. Completing would destroy it. Blocks.
-fn changed(package: &Path, earlier: &EarlierPackage, damaged: &[PathBuf]) -> Result<Option<Failure>, Failure> {
-    let unreadable = |e: &std::io::Error| Failure::io(FailureStage::Read, format!("cannot read {}", package.display()), e);
-    let promised: HashSet<&Path> = earlier.files.iter().map(|f| f.path.as_path()).collect();
-    let mut found: Vec<String> = Vec::new();
+/// Checks that a package is as its manifest says. Data of layers that somebody edited, and files that somebody added, would be
+/// destroyed by completing it. Blocks.
+///
+/// # Errors
+/// If there are such; the message names them.
+fn check_unchanged(package: &Path, earlier: &EarlierPackage, damaged: &[PathBuf]) -> Result<(), Failure> {
     let shown = |path: &Path| path.strip_prefix(package).unwrap_or(path).display().to_string();
-    for path in damaged.iter().filter(|path| path.exists()) {
-        found.push(format!("{} is not as its manifest says", shown(path)));
-    }
-    let mut folders = vec![package.to_owned()];
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(&folder).map_err(|e| unreadable(&e))? {
-            let entry = entry.map_err(|e| unreadable(&e))?;
-            let (path, kind) = (entry.path(), entry.file_type().map_err(|e| unreadable(&e))?);
-            if kind.is_dir() {
-                folders.push(path);
-            } else if !promised.contains(path.as_path()) && !path.ends_with(MANIFEST) {
-                found.push(format!("{} was added", shown(&path)));
-            }
-        }
-    }
-    let Some(first) = found.first() else { return Ok(None) };
+    // A file that is gone is fetched again; one that is there and different is somebody's.
+    let there = damaged.iter().filter(|path| path.exists());
+    let mut found: Vec<String> = there.map(|path| format!("{} is not as its manifest says", shown(path))).collect();
+    found.extend(earlier.unlisted.iter().map(|path| format!("{} was added", shown(path))));
+    let Some(first) = found.first() else { return Ok(()) };
     let more = if found.len() > 1 { format!(" and {} more", found.len() - 1) } else { String::new() };
     let message = format!(
         "the package {} was changed since it was made ({first}{more}); completing it would destroy that, so it stays as it is: save \
@@ -89,7 +74,7 @@ fn changed(package: &Path, earlier: &EarlierPackage, damaged: &[PathBuf]) -> Res
          take the map to another place",
         package.display()
     );
-    Ok(Some(Failure::new(FailureOwner::Caller, FailureKind::DestinationNotUsable, FailureStage::Read, message)))
+    Err(Failure::new(FailureOwner::Caller, FailureKind::DestinationNotUsable, FailureStage::Read, message))
 }
 
 /// Begins a job that completes the package at its destination.
@@ -107,10 +92,8 @@ pub(crate) async fn completing(job: &JobInner, document: &str, ctx: &PlanContext
     let package = job.destination.clone();
     let (earlier, proven) = run_blocking(move || {
         let (good, damaged) = proven(&earlier);
-        match changed(&package, &earlier, &damaged)? {
-            Some(failure) => Err(failure),
-            None => Ok((earlier, good)),
-        }
+        check_unchanged(&package, &earlier, &damaged)?;
+        Ok((earlier, good))
     })
     .await?;
     let carried = Carried { earlier: &earlier, proven: &proven };
@@ -126,8 +109,7 @@ pub(crate) async fn completing(job: &JobInner, document: &str, ctx: &PlanContext
     }
     let destination = job.destination.clone();
     let work_dir = run_blocking(move || WorkDir::make(&destination)).await?;
-    let now = job.engine.clock.now_ms();
-    match carry_over(&work_dir, document, &plan, &earlier, now).await {
+    match carry_over(job, &work_dir, document, &plan, &earlier).await {
         Ok(ledger) => {
             let replaces = Some(Arc::new(earlier));
             Ok(Found::Begun(Box::new(Begun { plan, basemap, work_dir, ledger, replaces, changed: Vec::new() })))
@@ -146,15 +128,15 @@ pub(crate) fn unchanged(package: &Path, earlier: EarlierPackage) -> GenerateOffl
 /// Writes the ledger of a job that completes a package: what is carried over is finished already. The document is written last, so
 /// that a job that was interrupted before is not resumed with half of it.
 async fn carry_over(
+    job: &JobInner,
     work_dir: &WorkDir,
     document: &str,
     plan: &OfflineMapPlan,
     earlier: &EarlierPackage,
-    now: i64,
 ) -> Result<Ledger, Failure> {
-    let ledger = Ledger::open(&work_dir.ledger()).await?;
+    let ledger = job.open_ledger(work_dir).await?;
     ledger.put("replaces", &earlier.job).await?;
-    ledger.put_plan(plan, now).await?;
+    ledger.put_plan(plan, job.engine.clock.now_ms()).await?;
     for task in plan.tasks.iter().filter(|t| t.carried) {
         let root = work_dir.path().to_owned();
         let (artifact, from) = artifact_of(task, earlier)?;

@@ -280,16 +280,9 @@ impl GenerateOfflineMapJob {
         let inner = &self.inner;
         let mut source = (*inner.source).clone();
         source.web_map.supply_secrets(map);
-        let document = JobDocument {
-            format: JOB_FORMAT.0.to_owned(),
-            version: JOB_FORMAT.1,
-            id: inner.id.clone(),
-            source,
-            parameters: inner.parameters.clone(),
-            overrides: inner.overrides.clone(),
-            destination: inner.destination.clone(),
-        };
-        Self::of(Arc::clone(&inner.engine), document, inner.beginning)
+        let wishes = (inner.parameters.clone(), inner.overrides.clone());
+        let (engine, id, destination) = (Arc::clone(&inner.engine), inner.id.clone(), inner.destination.clone());
+        Self::of_map(engine, id, Arc::new(source), wishes, destination, inner.beginning)
     }
 
     /// The map that is taken offline, as it is online.
@@ -420,6 +413,11 @@ impl GenerateOfflineMapJob {
 }
 
 impl JobInner {
+    /// The job's ledger, into which none of its secrets is written.
+    pub(crate) async fn open_ledger(&self, work_dir: &WorkDir) -> Result<Ledger, Failure> {
+        Ok(Ledger::open(&work_dir.ledger()).await?.without(self.secrets.clone()))
+    }
+
     fn document(&self) -> Result<String, Failure> {
         let (format, version) = JOB_FORMAT;
         let document = JobDocumentView {
@@ -556,7 +554,7 @@ async fn begin(job: &JobInner, document: &str, ctx: &PlanContext) -> Result<Foun
     let destination = job.destination.clone();
     let work_dir = run_blocking(move || WorkDir::make(&destination)).await?;
     let written = async {
-        let ledger = Ledger::open(&work_dir.ledger()).await?.without(job.secrets.clone());
+        let ledger = job.open_ledger(&work_dir).await?;
         ledger.put("document", &document).await?;
         ledger.put_plan(&plan, engine.clock.now_ms()).await?;
         Ok(ledger)

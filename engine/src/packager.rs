@@ -98,6 +98,8 @@ pub struct EarlierPackage {
     pub networks: Vec<EarlierNetwork>,
     /// Every file that its manifest promises.
     pub files: Vec<EarlierFile>,
+    /// Files that are in it though its manifest does not promise them.
+    pub unlisted: Vec<PathBuf>,
     /// Its size on disk in bytes.
     pub bytes: u64,
 }

@@ -69,7 +69,7 @@ pub(crate) fn finished(destination: &Path, earlier: EarlierPackage) -> GenerateO
 pub(crate) async fn resumed(job: &JobInner, ctx: &PlanContext) -> Result<Found, Failure> {
     let destination = job.destination.clone();
     let work_dir = run_blocking(move || WorkDir::open(&destination)).await?;
-    let ledger = Ledger::open(&work_dir.ledger()).await?.without(job.secrets.clone());
+    let ledger = job.open_ledger(&work_dir).await?;
     let lineage = ledger.lineage().await?;
     let (packager, destination, id) = (Arc::clone(&job.engine.packager), job.destination.clone(), job.id.clone());
     let parameters = job.parameters.clone();

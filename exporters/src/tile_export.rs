@@ -295,10 +295,9 @@ fn last_message(state: &Value) -> Option<String> {
 
 /// Why a job failed: `error`, else the first error message, else `message`. No other part of an answer is quoted.
 fn job_failure(word: &str, state: &Value) -> Failure {
-    let from_message = || state.get("message").and_then(Value::as_str).map(body::cut);
     let message = format!("the service's export job ended as {word}");
     let failure = Failure::new(FailureOwner::Source, FailureKind::ServiceError, FailureStage::Wait, message);
-    match body::job_words(state).or_else(from_message) {
+    match body::job_words(state) {
         Some(words) if body::tile_limit(&words).is_some() => {
             body::ServiceError { code: 500, words }.into_failure(FailureStage::Wait)
         }

@@ -1,6 +1,6 @@
 //! Reads back a package that was made here, to complete it.
 
-use crate::manifest::ManifestFile;
+use crate::manifest::{MANIFEST_PATH, ManifestFile};
 use crate::mobile_map_package::MobileMapPackage;
 use crate::write::JOB_PATH;
 use offmap_engine::{
@@ -84,6 +84,8 @@ pub(crate) fn read(path: &Path) -> Result<EarlierPackage, Failure> {
         bytes: f.bytes,
         sha256: f.sha256.clone(),
     });
+    let all = package.files()?;
+    let unlisted = all.iter().filter(|(name, _)| name != MANIFEST_PATH && !sizes.contains_key(name.as_str()));
     Ok(EarlierPackage {
         job: manifest.job.clone(),
         document,
@@ -92,7 +94,8 @@ pub(crate) fn read(path: &Path) -> Result<EarlierPackage, Failure> {
         without_data: without_data.collect(),
         networks: networks.collect(),
         files: files.collect(),
+        unlisted: unlisted.map(|(name, _)| path.join(name)).collect(),
         // As the packager counts: every file, the manifest as well.
-        bytes: package.files()?.iter().fold(0, |all: u64, (_, bytes)| all.saturating_add(*bytes)),
+        bytes: all.iter().fold(0, |all: u64, (_, bytes)| all.saturating_add(*bytes)),
     })
 }

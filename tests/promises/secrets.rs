@@ -171,18 +171,7 @@ async fn what_a_service_repeats_of_a_secret_is_in_no_message_no_ledger_and_no_pa
         .fault(Fault::always("streets/vectortileserver/exporttiles", FaultAction::Job(JobFault::Failed(words.clone()))));
     bench.sandbox.fault(Fault::always("reference/featureserver/createreplica", FaultAction::Body(json!({"error":
         {"code": 400, "message": words, "details": [format!("https://h/x?token={token}&apiKey={}", KEY.replace('+', "%2b"))]}}))));
-    let mut status = job.status();
-    let work_dir = bench.dir.path().join(".package.offmap");
-    job.start();
-    let mut messages = Vec::new();
-    while let Some(message) = status.next().await {
-        // Whenever something is told, nothing of it is in the ledger or its log.
-        for file in ["ledger.sqlite", "ledger.sqlite-wal"] {
-            let bytes = std::fs::read(work_dir.join(file)).unwrap_or_default();
-            assert!(!holds(&bytes, &token) && !holds(&bytes, KEY), "{file} at {message:?}");
-        }
-        messages.push(message);
-    }
+    let messages = told_while_the_ledger_holds_none(&bench, &job, &[&token, KEY]).await;
     let result = job.result().await.expect("a package");
     let failed: Vec<_> = result.layers.iter().filter(|l| l.is_error()).collect();
     assert_eq!(failed.iter().map(|l| l.id.as_str()).collect::<Vec<_>>(), ["borders", "streets"]);
@@ -194,6 +183,33 @@ async fn what_a_service_repeats_of_a_secret_is_in_no_message_no_ledger_and_no_pa
     }
     let manifest = std::fs::read_to_string(result.package.join("offmap/manifest.json")).expect("reads");
     assert!(manifest.contains("Natural Earth, public domain (asked with …"), "what is left of the attribution stays");
+    // The same holds for a job that completes the package.
+    let again = GenerateOfflineMapJob::complete(&bench.engine, &result.package).await.expect("a job");
+    let again = again.with_secrets_of(job.online_map());
+    let submitted = |bench: &Bench| bench.sandbox.requests().iter().filter(|r| r.path.ends_with("exportTiles")).count();
+    let before = submitted(&bench);
+    told_while_the_ledger_holds_none(&bench, &again, &[&token, KEY]).await;
+    assert!(submitted(&bench) > before, "what failed is asked for again");
+}
+
+/// Runs a job to its end; whenever something is told, no secret is in its ledger or the ledger's log.
+async fn told_while_the_ledger_holds_none(
+    bench: &Bench,
+    job: &GenerateOfflineMapJob,
+    secrets: &[&str],
+) -> Vec<StatusMessage> {
+    let mut status = job.status();
+    let work_dir = bench.dir.path().join(".package.offmap");
+    job.start();
+    let mut messages = Vec::new();
+    while let Some(message) = status.next().await {
+        for file in ["ledger.sqlite", "ledger.sqlite-wal"] {
+            let bytes = std::fs::read(work_dir.join(file)).unwrap_or_default();
+            assert!(!secrets.iter().any(|secret| holds(&bytes, secret)), "{file} at {message:?}");
+        }
+        messages.push(message);
+    }
+    messages
 }
 
 #[tokio::test]
