@@ -21,8 +21,8 @@ pub(crate) enum Command {
     Plan(Box<Plan>),
     /// Go on with a job that did not come to its end, or complete a package that lacks layers.
     Resume(Box<Resume>),
-    /// List what unfinished jobs left beside their destinations, and remove it.
-    Clean(Clean),
+    /// List what unfinished jobs left beside their destinations, take back what they began on services, and remove it.
+    Clean(Box<Clean>),
     /// Prove a package by its manifest.
     Verify(VerifyArguments),
     /// Show what is in a package, and what is missing and why.
@@ -183,6 +183,11 @@ pub(crate) struct Clean {
     /// Only list.
     #[arg(long)]
     pub(crate) dry_run: bool,
+    /// Answer as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) access: AccessArguments,
 }
 
 /// How progress is shown.

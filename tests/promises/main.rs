@@ -10,8 +10,10 @@ mod capabilities;
 mod complete;
 mod credentials;
 mod custom;
+mod discard;
 mod edited;
 mod end_to_end;
+mod ends;
 #[cfg(unix)]
 mod hostile_package;
 mod hosts;
@@ -26,6 +28,7 @@ mod no_rows;
 mod old_packages;
 mod overrides;
 mod policy;
+mod progress;
 mod random;
 mod real_places;
 mod redirects;

@@ -6,7 +6,7 @@ pub use parameters::ExportTileCacheParameters;
 
 use crate::client::body::expect_description;
 use crate::client::{AnswerKind, ArcGisClient, ServiceCall};
-use crate::tile_export::export_package;
+use crate::tile_export::{self, export_package};
 use crate::tile_package::{self, TilePackage};
 use crate::tile_service::{
     DESCRIPTION, FILE_UNIT, JobHome, PartCall, TiledService, export_not_allowed, export_root, layers_of, read_service,
@@ -194,6 +194,10 @@ impl Exporter for TileCacheExporter {
             layers: layers_of(task, package.total(), missing.as_ref(), None),
             warnings: Vec::new(),
         })
+    }
+
+    async fn discard(&self, _: &ExportTask, ctx: &ExportContext) {
+        tile_export::discard(&self.client, ctx).await;
     }
 }
 
