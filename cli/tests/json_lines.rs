@@ -156,6 +156,7 @@ async fn a_cancelled_job_and_one_that_goes_on_write_json_lines_only() {
     assert_eq!(output.status.code(), Some(130), "{}", words(&output));
     assert_eq!(result_of(&output, "cancelled early")["failure"]["kind"], "cancelled");
     sandbox.heal();
+    sandbox.unstick();
 
     let output = run(resume(&sandbox, &out, &[]));
     assert_eq!(output.status.code(), Some(0), "{}", words(&output));

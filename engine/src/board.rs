@@ -128,6 +128,12 @@ impl StatusBoard {
         failure: Option<Failure>,
     ) {
         inner.states.insert(subject.clone(), state);
+        if state == ExportState::Succeeded && matches!(subject.kind, SubjectKind::Job | SubjectKind::Package) {
+            // Not before: with this message all is done.
+            let all = Progress::percent(100);
+            let at_its_end = Known { latest: all, shown: all, shown_at: 0, version: inner.version };
+            inner.progress.insert(subject.clone(), at_its_end);
+        }
         let progress = inner.progress.get_mut(subject).map(|known| {
             if state == ExportState::Succeeded && !known.latest.precise {
                 // Now it is known how much it was.
@@ -161,26 +167,28 @@ impl StatusBoard {
         self.announce(inner);
     }
 
-    /// Takes progress of a subject; one that falls behind is dropped. More than what was to be done is not done.
-    pub(crate) fn progress(&self, subject: &Subject, progress: Progress) {
+    /// Takes progress of a subject; one that falls behind is dropped. More than what was to be done is not done. Answers whether it
+    /// was taken.
+    pub(crate) fn progress(&self, subject: &Subject, progress: Progress) -> bool {
         let progress = Progress { required: progress.required.max(progress.completed), ..progress };
         let now = self.clock.now_ms();
         let mut inner = self.lock();
         if inner.closed || inner.states.get(subject).is_some_and(|s| s.is_terminal()) {
-            return;
+            return false;
         }
         let version = inner.version + 1;
         if let Some(known) = inner.progress.get_mut(subject) {
             if known.latest == progress || known.latest.completed > progress.completed {
-                return;
+                return false;
             }
             known.latest = progress;
             if !known.is_news(now) {
-                return;
+                return true;
             }
         }
         inner.progress.insert(subject.clone(), Known { latest: progress, shown: progress, shown_at: now, version });
         self.announce(inner);
+        true
     }
 
     /// Takes how much of a part of the job (a task, or the package) is done into the job's own per cent. The last hundredth is the

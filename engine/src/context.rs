@@ -177,8 +177,9 @@ impl ExportContext {
     /// Says how far the task is. Latest wins; a report that falls behind is dropped.
     pub fn report(&self, progress: Progress) {
         let progress = Progress { precise: progress.precise && !self.more_follows, ..progress };
-        for subject in &self.subjects {
-            self.board.progress(subject, progress);
+        let taken = self.subjects.iter().filter(|subject| self.board.progress(subject, progress)).count();
+        if taken == 0 && !self.subjects.is_empty() {
+            return;
         }
         // Waiting for a server is the first half of a part, bringing home the second.
         let fraction = if progress.precise { progress.fraction() } else { self.estimated(progress) };

@@ -19,7 +19,7 @@ use crate::model::plan::OfflineMapPlan;
 use crate::model::result::{GenerateOfflineMapResult, JobError, LayerOutcome};
 use crate::model::secrets::SecretRegistry;
 use crate::model::source::OfflineMapSource;
-use crate::model::status::{ExportState, MessageSeverity, MessageSource, Progress, Subject, SubjectKind};
+use crate::model::status::{ExportState, MessageSeverity, MessageSource, Subject, SubjectKind};
 use crate::model::web_map::WebMap;
 use crate::packager::{EarlierPackage, ReferenceBasemap};
 use crate::pause::Pause;
@@ -544,9 +544,6 @@ impl JobInner {
             Err(e) if e.failure.is_cancelled() => (ExportState::Cancelled, None),
             Err(e) => (ExportState::Failed, Some(e.failure.clone())),
         };
-        if result.is_ok() {
-            self.board.progress(&self.subject, Progress::percent(100));
-        }
         self.engine.jobs.remove(&self.id);
         self.board.state(&self.subject, state, None, failure);
         self.result.send_replace(Some(result));

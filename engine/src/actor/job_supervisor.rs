@@ -19,7 +19,7 @@ use crate::model::artifact::{Artifact, LayerArtifact};
 use crate::model::failure::{Failure, FailureKind, FailureOwner, FailureStage};
 use crate::model::plan::CountUnit;
 use crate::model::result::LayerOutcome;
-use crate::model::status::{ExportState, Progress, Subject};
+use crate::model::status::{ExportState, Subject};
 use crate::packager::{EarlierPackage, PackRequest, Packed, Replacement, TaskArtifact};
 use actix::{Actor, ActorContext as _, AsyncContext as _, Context, Handler, WrapFuture as _, fut::ActorFutureExt as _};
 use std::collections::HashMap;
@@ -355,8 +355,6 @@ impl Handler<PackFinished> for JobSupervisor {
 
     fn handle(&mut self, message: PackFinished, ctx: &mut Self::Context) {
         if message.0.is_ok() {
-            let all = Progress::percent(100);
-            self.shared.board.progress(&package_subject(&self.shared), all);
             self.shared.board.part_done("package", 1.0, true);
         }
         // A job that was cancelled while its package was put in place is done, not cancelled: the package is there.
