@@ -12,6 +12,7 @@ mod credentials;
 mod custom;
 mod edited;
 mod end_to_end;
+mod forms;
 #[cfg(unix)]
 mod hostile_package;
 mod hosts;
@@ -28,6 +29,7 @@ mod overrides;
 mod policy;
 mod random;
 mod real_places;
+mod reasons;
 mod redirects;
 mod resume;
 mod samples;

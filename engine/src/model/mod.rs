@@ -25,6 +25,7 @@ pub mod source;
 pub mod status;
 pub mod text;
 mod union;
+pub(crate) mod unsupported;
 pub mod utility_network;
 pub mod web_map;
 mod well_known_text;

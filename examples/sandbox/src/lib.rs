@@ -8,6 +8,7 @@
 //! | `…/Fieldwork/FeatureServer` | editable, sync: places with photos, borders, countries, inspections, measurements |
 //! | `…/Reference/FeatureServer` | read-only, sync |
 //! | `…/OnlineOnly/FeatureServer` | no sync |
+//! | `…/Assets/FeatureServer` | editable, sync, with a group layer |
 //! | `…/Awkward/FeatureServer` | each layer breaks another rule for going offline |
 //! | `…/Surveys/FeatureServer` | tables related to themselves, in a circle, and with two origins |
 //! | `…/Drafting/FeatureServer`, `…/PlainDrafting/FeatureServer` | annotations and dimensions, with and without the bits of `syncDataOptions` for them |
@@ -24,6 +25,7 @@
 //!
 //! What it is not: complete. There is no editing, no sync of edits, no exploded cache, no glyphs in its fonts.
 
+mod assets;
 mod awkward;
 mod colleague;
 mod data;
