@@ -113,8 +113,10 @@ impl NotJson {
     #[must_use]
     pub fn new(text: &[u8], error: &serde_json::Error) -> Self {
         let text = without_mark(text);
-        let place = offset_of(&strict(text), error.line(), error.column());
-        let place = original_offset(text, place).min(text.len());
+        let place = match error.is_eof() {
+            true => text.len(),
+            false => original_offset(text, offset_of(&strict(text), error.line(), error.column())).min(text.len()),
+        };
         // The reader sees at the end of a string what is wrong inside of it.
         let place = std::str::from_utf8(text).err().map_or(place, |e| e.valid_up_to().min(place));
         let before = text.get(..place).unwrap_or_default();

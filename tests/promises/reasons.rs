@@ -8,14 +8,16 @@ use offmap::{
 };
 use offmap_sandbox::Fault;
 use serde_json::{Value, json};
+use std::collections::HashMap;
 
 const ODD_URLS: &str = include_str!("../cases/webmap-odd-addresses.json");
 
-async fn capabilities(bench: &Bench, map: Value) -> Vec<LayerCapability> {
+/// What is said of each layer, by id.
+async fn capabilities(bench: &Bench, map: Value) -> HashMap<String, LayerCapability> {
     let map = WebMap::from_value(map).expect("a map");
     let task = OfflineMapTask::new(&bench.engine, OfflineMapSource::from_web_map(map));
     let found = task.capabilities(&GenerateOfflineMapParameters::new(area())).await.expect("capabilities");
-    found.layer_capabilities.into_iter().chain(found.table_capabilities).collect()
+    found.layer_capabilities.into_iter().chain(found.table_capabilities).map(|c| (c.id.clone(), c)).collect()
 }
 
 fn has(bytes: &[u8], words: &str) -> bool {
@@ -39,7 +41,7 @@ async fn layers_with_odd_urls_are_exported_and_each_that_is_not_names_what_is_th
         assert_eq!(layer.state, ExportState::Succeeded, "{layer:?}");
         assert!(layer.got > 0 && Some(layer.got) == layer.planned, "{layer:?}");
     }
-    let there = "0 `Places`, 1 `Borders`, 2 `Countries`, 3 `Borders`, 9 `Boundaries` (Group Layer)";
+    let there = "0 `Places`, 1 `Borders`, 2 `Countries`, 3 `Routes`, 9 `Boundaries` (Group Layer)";
     for (id, kind, words) in [
         (
             "root",
@@ -90,9 +92,9 @@ async fn a_layer_of_an_unknown_type_without_fields_and_a_service_without_layers_
     let mosaic = json!({"id": 0, "name": "Pictures", "type": "Mosaic Layer", "capabilities": "Query,Sync"});
     bench.sandbox.fault(Fault::always_at("/assets/featureserver/0", FaultAction::Body(mosaic)));
     let all = capabilities(&bench, json!({"operationalLayers": [layer(0), layer(1)]})).await;
-    assert!(all[1].supports_offline, "{:?}", all[1]);
-    assert_eq!(all[0].reason, Some(CapabilityReason::LayerTypeNotSupported));
-    let words = all[0].failure.as_ref().expect("a reason").to_string();
+    assert!(all["1"].supports_offline, "{:?}", all["1"]);
+    assert_eq!(all["0"].reason, Some(CapabilityReason::LayerTypeNotSupported));
+    let words = all["0"].failure.as_ref().expect("a reason").to_string();
     assert!(
         words.contains("is of the type `Mosaic Layer` and has no fields; expected is one of Feature Layer, Table"),
         "{words}"
@@ -102,8 +104,8 @@ async fn a_layer_of_an_unknown_type_without_fields_and_a_service_without_layers_
         json!({"currentVersion": 11.2, "capabilities": "Query,Sync", "syncEnabled": true, "layers": [], "tables": []});
     bench.sandbox.fault(Fault::always_at("/assets/featureserver", FaultAction::Body(bare)));
     let all = capabilities(&bench, json!({"operationalLayers": [layer(1)]})).await;
-    assert_eq!(all[0].reason, Some(CapabilityReason::LayerNotFound));
-    let words = all[0].failure.as_ref().expect("a reason").to_string();
+    assert_eq!(all["1"].reason, Some(CapabilityReason::LayerNotFound));
+    let words = all["1"].failure.as_ref().expect("a reason").to_string();
     assert!(words.contains("has no layer 1; it has none that it lists"), "{words}");
 }
 
@@ -117,10 +119,10 @@ async fn urls_that_cannot_be_asked_and_kinds_that_are_not_known_are_named() {
     ]});
     let all = capabilities(&bench, map).await;
     for (at, reason, words) in [
-        (0, CapabilityReason::NoServiceAddress, "its url `ftp://files.example/roads` is not an http or https url"),
-        (1, CapabilityReason::LayerTypeNotSupported, "portal item c0ffee (a feature collection)"),
+        ("ftp", CapabilityReason::NoServiceAddress, "its url `ftp://files.example/roads` is not an http or https url"),
+        ("item", CapabilityReason::LayerTypeNotSupported, "portal item c0ffee (a feature collection)"),
         (
-            2,
+            "kind",
             CapabilityReason::LayerTypeNotSupported,
             "kind of layer `HologramLayer` is not known; supported are ArcGISFeatureLayer",
         ),

@@ -10,6 +10,7 @@ pub mod capability;
 pub mod failure;
 pub mod geometry;
 pub mod item;
+mod layer_kinds;
 pub mod note;
 pub mod overrides;
 pub mod parameters;

@@ -4,6 +4,7 @@
 
 use super::capability::CapabilityReason;
 use super::failure::{Failure, FailureKind, FailureOwner, FailureStage, shortened, without_secrets};
+use super::layer_kinds;
 use super::service_url::ServiceUrl;
 use super::web_map::{LONGEST_URL, LayerType, MapLayer, WebMap};
 use serde_json::Value;
@@ -94,22 +95,7 @@ fn wrong_service(layer_type: &LayerType, service: Option<&ServiceUrl>) -> String
 
 /// Why a kind of layer has no offline form; `found` is its word in the map.
 fn without_offline_form(word: &str, layer: &MapLayer, found: Option<&str>) -> String {
-    let known = match word {
-        "ArcGISMapServiceLayer" => "a dynamic map image layer is drawn by its server on request",
-        "ArcGISImageServiceLayer" => "a dynamic imagery layer is drawn by its server on request",
-        "WMS" | "WCS" => "its server draws pictures on request (OGC) and exports no tiles",
-        "WFS" | "OGCFeatureLayer" => "a feature service of the OGC makes no replica",
-        "WebTiledLayer" | "OpenStreetMap" | "WMTS" => "its tiles cannot be exported",
-        word if word.starts_with("BingMaps") => "its tiles cannot be exported",
-        "MediaLayer" => "its pictures are read from their own addresses each time",
-        "CSV" | "GeoRSS" | "KML" | "GeoJSON" => "it is read from its file's address each time",
-        "ArcGISStreamLayer" => "it is a live stream",
-        "ArcGISSceneServiceLayer" | "IntegratedMeshLayer" | "BuildingSceneLayer" | "PointCloudLayer" => {
-            "it belongs to scenes, not maps"
-        }
-        _ => "",
-    };
-    if !known.is_empty() {
+    if let Some(known) = layer_kinds::without_offline_form(word) {
         return known.to_owned();
     }
     if found.is_some() {

@@ -7,6 +7,7 @@
 use super::bounded_json::{JsonBudget, Unread};
 use super::failure::{Failure, FailureKind, FailureOwner, FailureStage, shortened};
 use super::geometry::SpatialReference;
+use super::layer_kinds;
 use super::secrets::LayerSecrets;
 use super::service_url::ServiceUrl;
 use super::settings::OfflineSettings;
@@ -96,7 +97,9 @@ impl fmt::Display for LayerType {
 impl LayerType {
     fn read(json: &Map<String, Value>, is_table: bool) -> Self {
         let text = |key: &str| json.get(key).and_then(Value::as_str).filter(|t| !t.is_empty());
-        let word = text("layerType").or_else(|| text("type").filter(|t| t.contains("Layer")));
+        // Base maps, and maps of 2.0 and 2.1, name the kind by `type`; `Feature Collection` there is none.
+        let is_kind = |t: &&str| t.contains("Layer") || layer_kinds::without_offline_form(t).is_some();
+        let word = text("layerType").or_else(|| text("type").filter(is_kind));
         match word {
             Some("ArcGISFeatureLayer") if is_table => Self::Table,
             Some("ArcGISFeatureLayer") => Self::Feature,

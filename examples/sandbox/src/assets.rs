@@ -17,7 +17,7 @@ pub(crate) fn layers(data: &Data) -> Vec<Layer> {
         Layer { relations: Vec::new(), ..places(data) },
         Layer { extra: inside.clone(), ..borders(data, 1) },
         Layer { extra: inside, ..countries(data, 2) },
-        borders(data, 3),
+        Layer { name: "Routes", ..borders(data, 3) },
         Layer { name: "Boundaries", fields: Vec::new(), extra: group, rows: Arc::default(), ..countries(data, GROUP) },
     ]
 }
