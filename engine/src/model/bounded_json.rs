@@ -281,7 +281,7 @@ mod tests {
         BUDGET.each(b"[1, -Infinity]", |member| members.push(member)).expect("reads");
         assert_eq!(members, [json!(1), Value::Null]);
         let refused = BUDGET.read(b"{\"a\": NaN,\n \"b\": no}").expect_err("no JSON").to_string();
-        assert!(refused.starts_with("line 2, column 7 has `o}`"), "{refused}");
+        assert!(refused.starts_with("line 2, column 8 has `o}`"), "{refused}");
     }
 
     #[test]
