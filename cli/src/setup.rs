@@ -34,7 +34,8 @@ fn read_text(path: &Path, what: &str) -> Result<String, Stop> {
         _ if text.len() as u64 > LARGEST_INPUT => {
             Err(Stop::usage(format!("{what} {} is larger than {LARGEST_INPUT} bytes", path.display())))
         }
-        Ok(_) => Ok(text),
+        // Some editors write a byte order mark.
+        Ok(_) => Ok(text.trim_start_matches('\u{feff}').to_owned()),
         Err(e) => Err(Stop::usage(format!("cannot read {what} {}: {e}", path.display()))),
     }
 }

@@ -110,7 +110,8 @@ async fn run_job(engine: &Engine, job: GenerateOfflineMapJob, out: &Path, wishes
                 if let Some(Ok((path, bytes))) = &zipped {
                     out!("zipped   {} ({bytes} bytes)", path.display());
                 }
-                if result.has_errors() {
+                let failures = || result.layers.iter().filter(|l| l.is_error()).filter_map(|l| l.failure.as_ref());
+                if failures().any(Failure::may_succeed_later) {
                     out!("missing  go on with: offmap resume --failed-only {shown}");
                 }
             }
@@ -194,6 +195,9 @@ fn way_out(failure: &Failure) -> &'static str {
     match failure.owner {
         FailureOwner::Source if failure.kind == FailureKind::NotSupported => {
             "keep it online (onlineOnlyServicesOption), or leave it out"
+        }
+        FailureOwner::Source if failure.kind == FailureKind::NotFound && !failure.may_succeed_later() => {
+            "correct its url in the map, or leave it out"
         }
         FailureOwner::Caller => "change the call",
         FailureOwner::Source => "ask the owner of the service",

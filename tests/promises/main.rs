@@ -14,6 +14,7 @@ mod discard;
 mod edited;
 mod end_to_end;
 mod ends;
+mod forms;
 #[cfg(unix)]
 mod hostile_package;
 mod hosts;
@@ -31,6 +32,7 @@ mod policy;
 mod progress;
 mod random;
 mod real_places;
+mod reasons;
 mod redirects;
 mod resume;
 mod samples;

@@ -66,7 +66,7 @@ pub(super) fn too_much(call: &ServiceCall, found: &str) -> Failure {
 /// The failure for an answer that was not read.
 pub(super) fn unread(call: &ServiceCall, bytes: &[u8], unread: &Unread) -> Failure {
     match unread {
-        Unread::NotJson(_) => body::not_json(bytes, call.stage).at(call.url.as_str()),
+        Unread::NotJson(place) => body::not_json(bytes, place, call.stage).at(call.url.as_str()),
         too_large => too_much(call, &too_large.to_string()),
     }
 }

@@ -5,6 +5,8 @@
 use super::AnswerKind;
 use offmap_engine::model::failure::{LONGEST_ATTRIBUTION, LONGEST_WORDS, shortened};
 use offmap_engine::{Failure, FailureKind, FailureOwner, FailureStage};
+use offmap_formats::lenient::NotJson;
+use offmap_formats::number::{self, JsonNumber, NotANumber};
 use serde_json::Value;
 use std::time::Duration;
 
@@ -24,8 +26,7 @@ pub struct ServiceError {
 }
 
 fn number(value: Option<&Value>) -> i64 {
-    let value = value.unwrap_or(&Value::Null);
-    value.as_i64().or_else(|| value.as_str().and_then(|s| s.parse().ok())).unwrap_or(0)
+    value.and_then(number::read).unwrap_or(0)
 }
 
 fn push(words: &mut Vec<String>, value: Option<&Value>) {
@@ -149,19 +150,34 @@ pub fn error_in_bytes(bytes: &[u8]) -> Option<ServiceError> {
     error_of(&value).or_else(|| flat_error(&value))
 }
 
-/// The failure for an answer that is not JSON: a page of a login or proxy, or nothing. What it says is not quoted: it may be that
-/// of another host, to which a redirect led.
+/// The failure for an answer that is not JSON: a page of a login or proxy, or nothing. Of what it says no more is quoted than the
+/// bytes that are wrong in something that begins like JSON: it may be the answer of another host, to which a redirect led.
 #[must_use]
-pub fn not_json(bytes: &[u8], stage: FailureStage) -> Failure {
+pub fn not_json(bytes: &[u8], place: &NotJson, stage: FailureStage) -> Failure {
     let start = bytes.trim_ascii_start();
     let message = if start.is_empty() {
         "the answer is empty, expected JSON".to_owned()
     } else if start.starts_with(b"<") {
         "the answer is an HTML page, expected JSON; a login page or a proxy stands before the service".to_owned()
     } else {
-        format!("the answer has {} bytes that are not JSON; another program than the service may have answered", bytes.len())
+        let all = bytes.len();
+        format!("the answer has {all} bytes that are not JSON ({place}); another program than the service may have answered")
     };
     Failure::new(FailureOwner::Source, FailureKind::InvalidAnswer, stage, message)
+}
+
+/// A number of an answer; `None` where it has none.
+///
+/// # Errors
+/// If it is another one than expected: the member, what was found and what was expected.
+pub fn number_in<T: JsonNumber>(answer: &Value, key: &str, address: &str) -> Result<Option<T>, Failure> {
+    number::member(answer, key).map_err(|wrong| not_a_number(&wrong, address))
+}
+
+/// The failure for a number that is none.
+pub(crate) fn not_a_number(wrong: &NotANumber, address: &str) -> Failure {
+    let message = format!("the answer of {address} cannot be understood: {wrong}");
+    Failure::new(FailureOwner::Source, FailureKind::InvalidAnswer, FailureStage::Plan, message).at(address)
 }
 
 /// Whether a failure is of the credentials: a token that is old, wrong or missing, or no permission.
@@ -435,10 +451,17 @@ mod tests {
 
     #[test]
     fn a_page_where_json_was_expected_is_named() {
+        let not_json = |bytes: &[u8], stage: FailureStage| {
+            let error = serde_json::from_slice::<Value>(bytes).expect_err("no JSON");
+            super::not_json(bytes, &NotJson::new(bytes, &error), stage)
+        };
         let failure = not_json(b"\n<!DOCTYPE html><title>Sign in</title>", FailureStage::Read);
         assert!(failure.message.contains("HTML page"), "{failure}");
         assert!(not_json(b" ", FailureStage::Read).message.contains("empty"));
         let failure = not_json(b"AKIA-internal-words", FailureStage::Read);
         assert!(failure.message.contains("19 bytes that are not JSON") && !failure.message.contains("AKIA"), "{failure}");
+        assert!(failure.message.contains("line 1, column 1 has `A`"), "{failure}");
+        let failure = not_json(b"{\"layers\": [],\n \"name\": \"a\x1bb\"}", FailureStage::Read);
+        assert!(failure.message.contains("line 2, column 11 has `\\x1bb\\\"}`"), "{failure}");
     }
 }
