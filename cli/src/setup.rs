@@ -112,7 +112,8 @@ fn hosts(arguments: &AccessArguments, web_map: Option<&str>) -> Result<HostPolic
 pub(crate) fn client(arguments: &AccessArguments, web_map: Option<&str>) -> Result<ArcGisClient, Stop> {
     let mut options = ClientOptions {
         request_timeout: Duration::from_secs(arguments.request_timeout.max(1)),
-        attempts: arguments.attempts.max(1),
+        retry_time: Duration::from_secs(arguments.retry_time),
+        attempts: arguments.attempts.map_or(usize::MAX, |attempts| attempts.max(1)),
         job_timeout: Duration::from_secs(arguments.job_timeout.max(1)),
         hosts: hosts(arguments, web_map)?,
         ..ClientOptions::default()

@@ -19,8 +19,6 @@ use std::time::Duration;
 
 /// Looks at a result folder that is still empty right after success (Esri's scripts: 5).
 const FOLDER_LOOKS: u32 = 5;
-/// Submissions of one job while their answers are lost.
-const MOST_SUBMISSIONS: u32 = 4;
 /// Notes that a forgotten job was submitted again.
 const AGAIN: &str = "again";
 
@@ -128,17 +126,10 @@ async fn export_part(
             Some(job) => job,
             None => {
                 ctx.begin_unit(step.job).await?;
-                let mut tries = 1;
-                let job = loop {
-                    match ctx.settle(submit(client, &service.root, home, call)).await {
-                        // It may have started; a job that nobody asks for ends by itself.
-                        Err(failure) if tries < MOST_SUBMISSIONS && server_job::is_unknown(&failure) => {
-                            tries += 1;
-                            ctx.say(format!("the answer was lost ({failure}); submitted again"));
-                        }
-                        submitted => break submitted?,
-                    }
-                };
+                let submission = || submit(client, &service.root, home, call);
+                // A job that nobody asks for ends by itself.
+                let take_back = || async { Ok(()) };
+                let job = server_job::submit(client, ctx, &service.root, submission, take_back).await?;
                 ctx.ledger().note(step.job, "job", &job).await?;
                 job
             }
@@ -227,10 +218,10 @@ impl ServerJob for ExportJob<'_> {
         self.lost
     }
 
-    async fn look(&mut self) -> Result<Look<Value>, Failure> {
+    async fn look(&mut self, left: Duration) -> Result<Look<Value>, Failure> {
         let ask = |address: &str| {
             let call = ServiceCall::get(address)?.with_secrets(&self.service.secrets).in_stage(FailureStage::Wait);
-            Ok::<_, Failure>(call)
+            Ok::<_, Failure>(call.within(left))
         };
         let mut state = self.client.job_json(&ask(&self.address)?).await;
         if !self.seen && state.as_ref().is_err_and(server_job::is_gone) {

@@ -13,6 +13,9 @@ use std::time::Duration;
 /// How long to leave a service alone that says "too many requests" and no time.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// What a service says that answers by https only.
+const SSL_REQUIRED: &str = "SSL required";
+
 /// Messages of one answer that are read.
 const MOST_MESSAGES: usize = 10;
 
@@ -23,6 +26,11 @@ pub struct ServiceError {
     pub code: i64,
     /// What it says, cut to [`LONGEST_WORDS`].
     pub words: String,
+}
+
+fn is_about_https(words: &str) -> bool {
+    let words = words.to_ascii_lowercase();
+    ["ssl required", "https required", "requires ssl", "requires https"].iter().any(|said| words.contains(said))
 }
 
 fn number(value: Option<&Value>) -> i64 {
@@ -78,6 +86,10 @@ pub fn read_error(error: &Value, around: &Value) -> ServiceError {
     }
     words.dedup();
     let code = number(error.get("code").or_else(|| around.get("code")));
+    // Subcode 4 says why.
+    if code == 403 && number(error.get("subcode")) == 4 && !words.iter().any(|w| is_about_https(w)) {
+        words.push(SSL_REQUIRED.to_owned());
+    }
     ServiceError { code, words: shortened(words.join("; "), LONGEST_WORDS) }
 }
 
@@ -240,6 +252,14 @@ impl ServiceError {
         }
     }
 
+    /// Whether the service answers by https only: code 403 with subcode 4, or such words.
+    ///
+    /// Source: feature service reference §6.1.
+    #[must_use]
+    pub fn wants_https(&self) -> bool {
+        is_about_https(&self.words)
+    }
+
     /// How long the service asks to be left alone in its own words, as ArcGIS Online does past its limits: "Too many requests.
     /// Please try again after 60 sec". A bare "try again" is said of any error and asks for nothing.
     ///
@@ -253,7 +273,7 @@ impl ServiceError {
             unit.trim_start().starts_with("sec").then(|| number.parse().ok())?
         });
         match seconds {
-            Some(seconds) => Some(Duration::from_secs(seconds)),
+            Some(seconds) => Some(super::governor::pause(seconds)),
             None => words.contains("too many requests").then_some(PATIENCE),
         }
     }
@@ -276,6 +296,10 @@ impl ServiceError {
         match code {
             _ if self.patience().is_some() => {
                 new(O::Source, K::Throttled, "the service asks to come back later".to_owned()).may_pass()
+            }
+            _ if self.wants_https() => {
+                let way = "put its url with https, and the port of its https, into the map";
+                new(O::Source, K::NotSupported, format!("the service answers by https only ({SSL_REQUIRED}); {way}"))
             }
             498 => new(O::Credentials, K::Unauthorized, "the token is invalid or has expired".to_owned()),
             499 => new(O::Credentials, K::Unauthorized, "the service wants a token; give credentials".to_owned()),
@@ -424,6 +448,23 @@ mod tests {
         }
         let forgotten = json!({"error": {"code": 400, "message": "Job not found."}, "submissionTime": 1});
         assert_eq!(flat_error_of_request(&forgotten).map(|e| e.code), Some(400));
+    }
+
+    #[test]
+    fn a_service_that_wants_https_says_so_by_subcode_or_in_words() {
+        for (answer, wants) in [
+            (json!({"error": {"code": 403, "subcode": 4, "message": "Forbidden", "details": []}}), true),
+            (json!({"error": {"code": 403, "subcode": "4", "message": "SSL Required"}}), true),
+            (json!({"error": {"code": 400, "message": "HTTPS required"}}), true),
+            (json!({"error": {"code": 403, "subcode": 3, "message": "Forbidden"}}), false),
+            (json!({"error": {"code": 403, "message": "You do not have permissions"}}), false),
+        ] {
+            let error = error_of(&answer).expect("an error");
+            assert_eq!(error.wants_https(), wants, "{answer}");
+            let failure = error.into_failure(FailureStage::Plan);
+            assert_eq!(failure.owner == FailureOwner::Source, wants, "{failure}");
+            assert_eq!(failure.to_string().contains("https only (SSL required)"), wants, "{failure}");
+        }
     }
 
     #[test]

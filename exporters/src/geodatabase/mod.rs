@@ -223,8 +223,10 @@ impl Exporter for GeodatabaseExporter {
             }
         }
         let is_empty = rows == 0 && self.has_no_rows(&service, parameters).await;
+        let mut warnings = utility_network::warnings(request, &service, parameters);
+        warnings.extend(self.client.move_of(&service.root));
         Ok(TaskPlan {
-            warnings: utility_network::warnings(request, &service, parameters),
+            warnings,
             networks: utility_network::planned(request, &service, parameters),
             is_empty,
             units: vec![

@@ -143,7 +143,11 @@ impl Exporter for TileCacheExporter {
         let layers: Vec<String> = request.layers.iter().map(|l| l.id.clone()).collect();
         let area = service.area(parameters.area_of_interest.as_ref())?;
         let level_ids = parameters.level_ids.clone();
-        run_blocking(move || service.task_plan(layers.into_iter(), &area, &level_ids, BYTES_PER_TILE)).await
+        let moved = self.client.move_of(&service.root);
+        let counted = move || service.task_plan(layers.into_iter(), &area, &level_ids, BYTES_PER_TILE);
+        let mut plan = run_blocking(counted).await?;
+        plan.warnings.extend(moved);
+        Ok(plan)
     }
 
     async fn export(

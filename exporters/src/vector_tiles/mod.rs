@@ -192,8 +192,10 @@ impl Exporter for VectorTilesExporter {
         let level_ids = level_ids(&service, parameters)?;
         let layers: Vec<String> = request.layers.iter().map(|l| l.id.clone()).collect();
         let area = service.area(parameters.area_of_interest.as_ref())?;
+        let moved = self.client.move_of(&service.root);
         let counted = move || service.task_plan(layers.into_iter(), &area, &level_ids, BYTES_PER_TILE);
         let mut plan = run_blocking(counted).await?;
+        plan.warnings.extend(moved);
         for i in 0..described.styles.len() {
             plan.units.push(Unit::new(numbered(STYLE_UNIT, i), "resource", "the item's style with sprites and fonts"));
         }
