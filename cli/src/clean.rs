@@ -67,7 +67,7 @@ const MAP_READ: Duration = Duration::from_secs(20);
 /// up here.
 async fn remove(left: &Leftover, client: &ArcGisClient) -> Result<(), Stop> {
     if left.can_resume {
-        match or_interrupted(roll_back(left, client)).await {
+        match or_interrupted(Box::pin(roll_back(left, client))).await {
             Ok(()) => {}
             Err(stop) if stop.failure().is_cancelled() => return Err(stop),
             Err(stop) => {
