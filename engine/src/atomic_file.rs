@@ -15,6 +15,7 @@ use crate::safe_path;
 use std::fs::File;
 use std::io::{Error, ErrorKind, Result};
 use std::path::{Path, PathBuf};
+use tokio_util::sync::CancellationToken;
 
 /// Ends the name of what is not complete yet.
 const BESIDE: &str = ".new";
@@ -60,7 +61,7 @@ pub fn write<T, E>(
 /// What the disk says.
 pub fn put(from: &Path, to: &Path) -> Result<()> {
     match std::fs::symlink_metadata(from)? {
-        metadata if metadata.is_dir() => sync_tree(from)?,
+        metadata if metadata.is_dir() => sync_tree(from, &CancellationToken::new())?,
         metadata if metadata.is_file() => safe_path::open_file(from)?.sync_all()?,
         _ => return Err(Error::new(ErrorKind::InvalidData, format!("{} is no file or folder", from.display()))),
     }
@@ -69,16 +70,19 @@ pub fn put(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Brings every file and directory below a directory to the disk.
+/// Brings every file and directory below a directory to the disk, until `cancel` is cancelled.
 ///
 /// # Errors
-/// What the disk says.
-pub fn sync_tree(dir: &Path) -> Result<()> {
+/// What the disk says; [`ErrorKind::Interrupted`] if it was cancelled.
+pub fn sync_tree(dir: &Path, cancel: &CancellationToken) -> Result<()> {
     for entry in std::fs::read_dir(dir)? {
         let entry = entry?;
+        if cancel.is_cancelled() {
+            return Err(Error::new(ErrorKind::Interrupted, "cancelled"));
+        }
         let kind = entry.file_type()?;
         if kind.is_dir() {
-            sync_tree(&entry.path())?;
+            sync_tree(&entry.path(), cancel)?;
         } else if kind.is_file() {
             let path = entry.path();
             let synced = File::open(&path).and_then(|file| file.sync_all());

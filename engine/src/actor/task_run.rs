@@ -1,7 +1,7 @@
 //! Runs one exporter on the Tokio runtime and proves what it says.
 
 use super::shared::{JobShared, TIDY_UP, TIDY_UP_CANCELLED};
-use crate::context::{ExportContext, hash_file, hash_result, run_blocking};
+use crate::context::{ExportContext, hash_file_until, hash_result_until, run_blocking};
 use crate::ledger::{UnitRecord, UnitResult};
 use crate::model::artifact::{Artifact, ArtifactFile, LayerArtifact};
 use crate::model::budget::Missing;
@@ -48,11 +48,16 @@ async fn finished_before(shared: &Arc<JobShared>, task: &ExportTask) -> Result<O
     };
     let (root, id) = (shared.work_dir.clone(), task.id.clone());
     let (units, results) = (shared.ledger.task(&task.id).units().await?, shared.ledger.task(&task.id).results().await?);
+    let cancel = shared.stop.clone();
     let (artifact, there) = run_blocking(move || {
-        let there = is_there(&root, &id, &artifact, &units, &results);
+        let there = is_there(&root, &id, &artifact, (&units, &results), &cancel);
         Ok((artifact, there))
     })
     .await?;
+    if shared.stop.is_cancelled() {
+        // Nothing was found out.
+        return Err(Failure::cancelled());
+    }
     match there {
         Ok(()) => Ok(Some(artifact)),
         // What nobody who works here would leave is damage, and not something to fetch again in silence.
@@ -76,8 +81,8 @@ fn is_there(
     root: &Path,
     task: &str,
     artifact: &Artifact,
-    units: &[UnitRecord],
-    results: &[UnitResult],
+    (units, results): (&[UnitRecord], &[UnitResult]),
+    cancel: &CancellationToken,
 ) -> std::io::Result<()> {
     let lacks_file = |l: &LayerArtifact| l.failure.is_none() && l.file.is_none_or(|file| file >= artifact.files.len());
     if let Some(layer) = artifact.layers.iter().find(|l| lacks_file(l)) {
@@ -91,7 +96,7 @@ fn is_there(
         let known_here = results.iter().find(|r| r.path == file.path);
         if file.is_folder {
             safe_path::folder(root, &relative)?;
-            if known_here.is_some_and(|result| !holds(root, &task_dir, result)) {
+            if known_here.is_some_and(|result| !holds(root, &task_dir, result, cancel)) {
                 return Err(std::io::ErrorKind::UnexpectedEof.into());
             }
         } else {
@@ -102,7 +107,7 @@ fn is_there(
             let known: Vec<&str> =
                 units.iter().filter(|u| u.bytes == Some(file.bytes)).filter_map(|u| u.sha256.as_deref()).collect();
             let holds = |sha256: &str| known.contains(&sha256);
-            if !known.is_empty() && !hash_file(&path).is_ok_and(|(_, sha256)| holds(&sha256)) {
+            if !known.is_empty() && !hash_file_until(&path, cancel).is_ok_and(|(_, sha256)| holds(&sha256)) {
                 return Err(std::io::ErrorKind::UnexpectedEof.into());
             }
         }
@@ -156,6 +161,7 @@ fn context(shared: &JobShared, task: &ExportTask, cancel: CancellationToken) -> 
         plan: Arc::clone(&shared.plan),
         secrets: shared.secrets_of(task),
         known_secrets: shared.secrets.clone(),
+        more_follows: false,
     }
 }
 
@@ -172,10 +178,12 @@ async fn held(shared: &Arc<JobShared>, task: &ExportTask) -> Result<Held, Failur
     let results = shared.ledger.task(&task.id).results().await?;
     let planned: HashSet<String> = task.units.iter().map(|u| u.id.clone()).collect();
     let (root, relative) = (shared.work_dir.clone(), Path::new("tasks").join(&task.id));
+    let cancel = shared.stop.clone();
     run_blocking(move || {
         let mut held = Held::default();
         for result in results.into_iter().filter(|r| planned.contains(&r.unit.id)) {
-            if holds(&root, &relative, &result) {
+            // What could not be looked at to the end is not thrown away for it; it is looked at again before it is used.
+            if holds(&root, &relative, &result, &cancel) || cancel.is_cancelled() {
                 held.units.extend([result.unit.id].into_iter().chain(result.of));
                 held.paths.push(result.path);
             }
@@ -186,14 +194,14 @@ async fn held(shared: &Arc<JobShared>, task: &ExportTask) -> Result<Held, Failur
 }
 
 /// Whether the result of a unit is there with the bytes that the ledger knows.
-fn holds(root: &Path, task_dir: &Path, result: &UnitResult) -> bool {
+fn holds(root: &Path, task_dir: &Path, result: &UnitResult, cancel: &CancellationToken) -> bool {
     let is_plain = safe_path::check_relative(&result.path).is_ok();
     let relative = task_dir.join(&result.path);
     let path = match is_plain {
         true => safe_path::file(root, &relative).map(|(path, _)| path).or_else(|_| safe_path::folder(root, &relative)),
         false => return false,
     };
-    path.is_ok_and(|path| hash_result(&path).is_ok_and(|(_, sha256)| result.unit.sha256 == Some(sha256)))
+    path.is_ok_and(|path| hash_result_until(&path, cancel).is_ok_and(|(_, sha256)| result.unit.sha256 == Some(sha256)))
 }
 
 /// Makes a task that failed begin anew: finished units whose results hold stay; what else it left on its service is taken back, its

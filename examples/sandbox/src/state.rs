@@ -42,6 +42,8 @@ pub struct SandboxOptions {
     pub api_key: Option<(String, String)>,
     /// Whether services repeat the token and the API key of a request in their errors and attributions.
     pub echo: bool,
+    /// Whether JSON answers have a byte order mark before them, and floats for whole numbers.
+    pub sloppy: bool,
 }
 
 impl Default for SandboxOptions {
@@ -59,6 +61,7 @@ impl Default for SandboxOptions {
             lost_attachments: 0,
             api_key: None,
             echo: false,
+            sloppy: false,
         }
     }
 }
