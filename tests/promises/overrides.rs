@@ -240,7 +240,7 @@ async fn what_matches_nothing_or_has_a_wrong_form_is_refused_by_name() {
         (TILES, "World/MapServer", "levelIds", json!([99]), "has no level 99"),
         (TILES, "World/MapServer", "levels", json!([1]), "unknown field `levels`"),
         (TILES, "World/MapServer", "compressionQuality", json!(101), "compressionQuality is 101"),
-        (VECTOR, "Streets/VectorTileServer", "maxLevel", json!("deep"), "invalid type"),
+        (VECTOR, "Streets/VectorTileServer", "maxLevel", json!("deep"), "`maxLevel` is \"deep\""),
         (GEODATABASE, "Fieldwork/FeatureServer", "syncModel", json!("sometimes"), "unknown variant `sometimes`"),
         (GEODATABASE, "Fieldwork/FeatureServer", "layerOptions", json!([{"layerId": 77}]), "names layer 77"),
         (
