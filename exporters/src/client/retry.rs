@@ -141,8 +141,10 @@ impl Retries {
         if over || self.failed as usize >= options.attempts {
             return None;
         }
-        self.tell(failure, lasted, budget.saturating_sub(lasted));
-        Some(pause)
+        let left = budget.saturating_sub(lasted);
+        self.tell(failure, lasted, left);
+        // The last try is at the end of the time, not a pause after it.
+        Some(if busy || left.is_zero() { pause } else { pause.min(left) })
     }
 
     /// Says once that a fault lasts, where an export is running.
