@@ -3,19 +3,16 @@
 use crate::arguments::{ProgressStyle, Resume, RunArguments, Take};
 use crate::interrupt::{CANCELLED, on_ctrl_c};
 use crate::terminal::{self, note, out};
-use crate::{Stop, progress, secrets, setup};
+use crate::{INCOMPLETE, Stop, progress, secrets, setup};
 use offmap::exporters::portal::ReadLimits;
 use offmap::packager::{MobileMapPackager, write_mmpk};
 use offmap::{
-    Engine, Failure, FailureKind, FailureOwner, GenerateOfflineMapJob, GenerateOfflineMapResult, JobError, LayerOutcome,
-    Packager as _, run_blocking,
+    Engine, Failure, FailureKind, FailureOwner, GenerateOfflineMapJob, GenerateOfflineMapResult, JobError, LayerNoteKind,
+    LayerOutcome, Packager as _, run_blocking,
 };
 use serde_json::{Value, json};
 use std::path::Path;
 use std::time::{Duration, Instant};
-
-/// Exit code of a package that lacks layers.
-const WITH_ERRORS: u8 = 3;
 
 pub(crate) async fn run(arguments: Take) -> Result<u8, Stop> {
     MobileMapPackager.check_destination(&std::path::absolute(&arguments.out).unwrap_or_else(|_| arguments.out.clone()))?;
@@ -98,7 +95,7 @@ async fn run_job(engine: &Engine, job: GenerateOfflineMapJob, out: &Path, wishes
                     out!("missing  go on with: offmap resume --failed-only {out}");
                 }
             }
-            Ok(if result.has_errors() { WITH_ERRORS } else { 0 })
+            Ok(if result.is_complete() { 0 } else { INCOMPLETE })
         }
         Err(error) => {
             if error.can_resume {
@@ -128,12 +125,12 @@ fn check_mmpk(path: &Path) -> Result<(), Stop> {
 
 fn layer_json(layer: &LayerOutcome) -> Value {
     json!({"id": layer.id, "title": layer.title, "state": layer.state, "planned": layer.planned, "got": layer.got,
-        "bytes": layer.bytes, "notes": layer.notes, "failure": layer.failure})
+        "bytes": layer.bytes, "lacking": layer.lacking(), "notes": layer.notes, "failure": layer.failure})
 }
 
 fn result_json(outcome: &Result<GenerateOfflineMapResult, JobError>) -> Value {
     let (package, complete, layers, failure) = match outcome {
-        Ok(r) => (Some(&r.package), !r.has_errors(), &r.layers, None),
+        Ok(r) => (Some(&r.package), r.is_complete(), &r.layers, None),
         Err(e) => (None, false, &e.layers, Some(&e.failure)),
     };
     let can_resume = outcome.as_ref().is_err_and(|e| e.can_resume);
@@ -175,7 +172,10 @@ fn tell_layers(layers: &[LayerOutcome]) {
             planned,
             layer.bytes
         );
-        for note in &layer.notes {
+        for words in layer.lacking() {
+            out!("          lacks: {words}");
+        }
+        for note in layer.notes.iter().filter(|n| n.kind != LayerNoteKind::Missing) {
             out!("          {}: {}", note.kind.words(), note.message);
         }
         if let Some(failure) = layer.failure.as_ref().filter(|f| !f.is_cancelled()) {

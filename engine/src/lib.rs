@@ -23,6 +23,7 @@ mod board;
 mod carried;
 mod clock;
 mod complete;
+pub mod containers;
 mod context;
 mod counts;
 mod disk_space;
@@ -48,6 +49,7 @@ mod work_dir;
 
 pub use board::StatusStream;
 pub use clock::{Clock, SystemClock, system_now_ms};
+pub use containers::{ContainerReader, Containers, Contents};
 pub use context::{ExportContext, hash_file, hex, run_blocking, run_within};
 pub use disk_space::DiskReserve;
 pub use engine::{DEFAULT_CONCURRENT_EXPORTS, DEFAULT_CONCURRENT_JOBS, Engine, EngineBuilder, EngineStats};

@@ -6,9 +6,9 @@
 
 use crate::archive::{DIRECTORY, audit};
 use crate::container::Container;
-use crate::manifest::{MANIFEST_PATH, Manifest, ManifestFile, ManifestLayer};
+use crate::manifest::{MANIFEST_PATH, Manifest, ManifestFile};
 use crate::mobile_map_package::{LARGEST_MANIFEST, MobileMapPackage, OfflineLayer};
-use offmap_engine::{ExportState, Failure, FailureKind, FailureStage, LayerNoteKind, hex};
+use offmap_engine::{ExportState, Failure, FailureKind, FailureStage, hex};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, HashMap};
@@ -35,9 +35,9 @@ pub struct Verification {
     pub ok: bool,
     /// Whether a manifest proves every file; false for packages of other writers.
     pub proven: bool,
-    /// Whether every layer that was wanted is there; `None` without manifest.
+    /// Whether nothing is missing by the manifest; `None` without one.
     pub complete: Option<bool>,
-    /// What layers that are there lack by the manifest, in words: tiles and attachments.
+    /// What is missing by the manifest, in words: layers, and what layers that are there lack.
     pub lacking: Vec<String>,
     /// What of layers that are there could not be counted on their service, in words: it came unverified.
     pub not_counted: Vec<String>,
@@ -134,23 +134,15 @@ pub fn verify_until(path: &Path, cancel: &CancellationToken) -> Result<Verificat
 }
 
 fn finish(path: &Path, manifest: Option<&Manifest>, files: u64, bytes: u64, problems: Vec<Problem>) -> Verification {
-    let lacking = |l: &ManifestLayer| {
-        let parts = [("tiles", &l.missing_tiles), ("attachments", &l.missing_attachments)];
-        let words = parts.into_iter().filter_map(|(what, m)| m.as_ref().map(|m| format!("{}: {}", l.title, m.words(what))));
-        words.collect::<Vec<_>>()
-    };
-    let taken = manifest.into_iter().flat_map(|m| &m.layers).filter(|l| l.state == ExportState::Succeeded);
-    let not_counted = |l: &ManifestLayer| {
-        let notes = l.notes.iter().filter(|n| n.kind == LayerNoteKind::NotCounted);
-        notes.map(|n| format!("{}: {}", l.title, n.message)).collect::<Vec<_>>()
-    };
+    let lacking = manifest.map(Manifest::lacking).unwrap_or_default();
     Verification {
         package: path.to_owned(),
         ok: problems.is_empty(),
         proven: manifest.is_some(),
-        complete: manifest.map(|m| m.complete),
-        lacking: taken.clone().flat_map(lacking).collect(),
-        not_counted: taken.flat_map(not_counted).collect(),
+        // An older program called a package complete that has all layers, whatever they lack.
+        complete: manifest.map(|m| m.complete && lacking.is_empty()),
+        lacking,
+        not_counted: manifest.map(Manifest::not_counted).unwrap_or_default(),
         files,
         bytes,
         problems,

@@ -305,7 +305,7 @@ fn manifest(
         generator: format!("offmap {}", env!("CARGO_PKG_VERSION")),
         job: request.job.clone(),
         created: request.created,
-        complete: layers.iter().all(|l| l.failure.is_none()),
+        complete: Manifest::is_complete(&layers),
         portal_url: request.source.portal_url.clone(),
         item_id: request.source.item.as_ref().map(|i| i.id.clone()),
         access_information: said(info.access_information),
