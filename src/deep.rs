@@ -1,11 +1,14 @@
 //! Proves a package down to every row and tile: opens each container that it holds.
 
-use crate::exporters::{geodatabase, tile_package};
-use crate::packager::{MobileMapPackage, OfflineLayer, Problem, Verification, manifest::ManifestLayer, verify_until};
-use crate::{ExportState, Failure, FailureStage};
+use crate::exporters::{geodatabase, packed_style, tile_package};
+use crate::packager::{
+    LayerFile, MobileMapPackage, OfflineLayer, Problem, Verification, manifest::ManifestLayer, verify_until,
+};
+use crate::{ExportState, Failure, FailureStage, LayerNoteKind};
 use offmap_formats::json;
+use offmap_formats::style::{self, Missing};
 use serde_json::Value;
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
@@ -18,7 +21,7 @@ const LARGEST_STYLE: u64 = 64 << 20;
 const STYLE_MEMORY: u64 = 256 << 20;
 
 /// Verifies a package as [`verify`](crate::packager::verify) does, then opens every container in it and compares what is inside
-/// with the manifest: rows of geodatabases, tiles of tile packages (each one's bytes are read), resources that styles name. A
+/// with the manifest: rows of geodatabases, tiles of tile packages (each one's bytes are read), fonts and sprites of styles. A
 /// layer of the map that is neither online nor has data is found, too. Blocks; an archive's containers are unpacked one after
 /// the other to a directory for temporary files.
 ///
@@ -45,7 +48,8 @@ pub fn verify_deep_until(path: &Path, cancel: &CancellationToken) -> Result<Veri
         files: package.files()?.into_iter().map(|(path, _)| path).collect(),
         problems: Vec::new(),
         opened: HashMap::new(),
-        styles: HashSet::new(),
+        styles: HashMap::new(),
+        lacking: Vec::new(),
         cancel,
     };
     let until = Instant::now() + time_for(found.bytes);
@@ -61,6 +65,7 @@ pub fn verify_deep_until(path: &Path, cancel: &CancellationToken) -> Result<Veri
         }
         deep.layer(layer)?;
     }
+    found.lacking.extend(deep.lacking);
     found.problems.extend(deep.problems);
     found.ok = found.problems.is_empty();
     Ok(found)
@@ -86,18 +91,15 @@ struct Deep<'a> {
     /// Paths of all files.
     files: BTreeSet<String>,
     problems: Vec<Problem>,
-    /// Containers that were opened, and styles that were read: each once.
+    /// What is missing of layers of a package that has no manifest.
+    lacking: Vec<String>,
+    /// Containers that were opened, and what styles lack, by their folder or container: each once.
     opened: HashMap<String, Inside>,
-    styles: HashSet<String>,
+    styles: HashMap<String, Vec<Missing>>,
     cancel: &'a CancellationToken,
 }
 
 impl Deep<'_> {
-    /// Whether a file lies in a folder, whose path ends with a slash.
-    fn has_below(&self, folder: &str) -> bool {
-        self.files.range(folder.to_owned()..).next().is_some_and(|f| f.starts_with(folder))
-    }
-
     fn problem(&mut self, file: &str, what: impl Into<String>) {
         self.problems.push(Problem { file: file.to_owned(), what: what.into() });
     }
@@ -114,13 +116,11 @@ impl Deep<'_> {
         if data.outside {
             return Ok(());
         }
-        if let Some(folder) = data.resources.as_ref().filter(|folder| self.styles.insert((*folder).clone())) {
-            self.resources(folder)?;
-        }
         if !self.opened.contains_key(&data.path) {
             let inside = self.open(&data.path)?;
             self.opened.insert(data.path.clone(), inside);
         }
+        self.drawn_by(layer, &data)?;
         let Some(proof) = proof else { return Ok(()) };
         match self.opened.get(&data.path).cloned() {
             Some(Inside::Rows(rows)) => match data.item_id.and_then(|id| rows.get(&id)).copied() {
@@ -151,7 +151,7 @@ impl Deep<'_> {
         let (path, _kept) = self.file(name)?;
         let inside = match path.extension().and_then(|e| e.to_str()) {
             Some("geodatabase") => geodatabase::rows(&path, self.cancel).map(Inside::Rows),
-            Some("tpkx" | "tpk" | "vtpk") => tile_package::check_tiles(&path, self.cancel).map(Inside::Tiles),
+            Some("tpkx" | "tpk" | "vtpk") => self.tiles(name, &path),
             _ => Ok(Inside::Unknown),
         };
         match inside {
@@ -162,6 +162,13 @@ impl Deep<'_> {
             }
             Ok(inside) => Ok(inside),
         }
+    }
+
+    /// Tiles of a tile package; what the style in one of vector tiles lacks is kept for its layers.
+    fn tiles(&mut self, name: &str, path: &Path) -> Result<Inside, Failure> {
+        let tiles = tile_package::check_tiles(path, self.cancel)?;
+        self.styles.insert(name.to_owned(), packed_style::missing_resources(path)?);
+        Ok(Inside::Tiles(tiles))
     }
 
     /// A file of the package on the disk, and the directory that holds it if it had to be unpacked.
@@ -176,34 +183,39 @@ impl Deep<'_> {
         Ok((file, Some(unpacked)))
     }
 
-    /// A style with its sprites and fonts: what the style names is there.
-    fn resources(&mut self, folder: &str) -> Result<(), Failure> {
+    /// The style of a folder of resources: whether it can be read, and what it needs and does not find there.
+    fn style_in(&mut self, folder: &str) -> Result<Vec<Missing>, Failure> {
         let name = format!("{folder}/styles/root.json");
         if !self.files.contains(&name) {
-            self.problem(&name, "the style is missing");
-            return Ok(());
+            return Ok(vec![Missing::Style]);
         }
         let text = self.package.read(&name, LARGEST_STYLE)?;
-        let style = match json::read::<Value>(&text, STYLE_MEMORY) {
-            Ok(style) => style,
+        match json::read::<Value>(&text, STYLE_MEMORY) {
+            Ok(style) => Ok(style::missing(&style, &name, &self.files)),
             Err(words) => {
                 self.problem(&name, format!("the style is not JSON: {words}"));
-                return Ok(());
-            }
-        };
-        if style.get("sprite").and_then(Value::as_str).is_some_and(|s| s.starts_with("../sprites/")) {
-            for ending in ["json", "png"] {
-                let sprite = format!("{folder}/sprites/sprite.{ending}");
-                if !self.files.contains(&sprite) {
-                    self.problem(&sprite, "the style names these sprites, which are missing");
-                }
+                Ok(Vec::new())
             }
         }
-        let has_text = style.pointer("/layers").and_then(Value::as_array).into_iter().flatten();
-        let names_fonts = has_text.into_iter().any(|l| l.pointer("/layout/text-font").is_some());
-        let own = style.get("glyphs").and_then(Value::as_str).is_some_and(|g| g.starts_with("../fonts/"));
-        if names_fonts && own && !self.has_below(&format!("{folder}/fonts/")) {
-            self.problem(&format!("{folder}/fonts"), "the style names fonts, which are missing");
+    }
+
+    /// What a layer is drawn with: its own style, or the one in its package. What is missing there and no note of the layer says is a
+    /// damage; without a manifest it is missing.
+    fn drawn_by(&mut self, layer: &OfflineLayer, data: &LayerFile) -> Result<(), Failure> {
+        let place = data.resources.as_ref().unwrap_or(&data.path);
+        if let Some(folder) = data.resources.as_ref().filter(|folder| !self.styles.contains_key(*folder)) {
+            let found = self.style_in(folder)?;
+            self.styles.insert(folder.clone(), found);
+        }
+        let missing = self.styles.get(place).cloned().unwrap_or_default();
+        let proof = self.layers.get(layer.id.as_str()).copied();
+        for words in missing.iter().map(Missing::to_string) {
+            let mut notes = proof.into_iter().flat_map(|p| &p.notes).filter(|n| n.kind == LayerNoteKind::Missing);
+            match proof {
+                None => self.lacking.push(format!("{}: {words} of its style", layer.title)),
+                Some(_) if notes.any(|note| note.message.contains(&words)) => {}
+                Some(_) => self.problem(place, format!("layer \"{}\" needs {words}, which is missing", layer.title)),
+            }
         }
         Ok(())
     }

@@ -14,6 +14,7 @@ pub mod compact_cache;
 mod download_limit;
 pub mod geodatabase;
 mod packed_entry;
+pub mod packed_style;
 pub mod portal;
 mod server_job;
 pub mod tile_cache;

@@ -35,6 +35,7 @@ mod sdk;
 mod secrets;
 mod status;
 mod stranger;
+mod styles;
 mod support;
 mod verify;
 mod wide_areas;

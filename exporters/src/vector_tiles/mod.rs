@@ -1,27 +1,30 @@
 //! Vector tiled layers: `exportTiles` to `.vtpk`, and the style, sprites and fonts of a style that lives on a portal item.
 
 mod describe;
+mod fetcher;
 mod fonts;
 mod forms;
 mod parameters;
+mod sprites;
 mod style;
 
 pub use parameters::ExportVectorTilesParameters;
 
 use crate::client::ArcGisClient;
+use crate::packed_style;
 use crate::tile_export::export_package;
 use crate::tile_package::{self, TilePackage};
 use crate::tile_service::{FILE_UNIT, JobHome, TiledService, layers_of};
 use crate::tiling::{cut_to_layers, levels_in_range, levels_text};
 use async_trait::async_trait;
-use describe::{Described, LayerStyle, describe, is_part_of, item_style, no_twin, twin_of};
+use describe::{Described, LayerStyle, describe, is_own_style, item_style, no_twin, twin_of};
 use offmap_engine::{
     Artifact, ArtifactFile, Capability, CapabilityReason, EsriVectorTilesDownloadOption, Examination, ExportContext,
     ExportTask, Exporter, Failure, FailureKind, FailureOwner, FailureStage, LayerType, MapLayer, OfflineMapSource,
     PlanContext, ServiceRequest, TaskPlan, Unit, run_blocking,
 };
 use std::collections::{BTreeMap, HashMap};
-use style::Style;
+use style::{Style, note};
 
 /// Bytes of a vector tile, from nearly empty to rich; an estimate for plans.
 const BYTES_PER_TILE: (u64, u64) = (200, 60_000);
@@ -80,7 +83,7 @@ impl Exporter for VectorTilesExporter {
         let mut root = by_service.then(|| request.service_url.clone());
         // 1. The styles, each once.
         let style_of = |l: &MapLayer| match &root {
-            Some(root) => l.style_url.clone().filter(|style| !is_part_of(style, root)),
+            Some(root) => l.style_url.clone().filter(|style| !is_own_style(style, root)),
             None => Some(request.service_url.clone()),
         };
         let mut styles: BTreeMap<String, Vec<&MapLayer>> = BTreeMap::new();
@@ -90,8 +93,9 @@ impl Exporter for VectorTilesExporter {
             }
         }
         for (address, layers) in styles {
-            let style = match Style::fetch(&self.client, &address, &secrets).await {
-                Ok(style) => style,
+            let fetched = Style::fetch(&self.client, &address, &secrets).await;
+            let (style, roots) = match fetched.and_then(|style| style.service_roots().map(|roots| (style, roots))) {
+                Ok(read) => read,
                 Err(failure) if failure.is_cancelled() || !by_service => return Err(failure),
                 // The service's other layers are drawn by other styles.
                 Err(failure) => {
@@ -100,10 +104,10 @@ impl Exporter for VectorTilesExporter {
                     continue;
                 }
             };
-            match style.service_roots()?.as_slice() {
+            match roots.as_slice() {
                 [one] => {
                     let root = root.get_or_insert_with(|| one.clone());
-                    if !is_part_of(&address, root) {
+                    if !is_own_style(&address, root) {
                         let layers = layers.iter().map(|l| l.id.clone()).collect();
                         described.styles.push(LayerStyle { layers, style });
                     }
@@ -142,6 +146,10 @@ impl Exporter for VectorTilesExporter {
                 Err(failure) if failure.is_cancelled() || !has_twin => return Err(failure),
                 Err(_) => {}
             }
+        }
+        // The style of the host that exports is in its package as well.
+        if let Some(service) = &described.service {
+            described.styles.retain(|s| !is_own_style(s.style.address(), &service.root));
         }
         let capability = |l: &MapLayer| (l.id.clone(), refused.get(l.id.as_str()).cloned().unwrap_or(Capability::Supported));
         let extent = described.service.as_ref().or(described.reduced.as_ref()).and_then(TiledService::extent_in);
@@ -216,16 +224,17 @@ impl Exporter for VectorTilesExporter {
         let path = ctx.work_dir().join("package");
         let got = export_package(&self.client, ctx, service, JobHome::Vector, calls, &level_ids, &path).await?;
         let asked = service.clone();
-        let (package, missing) = {
+        let (package, missing, lacking) = {
             let path = path.clone();
             let opened = move || {
                 let package = tile_package::open(&path)?;
+                let lacking = packed_style::missing_resources(&path)?;
                 // Without an index nobody can tell a tile that is missing from one that was empty.
                 let missing = match package.promised {
                     Some(_) => asked.missing(&area, &level_ids, &package)?,
                     None => None,
                 };
-                Ok((package, missing))
+                Ok((package, missing, lacking))
             };
             ctx.blocking(opened).await?
         };
@@ -243,20 +252,22 @@ impl Exporter for VectorTilesExporter {
             // Half a folder of an interrupted job begins anew: its files are small.
             let _ = tokio::fs::remove_dir_all(&folder).await;
             ctx.begin_unit(&unit).await?;
-            let fetched = style.bring_home(&self.client, service, ctx.secrets(), &folder, &task.title);
-            let brought = ctx.or_cancelled(fetched).await;
-            let bytes = match brought {
-                Ok((bytes, left_out)) => {
-                    warnings.extend(left_out);
-                    bytes
-                }
+            let fetched = style.download(&self.client, service, ctx.secrets(), &folder);
+            let downloaded = match ctx.or_cancelled(fetched).await {
+                Ok(downloaded) => downloaded,
                 Err(failure) => return Err(ctx.fail_unit(&unit, failure).await),
             };
-            ctx.finish_unit(&unit, bytes, None).await?;
+            warnings.extend(downloaded.warnings.iter().map(|words| format!("of the style of \"{}\", {words}", task.title)));
+            ctx.finish_unit(&unit, downloaded.bytes, None).await?;
             for layer in layers.iter_mut().filter(|l| drawn.contains(&l.id)) {
                 layer.resources = Some(files.len());
+                layer.notes.extend(downloaded.notes.iter().cloned());
             }
             files.push(ArtifactFile::folder(name));
+        }
+        // The others are drawn by the package's own style.
+        for layer in layers.iter_mut().filter(|l| l.resources.is_none()) {
+            layer.notes.extend(lacking.iter().map(|what| note(what, "")));
         }
         Ok(Artifact { files, layers, warnings })
     }
