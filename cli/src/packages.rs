@@ -27,6 +27,9 @@ pub(crate) async fn verify(arguments: &VerifyArguments) -> Result<u8, Stop> {
         for problem in &found.problems {
             out!("damaged  {}: {}", problem.file, problem.what);
         }
+        if found.more_problems > 0 {
+            out!("damaged  and {} problems more", found.more_problems);
+        }
         for words in &found.lacking {
             out!("lacks    {words}");
         }
@@ -35,16 +38,19 @@ pub(crate) async fn verify(arguments: &VerifyArguments) -> Result<u8, Stop> {
         }
         let verdict = match (found.ok, found.proven, found.complete) {
             (false, ..) => "is damaged",
+            (true, false, _) if !found.lacking.is_empty() => {
+                "can be read, and lacks what is named above; it has no manifest"
+            }
             (true, false, _) => "can be read; it has no manifest, so that nothing missing can be told",
             (true, true, Some(false)) => "is whole, and lacks what is named above",
             (true, true, _) => "is whole and complete",
         };
         out!("{} {verdict}: {} files, {} bytes", found.package.display(), found.files, found.bytes);
     }
-    Ok(match (found.ok, found.complete) {
-        (false, _) => DAMAGED,
-        (true, Some(false)) => INCOMPLETE,
-        (true, _) => 0,
+    Ok(match found.ok {
+        false => DAMAGED,
+        true if found.complete == Some(false) || !found.lacking.is_empty() => INCOMPLETE,
+        true => 0,
     })
 }
 

@@ -6,7 +6,7 @@
 
 use crate::model::failure::Failure;
 use crate::model::note::{LayerNote, LayerNoteKind};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::path::Path;
 use std::sync::Arc;
@@ -100,6 +100,9 @@ pub struct Contents {
     pub counted: Counted,
     /// What is wrong with the file, whatever layer it is of.
     pub damages: Damages,
+    /// Names of what its layers need beside their data and it has not, such as fonts of a style that lies in it. A layer that has
+    /// a folder of resources of its own does not need it.
+    pub missing: Vec<String>,
 }
 
 /// What is said of a layer whose data are in a file.
@@ -145,37 +148,28 @@ impl Contents {
     }
 }
 
-/// What is in a folder of resources that goes with a file.
+/// The files of a folder of resources that goes with a file, such as style, sprites and fonts.
+pub struct ResourceFiles<'a> {
+    /// Their paths in the folder, with forward slashes.
+    pub names: BTreeSet<String>,
+    /// Reads one of at most so many bytes.
+    pub read: &'a dyn Fn(&str, u64) -> Result<Vec<u8>, Failure>,
+}
+
+/// What is said of a folder of resources.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Resources {
     /// What is wrong with it.
     pub damages: Damages,
     /// Names of what it should have and has not. A layer without them is there and not complete.
-    pub missing: Damages,
+    pub missing: Vec<String>,
 }
 
-impl Resources {
-    /// What is missing though no note of the layer says so.
-    pub fn untold<'a>(&'a self, notes: &'a [LayerNote]) -> impl Iterator<Item = &'a str> {
-        let told = notes.iter().filter(|n| n.kind == LayerNoteKind::Missing);
-        let is_told = move |name: &str| told.clone().any(|n| n.message.contains(name));
-        self.missing.named.iter().map(String::as_str).filter(move |name| !is_told(name))
-    }
-}
-
-/// The files of a folder of resources, by their paths in it with forward slashes.
-pub trait ResourceFiles {
-    /// Whether there is such a file.
-    fn has(&self, name: &str) -> bool;
-
-    /// Whether there is any file in a folder.
-    fn has_below(&self, folder: &str) -> bool;
-
-    /// Reads a file of at most `limit` bytes.
-    ///
-    /// # Errors
-    /// If it is not there or larger.
-    fn read(&self, name: &str, limit: u64) -> Result<Vec<u8>, Failure>;
+/// What is missing though no note of the layer names it.
+pub fn untold<'a>(missing: &'a [String], notes: &'a [LayerNote]) -> impl Iterator<Item = &'a str> {
+    let told = notes.iter().filter(|n| n.kind == LayerNoteKind::Missing);
+    let is_told = move |name: &str| told.clone().any(|n| n.message.contains(name));
+    missing.iter().map(String::as_str).filter(move |name| !is_told(name))
 }
 
 /// What a reader is lent while it reads.
@@ -213,7 +207,7 @@ pub trait ContainerReader: Debug + Send + Sync + 'static {
     ///
     /// # Errors
     /// If it cannot be read.
-    fn read_resources(&self, _files: &dyn ResourceFiles) -> Result<Resources, Failure> {
+    fn read_resources(&self, _files: &ResourceFiles<'_>) -> Result<Resources, Failure> {
         Ok(Resources::default())
     }
 }
@@ -256,10 +250,9 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_told_by_a_note_that_names_it() {
-        let mut resources = Resources::default();
-        resources.missing.add_all(["fonts/A".to_owned(), "fonts/B".to_owned()], 0);
+        let missing = ["fonts/A".to_owned(), "fonts/B".to_owned()];
         let told = |kind| [LayerNote::new(kind, "the server does not know fonts/A")];
-        assert_eq!(resources.untold(&told(LayerNoteKind::Missing)).collect::<Vec<_>>(), ["fonts/B"]);
-        assert_eq!(resources.untold(&told(LayerNoteKind::NotCounted)).count(), 2);
+        assert_eq!(untold(&missing, &told(LayerNoteKind::Missing)).collect::<Vec<_>>(), ["fonts/B"]);
+        assert_eq!(untold(&missing, &told(LayerNoteKind::NotCounted)).count(), 2);
     }
 }

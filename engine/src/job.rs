@@ -517,7 +517,7 @@ async fn drive(job: Arc<JobInner>) -> JobResult {
         Beginning::Fresh => begin(&job, &document, &ctx).await?,
         Beginning::Resumed => resume::resumed(&job, &ctx).await?,
         Beginning::Completing => complete::completing(&job, &document, &ctx).await?,
-        Beginning::Finished => resume::finished_before(&job).await?,
+        Beginning::Finished => resume::finished_before(&job, &ctx).await?,
     };
     let begun = match found {
         Found::Finished(result) => return Ok(result),
@@ -598,6 +598,7 @@ async fn run_all(job: &Arc<JobInner>, run: Run, work_dir: &Path) -> JobResult {
         basemap,
         registry: engine.registry.clone(),
         packager: Arc::clone(&engine.packager),
+        containers: engine.containers.clone(),
         ledger,
         board: Arc::clone(&job.board),
         clock: Arc::clone(&engine.clock),

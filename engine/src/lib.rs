@@ -27,6 +27,7 @@ pub mod containers;
 mod context;
 mod counts;
 mod disk_space;
+mod earlier;
 mod engine;
 mod exporter;
 mod group;

@@ -11,6 +11,7 @@
 
 pub mod client;
 pub mod compact_cache;
+mod containers;
 mod download_limit;
 pub mod geodatabase;
 mod packed_entry;
@@ -41,16 +42,20 @@ pub fn read_any_job_answer(answer: &serde_json::Value) {
     client::body::read_any_answer(answer);
 }
 
+pub use containers::{GeodatabaseReader, TilePackageReader, containers};
+
 use client::ArcGisClient;
 use offmap_engine::{EngineBuilder, Failure};
 
-/// Adds all built-in exporters to an engine.
+/// Adds all built-in exporters to an engine, and the readers of what they bring.
 ///
 /// # Errors
 /// If one of their names is taken.
 pub fn register(builder: EngineBuilder, client: &ArcGisClient) -> Result<EngineBuilder, Failure> {
     builder
         .secrets(client.secrets().clone())
+        .container(GeodatabaseReader)
+        .container(TilePackageReader)
         .exporter(geodatabase::GeodatabaseExporter::new(client.clone()))?
         .exporter(tile_cache::TileCacheExporter::new(client.clone()))?
         .exporter(vector_tiles::VectorTilesExporter::new(client.clone()))

@@ -3,18 +3,21 @@
 //! 1. Link what came home into `p13/` of the staging directory under fresh names.
 //! 2. Write the map, the item documents and the thumbnail.
 //! 3. Hash every file, write the manifest; write `package.info` last, so that a half-made package does not open.
-//! 4. Open and verify the staged package by the same code that anybody else would use.
+//! 4. Open and verify the staged package down to every row and tile, by the same code that anybody else would use.
 //! 5. Rename into place.
 
+use crate::container::Container;
+use crate::deep::verify_reporting;
 use crate::manifest::{FORMAT, MANIFEST_PATH, Manifest, ManifestFile, ManifestLayer, VERSION};
 use crate::offline_map::{Documents, LayerData, MAP_FOLDER, MAP_NAME};
-use crate::verify::{hash, verify_until};
+use crate::verify::{Problem, hash};
 use async_trait::async_trait;
 use offmap_engine::{
     EarlierPackage, ExportState, Failure, FailureKind, FailureOwner, FailureStage, LayerOutcome, LocalBasemap, PackRequest,
     Packager, Packed, REPLACED, Replacement, link_or_copy, run_blocking, safe_path,
 };
 use serde_json::Value;
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{ErrorKind, Write as _};
@@ -140,7 +143,9 @@ fn pack(request: &PackRequest, report: &dyn Fn(u64, u64), cancel: &CancellationT
     // 3.
     let info = serde_json::to_vec(&clean(documents.package_info()?)).map_err(|e| Failure::internal(e.to_string()))?;
     let info_path = staging.join("package.info");
-    let files = hash_all(staging, &info, report, cancel)?;
+    let all = Container::open(staging)?.files()?.iter().fold(0, |all: u64, (_, bytes)| all.saturating_add(*bytes));
+    let passes = Passes { report, done: Cell::new(0), all: all.saturating_mul(PASSES) };
+    let files = hash_all(staging, &info, &passes, cancel)?;
     let manifest = manifest(request, &documents, &data, files);
     let manifest = secrets.clean(&manifest).map_err(|e| Failure::internal(e.to_string()))?;
     let bytes = manifest.to_bytes().map_err(|e| Failure::internal(e.to_string()))?;
@@ -148,10 +153,9 @@ fn pack(request: &PackRequest, report: &dyn Fn(u64, u64), cancel: &CancellationT
     write_file(&info_path, &info)?;
     go_on()?;
     // 4.
-    let proof = verify_until(staging, cancel)?;
+    let proof = verify_reporting(staging, &request.containers, cancel, &|bytes| passes.read(bytes)).map_err(of_the_disk)?;
     if let Some(problem) = proof.problems.first() {
-        let message = format!("the package that was just written does not verify: {}: {}", problem.file, problem.what);
-        return Err(Failure::new(FailureOwner::Storage, FailureKind::Corrupt, FailureStage::Package, message));
+        return Err(not_verified(problem, proof.problems.len() as u64 - 1 + proof.more_problems));
     }
     sync_tree(staging)?;
     go_on()?;
@@ -231,22 +235,57 @@ fn of_the_disk(mut failure: Failure) -> Failure {
     failure
 }
 
+/// Times that the bytes of a package are read: for the manifest, to verify the files, to verify what is in them.
+const PASSES: u64 = 3;
+/// Bytes between two reports.
+const REPORT_EVERY: u64 = 1 << 20;
+
+/// How far the reading of a staged package is.
+struct Passes<'a> {
+    report: &'a dyn Fn(u64, u64),
+    done: Cell<u64>,
+    all: u64,
+}
+
+impl Passes<'_> {
+    fn read(&self, bytes: u64) {
+        let before = self.done.get();
+        // The manifest is read as well, and was not there to be counted.
+        let done = before.saturating_add(bytes).min(self.all);
+        self.done.set(done);
+        if done / REPORT_EVERY > before / REPORT_EVERY || (done == self.all && before < done) {
+            self.tell();
+        }
+    }
+
+    fn tell(&self) {
+        (self.report)(self.done.get(), self.all);
+    }
+}
+
+/// A package that does not verify is not put in place. What it is made of was judged good when it came, so the disk has damaged it.
+fn not_verified(first: &Problem, others: u64) -> Failure {
+    let more = if others == 0 { String::new() } else { format!(" and {others} more") };
+    let message = format!(
+        "the package that was just written does not verify ({}: {}{more}), so it was not put in place; check the disk, then let the \
+         job go on: what is damaged is fetched again",
+        first.file, first.what
+    );
+    Failure::new(FailureOwner::Storage, FailureKind::Corrupt, FailureStage::Package, message)
+}
+
 /// Hashes all files of the staged package, and `package.info` that is still to be written.
 fn hash_all(
     staging: &Path,
     info: &[u8],
-    report: &dyn Fn(u64, u64),
+    passes: &Passes<'_>,
     cancel: &CancellationToken,
 ) -> Result<Vec<ManifestFile>, Failure> {
-    let container = crate::container::Container::open(staging)?;
-    let listed = container.files()?;
-    let all = listed.iter().fold(0, |all: u64, (_, bytes)| all.saturating_add(*bytes));
-    let mut done = 0;
+    let container = Container::open(staging)?;
     let mut files = Vec::new();
-    for (path, _) in listed {
-        let (bytes, sha256) = hash(&container, &path, cancel).map_err(of_the_disk)?;
-        done += bytes;
-        report(done, all);
+    for (path, _) in container.files()? {
+        let (bytes, sha256) = hash(&container, &path, cancel, &|bytes| passes.read(bytes)).map_err(of_the_disk)?;
+        passes.tell();
         files.push(ManifestFile { path, bytes, sha256 });
     }
     files.push(ManifestFile {

@@ -38,5 +38,6 @@ mod stranger;
 mod styles;
 mod support;
 mod verify;
+mod whole;
 mod wide_areas;
 mod workflow;

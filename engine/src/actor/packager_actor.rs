@@ -4,7 +4,7 @@ use super::exporter_actor::from_join_error;
 use super::job_supervisor::JobSupervisor;
 use super::message::PackFinished;
 use super::shared::{CensusGuard, JobShared, TIDY_UP};
-use crate::model::failure::Failure;
+use crate::model::failure::{Failure, FailureKind};
 use crate::model::status::{Progress, ProgressUnit, Subject, SubjectKind};
 use crate::packager::{PackRequest, Packed};
 use actix::{Actor, ActorContext as _, Addr, AsyncContext as _, Context, WrapFuture as _, fut::ActorFutureExt as _};
@@ -50,10 +50,24 @@ async fn pack(shared: Arc<JobShared>, request: PackRequest) -> Result<Packed, Fa
         () = shared.stop.cancelled() => return Err(Failure::cancelled()),
         () = shared.pause.passed() => {}
     }
-    tokio::select! {
+    let packed = tokio::select! {
         biased;
         outcome = shared.packager.pack(request, report, shared.stop.child_token()) => outcome,
         () = grace => Err(Failure::cancelled()),
+    };
+    if packed.as_ref().is_err_and(|f| f.kind == FailureKind::Corrupt) {
+        distrust(&shared).await;
+    }
+    packed
+}
+
+/// What a package was made of is not trusted any more when the package does not verify: when the job goes on, each task goes on where
+/// its files hold, and its layers are judged anew.
+async fn distrust(shared: &JobShared) {
+    for task in shared.plan.tasks.iter().filter(|t| !t.carried) {
+        if let Err(failure) = shared.ledger.task(&task.id).set_state("started", None).await {
+            tracing::warn!(%failure, task = %task.id, "the task cannot be marked in the ledger");
+        }
     }
 }
 
