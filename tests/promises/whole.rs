@@ -198,3 +198,43 @@ async fn a_package_that_does_not_verify_is_not_put_in_place_and_its_job_goes_on(
     let found = verify_deep(&result.package).expect("verifies");
     assert!(result.is_complete() && found.ok && found.complete == Some(true), "{found:?} {:?}", result.layers);
 }
+
+#[tokio::test]
+async fn an_answer_that_counts_nothing_is_not_counted_and_no_zero() {
+    let bench = Bench::new().await;
+    let good = bench.take(FIELD_MAP).await;
+    let replica = good.package.join(data_of(&good.package, "places"));
+    let sql = "PRAGMA journal_mode=DELETE; DELETE FROM Places__ATTACH";
+    Connection::open(&replica).expect("opens").execute_batch(sql).expect("deletes");
+    bench.sandbox.fault(Fault::always(".geodatabase", FaultAction::Replace(std::fs::read(&replica).expect("reads"))));
+    // A proxy answers with an object of its own: no photo came and none was counted.
+    bench.sandbox.fault(Fault::always("/queryattachments", FaultAction::Body(serde_json::json!({"status": "ok"}))));
+    let result = take_to(&bench, bench.dir.path().join("second")).await;
+    let places = layer(&result.layers, "places");
+    assert_eq!((places.state, places.attachments), (ExportState::Succeeded, Some(0)), "{places:?}");
+    let said = |words: &[String]| words.iter().any(|w| w.starts_with("Places: attachments: "));
+    let found = verify_deep(&result.package).expect("verifies");
+    assert!(found.ok && said(&found.not_counted), "{found:?}");
+}
+
+#[tokio::test]
+async fn zero_of_zero_is_taken_only_where_the_service_counts_zero() {
+    let bench = Bench::new().await;
+    let task = bench.task(FIELD_MAP).await;
+    let mut parameters = task.default_parameters(area()).expect("parameters");
+    // All the way around: once it was taken for the strip between its two ends.
+    parameters.area_of_interest = offmap::AreaOfInterest::from_numbers("-180,43,180,52").expect("an area");
+    parameters.max_scale = 100_000_000.0;
+    let job = task.generate_offline_map(parameters, Default::default(), bench.destination());
+    let result = run_to_end(&job).await.0.expect("a package");
+    let envelope =
+        serde_json::json!({"xmin": -180, "ymin": 43, "xmax": 180, "ymax": 52, "spatialReference": {"wkid": 4326}});
+    let url = format!("{}/arcgis/rest/services/Fieldwork/FeatureServer/0/query", bench.sandbox.url());
+    let call = offmap::exporters::client::ServiceCall::post(&url).expect("a call").with("where", "1=1");
+    let call = call.with("geometry", envelope).with("geometryType", "esriGeometryEnvelope").with("inSR", "4326");
+    let counted = bench.client.json(&call.with("returnCountOnly", true)).await.expect("answers");
+    let counted = counted["count"].as_u64().expect("a count");
+    let places = layer(&result.layers, "places");
+    assert!(counted > 0 && places.got == counted && places.planned == Some(counted), "{counted}: {places:?}");
+    assert!(result.layers.iter().filter(|l| l.id == "world").all(|l| l.got > 0 && Some(l.got) == l.planned));
+}

@@ -329,11 +329,13 @@ impl FeatureService {
 
     async fn counted(&self, client: &ArcGisClient, layer: u32, call: &ServiceCall) -> Result<u64, Failure> {
         let answer = client.json(&call.clone().answer(AnswerKind::Small)).await?;
-        answer.get("count").and_then(Value::as_u64).ok_or_else(|| {
-            let message = format!("the count of layer {layer} has no `count`");
-            let failure = Failure::new(FailureOwner::Source, FailureKind::InvalidAnswer, FailureStage::Plan, message);
-            failure.at(&format!("{}/{layer}", self.root))
-        })
+        answer.get("count").and_then(Value::as_u64).ok_or_else(|| self.not_counted(layer, "count"))
+    }
+
+    fn not_counted(&self, layer: u32, key: &str) -> Failure {
+        let message = format!("the count of layer {layer} has no `{key}`");
+        let failure = Failure::new(FailureOwner::Source, FailureKind::InvalidAnswer, FailureStage::Plan, message);
+        failure.at(&format!("{}/{layer}", self.root))
     }
 
     /// The service's own count of the attachments of the rows that meet a filter: the rows' ids first, then their attachments.
@@ -342,7 +344,12 @@ impl FeatureService {
         let call = self.query(rows)?.with("returnIdsOnly", true).with("returnGeometry", false);
         let call = call.answer(AnswerKind::Description);
         let answer = client.json(&call).await?;
-        let ids = answer.get("objectIds").and_then(Value::as_array).cloned().unwrap_or_default();
+        let ids = match answer.get("objectIds") {
+            Some(Value::Array(ids)) => ids.clone(),
+            // The ids of no rows.
+            Some(Value::Null) => Vec::new(),
+            _ => return Err(self.not_counted(layer, "objectIds")),
+        };
         let mut total = 0_u64;
         for some in ids.chunks(IDS_AT_A_TIME) {
             let list: Vec<String> = some.iter().filter_map(object_id).map(|id| id.to_string()).collect();
@@ -376,8 +383,11 @@ impl FeatureService {
                 let list = g.get("attachmentInfos").and_then(Value::as_array).map_or(0, |l| l.len() as u64);
                 g.get("count").and_then(Value::as_u64).unwrap_or(list)
             };
-            let groups = answer.get("attachmentGroups").and_then(Value::as_array);
-            let here = groups.into_iter().flatten().map(group).fold(0, u64::saturating_add);
+            // An answer without them counts nothing, which is not the same as zero.
+            let Some(groups) = answer.get("attachmentGroups").and_then(Value::as_array) else {
+                return Err(self.not_counted(layer, "attachmentGroups"));
+            };
+            let here = groups.iter().map(group).fold(0, u64::saturating_add);
             total = total.saturating_add(here);
             if here == 0 || !flag(&answer, &["exceededTransferLimit"]).unwrap_or(false) {
                 return Ok(total);

@@ -20,8 +20,8 @@ use async_trait::async_trait;
 use describe::{Described, LayerStyle, describe, is_own_style, item_style, no_twin, twin_of};
 use offmap_engine::{
     Artifact, ArtifactFile, Capability, CapabilityReason, EsriVectorTilesDownloadOption, Examination, ExportContext,
-    ExportTask, Exporter, Failure, FailureKind, FailureOwner, FailureStage, LayerType, MapLayer, OfflineMapSource,
-    PlanContext, ServiceRequest, TaskPlan, Unit, run_blocking,
+    ExportTask, Exporter, Failure, FailureKind, FailureOwner, FailureStage, LayerNote, LayerNoteKind, LayerType, MapLayer,
+    OfflineMapSource, PlanContext, ServiceRequest, TaskPlan, Unit, run_blocking,
 };
 use std::collections::{BTreeMap, HashMap};
 use style::{Style, note};
@@ -246,6 +246,13 @@ impl Exporter for VectorTilesExporter {
         ctx.finish_unit(FILE_UNIT, got.bytes, Some(&got.sha256)).await?;
         let mut files = vec![ArtifactFile::file("package", "vtpk")];
         let mut layers = layers_of(task, package.total(), missing.as_ref(), None);
+        if package.promised.is_none() {
+            // Unverified is not verified. A budget counts what is not there against the plan.
+            let counted = |id: &str| ctx.error_budget(id).missing_tiles.is_some();
+            let words = "tiles: the package has no index, so one that is missing cannot be told from an empty one";
+            let note = LayerNote::new(LayerNoteKind::NotCounted, words);
+            layers.iter_mut().filter(|l| !counted(&l.id)).for_each(|l| l.notes.push(note.clone()));
+        }
         for (i, LayerStyle { layers: drawn, style }) in described.styles.iter().enumerate() {
             let (unit, name) = (numbered(STYLE_UNIT, i), numbered(STYLE_FOLDER, i));
             let folder = ctx.work_dir().join(&name);
