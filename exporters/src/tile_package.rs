@@ -186,8 +186,7 @@ fn check_bundle(
     damages: &mut Damages,
 ) -> Result<(), Failure> {
     // In the order of the bytes, as a compressed bundle is read; tiles that share their bytes are read once.
-    tiles.sort_unstable_by_key(|t| (t.offset, t.size));
-    tiles.dedup_by_key(|t| (t.offset, t.size));
+    tiles.sort_unstable_by_key(|t| (t.offset, t.size, t.row, t.column));
     let mut bundle = match open_bundle(archive, name) {
         Ok(bundle) => bundle,
         Err(error) => {
@@ -196,18 +195,21 @@ fn check_bundle(
         }
     };
     let mut bytes = Vec::new();
+    let mut at = None;
     for tile in tiles {
-        reading.go_on(tile.size)?;
-        bytes.clear();
-        let read = bundle.seek(SeekFrom::Start(tile.offset));
-        match read.and_then(|_| bundle.by_ref().take(tile.size).read_to_end(&mut bytes)) {
-            Ok(_) if is_tile(&bytes, kind) => {}
-            Ok(_) => damages.add(format!("tile {}/{} of {name} is no tile", tile.row, tile.column)),
-            // What comes behind it in the bundle cannot be read either.
-            Err(error) => {
+        if at != Some((tile.offset, tile.size)) {
+            reading.go_on(tile.size)?;
+            bytes.clear();
+            let read = bundle.seek(SeekFrom::Start(tile.offset));
+            if let Err(error) = read.and_then(|_| bundle.by_ref().take(tile.size).read_to_end(&mut bytes)) {
+                // What comes behind it in the bundle cannot be read either.
                 damages.add(format!("{name}: {error}"));
                 return Ok(());
             }
+            at = Some((tile.offset, tile.size));
+        }
+        if !is_tile(&bytes, kind) {
+            damages.add(format!("tile {}/{} of {name} is no tile", tile.row, tile.column));
         }
     }
     Ok(())
