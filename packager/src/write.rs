@@ -155,7 +155,11 @@ fn pack(request: &PackRequest, report: &dyn Fn(u64, u64), cancel: &CancellationT
     // 4.
     let proof = verify_reporting(staging, &request.containers, cancel, &|bytes| passes.read(bytes)).map_err(of_the_disk)?;
     if let Some(problem) = proof.problems.first() {
-        return Err(not_verified(problem, proof.problems.len() as u64 - 1 + proof.more_problems));
+        let failure = not_verified(problem, proof.problems.len() as u64 - 1 + proof.more_problems);
+        return Err(match proof.problems.iter().find_map(|p| layer_of(&p.file, &data)) {
+            Some(layer) => failure.for_layer(layer),
+            None => failure,
+        });
     }
     sync_tree(staging)?;
     go_on()?;
@@ -272,6 +276,14 @@ fn not_verified(first: &Problem, others: u64) -> Failure {
         first.file, first.what
     );
     Failure::new(FailureOwner::Storage, FailureKind::Corrupt, FailureStage::Package, message)
+}
+
+/// The layer whose data or resources a file of the package is, or is a part of.
+fn layer_of<'a>(file: &str, data: &'a HashMap<String, LayerData>) -> Option<&'a str> {
+    let name = file.strip_prefix(MAP_FOLDER)?.strip_prefix('/')?;
+    let is_in = |own: &str| name.strip_prefix(own).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    let of = |d: &LayerData| is_in(&d.file) || d.resources.as_deref().is_some_and(is_in);
+    data.iter().find(|(_, d)| of(d)).map(|(id, _)| id.as_str())
 }
 
 /// Hashes all files of the staged package, and `package.info` that is still to be written.
