@@ -37,7 +37,7 @@ pub struct Verification {
     pub proven: bool,
     /// Whether every layer that was wanted is there; `None` without manifest.
     pub complete: Option<bool>,
-    /// What layers that are there lack by the manifest, in words: tiles and attachments.
+    /// What layers that are there lack by the manifest, in words: tiles, attachments, fonts and sprites of their styles.
     pub lacking: Vec<String>,
     /// What of layers that are there could not be counted on their service, in words: it came unverified.
     pub not_counted: Vec<String>,
@@ -137,7 +137,8 @@ fn finish(path: &Path, manifest: Option<&Manifest>, files: u64, bytes: u64, prob
     let lacking = |l: &ManifestLayer| {
         let parts = [("tiles", &l.missing_tiles), ("attachments", &l.missing_attachments)];
         let words = parts.into_iter().filter_map(|(what, m)| m.as_ref().map(|m| format!("{}: {}", l.title, m.words(what))));
-        words.collect::<Vec<_>>()
+        let notes = l.notes.iter().filter(|n| n.kind == LayerNoteKind::Missing);
+        words.chain(notes.map(|n| format!("{}: {}", l.title, n.message))).collect::<Vec<_>>()
     };
     let taken = manifest.into_iter().flat_map(|m| &m.layers).filter(|l| l.state == ExportState::Succeeded);
     let not_counted = |l: &ManifestLayer| {
