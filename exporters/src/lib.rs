@@ -4,7 +4,7 @@
 //! | --- | --- | --- | --- | --- |
 //! | [`GeodatabaseExporter`](geodatabase::GeodatabaseExporter) | feature layers, tables, subtype groups, annotation, dimensions of sync-enabled feature services | `createReplica` | `.geodatabase` | `generateGeodatabaseParameters` |
 //! | [`TileCacheExporter`](tile_cache::TileCacheExporter) | raster tiled layers | `exportTiles` | `.tpkx` or `.tpk` | `exportTileCacheParameters` |
-//! | [`VectorTilesExporter`](vector_tiles::VectorTilesExporter) | vector tiled layers | `exportTiles` | `.vtpk`, and the style of an item | `exportVectorTilesParameters` |
+//! | [`VectorTilesExporter`](vector_tiles::VectorTilesExporter) | vector tiled layers | `exportTiles` | `.vtpk`, and the style of an item with its sprites and fonts | `exportVectorTilesParameters` |
 //!
 //! Each is built with an [`ArcGisClient`](client); [`portal`] reads the web map with the same client, so that
 //! tokens, limits and connections are shared.
@@ -32,6 +32,14 @@ pub mod vector_tiles;
 pub fn read_any_service(answer: &serde_json::Value) {
     geodatabase::read_any_service(answer);
     tile_service::read_any_service(answer);
+    let _ = offmap_formats::style::missing(answer, "styles/root.json", &std::collections::BTreeSet::new());
+}
+
+/// Joins bytes as ranges of glyphs, for fuzzing: it must not panic, and what it makes is a range of glyphs.
+#[doc(hidden)]
+pub fn join_any_glyphs(fonts: &[Vec<u8>]) {
+    let joined = offmap_formats::glyphs::join("A,B", "0-255", fonts);
+    assert!(joined.is_none_or(|joined| offmap_formats::glyphs::is_glyphs(&joined)), "joined glyphs are glyphs");
 }
 
 /// Reads an answer as the state of every kind of job and as an error, for fuzzing: it must not panic.

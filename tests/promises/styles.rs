@@ -279,8 +279,9 @@ async fn each_sprite_of_a_list_is_fetched_under_its_id_and_the_style_names_the_l
 async fn a_sprite_that_is_missing_is_named_and_costs_neither_the_others_nor_the_layer() {
     // On a host that may not be asked.
     let bench = bench(sprites_case(), Vec::new()).await;
-    let own = bench.sandbox.url().split("://").nth(1).expect("a host").to_owned();
-    let hosts = HostPolicy::allow_hosts([own, bench.sandbox.storage_url().to_owned()]).expect("hosts");
+    let host = |url: &str| url.split("://").nth(1).expect("a host").to_owned();
+    let (own, storage) = (host(bench.sandbox.url()), host(bench.sandbox.storage_url()));
+    let hosts = HostPolicy::allow_hosts([own, storage]).expect("hosts");
     let options = ClientOptions { hosts, ..ClientOptions::default() };
     let client =
         ArcGisClient::with_clock(options, Credentials::none(), Arc::new(VirtualClock::default())).expect("a client");

@@ -7,6 +7,7 @@ use super::fonts::Fonts;
 use super::sprites;
 use crate::client::{AnswerKind, ArcGisClient, ServiceCall, parse_http, resolve};
 use crate::tile_service::TiledService;
+use offmap_engine::model::failure::without_secrets;
 use offmap_engine::{
     Failure, FailureKind, FailureOwner, FailureStage, LayerNote, LayerNoteKind, LayerSecrets, ServiceUrl, run_blocking,
 };
@@ -187,7 +188,8 @@ fn put(style: &mut Value, key: &str, value: Value) {
 /// template's word.
 fn template_of(base: &str, template: &str) -> Result<String, String> {
     let is_odd = || {
-        format!("the style's `glyphs` is {}, expected a url with {{fontstack}} and {{range}} in its path", shown(template))
+        let found = shown(&without_secrets(template));
+        format!("the style's `glyphs` is {found}, expected a url with {{fontstack}} and {{range}} in its path")
     };
     // The braces of the template are not part of a url; they go through resolving as they are.
     let resolved = resolve(base, template).map_err(|_| is_odd())?.to_string();

@@ -75,8 +75,8 @@ pub fn missing(style: &Value, at: &str, files: &BTreeSet<String>) -> Vec<Missing
     let mut missing = Vec::new();
     for sprite in &needs.sprites {
         let base = relative(at, &sprite.url);
-        let has = |ending: &&str| base.as_ref().is_some_and(|base| files.contains(&format!("{base}{ending}")));
-        if !SPRITE_SHEETS.iter().any(|sheet| sheet.iter().all(|ending| has(&ending))) {
+        let has = |ending: &str| base.as_ref().is_some_and(|base| files.contains(&format!("{base}{ending}")));
+        if !SPRITE_SHEETS.iter().any(|sheet| sheet.iter().all(|ending| has(ending))) {
             missing.push(Missing::Sprite(sprite.id.clone()));
         }
     }
