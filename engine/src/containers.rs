@@ -148,12 +148,15 @@ impl Contents {
     }
 }
 
+/// Reads a file by its path in a folder, of at most so many bytes.
+pub type ReadFile<'a> = &'a dyn Fn(&str, u64) -> Result<Vec<u8>, Failure>;
+
 /// The files of a folder of resources that goes with a file, such as style, sprites and fonts.
 pub struct ResourceFiles<'a> {
     /// Their paths in the folder, with forward slashes.
     pub names: BTreeSet<String>,
-    /// Reads one of at most so many bytes.
-    pub read: &'a dyn Fn(&str, u64) -> Result<Vec<u8>, Failure>,
+    /// Reads one of them.
+    pub read: ReadFile<'a>,
 }
 
 /// What is said of a folder of resources.

@@ -24,20 +24,24 @@ pub(crate) fn judge(
     let succeeded = |state: ExportState| state == ExportState::Succeeded;
     for layer in earlier.layers.iter_mut().filter(|l| succeeded(l.state) && only.is_none_or(|ids| ids.contains(&l.id))) {
         let Some(data) = earlier.data.iter().find(|d| d.id == layer.id) else { continue };
-        if !known.contains_key(&data.file) {
-            let extension = data.file.extension().and_then(|e| e.to_str()).unwrap_or_default();
-            let read = match containers.reader(extension).map(|reader| reader.read(&data.file, &reading)) {
-                Some(Err(failure)) if failure.is_cancelled() || failure.owner == FailureOwner::Storage => {
-                    return Err(failure);
-                }
-                read => read,
-            };
-            known.insert(data.file.clone(), read);
-        }
-        let failure = match known.get(&data.file) {
-            None | Some(None) => continue,
-            Some(Some(Err(failure))) => failure.clone(),
-            Some(Some(Ok(contents))) => {
+        let read = match known.get(&data.file) {
+            Some(read) => read.clone(),
+            None => {
+                let extension = data.file.extension().and_then(|e| e.to_str()).unwrap_or_default();
+                let read = match containers.reader(extension).map(|reader| reader.read(&data.file, &reading)) {
+                    Some(Err(failure)) if failure.is_cancelled() || failure.owner == FailureOwner::Storage => {
+                        return Err(failure);
+                    }
+                    read => read,
+                };
+                known.insert(data.file.clone(), read.clone());
+                read
+            }
+        };
+        let failure = match read {
+            None => continue,
+            Some(Err(failure)) => failure,
+            Some(Ok(contents)) => {
                 let (title, item_id) = (layer.title.as_str(), data.item_id);
                 let expected = ExpectedLayer { title, item_id, got: layer.got, attachments: layer.attachments };
                 let mut damages: Damages = contents.damages.clone();

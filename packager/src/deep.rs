@@ -115,11 +115,15 @@ impl Deep<'_> {
         if data.outside || data.bytes.is_none() {
             return Ok(());
         }
-        if !self.opened.contains_key(&data.path) {
-            let contents = self.open(&data.path)?;
-            self.opened.insert(data.path.clone(), contents);
-        }
-        let Some(contents) = self.opened.get(&data.path).cloned().flatten() else { return Ok(()) };
+        let opened = match self.opened.get(&data.path) {
+            Some(contents) => contents.clone(),
+            None => {
+                let contents = self.open(&data.path)?;
+                self.opened.insert(data.path.clone(), contents.clone());
+                contents
+            }
+        };
+        let Some(contents) = opened else { return Ok(()) };
         let item_id = data.item_id;
         match (proof, &contents.counted) {
             (Some(p), _) => {
@@ -172,12 +176,16 @@ impl Deep<'_> {
         let (place, missing) = match &data.resources {
             None => (&data.path, contents.missing),
             Some(folder) => {
-                if !self.resources.contains_key(folder) {
-                    let found = self.resources_in(folder, &data.path)?;
-                    self.problems(folder, &found.damages);
-                    self.resources.insert(folder.clone(), found);
-                }
-                (folder, self.resources.get(folder).map(|r| r.missing.clone()).unwrap_or_default())
+                let found = match self.resources.get(folder) {
+                    Some(found) => found.clone(),
+                    None => {
+                        let found = self.resources_in(folder, &data.path)?;
+                        self.problems(folder, &found.damages);
+                        self.resources.insert(folder.clone(), found.clone());
+                        found
+                    }
+                };
+                (folder, found.missing)
             }
         };
         match self.layers.get(layer.id.as_str()) {

@@ -14,7 +14,7 @@ use crate::verify::{Problem, hash};
 use async_trait::async_trait;
 use offmap_engine::{
     EarlierPackage, ExportState, Failure, FailureKind, FailureOwner, FailureStage, LayerOutcome, LocalBasemap, PackRequest,
-    Packager, Packed, REPLACED, Replacement, link_or_copy, run_blocking, safe_path,
+    Packager, Packed, REPLACED, Replacement, link_or_copy_until, run_blocking, safe_path,
 };
 use serde_json::Value;
 use std::cell::Cell;
@@ -114,7 +114,7 @@ fn pack(request: &PackRequest, report: &dyn Fn(u64, u64), cancel: &CancellationT
     let map_folder = staging.join(MAP_FOLDER);
     std::fs::create_dir_all(&map_folder).map_err(|e| failed("cannot stage the package", &e))?;
     // 1.
-    let data = stage(request, &map_folder)?;
+    let data = stage(request, &map_folder, cancel)?;
     go_on()?;
     // 2.
     let documents = Documents {
@@ -143,9 +143,10 @@ fn pack(request: &PackRequest, report: &dyn Fn(u64, u64), cancel: &CancellationT
     // 3.
     let info = serde_json::to_vec(&clean(documents.package_info()?)).map_err(|e| Failure::internal(e.to_string()))?;
     let info_path = staging.join("package.info");
-    let all = Container::open(staging)?.files()?.iter().fold(0, |all: u64, (_, bytes)| all.saturating_add(*bytes));
-    let passes = Passes { report, done: Cell::new(0), all: all.saturating_mul(PASSES) };
-    let files = hash_all(staging, &info, &passes, cancel)?;
+    let container = Container::open(staging)?;
+    let all = container.files()?.iter().fold(0, |all: u64, (_, bytes)| all.saturating_add(*bytes));
+    let passes = Passes { report, done: Cell::new(0), all: all.saturating_mul(PASSES).max(1) };
+    let files = hash_all(&container, &info, &passes, cancel)?;
     let manifest = manifest(request, &documents, &data, files);
     let manifest = secrets.clean(&manifest).map_err(|e| Failure::internal(e.to_string()))?;
     let bytes = manifest.to_bytes().map_err(|e| Failure::internal(e.to_string()))?;
@@ -161,18 +162,23 @@ fn pack(request: &PackRequest, report: &dyn Fn(u64, u64), cancel: &CancellationT
             None => failure,
         });
     }
-    sync_tree(staging)?;
+    sync_tree(staging, cancel)?;
     go_on()?;
     // 5.
     if request.replaces {
         keeps_all(&request.destination, &request.layers)?;
     }
     put_in_place(staging, &request.destination, request.replaces)?;
+    report(all, all);
     Ok(Packed { path: request.destination.clone(), bytes: proof.bytes, files: proof.files })
 }
 
 /// Links files and folders under fresh names; answers where each layer's data are.
-fn stage(request: &PackRequest, map_folder: &Path) -> Result<HashMap<String, LayerData>, Failure> {
+fn stage(
+    request: &PackRequest,
+    map_folder: &Path,
+    cancel: &CancellationToken,
+) -> Result<HashMap<String, LayerData>, Failure> {
     let mut data = HashMap::new();
     let succeeded = |id: &str| request.layers.iter().any(|l| l.id == id && l.state == ExportState::Succeeded);
     for task in &request.artifacts {
@@ -201,7 +207,7 @@ fn stage(request: &PackRequest, map_folder: &Path) -> Result<HashMap<String, Lay
             };
             let from = from.map_err(odd)?;
             // Linked, not moved: an interrupted packing begins again.
-            link_or_copy(&from, &map_folder.join(&name))?;
+            link_or_copy_until(&from, &map_folder.join(&name), cancel)?;
             *slot = Some(name);
         }
         let name = |index: Option<usize>| index.and_then(|i| names.get(i).cloned().flatten());
@@ -241,9 +247,6 @@ fn of_the_disk(mut failure: Failure) -> Failure {
 
 /// Times that the bytes of a package are read: for the manifest, to verify the files, to verify what is in them.
 const PASSES: u64 = 3;
-/// Bytes between two reports.
-const REPORT_EVERY: u64 = 1 << 20;
-
 /// How far the reading of a staged package is.
 struct Passes<'a> {
     report: &'a dyn Fn(u64, u64),
@@ -253,16 +256,8 @@ struct Passes<'a> {
 
 impl Passes<'_> {
     fn read(&self, bytes: u64) {
-        let before = self.done.get();
-        // The manifest is read as well, and was not there to be counted.
-        let done = before.saturating_add(bytes).min(self.all);
-        self.done.set(done);
-        if done / REPORT_EVERY > before / REPORT_EVERY || (done == self.all && before < done) {
-            self.tell();
-        }
-    }
-
-    fn tell(&self) {
+        // All is done when the package is at its place.
+        self.done.set(self.done.get().saturating_add(bytes).min(self.all - 1));
         (self.report)(self.done.get(), self.all);
     }
 }
@@ -288,16 +283,14 @@ fn layer_of<'a>(file: &str, data: &'a HashMap<String, LayerData>) -> Option<&'a 
 
 /// Hashes all files of the staged package, and `package.info` that is still to be written.
 fn hash_all(
-    staging: &Path,
+    container: &Container,
     info: &[u8],
     passes: &Passes<'_>,
     cancel: &CancellationToken,
 ) -> Result<Vec<ManifestFile>, Failure> {
-    let container = Container::open(staging)?;
     let mut files = Vec::new();
     for (path, _) in container.files()? {
-        let (bytes, sha256) = hash(&container, &path, cancel, &|bytes| passes.read(bytes)).map_err(of_the_disk)?;
-        passes.tell();
+        let (bytes, sha256) = hash(container, &path, cancel, &|bytes| passes.read(bytes)).map_err(of_the_disk)?;
         files.push(ManifestFile { path, bytes, sha256 });
     }
     files.push(ManifestFile {
@@ -371,13 +364,16 @@ fn manifest(
 }
 
 /// Brings every file and directory of the package to the disk.
-fn sync_tree(dir: &Path) -> Result<(), Failure> {
+fn sync_tree(dir: &Path, cancel: &CancellationToken) -> Result<(), Failure> {
     let shown = |path: &PathBuf| format!("cannot sync {}", path.display());
     for entry in std::fs::read_dir(dir).map_err(|e| failed("cannot list the package", &e))? {
         let entry = entry.map_err(|e| failed("cannot list the package", &e))?;
         let (path, kind) = (entry.path(), entry.file_type().map_err(|e| failed("cannot list the package", &e))?);
+        if cancel.is_cancelled() {
+            return Err(Failure::cancelled());
+        }
         if kind.is_dir() {
-            sync_tree(&path)?;
+            sync_tree(&path, cancel)?;
         } else if kind.is_file() {
             File::open(&path).and_then(|f| f.sync_all()).map_err(|e| failed(shown(&path), &e))?;
         }

@@ -87,11 +87,15 @@ fn read_all(
     for place in places {
         let Some(file) = files.get(place.0) else { continue };
         let Some(reader) = containers.reader(&file.extension) else { continue };
-        if !known.contains_key(&place.0) {
-            let (path, _) = safe_path::file(root, &file.path).map_err(|e| unreadable(&file.path, &e))?;
-            known.insert(place.0, of_the_source(reader.read(&path, &reading))?);
-        }
-        let Some(contents) = known.get(&place.0).cloned() else { continue };
+        let contents = match known.get(&place.0) {
+            Some(contents) => contents.clone(),
+            None => {
+                let (path, _) = safe_path::file(root, &file.path).map_err(|e| unreadable(&file.path, &e))?;
+                let contents = of_the_source(reader.read(&path, &reading))?;
+                known.insert(place.0, contents.clone());
+                contents
+            }
+        };
         let resources = match place.1.and_then(|index| files.get(index)) {
             None => None,
             Some(folder) => {
