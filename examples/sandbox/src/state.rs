@@ -42,6 +42,8 @@ pub struct SandboxOptions {
     pub api_key: Option<(String, String)>,
     /// Whether services repeat the token and the API key of a request in their errors and attributions.
     pub echo: bool,
+    /// Whether JSON answers have a byte order mark before them, and floats for whole numbers.
+    pub sloppy: bool,
     /// Fonts beside the one of its own style; each is served by its own name, and a stack of several is not known.
     pub fonts: Vec<SandboxFont>,
     /// A style in place of its own: of the vector tile services, in their packages, and of the style item, whose source is a whole url.
@@ -82,6 +84,7 @@ impl Default for SandboxOptions {
             echo: false,
             fonts: Vec::new(),
             style: None,
+            sloppy: false,
         }
     }
 }
