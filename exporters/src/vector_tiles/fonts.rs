@@ -4,7 +4,7 @@
 
 use super::fetcher::{Fetcher, Trouble, write_now};
 use futures_util::{StreamExt as _, TryStreamExt as _};
-use offmap_engine::{Failure, FailureKind, FailureOwner, FailureStage, run_blocking};
+use offmap_engine::{DiskReserve, Failure, FailureKind, FailureOwner, FailureStage, run_blocking};
 use offmap_formats::glyphs;
 use offmap_formats::style::{GLYPH_RANGES, Missing, glyph_range, shown};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
@@ -141,10 +141,11 @@ impl<'a> Fonts<'a> {
         let to = self.folder.join(stack);
         // One range tells most servers that know the stack from those that do not.
         let mut found = self.ranges(stack, &to, 0..1).await?;
-        if found == 0 && names.len() > 1 {
-            if let Some(end) = self.join(names, stack, &to).await? {
-                return Ok(end);
-            }
+        if found == 0
+            && names.len() > 1
+            && let Some(end) = self.join(names, stack, &to).await?
+        {
+            return Ok(end);
         }
         found += self.ranges(stack, &to, 1..GLYPH_RANGES).await?;
         if names.len() == 1 {
@@ -166,10 +167,7 @@ impl<'a> Fonts<'a> {
             return Ok(None);
         }
         let (reserve, named, to) = (self.fetcher.reserve(), stack.to_owned(), to.to_owned());
-        let joined = run_blocking(move || {
-            join_ranges(&named, &parts, &|range, bytes| write_now(reserve, &to.join(format!("{range}.pbf")), bytes))
-        })
-        .await?;
+        let joined = run_blocking(move || join_ranges(&named, &parts, &to, reserve)).await?;
         let Some(bytes) = joined else { return Ok(Some(Some("its fonts cannot be joined".to_owned()))) };
         self.fetched.bytes += bytes;
         if let Some((_, reason)) = lacking.first() {
@@ -228,12 +226,8 @@ impl<'a> Fonts<'a> {
     }
 }
 
-/// Joins all ranges of some fonts, the first one first; answers the bytes, `None` if they cannot be joined. Blocks.
-fn join_ranges(
-    stack: &str,
-    fonts: &[PathBuf],
-    write: &dyn Fn(&str, &[u8]) -> Result<(), Failure>,
-) -> Result<Option<u64>, Failure> {
+/// Joins all ranges of some fonts to files of a folder, the first font first; answers the bytes, `None` if they cannot be joined. Blocks.
+fn join_ranges(stack: &str, fonts: &[PathBuf], to: &Path, reserve: DiskReserve) -> Result<Option<u64>, Failure> {
     let mut sum = 0;
     for range in (0..GLYPH_RANGES).map(glyph_range) {
         let mut there = Vec::new();
@@ -249,7 +243,7 @@ fn join_ranges(
         }
         let Some(joined) = glyphs::join(stack, &range, &there) else { return Ok(None) };
         sum += joined.len() as u64;
-        write(&range, &joined)?;
+        write_now(reserve, &to.join(format!("{range}.pbf")), &joined)?;
     }
     Ok(Some(sum))
 }

@@ -1,6 +1,6 @@
 //! Whether a resource of a style is what its name says: what another program answered must not end up in a package.
 //!
-//! Sources: PNG (third edition) §5; MapLibre style specification, "sprite" and "glyphs"; `glyphs.proto` of node-fontnik.
+//! Sources: PNG (third edition) §5; MapLibre style specification, "sprite".
 
 use offmap_formats::glyphs::is_glyphs;
 use offmap_formats::lenient::strict;
