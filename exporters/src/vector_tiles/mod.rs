@@ -21,9 +21,10 @@ use describe::{Described, LayerStyle, describe, is_own_style, item_style, no_twi
 use offmap_engine::{
     Artifact, ArtifactFile, Capability, CapabilityReason, EsriVectorTilesDownloadOption, Examination, ExportContext,
     ExportTask, Exporter, Failure, FailureKind, FailureOwner, FailureStage, LayerNote, LayerNoteKind, LayerType, MapLayer,
-    OfflineMapSource, PlanContext, ServiceRequest, TaskPlan, Unit, run_blocking,
+    OfflineMapSource, PlanContext, ServiceRequest, TaskPlan, Unit, atomic_file, hash_result, run_blocking,
 };
 use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
 use style::{Style, note};
 
 /// Bytes of a vector tile, from nearly empty to rich; an estimate for plans.
@@ -248,7 +249,7 @@ impl Exporter for VectorTilesExporter {
         if let Some(missing) = &missing {
             warnings.push(format!("of what the index of \"{}\" promises, {}", task.title, missing.words("tiles")));
         }
-        ctx.finish_unit(FILE_UNIT, got.bytes, Some(&got.sha256)).await?;
+        ctx.finish_file(FILE_UNIT, None, &path, (got.bytes, &got.sha256)).await?;
         let mut files = vec![ArtifactFile::file("package", "vtpk")];
         let mut layers = layers_of(task, package.total(), missing.as_ref(), None);
         if package.promised.is_none() {
@@ -261,19 +262,18 @@ impl Exporter for VectorTilesExporter {
         for (i, LayerStyle { layers: drawn, style }) in described.styles.iter().enumerate() {
             let (unit, name) = (numbered(STYLE_UNIT, i), numbered(STYLE_FOLDER, i));
             let folder = ctx.work_dir().join(&name);
-            // Half a folder of an interrupted job begins anew: its files are small.
-            let _ = tokio::fs::remove_dir_all(&folder).await;
-            ctx.begin_unit(&unit).await?;
-            let fetched = style.download(&self.client, service, ctx.secrets(), &folder);
-            let downloaded = match ctx.or_cancelled(fetched).await {
-                Ok(downloaded) => downloaded,
-                Err(failure) => return Err(ctx.fail_unit(&unit, failure).await),
-            };
-            warnings.extend(downloaded.warnings.iter().map(|words| format!("of the style of \"{}\", {words}", task.title)));
-            ctx.finish_unit(&unit, downloaded.bytes, None).await?;
+            if ctx.finished_file(&unit, &folder).await?.is_none() {
+                ctx.begin_unit(&unit).await?;
+                self.fetch_style(style, service, ctx, (&unit, &folder), &task.title).await?;
+            }
+            let hashed = folder.clone();
+            let (bytes, sha256) = ctx.blocking(move || hash_result(&hashed)).await?;
+            ctx.finish_file(&unit, None, &folder, (bytes, &sha256)).await?;
+            let (left_out, notes) = left_out(ctx, &unit).await?;
+            warnings.extend(left_out);
             for layer in layers.iter_mut().filter(|l| drawn.contains(&l.id)) {
                 layer.resources = Some(files.len());
-                layer.notes.extend(downloaded.notes.iter().cloned());
+                layer.notes.extend(notes.iter().cloned());
             }
             files.push(ArtifactFile::folder(name));
         }
@@ -286,6 +286,50 @@ impl Exporter for VectorTilesExporter {
 
     async fn discard(&self, _: &ExportTask, ctx: &ExportContext) {
         tile_export::discard(&self.client, ctx).await;
+    }
+}
+
+/// Notes words about what of a style was left out.
+const LEFT_OUT: &str = "leftOut";
+
+/// What was said of a style when it was fetched: warnings, and notes of its layers about what is missing.
+type LeftOut = (Vec<String>, Vec<LayerNote>);
+
+async fn left_out(ctx: &ExportContext, unit: &str) -> Result<LeftOut, Failure> {
+    let noted = ctx.ledger().noted(unit, LEFT_OUT).await?;
+    Ok(noted.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default())
+}
+
+impl VectorTilesExporter {
+    /// Fetches a style with its sprites and fonts into a folder, which gets its name when all of it is there.
+    async fn fetch_style(
+        &self,
+        style: &Style,
+        service: &TiledService,
+        ctx: &ExportContext,
+        (unit, folder): (&str, &Path),
+        title: &str,
+    ) -> Result<(), Failure> {
+        let new = atomic_file::beside(folder);
+        // What an interrupted job left of it: its files are small.
+        let _ = tokio::fs::remove_dir_all(&new).await;
+        let fetched = style.download(&self.client, service, ctx.secrets(), &new);
+        let left_out: LeftOut = match ctx.or_cancelled(fetched).await {
+            Ok(downloaded) => {
+                tracing::debug!(title, bytes = downloaded.bytes, "the style is there");
+                let warnings = downloaded.warnings.iter().map(|words| format!("of the style of \"{title}\", {words}"));
+                (warnings.collect(), downloaded.notes)
+            }
+            Err(failure) => return Err(ctx.fail_unit(unit, failure).await),
+        };
+        let left_out = serde_json::to_string(&left_out).map_err(|e| Failure::internal(e.to_string()))?;
+        ctx.ledger().note(unit, LEFT_OUT, &left_out).await?;
+        let folder = folder.to_owned();
+        ctx.blocking(move || {
+            let failed = |e| Failure::io(FailureStage::Download, format!("cannot keep {}", folder.display()), &e);
+            atomic_file::put(&new, &folder).map_err(failed)
+        })
+        .await
     }
 }
 
