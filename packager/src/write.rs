@@ -172,7 +172,7 @@ fn pack(request: &PackRequest, report: &dyn Fn(u64, u64), cancel: &CancellationT
         keeps_all(&request.destination, &request.layers)?;
     }
     put_in_place(staging, &request.destination, request.replaces)?;
-    report(all, all);
+    report(passes.all, passes.all);
     Ok(Packed { path: request.destination.clone(), bytes: proof.bytes, files: proof.files })
 }
 
