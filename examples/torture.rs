@@ -139,6 +139,11 @@ async fn child(portal_url: &str, kind: &Kind, out: &Path, first: bool) -> Result
         println!("zipping");
         let package = result.package.clone();
         run_blocking(move || write_mmpk(&package, &mmpk)).await?;
+    } else if kind.zips {
+        // Killed between the archive's rename and the end of its work directory: `offmap clean` removes what is left.
+        for left in Leftover::find(&mmpk)?.iter().filter(|l| l.destination == mmpk) {
+            left.remove(&MobileMapPackager)?;
+        }
     }
     Ok(engine.shutdown().await?)
 }
