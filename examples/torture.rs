@@ -49,20 +49,30 @@ struct Kind {
     zips: bool,
     /// Whether a package is there that lacks a layer, which the job completes.
     completes: bool,
-    /// The step at which half of the kills are aimed.
-    aim: Option<&'static str>,
+    /// The step at which half of the kills are aimed, and all once the package is there; and how many microseconds it may take.
+    aim: Option<(&'static str, u64)>,
+    /// Microseconds within which the other kills fall.
+    within: u64,
     /// Jobs on the server that it takes.
     services: u64,
 }
 
-const PLAIN: Kind =
-    Kind { name: "field", item: FIELD_MAP, area: ALPS, zips: false, completes: false, aim: None, services: 4 };
+const PLAIN: Kind = Kind {
+    name: "field",
+    item: FIELD_MAP,
+    area: ALPS,
+    zips: false,
+    completes: false,
+    aim: None,
+    within: 450_000,
+    services: 4,
+};
 const KINDS: [Kind; 5] = [
     PLAIN,
     Kind { name: "hosted", item: HOSTED_MAP, ..PLAIN },
-    Kind { name: "dateline", area: FIJI, aim: Some("joining"), services: 6, ..PLAIN },
-    Kind { name: "zipped", zips: true, aim: Some("zipping"), ..PLAIN },
-    Kind { name: "completed", completes: true, services: 1, ..PLAIN },
+    Kind { name: "dateline", area: FIJI, aim: Some(("joining", 15_000)), services: 6, ..PLAIN },
+    Kind { name: "zipped", zips: true, aim: Some(("zipping", 5_000)), ..PLAIN },
+    Kind { name: "completed", completes: true, within: 200_000, services: 1, ..PLAIN },
 ];
 
 #[derive(Debug, Parser)]
@@ -129,6 +139,11 @@ async fn child(portal_url: &str, kind: &Kind, out: &Path, first: bool) -> Result
         println!("zipping");
         let package = result.package.clone();
         run_blocking(move || write_mmpk(&package, &mmpk)).await?;
+    } else if kind.zips {
+        // Killed between the archive's rename and the end of its work directory: `offmap clean` removes what is left.
+        for left in Leftover::find(&mmpk)?.iter().filter(|l| l.destination == mmpk) {
+            left.remove(&MobileMapPackager)?;
+        }
     }
     Ok(engine.shutdown().await?)
 }
@@ -394,9 +409,9 @@ fn one_job(sandbox: &Sandbox, number: usize, out: &Path, random: &mut Seeded, ki
     let mut watch = Watch::new(sandbox);
     while count.kills < kills {
         let running = Running::spawn(sandbox, number, out, false)?;
-        let aim = kind.aim.filter(|_| random.below(2) == 0);
-        let last = aim.map(|step| running.wait_for(step)).unwrap_or_default();
-        let pause = if aim.is_some() { random.below(20_000) } else { random.below(450_000) };
+        let aim = kind.aim.filter(|_| random.below(2) == 0 || out.exists());
+        let last = aim.map(|(step, _)| running.wait_for(step)).unwrap_or_default();
+        let pause = random.below(aim.map_or(kind.within, |(_, micros)| micros));
         std::thread::sleep(Duration::from_micros(pause));
         let Some(step) = running.kill(last)? else {
             watch.look(&mut count);
