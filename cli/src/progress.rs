@@ -61,14 +61,15 @@ struct Bars {
     bars: HashMap<Subject, Bar>,
 }
 
-/// A bar needs to know how much there is; without that, it is told how much is there.
+/// A bar needs to know how much there is; without that, it is told how much is there. The words take what the terminal's width
+/// leaves, so that a line stays a line.
 fn bar_style(unit: ProgressUnit, precise: bool) -> BarStyle {
     let template = match (unit, precise) {
-        (ProgressUnit::Bytes, true) => "{msg:28!} [{bar:24}] {bytes:>10}/{total_bytes:10} {bytes_per_sec:>12} {eta:>4} left",
-        (ProgressUnit::Bytes, false) => "{msg:28!} {spinner} {bytes:>10} so far {bytes_per_sec:>12}",
-        (ProgressUnit::Percent, _) => "{msg:28!} [{bar:24}] {pos:>3} %",
-        (_, true) => "{msg:28!} [{bar:24}] {pos:>10}/{len:10}",
-        (_, false) => "{msg:28!} {spinner} {pos:>10} so far",
+        (ProgressUnit::Bytes, true) => "{wide_msg} [{bar:10}] {bytes:>10}/{total_bytes:10} {eta:>4}",
+        (ProgressUnit::Bytes, false) => "{wide_msg} {spinner} {bytes:>10} so far",
+        (ProgressUnit::Percent, _) => "{wide_msg} [{bar:10}] {pos:>3} %",
+        (_, true) => "{wide_msg} [{bar:10}] {pos:>10}/{len:10}",
+        (_, false) => "{wide_msg} {spinner} {pos:>10} so far",
     };
     BarStyle::with_template(template).unwrap_or_else(|_| BarStyle::default_bar()).progress_chars("=> ")
 }
@@ -81,7 +82,7 @@ impl Bars {
         let all = &self.all;
         let Bar { bar, counts } = self.bars.entry(message.subject.clone()).or_insert_with(|| {
             let bar = all.add(ProgressBar::new_spinner());
-            bar.set_style(BarStyle::with_template("{msg:28!} {spinner}").unwrap_or_else(|_| BarStyle::default_spinner()));
+            bar.set_style(BarStyle::with_template("{wide_msg} {spinner}").unwrap_or_else(|_| BarStyle::default_spinner()));
             bar.enable_steady_tick(Duration::from_millis(200));
             Bar { bar, counts: None }
         });
