@@ -35,6 +35,7 @@ mod random;
 mod real_places;
 mod reasons;
 mod redirects;
+mod replanned;
 mod resume;
 mod samples;
 mod sdk;
