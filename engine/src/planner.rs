@@ -475,14 +475,16 @@ async fn plan_group(index: usize, group: Group, asked: Asked<'_>, ctx: &PlanCont
 }
 
 /// Tasks whose data changed on their service since the plan was made, planned anew. A service that does not answer tells nothing;
-/// the export will.
+/// the export will. A task that cannot be planned anew, or not with all of its layers, stays as it is with what was fetched for it,
+/// and a warning of the plan says so.
 pub(crate) async fn changed_since(
     registry: &ExporterRegistry,
     source: &Arc<OfflineMapSource>,
-    plan: &OfflineMapPlan,
+    plan: &mut OfflineMapPlan,
     ctx: &PlanContext,
 ) -> Result<Vec<(usize, ExportTask)>, Failure> {
     let mut changed = Vec::new();
+    let mut warnings = Vec::new();
     for (index, task) in plan.tasks.iter().enumerate().filter(|(_, t)| t.edit_date.is_some() && !t.carried) {
         let exporter = registry.by_name(&task.exporter)?;
         let request = crate::resume::request_of(task, source, plan);
@@ -495,13 +497,31 @@ pub(crate) async fn changed_since(
         if found.edit_date.is_none() || found.edit_date == task.edit_date {
             continue;
         }
-        let planned = exporter.plan(&request, &found, &task.parameters, ctx).await?;
+        let planned = tokio::select! {
+            biased;
+            () = ctx.cancel.cancelled() => return Err(Failure::cancelled()),
+            planned = exporter.plan(&request, &found, &task.parameters, ctx) => planned,
+        };
         let parameters = task.parameters.clone();
-        let (anew, _) = assemble(index, &task.key, &*exporter, &request, found, parameters, planned);
+        let assembled = planned.map(|planned| assemble(index, &task.key, &*exporter, &request, found, parameters, planned));
+        let (anew, why) = match assembled {
+            Err(failure) if failure.is_cancelled() => return Err(failure),
+            Err(failure) => (None, Some(failure)),
+            Ok((_, left)) if !left.is_empty() => (None, left.into_iter().find_map(|l| l.failure)),
+            Ok((anew, _)) => (Some(anew), None),
+        };
+        let Some(anew) = anew else {
+            let why = why.map_or_else(|| "some of its layers are not planned".to_owned(), |failure| failure.to_string());
+            let words = format!("the data of \"{}\" changed since and cannot be planned anew: {why}", task.title);
+            warnings.push(ctx.secrets.scrub(&words).into_owned());
+            continue;
+        };
         let mut anew = ExportTask { id: task.id.clone(), ..anew };
         ctx.secrets.scrub_task(&mut anew);
         changed.push((index, anew));
     }
+    plan.warnings.extend(warnings);
+    shorten(&mut plan.warnings);
     Ok(changed)
 }
 

@@ -129,7 +129,7 @@ pub(crate) async fn resumed(job: &JobInner, ctx: &PlanContext) -> Result<Found, 
     };
     let mut changed = Vec::new();
     if known {
-        for (index, task) in planner::changed_since(registry, &job.source, &plan, ctx).await? {
+        for (index, task) in planner::changed_since(registry, &job.source, &mut plan, ctx).await? {
             if let Some(place) = plan.tasks.get_mut(index) {
                 *place = task;
                 changed.push(index);

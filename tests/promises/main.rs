@@ -37,6 +37,7 @@ mod random;
 mod real_places;
 mod reasons;
 mod redirects;
+mod replanned;
 mod resume;
 mod samples;
 mod sdk;
