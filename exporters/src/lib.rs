@@ -12,6 +12,7 @@
 pub mod client;
 pub mod compact_cache;
 mod download_limit;
+mod export_twin;
 pub mod geodatabase;
 mod packed_entry;
 pub mod portal;

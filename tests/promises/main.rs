@@ -12,10 +12,12 @@ mod credentials;
 mod custom;
 mod edited;
 mod end_to_end;
+mod export_twins;
 #[cfg(unix)]
 mod hostile_package;
 mod hosts;
 mod house;
+mod inner_hosts;
 mod job;
 mod joins;
 mod lies;

@@ -7,6 +7,7 @@
 //!    process goes on, too.
 //! 3. The length is checked where the server says one; a JSON error body is an error, not a file.
 
+use super::inner_host::Turn;
 use super::part::FileState;
 use super::tokens::{Token, TriedTokens};
 use super::{ArcGisClient, Refused, ServiceCall, body, host_of, network};
@@ -68,10 +69,35 @@ impl ArcGisClient {
         download: Download<'_>,
         report: impl Fn(u64, Option<u64>) + Send + Sync,
     ) -> Result<Downloaded, Failure> {
-        let mut call = ServiceCall::get(download.address)?.in_stage(FailureStage::Download);
+        let mut call = ServiceCall::get(download.address)?;
         if !download.presigned {
-            call = call.with_secrets(download.secrets);
             self.inner.keeper.raise(&mut call.url);
+        }
+        self.download_by(call, download, report).await
+    }
+
+    /// The same for a file that an answer of the service at `root` names, also on a host that may be reachable from inside only.
+    pub(crate) async fn download_named(
+        &self,
+        root: &str,
+        download: Download<'_>,
+        report: impl Fn(u64, Option<u64>) + Send + Sync,
+    ) -> Result<Downloaded, Failure> {
+        let call = self.named(root, download.address)?;
+        self.download_by(call, download, report).await
+    }
+
+    async fn download_by(
+        &self,
+        call: ServiceCall,
+        download: Download<'_>,
+        report: impl Fn(u64, Option<u64>) + Send + Sync,
+    ) -> Result<Downloaded, Failure> {
+        let mut call = call.in_stage(FailureStage::Download);
+        // Where the service itself was asked, nothing is presigned.
+        let is_presigned = |call: &ServiceCall| download.presigned && !call.is_at_outer();
+        if !download.presigned || call.places.is_some() {
+            call = call.with_secrets(download.secrets);
         }
         if let Some(whole) = already_home(download.to).await? {
             return Ok(whole);
@@ -85,21 +111,29 @@ impl ArcGisClient {
         let mut failed = 0_usize;
         let mut busy_answers = 0_u32;
         let mut tokens = TriedTokens::default();
+        let mut elsewhere = None;
         loop {
             let before = part.bytes;
-            let token = if download.presigned { None } else { self.token_for(&call.url).await? };
+            let token = if is_presigned(&call) { None } else { self.token_for(&call.url).await? };
             let got = self.fetch(&call, &download, token.as_ref(), &part_path, &mut part, &report).await;
             let refused = match got {
-                Ok(()) => break,
+                Ok(()) => {
+                    self.answered_at(&call, elsewhere.is_some());
+                    break;
+                }
                 Err(refused) => self.scrubbed(&call, refused),
             };
             if part.bytes > before {
                 // Whoever brought something was good; a long file may outlive many tokens.
                 tokens = TriedTokens::default();
             }
-            if !download.presigned && tokens.another(self, &call.url, token.as_ref(), &refused).await? {
+            if !is_presigned(&call) && tokens.another(self, &call.url, token.as_ref(), &refused).await? {
                 continue;
             }
+            let refused = match call.turn(&mut elsewhere, refused) {
+                Turn::Other => continue,
+                Turn::Failed(refused) => refused,
+            };
             // A try that brought as much as a slow host must is a good one: only tries in a row that did not are counted.
             failed = if part.bytes.saturating_sub(before) > self.least_of_a_stretch() { 1 } else { failed + 1 };
             if !refused.failure.retryable || failed >= self.inner.options.attempts {

@@ -15,6 +15,7 @@ mod download;
 mod governor;
 mod host;
 mod host_policy;
+mod inner_host;
 mod ip_ranges;
 mod part;
 mod redirect;
@@ -34,6 +35,7 @@ use backon::BackoffBuilder as _;
 use body::ServiceError;
 use governor::{Governor, Permit, retry_after};
 use host_policy::{HostRefused, PolicyResolver};
+use inner_host::{KnownPlaces, Places, Turn};
 use offmap_engine::model::failure::{check_no_user, without_secrets};
 use offmap_engine::{
     Clock, DiskReserve, Failure, FailureKind, FailureOwner, FailureStage, LayerSecrets, SecretRegistry, SystemClock,
@@ -108,6 +110,7 @@ struct Inner {
     governor: Arc<Governor>,
     clock: Arc<dyn Clock>,
     secrets: SecretRegistry,
+    known_places: Arc<KnownPlaces>,
 }
 
 /// See the module. Cheap to clone; all clones share connections, limits and tokens.
@@ -127,6 +130,8 @@ pub struct ServiceCall {
     retry: bool,
     stage: FailureStage,
     kind: AnswerKind,
+    /// Where it may be asked, if an answer names another host than the service's.
+    places: Option<Places>,
 }
 
 /// Parameters that nobody may read.
@@ -160,6 +165,7 @@ impl ServiceCall {
             retry: true,
             stage: FailureStage::Run,
             kind: AnswerKind::default(),
+            places: None,
         })
     }
 
@@ -263,6 +269,8 @@ struct Refused {
     code: Option<i64>,
     /// Whether it is the token that is invalid, expired or missing.
     is_about_token: bool,
+    /// Whether no answer came at all: the host cannot be reached, is silent or must not be asked.
+    unreachable: bool,
 }
 
 impl From<Refused> for Failure {
@@ -273,11 +281,15 @@ impl From<Refused> for Failure {
 
 impl From<Failure> for Refused {
     fn from(failure: Failure) -> Self {
-        Self { failure: Box::new(failure), retry_after: None, code: None, is_about_token: false }
+        Self { failure: Box::new(failure), retry_after: None, code: None, is_about_token: false, unreachable: false }
     }
 }
 
 impl Refused {
+    fn unreachable(failure: Failure) -> Self {
+        Self { unreachable: true, ..Self::from(failure) }
+    }
+
     /// Judges an error that the service answered with.
     fn answered(error: ServiceError, call: &ServiceCall, retry_after: Option<Duration>) -> Self {
         // What is asked for in words counts like what is asked for in a header.
@@ -286,7 +298,7 @@ impl Refused {
         let retry_after = retry_after.or(in_words);
         let is_about_token = error.is_about_token();
         let failure = Box::new(error.into_failure(call.stage).at(call.url.as_str()));
-        Self { failure, retry_after, code, is_about_token }
+        Self { failure, retry_after, code, is_about_token, unreachable: false }
     }
 }
 
@@ -320,13 +332,13 @@ impl ArcGisClient {
         let secrets = credentials.known_secrets();
         let keeper = TokenKeeper::new(credentials);
         let governor = Arc::new(Governor::new(options.requests_per_host));
-        Ok(Self { inner: Arc::new(Inner { http, options, keeper, governor, clock, secrets }) })
+        Ok(Self { inner: Arc::new(Inner { http, options, keeper, governor, clock, secrets, known_places: Arc::default() }) })
     }
 
     /// The same client for somebody else: connections and the limits of every host are shared, tokens are not.
     #[must_use]
     pub fn with_credentials(&self, credentials: Credentials) -> Self {
-        let Inner { http, options, governor, clock, .. } = &*self.inner;
+        let Inner { http, options, governor, clock, known_places, .. } = &*self.inner;
         let inner = Inner {
             http: http.clone(),
             options: options.clone(),
@@ -334,6 +346,7 @@ impl ArcGisClient {
             keeper: TokenKeeper::new(credentials),
             governor: Arc::clone(governor),
             clock: Arc::clone(clock),
+            known_places: Arc::clone(known_places),
         };
         Self { inner: Arc::new(inner) }
     }
@@ -451,18 +464,26 @@ impl ArcGisClient {
         let mut tokens = TriedTokens::default();
         let mut attempt = 1_u32;
         let mut busy_answers = 0_u32;
+        let mut elsewhere = None;
         loop {
             let token = if with_token { self.token_for(&call.url).await? } else { None };
             let refused = match run(self.clone(), call.clone(), token.clone()).await {
-                Ok(value) => return Ok(value),
+                Ok(value) => {
+                    self.answered_at(&call, elsewhere.is_some());
+                    return Ok(value);
+                }
                 Err(refused) => self.scrubbed(&call, refused),
             };
-            let repeatable = call.retry || matches!(refused.code, Some(429 | 500 | 503));
-            let (pause, busy) = self.pause_after(&call.url, &refused, pauses.next());
             let refused = Refused { failure: Box::new(refused.failure.tried(attempt)), ..refused };
             if with_token && tokens.another(self, &call.url, token.as_ref(), &refused).await? {
                 continue;
             }
+            let refused = match call.turn(&mut elsewhere, refused) {
+                Turn::Other => continue,
+                Turn::Failed(refused) => refused,
+            };
+            let repeatable = call.retry || matches!(refused.code, Some(429 | 500 | 503));
+            let (pause, busy) = self.pause_after(&call.url, &refused, pauses.next());
             let failure = &refused.failure;
             if !failure.retryable || !repeatable || attempt as usize >= self.inner.options.attempts {
                 return Err(refused);
@@ -545,7 +566,7 @@ impl ArcGisClient {
         let (http, request) = request.build_split();
         let request = request.map_err(|e| network(call, &e))?;
         let url = request.url().clone();
-        let refused = |refused: HostRefused| Refused::from(refused.into_failure(call.stage, &url));
+        let refused = |refused: HostRefused| Refused::unreachable(refused.into_failure(call.stage, &url));
         self.inner.options.hosts.judge_url(&url).map_err(refused)?;
         match tokio::time::timeout(self.inner.options.request_timeout, http.execute(request)).await {
             Ok(Ok(response)) => {
@@ -555,8 +576,11 @@ impl ArcGisClient {
                 }
                 Ok(response)
             }
-            Ok(Err(error)) => Err(HostRefused::cause_of(&error).map_or_else(|| network(call, &error).into(), refused)),
-            Err(_) => Err(self.silent(call).into()),
+            Ok(Err(error)) => Err(HostRefused::cause_of(&error).map_or_else(
+                || Refused { unreachable: error.is_connect(), ..Refused::from(network(call, &error)) },
+                refused,
+            )),
+            Err(_) => Err(Refused::unreachable(self.silent(call))),
         }
     }
 
