@@ -10,6 +10,7 @@
 //! | `…/Reference/FeatureServer` | read-only, sync |
 //! | `…/OnlineOnly/FeatureServer` | no sync |
 //! | `…/Awkward/FeatureServer` | each layer breaks another rule for going offline |
+//! | `…/Plenty/FeatureServer` | posts with one related row each, more than the keys of one count |
 //! | `…/Surveys/FeatureServer` | tables related to themselves, in a circle, and with two origins |
 //! | `…/Drafting/FeatureServer`, `…/PlainDrafting/FeatureServer` | annotations and dimensions, with and without the bits of `syncDataOptions` for them |
 //! | `…/Network/FeatureServer`, `…/OldNetwork/FeatureServer`, `…/BareNetwork/FeatureServer` | utility networks of three servers: with topology, with system tables, without |

@@ -2,7 +2,7 @@
 //!
 //! Written after the `feature-service-rest` reference §2.1, §2.3 and §3.1, and the web map reference B.5.
 
-use crate::data::{Data, Row};
+use crate::data::{Data, Row, Shape};
 use crate::feature::{FeatureService, Layer, borders, countries, places};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -93,6 +93,35 @@ fn network(data: &Data) -> Vec<Layer> {
     vec![pipes, valves, Layer { name: "Ground", ..countries(data, 2) }, system]
 }
 
+/// Posts, and a check of each: more rows than the keys of one count.
+fn plenty(data: &Data) -> Vec<Layer> {
+    const POSTS: i64 = 2_100;
+    let position = |n: i64| Shape::Point([900_000.0 + n as f64, 6_000_000.0]);
+    let posts = |n: i64| {
+        let attributes = json!({"OBJECTID": n, "GlobalID": global_id(0, n), "NAME": format!("Post {n}"), "COUNTRY": "",
+            "KIND": 0, "SEEN": null});
+        Row { shape: Some(position(n)), attributes: attributes.as_object().cloned().unwrap_or_default() }
+    };
+    let checks = |n: i64| {
+        let attributes =
+            json!({"OBJECTID": n, "GlobalID": global_id(1, n), "REMARK": "", "PARENT": global_id(0, n), "OTHER": null});
+        Row { shape: None, attributes: attributes.as_object().cloned().unwrap_or_default() }
+    };
+    vec![
+        Layer {
+            name: "Posts",
+            relations: vec![(0, "Checks", 1, "esriRelRoleOrigin", "GlobalID")],
+            has_attachments: false,
+            rows: Arc::new((1..=POSTS).map(posts).collect()),
+            ..places(data)
+        },
+        Layer {
+            rows: Arc::new((1..=POSTS).map(checks).collect()),
+            ..table(1, "Checks", 0, vec![(0, "Posts", 0, "esriRelRoleDestination", "PARENT")])
+        },
+    ]
+}
+
 fn with_options(mut service: FeatureService, version: f64, options: u32, extra: Value) -> FeatureService {
     let mut described = service.description();
     described["syncCapabilities"]["supportedSyncDataOptions"] = json!(options);
@@ -110,6 +139,7 @@ pub(crate) fn services(data: &Arc<Data>) -> rusqlite::Result<Vec<FeatureService>
     let controller = json!({"controllerDatasetLayers": {"utilityNetworkLayerId": 7}});
     Ok(vec![
         make("Surveys", surveys(data))?,
+        make("Plenty", plenty(data))?,
         // Annotation, dimensions, contingent values, attribute rules, the full annotation model.
         with_options(make("Drafting", drafting(data))?, 11.2, 47, Value::Null),
         // Contingent values and attribute rules only.
