@@ -21,8 +21,8 @@ pub(crate) enum Command {
     Plan(Box<Plan>),
     /// Go on with a job that did not come to its end, or complete a package that lacks layers.
     Resume(Box<Resume>),
-    /// List what unfinished jobs left beside their destinations, and remove it.
-    Clean(Clean),
+    /// List what unfinished jobs left beside their destinations, take back what they began on services, and remove it.
+    Clean(Box<Clean>),
     /// Prove a package by its manifest.
     Verify(VerifyArguments),
     /// Show what is in a package, and what is missing and why.
@@ -118,9 +118,13 @@ pub(crate) struct AccessArguments {
     /// Longest silence of one request in seconds.
     #[arg(long, value_name = "SECS", default_value_t = 60)]
     pub(crate) request_timeout: u64,
-    /// Tries of a request whose fault may pass.
-    #[arg(long, value_name = "N", default_value_t = 4)]
-    pub(crate) attempts: usize,
+    /// How long a request is tried again whose fault may pass, such as a host that does not answer, in seconds; a wait for a
+    /// service's job goes on until --job-timeout.
+    #[arg(long, value_name = "SECS", default_value_t = 300)]
+    pub(crate) retry_time: u64,
+    /// Most tries of a request whose fault may pass; without it only --retry-time counts.
+    #[arg(long, value_name = "N")]
+    pub(crate) attempts: Option<usize>,
     /// Longest time of one service's export or replica job in seconds.
     #[arg(long, value_name = "SECS", default_value_t = 3600)]
     pub(crate) job_timeout: u64,
@@ -183,6 +187,11 @@ pub(crate) struct Clean {
     /// Only list.
     #[arg(long)]
     pub(crate) dry_run: bool,
+    /// Answer as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) access: AccessArguments,
 }
 
 /// How progress is shown.

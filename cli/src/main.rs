@@ -27,12 +27,20 @@ use terminal::note;
 pub(crate) struct Stop {
     pub(crate) code: u8,
     pub(crate) message: String,
+    /// What it is for programs; one without is the caller's.
+    failure: Option<Box<Failure>>,
 }
 
 impl Stop {
     /// What the caller has to change in the call.
     pub(crate) fn usage(message: impl Into<String>) -> Self {
-        Self { code: 2, message: message.into() }
+        Self { code: 2, message: message.into(), failure: None }
+    }
+
+    /// The reason as programs read it.
+    pub(crate) fn failure(&self) -> Failure {
+        let failure = self.failure.as_deref().cloned();
+        secrets::without(failure.unwrap_or_else(|| Failure::invalid_parameter(self.message.clone())))
     }
 }
 
@@ -44,7 +52,7 @@ impl From<Failure> for Stop {
             FailureOwner::Caller if failure.kind != FailureKind::TimedOut => 2,
             _ => 1,
         };
-        Self { code, message: failure.to_string() }
+        Self { code, message: failure.to_string(), failure: Some(Box::new(failure)) }
     }
 }
 
@@ -76,7 +84,7 @@ async fn run(command: Command) -> Result<u8, Stop> {
     match command {
         Command::Take(arguments) => take::run(*arguments).await,
         Command::Resume(arguments) => take::resume(*arguments).await,
-        Command::Clean(arguments) => clean::run(&arguments),
+        Command::Clean(arguments) => clean::run(&arguments).await,
         Command::Check(arguments) => ask::check(*arguments).await,
         Command::Plan(arguments) => ask::plan(*arguments).await,
         Command::Verify(arguments) => packages::verify(&arguments).await,

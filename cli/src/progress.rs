@@ -49,16 +49,26 @@ fn plain(message: &StatusMessage) {
     note!("{:<10} {} {words}", state_word(message.state), message.subject.title);
 }
 
+/// A bar, and what it counts by now.
+struct Bar {
+    bar: ProgressBar,
+    counts: Option<(ProgressUnit, bool)>,
+}
+
 #[derive(Default)]
 struct Bars {
     all: MultiProgress,
-    bars: HashMap<Subject, ProgressBar>,
+    bars: HashMap<Subject, Bar>,
 }
 
-fn bar_style(unit: ProgressUnit) -> BarStyle {
-    let template = match unit {
-        ProgressUnit::Bytes => "{msg:28!} [{bar:24}] {bytes:>10}/{total_bytes:10} {bytes_per_sec:>12} {eta:>4} left",
-        _ => "{msg:28!} [{bar:24}] {pos:>10}/{len:10}",
+/// A bar needs to know how much there is; without that, it is told how much is there.
+fn bar_style(unit: ProgressUnit, precise: bool) -> BarStyle {
+    let template = match (unit, precise) {
+        (ProgressUnit::Bytes, true) => "{msg:28!} [{bar:24}] {bytes:>10}/{total_bytes:10} {bytes_per_sec:>12} {eta:>4} left",
+        (ProgressUnit::Bytes, false) => "{msg:28!} {spinner} {bytes:>10} so far {bytes_per_sec:>12}",
+        (ProgressUnit::Percent, _) => "{msg:28!} [{bar:24}] {pos:>3} %",
+        (_, true) => "{msg:28!} [{bar:24}] {pos:>10}/{len:10}",
+        (_, false) => "{msg:28!} {spinner} {pos:>10} so far",
     };
     BarStyle::with_template(template).unwrap_or_else(|_| BarStyle::default_bar()).progress_chars("=> ")
 }
@@ -69,11 +79,11 @@ impl Bars {
             return;
         }
         let all = &self.all;
-        let bar = self.bars.entry(message.subject.clone()).or_insert_with(|| {
+        let Bar { bar, counts } = self.bars.entry(message.subject.clone()).or_insert_with(|| {
             let bar = all.add(ProgressBar::new_spinner());
             bar.set_style(BarStyle::with_template("{msg:28!} {spinner}").unwrap_or_else(|_| BarStyle::default_spinner()));
             bar.enable_steady_tick(Duration::from_millis(200));
-            bar
+            Bar { bar, counts: None }
         });
         let title = printable(&message.subject.title);
         if let Some(words) = &message.message {
@@ -82,22 +92,29 @@ impl Bars {
             bar.set_message(title.to_string());
         }
         if let Some(progress) = message.progress {
-            if bar.length() != Some(progress.required) || progress.completed == 0 {
-                bar.set_style(bar_style(progress.unit));
-                bar.set_length(progress.required);
+            let counted = Some((progress.unit, progress.precise));
+            if *counts != counted {
+                bar.set_style(bar_style(progress.unit, progress.precise));
+                *counts = counted;
             }
+            bar.set_length(progress.required);
             bar.set_position(progress.completed);
         }
         if message.state.is_terminal() {
-            match &message.failure {
-                Some(failure) => bar.abandon_with_message(format!("{title}: {} {failure}", state_word(message.state))),
-                None => bar.finish_with_message(format!("{title}: {}", state_word(message.state))),
+            let words = match &message.failure {
+                Some(failure) => format!("{title}: {} {}", state_word(message.state), printable(&failure.to_string())),
+                None => format!("{title}: {}", state_word(message.state)),
+            };
+            match message.state {
+                ExportState::Succeeded => bar.finish_with_message(words),
+                // How far it came stays to be seen.
+                _ => bar.abandon_with_message(words),
             }
         }
     }
 
     fn finish(self) {
-        for bar in self.bars.values().filter(|b| !b.is_finished()) {
+        for Bar { bar, .. } in self.bars.values().filter(|b| !b.bar.is_finished()) {
             bar.abandon();
         }
     }

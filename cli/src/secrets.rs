@@ -26,6 +26,14 @@ pub(crate) fn scrubbed(text: &str) -> String {
     KNOWN.get().map_or_else(|| text.to_owned(), |known| known.scrub(text).into_owned())
 }
 
+/// A failure without them.
+pub(crate) fn without(failure: Failure) -> Failure {
+    match KNOWN.get() {
+        Some(known) => known.failure(failure),
+        None => failure,
+    }
+}
+
 /// A job that goes on needs the secrets of its map again: they come from the file or url that is named, else from the portal item
 /// that the map was read from. Where they cannot be had, the layers that need them say so.
 pub(crate) async fn supply(

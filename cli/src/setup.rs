@@ -34,7 +34,8 @@ fn read_text(path: &Path, what: &str) -> Result<String, Stop> {
         _ if text.len() as u64 > LARGEST_INPUT => {
             Err(Stop::usage(format!("{what} {} is larger than {LARGEST_INPUT} bytes", path.display())))
         }
-        Ok(_) => Ok(text),
+        // Some editors write a byte order mark.
+        Ok(_) => Ok(text.trim_start_matches('\u{feff}').to_owned()),
         Err(e) => Err(Stop::usage(format!("cannot read {what} {}: {e}", path.display()))),
     }
 }
@@ -111,7 +112,8 @@ fn hosts(arguments: &AccessArguments, web_map: Option<&str>) -> Result<HostPolic
 pub(crate) fn client(arguments: &AccessArguments, web_map: Option<&str>) -> Result<ArcGisClient, Stop> {
     let mut options = ClientOptions {
         request_timeout: Duration::from_secs(arguments.request_timeout.max(1)),
-        attempts: arguments.attempts.max(1),
+        retry_time: Duration::from_secs(arguments.retry_time),
+        attempts: arguments.attempts.map_or(usize::MAX, |attempts| attempts.max(1)),
         job_timeout: Duration::from_secs(arguments.job_timeout.max(1)),
         hosts: hosts(arguments, web_map)?,
         ..ClientOptions::default()

@@ -5,19 +5,25 @@ use crate::interrupt::{CANCELLED, on_ctrl_c};
 use crate::terminal::{self, note, out};
 use crate::{Stop, progress, secrets, setup};
 use offmap::exporters::portal::ReadLimits;
-use offmap::packager::{MobileMapPackager, write_mmpk};
+use offmap::packager::{MobileMapPackager, write_mmpk_until};
 use offmap::{
     Engine, Failure, FailureKind, FailureOwner, GenerateOfflineMapJob, GenerateOfflineMapResult, JobError, LayerOutcome,
     Packager as _, run_blocking,
 };
 use serde_json::{Value, json};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+use tokio_util::sync::CancellationToken;
 
 /// Exit code of a package that lacks layers.
 const WITH_ERRORS: u8 = 3;
 
 pub(crate) async fn run(arguments: Take) -> Result<u8, Stop> {
+    let (engine, job) = or_told(begin(&arguments).await, &arguments.run)?;
+    run_job(&engine, job, &arguments.out, &arguments.run).await
+}
+
+async fn begin(arguments: &Take) -> Result<(Engine, GenerateOfflineMapJob), Stop> {
     MobileMapPackager.check_destination(&std::path::absolute(&arguments.out).unwrap_or_else(|_| arguments.out.clone()))?;
     if let Some(mmpk) = &arguments.run.mmpk {
         check_mmpk(mmpk)?;
@@ -26,11 +32,16 @@ pub(crate) async fn run(arguments: Take) -> Result<u8, Stop> {
     let setup = setup::prepare(&arguments.map, &read_limits(&arguments.run)).await?;
     let job = setup.task.generate_offline_map(setup.parameters, setup.overrides, &arguments.out);
     job.count_time(began.elapsed());
-    run_job(&setup.engine, job, &arguments.out, &arguments.run).await
+    Ok((setup.engine, job))
 }
 
 /// `offmap resume`.
 pub(crate) async fn resume(arguments: Resume) -> Result<u8, Stop> {
+    let (engine, job) = or_told(begin_again(&arguments).await, &arguments.run)?;
+    run_job(&engine, job, &arguments.out, &arguments.run).await
+}
+
+async fn begin_again(arguments: &Resume) -> Result<(Engine, GenerateOfflineMapJob), Stop> {
     if let Some(mmpk) = &arguments.run.mmpk {
         check_mmpk(mmpk)?;
     }
@@ -44,7 +55,17 @@ pub(crate) async fn resume(arguments: Resume) -> Result<u8, Stop> {
     let limits = read_limits(&arguments.run);
     let job = secrets::supply(job, &client, arguments.web_map.as_deref(), &limits).await?;
     job.count_time(began.elapsed());
-    run_job(&engine, job, &arguments.out, &arguments.run).await
+    Ok((engine, job))
+}
+
+/// Programs read a result in every end, also of a job that could not begin.
+fn or_told<T>(begun: Result<T, Stop>, wishes: &RunArguments) -> Result<T, Stop> {
+    begun.inspect_err(|stop| {
+        if wishes.progress == ProgressStyle::Json {
+            let outcome = Err(JobError { can_resume: false, failure: stop.failure(), layers: Vec::new() });
+            terminal::json_line(&json!({"result": result_json(&outcome, None)}));
+        }
+    })
 }
 
 /// The time of the job counts from the first byte of its map.
@@ -60,58 +81,73 @@ async fn run_job(engine: &Engine, job: GenerateOfflineMapJob, out: &Path, wishes
         job.limit_time(Duration::from_secs(seconds));
     }
     let shown = tokio::spawn(progress::show(job.status(), wishes.progress));
-    // Watched to the end: what follows the job can be ended by a second Ctrl-C, too.
-    let watched = job.clone();
-    tokio::spawn(on_ctrl_c(move || watched.cancel()));
-    let mut outcome = job.start().result().await;
+    // Watched to the end: what follows the job is ended by Ctrl-C, too.
+    let (watched, cancel) = (job.clone(), CancellationToken::new());
+    let cancelled = cancel.clone();
+    tokio::spawn(on_ctrl_c(move || {
+        watched.cancel();
+        cancelled.cancel();
+    }));
+    let outcome = job.start().result().await;
     // The last message of the stream is the job's end; what follows on the terminal comes after it.
     let _ = shown.await;
-    let mut zipped = None;
-    if let (Ok(result), Some(mmpk)) = (&outcome, wishes.mmpk.clone()) {
-        let package = result.package.clone();
-        match run_blocking(move || write_mmpk(&package, &mmpk).map(|bytes| (mmpk, bytes))).await {
-            Ok(done) => zipped = Some(done),
-            Err(mut failure) => {
-                // What is whole is not thrown away because its archive could not be written.
-                let package = result.package.display();
-                failure.message =
-                    format!("the package is whole at {package}, only its archive is missing: {}", failure.message);
-                outcome = Err(JobError { can_resume: false, failure, layers: result.layers.clone() });
-            }
-        }
-    }
+    let zipped = match (&outcome, &wishes.mmpk) {
+        (Ok(result), Some(mmpk)) => Some(zip(&result.package, mmpk, cancel).await),
+        _ => None,
+    };
     if let Err(failure) = engine.shutdown().await {
         note!("offmap: {failure}");
     }
-    if wishes.progress == ProgressStyle::Json {
-        terminal::json_line(&json!({"result": result_json(&outcome)}));
+    let is_json = wishes.progress == ProgressStyle::Json;
+    if is_json {
+        terminal::json_line(&json!({"result": result_json(&outcome, zipped.as_ref())}));
     }
-    let out = out.display();
+    let shown = out.display();
     match outcome {
         Ok(result) => {
-            if wishes.progress != ProgressStyle::Json {
+            if !is_json {
                 tell(&result);
-                if let Some((path, bytes)) = zipped {
+                if let Some(Ok((path, bytes))) = &zipped {
                     out!("zipped   {} ({bytes} bytes)", path.display());
                 }
-                if result.has_errors() {
-                    out!("missing  go on with: offmap resume --failed-only {out}");
+                let failures = || result.layers.iter().filter(|l| l.is_error()).filter_map(|l| l.failure.as_ref());
+                if failures().any(Failure::may_succeed_later) {
+                    out!("missing  go on with: offmap resume --failed-only {shown}");
                 }
             }
-            Ok(if result.has_errors() { WITH_ERRORS } else { 0 })
+            match zipped {
+                Some(Err(failure)) => Err(failure.into()),
+                _ => Ok(if result.has_errors() { WITH_ERRORS } else { 0 }),
+            }
         }
         Err(error) => {
             if error.can_resume {
-                note!("offmap: what came home is kept; go on with: offmap resume {out}");
+                note!("offmap: what came home is kept; go on with: offmap resume {shown}");
             }
             if error.failure.is_cancelled() {
-                note!("offmap: cancelled; nothing is left at {out}");
+                match out.exists() {
+                    true => note!("offmap: cancelled; {shown} stays as it was"),
+                    false => note!("offmap: cancelled; nothing is left at {shown}"),
+                }
                 return Ok(CANCELLED);
             }
-            tell_layers(&error.layers);
+            tell_layers(&error.layers, is_json);
             Err(error.failure.into())
         }
     }
+}
+
+/// Zips the package; one that is there is not thrown away because its archive could not be written.
+async fn zip(package: &Path, mmpk: &Path, cancel: CancellationToken) -> Result<(PathBuf, u64), Failure> {
+    let (from, to) = (package.to_owned(), mmpk.to_owned());
+    let written = run_blocking(move || write_mmpk_until(&from, &to, &cancel)).await;
+    let written = written.map_err(|mut failure| {
+        let (package, mmpk) = (package.display(), mmpk.display());
+        failure.message =
+            format!("the package is at {package}, only its archive {mmpk} was not written: {}", failure.message);
+        failure
+    });
+    Ok((mmpk.to_owned(), written?))
 }
 
 fn check_mmpk(path: &Path) -> Result<(), Stop> {
@@ -131,17 +167,23 @@ fn layer_json(layer: &LayerOutcome) -> Value {
         "bytes": layer.bytes, "notes": layer.notes, "failure": layer.failure})
 }
 
-fn result_json(outcome: &Result<GenerateOfflineMapResult, JobError>) -> Value {
-    let (package, complete, layers, failure) = match outcome {
-        Ok(r) => (Some(&r.package), !r.has_errors(), &r.layers, None),
-        Err(e) => (None, false, &e.layers, Some(&e.failure)),
+fn result_json(
+    outcome: &Result<GenerateOfflineMapResult, JobError>,
+    zipped: Option<&Result<(PathBuf, u64), Failure>>,
+) -> Value {
+    let (package, complete, layers, warnings, failure) = match outcome {
+        Ok(r) => (Some(&r.package), !r.has_errors(), &r.layers, r.warnings.as_slice(), None),
+        Err(e) => (None, false, &e.layers, [].as_slice(), Some(&e.failure)),
     };
+    let failure = failure.or(zipped.and_then(|z| z.as_ref().err()));
+    let mmpk = zipped.and_then(|z| z.as_ref().ok()).map(|(path, bytes)| json!({"path": path, "bytes": bytes}));
     let can_resume = outcome.as_ref().is_err_and(|e| e.can_resume);
-    json!({"package": package, "complete": complete, "canResume": can_resume, "layers": layers.iter().map(layer_json).collect::<Vec<_>>(), "failure": failure})
+    json!({"package": package, "complete": complete, "canResume": can_resume, "mmpk": mmpk, "warnings": warnings,
+        "layers": layers.iter().map(layer_json).collect::<Vec<_>>(), "failure": failure})
 }
 
 fn tell(result: &GenerateOfflineMapResult) {
-    tell_layers(&result.layers);
+    tell_layers(&result.layers, false);
     for warning in &result.warnings {
         note!("note: {warning}");
     }
@@ -154,6 +196,9 @@ fn way_out(failure: &Failure) -> &'static str {
         FailureOwner::Source if failure.kind == FailureKind::NotSupported => {
             "keep it online (onlineOnlyServicesOption), or leave it out"
         }
+        FailureOwner::Source if failure.kind == FailureKind::NotFound && !failure.may_succeed_later() => {
+            "correct its url in the map, or leave it out"
+        }
         FailureOwner::Caller => "change the call",
         FailureOwner::Source => "ask the owner of the service",
         FailureOwner::Network => "try again when the network is back",
@@ -164,23 +209,25 @@ fn way_out(failure: &Failure) -> &'static str {
     }
 }
 
-fn tell_layers(layers: &[LayerOutcome]) {
+/// The layers in a table: on stdout, or on stderr where programs read stdout.
+fn tell_layers(layers: &[LayerOutcome], to_stderr: bool) {
+    let line = |words: String| if to_stderr { note!("{words}") } else { out!("{words}") };
     for layer in layers {
         let planned = layer.planned.map_or_else(|| "?".to_owned(), |p| p.to_string());
-        out!(
+        line(format!(
             "{:<9} {:<30} {:>9} of {:>9} {:>12} bytes",
             progress::state_word(layer.state),
             layer.title,
             layer.got,
             planned,
             layer.bytes
-        );
+        ));
         for note in &layer.notes {
-            out!("          {}: {}", note.kind.words(), note.message);
+            line(format!("          {}: {}", note.kind.words(), note.message));
         }
         if let Some(failure) = layer.failure.as_ref().filter(|f| !f.is_cancelled()) {
-            out!("          {failure}");
-            out!("          whose: {:?}; what to do: {}", failure.owner, way_out(failure));
+            line(format!("          {failure}"));
+            line(format!("          whose: {:?}; what to do: {}", failure.owner, way_out(failure)));
         }
     }
 }

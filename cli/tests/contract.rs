@@ -160,7 +160,8 @@ async fn bad_input_is_refused_by_name_and_leaves_nothing_behind() {
         ([&item[..], &a[..], &["--out", &full]].concat(), 2, "is not empty"),
         ([&item[..], &a[..], &["--out", &deep]].concat(), 2, "make it first"),
         (
-            [&a[..], &["--portal", "http://localhost:9/portal", "--item", FIELD_MAP, "--out", &out]].concat(),
+            [&a[..], &["--portal", "http://localhost:9/portal", "--item", FIELD_MAP, "--out", &out, "--retry-time", "0"]]
+                .concat(),
             1,
             "cannot be reached",
         ),

@@ -1,7 +1,10 @@
 //! The status board of one job: an ordered log of what happened, and the latest progress of each subject.
 //!
 //! Writers never wait for readers. Life-cycle messages are kept for every reader; progress is overwritten. A terminal state is
-//! taken once per subject, and the job's is the last message of all.
+//! taken once per subject, and the job's is the last message of all: what has no end by then ends as the job does.
+//!
+//! Reports of progress are shown when there is something new to see: a hundredth of the whole further, or a second later. However
+//! many tiles or pieces are reported, a reader gets some hundred messages; the last report is in the subject's terminal message.
 
 use crate::clock::Clock;
 use crate::model::failure::{Failure, LONGEST_MESSAGE, shortened};
@@ -14,13 +17,45 @@ use tokio::sync::watch;
 /// Notes kept per job; older ones stay, later ones are dropped, so that a chatty service cannot fill the memory.
 const MAX_NOTES: usize = 1000;
 
+/// A report is shown when so many hundredths of the whole were done since the one that was shown before,
+const SHOWN_EVERY_HUNDREDTHS: u128 = 1;
+/// or so many milliseconds later.
+const SHOWN_EVERY_MS: i64 = 1000;
+
+/// How far a subject is, and what of it readers are shown.
+#[derive(Debug, Clone, Copy)]
+struct Known {
+    latest: Progress,
+    shown: Progress,
+    shown_at: i64,
+    version: u64,
+}
+
+impl Known {
+    /// Whether the latest report is news for a reader of the one that is shown.
+    fn is_news(&self, now: i64) -> bool {
+        let (latest, shown) = (self.latest, self.shown);
+        let more = latest.completed.saturating_sub(shown.completed);
+        let is_further = more > 0 && u128::from(more) * 100 >= u128::from(latest.required) * SHOWN_EVERY_HUNDREDTHS;
+        let is_all = latest.precise && latest.completed == latest.required && latest.required == shown.required;
+        is_further || is_all || now.abs_diff(self.shown_at) >= SHOWN_EVERY_MS.unsigned_abs()
+    }
+}
+
+/// How much of a part of a job is done, from 0 to 1, and whether that is known or estimated.
+#[derive(Debug, Clone, Copy)]
+struct Part {
+    done: f64,
+    precise: bool,
+}
+
 #[derive(Debug, Default)]
 struct Inner {
     log: Vec<StatusMessage>,
     notes: usize,
     states: HashMap<Subject, ExportState>,
-    progress: BTreeMap<Subject, (u64, Progress)>,
-    tasks: HashMap<String, f64>,
+    progress: BTreeMap<Subject, Known>,
+    tasks: HashMap<String, Part>,
     parts: usize,
     version: u64,
     closed: bool,
@@ -66,9 +101,47 @@ impl StatusBoard {
         if inner.closed || inner.states.get(subject).is_some_and(|s| s.is_terminal() || *s == state) {
             return;
         }
+        if subject.kind == SubjectKind::Job && state.is_terminal() {
+            let is_open = |s: &Subject, state: &ExportState| s.kind != SubjectKind::Job && !state.is_terminal();
+            let mut open: Vec<Subject> =
+                inner.states.iter().filter(|(s, state)| is_open(s, state)).map(|(s, _)| s.clone()).collect();
+            open.sort();
+            // Nobody succeeded without a word.
+            let end = if state == ExportState::Cancelled { state } else { ExportState::Failed };
+            for left in open {
+                let failure = failure.clone().filter(|_| end == ExportState::Failed);
+                self.push(&mut inner, &left, end, None, failure);
+            }
+            inner.closed = true;
+        }
+        self.push(&mut inner, subject, state, message, failure);
+        self.announce(inner);
+    }
+
+    /// Writes a state into the log, with the latest progress of its subject.
+    fn push(
+        &self,
+        inner: &mut Inner,
+        subject: &Subject,
+        state: ExportState,
+        message: Option<String>,
+        failure: Option<Failure>,
+    ) {
         inner.states.insert(subject.clone(), state);
-        let progress = inner.progress.get(subject).map(|(_, p)| *p);
-        inner.closed = subject.kind == SubjectKind::Job && state.is_terminal();
+        if state == ExportState::Succeeded && matches!(subject.kind, SubjectKind::Job | SubjectKind::Package) {
+            // Not before: with this message all is done.
+            let all = Progress::percent(100);
+            let at_its_end = Known { latest: all, shown: all, shown_at: 0, version: inner.version };
+            inner.progress.insert(subject.clone(), at_its_end);
+        }
+        let progress = inner.progress.get_mut(subject).map(|known| {
+            if state == ExportState::Succeeded && !known.latest.precise {
+                // Now it is known how much it was.
+                known.latest = Progress { required: known.latest.completed, precise: true, ..known.latest };
+            }
+            known.shown = known.latest;
+            known.latest
+        });
         let time = self.clock.now_ms();
         let severity = match (&failure, state) {
             (None, _) => MessageSeverity::Info,
@@ -77,7 +150,6 @@ impl StatusBoard {
         };
         let subject = subject.clone();
         inner.log.push(StatusMessage { time, subject, state, progress, message, severity, failure, ..blank(&self.job) });
-        self.announce(inner);
     }
 
     /// Takes a note on a subject that is not at its end.
@@ -95,32 +167,42 @@ impl StatusBoard {
         self.announce(inner);
     }
 
-    /// Takes progress of a subject; one that falls behind is dropped.
-    pub(crate) fn progress(&self, subject: &Subject, progress: Progress) {
+    /// Takes progress of a subject; one that falls behind is dropped. More than what was to be done is not done. Answers whether it
+    /// was taken.
+    pub(crate) fn progress(&self, subject: &Subject, progress: Progress) -> bool {
+        let progress = Progress { required: progress.required.max(progress.completed), ..progress };
+        let now = self.clock.now_ms();
         let mut inner = self.lock();
         if inner.closed || inner.states.get(subject).is_some_and(|s| s.is_terminal()) {
-            return;
+            return false;
         }
         let version = inner.version + 1;
-        match inner.progress.get(subject) {
-            Some((_, old)) if *old == progress => return,
-            Some((_, old)) if old.completed > progress.completed => return,
-            _ => {}
+        if let Some(known) = inner.progress.get_mut(subject) {
+            if known.latest == progress || known.latest.completed > progress.completed {
+                return false;
+            }
+            known.latest = progress;
+            if !known.is_news(now) {
+                return true;
+            }
         }
-        inner.progress.insert(subject.clone(), (version, progress));
+        inner.progress.insert(subject.clone(), Known { latest: progress, shown: progress, shown_at: now, version });
         self.announce(inner);
+        true
     }
 
-    /// Takes how much of a part of the job (a task, or the package) is done, from 0 to 1, into the job's own per cent.
-    pub(crate) fn part_done(&self, part: &str, fraction: f64) {
-        let percent = {
+    /// Takes how much of a part of the job (a task, or the package) is done into the job's own per cent. The last hundredth is the
+    /// job's end.
+    pub(crate) fn part_done(&self, part: &str, fraction: f64, precise: bool) {
+        let progress = {
             let mut inner = self.lock();
-            let known = inner.tasks.entry(part.to_owned()).or_default();
-            *known = known.max(fraction);
+            let known = inner.tasks.entry(part.to_owned()).or_insert(Part { done: 0.0, precise });
+            *known = Part { done: known.done.max(fraction), precise };
             let parts = inner.parts.max(1) as f64;
-            (inner.tasks.values().sum::<f64>() / parts * 100.0).clamp(0.0, 100.0) as u64
+            let percent = (inner.tasks.values().map(|p| p.done).sum::<f64>() / parts * 100.0).clamp(0.0, 99.0) as u64;
+            Progress { precise: inner.tasks.values().all(|p| p.precise), ..Progress::percent(percent) }
         };
-        self.progress(&self.job, Progress::percent(percent));
+        self.progress(&self.job, progress);
     }
 
     /// A new reader, from the first message on.
@@ -190,11 +272,11 @@ impl StatusStream {
         let news = inner
             .progress
             .iter()
-            .filter(|(subject, (version, _))| {
-                *version > self.seen && !inner.states.get(*subject).is_some_and(|s| s.is_terminal())
+            .filter(|(subject, known)| {
+                known.version > self.seen && !inner.states.get(*subject).is_some_and(|s| s.is_terminal())
             })
-            .min_by_key(|(_, (version, _))| *version)
-            .map(|(subject, (version, progress))| (subject.clone(), *version, *progress));
+            .min_by_key(|(_, known)| known.version)
+            .map(|(subject, known)| (subject.clone(), known.version, known.shown));
         let (subject, version, progress) = news?;
         let state = inner.states.get(&subject).copied().unwrap_or(ExportState::Started);
         drop(inner);
@@ -251,5 +333,61 @@ mod tests {
         use ExportState::{Started, Succeeded};
         assert_eq!(words, [(1, "a", Started), (2, "a", Succeeded), (3, "b", Started), (4, "j", Succeeded)]);
         assert_eq!(all[1].progress.map(|p| p.completed), Some(50));
+    }
+
+    #[tokio::test]
+    async fn what_has_no_end_ends_with_the_job() {
+        let job = Subject::new(SubjectKind::Job, "j", "j");
+        for (end, expected) in [
+            (ExportState::Failed, ExportState::Failed),
+            (ExportState::Succeeded, ExportState::Failed),
+            (ExportState::Cancelled, ExportState::Cancelled),
+        ] {
+            let board = StatusBoard::new(job.clone(), Arc::new(SystemClock), SecretRegistry::default());
+            board.state(&layer("a"), ExportState::NotStarted, None, None);
+            board.state(&layer("b"), ExportState::Succeeded, None, None);
+            board.state(&layer("c"), ExportState::Started, None, None);
+            board.state(&job, end, None, None);
+            let mut stream = board.subscribe();
+            let mut ends = Vec::new();
+            while let Some(message) = stream.next().await {
+                ends.extend(message.state.is_terminal().then_some((message.subject.id, message.state)));
+            }
+            let words: Vec<_> = ends.iter().map(|(id, state)| (id.as_str(), *state)).collect();
+            assert_eq!(words, [("b", ExportState::Succeeded), ("a", expected), ("c", expected), ("j", end)]);
+        }
+    }
+
+    #[tokio::test]
+    async fn reports_are_shown_by_hundredths_and_by_seconds() {
+        let clock = Arc::new(Hands(std::sync::atomic::AtomicI64::new(0)));
+        let job = Subject::new(SubjectKind::Job, "j", "j");
+        let board = StatusBoard::new(job, Arc::clone(&clock) as Arc<dyn Clock>, SecretRegistry::default());
+        let mut stream = board.subscribe();
+        let mut shown = |completed: u64, seconds: i64| {
+            clock.0.fetch_add(seconds * 1000, std::sync::atomic::Ordering::AcqRel);
+            board.progress(&layer("a"), Progress::bytes(completed, Some(10_000)));
+            stream.try_next().flatten().and_then(|m| m.progress).map(|p| p.completed)
+        };
+        assert_eq!(shown(1, 0), Some(1));
+        assert_eq!(shown(99, 0), None);
+        assert_eq!(shown(101, 0), Some(101));
+        assert_eq!(shown(102, 1), Some(102), "a slow one is seen to move");
+        assert_eq!(shown(50, 5), None, "never falls");
+        assert_eq!(shown(9_990, 0), Some(9_990));
+        assert_eq!(shown(10_000, 0), Some(10_000), "all of it is always shown");
+    }
+
+    /// A clock that a test moves.
+    #[derive(Debug)]
+    struct Hands(std::sync::atomic::AtomicI64);
+
+    #[async_trait::async_trait]
+    impl Clock for Hands {
+        fn now_ms(&self) -> i64 {
+            self.0.load(std::sync::atomic::Ordering::Acquire)
+        }
+
+        async fn sleep(&self, _: std::time::Duration) {}
     }
 }

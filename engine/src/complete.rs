@@ -9,7 +9,7 @@
 
 use crate::basemap;
 use crate::carried::{Carried, passing, stays_as_it_is};
-use crate::context::{hash_file, run_blocking};
+use crate::context::{hash_file_until, run_blocking};
 use crate::exporter::PlanContext;
 use crate::job::JobInner;
 use crate::ledger::Ledger;
@@ -21,16 +21,17 @@ use crate::model::status::ExportState;
 use crate::packager::EarlierPackage;
 use crate::planner;
 use crate::resume::{Begun, Found, finished, given_up};
-use crate::safe_path::{self, link_or_copy};
+use crate::safe_path::{self, link_or_copy_until};
 use crate::work_dir::WorkDir;
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
 
 /// Layers that succeeded and whose files are what the manifest of their package promises; what is wrong with others. Blocks.
-fn proven(earlier: &EarlierPackage) -> (HashSet<String>, Vec<PathBuf>) {
+fn proven(earlier: &EarlierPackage, cancel: &CancellationToken) -> Result<(HashSet<String>, Vec<PathBuf>), Failure> {
     let mut judged: HashMap<PathBuf, bool> = HashMap::new();
-    let mut is_good = |path: &PathBuf| *judged.entry(path.clone()).or_insert_with(|| as_promised(earlier, path));
+    let mut is_good = |path: &PathBuf| *judged.entry(path.clone()).or_insert_with(|| as_promised(earlier, path, cancel));
     let (mut good, mut bad) = (HashSet::new(), Vec::new());
     for layer in earlier.layers.iter().filter(|l| l.state == ExportState::Succeeded) {
         let Some(data) = earlier.data.iter().find(|d| d.id == layer.id) else { continue };
@@ -40,11 +41,15 @@ fn proven(earlier: &EarlierPackage) -> (HashSet<String>, Vec<PathBuf>) {
             bad.extend([&data.file].into_iter().chain(&data.resources).filter(|path| !is_good(path)).cloned());
         }
     }
-    (good, bad)
+    match cancel.is_cancelled() {
+        // Nothing was found out.
+        true => Err(Failure::cancelled()),
+        false => Ok((good, bad)),
+    }
 }
 
 /// Whether a file, or all of a folder, is what the manifest promises, no more and no less.
-fn as_promised(earlier: &EarlierPackage, path: &Path) -> bool {
+fn as_promised(earlier: &EarlierPackage, path: &Path, cancel: &CancellationToken) -> bool {
     let promised: Vec<_> = earlier.files.iter().filter(|f| f.path.starts_with(path)).collect();
     let number = match std::fs::symlink_metadata(path) {
         Ok(metadata) if metadata.is_file() => Some(1),
@@ -52,7 +57,9 @@ fn as_promised(earlier: &EarlierPackage, path: &Path) -> bool {
         _ => None,
     };
     number.is_some_and(|n| n > 0 && n == promised.len() as u64)
-        && promised.iter().all(|f| hash_file(&f.path).is_ok_and(|(bytes, sha256)| bytes == f.bytes && sha256 == f.sha256))
+        && promised
+            .iter()
+            .all(|f| hash_file_until(&f.path, cancel).is_ok_and(|(bytes, sha256)| bytes == f.bytes && sha256 == f.sha256))
 }
 
 /// Checks that a package is as its manifest says. Data of layers that somebody edited, and files that somebody added, would be
@@ -90,8 +97,9 @@ pub(crate) async fn completing(job: &JobInner, document: &str, ctx: &PlanContext
         return Ok(Found::Finished(finished(&job.destination, earlier)));
     }
     let package = job.destination.clone();
+    let cancel = ctx.cancel.clone();
     let (earlier, proven) = run_blocking(move || {
-        let (good, damaged) = proven(&earlier);
+        let (good, damaged) = proven(&earlier, &cancel)?;
         check_unchanged(&package, &earlier, &damaged)?;
         Ok((earlier, good))
     })
@@ -109,7 +117,7 @@ pub(crate) async fn completing(job: &JobInner, document: &str, ctx: &PlanContext
     }
     let destination = job.destination.clone();
     let work_dir = run_blocking(move || WorkDir::make(&destination)).await?;
-    match carry_over(job, &work_dir, document, &plan, &earlier).await {
+    match carry_over(job, &work_dir, document, &plan, &earlier, ctx).await {
         Ok(ledger) => {
             let replaces = Some(Arc::new(earlier));
             Ok(Found::Begun(Box::new(Begun { plan, basemap, work_dir, ledger, replaces, changed: Vec::new() })))
@@ -133,6 +141,7 @@ async fn carry_over(
     document: &str,
     plan: &OfflineMapPlan,
     earlier: &EarlierPackage,
+    ctx: &PlanContext,
 ) -> Result<Ledger, Failure> {
     let ledger = job.open_ledger(work_dir).await?;
     ledger.put("replaces", &earlier.job).await?;
@@ -141,7 +150,8 @@ async fn carry_over(
         let root = work_dir.path().to_owned();
         let (artifact, from) = artifact_of(task, earlier)?;
         let relative = Path::new("tasks").join(&task.id);
-        let artifact = run_blocking(move || link_all(&root, &relative, artifact, &from)).await?;
+        let cancel = ctx.cancel.clone();
+        let artifact = run_blocking(move || link_all(&root, &relative, artifact, &from, &cancel)).await?;
         let text = serde_json::to_string(&artifact).map_err(|e| Failure::internal(e.to_string()))?;
         ledger.task(&task.id).set_state("finished", Some(text)).await?;
     }
@@ -192,12 +202,18 @@ fn artifact_of(task: &ExportTask, earlier: &EarlierPackage) -> Result<(Artifact,
 }
 
 /// Links the files of a task into its directory and measures them.
-fn link_all(root: &Path, relative: &Path, mut artifact: Artifact, from: &[PathBuf]) -> Result<Artifact, Failure> {
+fn link_all(
+    root: &Path,
+    relative: &Path,
+    mut artifact: Artifact,
+    from: &[PathBuf],
+    cancel: &CancellationToken,
+) -> Result<Artifact, Failure> {
     let made = safe_path::make_dirs(root, relative);
     let dir = made.map_err(|e| safe_path::judged("cannot make the directory of what is carried over", &e))?;
     for (from, file) in from.iter().zip(&mut artifact.files) {
         let to = dir.join(&file.path);
-        link_or_copy(from, &to)?;
+        link_or_copy_until(from, &to, cancel)?;
         if !file.is_folder {
             let metadata = std::fs::symlink_metadata(&to)
                 .map_err(|e| Failure::io(FailureStage::Run, format!("cannot read {}", to.display()), &e))?;

@@ -2,19 +2,20 @@
 
 use crate::board::StatusBoard;
 use crate::clock::Clock;
+use crate::copying::copy_until;
+use crate::keep::Keep;
 use crate::ledger::{TaskLedger, UnitRecord};
 use crate::model::budget::{ErrorBudget, Missing};
 use crate::model::failure::{Failure, FailureKind, FailureOwner, FailureStage, LONGEST_WORDS, shortened};
 use crate::model::plan::{ByteRange, ExportTask, OfflineMapPlan};
 use crate::model::secrets::{LayerSecrets, SecretRegistry};
-use crate::model::status::{MessageSeverity, MessageSource, Progress, Subject};
+use crate::model::status::{MessageSeverity, MessageSource, Progress, ProgressUnit, Subject};
 use crate::pause::Pause;
 use crate::safe_path;
 use sha2::{Digest as _, Sha256};
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use tokio_util::sync::CancellationToken;
 
 /// Lent to [`Exporter::export`](crate::Exporter::export): a private directory, progress, cancellation, time and the task's
@@ -29,10 +30,12 @@ pub struct ExportContext {
     pub(crate) ledger: TaskLedger,
     pub(crate) board: Arc<StatusBoard>,
     pub(crate) pause: Arc<Pause>,
-    pub(crate) keep: Arc<AtomicBool>,
+    pub(crate) keep: Arc<Keep>,
     pub(crate) plan: Arc<OfflineMapPlan>,
     pub(crate) secrets: LayerSecrets,
     pub(crate) known_secrets: SecretRegistry,
+    /// Whether more follows whose size is not known yet.
+    pub(crate) more_follows: bool,
 }
 
 tokio::task_local! {
@@ -95,7 +98,7 @@ impl ExportContext {
     /// Whether the job's work is kept to go on with later: then nothing that was begun on a service is taken back.
     #[must_use]
     pub fn keeps_work(&self) -> bool {
-        self.keep.load(Ordering::Acquire)
+        self.keep.is_kept()
     }
 
     /// Whether what was begun on a service is taken back after a failure: not if the work is kept, as it is when the disk is full.
@@ -173,16 +176,36 @@ impl ExportContext {
 
     /// Says how far the task is. Latest wins; a report that falls behind is dropped.
     pub fn report(&self, progress: Progress) {
-        for subject in &self.subjects {
-            self.board.progress(subject, progress);
+        let progress = Progress { precise: progress.precise && !self.more_follows, ..progress };
+        let taken = self.subjects.iter().filter(|subject| self.board.progress(subject, progress)).count();
+        if taken == 0 && !self.subjects.is_empty() {
+            return;
         }
         // Waiting for a server is the first half of a part, bringing home the second.
-        self.board.part_done(&self.task, (0.5 + progress.fraction() / 2.0).min(0.99));
+        let fraction = if progress.precise { progress.fraction() } else { self.estimated(progress) };
+        self.board.part_done(&self.task, (0.5 + fraction / 2.0).min(0.99), progress.precise);
+    }
+
+    /// The part done of what the plan expects, for a progress that does not know what is to be done; nothing where the plan does not
+    /// know either.
+    fn estimated(&self, progress: Progress) -> f64 {
+        const MOST: f64 = 0.9;
+        let planned = self.planned_bytes().filter(|_| progress.unit == ProgressUnit::Bytes).map_or(0, |bytes| bytes.max);
+        match planned {
+            0 => 0.0,
+            planned => (progress.completed as f64 / planned.max(progress.required) as f64).min(MOST),
+        }
+    }
+
+    /// The same context for one of several parts whose sizes are not known yet: what it reports is told as a lower bound.
+    #[must_use]
+    pub fn with_more_to_follow(&self) -> Self {
+        Self { more_follows: true, ..self.clone() }
     }
 
     /// Says how far the server's own work for this task is, from 0 to 1, before anything can come home.
     pub fn waiting(&self, fraction: f64) {
-        self.board.part_done(&self.task, fraction.clamp(0.0, 1.0) / 2.0);
+        self.board.part_done(&self.task, fraction.clamp(0.0, 1.0) / 2.0, true);
     }
 
     /// Says a word for people.
@@ -324,10 +347,25 @@ pub async fn run_within<T>(
 /// # Errors
 /// If it cannot be read.
 pub fn hash_file(path: &Path) -> Result<(u64, String), Failure> {
-    let failed = |e: &std::io::Error| safe_path::judged(&format!("cannot read {}", path.display()), e);
+    hash_file_until(path, &CancellationToken::new())
+}
+
+/// The same, until `cancel` is cancelled.
+///
+/// # Errors
+/// As [`hash_file`]; also if it was cancelled.
+pub fn hash_file_until(path: &Path, cancel: &CancellationToken) -> Result<(u64, String), Failure> {
+    let failed = |e: &std::io::Error| match cancel.is_cancelled() {
+        true => Failure::cancelled(),
+        false => safe_path::judged(&format!("cannot read {}", path.display()), e),
+    };
     let mut file = safe_path::open_file(path).map_err(|e| failed(&e))?;
     let mut hasher = Sha256::new();
-    let bytes = std::io::copy(&mut file, &mut HashWriter(&mut hasher)).map_err(|e| failed(&e))?;
+    let hashed = copy_until(&mut file, cancel, |piece| {
+        hasher.update(piece);
+        Ok(())
+    });
+    let bytes = hashed.map_err(|e| failed(&e))?;
     Ok((bytes, hex(&hasher.finalize())))
 }
 
@@ -337,19 +375,6 @@ pub fn hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let digit = |d: u8| char::from(DIGITS[usize::from(d)]);
     bytes.iter().flat_map(|b| [digit(b >> 4), digit(b & 15)]).collect()
-}
-
-struct HashWriter<'a>(&'a mut Sha256);
-
-impl std::io::Write for HashWriter<'_> {
-    fn write(&mut self, buf: &[u8]) -> std::io::Result<usize> {
-        self.0.update(buf);
-        Ok(buf.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
 }
 
 #[cfg(test)]

@@ -7,8 +7,10 @@ use crate::basemap;
 use crate::board::{StatusBoard, StatusStream};
 use crate::complete;
 use crate::context::run_blocking;
+use crate::discard;
 use crate::engine::{Engine, EngineInner};
 use crate::exporter::PlanContext;
+use crate::keep::Keep;
 use crate::ledger::Ledger;
 use crate::model::failure::{Failure, FailureKind, FailureOwner, FailureStage};
 use crate::model::overrides::GenerateOfflineMapParameterOverrides;
@@ -17,7 +19,7 @@ use crate::model::plan::OfflineMapPlan;
 use crate::model::result::{GenerateOfflineMapResult, JobError, LayerOutcome};
 use crate::model::secrets::SecretRegistry;
 use crate::model::source::OfflineMapSource;
-use crate::model::status::{ExportState, MessageSeverity, MessageSource, Progress, Subject, SubjectKind};
+use crate::model::status::{ExportState, MessageSeverity, MessageSource, Subject, SubjectKind};
 use crate::model::web_map::WebMap;
 use crate::packager::{EarlierPackage, ReferenceBasemap};
 use crate::pause::Pause;
@@ -66,7 +68,7 @@ pub(crate) struct JobInner {
     result: watch::Sender<Option<JobResult>>,
     started: AtomicBool,
     pause: Arc<Pause>,
-    keep: Arc<AtomicBool>,
+    keep: Arc<Keep>,
     /// Longest time from start to end in milliseconds; 0 for no limit.
     time_limit: AtomicU64,
     /// What of it was spent before the start, in milliseconds.
@@ -376,10 +378,36 @@ impl GenerateOfflineMapJob {
         self.cancel();
     }
 
-    /// Keeps the work beside the destination if the job fails, so that [`GenerateOfflineMapJob::resume`] goes on with it. A full or
+    /// Like [`GenerateOfflineMapJob::cancel`], and nothing is kept, also where a cancel that keeps was said before: what was begun on
+    /// services is taken back, and what was brought home is removed. After the job's end, and for a job of another process
+    /// ([`GenerateOfflineMapJob::resume`]), see [`GenerateOfflineMapJob::discard`].
+    pub fn cancel_and_discard(&self) {
+        self.inner.keep.discard();
+        self.cancel();
+    }
+
+    /// Cancels the job if it runs, waits for its end, and removes what it or an earlier run of it kept: replicas that were registered
+    /// are unregistered, jobs on servers are cancelled, the work directory goes. A package that is at the destination stays.
+    /// offmap's own.
+    ///
+    /// # Errors
+    /// If another job holds the work, or it cannot be removed. What a service does not let go is logged.
+    ///
+    /// # Cancel safety
+    /// May be called again.
+    pub async fn discard(&self) -> Result<(), Failure> {
+        self.cancel_and_discard();
+        if self.inner.started.load(Ordering::Acquire) {
+            // How it ended does not matter: a package stays, and all else is removed.
+            let _ = self.result().await;
+        }
+        discard::discard(&self.inner).await
+    }
+
+    /// Keeps the work beside the destination if the job fails or is cancelled, so that [`GenerateOfflineMapJob::resume`] goes on with it. A full or
     /// broken disk keeps it in any case.
     pub fn keep_unfinished(&self) {
-        self.inner.keep.store(true, Ordering::Release);
+        self.inner.keep.keep();
     }
 
     /// Ends the job as failed when it runs longer than this by the engine's clock, pauses and the wait for a turn counted in. What came
@@ -418,6 +446,34 @@ impl JobInner {
         Ok(Ledger::open(&work_dir.ledger()).await?.without(self.secrets.clone()))
     }
 
+    /// What its tasks share, for a plan in a work directory.
+    pub(crate) fn shared(&self, plan: OfflineMapPlan, ledger: Ledger, work_dir: &Path) -> JobShared {
+        let engine = &self.engine;
+        JobShared {
+            job: self.id.clone(),
+            source: Arc::clone(&self.source),
+            plan: Arc::new(plan),
+            basemap: None,
+            registry: engine.registry.clone(),
+            packager: Arc::clone(&engine.packager),
+            ledger,
+            board: Arc::clone(&self.board),
+            clock: Arc::clone(&engine.clock),
+            cancel: self.cancel.clone(),
+            pause: Arc::clone(&self.pause),
+            keep: Arc::clone(&self.keep),
+            document: String::new(),
+            replaces: None,
+            secrets: self.secrets.clone(),
+            stop: self.cancel.child_token(),
+            runtime: engine.runtime.clone(),
+            permits: Arc::clone(&engine.export_permits),
+            census: Arc::clone(&engine.census),
+            work_dir: work_dir.to_owned(),
+            destination: self.destination.clone(),
+        }
+    }
+
     fn document(&self) -> Result<String, Failure> {
         let (format, version) = JOB_FORMAT;
         let document = JobDocumentView {
@@ -443,7 +499,7 @@ impl JobInner {
             }
         }
         self.timed_out.store(true, Ordering::Release);
-        self.keep.store(true, Ordering::Release);
+        self.keep.keep();
         self.cancel.cancel();
     }
 
@@ -462,7 +518,7 @@ impl JobInner {
     }
 
     fn keeps_work(&self) -> bool {
-        self.keep.load(Ordering::Acquire)
+        self.keep.is_kept()
     }
 
     fn end(&self, result: JobResult) {
@@ -488,9 +544,6 @@ impl JobInner {
             Err(e) if e.failure.is_cancelled() => (ExportState::Cancelled, None),
             Err(e) => (ExportState::Failed, Some(e.failure.clone())),
         };
-        if result.is_ok() {
-            self.board.progress(&self.subject, Progress::percent(100));
-        }
         self.engine.jobs.remove(&self.id);
         self.board.state(&self.subject, state, None, failure);
         self.result.send_replace(Some(result));
@@ -584,36 +637,15 @@ async fn run_all(job: &Arc<JobInner>, run: Run, work_dir: &Path) -> JobResult {
         Ok(warning) => plan.warnings.extend(warning),
         Err(failure) => {
             // The plan is kept: when there is room, the job goes on with it.
-            job.keep.store(true, Ordering::Release);
+            job.keep.keep();
             return Err(failure.into());
         }
     }
     for warning in &plan.warnings {
         job.board.note(&job.subject, warning.clone(), MessageSeverity::Warning, MessageSource::Client);
     }
-    let shared = Arc::new(JobShared {
-        job: job.id.clone(),
-        source: Arc::clone(&job.source),
-        plan: Arc::new(plan),
-        basemap,
-        registry: engine.registry.clone(),
-        packager: Arc::clone(&engine.packager),
-        ledger,
-        board: Arc::clone(&job.board),
-        clock: Arc::clone(&engine.clock),
-        cancel: job.cancel.clone(),
-        pause: Arc::clone(&job.pause),
-        keep: Arc::clone(&job.keep),
-        document,
-        replaces,
-        secrets: job.secrets.clone(),
-        stop: job.cancel.child_token(),
-        runtime: engine.runtime.clone(),
-        permits: Arc::clone(&engine.export_permits),
-        census: Arc::clone(&engine.census),
-        work_dir: work_dir.to_owned(),
-        destination: job.destination.clone(),
-    });
+    let shared = JobShared { basemap, document, replaces, ..job.shared(plan, ledger, work_dir) };
+    let shared = Arc::new(shared);
     shared.board.set_parts(shared.plan.tasks.len() + 1);
     if job.beginning == Beginning::Resumed {
         for (index, task) in shared.plan.tasks.iter().enumerate() {
@@ -653,7 +685,7 @@ async fn run_all(job: &Arc<JobInner>, run: Run, work_dir: &Path) -> JobResult {
         // What was brought home is not lost because the disk is full, and what was kept once goes only by success or by a word.
         let was_kept = job.beginning == Beginning::Resumed && !failure.is_cancelled();
         if failure.owner == FailureOwner::Storage || was_kept {
-            job.keep.store(true, Ordering::Release);
+            job.keep.keep();
         }
         if !job.keeps_work() {
             task_run::discard_all(&shared).await;

@@ -24,12 +24,15 @@ mod carried;
 mod clock;
 mod complete;
 mod context;
+mod copying;
 mod counts;
+mod discard;
 mod disk_space;
 mod engine;
 mod exporter;
 mod group;
 mod job;
+mod keep;
 mod ledger;
 mod ledger_file;
 pub mod model;
@@ -48,7 +51,7 @@ mod work_dir;
 
 pub use board::StatusStream;
 pub use clock::{Clock, SystemClock, system_now_ms};
-pub use context::{ExportContext, hash_file, hex, run_blocking, run_within};
+pub use context::{ExportContext, hash_file, hash_file_until, hex, run_blocking, run_within};
 pub use disk_space::DiskReserve;
 pub use engine::{DEFAULT_CONCURRENT_EXPORTS, DEFAULT_CONCURRENT_JOBS, Engine, EngineBuilder, EngineStats};
 pub use exporter::{Examination, Exporter, LayerPlan, NetworkPlan, PlanContext, ServiceRequest, TaskPlan};
@@ -87,6 +90,6 @@ pub use packager::{
     ReferenceBasemap, Replacement, TaskArtifact,
 };
 pub use registry::ExporterRegistry;
-pub use safe_path::link_or_copy;
+pub use safe_path::{link_or_copy, link_or_copy_until};
 pub use task::OfflineMapTask;
 pub use work_dir::Leftover;

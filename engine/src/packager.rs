@@ -228,7 +228,8 @@ pub trait Packager: Debug + Send + Sync + 'static {
         Err(Failure::not_supported(format!("this packager cannot read {} back", package.display())))
     }
 
-    /// Makes the package. `report` takes bytes done of bytes in all.
+    /// Makes the package. `report` takes how much is done of how much in all, writing and verifying counted in; the engine shows it
+    /// as per cent, of which the last one is the package at its place.
     ///
     /// # Errors
     /// If it cannot be written or does not verify; the destination is then as it was before.

@@ -22,6 +22,7 @@ use crate::model::parameters::{GenerateOfflineMapParameters, OnlineOnlyServicesO
 use crate::model::plan::{EmbeddedLayer, ExportTask, OfflineMapPlan, SkippedLayer, TaskLayer};
 use crate::model::service_url::service_key;
 use crate::model::source::OfflineMapSource;
+use crate::model::unsupported;
 use crate::model::web_map::MapLayer;
 use crate::networks;
 use crate::registry::{ErasedExporter, ExporterRegistry};
@@ -288,7 +289,6 @@ fn sort_layers(
         let key = taken.as_ref().map(|(e, url)| OfflineMapParametersKey::new(url.clone(), e.parameters_type()));
         // An entry for a base map's service supersedes `includeBasemap`.
         let overridden = key.as_ref().is_some_and(|key| overrides.get(key).is_some());
-        let has_address = layer.url.is_some() || layer.style_url.is_some();
         if chosen.contains(&layer.id) {
             // The author's word, and the caller's, hold for layers that could go offline, too.
             plan.skipped.push(skipped(&layer, CapabilityReason::LeftOut, None, true));
@@ -307,17 +307,7 @@ fn sort_layers(
                 }
             }
         } else {
-            let (reason, words) = match layer.layer_type.unsupported(layer.service().as_ref()) {
-                // Kinds without a service, such as OpenStreetMap, need no address.
-                _ if !has_address && layer.layer_type.is_of_a_service() => {
-                    (CapabilityReason::NoServiceAddress, "the map gives no service address for it")
-                }
-                words => (CapabilityReason::LayerTypeNotSupported, words),
-            };
-            let failure = Failure::not_supported(format!(
-                "layer \"{}\" ({}) cannot go offline: {words}",
-                layer.title, layer.layer_type
-            ));
+            let (reason, failure) = unsupported::judge(&layer, &source.web_map);
             let exists = reason.is_online_only() || layer.item_id.is_some();
             let online = exists && keeps_online(parameters, overrides, layer.is_table());
             plan.skipped.push(skipped(&layer, reason, Some(failure), online));

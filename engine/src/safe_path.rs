@@ -11,13 +11,15 @@
 //! A symbolic link, FIFO, socket or device is never followed, opened or waited for: it is refused by name, with the kind
 //! [`ErrorKind::InvalidData`]. Everything here blocks.
 
+use crate::copying::copy_until;
 use crate::model::failure::{Failure, FailureKind, FailureOwner, FailureStage};
 use cap_fs_ext::{DirExt as _, FollowSymlinks, OpenOptionsFollowExt as _, OpenOptionsSyncExt as _};
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, OpenOptions};
 use std::fs::{File, FileType, Metadata};
-use std::io::{Error, ErrorKind, Result};
+use std::io::{Error, ErrorKind, Result, Write as _};
 use std::path::{Component, Path, PathBuf};
+use tokio_util::sync::CancellationToken;
 
 /// Longest name of a file or directory, in bytes.
 pub const LONGEST_NAME: usize = 255;
@@ -27,6 +29,8 @@ pub const LONGEST_PATH: usize = 4096;
 pub const DEEPEST: usize = 64;
 /// Most files and directories below a root.
 pub const MOST_ENTRIES: u64 = 1_000_000;
+/// Bytes of a copy after which it is brought to the disk, so that no step takes long.
+const SYNC_EVERY: usize = 64 << 20;
 
 fn refused(message: String) -> Error {
     Error::new(ErrorKind::InvalidData, message)
@@ -330,13 +334,24 @@ pub(crate) fn remove_in(dir: &Dir, name: &Path, is_dir: bool) -> Result<()> {
 /// # Errors
 /// If it cannot be read or written, or anything but regular files and real directories is in it.
 pub fn link_or_copy(from: &Path, to: &Path) -> std::result::Result<(), Failure> {
-    link_tree(from, to, 0).map_err(|e| judged(&format!("cannot bring {} to {}", from.display(), to.display()), &e))
+    link_or_copy_until(from, to, &CancellationToken::new())
 }
 
-fn link_tree(from: &Path, to: &Path, depth: usize) -> Result<()> {
+/// The same, until `cancel` is cancelled; half a copy may be left then.
+///
+/// # Errors
+/// As [`link_or_copy`]; also if it was cancelled.
+pub fn link_or_copy_until(from: &Path, to: &Path, cancel: &CancellationToken) -> std::result::Result<(), Failure> {
+    link_tree(from, to, 0, cancel).map_err(|e| match cancel.is_cancelled() {
+        true => Failure::cancelled(),
+        false => judged(&format!("cannot bring {} to {}", from.display(), to.display()), &e),
+    })
+}
+
+fn link_tree(from: &Path, to: &Path, depth: usize, cancel: &CancellationToken) -> Result<()> {
     let kind = std::fs::symlink_metadata(from)?.file_type();
     if kind.is_file() {
-        return link_file(from, to);
+        return link_file(from, to, cancel);
     }
     if !kind.is_dir() || depth > DEEPEST {
         let what = if kind.is_dir() { "is nested too deep" } else { kind_of(kind) };
@@ -345,12 +360,12 @@ fn link_tree(from: &Path, to: &Path, depth: usize) -> Result<()> {
     std::fs::create_dir_all(to)?;
     for entry in std::fs::read_dir(from)? {
         let entry = entry?;
-        link_tree(&entry.path(), &to.join(entry.file_name()), depth + 1)?;
+        link_tree(&entry.path(), &to.join(entry.file_name()), depth + 1, cancel)?;
     }
     Ok(())
 }
 
-fn link_file(from: &Path, to: &Path) -> Result<()> {
+fn link_file(from: &Path, to: &Path, cancel: &CancellationToken) -> Result<()> {
     if std::fs::hard_link(from, to).is_ok() {
         // What was linked is what stands there now, whatever took the place of `from` since it was looked at.
         if std::fs::symlink_metadata(to)?.is_file() {
@@ -359,9 +374,22 @@ fn link_file(from: &Path, to: &Path) -> Result<()> {
         std::fs::remove_file(to)?;
         return Err(refused(format!("{} is no regular file any more", from.display())));
     }
+    copy_file(from, to, cancel)
+}
+
+fn copy_file(from: &Path, to: &Path, cancel: &CancellationToken) -> Result<()> {
     let mut source = open_file(from)?;
     let mut target = File::create_new(to)?;
-    std::io::copy(&mut source, &mut target).map(drop)
+    let mut unsynced = 0;
+    copy_until(&mut source, cancel, |piece| {
+        unsynced += piece.len();
+        if unsynced >= SYNC_EVERY {
+            target.sync_data()?;
+            unsynced = 0;
+        }
+        target.write_all(piece)
+    })
+    .map(drop)
 }
 
 /// A failure out of what these functions refuse: damage where something else than plain files was found, else the disk's.

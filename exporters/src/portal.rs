@@ -3,11 +3,11 @@
 //! Source: `web-map-and-offline-api` reference A.1, A.8.
 
 use crate::client::{AnswerKind, ArcGisClient, ServiceCall, parse_http};
-use offmap_engine::model::failure::{LONGEST_ATTRIBUTION, shortened};
+use offmap_engine::model::failure::{LONGEST_ATTRIBUTION, shortened, without_secrets};
 use offmap_engine::model::parameters::MAX_THUMBNAIL_BYTES;
 use offmap_engine::{
-    ExportHost, Failure, FailureKind, FailureOwner, FailureStage, LayerItem, OfflineMapSource, PortalItem, Thumbnail,
-    WebMap, run_within,
+    ExportHost, Failure, FailureKind, FailureOwner, FailureStage, LayerItem, OfflineMapSource, PortalItem, ServiceUrl,
+    Thumbnail, WebMap, run_within,
 };
 use serde::Deserialize as _;
 use serde_json::Value;
@@ -20,6 +20,8 @@ use url::Url;
 
 /// Export hosts of a portal that are kept; Esri's portal names fewer than ten.
 const MOST_EXPORT_HOSTS: usize = 100;
+/// Bytes of a file that tell what it is.
+const MAGIC: u64 = 16;
 /// Items of layers that are asked for their attributions and terms.
 const MOST_LAYER_ITEMS: usize = 500;
 
@@ -151,6 +153,17 @@ pub async fn read_address(client: &ArcGisClient, address: &str) -> Result<Offlin
             return read_item(client, portal.as_str(), &id).await;
         }
     }
+    // A service or a package is named as such, and nobody is asked.
+    let shown = without_secrets(address);
+    if let Some(kind) = ServiceUrl::parse(address).and_then(|url| url.kind_name()) {
+        let way = "add the service to a web map, and give the url or item of that map";
+        return Err(Failure::invalid_parameter(format!(
+            "`{shown}` is the url of {kind}, expected that of a web map; {way}"
+        )));
+    }
+    if let Some(kind) = package_kind(&path) {
+        return Err(Failure::invalid_parameter(format!("`{shown}` is {kind}")));
+    }
     let call = ServiceCall::get(address)?.in_stage(FailureStage::Read).answer(AnswerKind::WebMap);
     let mut map = client.json(&call).await.map_err(|f| named(f, "the web map"))?;
     client.secrets().scrub_json(&mut map);
@@ -173,23 +186,50 @@ pub async fn read_file(path: &Path) -> Result<OfflineMapSource, Failure> {
         Failure::invalid_parameter(message)
     };
     let size = tokio::fs::metadata(path).await.map_err(failed)?.len();
+    let mut text = Vec::new();
+    let mut file = tokio::fs::File::open(path).await.map_err(failed)?;
+    (&mut file).take(MAGIC).read_to_end(&mut text).await.map_err(failed)?;
+    if let Some(kind) = file_kind(path, &text) {
+        return Err(Failure::invalid_parameter(format!("{} is {kind}", path.display())));
+    }
     if size > most {
         return Err(too_large(size));
     }
-    let mut text = Vec::new();
-    let file = tokio::fs::File::open(path).await.map_err(failed)?;
     // What is no file says nothing of its size and may never end.
     file.take(most + 1).read_to_end(&mut text).await.map_err(failed)?;
     if text.len() as u64 > most {
         return Err(too_large(most + 1));
     }
-    let text =
-        String::from_utf8(text).map_err(|_| Failure::invalid_parameter(format!("{} is not UTF-8 text", path.display())))?;
-    let map = WebMap::from_json(text.trim_start_matches('\u{feff}')).map_err(|mut f| {
+    let map = WebMap::from_bytes(&text).map_err(|mut f| {
         f.message = format!("{}: {}", path.display(), f.message);
         f
     })?;
     Ok(OfflineMapSource::from_web_map(map))
+}
+
+/// What a file or url is by its ending that is no web map, and what to do with it.
+fn package_kind(path: &str) -> Option<&'static str> {
+    let ending = path.rsplit_once('.')?.1;
+    Some(match ending.to_ascii_lowercase().as_str() {
+        "tpk" | "tpkx" | "vtpk" => {
+            "a tile package, expected a web map; name it as referenceBasemapFilename in the parameters of a web map"
+        }
+        "mmpk" => "a mobile map package, expected a web map; it is an offline map already",
+        "geodatabase" => "a mobile geodatabase, expected a web map",
+        _ => return None,
+    })
+}
+
+/// The same by the first bytes of a file.
+fn file_kind(path: &Path, start: &[u8]) -> Option<&'static str> {
+    let by_name = || path.to_str().and_then(package_kind);
+    match start {
+        _ if start.starts_with(b"PK\x03\x04") => Some(by_name().unwrap_or("a ZIP archive, expected a web map as JSON")),
+        _ if start.starts_with(b"SQLite format 3\0") => {
+            Some(by_name().unwrap_or("a SQLite database, expected a web map as JSON"))
+        }
+        _ => None,
+    }
 }
 
 fn named(mut failure: Failure, what: &str) -> Failure {

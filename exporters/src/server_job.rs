@@ -1,6 +1,10 @@
-//! Waiting for a job on a server: looks at growing intervals, passes the server's words on, and gives up after a time limit.
+//! Jobs on a server: how one is submitted and waited for.
+//!
+//! - A submission whose answer was lost, or is not the service's own, is repeated for a time; what it may have made is removed.
+//! - A wait asks at growing intervals, passes the server's words on, and ends with the job's time limit. Whatever may pass in between
+//!   is waited for as well.
 
-use crate::client::{ArcGisClient, body};
+use crate::client::{ArcGisClient, Pauses, Retries, body, parse_http};
 use async_trait::async_trait;
 use offmap_engine::{ExportContext, Failure, FailureKind, FailureOwner, FailureStage};
 use std::time::Duration;
@@ -11,10 +15,43 @@ pub(crate) fn is_gone(failure: &Failure) -> bool {
     !out_of_reach && failure.owner == FailureOwner::Source
 }
 
-/// Whether nobody knows what became of a submission: the connection broke before its answer, or what stands before the service
-/// answered in its place (502, 503, 504).
-pub(crate) fn is_unknown(failure: &Failure) -> bool {
-    failure.retryable && (failure.owner == FailureOwner::Network || failure.kind == FailureKind::Unavailable)
+/// Whether nobody knows what became of a submission: the connection broke before its answer, what stands before the service answered
+/// in its place (502, 503, 504, a page), or the service failed while it worked on it (500). A service that asks to come back later
+/// did not begin.
+fn is_unknown(failure: &Failure) -> bool {
+    failure.retryable && failure.kind != FailureKind::Throttled
+}
+
+/// Submits a job. A submission of which nobody knows what became is repeated, after `take_back` removed what it may have made.
+pub(crate) async fn submit<T, S, B>(
+    client: &ArcGisClient,
+    ctx: &ExportContext,
+    url: &str,
+    submission: impl Fn() -> S,
+    take_back: impl Fn() -> B,
+) -> Result<T, Failure>
+where
+    S: Future<Output = Result<T, Failure>> + Send,
+    B: Future<Output = Result<(), Failure>>,
+{
+    let url = parse_http(url)?;
+    let mut retries = Retries::new(Pauses::Long);
+    loop {
+        let failure = match ctx.settle(submission()).await {
+            Err(failure) if is_unknown(&failure) => failure,
+            ended => return ended,
+        };
+        let Some(pause) = retries.after_failure(client, &url, &failure) else {
+            return Err(retries.explain(client, failure));
+        };
+        ctx.say(format!("the answer was lost ({failure}); submitted again"));
+        let passed = async {
+            client.clock().sleep(pause).await;
+            Ok(())
+        };
+        ctx.or_cancelled(passed).await?;
+        take_back().await?;
+    }
 }
 
 /// How long a result that the service names may be missing: storage lags behind the word of the job.
@@ -71,26 +108,35 @@ pub(crate) trait ServerJob: Send {
     /// Whether the last look found that the server has forgotten it.
     fn is_lost(&self) -> bool;
 
-    /// Looks at it once; a job that failed is a failure.
-    async fn look(&mut self) -> Result<Look<Self::Result>, Failure>;
+    /// Looks at it once; a job that failed is a failure. What may pass is asked again for as long as `left`.
+    async fn look(&mut self, left: Duration) -> Result<Look<Self::Result>, Failure>;
 
     /// Ends it on the server, because nobody will wait for it any longer.
     async fn abandon(&mut self) {}
 }
 
-/// Looks at a job until it ends.
+/// Looks at a job until it ends, or its time limit is over.
 pub(crate) async fn wait<J: ServerJob>(
     client: &ArcGisClient,
     ctx: &ExportContext,
     job: &mut J,
 ) -> Result<J::Result, Failure> {
+    let limit = client.options().job_timeout;
     let mut pause = client.options().poll_interval;
     let began = ctx.clock().now_ms();
     let mut said = String::new();
     loop {
-        let (words, done) = match job.look().await? {
-            Look::Done(result) => return Ok(result),
-            Look::Running { words, done } => (words, done),
+        let waited = Duration::from_millis(u64::try_from(ctx.clock().now_ms() - began).unwrap_or(0));
+        let (words, done) = match job.look(limit.saturating_sub(waited)).await {
+            Ok(Look::Done(result)) => return Ok(result),
+            Ok(Look::Running { words, done }) => (words, done),
+            Err(failure) => {
+                if failure.retryable {
+                    // Its time is over: nobody fetches what it still makes.
+                    job.abandon().await;
+                }
+                return Err(failure);
+            }
         };
         if let Some(done) = done {
             ctx.waiting(done);
@@ -99,8 +145,7 @@ pub(crate) async fn wait<J: ServerJob>(
             ctx.service_says(words.clone());
             said = words;
         }
-        let waited = Duration::from_millis(u64::try_from(ctx.clock().now_ms() - began).unwrap_or(0));
-        if waited > client.options().job_timeout {
+        if waited > limit {
             let message = format!("the {} is still `{said}` after {} seconds", job.name(), waited.as_secs());
             let failure = Failure::new(FailureOwner::Source, FailureKind::TimedOut, FailureStage::Wait, message);
             job.abandon().await;

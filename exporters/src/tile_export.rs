@@ -8,17 +8,17 @@ use crate::download_limit::DownloadLimit;
 use crate::server_job::{self, Look, ServerJob};
 use crate::tile_merge;
 use crate::tile_package;
-use crate::tile_service::{FILE_UNIT, JobHome, PartCall, TiledService, job_unit, part_unit, units};
+use crate::tile_service::{FILE_UNIT, JOB_UNIT, JobHome, PartCall, TiledService, job_unit, part_unit, units};
 use async_trait::async_trait;
-use offmap_engine::{ExportContext, Failure, FailureKind, FailureOwner, FailureStage, LayerSecrets, Missing, Progress};
+use offmap_engine::{
+    ExportContext, Failure, FailureKind, FailureOwner, FailureStage, LayerSecrets, Missing, Progress, UnitRecord,
+};
 use serde_json::Value;
 use std::path::Path;
 use std::time::Duration;
 
 /// Looks at a result folder that is still empty right after success (Esri's scripts: 5).
 const FOLDER_LOOKS: u32 = 5;
-/// Submissions of one job while their answers are lost.
-const MOST_SUBMISSIONS: u32 = 4;
 /// Notes that a forgotten job was submitted again.
 const AGAIN: &str = "again";
 
@@ -59,7 +59,9 @@ pub(crate) async fn export_package(
             _ => (part_unit(part), to.with_extension(format!("part{}", part + 1))),
         };
         let step = Step { job: &job, file: &file_unit, to: &path, before, limit: limit.without(before) };
-        let got = export_part(client, ctx, service, home, &call, &step).await?;
+        // How large the parts are in all is known with the last one.
+        let open = (part + 1 < parts).then(|| ctx.with_more_to_follow());
+        let got = export_part(client, open.as_ref().unwrap_or(ctx), service, home, &call, &step).await?;
         if parts == 1 {
             return Ok(got);
         }
@@ -124,17 +126,10 @@ async fn export_part(
             Some(job) => job,
             None => {
                 ctx.begin_unit(step.job).await?;
-                let mut tries = 1;
-                let job = loop {
-                    match ctx.settle(submit(client, &service.root, home, call)).await {
-                        // It may have started; a job that nobody asks for ends by itself.
-                        Err(failure) if tries < MOST_SUBMISSIONS && server_job::is_unknown(&failure) => {
-                            tries += 1;
-                            ctx.say(format!("the answer was lost ({failure}); submitted again"));
-                        }
-                        submitted => break submitted?,
-                    }
-                };
+                let submission = || submit(client, &service.root, home, call);
+                // A job that nobody asks for ends by itself.
+                let take_back = || async { Ok(()) };
+                let job = server_job::submit(client, ctx, &service.root, submission, take_back).await?;
                 ctx.ledger().note(step.job, "job", &job).await?;
                 job
             }
@@ -161,6 +156,7 @@ async fn export_part(
         let Err(failure) = &got else { return got };
         if failure.is_cancelled() && ctx.takes_back(failure) {
             cancel(client, &job, &service.secrets).await;
+            ctx.ledger().note(step.job, "job", "").await?;
         }
         let lost = waited.is_lost() || (found && failure.kind == FailureKind::NotFound);
         if !lost || ctx.ledger().noted(step.job, AGAIN).await?.is_some() {
@@ -222,10 +218,10 @@ impl ServerJob for ExportJob<'_> {
         self.lost
     }
 
-    async fn look(&mut self) -> Result<Look<Value>, Failure> {
+    async fn look(&mut self, left: Duration) -> Result<Look<Value>, Failure> {
         let ask = |address: &str| {
             let call = ServiceCall::get(address)?.with_secrets(&self.service.secrets).in_stage(FailureStage::Wait);
-            Ok::<_, Failure>(call)
+            Ok::<_, Failure>(call.within(left))
         };
         let mut state = self.client.job_json(&ask(&self.address)?).await;
         if !self.seen && state.as_ref().is_err_and(server_job::is_gone) {
@@ -352,6 +348,25 @@ async fn find_file(
 }
 
 /// Asks the service to stop; nobody waits for the answer's meaning.
+/// Cancels the jobs that a task left running on its service.
+pub(crate) async fn discard(client: &ArcGisClient, ctx: &ExportContext) {
+    let units = match ctx.units().await {
+        Ok(units) => units,
+        Err(failure) => return tracing::debug!(%failure, "whether a job is left on the service cannot be told"),
+    };
+    let is_open = |u: &UnitRecord| u.id.starts_with(JOB_UNIT) && u.state != "finished";
+    for unit in units.into_iter().filter(is_open) {
+        if let Ok(Some(job)) = ctx.ledger().noted(&unit.id, "job").await
+            && !job.is_empty()
+        {
+            cancel(client, &job, ctx.secrets()).await;
+            if let Err(failure) = ctx.ledger().note(&unit.id, "job", "").await {
+                tracing::debug!(%failure, "a cancelled job could not be noted");
+            }
+        }
+    }
+}
+
 async fn cancel(client: &ArcGisClient, job: &str, secrets: &LayerSecrets) {
     let Ok(call) = ServiceCall::post(&format!("{job}/cancel")) else { return };
     let call = call.with_secrets(secrets).once();

@@ -5,6 +5,7 @@
 use crate::compact_cache::{TileRecord, bundle_origin, v2_head_of};
 use crate::tile_package::{Archive, archive, corrupt, read_bundle, read_json};
 use offmap_engine::{Failure, FailureKind, FailureOwner, FailureStage};
+use offmap_formats::number::read;
 use serde_json::Value;
 use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
@@ -170,10 +171,10 @@ fn join_document(parts: &mut [Part<'_>], holders: &[usize], name: &str) -> Resul
 
 /// A level of either, and extents around both.
 fn join_roots(mut a: Value, b: &Value) -> Value {
-    let number = |v: &Value, key: &str| v.get(key).and_then(Value::as_f64);
+    let number = |v: &Value, key: &str| v.get(key).and_then(read::<f64>);
     let pick = |a: Option<&Value>, b: Option<&Value>, larger: bool| match (a, b) {
         (Some(a), Some(b)) => {
-            let a_is_larger = a.as_f64() >= b.as_f64();
+            let a_is_larger = read::<f64>(a) >= read::<f64>(b);
             Some(if a_is_larger == larger { a.clone() } else { b.clone() })
         }
         (one, other) => one.or(other).cloned(),
@@ -214,7 +215,7 @@ fn join_tilemaps(a: &Value, b: &Value) -> Value {
         (Value::Array(_), _) => a.clone(),
         (_, Value::Array(_)) => b.clone(),
         _ => {
-            if a.as_u64() == Some(0) {
+            if read(a) == Some(0_u64) {
                 b.clone()
             } else {
                 a.clone()

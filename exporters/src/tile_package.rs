@@ -240,9 +240,11 @@ fn tilemap_nodes(path: &Path, tilemap: &Value) -> Result<BTreeMap<u32, TileRows>
                 );
                 return Err(corrupt(path, words));
             }
-            Value::Number(n) if n.as_u64() == Some(0) => continue,
-            Value::Number(_) => {}
-            _ => return Err(corrupt(path, "tilemap/root.json has something else than numbers and lists in it")),
+            number => match offmap_formats::number::read::<u64>(number) {
+                Some(0) => continue,
+                Some(_) => {}
+                None => return Err(corrupt(path, "tilemap/root.json has something else than numbers and lists in it")),
+            },
         }
         levels.entry(level).or_default().add(row, column);
     }

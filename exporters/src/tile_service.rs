@@ -13,6 +13,7 @@ use offmap_engine::{
     AreaOfInterest, CountUnit, ExportTask, Failure, FailureKind, FailureOwner, FailureStage, LayerArtifact, LayerPlan,
     LayerSecrets, MOST_EXAMPLES, Missing, PlannedLevel, ServiceLimit, TaskLayer, TaskPlan, Unit,
 };
+use offmap_formats::number;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -74,22 +75,20 @@ impl TiledService {
                 tile_info.lods.len()
             )));
         }
-        let number = |key: &str| {
-            let value = answer.get(key)?;
-            value.as_f64().or_else(|| value.as_str().and_then(|s| s.parse().ok()))
-        };
-        let level = |key: &str| answer.get(key).and_then(Value::as_u64).and_then(|n| u32::try_from(n).ok());
+        let number = |key: &str| answer.get(key).and_then(number::read::<f64>);
+        let level = |key: &str| number::member::<u32>(answer, key).map_err(|e| invalid(e.to_string()));
+        let most = number::member::<u64>(answer, "maxExportTilesCount").map_err(|e| invalid(e.to_string()))?;
         let extent = answer.get("fullExtent").cloned().and_then(|v| serde_json::from_value::<Envelope>(v).ok());
         Ok(Self {
             root: root.to_owned(),
             version: number("currentVersion").unwrap_or(0.0),
             tile_info,
-            min_lod: level("minLOD"),
-            max_lod: level("maxLOD"),
+            min_lod: level("minLOD")?,
+            max_lod: level("maxLOD")?,
             min_scale: number("minScale").unwrap_or(0.0),
             max_scale: number("maxScale").unwrap_or(0.0),
             full_extent: extent.filter(has_area),
-            max_export_tiles: number("maxExportTilesCount").map_or(DEFAULT_MAX_EXPORT_TILES, |n| n as u64),
+            max_export_tiles: most.unwrap_or(DEFAULT_MAX_EXPORT_TILES),
             secrets: secrets.clone(),
         })
     }
@@ -338,10 +337,10 @@ pub(crate) fn read_service(value: &Value, secrets: &LayerSecrets) -> Result<Tile
     Ok(TiledService { secrets: secrets.clone(), ..service })
 }
 
-/// The service's own name, else the one in its address.
+/// The service's own title, else its name, else the one in its url. `mapName` is none of them: it is `Layers` on most servers.
 pub(crate) fn title_of(root: &str, answer: &Value) -> String {
-    let own = answer.pointer("/documentInfo/Title").or_else(|| answer.get("mapName")).or_else(|| answer.get("name"));
-    let own = own.and_then(Value::as_str).filter(|t| !t.is_empty()).map(cut);
+    let mut own = ["/documentInfo/Title", "/documentInfo/title", "/name"].into_iter().filter_map(|at| answer.pointer(at));
+    let own = own.find_map(|t| t.as_str().filter(|t| !t.trim().is_empty())).map(|t| cut(t.trim()));
     own.unwrap_or_else(|| root.rsplit('/').nth(1).unwrap_or(root).to_owned())
 }
 

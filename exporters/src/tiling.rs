@@ -16,19 +16,34 @@ const SCALE_TOLERANCE: f64 = 1e-5;
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Lod {
     /// Level id.
+    #[serde(deserialize_with = "level")]
     pub level: u32,
     /// Map units per pixel.
+    #[serde(deserialize_with = "resolution")]
     pub resolution: f64,
     /// Scale denominator; advisory.
+    #[serde(deserialize_with = "scale")]
     pub scale: f64,
+}
+
+offmap_formats::number_fields! {
+    level: u32 = "level",
+    resolution: f64 = "resolution",
+    scale: f64 = "scale",
+    rows: u32 = "rows",
+    cols: u32 = "cols",
+    x: f64 = "x",
+    y: f64 = "y",
 }
 
 /// A point of the scheme.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Origin {
     /// X in map units.
+    #[serde(deserialize_with = "x")]
     pub x: f64,
     /// Y in map units.
+    #[serde(deserialize_with = "y")]
     pub y: f64,
 }
 
@@ -37,8 +52,10 @@ pub struct Origin {
 #[serde(rename_all = "camelCase")]
 pub struct TileInfo {
     /// Height of a tile in pixels.
+    #[serde(deserialize_with = "rows")]
     pub rows: u32,
     /// Width of a tile in pixels.
+    #[serde(deserialize_with = "cols")]
     pub cols: u32,
     /// Upper-left corner.
     pub origin: Origin,

@@ -1,5 +1,6 @@
 //! JSON documents that others wrote: how much memory one may need is told from its bytes, before anything is built.
 
+use crate::lenient::{NotJson, strict};
 use serde::de::DeserializeOwned;
 
 /// Estimated bytes of an object, of a member in it, of a list, and of any other value once it is read.
@@ -17,7 +18,10 @@ pub fn read<T: DeserializeOwned>(bytes: &[u8], memory: u64) -> Result<T, String>
     if needed > memory {
         return Err(format!("it would need about {} MiB of memory, expected at most {} MiB", needed >> 20, memory >> 20));
     }
-    serde_json::from_slice(bytes).map_err(|e| format!("it is not the JSON that was expected: {e}"))
+    serde_json::from_slice(&strict(bytes)).map_err(|e| match e.is_data() {
+        true => format!("it is not the JSON that was expected: {e}"),
+        false => format!("it is not JSON: {}", NotJson::new(bytes, &e)),
+    })
 }
 
 /// About how many bytes of memory the values of a document need. Counts the marks outside of strings; a text that is no JSON is
@@ -57,6 +61,14 @@ pub fn memory_of(bytes: &[u8]) -> u64 {
 mod tests {
     use super::*;
     use serde_json::Value;
+
+    #[test]
+    fn a_document_of_another_program_is_read_and_one_that_is_no_json_is_refused_with_its_place() {
+        let document: Value = read(b"\xef\xbb\xbf{\"scale\": NaN}", 1 << 20).expect("reads");
+        assert_eq!(document, serde_json::json!({"scale": null}));
+        let refused = read::<Value>(b"{\n\"a\": \x01}", 1 << 20).expect_err("no JSON");
+        assert!(refused.starts_with("it is not JSON: line 2, column 6 has `\\x01}`"), "{refused}");
+    }
 
     #[test]
     fn a_document_of_very_many_values_is_refused_before_it_is_built() {

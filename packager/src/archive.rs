@@ -5,19 +5,31 @@
 use crate::container::Container;
 use offmap_engine::{Failure, FailureStage};
 use offmap_formats::folder::open_regular;
-use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom};
+use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write as _};
 use std::path::Path;
+use tokio_util::sync::CancellationToken;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, DateTime, ZipWriter};
 
 /// Sizes from here on need zip64.
 const ZIP64_FROM: u64 = u32::MAX as u64;
 
-/// Zips an unpacked package into `to`, which appears whole or not at all.
+/// Bytes after which what was written is brought to the disk, so that no step takes long.
+const SYNC_EVERY: u64 = 64 << 20;
+
+/// Zips an unpacked package into `to`, which appears whole or not at all. Blocks.
 ///
 /// # Errors
 /// If the directory is no package or has anything but files in it, `to` exists already, or the disk refuses.
 pub fn write_mmpk(directory: &Path, to: &Path) -> Result<u64, Failure> {
+    write_mmpk_until(directory, to, &CancellationToken::new())
+}
+
+/// Zips a package as [`write_mmpk`] does, until `cancel` is cancelled; nothing is left then.
+///
+/// # Errors
+/// As [`write_mmpk`]; also if it was cancelled.
+pub fn write_mmpk_until(directory: &Path, to: &Path, cancel: &CancellationToken) -> Result<u64, Failure> {
     // A link that points nowhere is there as well.
     if to.symlink_metadata().is_ok() {
         return Err(Failure::invalid_parameter(format!("{} exists already; name a file that does not", to.display())));
@@ -31,6 +43,7 @@ pub fn write_mmpk(directory: &Path, to: &Path) -> Result<u64, Failure> {
     let temporary = tempfile::NamedTempFile::new_in(parent).map_err(failed)?;
     let mut zip = ZipWriter::new(BufWriter::with_capacity(1 << 20, temporary.as_file().try_clone().map_err(failed)?));
     let zipped = |e: zip::result::ZipError| failed(io::Error::from(e));
+    let mut unsynced = 0_u64;
     for (name, bytes) in &names {
         let options = SimpleFileOptions::default()
             .compression_method(CompressionMethod::Stored)
@@ -38,10 +51,30 @@ pub fn write_mmpk(directory: &Path, to: &Path) -> Result<u64, Failure> {
             .unix_permissions(0o644)
             .large_file(*bytes >= ZIP64_FROM);
         zip.start_file(name.as_str(), options).map_err(zipped)?;
-        container.with_reader(name, |reader| io::copy(reader, &mut zip))?;
+        // What cannot be written is not the fault of what is read.
+        let mut refused = None;
+        let copied = container.copy(name, cancel, |part| {
+            unsynced += part.len() as u64;
+            let synced = match unsynced >= SYNC_EVERY {
+                true => temporary.as_file().sync_data().map(|()| unsynced = 0),
+                false => Ok(()),
+            };
+            synced.and_then(|()| zip.write_all(part)).map_err(|e| {
+                let stopped = io::Error::from(e.kind());
+                refused = Some(e);
+                stopped
+            })
+        });
+        match refused {
+            Some(error) => return Err(failed(error)),
+            None => copied?,
+        };
     }
     zip.finish().map_err(zipped)?.into_inner().map_err(|e| failed(e.into_error()))?;
     temporary.as_file().sync_all().map_err(failed)?;
+    if cancel.is_cancelled() {
+        return Err(Failure::cancelled());
+    }
     let bytes = temporary.as_file().metadata().map_err(failed)?.len();
     temporary.persist_noclobber(to).map_err(|e| failed(e.error))?;
     Ok(bytes)

@@ -23,7 +23,7 @@ mod offline_map;
 mod verify;
 mod write;
 
-pub use archive::write_mmpk;
+pub use archive::{write_mmpk, write_mmpk_until};
 pub use mobile_map_package::{LayerFile, MobileMapPackage, OfflineLayer, OfflineMap};
 pub use verify::{Problem, Verification, verify, verify_until};
 pub use write::MobileMapPackager;

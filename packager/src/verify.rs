@@ -62,6 +62,15 @@ pub fn verify(path: &Path) -> Result<Verification, Failure> {
 /// # Errors
 /// As [`verify`]; also if it was cancelled.
 pub fn verify_until(path: &Path, cancel: &CancellationToken) -> Result<Verification, Failure> {
+    verify_with(path, cancel, &mut |_| {})
+}
+
+/// Verifies a package as [`verify_until`] does; `on_read` is told of every piece that was read, in bytes.
+pub(crate) fn verify_with(
+    path: &Path,
+    cancel: &CancellationToken,
+    on_read: &mut dyn FnMut(u64),
+) -> Result<Verification, Failure> {
     let mut problems = Vec::new();
     let mut push = |file: &str, what: String| problems.push(Problem { file: file.to_owned(), what });
     let is_directory = path.is_dir();
@@ -108,7 +117,7 @@ pub fn verify_until(path: &Path, cancel: &CancellationToken) -> Result<Verificat
     for (name, size) in &listed {
         bytes = bytes.saturating_add(*size);
         let expected = manifest.as_ref().map(|_| promised.get(name.as_str()));
-        match (hash(&container, name, cancel), expected) {
+        match (hash(&container, name, cancel, on_read), expected) {
             (Err(failure), _) if failure.is_cancelled() => return Err(failure),
             (Err(failure), _) => push(name, failure.message),
             (Ok(_), Some(None)) if name != MANIFEST_PATH => push(name, "it is not in the manifest".to_owned()),
@@ -158,10 +167,16 @@ fn finish(path: &Path, manifest: Option<&Manifest>, files: u64, bytes: u64, prob
 }
 
 /// Size and SHA-256 of a file; reading an archive's entry to its end checks its CRC as well.
-pub(crate) fn hash(container: &Container, name: &str, cancel: &CancellationToken) -> Result<(u64, String), Failure> {
+pub(crate) fn hash(
+    container: &Container,
+    name: &str,
+    cancel: &CancellationToken,
+    on_read: &mut dyn FnMut(u64),
+) -> Result<(u64, String), Failure> {
     let mut hasher = Sha256::new();
     let bytes = container.copy(name, cancel, |part| {
         hasher.update(part);
+        on_read(part.len() as u64);
         Ok(())
     })?;
     Ok((bytes, hex(&hasher.finalize())))

@@ -8,11 +8,11 @@
 
 use crate::manifest::{FORMAT, MANIFEST_PATH, Manifest, ManifestFile, ManifestLayer, VERSION};
 use crate::offline_map::{Documents, LayerData, MAP_FOLDER, MAP_NAME};
-use crate::verify::{hash, verify_until};
+use crate::verify::{hash, verify_with};
 use async_trait::async_trait;
 use offmap_engine::{
     EarlierPackage, ExportState, Failure, FailureKind, FailureOwner, FailureStage, LayerOutcome, LocalBasemap, PackRequest,
-    Packager, Packed, REPLACED, Replacement, link_or_copy, run_blocking, safe_path,
+    Packager, Packed, REPLACED, Replacement, link_or_copy_until, run_blocking, safe_path,
 };
 use serde_json::Value;
 use std::collections::HashMap;
@@ -111,7 +111,7 @@ fn pack(request: &PackRequest, report: &dyn Fn(u64, u64), cancel: &CancellationT
     let map_folder = staging.join(MAP_FOLDER);
     std::fs::create_dir_all(&map_folder).map_err(|e| failed("cannot stage the package", &e))?;
     // 1.
-    let data = stage(request, &map_folder)?;
+    let data = stage(request, &map_folder, cancel)?;
     go_on()?;
     // 2.
     let documents = Documents {
@@ -140,7 +140,15 @@ fn pack(request: &PackRequest, report: &dyn Fn(u64, u64), cancel: &CancellationT
     // 3.
     let info = serde_json::to_vec(&clean(documents.package_info()?)).map_err(|e| Failure::internal(e.to_string()))?;
     let info_path = staging.join("package.info");
-    let files = hash_all(staging, &info, report, cancel)?;
+    // Every byte is read twice: to be hashed, and to be verified. All is done when the package is at its place.
+    let container = crate::container::Container::open(staging)?;
+    let all = container.files()?.iter().fold(0, |all: u64, (_, bytes)| all.saturating_add(*bytes)).saturating_mul(2).max(1);
+    let mut read = 0_u64;
+    let mut on_read = |bytes: u64| {
+        read = read.saturating_add(bytes).min(all - 1);
+        report(read, all);
+    };
+    let files = hash_all(&container, &info, &mut on_read, cancel)?;
     let manifest = manifest(request, &documents, &data, files);
     let manifest = secrets.clean(&manifest).map_err(|e| Failure::internal(e.to_string()))?;
     let bytes = manifest.to_bytes().map_err(|e| Failure::internal(e.to_string()))?;
@@ -148,23 +156,28 @@ fn pack(request: &PackRequest, report: &dyn Fn(u64, u64), cancel: &CancellationT
     write_file(&info_path, &info)?;
     go_on()?;
     // 4.
-    let proof = verify_until(staging, cancel)?;
+    let proof = verify_with(staging, cancel, &mut on_read)?;
     if let Some(problem) = proof.problems.first() {
         let message = format!("the package that was just written does not verify: {}: {}", problem.file, problem.what);
         return Err(Failure::new(FailureOwner::Storage, FailureKind::Corrupt, FailureStage::Package, message));
     }
-    sync_tree(staging)?;
+    sync_tree(staging, cancel)?;
     go_on()?;
     // 5.
     if request.replaces {
         keeps_all(&request.destination, &request.layers)?;
     }
     put_in_place(staging, &request.destination, request.replaces)?;
+    report(all, all);
     Ok(Packed { path: request.destination.clone(), bytes: proof.bytes, files: proof.files })
 }
 
 /// Links files and folders under fresh names; answers where each layer's data are.
-fn stage(request: &PackRequest, map_folder: &Path) -> Result<HashMap<String, LayerData>, Failure> {
+fn stage(
+    request: &PackRequest,
+    map_folder: &Path,
+    cancel: &CancellationToken,
+) -> Result<HashMap<String, LayerData>, Failure> {
     let mut data = HashMap::new();
     let succeeded = |id: &str| request.layers.iter().any(|l| l.id == id && l.state == ExportState::Succeeded);
     for task in &request.artifacts {
@@ -193,7 +206,7 @@ fn stage(request: &PackRequest, map_folder: &Path) -> Result<HashMap<String, Lay
             };
             let from = from.map_err(odd)?;
             // Linked, not moved: an interrupted packing begins again.
-            link_or_copy(&from, &map_folder.join(&name))?;
+            link_or_copy_until(&from, &map_folder.join(&name), cancel)?;
             *slot = Some(name);
         }
         let name = |index: Option<usize>| index.and_then(|i| names.get(i).cloned().flatten());
@@ -233,20 +246,14 @@ fn of_the_disk(mut failure: Failure) -> Failure {
 
 /// Hashes all files of the staged package, and `package.info` that is still to be written.
 fn hash_all(
-    staging: &Path,
+    container: &crate::container::Container,
     info: &[u8],
-    report: &dyn Fn(u64, u64),
+    on_read: &mut dyn FnMut(u64),
     cancel: &CancellationToken,
 ) -> Result<Vec<ManifestFile>, Failure> {
-    let container = crate::container::Container::open(staging)?;
-    let listed = container.files()?;
-    let all = listed.iter().fold(0, |all: u64, (_, bytes)| all.saturating_add(*bytes));
-    let mut done = 0;
     let mut files = Vec::new();
-    for (path, _) in listed {
-        let (bytes, sha256) = hash(&container, &path, cancel).map_err(of_the_disk)?;
-        done += bytes;
-        report(done, all);
+    for (path, _) in container.files()? {
+        let (bytes, sha256) = hash(container, &path, cancel, on_read).map_err(of_the_disk)?;
         files.push(ManifestFile { path, bytes, sha256 });
     }
     files.push(ManifestFile {
@@ -320,13 +327,16 @@ fn manifest(
 }
 
 /// Brings every file and directory of the package to the disk.
-fn sync_tree(dir: &Path) -> Result<(), Failure> {
+fn sync_tree(dir: &Path, cancel: &CancellationToken) -> Result<(), Failure> {
     let shown = |path: &PathBuf| format!("cannot sync {}", path.display());
     for entry in std::fs::read_dir(dir).map_err(|e| failed("cannot list the package", &e))? {
         let entry = entry.map_err(|e| failed("cannot list the package", &e))?;
         let (path, kind) = (entry.path(), entry.file_type().map_err(|e| failed("cannot list the package", &e))?);
+        if cancel.is_cancelled() {
+            return Err(Failure::cancelled());
+        }
         if kind.is_dir() {
-            sync_tree(&path)?;
+            sync_tree(&path, cancel)?;
         } else if kind.is_file() {
             File::open(&path).and_then(|f| f.sync_all()).map_err(|e| failed(shown(&path), &e))?;
         }

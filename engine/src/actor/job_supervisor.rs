@@ -24,7 +24,6 @@ use crate::packager::{EarlierPackage, PackRequest, Packed, Replacement, TaskArti
 use actix::{Actor, ActorContext as _, AsyncContext as _, Context, Handler, WrapFuture as _, fut::ActorFutureExt as _};
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use tokio::sync::oneshot;
 
 /// How a job ended, as its supervisor knows it.
@@ -137,6 +136,7 @@ impl JobSupervisor {
     fn keep(&mut self, index: usize, outcome: Result<Artifact, Failure>) {
         let plan = Arc::clone(&self.shared.plan);
         let Some(task) = plan.tasks.get(index) else { return };
+        let is_over = !outcome.as_ref().is_err_and(Failure::is_cancelled);
         let (artifact, whole) = match outcome {
             Ok(artifact) => (Some(artifact), None),
             Err(failure) => (None, Some(failure)),
@@ -159,7 +159,7 @@ impl JobSupervisor {
                 tracing::warn!(layer = %layer.title, failure = %f, "layer failed");
                 if f.owner == FailureOwner::Storage && self.fatal.is_none() {
                     // A full disk is not a layer's: the job ends, and can go on when there is room.
-                    self.shared.keep.store(true, Ordering::Release);
+                    self.shared.keep.keep();
                     self.fatal = Some(f.clone());
                     self.shared.stop.cancel();
                 }
@@ -190,7 +190,9 @@ impl JobSupervisor {
             let work_dir = task_run::task_dir(&self.shared, task);
             self.artifacts.push(TaskArtifact { task: task.id.clone(), work_dir, artifact });
         }
-        self.shared.board.part_done(&task.id, 1.0);
+        if is_over {
+            self.shared.board.part_done(&task.id, 1.0, true);
+        }
     }
 
     fn tell(&mut self, outcome: LayerOutcome) {
@@ -352,7 +354,9 @@ impl Handler<PackFinished> for JobSupervisor {
     type Result = ();
 
     fn handle(&mut self, message: PackFinished, ctx: &mut Self::Context) {
-        self.shared.board.part_done("package", 1.0);
+        if message.0.is_ok() {
+            self.shared.board.part_done("package", 1.0, true);
+        }
         // A job that was cancelled while its package was put in place is done, not cancelled: the package is there.
         self.finish(message.0, ctx);
     }

@@ -5,7 +5,7 @@ use super::job_supervisor::JobSupervisor;
 use super::message::PackFinished;
 use super::shared::{CensusGuard, JobShared, TIDY_UP};
 use crate::model::failure::Failure;
-use crate::model::status::{Progress, ProgressUnit, Subject, SubjectKind};
+use crate::model::status::{Progress, Subject, SubjectKind};
 use crate::packager::{PackRequest, Packed};
 use actix::{Actor, ActorContext as _, Addr, AsyncContext as _, Context, WrapFuture as _, fut::ActorFutureExt as _};
 use std::sync::Arc;
@@ -37,9 +37,10 @@ async fn pack(shared: Arc<JobShared>, request: PackRequest) -> Result<Packed, Fa
     let board = Arc::clone(&shared.board);
     let subject = package_subject(&shared);
     let report = Arc::new(move |done: u64, all: u64| {
-        let progress = Progress { completed: done, required: all, unit: ProgressUnit::Bytes, precise: true };
-        board.progress(&subject, progress);
-        board.part_done("package", progress.fraction());
+        // The last hundredth is the package at its place, whatever the packager counts.
+        let fraction = (done as f64 / all.max(1) as f64).min(0.99);
+        board.progress(&subject, Progress::percent((fraction * 100.0) as u64));
+        board.part_done("package", fraction, true);
     });
     let grace = async {
         shared.stop.cancelled().await;

@@ -2,6 +2,7 @@
 
 use crate::board::StatusBoard;
 use crate::clock::Clock;
+use crate::keep::Keep;
 use crate::ledger::Ledger;
 use crate::model::plan::{ExportTask, OfflineMapPlan};
 use crate::model::secrets::{LayerSecrets, SecretRegistry};
@@ -11,7 +12,7 @@ use crate::pause::Pause;
 use crate::registry::ExporterRegistry;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
@@ -74,7 +75,7 @@ pub(crate) struct JobShared {
     pub(crate) stop: CancellationToken,
     pub(crate) pause: Arc<Pause>,
     /// Whether the work is kept if the job does not come to its end.
-    pub(crate) keep: Arc<AtomicBool>,
+    pub(crate) keep: Arc<Keep>,
     /// The job as JSON, for the package.
     pub(crate) document: String,
     /// The earlier package whose place the new one takes.

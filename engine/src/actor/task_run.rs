@@ -1,7 +1,7 @@
 //! Runs one exporter on the Tokio runtime and proves what it says.
 
 use super::shared::{JobShared, TIDY_UP, TIDY_UP_CANCELLED};
-use crate::context::{ExportContext, hash_file, run_blocking};
+use crate::context::{ExportContext, hash_file_until, run_blocking};
 use crate::ledger::UnitRecord;
 use crate::model::artifact::{Artifact, ArtifactFile, LayerArtifact};
 use crate::model::budget::Missing;
@@ -48,11 +48,16 @@ async fn finished_before(shared: &Arc<JobShared>, task: &ExportTask) -> Result<O
     };
     let (root, id) = (shared.work_dir.clone(), task.id.clone());
     let units = shared.ledger.task(&task.id).units().await?;
+    let cancel = shared.stop.clone();
     let (artifact, there) = run_blocking(move || {
-        let there = is_there(&root, &id, &artifact, &units);
+        let there = is_there(&root, &id, &artifact, &units, &cancel);
         Ok((artifact, there))
     })
     .await?;
+    if shared.stop.is_cancelled() {
+        // Nothing was found out.
+        return Err(Failure::cancelled());
+    }
     match there {
         Ok(()) => Ok(Some(artifact)),
         // What nobody who works here would leave is damage, and not something to fetch again in silence.
@@ -72,7 +77,13 @@ async fn finished_before(shared: &Arc<JobShared>, task: &ExportTask) -> Result<O
 }
 
 /// Whether the files of an artifact are there with the sizes that the ledger knows and, where a unit's hash is known, with its bytes.
-fn is_there(root: &Path, task: &str, artifact: &Artifact, units: &[UnitRecord]) -> std::io::Result<()> {
+fn is_there(
+    root: &Path,
+    task: &str,
+    artifact: &Artifact,
+    units: &[UnitRecord],
+    cancel: &CancellationToken,
+) -> std::io::Result<()> {
     let lacks_file = |l: &LayerArtifact| l.failure.is_none() && l.file.is_none_or(|file| file >= artifact.files.len());
     if let Some(layer) = artifact.layers.iter().find(|l| lacks_file(l)) {
         let message = format!("layer `{}` is said to be there and has no file", layer.id);
@@ -91,7 +102,7 @@ fn is_there(root: &Path, task: &str, artifact: &Artifact, units: &[UnitRecord]) 
             let known: Vec<&str> =
                 units.iter().filter(|u| u.bytes == Some(file.bytes)).filter_map(|u| u.sha256.as_deref()).collect();
             let holds = |sha256: &str| known.contains(&sha256);
-            if !known.is_empty() && !hash_file(&path).is_ok_and(|(_, sha256)| holds(&sha256)) {
+            if !known.is_empty() && !hash_file_until(&path, cancel).is_ok_and(|(_, sha256)| holds(&sha256)) {
                 return Err(std::io::ErrorKind::UnexpectedEof.into());
             }
         }
@@ -145,6 +156,7 @@ fn context(shared: &JobShared, task: &ExportTask, cancel: CancellationToken) -> 
         plan: Arc::clone(&shared.plan),
         secrets: shared.secrets_of(task),
         known_secrets: shared.secrets.clone(),
+        more_follows: false,
     }
 }
 

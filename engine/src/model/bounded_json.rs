@@ -2,7 +2,10 @@
 //!
 //! A text of a few kilobytes can stand for gigabytes of values: two bytes of text are a list, nine an object of some hundred
 //! bytes. So beside the bytes of the text its values are counted while it is read, by the memory that they take.
+//!
+//! The form of the text is read leniently, as [`offmap_formats::lenient`] says.
 
+use offmap_formats::lenient::{NotJson, strict};
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 use std::cell::Cell;
@@ -42,7 +45,7 @@ pub enum Unread {
         most: usize,
     },
     /// It is not JSON.
-    NotJson(serde_json::Error),
+    NotJson(NotJson),
 }
 
 impl Unread {
@@ -85,20 +88,21 @@ impl JsonBudget {
         self.deserialize(text, EachMember { budget: self, left: &left, member }, &left)
     }
 
-    fn deserialize<'de, S: DeserializeSeed<'de>>(
+    fn deserialize<T>(
         self,
-        text: &'de [u8],
-        seed: S,
+        text: &[u8],
+        seed: impl for<'de> DeserializeSeed<'de, Value = T>,
         left: &Cell<Option<usize>>,
-    ) -> Result<S::Value, Unread> {
+    ) -> Result<T, Unread> {
         if text.len() > self.bytes {
             return Err(Unread::TooLong { bytes: text.len(), most: self.bytes });
         }
-        let mut reader = serde_json::Deserializer::from_slice(text);
+        let strict = strict(text);
+        let mut reader = serde_json::Deserializer::from_slice(&strict);
         let read = seed.deserialize(&mut reader).and_then(|value| reader.end().map(|()| value));
         read.map_err(|error| match left.get() {
             None => Unread::TooMany { most: self.values },
-            Some(_) => Unread::NotJson(error),
+            Some(_) => Unread::NotJson(NotJson::new(text, &error)),
         })
     }
 }
@@ -265,6 +269,19 @@ mod tests {
         for text in ["", "{", "[1,]", "{} {}", "<html>", "\"\\ud800\"", "nul"] {
             assert!(matches!(budget.read(text.as_bytes()), Err(Unread::NotJson(_))), "{text}");
         }
+    }
+
+    #[test]
+    fn a_byte_order_mark_and_bare_words_for_numbers_are_read() {
+        let text = b"\xef\xbb\xbf{\"a\": NaN, \"b\": \"NaN\"}";
+        let expected = json!({"a": null, "b": "NaN"});
+        assert_eq!(BUDGET.read(text).expect("reads"), expected);
+        assert_eq!(BUDGET.each(text, |_| {}).expect("reads"), Some(expected));
+        let mut members = Vec::new();
+        BUDGET.each(b"[1, -Infinity]", |member| members.push(member)).expect("reads");
+        assert_eq!(members, [json!(1), Value::Null]);
+        let refused = BUDGET.read(b"{\"a\": NaN,\n \"b\": no}").expect_err("no JSON").to_string();
+        assert!(refused.starts_with("line 2, column 8 has `o}`"), "{refused}");
     }
 
     #[test]

@@ -26,9 +26,12 @@ pub enum Allowance {
     expecting = "an allowance such as {\"count\": 10} or {\"share\": 0.01}"
 )]
 struct AllowanceKeys {
+    #[serde(default, deserialize_with = "count")]
     count: Option<u64>,
     share: Option<f64>,
 }
+
+offmap_formats::number_fields! { count: Option<u64> = "count" }
 
 impl TryFrom<AllowanceKeys> for Allowance {
     type Error = &'static str;

@@ -249,6 +249,34 @@ impl Failure {
         self
     }
 
+    /// Whether the same job may do better another time: when the network, the service or the disk is well again, or with other
+    /// credentials. False where the map, the parameters or the service itself would have to be another one.
+    #[must_use]
+    pub fn may_succeed_later(&self) -> bool {
+        use FailureKind as K;
+        match self.kind {
+            K::Unauthorized
+            | K::Unavailable
+            | K::Throttled
+            | K::TimedOut
+            | K::ServiceError
+            | K::InvalidAnswer
+            | K::Corrupt
+            | K::Incomplete
+            | K::StorageFull
+            | K::Io => true,
+            // A result file may be gone by chance; a layer that is not there stays away.
+            K::NotFound => self.stage != FailureStage::Plan,
+            K::InvalidParameter
+            | K::DestinationNotUsable
+            | K::NotSupported
+            | K::LimitExceeded
+            | K::Cancelled
+            | K::Panicked
+            | K::Internal => false,
+        }
+    }
+
     /// Whether this is the end of a cancelled job rather than a fault.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {

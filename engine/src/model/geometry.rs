@@ -4,8 +4,7 @@
 //! counter-clockwise, first point repeated at the end.
 
 use super::well_known_text;
-use serde::de::Error as _;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 /// Radius of the Web Mercator sphere in metres (EPSG:3857).
@@ -39,9 +38,9 @@ pub struct SpatialReference {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Written {
-    #[serde(default, deserialize_with = "any_whole_number")]
+    #[serde(default, deserialize_with = "wkid")]
     wkid: Option<u32>,
-    #[serde(default, deserialize_with = "any_whole_number")]
+    #[serde(default, deserialize_with = "latest_wkid")]
     latest_wkid: Option<u32>,
     #[serde(default)]
     wkt: Option<String>,
@@ -57,18 +56,7 @@ impl From<Written> for SpatialReference {
     }
 }
 
-fn any_whole_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
-    let value = Value::deserialize(deserializer)?;
-    let number = match &value {
-        Value::Null => return Ok(None),
-        Value::String(text) if text.trim().is_empty() => return Ok(None),
-        Value::String(text) => text.trim().parse::<f64>().ok(),
-        other => other.as_f64(),
-    };
-    // Exact: ids have far fewer digits than a float holds.
-    let whole = number.filter(|n| n.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(n)).map(|n| n as u32);
-    whole.map(Some).ok_or_else(|| D::Error::custom(format!("a well-known id is {value}, expected a whole number")))
-}
+offmap_formats::number_fields! { wkid: Option<u32> = "wkid", latest_wkid: Option<u32> = "latestWkid" }
 
 impl SpatialReference {
     /// WGS84 longitude and latitude in degrees, wkid 4326.

@@ -24,10 +24,11 @@ impl ServiceUrl {
         if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
             return None;
         }
-        let mut root = super::failure::without_secrets(address.trim());
-        while root.ends_with('/') {
-            root.pop();
-        }
+        // Maps have urls with doubled slashes and slashes at the end; servers take them for one.
+        let root = super::failure::without_secrets(address.trim());
+        let (scheme, rest) = root.split_once("://")?;
+        let parts: Vec<&str> = rest.split('/').filter(|part| !part.is_empty()).collect();
+        let root = format!("{scheme}://{}", parts.join("/"));
         let (head, last) = root.rsplit_once('/')?;
         let upper = head.rsplit('/').next().unwrap_or_default().to_ascii_lowercase();
         match last.parse::<u32>() {
@@ -52,6 +53,22 @@ impl ServiceUrl {
     #[must_use]
     pub fn kind(&self) -> String {
         self.root.rsplit('/').next().unwrap_or_default().to_ascii_lowercase()
+    }
+
+    /// What a service of this kind is called; `None` for an unknown kind.
+    #[must_use]
+    pub fn kind_name(&self) -> Option<&'static str> {
+        Some(match self.kind().as_str() {
+            "featureserver" => "a feature service",
+            "mapserver" => "a map service",
+            "imageserver" => "an image service",
+            "vectortileserver" => "a vector tile service",
+            "sceneserver" => "a scene service",
+            "streamserver" => "a stream service",
+            "geocodeserver" => "a locator",
+            "gpserver" => "a geoprocessing service",
+            _ => return None,
+        })
     }
 
     /// What two addresses of one service share: no scheme, no letter case.
@@ -88,5 +105,8 @@ mod tests {
         assert_eq!(a.root(), "http://host/ArcGIS/rest/services/X/FeatureServer");
         assert_eq!(b.kind(), "featureserver");
         assert_eq!(ServiceUrl::parse("file:///etc/passwd"), None);
+        let doubled = ServiceUrl::parse("https://host//arcgis/rest/services/X/FeatureServer//3//").expect("reads");
+        assert_eq!((doubled.key(), doubled.layer_id()), (b.key(), Some(3)));
+        assert_eq!(doubled.root(), "https://host/arcgis/rest/services/X/FeatureServer");
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Source: web map specification, object `offline`.
 
+use offmap_formats::number;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -225,12 +226,7 @@ impl Reader {
     /// A whole number, also written as a float or as text.
     fn bits(&mut self, value: Option<&Value>) -> Option<u32> {
         let value = value.filter(|v| !v.is_null())?;
-        let float = |n: f64| (n.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(&n)).then_some(n as u32);
-        let number = match value {
-            Value::Number(n) => n.as_f64().and_then(float),
-            Value::String(text) => text.trim().parse().ok(),
-            _ => None,
-        };
+        let number = number::read(value);
         if number.is_none() {
             self.warn("syncDataOptions", value, "a whole number", "none beside the usual ones");
         }

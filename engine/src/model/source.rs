@@ -76,6 +76,23 @@ pub struct LayerItem {
     pub license_info: Option<String>,
 }
 
+/// What to do with an item that is no web map.
+fn way_out(item_type: &str) -> &'static str {
+    match item_type {
+        "Tile Package" | "Compact Tile Package" | "Vector Tile Package" | "Mobile Basemap Package" => {
+            "download it, and name the file as referenceBasemapFilename in the parameters of a web map"
+        }
+        "Mobile Map Package" | "Map Area" => {
+            "it is an offline map already; download it, or give the id of the web map that it was made from"
+        }
+        "Web Scene" => "scenes are not supported; make a web map of its layers, and give the id of that",
+        kind if kind.ends_with("Service") || kind == "Feature Collection" || kind == "WMTS" || kind == "WMS" => {
+            "add it to a web map, and give the id of that"
+        }
+        _ => "give the id of the web map that it shows",
+    }
+}
+
 impl OfflineMapSource {
     /// A map without portal item.
     #[must_use]
@@ -117,8 +134,11 @@ impl OfflineMapSource {
         let Some(item) = &self.item else { return Ok(()) };
         if !item.item_type.is_empty() && item.item_type != "Web Map" {
             return Err(Failure::invalid_parameter(format!(
-                "item {} \"{}\" is a {}, expected a Web Map; give the id of the web map that holds it",
-                item.id, item.title, item.item_type
+                "item {} \"{}\" is a {}, expected a Web Map; {}",
+                item.id,
+                item.title,
+                item.item_type,
+                way_out(&item.item_type)
             )));
         }
         if item.has_keyword("OfflineDisabled") {

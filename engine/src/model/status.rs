@@ -93,7 +93,7 @@ pub enum ProgressUnit {
 
 /// How far a subject is.
 ///
-/// `completed` never falls. `precise` is false while `required` is only known as a lower bound.
+/// `completed` never falls. `precise` is false while `required` is only known as a lower bound, or a percentage is an estimate.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Progress {
@@ -114,16 +114,16 @@ impl Progress {
         Self { completed: completed.min(100), required: 100, unit: ProgressUnit::Percent, precise: true }
     }
 
-    /// Bytes done of a total that may be unknown.
+    /// Bytes done of a total that may be unknown: then what is done is the least that is to be done.
     #[must_use]
     pub fn bytes(completed: u64, required: Option<u64>) -> Self {
         Self { completed, required: required.unwrap_or(completed), unit: ProgressUnit::Bytes, precise: required.is_some() }
     }
 
-    /// The part done, from 0 to 1; 0 while nothing is known.
+    /// The part done, from 0 to 1; 0 while it is not known how much is to be done.
     #[must_use]
     pub fn fraction(&self) -> f64 {
-        if self.required == 0 { 0.0 } else { (self.completed as f64 / self.required as f64).min(1.0) }
+        if self.required == 0 || !self.precise { 0.0 } else { (self.completed as f64 / self.required as f64).min(1.0) }
     }
 }
 

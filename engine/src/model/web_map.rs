@@ -7,10 +7,12 @@
 use super::bounded_json::{JsonBudget, Unread};
 use super::failure::{Failure, FailureKind, FailureOwner, FailureStage, shortened};
 use super::geometry::SpatialReference;
+use super::layer_kinds;
 use super::secrets::LayerSecrets;
 use super::service_url::ServiceUrl;
 use super::settings::OfflineSettings;
 use super::withheld::{self, Origin, Withheld};
+use offmap_formats::number;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::collections::HashMap;
@@ -29,7 +31,7 @@ const LONGEST_TYPE: usize = 64;
 /// Longest title of a group that is kept with each of its layers, in bytes.
 const LONGEST_GROUP_TITLE: usize = 128;
 /// Longest address of a layer, in bytes; a longer one is none.
-const LONGEST_URL: usize = 2048;
+pub(super) const LONGEST_URL: usize = 2048;
 
 /// A web map: `operationalLayers`, `baseMap`, `tables` and everything else as it came, but for its secrets.
 ///
@@ -93,45 +95,11 @@ impl fmt::Display for LayerType {
 }
 
 impl LayerType {
-    /// Why a layer of this kind, which no exporter takes, cannot go offline. Source: reference A.4.
-    pub(crate) fn unsupported(&self, service: Option<&ServiceUrl>) -> &'static str {
-        let of_map_service = service.is_some_and(|s| s.kind() == "mapserver");
-        match self {
-            Self::Feature | Self::Table if of_map_service => {
-                "its service is a map service, which can be queried only; a replica needs a feature service"
-            }
-            Self::Feature | Self::Table | Self::SubtypeGroup | Self::Annotation | Self::Dimension => {
-                "its address is not that of a layer of a feature service"
-            }
-            Self::TiledMapService | Self::TiledImageService | Self::VectorTile => {
-                "its address is not that of a tiled service"
-            }
-            Self::Other(word) => match word.as_str() {
-                "ArcGISMapServiceLayer" => "a dynamic map image layer is drawn by its server on request",
-                "ArcGISImageServiceLayer" => "a dynamic imagery layer is drawn by its server on request",
-                "WMS" | "WCS" => "its server draws pictures on request (OGC) and exports no tiles",
-                "WFS" | "OGCFeatureLayer" => "a feature service of the OGC makes no replica",
-                "WebTiledLayer" | "OpenStreetMap" | "WMTS" => "its tiles cannot be exported",
-                word if word.starts_with("BingMaps") => "its tiles cannot be exported",
-                "MediaLayer" => "its pictures are read from their own addresses each time",
-                "CSV" | "GeoRSS" | "KML" | "GeoJSON" => "it is read from its file's address each time",
-                "ArcGISStreamLayer" => "it is a live stream",
-                "ArcGISSceneServiceLayer" | "IntegratedMeshLayer" | "BuildingSceneLayer" | "PointCloudLayer" => {
-                    "it belongs to scenes, not maps"
-                }
-                _ => "this kind of layer has no offline form",
-            },
-        }
-    }
-
-    /// Whether a layer of this kind lives on a service that its address names.
-    pub(crate) fn is_of_a_service(&self) -> bool {
-        !matches!(self, Self::Other(_))
-    }
-
     fn read(json: &Map<String, Value>, is_table: bool) -> Self {
         let text = |key: &str| json.get(key).and_then(Value::as_str).filter(|t| !t.is_empty());
-        let word = text("layerType").or_else(|| text("type").filter(|t| t.contains("Layer")));
+        // Base maps, and maps of 2.0 and 2.1, name the kind by `type`; `Feature Collection` there is none.
+        let is_kind = |t: &&str| t.contains("Layer") || layer_kinds::without_offline_form(t).is_some();
+        let word = text("layerType").or_else(|| text("type").filter(is_kind));
         match word {
             Some("ArcGISFeatureLayer") if is_table => Self::Table,
             Some("ArcGISFeatureLayer") => Self::Feature,
@@ -262,9 +230,18 @@ impl WebMap {
     /// If the text is not JSON, not an object, has neither layers nor tables nor a base map, or is larger than
     /// [`WebMap::BUDGET`] or [`MOST_LAYERS`] allow.
     pub fn from_json(text: &str) -> Result<Self, Failure> {
-        let value = Self::BUDGET.read(text.as_bytes()).map_err(|unread| match unread {
+        Self::from_bytes(text.as_bytes())
+    }
+
+    /// The same of a text that may be none.
+    ///
+    /// # Errors
+    /// As [`WebMap::from_json`].
+    pub fn from_bytes(text: &[u8]) -> Result<Self, Failure> {
+        let value = Self::BUDGET.read(text).map_err(|unread| match unread {
             Unread::NotJson(e) => {
-                let start: String = text.trim_start().chars().take(40).collect();
+                let start = text.trim_ascii_start();
+                let start = start.get(..start.len().min(40)).unwrap_or_default().escape_ascii();
                 unreadable(format!("the web map is not JSON ({e}); it starts with `{start}`"))
             }
             too_much => too_large(format!("the web map is too large to be read: {too_much}")),
@@ -285,9 +262,7 @@ impl WebMap {
         }
         let known = ["operationalLayers", "baseMap", "tables"];
         if !known.iter().any(|key| json.contains_key(*key)) {
-            return Err(unreadable(
-                "this is not a web map: it has none of `operationalLayers`, `baseMap` and `tables`".to_owned(),
-            ));
+            return Err(unreadable(not_a_map(&json)));
         }
         for key in ["operationalLayers", "tables"] {
             if json.get(key).is_some_and(|v| !v.is_array() && !v.is_null()) {
@@ -442,6 +417,23 @@ fn count_of(layer: &Value, depth: usize) -> usize {
     }
 }
 
+/// What a JSON object is that is no web map, as far as its keys tell.
+fn not_a_map(json: &Map<String, Value>) -> String {
+    let has = |key: &str| json.contains_key(key);
+    let found = if has("layers") && has("sources") {
+        "it looks like a vector tile style; give the web map whose layer is drawn by it"
+    } else if has("typeKeywords") && has("id") {
+        "it looks like the description of a portal item; give its id, or the url of its `/data`"
+    } else if has("currentVersion") || has("capabilities") || has("serviceItemId") {
+        "it looks like the description of a service or of one of its layers; add it to a web map, and give that"
+    } else if has("type") && (has("features") || has("coordinates")) {
+        "it looks like GeoJSON; a file of an area is given as --area"
+    } else {
+        "give a web map as Map Viewer saves it"
+    };
+    format!("this is not a web map: it has none of `operationalLayers`, `baseMap` and `tables`; {found}")
+}
+
 fn too_large(message: String) -> Failure {
     Failure::new(FailureOwner::Caller, FailureKind::LimitExceeded, FailureStage::Read, message)
 }
@@ -466,8 +458,8 @@ fn collect(value: &Value, pointer: &str, place: LayerPlace, groups: &[String], a
     }
     let definition = json.get("layerDefinition").and_then(Value::as_object);
     let number = |key: &str| {
-        let own = json.get(key).and_then(Value::as_f64);
-        own.or_else(|| definition.and_then(|d| d.get(key)).and_then(Value::as_f64))
+        let own = json.get(key).and_then(number::read::<f64>);
+        own.or_else(|| definition.and_then(|d| d.get(key)).and_then(number::read))
     };
     let id =
         text("id").filter(|id| id.len() <= LONGEST_ID).unwrap_or_else(|| pointer.trim_start_matches('/').replace('/', "-"));

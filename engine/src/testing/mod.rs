@@ -425,6 +425,7 @@ async fn context_for(
         plan: Arc::new(plan.clone()),
         secrets: LayerSecrets::default(),
         known_secrets: SecretRegistry::default(),
+        more_follows: false,
         board: StatusBoard::new(
             Subject::new(SubjectKind::Job, "conformance", "conformance"),
             clock,

@@ -185,6 +185,7 @@ pub(crate) fn services(data: &Arc<Data>) -> rusqlite::Result<Vec<FeatureService>
     let mut all = vec![
         FeatureService::new("Fieldwork", words, true, editable, data)?,
         FeatureService::new("Reference", "Query,Sync", true, vec![borders(data, 0), countries(data, 3)], data)?,
+        FeatureService::new("Assets", words, true, crate::assets::layers(data), data)?,
         FeatureService::new("Awkward", words, true, crate::awkward::layers(&borders(data, 0)), data)?,
         FeatureService::new("OnlineOnly", "Query", false, vec![countries(data, 0)], data)?,
         FeatureService::new("Empty", words, true, empty(data), data)?,
@@ -252,8 +253,10 @@ impl FeatureService {
         let list = |tables: bool| {
             let all = self.layers.iter().filter(|l| l.geometry.is_none() == tables);
             let entry = |l: &Layer| {
-                json!({"id": l.id, "name": l.name, "parentLayerId": -1, "defaultVisibility": true, "subLayerIds": null,
-                "minScale": 0, "maxScale": 0, "type": l.kind(), "geometryType": l.geometry})
+                let or = |key: &str, usual: Value| l.extra.get(key).cloned().unwrap_or(usual);
+                json!({"id": l.id, "name": l.name, "parentLayerId": or("parentLayerId", json!(-1)), "defaultVisibility": true,
+                "subLayerIds": null, "minScale": 0, "maxScale": 0, "type": or("type", json!(l.kind())),
+                "geometryType": or("geometryType", json!(l.geometry))})
             };
             all.map(entry).collect::<Vec<_>>()
         };

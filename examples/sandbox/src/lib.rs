@@ -9,6 +9,7 @@
 //! | `…/Fieldwork/FeatureServer` | editable, sync: places with photos, borders, countries, inspections, measurements |
 //! | `…/Reference/FeatureServer` | read-only, sync |
 //! | `…/OnlineOnly/FeatureServer` | no sync |
+//! | `…/Assets/FeatureServer` | editable, sync, with a group layer |
 //! | `…/Awkward/FeatureServer` | each layer breaks another rule for going offline |
 //! | `…/Plenty/FeatureServer` | posts with one related row each, more than the keys of one count |
 //! | `…/Surveys/FeatureServer` | tables related to themselves, in a circle, and with two origins |
@@ -26,6 +27,7 @@
 //!
 //! What it is not: complete. There is no editing, no sync of edits, no exploded cache, no glyphs in its fonts.
 
+mod assets;
 mod awkward;
 mod colleague;
 mod data;

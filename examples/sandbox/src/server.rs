@@ -123,6 +123,7 @@ async fn respond(state: &Arc<State>, call: &Call, job_fault: Option<JobFault>) -
         work.await.unwrap_or_else(|_| Err(RestError::new(500, "The sandbox panicked.")))
     };
     match answer {
+        Ok(Answer::Json(json)) if state.options.sloppy => sloppy_response(echoed(state, call, json)),
         Ok(Answer::Json(json)) => json_response(&echoed(state, call, json)),
         Ok(Answer::Bytes(kind, bytes)) => ([(header::CONTENT_TYPE, kind)], bytes).into_response(),
         Ok(Answer::File(path)) => file(&path, call).await,
@@ -160,6 +161,20 @@ fn check_api_key(state: &State, call: &Call) -> Rest<()> {
 
 fn json_response(json: &Value) -> Response {
     ([(header::CONTENT_TYPE, "application/json;charset=UTF-8")], json.to_string()).into_response()
+}
+
+/// JSON as some servers write it.
+fn sloppy_response(mut json: Value) -> Response {
+    fn with_floats(value: &mut Value) {
+        match value {
+            Value::Object(map) => map.values_mut().for_each(with_floats),
+            Value::Array(list) => list.iter_mut().for_each(with_floats),
+            Value::Number(number) => *value = number.as_f64().map_or(Value::Null, Value::from),
+            _ => {}
+        }
+    }
+    with_floats(&mut json);
+    ([(header::CONTENT_TYPE, "application/json;charset=UTF-8")], format!("\u{feff}{json}")).into_response()
 }
 
 /// A file with length, validator and ranges.

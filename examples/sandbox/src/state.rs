@@ -49,6 +49,8 @@ pub struct SandboxOptions {
     /// The scheme, host and port by which the server names itself in its answers, as one behind a proxy does: jobs, results and
     /// files are named there, below `/arcgis`.
     pub inner_host: Option<String>,
+    /// Whether JSON answers have a byte order mark before them, and floats for whole numbers.
+    pub sloppy: bool,
 }
 
 impl Default for SandboxOptions {
@@ -68,6 +70,7 @@ impl Default for SandboxOptions {
             echo: false,
             export_twin: false,
             inner_host: None,
+            sloppy: false,
         }
     }
 }

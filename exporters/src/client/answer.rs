@@ -11,11 +11,12 @@
 //! A value is a number, a text, a list; an object counts for more: see [`JsonBudget`]. Bytes are counted as they come, values while
 //! they are read, so that neither is spent before it is refused.
 
-use super::{ArcGisClient, Refused, ServiceCall, body, host_of};
+use super::{ArcGisClient, Refused, ServiceCall, body, host_of, page};
 use offmap_engine::model::bounded_json::{JsonBudget, Unread};
 use offmap_engine::{Failure, FailureKind, FailureOwner, WebMap};
 use serde_json::Value;
 use std::time::Duration;
+use url::Url;
 
 /// What is asked for, by the size that an honest answer has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -63,10 +64,11 @@ pub(super) fn too_much(call: &ServiceCall, found: &str) -> Failure {
     Failure::new(FailureOwner::Source, FailureKind::InvalidAnswer, call.stage, message).at(call.url.as_str())
 }
 
-/// The failure for an answer that was not read.
-pub(super) fn unread(call: &ServiceCall, bytes: &[u8], unread: &Unread) -> Failure {
+/// The failure for an answer that was not read; `from` is where it came from.
+pub(super) fn unread(call: &ServiceCall, from: &Url, bytes: &[u8], unread: &Unread) -> Failure {
     match unread {
-        Unread::NotJson(_) => body::not_json(bytes, call.stage).at(call.url.as_str()),
+        Unread::NotJson(_) if let Some(page) = page::judge(call, from, bytes) => page,
+        Unread::NotJson(place) => body::not_json(bytes, place, call.stage).at(call.url.as_str()),
         too_large => too_much(call, &too_large.to_string()),
     }
 }
@@ -96,10 +98,11 @@ impl ArcGisClient {
             let response = client.send(&call, token.as_ref()).await?;
             let retry_after = super::governor::retry_after(response.headers());
             let response = client.expect_success(&call, response).await?;
+            let from = response.url().clone();
             let bytes = client.read_all(&call, response, call.kind.budget().bytes).await?;
             let mut kept = Vec::new();
             let rest = call.kind.budget().each(&bytes, |member| kept.extend(keep(member)));
-            let rest = rest.map_err(|e| unread(&call, &bytes, &e))?;
+            let rest = rest.map_err(|e| unread(&call, &from, &bytes, &e))?;
             match rest.and_then(|value| body::error_of(&value).or_else(|| body::flat_error(&value))) {
                 Some(error) => Err(Refused::answered(error, &call, retry_after)),
                 None => Ok(kept),

@@ -5,11 +5,16 @@
 use super::AnswerKind;
 use offmap_engine::model::failure::{LONGEST_ATTRIBUTION, LONGEST_WORDS, shortened};
 use offmap_engine::{Failure, FailureKind, FailureOwner, FailureStage};
+use offmap_formats::lenient::NotJson;
+use offmap_formats::number::{self, JsonNumber, NotANumber};
 use serde_json::Value;
 use std::time::Duration;
 
 /// How long to leave a service alone that says "too many requests" and no time.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What a service says that answers by https only.
+const SSL_REQUIRED: &str = "SSL required";
 
 /// Messages of one answer that are read.
 const MOST_MESSAGES: usize = 10;
@@ -23,9 +28,13 @@ pub struct ServiceError {
     pub words: String,
 }
 
+fn is_about_https(words: &str) -> bool {
+    let words = words.to_ascii_lowercase();
+    ["ssl required", "https required", "requires ssl", "requires https"].iter().any(|said| words.contains(said))
+}
+
 fn number(value: Option<&Value>) -> i64 {
-    let value = value.unwrap_or(&Value::Null);
-    value.as_i64().or_else(|| value.as_str().and_then(|s| s.parse().ok())).unwrap_or(0)
+    value.and_then(number::read).unwrap_or(0)
 }
 
 fn push(words: &mut Vec<String>, value: Option<&Value>) {
@@ -77,6 +86,10 @@ pub fn read_error(error: &Value, around: &Value) -> ServiceError {
     }
     words.dedup();
     let code = number(error.get("code").or_else(|| around.get("code")));
+    // Subcode 4 says why.
+    if code == 403 && number(error.get("subcode")) == 4 && !words.iter().any(|w| is_about_https(w)) {
+        words.push(SSL_REQUIRED.to_owned());
+    }
     ServiceError { code, words: shortened(words.join("; "), LONGEST_WORDS) }
 }
 
@@ -149,19 +162,34 @@ pub fn error_in_bytes(bytes: &[u8]) -> Option<ServiceError> {
     error_of(&value).or_else(|| flat_error(&value))
 }
 
-/// The failure for an answer that is not JSON: a page of a login or proxy, or nothing. What it says is not quoted: it may be that
-/// of another host, to which a redirect led.
+/// The failure for an answer that is not JSON: a page of a login or proxy, or nothing. Of what it says no more is quoted than the
+/// bytes that are wrong in something that begins like JSON: it may be the answer of another host, to which a redirect led.
 #[must_use]
-pub fn not_json(bytes: &[u8], stage: FailureStage) -> Failure {
+pub fn not_json(bytes: &[u8], place: &NotJson, stage: FailureStage) -> Failure {
     let start = bytes.trim_ascii_start();
     let message = if start.is_empty() {
         "the answer is empty, expected JSON".to_owned()
     } else if start.starts_with(b"<") {
         "the answer is an HTML page, expected JSON; a login page or a proxy stands before the service".to_owned()
     } else {
-        format!("the answer has {} bytes that are not JSON; another program than the service may have answered", bytes.len())
+        let all = bytes.len();
+        format!("the answer has {all} bytes that are not JSON ({place}); another program than the service may have answered")
     };
     Failure::new(FailureOwner::Source, FailureKind::InvalidAnswer, stage, message)
+}
+
+/// A number of an answer; `None` where it has none.
+///
+/// # Errors
+/// If it is another one than expected: the member, what was found and what was expected.
+pub fn number_in<T: JsonNumber>(answer: &Value, key: &str, address: &str) -> Result<Option<T>, Failure> {
+    number::member(answer, key).map_err(|wrong| not_a_number(&wrong, address))
+}
+
+/// The failure for a number that is none.
+pub(crate) fn not_a_number(wrong: &NotANumber, address: &str) -> Failure {
+    let message = format!("the answer of {address} cannot be understood: {wrong}");
+    Failure::new(FailureOwner::Source, FailureKind::InvalidAnswer, FailureStage::Plan, message).at(address)
 }
 
 /// Whether a failure is of the credentials: a token that is old, wrong or missing, or no permission.
@@ -224,6 +252,14 @@ impl ServiceError {
         }
     }
 
+    /// Whether the service answers by https only: code 403 with subcode 4, or such words.
+    ///
+    /// Source: feature service reference §6.1.
+    #[must_use]
+    pub fn wants_https(&self) -> bool {
+        is_about_https(&self.words)
+    }
+
     /// How long the service asks to be left alone in its own words, as ArcGIS Online does past its limits: "Too many requests.
     /// Please try again after 60 sec". A bare "try again" is said of any error and asks for nothing.
     ///
@@ -237,7 +273,7 @@ impl ServiceError {
             unit.trim_start().starts_with("sec").then(|| number.parse().ok())?
         });
         match seconds {
-            Some(seconds) => Some(Duration::from_secs(seconds)),
+            Some(seconds) => Some(super::governor::pause(seconds)),
             None => words.contains("too many requests").then_some(PATIENCE),
         }
     }
@@ -260,6 +296,10 @@ impl ServiceError {
         match code {
             _ if self.patience().is_some() => {
                 new(O::Source, K::Throttled, "the service asks to come back later".to_owned()).may_pass()
+            }
+            _ if self.wants_https() => {
+                let way = "put its url with https, and the port of its https, into the map";
+                new(O::Source, K::NotSupported, format!("the service answers by https only ({SSL_REQUIRED}); {way}"))
             }
             498 => new(O::Credentials, K::Unauthorized, "the token is invalid or has expired".to_owned()),
             499 => new(O::Credentials, K::Unauthorized, "the service wants a token; give credentials".to_owned()),
@@ -411,6 +451,23 @@ mod tests {
     }
 
     #[test]
+    fn a_service_that_wants_https_says_so_by_subcode_or_in_words() {
+        for (answer, wants) in [
+            (json!({"error": {"code": 403, "subcode": 4, "message": "Forbidden", "details": []}}), true),
+            (json!({"error": {"code": 403, "subcode": "4", "message": "SSL Required"}}), true),
+            (json!({"error": {"code": 400, "message": "HTTPS required"}}), true),
+            (json!({"error": {"code": 403, "subcode": 3, "message": "Forbidden"}}), false),
+            (json!({"error": {"code": 403, "message": "You do not have permissions"}}), false),
+        ] {
+            let error = error_of(&answer).expect("an error");
+            assert_eq!(error.wants_https(), wants, "{answer}");
+            let failure = error.into_failure(FailureStage::Plan);
+            assert_eq!(failure.owner == FailureOwner::Source, wants, "{failure}");
+            assert_eq!(failure.to_string().contains("https only (SSL required)"), wants, "{failure}");
+        }
+    }
+
+    #[test]
     fn a_service_that_asks_for_patience_in_words_gets_it() {
         let patience = |words: &str| ServiceError { code: 400, words: words.to_owned() }.patience().map(|d| d.as_secs());
         assert_eq!(patience("Unable to perform query. Too many requests."), Some(60));
@@ -435,10 +492,17 @@ mod tests {
 
     #[test]
     fn a_page_where_json_was_expected_is_named() {
+        let not_json = |bytes: &[u8], stage: FailureStage| {
+            let error = serde_json::from_slice::<Value>(bytes).expect_err("no JSON");
+            super::not_json(bytes, &NotJson::new(bytes, &error), stage)
+        };
         let failure = not_json(b"\n<!DOCTYPE html><title>Sign in</title>", FailureStage::Read);
         assert!(failure.message.contains("HTML page"), "{failure}");
         assert!(not_json(b" ", FailureStage::Read).message.contains("empty"));
         let failure = not_json(b"AKIA-internal-words", FailureStage::Read);
         assert!(failure.message.contains("19 bytes that are not JSON") && !failure.message.contains("AKIA"), "{failure}");
+        assert!(failure.message.contains("line 1, column 1 has `A`"), "{failure}");
+        let failure = not_json(b"{\"layers\": [],\n \"name\": \"a\x1bb\"}", FailureStage::Read);
+        assert!(failure.message.contains("line 2, column 11 has `\\x1bb\\\"}`"), "{failure}");
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Source: `feature-service-rest` reference §6.2.
 
-use super::{ArcGisClient, Refused, ServiceCall, parse_http};
+use super::{ArcGisClient, Refused, ServiceCall, body, parse_http};
 use async_trait::async_trait;
 use offmap_engine::{Failure, FailureKind, FailureOwner, FailureStage, SecretRegistry};
 use serde_json::Value;
@@ -293,7 +293,7 @@ impl TokenSource for ApplicationToken {
             .in_stage(FailureStage::Read);
         let answer = client.json_without_token(&call).await?;
         let token = token_in(&answer, "access_token", &call)?;
-        let life = answer.get("expires_in").and_then(Value::as_u64);
+        let life = body::number_in::<u64>(&answer, "expires_in", call.url.as_str())?;
         Ok(AccessToken { life: life.map(Duration::from_secs), ..token })
     }
 }
@@ -302,7 +302,7 @@ impl TokenSource for ApplicationToken {
 pub(super) async fn generated_token(client: &ArcGisClient, call: &ServiceCall) -> Result<AccessToken, Refused> {
     let answer = client.json_without_token(call).await?;
     let token = token_in(&answer, "token", call)?;
-    let expires = answer.get("expires").and_then(Value::as_i64);
+    let expires = body::number_in::<i64>(&answer, "expires", call.url.as_str())?;
     // An end that is behind us is a clock that goes wrong, here or there: then the server's refusal is waited for.
     let left = expires.and_then(|end| u64::try_from(end.checked_sub(client.inner.clock.now_ms())?).ok());
     Ok(AccessToken { life: left.map(Duration::from_millis), ..token })

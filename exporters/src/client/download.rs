@@ -10,7 +10,7 @@
 use super::inner_host::Turn;
 use super::part::FileState;
 use super::tokens::{Token, TriedTokens};
-use super::{ArcGisClient, Refused, ServiceCall, body, host_of, network};
+use super::{ArcGisClient, Pauses, Refused, Retries, ServiceCall, Weight, body, host_of, network, page};
 use offmap_engine::{Failure, FailureKind, FailureOwner, FailureStage, LayerSecrets, hash_file, run_blocking, safe_path};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, IF_RANGE, RANGE};
 use reqwest::{Response, StatusCode};
@@ -69,10 +69,7 @@ impl ArcGisClient {
         download: Download<'_>,
         report: impl Fn(u64, Option<u64>) + Send + Sync,
     ) -> Result<Downloaded, Failure> {
-        let mut call = ServiceCall::get(download.address)?;
-        if !download.presigned {
-            self.inner.keeper.raise(&mut call.url);
-        }
+        let call = ServiceCall::get(download.address)?;
         self.download_by(call, download, report).await
     }
 
@@ -107,12 +104,13 @@ impl ArcGisClient {
         if part.bytes > 0 {
             tracing::debug!(bytes = part.bytes, file = %part_path.display(), "half a file goes on");
         }
-        let mut pauses = self.pauses();
-        let mut failed = 0_usize;
-        let mut busy_answers = 0_u32;
+        let mut retries = Retries::new(Pauses::Short);
         let mut tokens = TriedTokens::default();
         let mut elsewhere = None;
         loop {
+            if !is_presigned(&call) {
+                self.relocate(&mut call.url);
+            }
             let before = part.bytes;
             let token = if is_presigned(&call) { None } else { self.token_for(&call.url).await? };
             let got = self.fetch(&call, &download, token.as_ref(), &part_path, &mut part, &report).await;
@@ -123,6 +121,9 @@ impl ArcGisClient {
                 }
                 Err(refused) => self.scrubbed(&call, refused),
             };
+            if !is_presigned(&call) && self.is_asked_by_https(&call.url, &refused) {
+                continue;
+            }
             if part.bytes > before {
                 // Whoever brought something was good; a long file may outlive many tokens.
                 tokens = TriedTokens::default();
@@ -135,15 +136,12 @@ impl ArcGisClient {
                 Turn::Failed(refused) => refused,
             };
             // A try that brought as much as a slow host must is a good one: only tries in a row that did not are counted.
-            failed = if part.bytes.saturating_sub(before) > self.least_of_a_stretch() { 1 } else { failed + 1 };
-            if !refused.failure.retryable || failed >= self.inner.options.attempts {
-                return Err(refused.failure.tried(u32::try_from(failed).unwrap_or(u32::MAX)));
+            if part.bytes.saturating_sub(before) > self.least_of_a_stretch() {
+                retries.restart();
             }
-            let (pause, busy) = self.pause_after(&call.url, &refused, pauses.next());
-            if busy && busy_answers < super::MOST_BUSY_ANSWERS {
-                busy_answers += 1;
-                failed -= 1;
-            }
+            let Some(pause) = retries.after(self, &call.url, &refused) else {
+                return Err(retries.explain(self, *refused.failure));
+            };
             tracing::debug!(failure = %refused.failure, ?pause, at = part.bytes, "download goes on");
             self.inner.clock.sleep(pause).await;
         }
@@ -169,7 +167,7 @@ impl ArcGisClient {
         part: &mut Part,
         report: &(impl Fn(u64, Option<u64>) + Send + Sync),
     ) -> Result<(), Refused> {
-        let _permit = self.permit(&call.url).await?;
+        let _permit = self.permit(&call.url, Weight::Bulk, None).await?;
         let mut response = self.open(call, token, part).await?;
         let joins = |response: &Response, part: &Part| {
             part.state.is_continued_by(response.headers(), response.content_length(), part.bytes)
@@ -191,7 +189,11 @@ impl ArcGisClient {
         let response = self.expect_success(call, response).await?;
         // Before anything is thrown away: an error in words leaves the half that is there as it is.
         if is_words(response.headers(), response.content_length()) {
+            let from = response.url().clone();
             let text = self.read_all(call, response, 64 << 10).await.unwrap_or_default();
+            if let Some(page) = page::judge(call, &from, &text).filter(|_| !text.is_empty()) {
+                return Err(page.into());
+            }
             if let Some(error) = body::error_in_bytes(&text) {
                 return Err(Refused::answered(error, call, None));
             }

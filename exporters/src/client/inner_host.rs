@@ -33,6 +33,8 @@ pub(super) struct Places {
     named: Url,
     outer: Url,
     outer_first: bool,
+    /// Whether the outer place is the one that is asked now.
+    at_outer: bool,
     /// Whether the outer place is known to be the right one.
     is_known: bool,
     /// The service's context and the origin that is named.
@@ -107,15 +109,20 @@ impl Places {
         let own = context(root.path()).unwrap_or_default();
         let key = (format!("{}{own}", root.origin().ascii_serialization()), named.origin().ascii_serialization());
         let outer_first = looks_inner(root, named) || policy.judge_url(named).is_err();
-        Some(Self { named: named.clone(), outer: outer_of(root, named), outer_first, is_known: false, key })
+        Some(Self {
+            named: named.clone(),
+            outer: outer_of(root, named),
+            outer_first,
+            at_outer: outer_first,
+            is_known: false,
+            key,
+        })
     }
 
-    fn first(&self) -> &Url {
-        if self.outer_first { &self.outer } else { &self.named }
-    }
-
-    fn is_outer(&self, url: &Url) -> bool {
-        *url == self.outer
+    /// Goes to a place.
+    fn go(&mut self, outer: bool) -> Url {
+        self.at_outer = outer;
+        if outer { self.outer.clone() } else { self.named.clone() }
     }
 
     /// Whether the other place is worth a try after what the first one said.
@@ -156,22 +163,22 @@ impl Places {
 impl ServiceCall {
     /// Whether it goes to the place that the service was asked at in stead of the one that an answer names.
     pub(super) fn is_at_outer(&self) -> bool {
-        self.places.as_ref().is_some_and(|places| places.is_outer(&self.url))
+        self.places.as_ref().is_some_and(|places| places.at_outer)
     }
 
     /// Judges a try that failed, together with the one at the other place where there are two.
     pub(super) fn turn(&mut self, before: &mut Option<Refused>, refused: Refused) -> Turn {
-        let Some(places) = self.places.as_ref().filter(|places| !places.is_known) else { return Turn::Failed(refused) };
+        let Some(places) = self.places.as_mut().filter(|places| !places.is_known) else { return Turn::Failed(refused) };
         match before.take() {
             None if places.is_worth_it(&refused) => {
-                self.url = if places.is_outer(&self.url) { places.named.clone() } else { places.outer.clone() };
+                self.url = places.go(!places.at_outer);
                 *before = Some(refused);
                 Turn::Other
             }
             None => Turn::Failed(refused),
             Some(first) => {
                 // The next try begins at the first place again.
-                self.url = places.first().clone();
+                self.url = places.go(places.outer_first);
                 Turn::Failed(places.both(first, refused))
             }
         }
@@ -194,7 +201,7 @@ impl ArcGisClient {
         if known != Some(false) {
             places.is_known = known == Some(true);
             places.outer_first |= places.is_known;
-            call.url = places.first().clone();
+            call.url = places.go(places.outer_first);
             call.places = Some(places);
         }
         Ok(call)

@@ -4,7 +4,8 @@
 //! - Errors inside HTTP 200 are errors ([`body`]); HTML with HTTP 200 is not an answer.
 //! - A token goes only to the hosts that it is for ([`credentials`]), as a parameter, never across a redirect to another host
 //!   (`redirect`), never in a message.
-//! - Few requests per host at a time; what may pass is tried again with growing pauses, `Retry-After` obeyed.
+//! - Few requests per host at a time (`governor`); what may pass is tried again with growing pauses for a time (`retry`),
+//!   `Retry-After` obeyed.
 //!
 //! Source: `feature-service-rest` reference §1 and §6.
 
@@ -17,8 +18,11 @@ mod host;
 mod host_policy;
 mod inner_host;
 mod ip_ranges;
+mod moved;
+mod page;
 mod part;
 mod redirect;
+mod retry;
 mod secrets;
 mod tls;
 mod tokens;
@@ -29,13 +33,14 @@ pub(crate) use download::already_home;
 pub use download::{Download, Downloaded};
 pub use host::parse_host;
 pub use host_policy::HostPolicy;
+pub(crate) use retry::{Pauses, Retries};
 pub(crate) use secrets::without_secret_query;
 
-use backon::BackoffBuilder as _;
 use body::ServiceError;
-use governor::{Governor, Permit, retry_after};
+use governor::{Governor, Permit, Weight, retry_after};
 use host_policy::{HostRefused, PolicyResolver};
 use inner_host::{KnownPlaces, Places, Turn};
+use moved::Moves;
 use offmap_engine::model::failure::{check_no_user, without_secrets};
 use offmap_engine::{
     Clock, DiskReserve, Failure, FailureKind, FailureOwner, FailureStage, LayerSecrets, SecretRegistry, SystemClock,
@@ -53,11 +58,6 @@ use url::Url;
 const LONGEST_GET: usize = 2000;
 /// Redirects that are followed.
 const MAX_REDIRECTS: usize = 5;
-/// Longest pause that a `Retry-After` can ask for.
-const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(60);
-
-/// Times that a request is put off because its host is busy, before it counts as tried.
-const MOST_BUSY_ANSWERS: u32 = 30;
 
 /// How the client behaves.
 #[derive(Debug, Clone)]
@@ -73,9 +73,17 @@ pub struct ClientOptions {
     pub poll_interval: Duration,
     /// Longest pause between two looks at a job.
     pub longest_poll_interval: Duration,
-    /// Tries of a request whose fault may pass, the first one counted in.
+    /// How long a request is tried again whose fault may pass: trouble of the network, a host that is not available.
+    pub retry_time: Duration,
+    /// The same while the host has not answered once yet and cannot be reached.
+    pub first_contact_time: Duration,
+    /// The same where the service itself says that it failed.
+    pub service_error_time: Duration,
+    /// Most tries of a request whose fault may pass, the first one counted in; only the time counts where it is `usize::MAX`. A wait
+    /// for a server's job has no such limit.
     pub attempts: usize,
-    /// Requests to one host at a time.
+    /// Requests to one host at a time. Downloads leave one of them to small requests; where only one is allowed, a small request
+    /// goes beside a download.
     pub requests_per_host: usize,
     /// Certificates (PEM) to trust beside the system's, for servers with a private CA.
     pub ca_certificates: Vec<Vec<u8>>,
@@ -93,7 +101,10 @@ impl Default for ClientOptions {
             job_timeout: Duration::from_secs(3600),
             poll_interval: Duration::from_millis(500),
             longest_poll_interval: Duration::from_secs(15),
-            attempts: 4,
+            retry_time: Duration::from_mins(5),
+            first_contact_time: Duration::from_secs(30),
+            service_error_time: Duration::from_secs(30),
+            attempts: usize::MAX,
             requests_per_host: 4,
             ca_certificates: Vec::new(),
             hosts: HostPolicy::any(),
@@ -107,6 +118,7 @@ struct Inner {
     http: reqwest::Client,
     options: ClientOptions,
     keeper: TokenKeeper,
+    moves: Moves,
     governor: Arc<Governor>,
     clock: Arc<dyn Clock>,
     secrets: SecretRegistry,
@@ -128,6 +140,10 @@ pub struct ServiceCall {
     secrets: LayerSecrets,
     post: bool,
     retry: bool,
+    /// How long it is tried again, in place of the options' word.
+    within: Option<Duration>,
+    /// When that is over, in milliseconds since 1970; known once it is sent.
+    deadline: Option<i64>,
     stage: FailureStage,
     kind: AnswerKind,
     /// Where it may be asked, if an answer names another host than the service's.
@@ -163,6 +179,8 @@ impl ServiceCall {
             secrets: LayerSecrets::default(),
             post: false,
             retry: true,
+            within: None,
+            deadline: None,
             stage: FailureStage::Run,
             kind: AnswerKind::default(),
             places: None,
@@ -199,11 +217,18 @@ impl ServiceCall {
         self.parameters.iter().any(|(name, _)| is_secret(name)) || self.secrets.parameters_for(&self.url).next().is_some()
     }
 
-    /// Says that the request starts something on the service: it is sent again only when the service itself answered that it
-    /// did not (429, 500, 503), never after a connection that broke.
+    /// Says that the request starts something on the service: it is sent again only when the service answered that it is too busy
+    /// to look at it (429). Any other fault leaves open what the service did; then the caller decides.
     #[must_use]
     pub fn once(mut self) -> Self {
         self.retry = false;
+        self
+    }
+
+    /// Says that the request is one of a wait that ends so long from now: until then it is tried again whatever fault may pass.
+    #[must_use]
+    pub fn within(mut self, time: Duration) -> Self {
+        self.within = Some(time);
         self
     }
 
@@ -271,6 +296,8 @@ struct Refused {
     is_about_token: bool,
     /// Whether no answer came at all: the host cannot be reached, is silent or must not be asked.
     unreachable: bool,
+    /// Whether the service answers by https only.
+    wants_https: bool,
 }
 
 impl From<Refused> for Failure {
@@ -281,7 +308,14 @@ impl From<Refused> for Failure {
 
 impl From<Failure> for Refused {
     fn from(failure: Failure) -> Self {
-        Self { failure: Box::new(failure), retry_after: None, code: None, is_about_token: false, unreachable: false }
+        Self {
+            failure: Box::new(failure),
+            retry_after: None,
+            code: None,
+            is_about_token: false,
+            unreachable: false,
+            wants_https: false,
+        }
     }
 }
 
@@ -296,9 +330,9 @@ impl Refused {
         let in_words = error.patience();
         let code = Some(if in_words.is_some() { 429 } else { error.code });
         let retry_after = retry_after.or(in_words);
-        let is_about_token = error.is_about_token();
+        let (is_about_token, wants_https) = (error.is_about_token(), error.wants_https());
         let failure = Box::new(error.into_failure(call.stage).at(call.url.as_str()));
-        Self { failure, retry_after, code, is_about_token, unreachable: false }
+        Self { failure, retry_after, code, is_about_token, unreachable: false, wants_https }
     }
 }
 
@@ -332,7 +366,9 @@ impl ArcGisClient {
         let secrets = credentials.known_secrets();
         let keeper = TokenKeeper::new(credentials);
         let governor = Arc::new(Governor::new(options.requests_per_host));
-        Ok(Self { inner: Arc::new(Inner { http, options, keeper, governor, clock, secrets, known_places: Arc::default() }) })
+        let inner =
+            Inner { http, options, keeper, moves: Moves::default(), governor, clock, secrets, known_places: Arc::default() };
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// The same client for somebody else: connections and the limits of every host are shared, tokens are not.
@@ -344,6 +380,8 @@ impl ArcGisClient {
             options: options.clone(),
             secrets: credentials.known_secrets(),
             keeper: TokenKeeper::new(credentials),
+            // What somebody else was led to is nobody's word.
+            moves: Moves::default(),
             governor: Arc::clone(governor),
             clock: Arc::clone(clock),
             known_places: Arc::clone(known_places),
@@ -370,18 +408,8 @@ impl ArcGisClient {
         Arc::clone(&self.inner.clock)
     }
 
-    async fn permit(&self, url: &Url) -> Result<Permit, Failure> {
-        self.inner.governor.admit(host_of(url), &self.inner.clock).await
-    }
-
-    /// How long to wait after a try that failed, and whether the host is busy: then everybody leaves it alone as long.
-    fn pause_after(&self, url: &Url, refused: &Refused, next: Option<Duration>) -> (Duration, bool) {
-        let pause = refused.retry_after.or(next).unwrap_or(LONGEST_RETRY_AFTER).min(LONGEST_RETRY_AFTER);
-        let busy = refused.code == Some(429) || refused.retry_after.is_some();
-        if busy {
-            self.inner.governor.throttled(host_of(url), pause, self.inner.clock.now_ms());
-        }
-        (pause, busy)
+    async fn permit(&self, url: &Url, weight: Weight, deadline: Option<i64>) -> Result<Permit, Failure> {
+        self.inner.governor.admit(host_of(url), weight, &self.inner.clock, deadline).await
     }
 
     /// Asks and reads a JSON answer; an error body of any shape is a failure.
@@ -459,42 +487,49 @@ impl ArcGisClient {
         F: Fn(Self, ServiceCall, Option<Token>) -> Fut,
         Fut: Future<Output = Result<T, Refused>>,
     {
-        self.inner.keeper.raise(&mut call.url);
-        let mut pauses = self.pauses();
+        call.deadline = call.within.map(|time| self.deadline(time));
+        let mut retries = Retries::new(Pauses::Short).until(call.deadline);
         let mut tokens = TriedTokens::default();
-        let mut attempt = 1_u32;
-        let mut busy_answers = 0_u32;
         let mut elsewhere = None;
         loop {
-            let token = if with_token { self.token_for(&call.url).await? } else { None };
-            let refused = match run(self.clone(), call.clone(), token.clone()).await {
-                Ok(value) => {
-                    self.answered_at(&call, elsewhere.is_some());
-                    return Ok(value);
-                }
-                Err(refused) => self.scrubbed(&call, refused),
+            self.relocate(&mut call.url);
+            let token = match with_token {
+                true => self.token_for(&call.url).await,
+                false => Ok(None),
             };
-            let refused = Refused { failure: Box::new(refused.failure.tried(attempt)), ..refused };
-            if with_token && tokens.another(self, &call.url, token.as_ref(), &refused).await? {
+            let (refused, token) = match token {
+                Ok(token) => match run(self.clone(), call.clone(), token.clone()).await {
+                    Ok(value) => {
+                        self.answered_at(&call, elsewhere.is_some());
+                        return Ok(value);
+                    }
+                    Err(refused) => (self.scrubbed(&call, refused), Some(token)),
+                },
+                // It was tried long enough; only who waits for more than that goes on.
+                Err(failure) if call.deadline.is_none() => return Err(failure.into()),
+                Err(failure) => (Refused::from(failure), None),
+            };
+            if self.is_asked_by_https(&call.url, &refused) {
                 continue;
             }
+            let another = match &token {
+                Some(token) if with_token => tokens.another(self, &call.url, token.as_ref(), &refused).await,
+                _ => Ok(false),
+            };
+            let refused = match another {
+                Ok(true) => continue,
+                Ok(false) => refused,
+                Err(failure) if call.deadline.is_some() => Refused::from(failure),
+                Err(failure) => return Err(failure.into()),
+            };
             let refused = match call.turn(&mut elsewhere, refused) {
                 Turn::Other => continue,
                 Turn::Failed(refused) => refused,
             };
-            let repeatable = call.retry || matches!(refused.code, Some(429 | 500 | 503));
-            let (pause, busy) = self.pause_after(&call.url, &refused, pauses.next());
-            let failure = &refused.failure;
-            if !failure.retryable || !repeatable || attempt as usize >= self.inner.options.attempts {
-                return Err(refused);
-            }
-            tracing::debug!(%failure, ?pause, attempt, "trying again");
-            self.inner.clock.sleep(pause).await;
-            // A host that asks for patience gets it; its answers are counted by themselves.
-            if busy && busy_answers < MOST_BUSY_ANSWERS {
-                busy_answers += 1;
-            } else {
-                attempt += 1;
+            let is_repeatable = call.retry || refused.code == Some(429);
+            match retries.after(self, &call.url, &refused).filter(|_| is_repeatable) {
+                Some(pause) => self.inner.clock.sleep(pause).await,
+                None => return Err(Refused { failure: Box::new(retries.explain(self, *refused.failure)), ..refused }),
             }
         }
     }
@@ -505,15 +540,6 @@ impl ArcGisClient {
         known.add_all(call.secrets.values());
         *refused.failure = known.failure(*refused.failure);
         refused
-    }
-
-    fn pauses(&self) -> impl Iterator<Item = Duration> {
-        backon::ExponentialBuilder::default()
-            .with_min_delay(Duration::from_millis(500))
-            .with_max_delay(Duration::from_secs(20))
-            .with_max_times(self.inner.options.attempts)
-            .with_jitter()
-            .build()
     }
 
     async fn token_for(&self, url: &Url) -> Result<Option<Token>, Failure> {
@@ -570,6 +596,7 @@ impl ArcGisClient {
         self.inner.options.hosts.judge_url(&url).map_err(refused)?;
         match tokio::time::timeout(self.inner.options.request_timeout, http.execute(request)).await {
             Ok(Ok(response)) => {
+                self.inner.governor.heard(host_of(response.url()));
                 if response.status().is_success() {
                     let host = host_of(response.url());
                     self.inner.governor.answered(host, response.headers(), self.inner.clock.now_ms());
@@ -608,9 +635,9 @@ impl ArcGisClient {
     async fn read_json(&self, call: &ServiceCall, response: Response) -> Result<Value, Refused> {
         let response = self.expect_success(call, response).await?;
         let retry_after = retry_after(response.headers());
-        let budget = call.kind.budget();
+        let (budget, from) = (call.kind.budget(), response.url().clone());
         let bytes = self.read_all(call, response, budget.bytes).await?;
-        let value = budget.read(&bytes).map_err(|e| answer::unread(call, &bytes, &e))?;
+        let value = budget.read(&bytes).map_err(|e| answer::unread(call, &from, &bytes, &e))?;
         match body::error_of(&value) {
             Some(error) => Err(Refused::answered(error, call, retry_after)),
             None => Ok(value),

@@ -5,10 +5,12 @@
 //!    and 308 keep method and form, 303 drops them.
 //! 3. To another origin a GET goes as the `Location` stands, without any parameter of the request; a form does not go, but for
 //!    303 of a form without a secret. A `Location` that repeats a secret is refused.
-//! 4. A managed token is attached where the host may see it, and the secrets of a layer at their origin, but no more once a host that may not see it, or a step from `https`
+//! 4. A service that a GET finds at another place of the same host is asked there from then on ([`super::moved`]).
+//! 5. A managed token is attached where the host may see it, and the secrets of a layer at their origin, but no more once a host that may not see it, or a step from `https`
 //!    to `http`, was on the way: then somebody else chooses what is asked.
 
-use super::{ArcGisClient, MAX_REDIRECTS, Refused, ServiceCall, Token, by_https};
+use super::moved::is_same_place;
+use super::{ArcGisClient, MAX_REDIRECTS, Refused, ServiceCall, Token, Weight, by_https};
 use offmap_engine::model::failure::without_secrets;
 use offmap_engine::{Failure, FailureKind, FailureOwner};
 use reqwest::header::{HeaderMap, LOCATION};
@@ -37,13 +39,6 @@ struct Hop {
 struct Sent<'a> {
     form: bool,
     token: Option<&'a str>,
-}
-
-/// Whether both are one origin, or the second is the first by `https`, both on the default ports.
-fn is_same_place(from: &Url, to: &Url) -> bool {
-    let is_raised = from.scheme() == "http" && to.scheme() == "https";
-    let by_default = from.port().is_none() && to.port().is_none() && from.host() == to.host();
-    from.origin() == to.origin() || (is_raised && by_default)
 }
 
 /// Reads a `Location`.
@@ -195,13 +190,20 @@ impl ArcGisClient {
         let mut hop = Hop::first(call);
         hop.url = self.without_repeated_secrets(call, hop.url);
         let may_see = |token: &Token, url: &Url| self.inner.keeper.may_see(url, token);
+        let (first, mut is_move) = (hop.url.clone(), !call.signs_in());
         for _ in 0..=MAX_REDIRECTS {
-            let _permit = if with_permits { Some(self.permit(&hop.url).await?) } else { None };
+            let _permit = if with_permits { Some(self.permit(&hop.url, Weight::Small, call.deadline).await?) } else { None };
             let attached = token.filter(|token| hop.with_token && may_see(token, &hop.url));
             let parameters = call.parameters_at(&hop.url, &hop.parameters, hop.with_token);
             let (request, form) = self.request(&hop.url, parameters, attached, hop.form, headers);
             let response = self.execute(call, request).await?;
-            let Some(location) = location(&response) else { return Ok(response) };
+            let Some(location) = location(&response) else {
+                if is_move && hop.url != first && response.status().is_success() {
+                    self.learn_move(&first, &hop.url);
+                }
+                return Ok(response);
+            };
+            is_move &= !form && matches!(response.status().as_u16(), 301 | 302 | 308);
             let sent = Sent { form, token: attached.map(|token| &*token.text) };
             let to = |url: &Url| token.is_some_and(|token| may_see(token, url));
             hop = hop.next(call, &sent, response.status(), location, to)?;

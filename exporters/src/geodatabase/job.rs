@@ -21,9 +21,7 @@ pub(super) const FILE_UNIT: &str = "replica";
 /// How long a step of taking back a replica may take, and how long after a cancel.
 const UNREGISTER: Duration = Duration::from_secs(10);
 const UNREGISTER_CANCELLED: Duration = Duration::from_millis(450);
-/// Submissions of one job while their answers are lost.
-const MOST_SUBMISSIONS: u32 = 4;
-/// Replicas of earlier submissions that are unregistered; each submission makes one.
+/// Replicas of earlier submissions that are unregistered; each submission makes one, about 10 within the time of their retries.
 const MOST_TAKEN_BACK: usize = 20;
 /// Notes the url of the job's state.
 pub(super) const STATUS_URL: &str = "statusUrl";
@@ -100,18 +98,10 @@ async fn attempt(
         None => {
             ctx.begin_unit(JOB_UNIT).await?;
             take_back_earlier(client, ctx, service).await?;
-            let mut tries = 1;
-            let answer = loop {
-                match ctx.settle(submit(client, ctx, service, parameters)).await {
-                    Err(failure) if tries < MOST_SUBMISSIONS && server_job::is_unknown(&failure) => {
-                        // It may have started: what it made has a name of its own and is taken back.
-                        tries += 1;
-                        ctx.say(format!("the answer was lost ({failure}); submitted again"));
-                        take_back_earlier(client, ctx, service).await?;
-                    }
-                    submitted => break submitted?,
-                }
-            };
+            // Each submission has a name of its own, by which what it made is found.
+            let submission = || submit(client, ctx, service, parameters);
+            let take_back = || take_back_earlier(client, ctx, service);
+            let answer = server_job::submit(client, ctx, &service.root, submission, take_back).await?;
             if let Answer::Status(status) = &answer {
                 ctx.ledger().note(JOB_UNIT, STATUS_URL, status).await?;
             }
@@ -171,7 +161,7 @@ async fn tidy_up(client: &ArcGisClient, ctx: &ExportContext, service: &FeatureSe
 
 /// Ids of the service's replicas that have one of the names.
 async fn listed(client: &ArcGisClient, service: &FeatureService, names: &[&str]) -> Result<Vec<String>, Failure> {
-    let call = ServiceCall::get(&format!("{}/replicas", service.root))?.with_secrets(&service.secrets).once();
+    let call = ServiceCall::get(&format!("{}/replicas", service.root))?.with_secrets(&service.secrets);
     let own = |replica: Value| {
         let text = |key: &str| replica.get(key).and_then(Value::as_str);
         text("replicaName").filter(|name| names.contains(name))?;
@@ -183,7 +173,7 @@ async fn listed(client: &ArcGisClient, service: &FeatureService, names: &[&str])
 /// Unregisters one replica; answers whether the service has.
 async fn take_off(client: &ArcGisClient, service: &FeatureService, id: &str, limit: Duration) -> bool {
     let call = ServiceCall::post(&format!("{}/unRegisterReplica", service.root));
-    let Ok(call) = call.map(|c| c.with_secrets(&service.secrets).with("replicaID", id).once()) else { return false };
+    let Ok(call) = call.map(|c| c.with_secrets(&service.secrets).with("replicaID", id)) else { return false };
     match tokio::time::timeout(limit, client.json(&call)).await {
         Ok(Ok(_)) => true,
         Ok(Err(failure)) => {
@@ -300,11 +290,11 @@ impl ServerJob for ReplicaJob<'_> {
         self.lost
     }
 
-    async fn look(&mut self) -> Result<Look<String>, Failure> {
+    async fn look(&mut self, left: Duration) -> Result<Look<String>, Failure> {
         let status = self.status;
         let call = self.client.named(&self.service.root, status)?;
         let call = call.with_secrets(&self.service.secrets).in_stage(FailureStage::Wait);
-        let state = self.client.job_json(&call).await;
+        let state = self.client.job_json(&call.within(left)).await;
         self.lost = state.as_ref().is_err_and(server_job::is_gone);
         let state = state?;
         keep_replica_id(self.ctx, &state).await?;

@@ -5,6 +5,7 @@
 mod compatibility;
 mod foreign_sqlite;
 mod job;
+mod judge;
 mod network_facts;
 mod parameters;
 mod replica_file;
@@ -23,10 +24,10 @@ use crate::download_limit::DownloadLimit;
 use async_trait::async_trait;
 use job::{FILE_UNIT, JOB_UNIT};
 use offmap_engine::{
-    AreaOfInterest, Artifact, ArtifactFile, AttachmentSyncDirection, ByteRange, Capability, CapabilityReason, CountUnit,
-    Examination, ExportContext, ExportTask, Exporter, Failure, FailureOwner, GenerateOfflineMapUpdateMode, LayerArtifact,
-    LayerPlan, LayerSecrets, LayerType, MapLayer, OfflineMapSource, PlanContext, ReturnLayerAttachmentOption,
-    ServiceRequest, TaskPlan, Unit, run_blocking,
+    AreaOfInterest, Artifact, ArtifactFile, AttachmentSyncDirection, ByteRange, CountUnit, Examination, ExportContext,
+    ExportTask, Exporter, Failure, FailureOwner, GenerateOfflineMapUpdateMode, LayerArtifact, LayerPlan, LayerSecrets,
+    LayerType, MapLayer, OfflineMapSource, PlanContext, ReturnLayerAttachmentOption, ServiceRequest, TaskPlan, Unit,
+    run_blocking,
 };
 use row_filter::{by_service_layer, layer_id};
 use serde::{Deserialize, Serialize};
@@ -79,7 +80,7 @@ pub fn rows(path: &Path, cancel: &CancellationToken) -> Result<HashMap<i64, (u64
 pub(crate) fn read_any_service(answer: &Value) {
     let custom = offmap_engine::LayerSecrets::default();
     if let Ok(mut service) = FeatureService::read("https://h/rest/services/S/FeatureServer", answer, &custom) {
-        service.layers.insert(0, service::read_layer(answer, answer));
+        service.layers.extend(service::read_layer(answer, answer).ok().map(|layer| (0, layer)));
         let _ = service.extent_in();
         let _ = serde_json::to_string(&service);
     }
@@ -95,47 +96,6 @@ fn read_service(task: &Value, secrets: &LayerSecrets) -> Result<FeatureService, 
     let service: FeatureService = serde_json::from_value(task.clone())
         .map_err(|e| Failure::internal(format!("the plan's service cannot be read: {e}")))?;
     Ok(FeatureService { secrets: secrets.clone(), ..service })
-}
-
-fn judge(layer: &MapLayer, service: &FeatureService) -> Capability {
-    let title = &layer.title;
-    let refused = |reason, words: String| Capability::refused(reason, words);
-    if let Some(failure) = layer_id(layer).and_then(|id| service.broken.get(&id)) {
-        let mut failure = failure.clone();
-        failure.message = format!("\"{title}\": the service does not describe this layer: {}", failure.message);
-        return Capability::NotSupported(CapabilityReason::ServiceNotUsable, Box::new(failure));
-    }
-    let Some(found) = layer_id(layer).and_then(|id| service.layers.get(&id)) else {
-        let words = format!("\"{title}\": {} has no such layer", layer.url.as_deref().unwrap_or("the service"));
-        return refused(CapabilityReason::LayerNotFound, words);
-    };
-    if service.network_layer.is_some() && layer_id(layer) == service.network_layer {
-        let words = format!("\"{title}\" is the utility network itself; it comes along with its data layers");
-        return refused(CapabilityReason::LayerTypeNotSupported, words);
-    }
-    if !service.sync_enabled {
-        let what = if service.is_view { "the view" } else { "the service" };
-        let words = format!(
-            "\"{title}\": sync is not enabled on {what} {} (its capabilities are `{}`); its owner can switch it on",
-            service.root, service.capabilities
-        );
-        return refused(CapabilityReason::SyncNotEnabled, words);
-    }
-    if !found.can_sync {
-        let words = format!("\"{title}\": the service can sync, this layer cannot (Sync is missing in its capabilities)");
-        return refused(CapabilityReason::SyncNotEnabled, words);
-    }
-    if found.global_id_field.is_none() {
-        let words = format!("\"{title}\" has no global ids, which sync needs; its owner can add them");
-        return refused(CapabilityReason::GlobalIdMissing, words);
-    }
-    if let Some((reason, words)) = &found.problem {
-        return refused(*reason, format!("\"{title}\": {words}"));
-    }
-    if let Some(words) = sync_data::not_offered(layer, found, &service.sync) {
-        return refused(CapabilityReason::SyncDataOptionsNotOffered, format!("\"{title}\": {words}"));
-    }
-    Capability::Supported
 }
 
 /// The area as it goes over the wire; made off the async threads.
@@ -164,7 +124,8 @@ impl Exporter for GeodatabaseExporter {
         use LayerType::{Annotation, Dimension, Feature, SubtypeGroup, Table};
         let kind = matches!(layer.layer_type, Feature | Table | SubtypeGroup | Annotation | Dimension);
         let service = layer.service()?;
-        (kind && service.kind() == "featureserver" && service.layer_id().is_some()).then(|| service.root().to_owned())
+        // A url without a layer's id is asked for as well: the service says which layers it has.
+        (kind && service.kind() == "featureserver").then(|| service.root().to_owned())
     }
 
     async fn examine(&self, request: &ServiceRequest, _: &PlanContext) -> Result<Examination, Failure> {
@@ -177,7 +138,7 @@ impl Exporter for GeodatabaseExporter {
             service.attribution.clone().or_else(|| service.layers.values().find_map(|l| l.attribution.clone()));
         Ok(Examination {
             title: service.title.clone(),
-            capabilities: request.layers.iter().map(|l| (l.id.clone(), judge(l, &service))).collect(),
+            capabilities: request.layers.iter().map(|l| (l.id.clone(), judge::judge(l, &service))).collect(),
             extent: service.extent_in(),
             attribution,
             edit_date: service.layers.values().filter_map(|l| l.edit_date).max(),
@@ -262,8 +223,10 @@ impl Exporter for GeodatabaseExporter {
             }
         }
         let is_empty = rows == 0 && self.has_no_rows(&service, parameters).await;
+        let mut warnings = utility_network::warnings(request, &service, parameters);
+        warnings.extend(self.client.move_of(&service.root));
         Ok(TaskPlan {
-            warnings: utility_network::warnings(request, &service, parameters),
+            warnings,
             networks: utility_network::planned(request, &service, parameters),
             is_empty,
             units: vec![

@@ -2,6 +2,7 @@
 //!
 //! That a layer is data of the network is told by the fields that every source of one has.
 
+use offmap_formats::number::{self, NotANumber};
 use serde_json::Value;
 
 /// Fields that every source of a utility network has.
@@ -9,15 +10,13 @@ const FIELDS: [&str; 2] = ["ASSETGROUP", "ASSETTYPE"];
 
 /// The release of a server, as a number or text.
 pub(super) fn version(service: &Value) -> f64 {
-    let found = service.get("currentVersion");
-    let number = found.and_then(|v| v.as_f64().or_else(|| v.as_str()?.parse().ok()));
-    number.filter(|n: &f64| n.is_finite()).unwrap_or(0.0)
+    service.get("currentVersion").and_then(number::read).unwrap_or(0.0)
 }
 
 /// The layer of a service's utility network.
-pub(super) fn layer_of(service: &Value) -> Option<u32> {
-    let id = service.pointer("/controllerDatasetLayers/utilityNetworkLayerId")?.as_u64()?;
-    u32::try_from(id).ok()
+pub(super) fn layer_of(service: &Value) -> Result<Option<u32>, NotANumber> {
+    let layers = service.get("controllerDatasetLayers").unwrap_or(&Value::Null);
+    number::member(layers, "utilityNetworkLayerId")
 }
 
 /// Whether a layer is data of a utility network.

@@ -24,6 +24,7 @@ pub enum GenerateLayerQueryOption {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct GenerateLayerOption {
     /// The service's layer id.
+    #[serde(deserialize_with = "layer_id")]
     pub layer_id: u32,
     /// Which rows.
     #[serde(default)]
@@ -107,9 +108,11 @@ pub struct GenerateGeodatabaseParameters {
     pub utility_network_sync_mode: UtilityNetworkSyncMode,
     /// Bits of `createReplica`'s `syncDataOptions` that are asked for beside those that follow from the parameters, as the map's
     /// author may set them; bits that the service does not offer are left out. offmap's own.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "sync_data_options")]
     pub sync_data_options: Option<u32>,
 }
+
+offmap_formats::number_fields! { layer_id: u32 = "layerId", sync_data_options: Option<u32> = "syncDataOptions" }
 
 impl GenerateGeodatabaseParameters {
     pub(super) fn check(&self, service: &FeatureService) -> Result<(), Failure> {

@@ -3,12 +3,13 @@
 //! Source: `feature-service-rest` reference §2.
 
 use super::{compatibility, network_facts};
-use crate::client::body::{cut, cut_attribution, expect_description};
+use crate::client::body::{cut, cut_attribution, expect_description, not_a_number, number_in};
 use crate::client::{AnswerKind, ArcGisClient, ServiceCall};
 use offmap_engine::{
     AreaOfInterest, CapabilityReason, Envelope, Failure, FailureKind, FailureOwner, FailureStage, LayerSecrets,
     SpatialReference,
 };
+use offmap_formats::number::{self, NotANumber};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashSet};
@@ -19,6 +20,8 @@ const IDS_AT_A_TIME: usize = 500;
 const MOST_RELATIONSHIPS: usize = 1000;
 /// Pages of attachments of so many rows.
 const MOST_PAGES: usize = 1000;
+/// Most layers of a service that are remembered by name.
+const MOST_LISTED: usize = 1000;
 /// Words of a `capabilities` list that mean editing.
 const EDITING: [&str; 4] = ["editing", "create", "update", "delete"];
 
@@ -53,8 +56,9 @@ fn by_default() -> bool {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Relationship {
+    #[serde(deserialize_with = "id")]
     pub(super) id: i64,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "related_table_id")]
     pub(super) related_table_id: i64,
     #[serde(default)]
     pub(super) role: String,
@@ -63,8 +67,14 @@ pub(super) struct Relationship {
     #[serde(default)]
     pub(super) cardinality: String,
     /// The table that a relationship of many to many goes by.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "relationship_table_id")]
     pub(super) relationship_table_id: Option<i64>,
+}
+
+offmap_formats::number_fields! {
+    id: i64 = "id",
+    related_table_id: i64 = "relatedTableId",
+    relationship_table_id: Option<i64> = "relationshipTableId",
 }
 
 impl Relationship {
@@ -90,6 +100,9 @@ pub(super) struct ServiceLayer {
     /// Its `type`, such as `Annotation Layer`.
     #[serde(default)]
     pub(super) kind: String,
+    /// Whether its description has fields.
+    #[serde(default = "by_default")]
+    pub(super) has_fields: bool,
     /// Whether it is data of a utility network.
     #[serde(default)]
     pub(super) in_network: bool,
@@ -118,6 +131,29 @@ pub(super) struct ServiceLayer {
     pub(super) edit_date: Option<i64>,
 }
 
+/// A layer or table as a service lists it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct ListedLayer {
+    /// A number; the text that stands in its place where it is none.
+    pub(super) id: String,
+    pub(super) name: String,
+    pub(super) kind: String,
+    /// Id of the group layer around it.
+    pub(super) parent: Option<i64>,
+}
+
+impl ListedLayer {
+    fn read(entry: &Value) -> Self {
+        let id = entry.get("id").unwrap_or(&Value::Null);
+        Self {
+            id: number::read::<u32>(id).map_or_else(|| cut(&id.to_string()), |id| id.to_string()),
+            name: cut(words(entry, "name").unwrap_or_default()),
+            kind: cut(words(entry, "type").unwrap_or_default()),
+            parent: entry.get("parentLayerId").and_then(number::read),
+        }
+    }
+}
+
 /// A feature service with the layers that a map uses.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct FeatureService {
@@ -144,6 +180,9 @@ pub(super) struct FeatureService {
     /// Layers that could not be described, with the reason; not kept in the plan, which does not have them.
     #[serde(skip)]
     pub(super) broken: BTreeMap<u32, Failure>,
+    /// What the service lists, for people; not kept in the plan.
+    #[serde(skip)]
+    pub(super) listed: Vec<ListedLayer>,
     /// Parameters of the map's layers that go with every request; supplied anew whenever this is read back.
     #[serde(skip)]
     pub(super) secrets: LayerSecrets,
@@ -167,9 +206,9 @@ pub(super) fn words<'a>(value: &'a Value, key: &str) -> Option<&'a str> {
     value.get(key).and_then(Value::as_str).filter(|t| !t.trim().is_empty())
 }
 
-/// Milliseconds from a number or, as some servers send it, a text.
-fn milliseconds(value: &Value) -> Option<i64> {
-    value.as_i64().or_else(|| value.as_str().and_then(|s| s.parse().ok()))
+/// The layers and tables that a service lists.
+fn entries(answer: &Value) -> impl Iterator<Item = &Value> {
+    ["layers", "tables"].into_iter().filter_map(|key| answer.get(key)?.as_array()).flatten()
 }
 
 impl FeatureService {
@@ -186,16 +225,15 @@ impl FeatureService {
         };
         let answer = client.json(&get(root)?).await?;
         let mut service = Self::read(root, &answer, secrets)?;
-        let lists = ["layers", "tables"].into_iter().filter_map(|key| answer.get(key)?.as_array());
-        let listed: HashSet<u64> = lists.flatten().filter_map(|l| l.get("id")?.as_u64()).collect();
+        let listed: HashSet<u32> = entries(&answer).filter_map(|l| number::read(l.get("id")?)).collect();
         let in_map: HashSet<u32> = wanted.iter().copied().collect();
-        for id in wanted.iter().copied().filter(|id| listed.contains(&u64::from(*id))) {
+        for id in wanted.iter().copied().filter(|id| listed.contains(id)) {
             let address = format!("{root}/{id}");
             let call = get(&address)?;
             let described = async {
                 let layer = client.json(&call).await?;
                 expect_description(&layer, &address, "a layer", &["fields", "type", "name", "geometryType"])?;
-                let mut layer = read_layer(&layer, &answer);
+                let mut layer = read_layer(&layer, &answer).map_err(|wrong| not_a_number(&wrong, &address))?;
                 // The plan keeps what it needs: those to the map's own layers, and whether there are others above it.
                 let of_map = |r: &Relationship| u32::try_from(r.related_table_id).is_ok_and(|id| in_map.contains(&id));
                 layer.origin_outside = layer.relationships.iter().any(|r| r.is_destination() && !of_map(r));
@@ -233,18 +271,16 @@ impl FeatureService {
                 per_replica: flag(&sync, &["supportsPerReplicaSync"]).unwrap_or_else(by_default),
                 none: flag(&sync, &["supportsSyncModelNone"]).unwrap_or(false),
                 attachments_direction: flag(&sync, &["supportsAttachmentsSyncDirection"]).unwrap_or(false),
-                data_options: sync
-                    .get("supportedSyncDataOptions")
-                    .and_then(Value::as_u64)
-                    .and_then(|n| u32::try_from(n).ok()),
+                data_options: number_in(&sync, "supportedSyncDataOptions", root)?,
             },
             extent: extent.and_then(|e| serde_json::from_value(e).ok()),
             attribution: words(answer, "copyrightText").map(cut_attribution),
             spatial_reference: answer.get("spatialReference").cloned().and_then(|v| serde_json::from_value(v).ok()),
             layers: BTreeMap::new(),
             version: network_facts::version(answer),
-            network_layer: network_facts::layer_of(answer),
+            network_layer: network_facts::layer_of(answer).map_err(|wrong| not_a_number(&wrong, root))?,
             broken: BTreeMap::new(),
+            listed: entries(answer).take(MOST_LISTED).map(ListedLayer::read).collect(),
             secrets: secrets.clone(),
         })
     }
@@ -321,7 +357,7 @@ impl FeatureService {
         let rows = answer.get("features")?.as_array()?;
         match rows.as_slice() {
             [] => Some(0),
-            [one] => object_id(one.get("attributes")?.get(field)?),
+            [one] => number::read(one.get("attributes")?.get(field)?),
             // It does not order or limit rows as it says.
             _ => None,
         }
@@ -329,10 +365,10 @@ impl FeatureService {
 
     async fn counted(&self, client: &ArcGisClient, layer: u32, call: &ServiceCall) -> Result<u64, Failure> {
         let answer = client.json(&call.clone().answer(AnswerKind::Small)).await?;
-        answer.get("count").and_then(Value::as_u64).ok_or_else(|| {
+        let address = format!("{}/{layer}", self.root);
+        number_in(&answer, "count", &address)?.ok_or_else(|| {
             let message = format!("the count of layer {layer} has no `count`");
-            let failure = Failure::new(FailureOwner::Source, FailureKind::InvalidAnswer, FailureStage::Plan, message);
-            failure.at(&format!("{}/{layer}", self.root))
+            Failure::new(FailureOwner::Source, FailureKind::InvalidAnswer, FailureStage::Plan, message).at(&address)
         })
     }
 
@@ -342,10 +378,10 @@ impl FeatureService {
         let call = self.query(rows)?.with("returnIdsOnly", true).with("returnGeometry", false);
         let call = call.answer(AnswerKind::Description);
         let answer = client.json(&call).await?;
-        let ids = answer.get("objectIds").and_then(Value::as_array).cloned().unwrap_or_default();
+        let ids: Vec<i64> = number_in(&answer, "objectIds", &format!("{}/{layer}", self.root))?.unwrap_or_default();
         let mut total = 0_u64;
         for some in ids.chunks(IDS_AT_A_TIME) {
-            let list: Vec<String> = some.iter().filter_map(object_id).map(|id| id.to_string()).collect();
+            let list: Vec<String> = some.iter().map(ToString::to_string).collect();
             total = self.attachments_of(client, layer, &list.join(",")).await?.saturating_add(total);
         }
         Ok(total)
@@ -369,15 +405,16 @@ impl FeatureService {
             }
             let answer = client.json(&call).await?;
             // Servers answer with one count, with a count for each group, or with the groups themselves.
-            if let Some(count) = answer.get("count").and_then(Value::as_u64) {
+            let count_in = |value: &Value| number_in::<u64>(value, "count", &format!("{}/{layer}", self.root));
+            if let Some(count) = count_in(&answer)? {
                 return Ok(count);
             }
-            let group = |g: &Value| {
-                let list = g.get("attachmentInfos").and_then(Value::as_array).map_or(0, |l| l.len() as u64);
-                g.get("count").and_then(Value::as_u64).unwrap_or(list)
-            };
             let groups = answer.get("attachmentGroups").and_then(Value::as_array);
-            let here = groups.into_iter().flatten().map(group).fold(0, u64::saturating_add);
+            let mut here = 0_u64;
+            for group in groups.into_iter().flatten() {
+                let listed = group.get("attachmentInfos").and_then(Value::as_array).map_or(0, |l| l.len() as u64);
+                here = here.saturating_add(count_in(group)?.unwrap_or(listed));
+            }
             total = total.saturating_add(here);
             if here == 0 || !flag(&answer, &["exceededTransferLimit"]).unwrap_or(false) {
                 return Ok(total);
@@ -410,12 +447,6 @@ fn has_whole(text: &str, name: &str) -> bool {
     })
 }
 
-/// An id of a row; some servers send numbers as floats, some as text (reference §5.1).
-fn object_id(value: &Value) -> Option<i64> {
-    let text = || value.as_str().and_then(|t| t.parse::<f64>().ok());
-    value.as_i64().or_else(|| value.as_f64().or_else(text).map(|n| n as i64))
-}
-
 /// ArcGIS's word for the kind of an area's geometry.
 pub(super) fn geometry_type(area: &AreaOfInterest) -> &'static str {
     match area {
@@ -424,7 +455,7 @@ pub(super) fn geometry_type(area: &AreaOfInterest) -> &'static str {
     }
 }
 
-pub(super) fn read_layer(answer: &Value, service: &Value) -> ServiceLayer {
+pub(super) fn read_layer(answer: &Value, service: &Value) -> Result<ServiceLayer, NotANumber> {
     let capabilities = words(answer, "capabilities").or_else(|| words(service, "capabilities")).unwrap_or("sync");
     let kind = words(answer, "type").unwrap_or_default();
     let list = answer.get("relationships").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
@@ -432,14 +463,26 @@ pub(super) fn read_layer(answer: &Value, service: &Value) -> ServiceLayer {
         let words = format!("it has {} relationships, expected at most {MOST_RELATIONSHIPS}", list.len());
         (CapabilityReason::ServiceNotUsable, words)
     });
-    let dates = ["lastEditDate", "dataLastEditDate"];
+    let editing = answer.get("editingInfo").unwrap_or(&Value::Null);
+    let mut edit_date = None;
+    for key in ["lastEditDate", "dataLastEditDate"] {
+        edit_date = edit_date.max(number::member::<i64>(editing, key)?);
+    }
+    let mut relationships = Vec::new();
+    for relationship in list.iter().take(MOST_RELATIONSHIPS) {
+        for key in ["id", "relatedTableId", "relationshipTableId"] {
+            number::member::<i64>(relationship, key)?;
+        }
+        relationships.extend(Relationship::deserialize(relationship).ok().map(Relationship::shortened));
+    }
     let can = |key: &str| answer.get("advancedQueryCapabilities").and_then(|a| flag(a, &[key]));
     let fields = answer.get("fields").and_then(Value::as_array);
     let is_oid = |f: &&Value| words(f, "type") == Some("esriFieldTypeOID");
     let object_id = words(answer, "objectIdField").or_else(|| words(fields?.iter().find(is_oid)?, "name"));
-    ServiceLayer {
+    Ok(ServiceLayer {
         name: cut(words(answer, "name").unwrap_or_default()),
         kind: cut(kind),
+        has_fields: fields.is_some_and(|fields| !fields.is_empty()),
         in_network: network_facts::is_data(answer),
         is_table: kind == "Table" || (kind.is_empty() && answer.get("geometryType").is_none()),
         global_id_field: words(answer, "globalIdField").map(cut),
@@ -452,15 +495,10 @@ pub(super) fn read_layer(answer: &Value, service: &Value) -> ServiceLayer {
         counts_attachments_only: can("supportsQueryAttachmentsCountOnly").unwrap_or(true),
         problem: too_many.or_else(|| compatibility::problem(answer, service)).map(|(reason, words)| (reason, cut(&words))),
         origin_outside: false,
-        relationships: list
-            .iter()
-            .take(MOST_RELATIONSHIPS)
-            .filter_map(|r| Relationship::deserialize(r).ok())
-            .map(Relationship::shortened)
-            .collect(),
+        relationships,
         attribution: words(answer, "copyrightText").map(cut_attribution),
-        edit_date: answer.get("editingInfo").and_then(|e| dates.iter().filter_map(|d| milliseconds(e.get(*d)?)).max()),
-    }
+        edit_date,
+    })
 }
 
 #[cfg(test)]
@@ -474,7 +512,7 @@ mod tests {
                 .expect("reads");
         for (id, name) in [(0, "Places"), (3, "Trees"), (5, "Place inspections"), (12, "")] {
             let layer = read_layer(&json!({"name": name, "type": "Feature Layer"}), &Value::Null);
-            service.layers.insert(id, layer);
+            service.layers.insert(id, layer.expect("reads"));
         }
         let all = [0, 3, 5, 12];
         let named = |words: &str| {

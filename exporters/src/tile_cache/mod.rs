@@ -7,7 +7,7 @@ pub use parameters::ExportTileCacheParameters;
 use crate::client::body::expect_description;
 use crate::client::{AnswerKind, ArcGisClient, ServiceCall};
 use crate::export_twin::export_root;
-use crate::tile_export::export_package;
+use crate::tile_export::{self, export_package};
 use crate::tile_package::{self, TilePackage};
 use crate::tile_service::{
     DESCRIPTION, FILE_UNIT, JobHome, PartCall, TiledService, export_not_allowed, layers_of, read_service,
@@ -144,7 +144,11 @@ impl Exporter for TileCacheExporter {
         let layers: Vec<String> = request.layers.iter().map(|l| l.id.clone()).collect();
         let area = service.area(parameters.area_of_interest.as_ref())?;
         let level_ids = parameters.level_ids.clone();
-        run_blocking(move || service.task_plan(layers.into_iter(), &area, &level_ids, BYTES_PER_TILE)).await
+        let moved = self.client.move_of(&service.root);
+        let counted = move || service.task_plan(layers.into_iter(), &area, &level_ids, BYTES_PER_TILE);
+        let mut plan = run_blocking(counted).await?;
+        plan.warnings.extend(moved);
+        Ok(plan)
     }
 
     async fn export(
@@ -195,6 +199,10 @@ impl Exporter for TileCacheExporter {
             layers: layers_of(task, package.total(), missing.as_ref(), None),
             warnings: Vec::new(),
         })
+    }
+
+    async fn discard(&self, _: &ExportTask, ctx: &ExportContext) {
+        tile_export::discard(&self.client, ctx).await;
     }
 }
 

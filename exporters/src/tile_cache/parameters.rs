@@ -12,12 +12,14 @@ pub struct ExportTileCacheParameters {
     #[serde(deserialize_with = "area_or_null")]
     pub area_of_interest: Option<AreaOfInterest>,
     /// Level ids of the service; may have gaps.
-    #[serde(rename = "levelIds")]
+    #[serde(rename = "levelIds", deserialize_with = "level_ids")]
     pub level_ids: Vec<u32>,
     /// JPEG quality from 0 to 100, never above the service's own; `None` keeps the service's tiles unchanged.
     #[serde(default)]
     pub compression_quality: Option<f64>,
 }
+
+offmap_formats::number_fields! { level_ids: Vec<u32> = "levelIds" }
 
 impl ExportTileCacheParameters {
     pub(super) fn check(&self) -> Result<(), Failure> {

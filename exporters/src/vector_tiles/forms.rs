@@ -2,6 +2,7 @@
 //!
 //! Sources: PNG (third edition) §5; MapLibre style specification, "sprite" and "glyphs"; `glyphs.proto` of node-fontnik.
 
+use offmap_formats::lenient::strict;
 use serde_json::Value;
 use std::path::Path;
 
@@ -27,7 +28,7 @@ fn is_sprite_index(bytes: &[u8]) -> bool {
             .iter()
             .all(|key| sprite.get(*key).is_some_and(|n| n.as_f64().is_some_and(|n| n >= 0.0)))
     };
-    match serde_json::from_slice::<Value>(bytes) {
+    match serde_json::from_slice::<Value>(&strict(bytes)) {
         Ok(Value::Object(sprites)) => sprites.values().all(is_place),
         _ => false,
     }

@@ -9,7 +9,7 @@ mod style;
 pub use parameters::ExportVectorTilesParameters;
 
 use crate::client::ArcGisClient;
-use crate::tile_export::export_package;
+use crate::tile_export::{self, export_package};
 use crate::tile_package::{self, TilePackage};
 use crate::tile_service::{FILE_UNIT, JobHome, TiledService, layers_of};
 use crate::tiling::{cut_to_layers, levels_in_range, levels_text};
@@ -192,8 +192,10 @@ impl Exporter for VectorTilesExporter {
         let level_ids = level_ids(&service, parameters)?;
         let layers: Vec<String> = request.layers.iter().map(|l| l.id.clone()).collect();
         let area = service.area(parameters.area_of_interest.as_ref())?;
+        let moved = self.client.move_of(&service.root);
         let counted = move || service.task_plan(layers.into_iter(), &area, &level_ids, BYTES_PER_TILE);
         let mut plan = run_blocking(counted).await?;
+        plan.warnings.extend(moved);
         for i in 0..described.styles.len() {
             plan.units.push(Unit::new(numbered(STYLE_UNIT, i), "resource", "the item's style with sprites and fonts"));
         }
@@ -214,7 +216,10 @@ impl Exporter for VectorTilesExporter {
         let (asked, whole, levels) = (service.clone(), area.clone(), levels_text(&level_ids));
         let calls = ctx.blocking(move || asked.export_calls(&whole, &levels, JobHome::Vector)).await?;
         let path = ctx.work_dir().join("package");
-        let got = export_package(&self.client, ctx, service, JobHome::Vector, calls, &level_ids, &path).await?;
+        // Sprites and fonts come after the tiles; how many bytes they have, nobody says before.
+        let open = (!described.styles.is_empty()).then(|| ctx.with_more_to_follow());
+        let tiles = open.as_ref().unwrap_or(ctx);
+        let got = export_package(&self.client, tiles, service, JobHome::Vector, calls, &level_ids, &path).await?;
         let asked = service.clone();
         let (package, missing) = {
             let path = path.clone();
@@ -259,6 +264,10 @@ impl Exporter for VectorTilesExporter {
             files.push(ArtifactFile::folder(name));
         }
         Ok(Artifact { files, layers, warnings })
+    }
+
+    async fn discard(&self, _: &ExportTask, ctx: &ExportContext) {
+        tile_export::discard(&self.client, ctx).await;
     }
 }
 

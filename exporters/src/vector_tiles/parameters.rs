@@ -13,12 +13,14 @@ pub struct ExportVectorTilesParameters {
     #[serde(deserialize_with = "area_or_null")]
     pub area_of_interest: Option<AreaOfInterest>,
     /// Deepest level id; -1 for the deepest that there is.
-    #[serde(default = "all_levels")]
+    #[serde(default = "all_levels", deserialize_with = "max_level")]
     pub max_level: i32,
     /// The service of the map, or its twin with fewer fonts where one is known.
     #[serde(default)]
     pub esri_vector_tiles_download_option: EsriVectorTilesDownloadOption,
 }
+
+offmap_formats::number_fields! { max_level: i32 = "maxLevel" }
 
 fn all_levels() -> i32 {
     ExportVectorTilesParameters::ALL_LEVELS

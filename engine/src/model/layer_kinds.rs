@@ -1,0 +1,22 @@
+//! Words for kinds of layers that have no offline form, as maps write them in `layerType` or `type`.
+//!
+//! Source: web map reference A.4.
+
+/// Why a kind of layer has no offline form; `None` for a word that is not known.
+pub(super) fn without_offline_form(word: &str) -> Option<&'static str> {
+    Some(match word {
+        "ArcGISMapServiceLayer" => "a dynamic map image layer is drawn by its server on request",
+        "ArcGISImageServiceLayer" => "a dynamic imagery layer is drawn by its server on request",
+        "WMS" | "WCS" => "its server draws pictures on request (OGC) and exports no tiles",
+        "WFS" | "OGCFeatureLayer" => "a feature service of the OGC makes no replica",
+        "WebTiledLayer" | "OpenStreetMap" | "WMTS" => "its tiles cannot be exported",
+        word if word.starts_with("BingMaps") => "its tiles cannot be exported",
+        "MediaLayer" => "its pictures are read from their own addresses each time",
+        "CSV" | "GeoRSS" | "KML" | "GeoJSON" => "it is read from its file's address each time",
+        "ArcGISStreamLayer" => "it is a live stream",
+        "ArcGISSceneServiceLayer" | "IntegratedMeshLayer" | "BuildingSceneLayer" | "PointCloudLayer" => {
+            "it belongs to scenes, not maps"
+        }
+        _ => return None,
+    })
+}
