@@ -129,7 +129,8 @@ pub(crate) async fn resumed(job: &JobInner, ctx: &PlanContext) -> Result<Found, 
             }
         }
     }
-    if !known || !changed.is_empty() {
+    // The ledger learns of changed data when the old files are gone.
+    if !known {
         ledger.put_plan(&plan, job.engine.clock.now_ms()).await?;
     }
     Ok(Found::Begun(Box::new(Begun { plan, basemap, work_dir, ledger, replaces, changed })))
@@ -170,10 +171,11 @@ fn belongs(plan: &OfflineMapPlan, source: &OfflineMapSource) -> Result<(), Failu
     }
 }
 
-/// Whether a task that failed begins anew when its job goes on: an interrupted one goes on where it stopped.
+/// Whether a task that failed begins anew when its job is resumed. One that was interrupted, by the network or the disk as well, is
+/// resumed where it stopped: what runs on its service and half a file are as good as before.
 pub(crate) fn begins_anew(state: &str, outcome: Option<&str>) -> bool {
     let failure = outcome.filter(|_| state == "failed").and_then(|text| serde_json::from_str::<Failure>(text).ok());
-    failure.is_some_and(|f| !f.is_cancelled() && f.owner != FailureOwner::Storage)
+    failure.is_some_and(|f| !f.is_cancelled() && !matches!(f.owner, FailureOwner::Storage | FailureOwner::Network))
 }
 
 /// The layers of a task as they are asked for.

@@ -7,18 +7,18 @@
 //! 5. Rename into place.
 
 use crate::manifest::{FORMAT, MANIFEST_PATH, Manifest, ManifestFile, ManifestLayer, VERSION};
-use crate::offline_map::{Documents, LayerData, MAP_FOLDER, MAP_NAME};
+use crate::offline_map::{Documents, LayerData, MAP_FOLDER, MAP_NAME, thumbnail_path};
 use crate::verify::{hash, verify_with};
 use async_trait::async_trait;
 use offmap_engine::{
     EarlierPackage, ExportState, Failure, FailureKind, FailureOwner, FailureStage, LayerOutcome, LocalBasemap, PackRequest,
-    Packager, Packed, REPLACED, Replacement, link_or_copy_until, run_blocking, safe_path,
+    Packager, Packed, REPLACED, Replacement, atomic_file, link_or_copy_until, run_blocking, safe_path,
 };
 use serde_json::Value;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{ErrorKind, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -135,7 +135,7 @@ fn pack(request: &PackRequest, report: &dyn Fn(u64, u64), cancel: &CancellationT
     write_file(&staging.join("esriinfo/item.pkinfo"), &scrubbed(documents.pkinfo()?))?;
     write_file(&staging.join("esriinfo/iteminfo.xml"), &scrubbed(documents.iteminfo()?))?;
     if let Some(thumbnail) = &documents.item_info().thumbnail {
-        write_file(&staging.join("esriinfo/thumbnail/thumbnail.png"), thumbnail.bytes())?;
+        write_file(&staging.join("esriinfo").join(thumbnail_path(thumbnail)), thumbnail.bytes())?;
     }
     // 3.
     let info = serde_json::to_vec(&clean(documents.package_info()?)).map_err(|e| Failure::internal(e.to_string()))?;
@@ -161,7 +161,10 @@ fn pack(request: &PackRequest, report: &dyn Fn(u64, u64), cancel: &CancellationT
         let message = format!("the package that was just written does not verify: {}: {}", problem.file, problem.what);
         return Err(Failure::new(FailureOwner::Storage, FailureKind::Corrupt, FailureStage::Package, message));
     }
-    sync_tree(staging, cancel)?;
+    atomic_file::sync_tree(staging, cancel).map_err(|e| match cancel.is_cancelled() {
+        true => Failure::cancelled(),
+        false => failed("cannot sync the package", &e),
+    })?;
     go_on()?;
     // 5.
     if request.replaces {
@@ -326,32 +329,6 @@ fn manifest(
     }
 }
 
-/// Brings every file and directory of the package to the disk.
-fn sync_tree(dir: &Path, cancel: &CancellationToken) -> Result<(), Failure> {
-    let shown = |path: &PathBuf| format!("cannot sync {}", path.display());
-    for entry in std::fs::read_dir(dir).map_err(|e| failed("cannot list the package", &e))? {
-        let entry = entry.map_err(|e| failed("cannot list the package", &e))?;
-        let (path, kind) = (entry.path(), entry.file_type().map_err(|e| failed("cannot list the package", &e))?);
-        if cancel.is_cancelled() {
-            return Err(Failure::cancelled());
-        }
-        if kind.is_dir() {
-            sync_tree(&path, cancel)?;
-        } else if kind.is_file() {
-            File::open(&path).and_then(|f| f.sync_all()).map_err(|e| failed(shown(&path), &e))?;
-        }
-    }
-    sync_dir(dir);
-    Ok(())
-}
-
-/// Not every file system can sync a directory; what it cannot promise is no reason to fail.
-fn sync_dir(dir: &Path) {
-    if let Err(error) = File::open(dir).and_then(|d| d.sync_all()) {
-        tracing::debug!(%error, dir = %dir.display(), "a directory could not be synced");
-    }
-}
-
 /// The last look before the swap: the package that is there now loses nothing.
 fn keeps_all(destination: &Path, layers: &[LayerOutcome]) -> Result<(), Failure> {
     match crate::earlier::read(destination)?.replaced_by(layers) {
@@ -372,9 +349,10 @@ fn put_in_place(staging: &Path, destination: &Path, replaces: bool) -> Result<()
     }
     // A rename onto an empty directory is one step; where the system refuses it, the empty directory goes first. A directory
     // that is not empty any more makes both fail and stays as it is.
-    let renamed = std::fs::rename(staging, destination).or_else(|_| {
-        std::fs::remove_dir(destination)?;
-        std::fs::rename(staging, destination)
+    let renamed = std::fs::rename(staging, destination).or_else(|refused| match std::fs::remove_dir(destination) {
+        Ok(()) => std::fs::rename(staging, destination),
+        // What is worth telling is why the package could not be put there.
+        Err(_) => Err(refused),
     });
     if renamed.is_err() && replaces {
         // The old package goes back; if that fails too, resuming the job does it.
@@ -382,7 +360,28 @@ fn put_in_place(staging: &Path, destination: &Path, replaces: bool) -> Result<()
     }
     renamed.map_err(|e| failed(format!("cannot put the package in place at {}", destination.display()), &e))?;
     if let Some(parent) = destination.parent() {
-        sync_dir(parent);
+        atomic_file::sync_dir(parent);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_package_that_cannot_be_put_in_place_says_what_the_rename_said() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let staging = dir.path().join("package");
+        std::fs::create_dir(&staging).expect("makes");
+        // A directory cannot be moved into itself; that nothing is there to be removed is not the reason.
+        let failure = put_in_place(&staging, &staging.join("inside"), false).expect_err("refused");
+        let own = std::fs::rename(&staging, staging.join("inside")).expect_err("refused");
+        assert!(failure.message.ends_with(&own.to_string()), "{failure}: {own}");
+        // An empty directory at the place is no obstacle.
+        let place = dir.path().join("place");
+        std::fs::create_dir(&place).expect("makes");
+        assert_eq!(put_in_place(&staging, &place, false), Ok(()));
+        assert!(place.is_dir() && !staging.exists());
+    }
 }

@@ -11,10 +11,13 @@ use super::inner_host::Turn;
 use super::part::FileState;
 use super::tokens::{Token, TriedTokens};
 use super::{ArcGisClient, Pauses, Refused, Retries, ServiceCall, Weight, body, host_of, network, page};
-use offmap_engine::{Failure, FailureKind, FailureOwner, FailureStage, LayerSecrets, hash_file, run_blocking, safe_path};
+use offmap_engine::{
+    Failure, FailureKind, FailureOwner, FailureStage, LayerSecrets, atomic_file, hash_file, run_blocking, safe_path,
+};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, IF_RANGE, RANGE};
 use reqwest::{Response, StatusCode};
 use serde::{Deserialize, Serialize};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use tokio::fs::File;
 use tokio::io::AsyncWriteExt as _;
@@ -148,8 +151,7 @@ impl ArcGisClient {
         let (from, to) = (part_path, download.to.to_owned());
         run_blocking(move || {
             let failed = |e| Failure::io(FailureStage::Download, format!("cannot keep {}", to.display()), &e);
-            std::fs::File::open(&from).and_then(|f| f.sync_all()).map_err(failed)?;
-            std::fs::rename(&from, &to).map_err(failed)?;
+            atomic_file::put(&from, &to).map_err(failed)?;
             // Without its part the note means nothing; a rest of it harms nobody.
             let _ = std::fs::remove_file(note_path(&from));
             let (bytes, sha256) = hash_file(&to)?;
@@ -304,8 +306,14 @@ fn note_path(part: &Path) -> PathBuf {
     with_ending(part, ".json")
 }
 
+impl From<(u64, String)> for Downloaded {
+    fn from((bytes, sha256): (u64, String)) -> Self {
+        Self { bytes, sha256 }
+    }
+}
+
 /// A file that came home whole before, under its final name.
-pub(crate) async fn already_home(path: &Path) -> Result<Option<Downloaded>, Failure> {
+async fn already_home(path: &Path) -> Result<Option<Downloaded>, Failure> {
     if !tokio::fs::symlink_metadata(path).await.is_ok_and(|m| m.is_file()) {
         return Ok(None);
     }
@@ -336,13 +344,12 @@ async fn note_part(path: &Path, part: &Part, synced: u64) -> Result<(), Failure>
     }
     let note = PartNote { state: part.state.clone(), synced, boot: boot_id() };
     let text = serde_json::to_vec(&note).map_err(|e| Failure::internal(e.to_string()))?;
-    let (to, new) = (note_path(path), with_ending(path, ".json.new"));
-    // Written beside and renamed, so that the note is never half.
-    let written = async {
-        tokio::fs::write(&new, text).await?;
-        tokio::fs::rename(&new, &to).await
-    };
-    written.await.map_err(|e| Failure::io(FailureStage::Download, format!("cannot write {}", to.display()), &e))
+    let to = note_path(path);
+    run_blocking(move || {
+        let failed = |e: &std::io::Error| Failure::io(FailureStage::Download, format!("cannot write {}", to.display()), e);
+        atomic_file::write(&to, failed, |file| file.write_all(&text).map_err(|e| failed(&e)))
+    })
+    .await
 }
 
 async fn forget_note(path: &Path) -> Result<(), Failure> {

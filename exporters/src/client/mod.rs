@@ -29,7 +29,6 @@ mod tokens;
 
 pub use answer::AnswerKind;
 pub use credentials::{AccessToken, Credentials, TokenSource};
-pub(crate) use download::already_home;
 pub use download::{Download, Downloaded};
 pub use host::parse_host;
 pub use host_policy::HostPolicy;

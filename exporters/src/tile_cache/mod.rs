@@ -193,7 +193,7 @@ impl Exporter for TileCacheExporter {
         if !task.layers.iter().all(has_budget) {
             check_levels(&package, task, &parameters.level_ids)?;
         }
-        ctx.finish_unit(FILE_UNIT, got.bytes, Some(&got.sha256)).await?;
+        ctx.finish_file(FILE_UNIT, None, &path, (got.bytes, &got.sha256)).await?;
         Ok(Artifact {
             files: vec![ArtifactFile::file("package", package.kind)],
             layers: layers_of(task, package.total(), missing.as_ref(), None),

@@ -18,9 +18,10 @@ use describe::{Described, LayerStyle, describe, is_part_of, item_style, no_twin,
 use offmap_engine::{
     Artifact, ArtifactFile, Capability, CapabilityReason, EsriVectorTilesDownloadOption, Examination, ExportContext,
     ExportTask, Exporter, Failure, FailureKind, FailureOwner, FailureStage, LayerType, MapLayer, OfflineMapSource,
-    PlanContext, ServiceRequest, TaskPlan, Unit, run_blocking,
+    PlanContext, ServiceRequest, TaskPlan, Unit, atomic_file, hash_result, run_blocking,
 };
 use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
 use style::Style;
 
 /// Bytes of a vector tile, from nearly empty to rich; an estimate for plans.
@@ -239,25 +240,20 @@ impl Exporter for VectorTilesExporter {
         if let Some(missing) = &missing {
             warnings.push(format!("of what the index of \"{}\" promises, {}", task.title, missing.words("tiles")));
         }
-        ctx.finish_unit(FILE_UNIT, got.bytes, Some(&got.sha256)).await?;
+        ctx.finish_file(FILE_UNIT, None, &path, (got.bytes, &got.sha256)).await?;
         let mut files = vec![ArtifactFile::file("package", "vtpk")];
         let mut layers = layers_of(task, package.total(), missing.as_ref(), None);
         for (i, LayerStyle { layers: drawn, style }) in described.styles.iter().enumerate() {
             let (unit, name) = (numbered(STYLE_UNIT, i), numbered(STYLE_FOLDER, i));
             let folder = ctx.work_dir().join(&name);
-            // Half a folder of an interrupted job begins anew: its files are small.
-            let _ = tokio::fs::remove_dir_all(&folder).await;
-            ctx.begin_unit(&unit).await?;
-            let fetched = style.bring_home(&self.client, service, ctx.secrets(), &folder, &task.title);
-            let brought = ctx.or_cancelled(fetched).await;
-            let bytes = match brought {
-                Ok((bytes, left_out)) => {
-                    warnings.extend(left_out);
-                    bytes
-                }
-                Err(failure) => return Err(ctx.fail_unit(&unit, failure).await),
-            };
-            ctx.finish_unit(&unit, bytes, None).await?;
+            if ctx.finished_file(&unit, &folder).await?.is_none() {
+                ctx.begin_unit(&unit).await?;
+                self.fetch_style(style, service, ctx, (&unit, &folder), &task.title).await?;
+            }
+            let hashed = folder.clone();
+            let (bytes, sha256) = ctx.blocking(move || hash_result(&hashed)).await?;
+            ctx.finish_file(&unit, None, &folder, (bytes, &sha256)).await?;
+            warnings.extend(left_out(ctx, &unit).await?);
             for layer in layers.iter_mut().filter(|l| drawn.contains(&l.id)) {
                 layer.resources = Some(files.len());
             }
@@ -268,6 +264,43 @@ impl Exporter for VectorTilesExporter {
 
     async fn discard(&self, _: &ExportTask, ctx: &ExportContext) {
         tile_export::discard(&self.client, ctx).await;
+    }
+}
+
+/// Notes words about what of a style was left out.
+const LEFT_OUT: &str = "leftOut";
+
+/// Words about what of a style was left out when it was fetched.
+async fn left_out(ctx: &ExportContext, unit: &str) -> Result<Vec<String>, Failure> {
+    let noted = ctx.ledger().noted(unit, LEFT_OUT).await?;
+    Ok(noted.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default())
+}
+
+impl VectorTilesExporter {
+    /// Fetches a style with its sprites and fonts into a folder, which gets its name when all of it is there.
+    async fn fetch_style(
+        &self,
+        style: &Style,
+        service: &TiledService,
+        ctx: &ExportContext,
+        (unit, folder): (&str, &Path),
+        title: &str,
+    ) -> Result<(), Failure> {
+        let new = atomic_file::beside(folder);
+        // What an interrupted job left of it: its files are small.
+        let _ = tokio::fs::remove_dir_all(&new).await;
+        let fetched = style.bring_home(&self.client, service, ctx.secrets(), &new, title);
+        let left_out = match ctx.or_cancelled(fetched).await {
+            Ok((_, left_out)) => serde_json::to_string(&left_out).map_err(|e| Failure::internal(e.to_string()))?,
+            Err(failure) => return Err(ctx.fail_unit(unit, failure).await),
+        };
+        ctx.ledger().note(unit, LEFT_OUT, &left_out).await?;
+        let folder = folder.to_owned();
+        ctx.blocking(move || {
+            let failed = |e| Failure::io(FailureStage::Download, format!("cannot keep {}", folder.display()), &e);
+            atomic_file::put(&new, &folder).map_err(failed)
+        })
+        .await
     }
 }
 
