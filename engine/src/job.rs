@@ -456,6 +456,7 @@ impl JobInner {
             basemap: None,
             registry: engine.registry.clone(),
             packager: Arc::clone(&engine.packager),
+            containers: engine.containers.clone(),
             ledger,
             board: Arc::clone(&self.board),
             clock: Arc::clone(&engine.clock),
@@ -570,7 +571,7 @@ async fn drive(job: Arc<JobInner>) -> JobResult {
         Beginning::Fresh => begin(&job, &document, &ctx).await?,
         Beginning::Resumed => resume::resumed(&job, &ctx).await?,
         Beginning::Completing => complete::completing(&job, &document, &ctx).await?,
-        Beginning::Finished => resume::finished_before(&job).await?,
+        Beginning::Finished => resume::finished_before(&job, &ctx).await?,
     };
     let begun = match found {
         Found::Finished(result) => return Ok(result),

@@ -24,11 +24,13 @@ mod board;
 mod carried;
 mod clock;
 mod complete;
+pub mod containers;
 mod context;
 mod copying;
 mod counts;
 mod discard;
 mod disk_space;
+mod earlier;
 mod engine;
 mod exporter;
 mod group;
@@ -52,6 +54,7 @@ mod work_dir;
 
 pub use board::StatusStream;
 pub use clock::{Clock, SystemClock, system_now_ms};
+pub use containers::{ContainerReader, Containers, Contents};
 pub use context::{
     ExportContext, hash_file, hash_file_until, hash_result, hash_result_until, hex, run_blocking, run_within,
 };

@@ -1,5 +1,6 @@
 //! Runs one exporter on the Tokio runtime and proves what it says.
 
+use super::contents;
 use super::shared::{JobShared, TIDY_UP, TIDY_UP_CANCELLED};
 use crate::context::{ExportContext, hash_file_until, hash_result_until, run_blocking};
 use crate::ledger::{UnitRecord, UnitResult};
@@ -144,6 +145,7 @@ async fn export(shared: &Arc<JobShared>, task: &ExportTask) -> Result<Artifact, 
         () = grace => return Err(Failure::cancelled()),
     };
     prove(task, &ctx, &work_dir, &mut artifact).await?;
+    contents::judge(task, &ctx, &shared.containers, &work_dir, &mut artifact).await?;
     Ok(artifact)
 }
 

@@ -25,7 +25,7 @@
 //! The data are Natural Earth's (public domain); the inspections are made up. Every request is logged
 //! ([`Sandbox::requests`]), faults are played on request ([`Sandbox::fault`]).
 //!
-//! What it is not: complete. There is no editing, no sync of edits, no exploded cache, no glyphs in its fonts.
+//! What it is not: complete. There is no editing, no sync of edits, no exploded cache, no glyphs in the font of its own style.
 
 mod assets;
 mod awkward;
@@ -53,7 +53,7 @@ mod maps;
 
 pub use maps::{AWKWARD_MAP, DETAIL_MAP, FIELD_MAP, FULL_MAP, HOSTED_MAP, MIXED_MAP};
 pub use portal::{CLIENT_ID, CLIENT_SECRET, PASSWORD, SERVICE_ITEM, STYLE_ITEM, USER};
-pub use state::{LoggedRequest, SandboxOptions};
+pub use state::{LoggedRequest, SandboxFont, SandboxOptions};
 
 use axum::Router;
 use axum::serve::Listener;

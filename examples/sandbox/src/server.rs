@@ -553,12 +553,12 @@ fn vector_tiles(
             Ok(Answer::Json(json!({"resourceInfo": ["../styles/root.json", "../sprites/sprite.json",
             "../sprites/sprite.png", "../sprites/sprite@2x.json", "../sprites/sprite@2x.png"]})))
         }
-        ["resources", kind, ..] => portal::style_resource("../../", kind, name),
+        ["resources", kind, ..] => portal::style_resource(state, "../../", kind, name),
         ["exporttiles"] if !state.exports(call) => Err(RestError::new(400, "Export tiles is not enabled on this service.")),
         ["exporttiles"] => {
             let cut = Cut { lost: state.options.lost_tiles, ..cut_of(call, scheme)? };
             let count = cut.count(scheme);
-            let build = move |state: &State, path: &Path| write_vtpk(path, &state.data, &cut, scheme);
+            let build = move |state: &State, path: &Path| write_vtpk(path, state, &cut, scheme);
             submit(state, &format!("{}.vtpk", scheme.title), count, scheme.max_export, online, fault, build)
         }
         ["jobs", rest @ ..] => job(state, call, rest),

@@ -51,6 +51,27 @@ pub struct SandboxOptions {
     pub inner_host: Option<String>,
     /// Whether JSON answers have a byte order mark before them, and floats for whole numbers.
     pub sloppy: bool,
+    /// Fonts beside the one of its own style; each is served by its own name, and a stack of several is not known.
+    pub fonts: Vec<SandboxFont>,
+    /// A style in place of its own: of the vector tile services, in their packages, and of the style item, whose source is a whole url.
+    pub style: Option<Value>,
+}
+
+/// A font of the sandbox.
+#[derive(Debug, Clone)]
+pub struct SandboxFont {
+    /// Its name.
+    pub name: String,
+    /// Code points that it has glyphs for; a range without any is answered with 404.
+    pub code_points: std::ops::RangeInclusive<u32>,
+}
+
+impl SandboxFont {
+    /// Makes a font.
+    #[must_use]
+    pub fn new(name: &str, code_points: std::ops::RangeInclusive<u32>) -> Self {
+        Self { name: name.to_owned(), code_points }
+    }
 }
 
 impl Default for SandboxOptions {
@@ -70,6 +91,8 @@ impl Default for SandboxOptions {
             echo: false,
             export_twin: false,
             inner_host: None,
+            fonts: Vec::new(),
+            style: None,
             sloppy: false,
         }
     }

@@ -23,6 +23,7 @@ use crate::client::{ArcGisClient, Downloaded};
 use crate::download_limit::DownloadLimit;
 use async_trait::async_trait;
 use job::{FILE_UNIT, JOB_UNIT};
+use offmap_engine::containers::{Contents, Counted, RowCounts};
 use offmap_engine::{
     AreaOfInterest, Artifact, ArtifactFile, AttachmentSyncDirection, ByteRange, CountUnit, Examination, ExportContext,
     ExportTask, Exporter, Failure, FailureKind, FailureOwner, GenerateOfflineMapUpdateMode, LayerArtifact, LayerPlan,
@@ -74,6 +75,13 @@ impl GeodatabaseExporter {
 /// If the file is damaged, has no list of its items, or names anything but its ordinary tables there.
 pub fn rows(path: &Path, cancel: &CancellationToken) -> Result<HashMap<i64, (u64, Option<u64>)>, Failure> {
     Ok(replica_file::examine(path, cancel)?.into_iter().map(|l| (l.item_id, (l.rows, l.attachments))).collect())
+}
+
+/// What is in a mobile geodatabase. Blocks as [`rows`] does.
+pub(crate) fn contents(path: &Path, cancel: &CancellationToken) -> Result<Contents, Failure> {
+    let layers = replica_file::examine(path, cancel)?.into_iter();
+    let counts = layers.map(|l| (l.item_id, RowCounts { rows: l.rows, attachments: l.attachments, damages: l.damages }));
+    Ok(Contents { counted: Counted::Rows(counts.collect()), ..Contents::default() })
 }
 
 /// Reads an answer as a service's and a layer's description, for fuzzing.
