@@ -13,6 +13,7 @@ pub mod client;
 pub mod compact_cache;
 mod containers;
 mod download_limit;
+mod export_twin;
 pub mod geodatabase;
 mod packed_entry;
 pub mod packed_style;

@@ -156,10 +156,10 @@ async fn export_part(
                 |here: u64, all: Option<u64>| ctx.report(Progress::bytes(step.before + here, all.map(|n| step.before + n)));
             let job = waited.address();
             let fetch = || async {
-                let (address, presigned) = find_file(client, ctx, job, &done, &service.secrets).await?;
+                let (address, presigned) = find_file(client, ctx, service, job, &done).await?;
                 let (limit, secrets) = (step.limit.bytes, &service.secrets);
                 let file = Download { address: &address, to: step.to, presigned, limit, secrets };
-                client.download(file, report).await.map_err(|failure| step.limit.explain(failure))
+                client.download_named(&service.root, file, report).await.map_err(|failure| step.limit.explain(failure))
             };
             server_job::while_it_lags(ctx, fetch).await
         };
@@ -317,9 +317,9 @@ fn job_failure(word: &str, state: &Value) -> Failure {
 async fn find_file(
     client: &ArcGisClient,
     ctx: &ExportContext,
+    service: &TiledService,
     job: &str,
     done: &Value,
-    secrets: &LayerSecrets,
 ) -> Result<(String, bool), Failure> {
     let missing = |words: &str| {
         let message = format!("the export job succeeded, but {words}");
@@ -334,8 +334,10 @@ async fn find_file(
     let result = result.ok_or_else(|| missing("its answer names no result"))?;
     // Relative to the job, as to a folder.
     let result = resolve(&format!("{job}/"), result)?;
-    let get =
-        |address: &str| Ok::<_, Failure>(ServiceCall::get(address)?.with_secrets(secrets).in_stage(FailureStage::Download));
+    let get = |address: &str| {
+        let call = client.named(&service.root, address)?.with_secrets(&service.secrets);
+        Ok::<_, Failure>(call.in_stage(FailureStage::Download))
+    };
     let answer = client.json(&get(result.as_str())?).await?;
     let folder = answer.get("value").and_then(|v| v.as_str().or_else(|| v.get("url")?.as_str()));
     let folder = resolve(job, folder.ok_or_else(|| missing("its result has no value"))?)?;

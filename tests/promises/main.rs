@@ -14,11 +14,13 @@ mod discard;
 mod edited;
 mod end_to_end;
 mod ends;
+mod export_twins;
 mod forms;
 #[cfg(unix)]
 mod hostile_package;
 mod hosts;
 mod house;
+mod inner_hosts;
 mod job;
 mod joins;
 mod kept;

@@ -69,7 +69,7 @@ pub(crate) fn answer(state: &State, call: &Call, rest: &[&str]) -> Rest<Answer> 
         ["sharing", "rest", "portals", "self"] => Ok(Answer::Json(json!({
             "id": "0123456789ABCDEF", "name": "Sandbox", "isPortal": true, "portalName": "offmap sandbox", "currentVersion": "2026.3",
             "supportsHostedServices": true, "allSSL": state.options.tls, "user": {"username": USER, "role": "org_user", "privileges": []},
-            "helperServices": {"packaging": {"exportTilesMap": []}}}))),
+            "helperServices": {"packaging": {"exportTilesMap": export_tiles_map(state)}}}))),
         ["sharing", "rest", "content", "items", id, "data"] => {
             let map = map_of(state, id);
             map.map(Answer::Json).ok_or_else(not_found)
@@ -86,6 +86,11 @@ pub(crate) fn answer(state: &State, call: &Call, rest: &[&str]) -> Rest<Answer> 
         ["sharing", "rest", "content", "items", id] => item_of(id).map(Answer::Json).ok_or_else(not_found),
         _ => Ok(Answer::NotFound),
     }
+}
+
+/// The hosts that export for others: with scheme and port, as a portal that is no ArcGIS Online has them.
+fn export_tiles_map(state: &State) -> Vec<Value> {
+    state.twin().map(|twin| json!({"source": state.base(), "export": format!("{twin}/")})).into_iter().collect()
 }
 
 /// Style, sprites and fonts, of the service or of the item.

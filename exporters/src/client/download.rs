@@ -7,6 +7,7 @@
 //!    process goes on, too.
 //! 3. The length is checked where the server says one; a JSON error body is an error, not a file.
 
+use super::inner_host::Turn;
 use super::part::FileState;
 use super::tokens::{Token, TriedTokens};
 use super::{ArcGisClient, Pauses, Refused, Retries, ServiceCall, Weight, body, host_of, network, page};
@@ -71,8 +72,31 @@ impl ArcGisClient {
         download: Download<'_>,
         report: impl Fn(u64, Option<u64>) + Send + Sync,
     ) -> Result<Downloaded, Failure> {
-        let mut call = ServiceCall::get(download.address)?.in_stage(FailureStage::Download);
-        if !download.presigned {
+        let call = ServiceCall::get(download.address)?;
+        self.download_by(call, download, report).await
+    }
+
+    /// The same for a file that an answer of the service at `root` names, also on a host that may be reachable from inside only.
+    pub(crate) async fn download_named(
+        &self,
+        root: &str,
+        download: Download<'_>,
+        report: impl Fn(u64, Option<u64>) + Send + Sync,
+    ) -> Result<Downloaded, Failure> {
+        let call = self.named(root, download.address)?;
+        self.download_by(call, download, report).await
+    }
+
+    async fn download_by(
+        &self,
+        call: ServiceCall,
+        download: Download<'_>,
+        report: impl Fn(u64, Option<u64>) + Send + Sync,
+    ) -> Result<Downloaded, Failure> {
+        let mut call = call.in_stage(FailureStage::Download);
+        // Where the service itself was asked, nothing is presigned.
+        let is_presigned = |call: &ServiceCall| download.presigned && !call.is_at_outer();
+        if !download.presigned || call.places.is_some() {
             call = call.with_secrets(download.secrets);
         }
         if let Some(whole) = already_home(download.to).await? {
@@ -85,27 +109,35 @@ impl ArcGisClient {
         }
         let mut retries = Retries::new(Pauses::Short);
         let mut tokens = TriedTokens::default();
+        let mut elsewhere = None;
         loop {
-            if !download.presigned {
+            if !is_presigned(&call) {
                 self.relocate(&mut call.url);
             }
             let before = part.bytes;
-            let token = if download.presigned { None } else { self.token_for(&call.url).await? };
+            let token = if is_presigned(&call) { None } else { self.token_for(&call.url).await? };
             let got = self.fetch(&call, &download, token.as_ref(), &part_path, &mut part, &report).await;
             let refused = match got {
-                Ok(()) => break,
+                Ok(()) => {
+                    self.answered_at(&call, elsewhere.is_some());
+                    break;
+                }
                 Err(refused) => self.scrubbed(&call, refused),
             };
-            if !download.presigned && self.is_asked_by_https(&call.url, &refused) {
+            if !is_presigned(&call) && self.is_asked_by_https(&call.url, &refused) {
                 continue;
             }
             if part.bytes > before {
                 // Whoever brought something was good; a long file may outlive many tokens.
                 tokens = TriedTokens::default();
             }
-            if !download.presigned && tokens.another(self, &call.url, token.as_ref(), &refused).await? {
+            if !is_presigned(&call) && tokens.another(self, &call.url, token.as_ref(), &refused).await? {
                 continue;
             }
+            let refused = match call.turn(&mut elsewhere, refused) {
+                Turn::Other => continue,
+                Turn::Failed(refused) => refused,
+            };
             // A try that brought as much as a slow host must is a good one: only tries in a row that did not are counted.
             if part.bytes.saturating_sub(before) > self.least_of_a_stretch() {
                 retries.restart();

@@ -136,7 +136,7 @@ async fn attempt(
         let report = |here, all| ctx.report(Progress::bytes(here, all));
         let fetch = || async {
             let file = Download { address: &file, to, presigned: false, limit: limit.bytes, secrets: &service.secrets };
-            client.download(file, report).await.map_err(|failure| limit.explain(failure))
+            client.download_named(&service.root, file, report).await.map_err(|failure| limit.explain(failure))
         };
         // Files that nobody fetched for some minutes are removed.
         server_job::while_it_lags(ctx, fetch)
@@ -305,7 +305,8 @@ impl ServerJob for ReplicaJob<'_> {
 
     async fn look(&mut self, left: Duration) -> Result<Look<String>, Failure> {
         let status = self.status;
-        let call = ServiceCall::get(status)?.with_secrets(&self.service.secrets).in_stage(FailureStage::Wait);
+        let call = self.client.named(&self.service.root, status)?;
+        let call = call.with_secrets(&self.service.secrets).in_stage(FailureStage::Wait);
         let state = self.client.job_json(&call.within(left)).await;
         self.lost = state.as_ref().is_err_and(server_job::is_gone);
         let state = state?;

@@ -4,9 +4,8 @@ use super::parameters::ExportVectorTilesParameters;
 use super::style::Style;
 use crate::client::body::expect_description;
 use crate::client::{AnswerKind, ArcGisClient, ServiceCall};
-use crate::tile_service::{
-    DESCRIPTION, TiledService, export_not_allowed, export_root, reference_not_supported, text, title_of,
-};
+use crate::export_twin::export_root;
+use crate::tile_service::{DESCRIPTION, TiledService, export_not_allowed, reference_not_supported, text, title_of};
 use offmap_engine::{
     CapabilityReason, EsriVectorTilesDownloadOption, Failure, FailureStage, LayerSecrets, MapLayer, OfflineMapSource,
     service_key,
