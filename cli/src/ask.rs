@@ -3,7 +3,7 @@
 use crate::arguments::{Ask, Plan};
 use crate::interrupt::or_interrupted;
 use crate::terminal::{self, out};
-use crate::{Stop, setup};
+use crate::{INCOMPLETE, Stop, setup};
 use offmap::exporters::portal::ReadLimits;
 use offmap::{
     BytesSource, CapabilityReason, CountUnit, GenerateOfflineMapParameterOverrides, LayerCapability, OfflineMapPlan,
@@ -13,17 +13,18 @@ use serde_json::json;
 pub(crate) async fn check(arguments: Ask) -> Result<u8, Stop> {
     let setup = setup::prepare(&arguments.map, &ReadLimits::default()).await?;
     let capabilities = or_interrupted(setup.task.capabilities_with_overrides(&setup.parameters, &setup.overrides)).await?;
+    let all = || capabilities.layer_capabilities.iter().chain(&capabilities.table_capabilities);
     if arguments.json {
-        let json = json!({"hasErrors": capabilities.has_errors(), "layerCapabilities": capabilities.layer_capabilities,
-            "tableCapabilities": capabilities.table_capabilities});
+        let lacking: Vec<String> = all().filter(|c| c.is_error()).map(|c| format!("{}: {}", c.title, why(c))).collect();
+        let json = json!({"hasErrors": capabilities.has_errors(), "lacking": lacking,
+            "layerCapabilities": capabilities.layer_capabilities, "tableCapabilities": capabilities.table_capabilities});
         terminal::json(&json);
-        return Ok(0);
+    } else {
+        for capability in all() {
+            out!("{:<8} {:<34} {}", word(capability), capability.title, why(capability));
+        }
     }
-    let all = capabilities.layer_capabilities.iter().chain(&capabilities.table_capabilities);
-    for capability in all {
-        out!("{:<8} {:<34} {}", word(capability), capability.title, why(capability));
-    }
-    Ok(0)
+    Ok(if capabilities.has_errors() { INCOMPLETE } else { 0 })
 }
 
 fn word(capability: &LayerCapability) -> &'static str {

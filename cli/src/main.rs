@@ -1,7 +1,7 @@
 //! `offmap`: takes a web map offline, says what can go offline, plans it, verifies and shows packages.
 //!
-//! Exit codes: 0 complete, 3 package written with layer errors, 1 failed and nothing left at the destination, 2 wrong usage,
-//! 130 cancelled by Ctrl-C. Secrets come from the environment only.
+//! Exit codes: 0 complete, 3 done but something is missing (of `check`: cannot go offline), 1 failed and nothing left at the
+//! destination (of `verify`: damaged), 2 wrong usage, 130 cancelled by Ctrl-C. Secrets come from the environment only.
 
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
@@ -21,6 +21,9 @@ use clap::Parser as _;
 use offmap::{Failure, FailureKind, FailureOwner};
 use std::process::ExitCode;
 use terminal::note;
+
+/// Exit code of what was done and lacks something.
+pub(crate) const INCOMPLETE: u8 = 3;
 
 /// Why the program ends without success.
 #[derive(Debug)]

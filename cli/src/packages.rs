@@ -1,14 +1,18 @@
 //! `offmap verify` and `offmap show`.
 
-use crate::Stop;
 use crate::arguments::{PackageArguments, VerifyArguments};
 use crate::interrupt::on_ctrl_c;
 use crate::progress::state_word;
 use crate::terminal::{self, out};
+use crate::{INCOMPLETE, Stop};
+use offmap::packager::manifest::Manifest;
 use offmap::packager::{MobileMapPackage, verify_until};
-use offmap::{ExportState, run_blocking, verify_deep_until};
+use offmap::{ExportState, LayerNoteKind, run_blocking, verify_deep_until};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
+
+/// Exit code of a package that is damaged.
+const DAMAGED: u8 = 1;
 
 pub(crate) async fn verify(arguments: &VerifyArguments) -> Result<u8, Stop> {
     let VerifyArguments { which, deep } = arguments;
@@ -23,6 +27,9 @@ pub(crate) async fn verify(arguments: &VerifyArguments) -> Result<u8, Stop> {
         for problem in &found.problems {
             out!("damaged  {}: {}", problem.file, problem.what);
         }
+        if found.more_problems > 0 {
+            out!("damaged  and {} problems more", found.more_problems);
+        }
         for words in &found.lacking {
             out!("lacks    {words}");
         }
@@ -31,14 +38,20 @@ pub(crate) async fn verify(arguments: &VerifyArguments) -> Result<u8, Stop> {
         }
         let verdict = match (found.ok, found.proven, found.complete) {
             (false, ..) => "is damaged",
+            (true, false, _) if !found.lacking.is_empty() => {
+                "can be read, and lacks what is named above; it has no manifest"
+            }
             (true, false, _) => "can be read; it has no manifest, so that nothing missing can be told",
-            (true, true, Some(false)) => "is whole, and lacks layers (see `offmap show`)",
-            (true, true, _) if !found.lacking.is_empty() => "is whole, and lacks what is named above",
+            (true, true, Some(false)) => "is whole, and lacks what is named above",
             (true, true, _) => "is whole and complete",
         };
         out!("{} {verdict}: {} files, {} bytes", found.package.display(), found.files, found.bytes);
     }
-    Ok(u8::from(!found.ok))
+    Ok(match found.ok {
+        false => DAMAGED,
+        true if found.complete == Some(false) || !found.lacking.is_empty() => INCOMPLETE,
+        true => 0,
+    })
 }
 
 pub(crate) fn show(arguments: &PackageArguments) -> Result<u8, Stop> {
@@ -55,7 +68,8 @@ pub(crate) fn show(arguments: &PackageArguments) -> Result<u8, Stop> {
         terminal::json(
             &json!({"package": package.path(), "archive": package.is_archive(), "version": package.version(), "item": package.item(),
                 "extent": package.extent(), "maps": package.maps(), "files": files, "missing": missing,
-                "complete": manifest.map(|m| m.complete)}),
+                "complete": manifest.map(|m| m.lacking().is_empty()), "lacking": manifest.map(Manifest::lacking),
+                "notCounted": manifest.map(Manifest::not_counted)}),
         );
         return Ok(0);
     }
@@ -89,12 +103,10 @@ pub(crate) fn show(arguments: &PackageArguments) -> Result<u8, Stop> {
         }
     }
     for layer in manifest.iter().flat_map(|m| &m.layers).filter(|l| l.state == ExportState::Succeeded) {
-        for (what, missing) in [("tiles", &layer.missing_tiles), ("attachments", &layer.missing_attachments)] {
-            if let Some(missing) = missing {
-                out!("lacks {}: {}", layer.title, missing.words(what));
-            }
+        for words in layer.lacking() {
+            out!("lacks {}: {words}", layer.title);
         }
-        for note in &layer.notes {
+        for note in layer.notes.iter().filter(|n| n.kind != LayerNoteKind::Missing) {
             out!("note {}: {}: {}", layer.title, note.kind.words(), note.message);
         }
     }

@@ -3,20 +3,17 @@
 use crate::arguments::{ProgressStyle, Resume, RunArguments, Take};
 use crate::interrupt::{CANCELLED, on_ctrl_c};
 use crate::terminal::{self, note, out};
-use crate::{Stop, progress, secrets, setup};
+use crate::{INCOMPLETE, Stop, progress, secrets, setup};
 use offmap::exporters::portal::ReadLimits;
 use offmap::packager::{MobileMapPackager, write_mmpk_until};
 use offmap::{
-    Engine, Failure, FailureKind, FailureOwner, GenerateOfflineMapJob, GenerateOfflineMapResult, JobError, LayerOutcome,
-    Packager as _, run_blocking,
+    Engine, Failure, FailureKind, FailureOwner, GenerateOfflineMapJob, GenerateOfflineMapResult, JobError, LayerNoteKind,
+    LayerOutcome, Packager as _, run_blocking,
 };
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
-
-/// Exit code of a package that lacks layers.
-const WITH_ERRORS: u8 = 3;
 
 pub(crate) async fn run(arguments: Take) -> Result<u8, Stop> {
     let (engine, job) = or_told(begin(&arguments).await, &arguments.run)?;
@@ -117,7 +114,7 @@ async fn run_job(engine: &Engine, job: GenerateOfflineMapJob, out: &Path, wishes
             }
             match zipped {
                 Some(Err(failure)) => Err(failure.into()),
-                _ => Ok(if result.has_errors() { WITH_ERRORS } else { 0 }),
+                _ => Ok(if result.is_complete() { 0 } else { INCOMPLETE }),
             }
         }
         Err(error) => {
@@ -164,7 +161,7 @@ fn check_mmpk(path: &Path) -> Result<(), Stop> {
 
 fn layer_json(layer: &LayerOutcome) -> Value {
     json!({"id": layer.id, "title": layer.title, "state": layer.state, "planned": layer.planned, "got": layer.got,
-        "bytes": layer.bytes, "notes": layer.notes, "failure": layer.failure})
+        "bytes": layer.bytes, "lacking": layer.lacking(), "notes": layer.notes, "failure": layer.failure})
 }
 
 fn result_json(
@@ -172,7 +169,7 @@ fn result_json(
     zipped: Option<&Result<(PathBuf, u64), Failure>>,
 ) -> Value {
     let (package, complete, layers, warnings, failure) = match outcome {
-        Ok(r) => (Some(&r.package), !r.has_errors(), &r.layers, r.warnings.as_slice(), None),
+        Ok(r) => (Some(&r.package), r.is_complete(), &r.layers, r.warnings.as_slice(), None),
         Err(e) => (None, false, &e.layers, [].as_slice(), Some(&e.failure)),
     };
     let failure = failure.or(zipped.and_then(|z| z.as_ref().err()));
@@ -222,7 +219,10 @@ fn tell_layers(layers: &[LayerOutcome], to_stderr: bool) {
             planned,
             layer.bytes
         ));
-        for note in &layer.notes {
+        for words in layer.lacking() {
+            line(format!("          lacks: {words}"));
+        }
+        for note in layer.notes.iter().filter(|n| n.kind != LayerNoteKind::Missing) {
             line(format!("          {}: {}", note.kind.words(), note.message));
         }
         if let Some(failure) = layer.failure.as_ref().filter(|f| !f.is_cancelled()) {

@@ -2,7 +2,8 @@
 //!
 //! 0. A package that was changed since it was made, such as a replica that was edited in the field, is not touched.
 //! 1. Every layer that succeeded is carried over from the earlier package, whether its service answers or not: its file is proven
-//!    by the earlier manifest's hash and linked into the new job's work directory.
+//!    by the earlier manifest's hash and by what is in it, and linked into the new job's work directory. One that is damaged inside
+//!    has failed.
 //! 2. Only what failed is planned and fetched; a layer of a service of which others succeeded is a task of its own.
 //! 3. The new package takes the earlier one's place only if it holds all of it and more. Else the earlier one stays as it is, byte
 //!    for byte.
@@ -10,6 +11,7 @@
 use crate::basemap;
 use crate::carried::{Carried, passing, stays_as_it_is};
 use crate::context::{hash_file_until, run_blocking};
+use crate::earlier;
 use crate::exporter::PlanContext;
 use crate::job::JobInner;
 use crate::ledger::Ledger;
@@ -93,17 +95,23 @@ pub(crate) async fn completing(job: &JobInner, document: &str, ctx: &PlanContext
         Ok((earlier, basemap::find(&parameters, &destination, &*packager)?))
     })
     .await?;
+    let package = job.destination.clone();
+    let (containers, cancel) = (job.engine.containers.clone(), ctx.cancel.clone());
+    let (earlier, proven, damaged) = run_blocking(move || {
+        let mut earlier = earlier;
+        let (mut good, changed) = proven(&earlier, &cancel)?;
+        // What was changed since is somebody's; what is as it was written is judged by what is in it.
+        let damaged = earlier::judge(&mut earlier, Some(&good), &containers, &cancel)?;
+        good.retain(|id| !damaged.iter().any(|(other, _)| other == id));
+        if earlier.layers.iter().any(LayerOutcome::is_error) {
+            check_unchanged(&package, &earlier, &changed)?;
+        }
+        Ok((earlier, good, damaged))
+    })
+    .await?;
     if !earlier.layers.iter().any(LayerOutcome::is_error) {
         return Ok(Found::Finished(finished(&job.destination, earlier)));
     }
-    let package = job.destination.clone();
-    let cancel = ctx.cancel.clone();
-    let (earlier, proven) = run_blocking(move || {
-        let (good, damaged) = proven(&earlier, &cancel)?;
-        check_unchanged(&package, &earlier, &damaged)?;
-        Ok((earlier, good))
-    })
-    .await?;
     let carried = Carried { earlier: &earlier, proven: &proven };
     let (source, registry) = (&job.source, &job.engine.registry);
     let planned = planner::plan_beside(registry, source, &job.parameters, &job.overrides, Some(&carried), ctx).await;
@@ -117,7 +125,7 @@ pub(crate) async fn completing(job: &JobInner, document: &str, ctx: &PlanContext
     }
     let destination = job.destination.clone();
     let work_dir = run_blocking(move || WorkDir::make(&destination)).await?;
-    match carry_over(job, &work_dir, document, &plan, &earlier, ctx).await {
+    match carry_over(job, &work_dir, document, &plan, (&earlier, &damaged), ctx).await {
         Ok(ledger) => {
             let replaces = Some(Arc::new(earlier));
             Ok(Found::Begun(Box::new(Begun { plan, basemap, work_dir, ledger, replaces, changed: Vec::new() })))
@@ -140,11 +148,12 @@ async fn carry_over(
     work_dir: &WorkDir,
     document: &str,
     plan: &OfflineMapPlan,
-    earlier: &EarlierPackage,
+    (earlier, damaged): (&EarlierPackage, &[(String, Failure)]),
     ctx: &PlanContext,
 ) -> Result<Ledger, Failure> {
     let ledger = job.open_ledger(work_dir).await?;
     ledger.put("replaces", &earlier.job).await?;
+    ledger.put("damaged", &damaged).await?;
     ledger.put_plan(plan, job.engine.clock.now_ms()).await?;
     for task in plan.tasks.iter().filter(|t| t.carried) {
         let root = work_dir.path().to_owned();

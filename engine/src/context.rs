@@ -257,6 +257,54 @@ impl ExportContext {
         self.ledger.finish(unit, bytes, sha256, self.clock.now_ms()).await
     }
 
+    /// Says in the ledger that a unit is done whose result is a file or folder below the work directory, with its size and hash
+    /// ([`hash_result`]). As long as it has them it is not fetched again, also when the task begins anew after a failure; the unit
+    /// `of` that it came out of, such as a server's job, then stays finished with its notes.
+    ///
+    /// # Errors
+    /// As [`ExportContext::begin_unit`]; also if `path` is not below the work directory.
+    pub async fn finish_file(
+        &self,
+        unit: &str,
+        of: Option<&str>,
+        path: &Path,
+        (bytes, sha256): (u64, &str),
+    ) -> Result<(), Failure> {
+        let relative = path.strip_prefix(&self.work_dir).map_err(|_| {
+            Failure::internal(format!(
+                "the result of unit `{unit}` is {}, which is not in the work directory",
+                path.display()
+            ))
+        })?;
+        self.ledger.finish_with(unit, of, relative, (bytes, sha256), self.clock.now_ms()).await
+    }
+
+    /// Size and hash of what an earlier run left of a unit under its final name, if there is something that can be relied on:
+    /// with the hash that the ledger knows, or, where it ended before the ledger knew one, complete because it has its name. What
+    /// has another hash is removed.
+    ///
+    /// # Errors
+    /// If the ledger or the disk cannot be read.
+    pub async fn finished_file(&self, unit: &str, path: &Path) -> Result<Option<(u64, String)>, Failure> {
+        let record = self.units().await?.into_iter().find(|u| u.id == unit);
+        let known = record.filter(|u| u.state == "finished").and_then(|u| u.sha256);
+        let (path, cancel) = (path.to_owned(), self.cancel.clone());
+        run_blocking(move || {
+            let is_folder = match std::fs::symlink_metadata(&path) {
+                Ok(metadata) if metadata.is_dir() || metadata.is_file() => metadata.is_dir(),
+                _ => return Ok(None),
+            };
+            let (bytes, sha256) = hash_result_until(&path, &cancel)?;
+            if known.is_none_or(|known| known == sha256) {
+                return Ok(Some((bytes, sha256)));
+            }
+            let removed = if is_folder { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) };
+            removed.map_err(|e| safe_path::judged(&format!("cannot remove {}", path.display()), &e))?;
+            Ok(None)
+        })
+        .await
+    }
+
     /// A failure without the secrets that are known, as it may be noted in the ledger.
     #[must_use]
     pub fn without_secrets(&self, failure: Failure) -> Failure {
@@ -367,6 +415,36 @@ pub fn hash_file_until(path: &Path, cancel: &CancellationToken) -> Result<(u64, 
     });
     let bytes = hashed.map_err(|e| failed(&e))?;
     Ok((bytes, hex(&hasher.finalize())))
+}
+
+/// Size and SHA-256 (hexadecimal) of a regular file, or of a folder: of the names, sizes and hashes of all files in it, in order.
+/// Blocks.
+///
+/// # Errors
+/// If it cannot be read, or has anything but files and directories in it.
+pub fn hash_result(path: &Path) -> Result<(u64, String), Failure> {
+    hash_result_until(path, &CancellationToken::new())
+}
+
+/// The same, until `cancel` is cancelled.
+///
+/// # Errors
+/// As [`hash_result`]; also if it was cancelled.
+pub fn hash_result_until(path: &Path, cancel: &CancellationToken) -> Result<(u64, String), Failure> {
+    let failed = |e: &std::io::Error| safe_path::judged(&format!("cannot read {}", path.display()), e);
+    if !std::fs::symlink_metadata(path).map_err(|e| failed(&e))?.is_dir() {
+        return hash_file_until(path, cancel);
+    }
+    let mut files = safe_path::files_below(path).map_err(|e| failed(&e))?;
+    files.sort();
+    let (mut hasher, mut all) = (Sha256::new(), 0_u64);
+    for file in files {
+        let (bytes, sha256) = hash_file_until(&path.join(&file), cancel)?;
+        all = all.saturating_add(bytes);
+        // A name has neither a zero byte nor a line's end in it that could be taken for another's.
+        hasher.update(format!("{}\0{bytes}\0{sha256}\n", file.display()));
+    }
+    Ok((all, hex(&hasher.finalize())))
 }
 
 /// Bytes as lower-case hexadecimal digits.

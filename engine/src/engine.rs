@@ -2,6 +2,7 @@
 
 use crate::actor::shared::Census;
 use crate::clock::{Clock, SystemClock};
+use crate::containers::{ContainerReader, Containers};
 use crate::exporter::Exporter;
 use crate::job::GenerateOfflineMapJob;
 use crate::model::failure::Failure;
@@ -66,6 +67,7 @@ impl Actors {
 pub(crate) struct EngineInner {
     pub(crate) registry: ExporterRegistry,
     pub(crate) packager: Arc<dyn Packager>,
+    pub(crate) containers: Containers,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) runtime: Handle,
     pub(crate) root: CancellationToken,
@@ -135,6 +137,7 @@ impl Engine {
         EngineBuilder {
             registry: ExporterRegistry::default(),
             packager: Arc::new(packager),
+            containers: Containers::default(),
             clock: Arc::new(SystemClock),
             runtime: None,
             secrets: SecretRegistry::default(),
@@ -197,6 +200,7 @@ impl Engine {
 pub struct EngineBuilder {
     registry: ExporterRegistry,
     packager: Arc<dyn Packager>,
+    containers: Containers,
     clock: Arc<dyn Clock>,
     runtime: Option<Handle>,
     secrets: SecretRegistry,
@@ -212,6 +216,14 @@ impl EngineBuilder {
     pub fn exporter(mut self, exporter: impl Exporter) -> Result<Self, Failure> {
         self.registry.register(exporter)?;
         Ok(self)
+    }
+
+    /// Adds a reader of data files: what exports bring in its formats is read before its layers are called done, and again in the
+    /// package before that is put in place.
+    #[must_use]
+    pub fn container(mut self, reader: impl ContainerReader) -> Self {
+        self.containers = self.containers.with(reader);
+        self
     }
 
     /// Runs exporters on this runtime; else on the current one, else on one of the engine's own.
@@ -265,6 +277,7 @@ impl EngineBuilder {
         let inner = EngineInner {
             registry: self.registry,
             packager: self.packager,
+            containers: self.containers,
             clock: self.clock,
             runtime,
             root: CancellationToken::new(),

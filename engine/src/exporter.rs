@@ -134,6 +134,8 @@ pub struct TaskPlan {
 /// - `export` writes only below [`ExportContext::work_dir`] and leaves deleting to the engine.
 /// - Every planned unit is finished in the ledger ([`ExportContext::finish_unit`]) before `export` answers `Ok`, and every
 ///   planned layer is in the [`Artifact`]; the engine fails what is missing.
+/// - A file has its final name only when it is complete ([`crate::atomic_file`]). A unit that ends with one is finished with it
+///   ([`ExportContext::finish_file`]) and not fetched again while it is there ([`ExportContext::finished_file`]).
 /// - Progress never falls; the engine drops reports that do.
 /// - After [`ExportContext::cancelled`] no new request is made but those that tidy up; `export` returns within a second.
 /// - A dropped future leaves nothing running.
@@ -206,7 +208,7 @@ pub trait Exporter: Debug + Send + Sync + 'static {
     ) -> Result<Artifact, Failure>;
 
     /// Takes back what a finished or broken export left on the service, such as a registered replica, because no package
-    /// will be made of it. Called after [`Exporter::export`], never beside it; failures are the exporter's to log.
+    /// will be made of it. Where a task begins anew, the ledger does not tell of units that stay. Called after [`Exporter::export`], never beside it; failures are the exporter's to log.
     async fn discard(&self, task: &ExportTask, ctx: &ExportContext) {
         let _ = (task, ctx);
     }

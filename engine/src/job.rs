@@ -456,6 +456,7 @@ impl JobInner {
             basemap: None,
             registry: engine.registry.clone(),
             packager: Arc::clone(&engine.packager),
+            containers: engine.containers.clone(),
             ledger,
             board: Arc::clone(&self.board),
             clock: Arc::clone(&engine.clock),
@@ -570,7 +571,7 @@ async fn drive(job: Arc<JobInner>) -> JobResult {
         Beginning::Fresh => begin(&job, &document, &ctx).await?,
         Beginning::Resumed => resume::resumed(&job, &ctx).await?,
         Beginning::Completing => complete::completing(&job, &document, &ctx).await?,
-        Beginning::Finished => resume::finished_before(&job).await?,
+        Beginning::Finished => resume::finished_before(&job, &ctx).await?,
     };
     let begun = match found {
         Found::Finished(result) => return Ok(result),
@@ -580,6 +581,10 @@ async fn drive(job: Arc<JobInner>) -> JobResult {
     plan.warnings.extend(basemap.as_ref().and_then(|b| basemap::uncovered(b, &job.parameters.area_of_interest)));
     let run = Run { plan, basemap, ledger, replaces, changed, document };
     let mut result = run_all(&job, run, work_dir.path()).await;
+    // What was kept once goes only by success or by the caller's word, whatever ends the job.
+    if result.as_ref().is_err_and(|e| job.beginning == Beginning::Resumed && !e.failure.is_cancelled()) {
+        job.keep.keep();
+    }
     if let Err(error) = &mut result
         && job.keeps_work()
     {
@@ -650,12 +655,14 @@ async fn run_all(job: &Arc<JobInner>, run: Run, work_dir: &Path) -> JobResult {
     if job.beginning == Beginning::Resumed {
         for (index, task) in shared.plan.tasks.iter().enumerate() {
             let (state, outcome) = shared.ledger.task(&task.id).state().await?;
-            let is_changed = changed.contains(&index) && state != "planned";
-            if is_changed {
+            let is_changed = changed.contains(&index);
+            if is_changed && state != "planned" {
                 let words = format!("the data of \"{}\" changed since; they are fetched again", task.title);
                 job.board.note(&job.subject, words, MessageSeverity::Warning, MessageSource::Client);
             }
-            if is_changed || resume::begins_anew(&state, outcome.as_deref()) {
+            if is_changed {
+                task_run::begin_changed(&shared, task).await?;
+            } else if resume::begins_anew(&state, outcome.as_deref()) {
                 task_run::begin_anew(&shared, task).await?;
             }
         }

@@ -15,7 +15,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::HashSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
 /// Messages that may wait for the ledger's thread.
@@ -289,6 +290,41 @@ impl Ledger {
         .await
     }
 
+    /// Makes one task begin anew as it is planned now: plan, task, units and notes change in one step. Units that are no longer
+    /// planned go.
+    pub(crate) async fn replace_task(&self, plan: &OfflineMapPlan, task: &ExportTask, now: i64) -> Result<(), Failure> {
+        let whole = self.text_of("plan", plan)?;
+        check_tasks(&plan.tasks).map_err(|f| Failure::internal(f.message))?;
+        let definition = self.text_of("task", task)?;
+        let task = task.clone();
+        self.run(Box::new(move |c| {
+            let replaced = || {
+                c.execute("INSERT OR REPLACE INTO job(key, value) VALUES('plan', ?1)", [whole])?;
+                c.execute(
+                    "UPDATE task SET exporter = ?2, service_url = ?3, definition = ?4, state = 'planned', outcome = NULL
+                     WHERE id = ?1",
+                    params![task.id, task.exporter, task.key.service_url, definition],
+                )?;
+                c.execute("DELETE FROM note WHERE task = ?1", [&task.id])?;
+                c.execute("DELETE FROM unit WHERE task = ?1", [&task.id])?;
+                let mut insert = c.prepare_cached(
+                    "INSERT INTO unit(task, id, kind, title, state, updated) VALUES(?1, ?2, ?3, ?4, 'planned', ?5)",
+                )?;
+                for unit in &task.units {
+                    insert.execute(params![task.id, unit.id, unit.kind, unit.title, now])?;
+                }
+                Ok(())
+            };
+            // Other writes may share the transaction, and it is committed for them even if this one fails.
+            c.execute_batch("SAVEPOINT replace_task")?;
+            match replaced() {
+                Ok(()) => c.execute_batch("RELEASE replace_task"),
+                Err(error) => c.execute_batch("ROLLBACK TO replace_task; RELEASE replace_task").and(Err(error)),
+            }
+        }))
+        .await
+    }
+
     /// Whether any task of the plan was begun.
     pub(crate) async fn is_begun(&self) -> Result<bool, Failure> {
         self.read(|c| c.query_row("SELECT EXISTS(SELECT 1 FROM task WHERE state <> 'planned')", [], |r| r.get(0))).await
@@ -325,7 +361,7 @@ impl Ledger {
     /// The part of the ledger that concerns one task.
     #[must_use]
     pub fn task(&self, id: &str) -> TaskLedger {
-        TaskLedger { ledger: self.clone(), task: id.to_owned() }
+        TaskLedger { ledger: self.clone(), task: id.to_owned(), hidden: Arc::default() }
     }
 }
 
@@ -334,9 +370,33 @@ impl Ledger {
 pub struct TaskLedger {
     ledger: Ledger,
     task: String,
+    /// Units of which nothing is told.
+    hidden: Arc<HashSet<String>>,
+}
+
+/// Notes where the result of a finished unit is, below the work directory.
+const RESULT: &str = "result";
+/// Notes the unit that a result came out of, such as a server's job.
+const RESULT_OF: &str = "resultOf";
+
+/// Where the result of a unit is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct UnitResult {
+    pub(crate) unit: UnitRecord,
+    /// A file or folder below the task's work directory.
+    pub(crate) path: PathBuf,
+    /// The unit that it came out of.
+    pub(crate) of: Option<String>,
 }
 
 impl TaskLedger {
+    /// The same without what it knows of some units.
+    #[must_use]
+    pub(crate) fn hiding(mut self, units: HashSet<String>) -> Self {
+        self.hidden = Arc::new(units);
+        self
+    }
+
     /// Sets the task's state and, at its end, what it brought home or why it failed.
     pub(crate) async fn set_state(&self, state: &'static str, outcome: Option<String>) -> Result<(), Failure> {
         let task = self.task.clone();
@@ -360,17 +420,19 @@ impl TaskLedger {
             .await
     }
 
-    /// Forgets all that was done for the task, so that it begins anew.
-    pub(crate) async fn reset(&self) -> Result<(), Failure> {
-        let task = self.task.clone();
+    /// Forgets what was done for the task but for some units, so that it begins anew.
+    pub(crate) async fn reset(&self, but: &HashSet<String>) -> Result<(), Failure> {
+        let (task, but) = (self.task.clone(), serde_json::to_string(but).map_err(broken)?);
         self.ledger
             .run(Box::new(move |c| {
                 c.execute("UPDATE task SET state = 'planned', outcome = NULL WHERE id = ?1", [&task])?;
                 c.execute(
-                    "UPDATE unit SET state = 'planned', bytes = NULL, sha256 = NULL, failure = NULL WHERE task = ?1",
-                    [&task],
+                    "UPDATE unit SET state = 'planned', bytes = NULL, sha256 = NULL, failure = NULL
+                     WHERE task = ?1 AND id NOT IN (SELECT value FROM json_each(?2))",
+                    [&task, &but],
                 )?;
-                c.execute("DELETE FROM note WHERE task = ?1", [&task]).map(drop)
+                let others = "DELETE FROM note WHERE task = ?1 AND unit NOT IN (SELECT value FROM json_each(?2))";
+                c.execute(others, [&task, &but]).map(drop)
             }))
             .await
     }
@@ -413,6 +475,38 @@ impl TaskLedger {
         // SQLite knows no larger number.
         let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
         self.update(unit, SQL, vec![bytes.into(), sha256.map(str::to_owned).into()], now).await
+    }
+
+    /// Says that a unit is done, and where below the work directory its result is: it stays as long as its bytes do.
+    ///
+    /// # Errors
+    /// As [`TaskLedger::begin`]; also if the path is not a plain relative one.
+    pub(crate) async fn finish_with(
+        &self,
+        unit: &str,
+        of: Option<&str>,
+        path: &Path,
+        (bytes, sha256): (u64, &str),
+        now: i64,
+    ) -> Result<(), Failure> {
+        let plain = safe_path::check_relative(path).map(|()| path.to_str().unwrap_or_default());
+        let path = plain.map_err(|e| Failure::internal(format!("the result of unit `{unit}`: {e}")))?;
+        // Known before it is relied on: a path of a unit that is not finished says nothing.
+        self.note(unit, RESULT, path).await?;
+        self.note(unit, RESULT_OF, of.unwrap_or_default()).await?;
+        self.finish(unit, bytes, Some(sha256), now).await
+    }
+
+    /// The finished units whose results are known.
+    pub(crate) async fn results(&self) -> Result<Vec<UnitResult>, Failure> {
+        let mut results = Vec::new();
+        for unit in self.units().await?.into_iter().filter(|u| u.state == "finished" && u.sha256.is_some()) {
+            if let Some(path) = self.noted(&unit.id, RESULT).await? {
+                let of = self.noted(&unit.id, RESULT_OF).await?.filter(|of| !of.is_empty());
+                results.push(UnitResult { unit, path: PathBuf::from(path), of });
+            }
+        }
+        Ok(results)
     }
 
     /// Says why a unit failed.
@@ -470,6 +564,9 @@ impl TaskLedger {
     /// # Errors
     /// If it cannot be read.
     pub async fn noted(&self, unit: &str, key: &str) -> Result<Option<String>, Failure> {
+        if self.hidden.contains(unit) {
+            return Ok(None);
+        }
         let row = [self.task.clone(), unit.to_owned(), key.to_owned()];
         self.ledger
             .read(move |c| {

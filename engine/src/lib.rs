@@ -18,16 +18,19 @@
 //! - Zero is never success: "done" means planned = got, proven.
 
 mod actor;
+pub mod atomic_file;
 mod basemap;
 mod board;
 mod carried;
 mod clock;
 mod complete;
+pub mod containers;
 mod context;
 mod copying;
 mod counts;
 mod discard;
 mod disk_space;
+mod earlier;
 mod engine;
 mod exporter;
 mod group;
@@ -51,7 +54,10 @@ mod work_dir;
 
 pub use board::StatusStream;
 pub use clock::{Clock, SystemClock, system_now_ms};
-pub use context::{ExportContext, hash_file, hash_file_until, hex, run_blocking, run_within};
+pub use containers::{ContainerReader, Containers, Contents};
+pub use context::{
+    ExportContext, hash_file, hash_file_until, hash_result, hash_result_until, hex, run_blocking, run_within,
+};
 pub use disk_space::DiskReserve;
 pub use engine::{DEFAULT_CONCURRENT_EXPORTS, DEFAULT_CONCURRENT_JOBS, Engine, EngineBuilder, EngineStats};
 pub use exporter::{Examination, Exporter, LayerPlan, NetworkPlan, PlanContext, ServiceRequest, TaskPlan};
@@ -92,4 +98,4 @@ pub use packager::{
 pub use registry::ExporterRegistry;
 pub use safe_path::{link_or_copy, link_or_copy_until};
 pub use task::OfflineMapTask;
-pub use work_dir::Leftover;
+pub use work_dir::{Leftover, WorkDir};

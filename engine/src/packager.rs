@@ -1,5 +1,6 @@
 //! The contract of a packager: what makes the package out of what came home.
 
+use crate::containers::Containers;
 use crate::model::artifact::Artifact;
 use crate::model::failure::Failure;
 use crate::model::geometry::{Envelope, SpatialReference};
@@ -71,6 +72,8 @@ pub struct PackRequest {
     pub artifacts: Vec<TaskArtifact>,
     /// The base map on the device that takes the place of the map's own.
     pub basemap: Option<ReferenceBasemap>,
+    /// What reads the data files of the package before it is put in place.
+    pub containers: Containers,
     /// How each layer and table ended, in the order of the map.
     pub layers: Vec<LayerOutcome>,
     /// A private directory on the destination's file system, to stage in.
@@ -202,7 +205,7 @@ pub struct Packed {
     pub files: u64,
 }
 
-/// Makes the package: stage, verify, rename into place. At every moment the destination is absent (or the empty directory
+/// Makes the package: stage, verify down to every row and tile, rename into place. At every moment the destination is absent (or the empty directory
 /// that it was), or whole and verified.
 #[async_trait]
 pub trait Packager: Debug + Send + Sync + 'static {

@@ -5,6 +5,7 @@
 
 use crate::basemap;
 use crate::context::run_blocking;
+use crate::earlier;
 use crate::exporter::{PlanContext, ServiceRequest};
 use crate::job::JobInner;
 use crate::ledger::Ledger;
@@ -103,11 +104,17 @@ pub(crate) async fn resumed(job: &JobInner, ctx: &PlanContext) -> Result<Found, 
     let replaces = match earlier {
         Some(earlier) if is_done(&earlier) => {
             drop(ledger);
+            let earlier = judged(job, earlier, ctx).await?;
             run_blocking(move || work_dir.remove()).await?;
             return Ok(Found::Finished(finished(&job.destination, earlier)));
         }
-        earlier => earlier.map(Arc::new),
+        earlier => earlier,
     };
+    let damaged: Vec<(String, Failure)> = ledger.get("damaged").await?.unwrap_or_default();
+    let replaces = replaces.map(|mut earlier| {
+        earlier::mark(&mut earlier, &damaged);
+        Arc::new(earlier)
+    });
     let registry = &job.engine.registry;
     let known_plan = ledger.plan().await?;
     known_plan.iter().try_for_each(|plan| belongs(plan, &job.source))?;
@@ -129,14 +136,25 @@ pub(crate) async fn resumed(job: &JobInner, ctx: &PlanContext) -> Result<Found, 
             }
         }
     }
-    if !known || !changed.is_empty() {
+    // The ledger learns of changed data when the old files are gone.
+    if !known {
         ledger.put_plan(&plan, job.engine.clock.now_ms()).await?;
     }
     Ok(Found::Begun(Box::new(Begun { plan, basemap, work_dir, ledger, replaces, changed })))
 }
 
+/// The package as it is: what its job called succeeded is judged by what is in its files.
+async fn judged(job: &JobInner, mut earlier: EarlierPackage, ctx: &PlanContext) -> Result<EarlierPackage, Failure> {
+    let (containers, cancel) = (job.engine.containers.clone(), ctx.cancel.clone());
+    run_blocking(move || {
+        earlier::judge(&mut earlier, None, &containers, &cancel)?;
+        Ok(earlier)
+    })
+    .await
+}
+
 /// The result of a job whose package is there; what it left beside is removed.
-pub(crate) async fn finished_before(job: &JobInner) -> Result<Found, Failure> {
+pub(crate) async fn finished_before(job: &JobInner, ctx: &PlanContext) -> Result<Found, Failure> {
     let (packager, destination) = (Arc::clone(&job.engine.packager), job.destination.clone());
     let earlier = run_blocking(move || {
         let earlier = packager.read_package(&destination)?;
@@ -146,7 +164,7 @@ pub(crate) async fn finished_before(job: &JobInner) -> Result<Found, Failure> {
         Ok(earlier)
     })
     .await?;
-    Ok(Found::Finished(finished(&job.destination, earlier)))
+    Ok(Found::Finished(finished(&job.destination, judged(job, earlier, ctx).await?)))
 }
 
 /// Removes the work directory of a job that could not even begin, and hands the reason on.
@@ -170,10 +188,11 @@ fn belongs(plan: &OfflineMapPlan, source: &OfflineMapSource) -> Result<(), Failu
     }
 }
 
-/// Whether a task that failed begins anew when its job goes on: an interrupted one goes on where it stopped.
+/// Whether a task that failed begins anew when its job is resumed. One that was interrupted, by the network or the disk as well, is
+/// resumed where it stopped: what runs on its service and half a file are as good as before.
 pub(crate) fn begins_anew(state: &str, outcome: Option<&str>) -> bool {
     let failure = outcome.filter(|_| state == "failed").and_then(|text| serde_json::from_str::<Failure>(text).ok());
-    failure.is_some_and(|f| !f.is_cancelled() && f.owner != FailureOwner::Storage)
+    failure.is_some_and(|f| !f.is_cancelled() && !matches!(f.owner, FailureOwner::Storage | FailureOwner::Network))
 }
 
 /// The layers of a task as they are asked for.

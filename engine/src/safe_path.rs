@@ -6,7 +6,7 @@
 //! | a path is relative and made of plain components | [`check_relative`] |
 //! | what is read is a regular file, reached through real directories only | [`file()`], [`open_file`] |
 //! | a folder holds regular files and real directories only | [`folder`], [`check_tree`] |
-//! | what is made or removed below a directory stays below it | [`make_dirs`], [`remove_tree`] |
+//! | what is made or removed below a directory stays below it | [`make_dirs`], [`remove_tree`], [`remove_all_but`] |
 //!
 //! A symbolic link, FIFO, socket or device is never followed, opened or waited for: it is refused by name, with the kind
 //! [`ErrorKind::InvalidData`]. Everything here blocks.
@@ -173,9 +173,22 @@ pub struct Tree {
 /// # Errors
 /// If there is; the message names it.
 pub fn check_tree(dir: &Path) -> Result<Tree> {
-    let (tree, odd) = walk(dir)?;
+    let (tree, odd) = walk(dir, |_| {})?;
     match odd {
         None => Ok(tree),
+        Some(what) => Err(refused(what)),
+    }
+}
+
+/// All regular files below a directory, as paths below it, in no order.
+///
+/// # Errors
+/// As [`check_tree`].
+pub fn files_below(dir: &Path) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    let (_, odd) = walk(dir, |path| files.extend(path.strip_prefix(dir).map(Path::to_owned)))?;
+    match odd {
+        None => Ok(files),
         Some(what) => Err(refused(what)),
     }
 }
@@ -183,11 +196,11 @@ pub fn check_tree(dir: &Path) -> Result<Tree> {
 /// Bytes of all regular files below a directory; what cannot be read, links and all beyond the limits count nothing.
 #[must_use]
 pub fn size_of(dir: &Path) -> u64 {
-    walk(dir).map_or(0, |(tree, _)| tree.bytes)
+    walk(dir, |_| {}).map_or(0, |(tree, _)| tree.bytes)
 }
 
-/// Walks a tree; answers the first thing that does not belong into one.
-fn walk(dir: &Path) -> Result<(Tree, Option<String>)> {
+/// Walks a tree and shows each file; answers the first thing that does not belong into one.
+fn walk(dir: &Path, mut show: impl FnMut(&Path)) -> Result<(Tree, Option<String>)> {
     let mut tree = Tree::default();
     let (mut odd, mut entries) = (None, 0_u64);
     let mut todo = vec![(dir.to_owned(), 0)];
@@ -213,6 +226,7 @@ fn walk(dir: &Path) -> Result<(Tree, Option<String>)> {
                 todo.push((path, depth + 1));
             } else if kind.is_file() {
                 tree.files += 1;
+                show(&path);
                 tree.bytes = tree.bytes.saturating_add(entry.metadata().map_or(0, |m| m.len()));
             } else if odd.is_none() {
                 odd = Some(format!("{} {}, expected a regular file or directory", path.display(), kind_of(kind)));
@@ -319,6 +333,34 @@ pub fn remove_tree(root: &Path, relative: &Path) -> Result<()> {
     remove_in(&parent, Path::new(name), metadata.is_dir())
 }
 
+/// Removes all that is in a directory below `root` but some files and folders in it, named by their paths below the directory. A
+/// directory that is not there is fine.
+///
+/// # Errors
+/// As [`remove_tree`].
+pub fn remove_all_but(root: &Path, relative: &Path, but: &[PathBuf]) -> Result<()> {
+    let dir = match look(root, relative) {
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
+        Ok((_, metadata)) if !metadata.is_dir() => return remove_tree(root, relative),
+        looked => looked?.0,
+    };
+    for entry in std::fs::read_dir(&dir)? {
+        let entry = entry?;
+        let name = PathBuf::from(entry.file_name());
+        if but.contains(&name) {
+            continue;
+        }
+        let inside: Vec<PathBuf> = but.iter().filter_map(|b| b.strip_prefix(&name).ok().map(Path::to_owned)).collect();
+        if inside.is_empty() {
+            let (parent, is_dir) = (Dir::open_ambient_dir(&dir, ambient_authority())?, entry.file_type()?.is_dir());
+            remove_in(&parent, &name, is_dir)?;
+        } else {
+            remove_all_but(root, &relative.join(&name), &inside)?;
+        }
+    }
+    Ok(())
+}
+
 /// Removes a name in a directory: a link itself, never what it leads to.
 pub(crate) fn remove_in(dir: &Dir, name: &Path, is_dir: bool) -> Result<()> {
     match if is_dir { dir.remove_dir_all(name) } else { dir.remove_file_or_symlink(name) } {
@@ -388,8 +430,9 @@ fn copy_file(from: &Path, to: &Path, cancel: &CancellationToken) -> Result<()> {
             unsynced = 0;
         }
         target.write_all(piece)
-    })
-    .map(drop)
+    })?;
+    // A link is the same bytes on the disk; so is a copy.
+    target.sync_all()
 }
 
 /// A failure out of what these functions refuse: damage where something else than plain files was found, else the disk's.

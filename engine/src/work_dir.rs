@@ -22,9 +22,10 @@ const LOCK: &str = "lock";
 const PREFIX: &str = ".";
 const SUFFIX: &str = ".offmap";
 
-/// `<parent>/.<name>.offmap`, locked while the job lives.
+/// `<parent>/.<name>.offmap`, locked while the job lives: what is made there is on the file system of its destination, and what a
+/// process leaves that was killed, [`Leftover`] knows.
 #[derive(Debug)]
-pub(crate) struct WorkDir {
+pub struct WorkDir {
     path: PathBuf,
     destination: PathBuf,
     dir: Dir,
@@ -136,8 +137,12 @@ fn has(dir: &Dir, name: &str) -> bool {
 }
 
 impl WorkDir {
-    /// Makes and locks the directory. What a job that died before its plan left there is removed; a job that can go on is not.
-    pub(crate) fn make(destination: &Path) -> Result<Self, Failure> {
+    /// Makes and locks the directory of an absolute destination. What a job that died before its plan left there is removed; a job
+    /// that can go on is not. Blocks.
+    ///
+    /// # Errors
+    /// If it cannot be made, a living job holds it, a job that can go on lies there, or nothing says that a job made it.
+    pub fn make(destination: &Path) -> Result<Self, Failure> {
         let path = path_for(destination)?;
         let dir = make_own(&path)?;
         let is_new = dir.entries().map_err(|e| failed(&path, &e))?.next().is_none();
@@ -208,7 +213,9 @@ impl WorkDir {
         Ok(())
     }
 
-    pub(crate) fn path(&self) -> &Path {
+    /// The directory.
+    #[must_use]
+    pub fn path(&self) -> &Path {
         &self.path
     }
 
@@ -216,8 +223,11 @@ impl WorkDir {
         self.path.join(LEDGER)
     }
 
-    /// Removes the directory: the ledger last, so that an interrupted removal is still known as a job's.
-    pub(crate) fn remove(self) -> Result<(), Failure> {
+    /// Removes the directory: the ledger last, so that an interrupted removal is still known as a job's. Blocks.
+    ///
+    /// # Errors
+    /// If the disk refuses, or a package lies in it that was being replaced and may not go.
+    pub fn remove(self) -> Result<(), Failure> {
         // What the ledger was told last may be beside it still.
         self.empty(&[LEDGER, LEDGER_BESIDE[0], LEDGER_BESIDE[1], LOCK])?;
         self.empty(&[LEDGER_BESIDE[0], LEDGER_BESIDE[1], LOCK])?;

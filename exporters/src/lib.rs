@@ -4,16 +4,19 @@
 //! | --- | --- | --- | --- | --- |
 //! | [`GeodatabaseExporter`](geodatabase::GeodatabaseExporter) | feature layers, tables, subtype groups, annotation, dimensions of sync-enabled feature services | `createReplica` | `.geodatabase` | `generateGeodatabaseParameters` |
 //! | [`TileCacheExporter`](tile_cache::TileCacheExporter) | raster tiled layers | `exportTiles` | `.tpkx` or `.tpk` | `exportTileCacheParameters` |
-//! | [`VectorTilesExporter`](vector_tiles::VectorTilesExporter) | vector tiled layers | `exportTiles` | `.vtpk`, and the style of an item | `exportVectorTilesParameters` |
+//! | [`VectorTilesExporter`](vector_tiles::VectorTilesExporter) | vector tiled layers | `exportTiles` | `.vtpk`, and the style of an item with its sprites and fonts | `exportVectorTilesParameters` |
 //!
 //! Each is built with an [`ArcGisClient`](client); [`portal`] reads the web map with the same client, so that
 //! tokens, limits and connections are shared.
 
 pub mod client;
 pub mod compact_cache;
+mod containers;
 mod download_limit;
+mod export_twin;
 pub mod geodatabase;
 mod packed_entry;
+pub mod packed_style;
 pub mod portal;
 mod server_job;
 pub mod tile_cache;
@@ -30,6 +33,14 @@ pub mod vector_tiles;
 pub fn read_any_service(answer: &serde_json::Value) {
     geodatabase::read_any_service(answer);
     tile_service::read_any_service(answer);
+    let _ = offmap_formats::style::missing(answer, "styles/root.json", &std::collections::BTreeSet::new());
+}
+
+/// Joins bytes as ranges of glyphs, for fuzzing: it must not panic, and what it makes is a range of glyphs.
+#[doc(hidden)]
+pub fn join_any_glyphs(fonts: &[Vec<u8>]) {
+    let joined = offmap_formats::glyphs::join("A,B", "0-255", fonts);
+    assert!(joined.is_none_or(|joined| offmap_formats::glyphs::is_glyphs(&joined)), "joined glyphs are glyphs");
 }
 
 /// Reads an answer as the state of every kind of job and as an error, for fuzzing: it must not panic.
@@ -40,16 +51,20 @@ pub fn read_any_job_answer(answer: &serde_json::Value) {
     client::body::read_any_answer(answer);
 }
 
+pub use containers::{GeodatabaseReader, TilePackageReader, containers};
+
 use client::ArcGisClient;
 use offmap_engine::{EngineBuilder, Failure};
 
-/// Adds all built-in exporters to an engine.
+/// Adds all built-in exporters to an engine, and the readers of what they bring.
 ///
 /// # Errors
 /// If one of their names is taken.
 pub fn register(builder: EngineBuilder, client: &ArcGisClient) -> Result<EngineBuilder, Failure> {
     builder
         .secrets(client.secrets().clone())
+        .container(GeodatabaseReader)
+        .container(TilePackageReader)
         .exporter(geodatabase::GeodatabaseExporter::new(client.clone()))?
         .exporter(tile_cache::TileCacheExporter::new(client.clone()))?
         .exporter(vector_tiles::VectorTilesExporter::new(client.clone()))

@@ -13,7 +13,9 @@ pub(crate) const LARGEST_INFLATED: u64 = 4 << 30;
 /// Whether an entry of a package is read here, and by those who draw the tiles.
 pub(crate) fn is_read(name: &str) -> bool {
     let is_document = matches!(name, "root.json" | "p12/root.json" | "p12/tilemap/root.json");
-    is_document || name.ends_with(".bundle") || name.ends_with(".bundlx")
+    // Style, sprites and fonts.
+    let is_resource = name.starts_with("p12/resources/") && !name.ends_with('/');
+    is_document || is_resource || name.ends_with(".bundle") || name.ends_with(".bundlx")
 }
 
 /// Checks that an entry of a package can be read: stored, or in an old package deflated and not beyond the ceiling.

@@ -9,6 +9,7 @@ use offmap_engine::{
     ExportHost, Failure, FailureKind, FailureOwner, FailureStage, LayerItem, OfflineMapSource, PortalItem, ServiceUrl,
     Thumbnail, WebMap, run_within,
 };
+use serde::Deserialize as _;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -289,10 +290,10 @@ async fn listed_export_hosts(client: &ArcGisClient, portal: &str) -> Vec<ExportH
     let Ok(call) = ServiceCall::get(&format!("{portal}/sharing/rest/portals/self")) else { return Vec::new() };
     match client.json(&call.in_stage(FailureStage::Read).answer(AnswerKind::Description)).await {
         Ok(answer) => {
-            let list = answer.pointer("/helperServices/packaging/exportTilesMap").cloned().unwrap_or(Value::Null);
-            let mut hosts: Vec<ExportHost> = serde_json::from_value(list).unwrap_or_default();
-            hosts.truncate(MOST_EXPORT_HOSTS);
-            hosts
+            let list = answer.pointer("/helperServices/packaging/exportTilesMap").and_then(Value::as_array);
+            // A pair that cannot be read costs only itself.
+            let pairs = list.into_iter().flatten().filter_map(|pair| ExportHost::deserialize(pair).ok());
+            pairs.take(MOST_EXPORT_HOSTS).collect()
         }
         Err(failure) => {
             tracing::debug!(%failure, "the portal does not describe itself");

@@ -3,7 +3,7 @@
 //! Two families of servers answer in different shapes; which one it is is decided by what comes back.
 //! Source: tile reference §5, §7, §8.
 
-use crate::client::{ArcGisClient, Download, Downloaded, ServiceCall, already_home, body, resolve};
+use crate::client::{ArcGisClient, Download, Downloaded, ServiceCall, body, resolve};
 use crate::download_limit::DownloadLimit;
 use crate::server_job::{self, Look, ServerJob};
 use crate::tile_merge;
@@ -46,11 +46,14 @@ pub(crate) async fn export_package(
         };
         lacking.of = ctx.blocking(planned).await?;
     }
-    if let (Some(whole), true) = (already_home(to).await?, parts > 1) {
-        for unit in units(parts) {
+    if parts > 1
+        && let Some(joined) = ctx.finished_file(FILE_UNIT, to).await?
+    {
+        for unit in units(parts).into_iter().filter(|u| u.id != FILE_UNIT) {
             ctx.finish_unit(&unit.id, 0, None).await?;
         }
-        return Ok(whole);
+        ctx.begin_unit(FILE_UNIT).await?;
+        return Ok(joined.into());
     }
     for (part, PartCall { area, call }) in calls.into_iter().enumerate() {
         let job = job_unit(part, parts);
@@ -65,35 +68,43 @@ pub(crate) async fn export_package(
         if parts == 1 {
             return Ok(got);
         }
-        ctx.finish_unit(&file_unit, got.bytes, Some(&got.sha256)).await?;
         before += got.bytes;
         // A budget that cannot be kept any more ends the export before the next part is asked for.
         let missing = {
             let (path, service, level_ids) = (path.clone(), service.clone(), level_ids.to_vec());
             ctx.blocking(move || service.missing(&area, &level_ids, &tile_package::open(&path)?)).await?
         };
-        if let Some(missing) = missing {
-            lacking.count += missing.count;
-            lacking.examples.extend(missing.examples);
-            ctx.may_lack_tiles(&lacking)?;
+        match missing {
+            None => ctx.finish_file(&file_unit, None, &path, (got.bytes, &got.sha256)).await?,
+            // A part that lacks tiles is asked for again if the export fails: the service may have them by then.
+            Some(missing) => {
+                lacking.count += missing.count;
+                lacking.examples.extend(missing.examples);
+                ctx.may_lack_tiles(&lacking)?;
+            }
         }
-        files.push(path);
+        files.push((file_unit, path, got));
     }
     ctx.begin_unit(FILE_UNIT).await?;
     ctx.say("the parts on both sides of the dateline are joined");
     let (to, reserve) = (to.to_owned(), client.options().disk_reserve);
-    ctx.blocking(move || {
+    let paths: Vec<_> = files.iter().map(|(_, path, _)| path.clone()).collect();
+    let joined = ctx.blocking(move || {
         // The parts stay until they are joined.
         reserve.check(to.parent().unwrap_or(&to), before)?;
-        tile_merge::merge(&files, &to)?;
+        tile_merge::merge(&paths, &to)?;
         let (bytes, sha256) = offmap_engine::hash_file(&to)?;
-        for file in &files {
+        for file in &paths {
             std::fs::remove_file(file)
                 .map_err(|e| Failure::io(FailureStage::Check, format!("cannot remove {}", file.display()), &e))?;
         }
         Ok(Downloaded { bytes, sha256 })
-    })
-    .await
+    });
+    let joined = joined.await?;
+    for (unit, _, got) in files {
+        ctx.finish_unit(&unit, got.bytes, Some(&got.sha256)).await?;
+    }
+    Ok(joined)
 }
 
 /// One part of an export: the units of its job and file, where the file goes, how many bytes came before and how many may come.
@@ -116,10 +127,10 @@ async fn export_part(
     call: &ServiceCall,
     step: &Step<'_>,
 ) -> Result<Downloaded, Failure> {
-    if let Some(whole) = already_home(step.to).await? {
+    if let Some(there) = ctx.finished_file(step.file, step.to).await? {
         ctx.finish_unit(step.job, 0, None).await?;
         ctx.begin_unit(step.file).await?;
-        return Ok(whole);
+        return Ok(there.into());
     }
     loop {
         let job = match ctx.ledger().noted(step.job, "job").await?.filter(|job| !job.is_empty()) {
@@ -145,10 +156,10 @@ async fn export_part(
                 |here: u64, all: Option<u64>| ctx.report(Progress::bytes(step.before + here, all.map(|n| step.before + n)));
             let job = waited.address();
             let fetch = || async {
-                let (address, presigned) = find_file(client, ctx, job, &done, &service.secrets).await?;
+                let (address, presigned) = find_file(client, ctx, service, job, &done).await?;
                 let (limit, secrets) = (step.limit.bytes, &service.secrets);
                 let file = Download { address: &address, to: step.to, presigned, limit, secrets };
-                client.download(file, report).await.map_err(|failure| step.limit.explain(failure))
+                client.download_named(&service.root, file, report).await.map_err(|failure| step.limit.explain(failure))
             };
             server_job::while_it_lags(ctx, fetch).await
         };
@@ -306,9 +317,9 @@ fn job_failure(word: &str, state: &Value) -> Failure {
 async fn find_file(
     client: &ArcGisClient,
     ctx: &ExportContext,
+    service: &TiledService,
     job: &str,
     done: &Value,
-    secrets: &LayerSecrets,
 ) -> Result<(String, bool), Failure> {
     let missing = |words: &str| {
         let message = format!("the export job succeeded, but {words}");
@@ -323,8 +334,10 @@ async fn find_file(
     let result = result.ok_or_else(|| missing("its answer names no result"))?;
     // Relative to the job, as to a folder.
     let result = resolve(&format!("{job}/"), result)?;
-    let get =
-        |address: &str| Ok::<_, Failure>(ServiceCall::get(address)?.with_secrets(secrets).in_stage(FailureStage::Download));
+    let get = |address: &str| {
+        let call = client.named(&service.root, address)?.with_secrets(&service.secrets);
+        Ok::<_, Failure>(call.in_stage(FailureStage::Download))
+    };
     let answer = client.json(&get(result.as_str())?).await?;
     let folder = answer.get("value").and_then(|v| v.as_str().or_else(|| v.get("url")?.as_str()));
     let folder = resolve(job, folder.ok_or_else(|| missing("its result has no value"))?)?;

@@ -4,7 +4,7 @@
 
 use crate::compact_cache::{TileRecord, bundle_origin, v2_head_of};
 use crate::tile_package::{Archive, archive, corrupt, read_bundle, read_json};
-use offmap_engine::{Failure, FailureKind, FailureOwner, FailureStage};
+use offmap_engine::{Failure, FailureKind, FailureOwner, FailureStage, atomic_file};
 use offmap_formats::number::read;
 use serde_json::Value;
 use std::collections::{BTreeMap, HashSet};
@@ -29,11 +29,16 @@ struct Part<'a> {
     archive: Archive,
 }
 
-/// Joins the packages of `parts` as `to`. Blocks; holds one tile at a time.
+/// Joins the packages of `parts` as `to`, which appears when it is complete. Blocks; holds one tile at a time.
 ///
 /// # Errors
 /// If a part is damaged, is of the older kind that has no Compact Cache V2, or `to` cannot be written.
 pub(crate) fn merge(parts: &[PathBuf], to: &Path) -> Result<(), Failure> {
+    let failed = |e: &io::Error| Failure::io(FailureStage::Check, format!("cannot write {}", to.display()), e);
+    atomic_file::write(to, failed, |file| join(parts, file, to))
+}
+
+fn join(parts: &[PathBuf], file: &mut File, to: &Path) -> Result<(), Failure> {
     let write = |e: &dyn std::fmt::Display| {
         let message = format!("cannot write {}: {e}", to.display());
         Failure::new(FailureOwner::Storage, FailureKind::Io, FailureStage::Check, message)
@@ -55,8 +60,6 @@ pub(crate) fn merge(parts: &[PathBuf], to: &Path) -> Result<(), Failure> {
                        take the two sides as two areas";
         return Err(Failure::new(FailureOwner::Source, FailureKind::NotSupported, FailureStage::Check, message));
     };
-    let file =
-        File::create(to).map_err(|e| Failure::io(FailureStage::Check, format!("cannot write {}", to.display()), &e))?;
     let mut zip = ZipWriter::new(BufWriter::new(file));
     for name in &names {
         if name.ends_with('/') {
@@ -75,8 +78,8 @@ pub(crate) fn merge(parts: &[PathBuf], to: &Path) -> Result<(), Failure> {
             zip.raw_copy_file(entry).map_err(|e| write(&e))?;
         }
     }
-    let file = zip.finish().map_err(|e| write(&e))?.into_inner().map_err(|e| write(&e))?;
-    file.sync_all().map_err(|e| write(&e))
+    zip.finish().map_err(|e| write(&e))?.into_inner().map_err(|e| write(&e.into_error()))?;
+    Ok(())
 }
 
 fn stored(size: u64) -> SimpleFileOptions {
@@ -88,7 +91,7 @@ fn join_bundle(
     parts: &mut [Part<'_>],
     holders: &[usize],
     name: &str,
-    zip: &mut ZipWriter<BufWriter<File>>,
+    zip: &mut ZipWriter<BufWriter<&mut File>>,
 ) -> Result<(), Failure> {
     let mut tiles: BTreeMap<(u64, u64), (usize, TileRecord)> = BTreeMap::new();
     let mut origin = (0, 0);
@@ -251,6 +254,33 @@ fn join_item_xml(texts: Vec<String>) -> String {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    /// A package of one bundle.
+    fn package(path: &Path, bundle: &[u8]) {
+        let mut zip = ZipWriter::new(File::create(path).expect("creates"));
+        for (name, bytes) in [("root.json", b"{}".as_slice()), ("tile/L00/R0000C0000.bundle", bundle)] {
+            zip.start_file(name, stored(bytes.len() as u64)).and_then(|()| Ok(zip.write_all(bytes)?)).expect("writes");
+        }
+        zip.finish().expect("finishes");
+    }
+
+    #[test]
+    fn packages_that_cannot_be_joined_leave_nothing_under_the_final_name() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (to, parts) = (dir.path().join("package"), [dir.path().join("package.part1"), dir.path().join("package.part2")]);
+        let bundle = v2_head_of(&[], &[]);
+        package(&parts[0], &bundle);
+        package(&parts[1], b"no bundle");
+        let failure = merge(&parts, &to).expect_err("the second is damaged");
+        assert!(failure.message.contains("package.part2"), "{failure}");
+        let mut names: Vec<_> =
+            std::fs::read_dir(dir.path()).expect("lists").map(|e| e.expect("entry").file_name()).collect();
+        names.sort();
+        assert_eq!(names, ["package.part1", "package.part2"], "what a later step trusts is not there by half");
+        package(&parts[1], &bundle);
+        merge(&parts, &to).expect("joins");
+        assert!(to.is_file());
+    }
 
     #[test]
     fn tilemaps_are_joined_node_by_node() {

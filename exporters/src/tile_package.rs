@@ -5,6 +5,7 @@
 use crate::compact_cache::{PACKET_SIZE, TileRecord, bundle_origin, read_v1, read_v2};
 use crate::packed_entry::{self, Forward};
 use crate::tile_cover::TileRows;
+use offmap_engine::containers::{Contents, Counted, Damages, Reading};
 use offmap_engine::{Failure, FailureKind, FailureOwner, FailureStage};
 use serde_json::Value;
 use std::collections::{BTreeMap, HashSet};
@@ -73,10 +74,13 @@ pub(crate) fn archive(path: &Path) -> Result<Archive, Failure> {
 /// If it is not a zip, not a tile package, its structure is damaged, an entry is compressed where readers want it stored (an old
 /// package may be deflated), or a bundle is damaged or there twice.
 pub fn open(path: &Path) -> Result<TilePackage, Failure> {
-    read(path, &mut archive(path)?)
+    read(path, &mut archive(path)?, &mut |_, words| Err(corrupt(path, words)))
 }
 
-fn read(path: &Path, archive: &mut Archive) -> Result<TilePackage, Failure> {
+/// Takes a damage of a bundle in words, by the bundle's name; answers whether to go on.
+type OnDamage<'a> = &'a mut dyn FnMut(&str, String) -> Result<(), Failure>;
+
+fn read(path: &Path, archive: &mut Archive, on_damage: OnDamage<'_>) -> Result<TilePackage, Failure> {
     let mut names = Vec::new();
     let mut packing = Vec::new();
     for i in 0..archive.len() {
@@ -109,12 +113,20 @@ fn read(path: &Path, archive: &mut Archive) -> Result<TilePackage, Failure> {
     for name in names.iter().filter(|n| n.ends_with(".bundle")) {
         let level = name.rsplit('/').nth(1).and_then(|l| l.strip_prefix(['L', 'l'])).and_then(|l| l.parse::<u32>().ok());
         let (Some(level), Some(origin)) = (level, bundle_origin(name)) else {
-            return Err(corrupt(path, format!("bundle `{name}` has no level or position in its name")));
+            on_damage(name, format!("bundle `{name}` has no level or position in its name"))?;
+            continue;
         };
         if !blocks.insert((level, origin.0 / PACKET_SIZE, origin.1 / PACKET_SIZE)) {
-            return Err(corrupt(path, format!("the tiles of bundle `{name}` are there twice")));
+            on_damage(name, format!("the tiles of bundle `{name}` are there twice"))?;
+            continue;
         }
-        let tiles = read_bundle(path, archive, name, origin, package.kind)?;
+        let tiles = match bundle_tiles(archive, name, origin, package.kind) {
+            Ok(tiles) => tiles,
+            Err(words) => {
+                on_damage(name, words)?;
+                continue;
+            }
+        };
         *package.tiles.entry(level).or_default() += tiles.len() as u64;
         let stored = package.stored.entry(level).or_default();
         tiles.iter().for_each(|t| stored.add(t.row, t.column));
@@ -129,35 +141,78 @@ fn read(path: &Path, archive: &mut Archive) -> Result<TilePackage, Failure> {
 /// # Errors
 /// As [`open`]; also if a tile is not what it should be.
 pub fn check_tiles(path: &Path, cancel: &CancellationToken) -> Result<u64, Failure> {
+    let (package, damages) = read_tiles(path, &Reading { cancel, report: &|_| {} })?;
+    match damages.is_empty() {
+        true => Ok(package.total()),
+        false => Err(corrupt(path, damages.words())),
+    }
+}
+
+/// What is in a package: its tiles, each read. One damaged tile or bundle does not hide the next. Blocks as [`check_tiles`] does.
+pub(crate) fn contents(path: &Path, reading: &Reading<'_>) -> Result<Contents, Failure> {
+    let (package, damages) = read_tiles(path, reading)?;
+    Ok(Contents { counted: Counted::Tiles(package.total()), damages, ..Contents::default() })
+}
+
+fn read_tiles(path: &Path, reading: &Reading<'_>) -> Result<(TilePackage, Damages), Failure> {
     let mut archive = archive(path)?;
-    let package = read(path, &mut archive)?;
+    let mut damages = Damages::default();
+    let mut unread = HashSet::new();
+    let package = read(path, &mut archive, &mut |name, words| {
+        unread.insert(name.to_owned());
+        damages.add(words);
+        Ok(())
+    })?;
     let mut names = Vec::new();
     for name in archive.file_names() {
         names.push(name.map_err(|e| corrupt(path, e))?.into_owned());
     }
-    let mut bytes = Vec::new();
-    for name in names.iter().filter(|n| n.ends_with(".bundle")) {
-        let origin = bundle_origin(name).ok_or_else(|| corrupt(path, format!("bundle `{name}` has no position")))?;
-        let failed = |e: &dyn std::fmt::Display| corrupt(path, format!("{name}: {e}"));
-        let mut tiles = read_bundle(path, &mut archive, name, origin, package.kind)?;
-        // In the order of the bytes, as a compressed bundle is read; tiles that share their bytes are read once.
-        tiles.sort_unstable_by_key(|t| (t.offset, t.size));
-        tiles.dedup_by_key(|t| (t.offset, t.size));
-        let mut bundle = open_bundle(&mut archive, name).map_err(|e| failed(&e))?;
-        for tile in tiles {
-            if cancel.is_cancelled() {
-                return Err(Failure::cancelled());
-            }
-            bytes.clear();
-            let read = bundle.seek(SeekFrom::Start(tile.offset));
-            read.and_then(|_| bundle.by_ref().take(tile.size).read_to_end(&mut bytes)).map_err(|e| failed(&e))?;
-            if !is_tile(&bytes, package.kind) {
-                let words = format!("tile {}/{} of {name} is no tile", tile.row, tile.column);
-                return Err(corrupt(path, words));
-            }
+    for name in names.iter().filter(|n| n.ends_with(".bundle") && !unread.contains(*n)) {
+        let Some(origin) = bundle_origin(name) else { continue };
+        match bundle_tiles(&mut archive, name, origin, package.kind) {
+            Ok(tiles) => check_bundle(&mut archive, (name, package.kind), tiles, reading, &mut damages)?,
+            Err(words) => damages.add(words),
         }
     }
-    Ok(package.total())
+    Ok((package, damages))
+}
+
+/// Reads the tiles of a bundle; those that are none are damages.
+fn check_bundle(
+    archive: &mut Archive,
+    (name, kind): (&str, &str),
+    mut tiles: Vec<TileRecord>,
+    reading: &Reading<'_>,
+    damages: &mut Damages,
+) -> Result<(), Failure> {
+    // In the order of the bytes, as a compressed bundle is read; tiles that share their bytes are read once.
+    tiles.sort_unstable_by_key(|t| (t.offset, t.size, t.row, t.column));
+    let mut bundle = match open_bundle(archive, name) {
+        Ok(bundle) => bundle,
+        Err(error) => {
+            damages.add(format!("{name}: {error}"));
+            return Ok(());
+        }
+    };
+    let mut bytes = Vec::new();
+    let mut at = None;
+    for tile in tiles {
+        if at != Some((tile.offset, tile.size)) {
+            reading.go_on(tile.size)?;
+            bytes.clear();
+            let read = bundle.seek(SeekFrom::Start(tile.offset));
+            if let Err(error) = read.and_then(|_| bundle.by_ref().take(tile.size).read_to_end(&mut bytes)) {
+                // What comes behind it in the bundle cannot be read either.
+                damages.add(format!("{name}: {error}"));
+                return Ok(());
+            }
+            at = Some((tile.offset, tile.size));
+        }
+        if !is_tile(&bytes, kind) {
+            damages.add(format!("tile {}/{} of {name} is no tile", tile.row, tile.column));
+        }
+    }
+    Ok(())
 }
 
 /// A bundle's bytes: any place of a stored one, a compressed one from its start to its end.
@@ -191,7 +246,12 @@ pub(crate) fn read_bundle(
     origin: (u64, u64),
     kind: &str,
 ) -> Result<Vec<TileRecord>, Failure> {
-    let failed = |e: &dyn std::fmt::Display| corrupt(path, format!("{name}: {e}"));
+    bundle_tiles(archive, name, origin, kind).map_err(|words| corrupt(path, words))
+}
+
+/// The tiles that the index of a bundle names; what is wrong with it in words.
+fn bundle_tiles(archive: &mut Archive, name: &str, origin: (u64, u64), kind: &str) -> Result<Vec<TileRecord>, String> {
+    let failed = |e: &dyn std::fmt::Display| format!("{name}: {e}");
     if kind != "tpk" {
         let entry = archive.by_name(name).map_err(|e| failed(&e))?;
         let size = entry.size();

@@ -10,13 +10,12 @@ use crate::tiling::{Lod, TileInfo};
 use offmap_engine::model::area_shape::LONGEST_GEOMETRY;
 use offmap_engine::model::geometry::{Envelope, SpatialReference};
 use offmap_engine::{
-    AreaOfInterest, CountUnit, ExportHost, ExportTask, Failure, FailureKind, FailureOwner, FailureStage, LayerArtifact,
-    LayerPlan, LayerSecrets, MOST_EXAMPLES, Missing, PlannedLevel, ServiceLimit, TaskLayer, TaskPlan, Unit,
+    AreaOfInterest, CountUnit, ExportTask, Failure, FailureKind, FailureOwner, FailureStage, LayerArtifact, LayerPlan,
+    LayerSecrets, MOST_EXAMPLES, Missing, PlannedLevel, ServiceLimit, TaskLayer, TaskPlan, Unit,
 };
 use offmap_formats::number;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use url::Url;
 
 /// Default of `maxExportTilesCount` where the service says nothing.
 const DEFAULT_MAX_EXPORT_TILES: u64 = 100_000;
@@ -53,21 +52,6 @@ pub(crate) struct TiledService {
     /// Parameters of the map's layer that go with every request; supplied anew whenever this is read back.
     #[serde(skip)]
     pub(crate) secrets: LayerSecrets,
-}
-
-/// Replaces the host of a service that does not export by the one that does.
-pub(crate) fn export_root(root: &str, hosts: &[ExportHost]) -> String {
-    let Ok(mut url) = Url::parse(root) else { return root.to_owned() };
-    let bare = |text: &str| {
-        let text = text.split_once("://").map_or(text, |(_, rest)| rest);
-        text.split('/').next().unwrap_or_default().to_ascii_lowercase()
-    };
-    let host = url.host_str().unwrap_or_default().to_ascii_lowercase();
-    let Some(twin) = hosts.iter().find(|h| bare(&h.source) == host) else { return root.to_owned() };
-    if url.set_host(Some(&bare(&twin.export))).is_err() {
-        return root.to_owned();
-    }
-    url.to_string()
 }
 
 /// Whether an extent says where tiles are: services without data have numbers that are none, or a point.
@@ -379,14 +363,6 @@ pub(crate) fn read_any_service(answer: &Value) {
 mod tests {
     use super::*;
     use std::path::Path;
-
-    #[test]
-    fn an_export_twin_takes_the_place_of_the_host_and_keeps_the_path() {
-        let hosts = [ExportHost { source: "services.ArcGISonline.com".into(), export: "tiledbasemaps.arcgis.com".into() }];
-        let root = export_root("https://services.arcgisonline.com/ArcGIS/rest/services/World_Imagery/MapServer", &hosts);
-        assert_eq!(root, "https://tiledbasemaps.arcgis.com/ArcGIS/rest/services/World_Imagery/MapServer");
-        assert_eq!(export_root("https://h/x/MapServer", &hosts), "https://h/x/MapServer");
-    }
 
     #[test]
     fn the_levels_of_a_service_are_those_that_have_tiles() {

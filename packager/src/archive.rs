@@ -3,10 +3,12 @@
 //! Readers open members in place, so nothing is compressed (mobile map package reference A.1).
 
 use crate::container::Container;
-use offmap_engine::{Failure, FailureStage};
+use offmap_engine::{Failure, FailureStage, WorkDir, atomic_file};
 use offmap_formats::folder::open_regular;
+use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write as _};
 use std::path::Path;
+use tempfile::TempPath;
 use tokio_util::sync::CancellationToken;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, DateTime, ZipWriter};
@@ -17,7 +19,9 @@ const ZIP64_FROM: u64 = u32::MAX as u64;
 /// Bytes after which what was written is brought to the disk, so that no step takes long.
 const SYNC_EVERY: u64 = 64 << 20;
 
-/// Zips an unpacked package into `to`, which appears whole or not at all. Blocks.
+/// Zips an unpacked package into `to`, which appears whole or not at all. It is written in a work directory beside `to`
+/// (`.<name>.offmap`): what a process that was killed leaves there, [`Leftover`](offmap_engine::Leftover) finds and removes, and the
+/// next try for the same file uses it up. Blocks.
 ///
 /// # Errors
 /// If the directory is no package or has anything but files in it, `to` exists already, or the disk refuses.
@@ -34,14 +38,29 @@ pub fn write_mmpk_until(directory: &Path, to: &Path, cancel: &CancellationToken)
     if to.symlink_metadata().is_ok() {
         return Err(Failure::invalid_parameter(format!("{} exists already; name a file that does not", to.display())));
     }
-    let failed = |e: io::Error| Failure::io(FailureStage::Package, format!("cannot write {}", to.display()), &e);
-    let parent = to.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let container = Container::open(directory)?;
+    let failed = |e: io::Error| Failure::io(FailureStage::Package, format!("cannot write {}", to.display()), &e);
+    let to = std::path::absolute(to).map_err(failed)?;
+    let work_dir = WorkDir::make(&to)?;
+    let written = zip(&container, &work_dir.path().join("archive"), &to, cancel);
+    let removed = work_dir.remove();
+    let bytes = written?;
+    if let Err(failure) = removed {
+        tracing::warn!(%failure, "a work directory could not be removed");
+    }
+    Ok(bytes)
+}
+
+/// Writes the archive as `new`, then gives it its name, if that is still free.
+fn zip(container: &Container, new: &Path, to: &Path, cancel: &CancellationToken) -> Result<u64, Failure> {
+    let failed = |e: io::Error| Failure::io(FailureStage::Package, format!("cannot write {}", to.display()), &e);
     let mut names: Vec<(String, u64)> = container.files()?;
     // The file by which readers know a package comes first.
     names.sort_by_key(|(name, _)| (!name.ends_with(".info"), name.clone()));
-    let temporary = tempfile::NamedTempFile::new_in(parent).map_err(failed)?;
-    let mut zip = ZipWriter::new(BufWriter::with_capacity(1 << 20, temporary.as_file().try_clone().map_err(failed)?));
+    // Made with the modes that the user's umask leaves, as every other file.
+    let file = File::create_new(new).map_err(failed)?;
+    let same = file.try_clone().map_err(failed)?;
+    let mut zip = ZipWriter::new(BufWriter::with_capacity(1 << 20, file));
     let zipped = |e: zip::result::ZipError| failed(io::Error::from(e));
     let mut unsynced = 0_u64;
     for (name, bytes) in &names {
@@ -56,7 +75,7 @@ pub fn write_mmpk_until(directory: &Path, to: &Path, cancel: &CancellationToken)
         let copied = container.copy(name, cancel, |part| {
             unsynced += part.len() as u64;
             let synced = match unsynced >= SYNC_EVERY {
-                true => temporary.as_file().sync_data().map(|()| unsynced = 0),
+                true => same.sync_data().map(|()| unsynced = 0),
                 false => Ok(()),
             };
             synced.and_then(|()| zip.write_all(part)).map_err(|e| {
@@ -70,13 +89,14 @@ pub fn write_mmpk_until(directory: &Path, to: &Path, cancel: &CancellationToken)
             None => copied?,
         };
     }
-    zip.finish().map_err(zipped)?.into_inner().map_err(|e| failed(e.into_error()))?;
-    temporary.as_file().sync_all().map_err(failed)?;
+    let file = zip.finish().map_err(zipped)?.into_inner().map_err(|e| failed(e.into_error()))?;
+    file.sync_all().map_err(failed)?;
     if cancel.is_cancelled() {
         return Err(Failure::cancelled());
     }
-    let bytes = temporary.as_file().metadata().map_err(failed)?.len();
-    temporary.persist_noclobber(to).map_err(|e| failed(e.error))?;
+    let bytes = file.metadata().map_err(failed)?.len();
+    TempPath::try_from_path(new).map_err(failed)?.persist_noclobber(to).map_err(|e| failed(e.error))?;
+    atomic_file::sync_dir(to.parent().unwrap_or(to));
     Ok(bytes)
 }
 

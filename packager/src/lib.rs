@@ -1,7 +1,7 @@
 //! The mobile map package: write, open, verify, zip.
 //!
 //! [`MobileMapPackager`] makes an unpacked package out of what exporters brought home; [`write_mmpk`] zips it;
-//! [`MobileMapPackage`] opens packages of any writer; [`verify`] proves one.
+//! [`MobileMapPackage`] opens packages of any writer; [`verify`] proves one, [`verify_deep`] down to every row and tile.
 //!
 //! ```text
 //! package.info            item and list of maps
@@ -15,6 +15,7 @@
 mod archive;
 mod basemap;
 mod container;
+mod deep;
 mod earlier;
 mod item_xml;
 pub mod manifest;
@@ -24,6 +25,7 @@ mod verify;
 mod write;
 
 pub use archive::{write_mmpk, write_mmpk_until};
+pub use deep::{verify_deep, verify_deep_until};
 pub use mobile_map_package::{LayerFile, MobileMapPackage, OfflineLayer, OfflineMap};
 pub use verify::{Problem, Verification, verify, verify_until};
 pub use write::MobileMapPackager;

@@ -5,7 +5,8 @@
 //! itself with the digest's own 64 digits read as zeros, so that no byte of the package is unproven.
 
 use offmap_engine::model::area::AreaOfInterest;
-use offmap_engine::{CountUnit, ExportState, Failure, LayerNote, Missing, hex};
+use offmap_engine::model::result::lacking;
+use offmap_engine::{CountUnit, ExportState, Failure, LayerNote, LayerNoteKind, Missing, hex};
 use offmap_formats::path as names;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -105,7 +106,7 @@ pub struct Manifest {
     pub job: String,
     /// Milliseconds since 1970 UTC.
     pub created: i64,
-    /// Whether every layer and table that was wanted is there.
+    /// Whether every layer and table that was wanted is there, and nothing of them is missing.
     pub complete: bool,
     /// Portal of the map.
     pub portal_url: Option<String>,
@@ -144,7 +145,42 @@ fn digest_of(text: &str, digest: &str) -> String {
     hex(&hasher.finalize())
 }
 
+impl ManifestLayer {
+    /// What is missing of it, in words; that it is missing itself is its failure.
+    pub fn lacking(&self) -> impl Iterator<Item = String> + '_ {
+        let came = self.state == ExportState::Succeeded;
+        lacking(self.missing_tiles.as_ref(), self.missing_attachments.as_ref(), &self.notes).filter(move |_| came)
+    }
+}
+
 impl Manifest {
+    /// Whether nothing is missing of these layers.
+    pub(crate) fn is_complete(layers: &[ManifestLayer]) -> bool {
+        layers.iter().all(|l| l.failure.is_none() && l.lacking().next().is_none())
+    }
+
+    /// What is missing, in words: each layer that is not there though it was wanted, and what layers that are there lack.
+    #[must_use]
+    pub fn lacking(&self) -> Vec<String> {
+        let of_layer = |l: &ManifestLayer| {
+            let title = l.title.clone();
+            let itself = l.failure.as_ref().map(|f| format!("the layer is missing: {f}"));
+            itself.into_iter().chain(l.lacking()).map(move |words| format!("{title}: {words}")).collect::<Vec<_>>()
+        };
+        self.layers.iter().flat_map(of_layer).collect()
+    }
+
+    /// What of layers that are there could not be counted, in words: it came unverified.
+    #[must_use]
+    pub fn not_counted(&self) -> Vec<String> {
+        let came = self.layers.iter().filter(|l| l.state == ExportState::Succeeded);
+        let of_layer = |l: &ManifestLayer| {
+            let notes = l.notes.iter().filter(|n| n.kind == LayerNoteKind::NotCounted);
+            notes.map(|n| format!("{}: {}", l.title, n.message)).collect::<Vec<_>>()
+        };
+        came.flat_map(of_layer).collect()
+    }
+
     /// The manifest's file, with its digest in it.
     ///
     /// # Errors

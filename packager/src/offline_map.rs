@@ -5,7 +5,7 @@
 use crate::item_xml::ItemXml;
 use offmap_engine::{
     ExportState, Failure, LayerItem, LayerOutcome, OfflineMapItemInfo, OfflineMapPlan, OfflineMapSource,
-    OnlineOnlyServicesOption, ReferenceBasemap, SpatialReference, UtilityNetwork, WebMap,
+    OnlineOnlyServicesOption, ReferenceBasemap, SpatialReference, Thumbnail, UtilityNetwork, WebMap,
 };
 use serde_json::{Map, Value, json};
 use std::collections::{HashMap, HashSet};
@@ -33,6 +33,11 @@ pub(crate) struct LayerData {
     pub(crate) item_id: Option<i64>,
     /// Folder of item resources beside the map.
     pub(crate) resources: Option<String>,
+}
+
+/// Where a picture is below `esriinfo`: its name tells what it is.
+pub(crate) fn thumbnail_path(thumbnail: &Thumbnail) -> String {
+    format!("thumbnail/thumbnail.{}", thumbnail.extension())
 }
 
 /// What the documents of a package are made of.
@@ -342,8 +347,8 @@ impl Documents<'_> {
             xml.element("typekeyword", keyword)?;
         }
         xml.end()?;
-        let thumbnail = if info.thumbnail.is_some() { "thumbnail/thumbnail.png" } else { "" };
-        for (name, text) in [("thumbnail", thumbnail), ("documentation", ""), ("url", "")] {
+        let thumbnail = info.thumbnail.as_ref().map(thumbnail_path).unwrap_or_default();
+        for (name, text) in [("thumbnail", thumbnail.as_str()), ("documentation", ""), ("url", "")] {
             xml.element(name, text)?;
         }
         xml.begin("extent")?;

@@ -6,14 +6,17 @@
 
 use crate::archive::{DIRECTORY, audit};
 use crate::container::Container;
-use crate::manifest::{MANIFEST_PATH, Manifest, ManifestFile, ManifestLayer};
+use crate::manifest::{MANIFEST_PATH, Manifest, ManifestFile};
 use crate::mobile_map_package::{LARGEST_MANIFEST, MobileMapPackage, OfflineLayer};
-use offmap_engine::{ExportState, Failure, FailureKind, FailureStage, LayerNoteKind, hex};
+use offmap_engine::{ExportState, Failure, FailureKind, FailureStage, hex};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use tokio_util::sync::CancellationToken;
+
+/// Problems of a package that are named one by one; the rest is counted.
+const MOST_PROBLEMS: usize = 1_000;
 
 /// Something wrong with a package.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -35,9 +38,9 @@ pub struct Verification {
     pub ok: bool,
     /// Whether a manifest proves every file; false for packages of other writers.
     pub proven: bool,
-    /// Whether every layer that was wanted is there; `None` without manifest.
+    /// Whether nothing is missing by the manifest; `None` without one.
     pub complete: Option<bool>,
-    /// What layers that are there lack by the manifest, in words: tiles and attachments.
+    /// What is missing by the manifest, in words: layers, and what layers that are there lack.
     pub lacking: Vec<String>,
     /// What of layers that are there could not be counted on their service, in words: it came unverified.
     pub not_counted: Vec<String>,
@@ -47,6 +50,19 @@ pub struct Verification {
     pub bytes: u64,
     /// What is wrong.
     pub problems: Vec<Problem>,
+    /// How many problems there are beside those that are named.
+    pub more_problems: u64,
+}
+
+impl Verification {
+    /// Adds a problem: it is named while there are not too many.
+    pub(crate) fn problem(&mut self, file: &str, what: String) {
+        self.ok = false;
+        match self.problems.len() < MOST_PROBLEMS {
+            true => self.problems.push(Problem { file: file.to_owned(), what }),
+            false => self.more_problems += 1,
+        }
+    }
 }
 
 /// Verifies a package. Blocks: reads every byte.
@@ -62,37 +78,47 @@ pub fn verify(path: &Path) -> Result<Verification, Failure> {
 /// # Errors
 /// As [`verify`]; also if it was cancelled.
 pub fn verify_until(path: &Path, cancel: &CancellationToken) -> Result<Verification, Failure> {
-    verify_with(path, cancel, &mut |_| {})
+    verify_opened(path, cancel, &|_| {}).map(|(found, _)| found)
 }
 
-/// Verifies a package as [`verify_until`] does; `on_read` is told of every piece that was read, in bytes.
-pub(crate) fn verify_with(
+/// Verifies a package as [`verify_until`] does, and answers it opened where it can be. `report` takes bytes that were read.
+pub(crate) fn verify_opened(
     path: &Path,
     cancel: &CancellationToken,
-    on_read: &mut dyn FnMut(u64),
-) -> Result<Verification, Failure> {
-    let mut problems = Vec::new();
-    let mut push = |file: &str, what: String| problems.push(Problem { file: file.to_owned(), what });
+    report: &dyn Fn(u64),
+) -> Result<(Verification, Option<MobileMapPackage>), Failure> {
+    let mut found = Verification {
+        package: path.to_owned(),
+        ok: true,
+        proven: false,
+        complete: None,
+        lacking: Vec::new(),
+        not_counted: Vec::new(),
+        files: 0,
+        bytes: 0,
+        problems: Vec::new(),
+        more_problems: 0,
+    };
     let is_directory = path.is_dir();
     let container = match Container::open(path) {
         Ok(container) => container,
         // What is not a sound archive is not looked into.
         Err(failure) if !is_directory && failure.kind == FailureKind::Corrupt => {
-            push(DIRECTORY, failure.message);
-            return Ok(finish(path, None, 0, 0, problems));
+            found.problem(DIRECTORY, failure.message);
+            return Ok((found, None));
         }
         Err(failure) => return Err(failure),
     };
     let listing = match container.list() {
         Ok(listing) => listing,
         Err(failure) if failure.kind == FailureKind::Corrupt => {
-            push("(directory of the package)", failure.message);
-            return Ok(finish(path, None, 0, 0, problems));
+            found.problem("(directory of the package)", failure.message);
+            return Ok((found, None));
         }
         Err(failure) => return Err(failure),
     };
     let is_sound = listing.refused.is_empty();
-    listing.refused.into_iter().for_each(|(name, what)| push(&name, what));
+    listing.refused.into_iter().for_each(|(name, what)| found.problem(&name, what));
     let listed: BTreeMap<String, u64> = listing.files.into_iter().collect();
     let manifest = listed.contains_key(MANIFEST_PATH).then(|| container.read(MANIFEST_PATH, LARGEST_MANIFEST));
     let manifest = match manifest {
@@ -100,7 +126,7 @@ pub(crate) fn verify_with(
         Some(bytes) => match bytes.map_err(|f| f.message).and_then(|b| Manifest::read(&b)) {
             Ok(manifest) => Some(manifest),
             Err(what) => {
-                push(MANIFEST_PATH, what);
+                found.problem(MANIFEST_PATH, what);
                 None
             }
         },
@@ -109,74 +135,60 @@ pub(crate) fn verify_with(
     if container.is_archive() && listed.contains_key(MANIFEST_PATH) {
         let damages =
             audit(path).map_err(|e| Failure::io(FailureStage::Check, format!("cannot read {}", path.display()), &e))?;
-        damages.into_iter().for_each(|(file, what)| push(&file, what));
+        damages.into_iter().for_each(|(file, what)| found.problem(&file, what));
     }
-    let mut bytes = 0_u64;
     let promised: HashMap<&str, &ManifestFile> =
         manifest.iter().flat_map(|m| &m.files).map(|f| (f.path.as_str(), f)).collect();
     for (name, size) in &listed {
-        bytes = bytes.saturating_add(*size);
+        found.bytes = found.bytes.saturating_add(*size);
         let expected = manifest.as_ref().map(|_| promised.get(name.as_str()));
-        match (hash(&container, name, cancel, on_read), expected) {
+        match (hash(&container, name, cancel, report), expected) {
             (Err(failure), _) if failure.is_cancelled() => return Err(failure),
-            (Err(failure), _) => push(name, failure.message),
-            (Ok(_), Some(None)) if name != MANIFEST_PATH => push(name, "it is not in the manifest".to_owned()),
-            (Ok((found, sha)), Some(Some(f))) if found != f.bytes || sha != f.sha256 => {
-                push(
-                    name,
-                    format!("it has {found} bytes with SHA-256 {sha}, the manifest says {} and {}", f.bytes, f.sha256),
-                );
+            (Err(failure), _) => found.problem(name, failure.message),
+            (Ok(_), Some(None)) if name != MANIFEST_PATH => found.problem(name, "it is not in the manifest".to_owned()),
+            (Ok((bytes, sha)), Some(Some(f))) if bytes != f.bytes || sha != f.sha256 => {
+                let what =
+                    format!("it has {bytes} bytes with SHA-256 {sha}, the manifest says {} and {}", f.bytes, f.sha256);
+                found.problem(name, what);
             }
             _ => {}
         }
     }
     for file in manifest.iter().flat_map(|m| &m.files).filter(|f| !listed.contains_key(&f.path)) {
-        push(&file.path, "it is in the manifest and not in the package".to_owned());
+        found.problem(&file.path, "it is in the manifest and not in the package".to_owned());
     }
+    let mut opened = None;
     if is_sound {
         match MobileMapPackage::open(path) {
-            Ok(package) => look_at_layers(&package, manifest.as_ref(), &mut push),
-            Err(failure) => push("package.info", failure.message),
+            Ok(package) => {
+                look_at_layers(&package, manifest.as_ref(), &mut |file, what| found.problem(file, what));
+                opened = Some(package);
+            }
+            Err(failure) => found.problem("package.info", failure.message),
         }
     }
-    Ok(finish(path, manifest.as_ref(), listed.len() as u64, bytes, problems))
-}
-
-fn finish(path: &Path, manifest: Option<&Manifest>, files: u64, bytes: u64, problems: Vec<Problem>) -> Verification {
-    let lacking = |l: &ManifestLayer| {
-        let parts = [("tiles", &l.missing_tiles), ("attachments", &l.missing_attachments)];
-        let words = parts.into_iter().filter_map(|(what, m)| m.as_ref().map(|m| format!("{}: {}", l.title, m.words(what))));
-        words.collect::<Vec<_>>()
-    };
-    let taken = manifest.into_iter().flat_map(|m| &m.layers).filter(|l| l.state == ExportState::Succeeded);
-    let not_counted = |l: &ManifestLayer| {
-        let notes = l.notes.iter().filter(|n| n.kind == LayerNoteKind::NotCounted);
-        notes.map(|n| format!("{}: {}", l.title, n.message)).collect::<Vec<_>>()
-    };
-    Verification {
-        package: path.to_owned(),
-        ok: problems.is_empty(),
-        proven: manifest.is_some(),
-        complete: manifest.map(|m| m.complete),
-        lacking: taken.clone().flat_map(lacking).collect(),
-        not_counted: taken.flat_map(not_counted).collect(),
-        files,
-        bytes,
-        problems,
+    found.files = listed.len() as u64;
+    if let Some(manifest) = &manifest {
+        found.proven = true;
+        found.lacking = manifest.lacking();
+        found.not_counted = manifest.not_counted();
+        // An older program called a package complete that has all layers, whatever they lack.
+        found.complete = Some(manifest.complete && found.lacking.is_empty());
     }
+    Ok((found, opened))
 }
 
-/// Size and SHA-256 of a file; reading an archive's entry to its end checks its CRC as well.
+/// Size and SHA-256 of a file; reading an archive's entry to its end checks its CRC as well. `report` takes bytes that were read.
 pub(crate) fn hash(
     container: &Container,
     name: &str,
     cancel: &CancellationToken,
-    on_read: &mut dyn FnMut(u64),
+    report: &dyn Fn(u64),
 ) -> Result<(u64, String), Failure> {
     let mut hasher = Sha256::new();
     let bytes = container.copy(name, cancel, |part| {
         hasher.update(part);
-        on_read(part.len() as u64);
+        report(part.len() as u64);
         Ok(())
     })?;
     Ok((bytes, hex(&hasher.finalize())))

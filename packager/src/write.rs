@@ -3,22 +3,25 @@
 //! 1. Link what came home into `p13/` of the staging directory under fresh names.
 //! 2. Write the map, the item documents and the thumbnail.
 //! 3. Hash every file, write the manifest; write `package.info` last, so that a half-made package does not open.
-//! 4. Open and verify the staged package by the same code that anybody else would use.
+//! 4. Open and verify the staged package down to every row and tile, by the same code that anybody else would use.
 //! 5. Rename into place.
 
+use crate::container::Container;
+use crate::deep::verify_reporting;
 use crate::manifest::{FORMAT, MANIFEST_PATH, Manifest, ManifestFile, ManifestLayer, VERSION};
-use crate::offline_map::{Documents, LayerData, MAP_FOLDER, MAP_NAME};
-use crate::verify::{hash, verify_with};
+use crate::offline_map::{Documents, LayerData, MAP_FOLDER, MAP_NAME, thumbnail_path};
+use crate::verify::{Problem, hash};
 use async_trait::async_trait;
 use offmap_engine::{
     EarlierPackage, ExportState, Failure, FailureKind, FailureOwner, FailureStage, LayerOutcome, LocalBasemap, PackRequest,
-    Packager, Packed, REPLACED, Replacement, link_or_copy_until, run_blocking, safe_path,
+    Packager, Packed, REPLACED, Replacement, atomic_file, link_or_copy_until, run_blocking, safe_path,
 };
 use serde_json::Value;
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{ErrorKind, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -135,20 +138,15 @@ fn pack(request: &PackRequest, report: &dyn Fn(u64, u64), cancel: &CancellationT
     write_file(&staging.join("esriinfo/item.pkinfo"), &scrubbed(documents.pkinfo()?))?;
     write_file(&staging.join("esriinfo/iteminfo.xml"), &scrubbed(documents.iteminfo()?))?;
     if let Some(thumbnail) = &documents.item_info().thumbnail {
-        write_file(&staging.join("esriinfo/thumbnail/thumbnail.png"), thumbnail.bytes())?;
+        write_file(&staging.join("esriinfo").join(thumbnail_path(thumbnail)), thumbnail.bytes())?;
     }
     // 3.
     let info = serde_json::to_vec(&clean(documents.package_info()?)).map_err(|e| Failure::internal(e.to_string()))?;
     let info_path = staging.join("package.info");
-    // Every byte is read twice: to be hashed, and to be verified. All is done when the package is at its place.
-    let container = crate::container::Container::open(staging)?;
-    let all = container.files()?.iter().fold(0, |all: u64, (_, bytes)| all.saturating_add(*bytes)).saturating_mul(2).max(1);
-    let mut read = 0_u64;
-    let mut on_read = |bytes: u64| {
-        read = read.saturating_add(bytes).min(all - 1);
-        report(read, all);
-    };
-    let files = hash_all(&container, &info, &mut on_read, cancel)?;
+    let container = Container::open(staging)?;
+    let all = container.files()?.iter().fold(0, |all: u64, (_, bytes)| all.saturating_add(*bytes));
+    let passes = Passes { report, done: Cell::new(0), all: all.saturating_mul(PASSES).max(1) };
+    let files = hash_all(&container, &info, &passes, cancel)?;
     let manifest = manifest(request, &documents, &data, files);
     let manifest = secrets.clean(&manifest).map_err(|e| Failure::internal(e.to_string()))?;
     let bytes = manifest.to_bytes().map_err(|e| Failure::internal(e.to_string()))?;
@@ -156,19 +154,25 @@ fn pack(request: &PackRequest, report: &dyn Fn(u64, u64), cancel: &CancellationT
     write_file(&info_path, &info)?;
     go_on()?;
     // 4.
-    let proof = verify_with(staging, cancel, &mut on_read)?;
+    let proof = verify_reporting(staging, &request.containers, cancel, &|bytes| passes.read(bytes)).map_err(of_the_disk)?;
     if let Some(problem) = proof.problems.first() {
-        let message = format!("the package that was just written does not verify: {}: {}", problem.file, problem.what);
-        return Err(Failure::new(FailureOwner::Storage, FailureKind::Corrupt, FailureStage::Package, message));
+        let failure = not_verified(problem, proof.problems.len() as u64 - 1 + proof.more_problems);
+        return Err(match proof.problems.iter().find_map(|p| layer_of(&p.file, &data)) {
+            Some(layer) => failure.for_layer(layer),
+            None => failure,
+        });
     }
-    sync_tree(staging, cancel)?;
+    atomic_file::sync_tree(staging, cancel).map_err(|e| match cancel.is_cancelled() {
+        true => Failure::cancelled(),
+        false => failed("cannot sync the package", &e),
+    })?;
     go_on()?;
     // 5.
     if request.replaces {
         keeps_all(&request.destination, &request.layers)?;
     }
     put_in_place(staging, &request.destination, request.replaces)?;
-    report(all, all);
+    report(passes.all, passes.all);
     Ok(Packed { path: request.destination.clone(), bytes: proof.bytes, files: proof.files })
 }
 
@@ -244,16 +248,52 @@ fn of_the_disk(mut failure: Failure) -> Failure {
     failure
 }
 
+/// Times that the bytes of a package are read: for the manifest, to verify the files, to verify what is in them.
+const PASSES: u64 = 3;
+/// How far the reading of a staged package is.
+struct Passes<'a> {
+    report: &'a dyn Fn(u64, u64),
+    done: Cell<u64>,
+    all: u64,
+}
+
+impl Passes<'_> {
+    fn read(&self, bytes: u64) {
+        // All is done when the package is at its place.
+        self.done.set(self.done.get().saturating_add(bytes).min(self.all - 1));
+        (self.report)(self.done.get(), self.all);
+    }
+}
+
+/// A package that does not verify is not put in place. What it is made of was judged good when it came, so the disk has damaged it.
+fn not_verified(first: &Problem, others: u64) -> Failure {
+    let more = if others == 0 { String::new() } else { format!(" and {others} more") };
+    let message = format!(
+        "the package that was just written does not verify ({}: {}{more}), so it was not put in place; check the disk, then let the \
+         job go on: what is damaged is fetched again",
+        first.file, first.what
+    );
+    Failure::new(FailureOwner::Storage, FailureKind::Corrupt, FailureStage::Package, message)
+}
+
+/// The layer whose data or resources a file of the package is, or is a part of.
+fn layer_of<'a>(file: &str, data: &'a HashMap<String, LayerData>) -> Option<&'a str> {
+    let name = file.strip_prefix(MAP_FOLDER)?.strip_prefix('/')?;
+    let is_in = |own: &str| name.strip_prefix(own).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    let of = |d: &LayerData| is_in(&d.file) || d.resources.as_deref().is_some_and(is_in);
+    data.iter().find(|(_, d)| of(d)).map(|(id, _)| id.as_str())
+}
+
 /// Hashes all files of the staged package, and `package.info` that is still to be written.
 fn hash_all(
-    container: &crate::container::Container,
+    container: &Container,
     info: &[u8],
-    on_read: &mut dyn FnMut(u64),
+    passes: &Passes<'_>,
     cancel: &CancellationToken,
 ) -> Result<Vec<ManifestFile>, Failure> {
     let mut files = Vec::new();
     for (path, _) in container.files()? {
-        let (bytes, sha256) = hash(container, &path, cancel, on_read).map_err(of_the_disk)?;
+        let (bytes, sha256) = hash(container, &path, cancel, &|bytes| passes.read(bytes)).map_err(of_the_disk)?;
         files.push(ManifestFile { path, bytes, sha256 });
     }
     files.push(ManifestFile {
@@ -312,7 +352,7 @@ fn manifest(
         generator: format!("offmap {}", env!("CARGO_PKG_VERSION")),
         job: request.job.clone(),
         created: request.created,
-        complete: layers.iter().all(|l| l.failure.is_none()),
+        complete: Manifest::is_complete(&layers),
         portal_url: request.source.portal_url.clone(),
         item_id: request.source.item.as_ref().map(|i| i.id.clone()),
         access_information: said(info.access_information),
@@ -323,32 +363,6 @@ fn manifest(
         files,
         layers,
         warnings: request.plan.warnings.iter().chain(said_by_exporters).cloned().collect(),
-    }
-}
-
-/// Brings every file and directory of the package to the disk.
-fn sync_tree(dir: &Path, cancel: &CancellationToken) -> Result<(), Failure> {
-    let shown = |path: &PathBuf| format!("cannot sync {}", path.display());
-    for entry in std::fs::read_dir(dir).map_err(|e| failed("cannot list the package", &e))? {
-        let entry = entry.map_err(|e| failed("cannot list the package", &e))?;
-        let (path, kind) = (entry.path(), entry.file_type().map_err(|e| failed("cannot list the package", &e))?);
-        if cancel.is_cancelled() {
-            return Err(Failure::cancelled());
-        }
-        if kind.is_dir() {
-            sync_tree(&path, cancel)?;
-        } else if kind.is_file() {
-            File::open(&path).and_then(|f| f.sync_all()).map_err(|e| failed(shown(&path), &e))?;
-        }
-    }
-    sync_dir(dir);
-    Ok(())
-}
-
-/// Not every file system can sync a directory; what it cannot promise is no reason to fail.
-fn sync_dir(dir: &Path) {
-    if let Err(error) = File::open(dir).and_then(|d| d.sync_all()) {
-        tracing::debug!(%error, dir = %dir.display(), "a directory could not be synced");
     }
 }
 
@@ -372,9 +386,10 @@ fn put_in_place(staging: &Path, destination: &Path, replaces: bool) -> Result<()
     }
     // A rename onto an empty directory is one step; where the system refuses it, the empty directory goes first. A directory
     // that is not empty any more makes both fail and stays as it is.
-    let renamed = std::fs::rename(staging, destination).or_else(|_| {
-        std::fs::remove_dir(destination)?;
-        std::fs::rename(staging, destination)
+    let renamed = std::fs::rename(staging, destination).or_else(|refused| match std::fs::remove_dir(destination) {
+        Ok(()) => std::fs::rename(staging, destination),
+        // What is worth telling is why the package could not be put there.
+        Err(_) => Err(refused),
     });
     if renamed.is_err() && replaces {
         // The old package goes back; if that fails too, resuming the job does it.
@@ -382,7 +397,28 @@ fn put_in_place(staging: &Path, destination: &Path, replaces: bool) -> Result<()
     }
     renamed.map_err(|e| failed(format!("cannot put the package in place at {}", destination.display()), &e))?;
     if let Some(parent) = destination.parent() {
-        sync_dir(parent);
+        atomic_file::sync_dir(parent);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_package_that_cannot_be_put_in_place_says_what_the_rename_said() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let staging = dir.path().join("package");
+        std::fs::create_dir(&staging).expect("makes");
+        // A directory cannot be moved into itself; that nothing is there to be removed is not the reason.
+        let failure = put_in_place(&staging, &staging.join("inside"), false).expect_err("refused");
+        let own = std::fs::rename(&staging, staging.join("inside")).expect_err("refused");
+        assert!(failure.message.ends_with(&own.to_string()), "{failure}: {own}");
+        // An empty directory at the place is no obstacle.
+        let place = dir.path().join("place");
+        std::fs::create_dir(&place).expect("makes");
+        assert_eq!(put_in_place(&staging, &place, false), Ok(()));
+        assert!(place.is_dir() && !staging.exists());
+    }
 }

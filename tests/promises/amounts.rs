@@ -129,7 +129,10 @@ async fn font_server() -> Stranger {
 /// A style with other fonts, from a third host.
 fn style_with(bench: &Bench, server: &Stranger, fonts: impl IntoIterator<Item = Value>) -> FaultAction {
     let source = format!("{}/hosted/rest/services/Streets/VectorTileServer", bench.sandbox.url());
-    let layers: Vec<Value> = fonts.into_iter().map(|font| json!({"layout": {"text-font": font}})).collect();
+    let layers: Vec<Value> = fonts
+        .into_iter()
+        .map(|font| json!({"type": "symbol", "layout": {"text-field": "{name}", "text-font": font}}))
+        .collect();
     FaultAction::Body(
         json!({"version": 8, "sprite": "../sprites/sprite", "glyphs": server.url("fonts/{fontstack}/{range}.pbf"),
         "sources": {"esri": {"type": "vector", "url": source}}, "layers": layers}),
@@ -145,10 +148,16 @@ async fn a_thousand_font_stacks_are_not_thirty_thousand_requests_and_the_rest_is
     let result = bench.take(HOSTED_MAP).await;
     assert!(!result.has_errors(), "{:?}", result.layers);
     assert_eq!(server.asked(), 32 * 256);
-    let named = |words: &[String]| words.iter().any(|w| w.contains("1000 font stacks, 32 are fetched"));
-    assert!(named(&result.warnings), "{:?}", result.warnings);
+    let streets = result.layers.iter().find(|l| l.id == "streets").expect("an outcome");
+    let words: Vec<&str> = streets.notes.iter().map(|n| n.message.as_str()).collect();
+    assert!(
+        words.iter().any(|w| w.contains("`Font 0032`") && w.contains("1000 fonts are named, 32 are fetched")),
+        "{words:?}"
+    );
+    assert!(words.len() < 30 && words.iter().any(|w| w.contains("948 more fonts")), "{words:?}");
     let package = offmap::packager::MobileMapPackage::open(&result.package).expect("opens");
-    assert!(named(&package.manifest().expect("a manifest").expect("a good one").warnings));
+    let manifest = package.manifest().expect("a manifest").expect("a good one");
+    assert_eq!(manifest.layers.iter().find(|l| l.id == "streets").map(|l| &l.notes), Some(&streets.notes));
 }
 
 #[tokio::test]
@@ -161,9 +170,10 @@ async fn a_font_name_that_cannot_be_a_file_costs_its_labels_and_not_the_job() {
         let (result, messages) = run_to_end(&bench.job(HOSTED_MAP, |_| {}).await).await;
         let result = result.expect("a package");
         assert!(!result.has_errors(), "{name:?}: {:?}", result.layers);
-        let warning = result.warnings.iter().find(|w| w.contains("names 1 fonts whose names cannot be files"));
-        let warning = warning.unwrap_or_else(|| panic!("{name:?}: {:?}", result.warnings));
-        assert!(warning.len() < 400 && !warning.contains(char::is_control), "{warning:?}");
+        let notes: Vec<&str> = result.layers.iter().flat_map(|l| &l.notes).map(|n| n.message.as_str()).collect();
+        let [note] = notes.as_slice() else { panic!("{name:?}: {notes:?}") };
+        assert!(note.contains("its name cannot be a file"), "{name:?}: {note}");
+        assert!(note.len() < 500 && !note.contains(char::is_control), "{note:?}");
         assert!(!format!("{messages:?}").contains(&"x".repeat(300)));
         assert_eq!(server.asked(), 256, "{name:?}");
         let fonts: Vec<_> =

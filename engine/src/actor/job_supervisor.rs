@@ -259,6 +259,7 @@ impl JobSupervisor {
             source: Arc::clone(&shared.source),
             plan: Arc::clone(&shared.plan),
             basemap: shared.basemap.clone(),
+            containers: shared.containers.clone(),
             artifacts: std::mem::take(&mut self.artifacts),
             layers,
             staging_dir: shared.work_dir.join("package"),

@@ -4,7 +4,7 @@ use super::exporter_actor::from_join_error;
 use super::job_supervisor::JobSupervisor;
 use super::message::PackFinished;
 use super::shared::{CensusGuard, JobShared, TIDY_UP};
-use crate::model::failure::Failure;
+use crate::model::failure::{Failure, FailureKind, FailureOwner};
 use crate::model::status::{Progress, Subject, SubjectKind};
 use crate::packager::{PackRequest, Packed};
 use actix::{Actor, ActorContext as _, Addr, AsyncContext as _, Context, WrapFuture as _, fut::ActorFutureExt as _};
@@ -51,10 +51,34 @@ async fn pack(shared: Arc<JobShared>, request: PackRequest) -> Result<Packed, Fa
         () = shared.stop.cancelled() => return Err(Failure::cancelled()),
         () = shared.pause.passed() => {}
     }
-    tokio::select! {
+    let packed = tokio::select! {
         biased;
         outcome = shared.packager.pack(request, report, shared.stop.child_token()) => outcome,
         () = grace => Err(Failure::cancelled()),
+    };
+    if let Err(failure) = &packed
+        && failure.kind == FailureKind::Corrupt
+    {
+        distrust(&shared, failure).await;
+    }
+    packed
+}
+
+/// The task of a layer whose data were found damaged in the package is begun anew when the job goes on: its files were good once, and
+/// what finds that out again may not look as deep.
+async fn distrust(shared: &JobShared, failure: &Failure) {
+    let Some(layer) = &failure.layer else { return };
+    let of_layer = shared.plan.tasks.iter().filter(|t| !t.carried && t.layers.iter().any(|l| l.id == *layer));
+    for task in of_layer {
+        // What a task failed with that was not the disk's is not relied on.
+        let failure = Failure { owner: FailureOwner::Source, ..failure.clone() };
+        let marked = match serde_json::to_string(&failure) {
+            Ok(words) => shared.ledger.task(&task.id).set_state("failed", Some(words)).await,
+            Err(e) => Err(Failure::internal(e.to_string())),
+        };
+        if let Err(failure) = marked {
+            tracing::warn!(%failure, task = %task.id, "the task cannot be marked in the ledger");
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::board::StatusBoard;
 use crate::clock::Clock;
+use crate::containers::Containers;
 use crate::keep::Keep;
 use crate::ledger::Ledger;
 use crate::model::plan::{ExportTask, OfflineMapPlan};
@@ -66,6 +67,7 @@ pub(crate) struct JobShared {
     pub(crate) basemap: Option<ReferenceBasemap>,
     pub(crate) registry: ExporterRegistry,
     pub(crate) packager: Arc<dyn Packager>,
+    pub(crate) containers: Containers,
     pub(crate) ledger: Ledger,
     pub(crate) board: Arc<StatusBoard>,
     pub(crate) clock: Arc<dyn Clock>,

@@ -1,14 +1,15 @@
 //! Runs one exporter on the Tokio runtime and proves what it says.
 
+use super::contents;
 use super::shared::{JobShared, TIDY_UP, TIDY_UP_CANCELLED};
-use crate::context::{ExportContext, hash_file_until, run_blocking};
-use crate::ledger::UnitRecord;
+use crate::context::{ExportContext, hash_file_until, hash_result_until, run_blocking};
+use crate::ledger::{UnitRecord, UnitResult};
 use crate::model::artifact::{Artifact, ArtifactFile, LayerArtifact};
 use crate::model::budget::Missing;
 use crate::model::failure::{Failure, FailureKind, FailureOwner, FailureStage};
 use crate::model::plan::{CountUnit, ExportTask};
 use crate::safe_path;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
@@ -47,10 +48,10 @@ async fn finished_before(shared: &Arc<JobShared>, task: &ExportTask) -> Result<O
         return Ok(None);
     };
     let (root, id) = (shared.work_dir.clone(), task.id.clone());
-    let units = shared.ledger.task(&task.id).units().await?;
+    let (units, results) = (shared.ledger.task(&task.id).units().await?, shared.ledger.task(&task.id).results().await?);
     let cancel = shared.stop.clone();
     let (artifact, there) = run_blocking(move || {
-        let there = is_there(&root, &id, &artifact, &units, &cancel);
+        let there = is_there(&root, &id, &artifact, (&units, &results), &cancel);
         Ok((artifact, there))
     })
     .await?;
@@ -81,7 +82,7 @@ fn is_there(
     root: &Path,
     task: &str,
     artifact: &Artifact,
-    units: &[UnitRecord],
+    (units, results): (&[UnitRecord], &[UnitResult]),
     cancel: &CancellationToken,
 ) -> std::io::Result<()> {
     let lacks_file = |l: &LayerArtifact| l.failure.is_none() && l.file.is_none_or(|file| file >= artifact.files.len());
@@ -91,9 +92,14 @@ fn is_there(
     }
     for file in &artifact.files {
         safe_path::check_relative(&file.path)?;
-        let relative = Path::new("tasks").join(task).join(&file.path);
+        let task_dir = Path::new("tasks").join(task);
+        let relative = task_dir.join(&file.path);
+        let known_here = results.iter().find(|r| r.path == file.path);
         if file.is_folder {
             safe_path::folder(root, &relative)?;
+            if known_here.is_some_and(|result| !holds(root, &task_dir, result, cancel)) {
+                return Err(std::io::ErrorKind::UnexpectedEof.into());
+            }
         } else {
             let (path, metadata) = safe_path::file(root, &relative)?;
             if metadata.len() != file.bytes {
@@ -139,6 +145,7 @@ async fn export(shared: &Arc<JobShared>, task: &ExportTask) -> Result<Artifact, 
         () = grace => return Err(Failure::cancelled()),
     };
     prove(task, &ctx, &work_dir, &mut artifact).await?;
+    contents::judge(task, &ctx, &shared.containers, &work_dir, &mut artifact).await?;
     Ok(artifact)
 }
 
@@ -160,18 +167,84 @@ fn context(shared: &JobShared, task: &ExportTask, cancel: CancellationToken) -> 
     }
 }
 
-/// Makes a task begin anew: what it left on its service is taken back, its files and notes are removed.
+/// What of a task is not fetched again when it begins anew.
+#[derive(Default)]
+struct Held {
+    /// Finished units whose results are there with the bytes that the ledger knows, and the units that they came out of.
+    units: HashSet<String>,
+    /// Those results, below the task's directory.
+    paths: Vec<PathBuf>,
+}
+
+async fn held(shared: &Arc<JobShared>, task: &ExportTask) -> Result<Held, Failure> {
+    let results = shared.ledger.task(&task.id).results().await?;
+    let planned: HashSet<String> = task.units.iter().map(|u| u.id.clone()).collect();
+    let (root, relative) = (shared.work_dir.clone(), Path::new("tasks").join(&task.id));
+    let cancel = shared.stop.clone();
+    run_blocking(move || {
+        let mut held = Held::default();
+        for result in results.into_iter().filter(|r| planned.contains(&r.unit.id)) {
+            // What could not be looked at to the end is not thrown away for it; it is looked at again before it is used.
+            if holds(&root, &relative, &result, &cancel) || cancel.is_cancelled() {
+                held.units.extend([result.unit.id].into_iter().chain(result.of));
+                held.paths.push(result.path);
+            }
+        }
+        Ok(held)
+    })
+    .await
+}
+
+/// Whether the result of a unit is there with the bytes that the ledger knows.
+fn holds(root: &Path, task_dir: &Path, result: &UnitResult, cancel: &CancellationToken) -> bool {
+    let is_plain = safe_path::check_relative(&result.path).is_ok();
+    let relative = task_dir.join(&result.path);
+    let path = match is_plain {
+        true => safe_path::file(root, &relative).map(|(path, _)| path).or_else(|_| safe_path::folder(root, &relative)),
+        false => return false,
+    };
+    path.is_ok_and(|path| hash_result_until(&path, cancel).is_ok_and(|(_, sha256)| result.unit.sha256 == Some(sha256)))
+}
+
+/// Makes a task that failed begin anew: finished units whose results hold stay; what else it left on its service is taken back, its
+/// other files and notes are removed.
 pub(crate) async fn begin_anew(shared: &Arc<JobShared>, task: &ExportTask) -> Result<(), Failure> {
     if task.carried {
         return Ok(());
     }
+    let held = held(shared, task).await?;
+    throw_away(shared, task, &held).await?;
+    shared.ledger.task(&task.id).reset(&held.units).await
+}
+
+/// Makes a task whose data changed begin anew, as it is planned now. Until its old files are gone the ledger says what they are: the
+/// job may end at any point and finds the change again.
+pub(crate) async fn begin_changed(shared: &Arc<JobShared>, task: &ExportTask) -> Result<(), Failure> {
+    throw_away(shared, task, &Held::default()).await?;
+    let Some(mut plan) = shared.ledger.plan().await? else {
+        return Err(Failure::internal("a job that is resumed has no plan in its ledger"));
+    };
+    if let Some(place) = plan.tasks.iter_mut().find(|t| t.id == task.id) {
+        *place = task.clone();
+    }
+    shared.ledger.replace_task(&plan, task, shared.clock.now_ms()).await
+}
+
+/// Takes back what a task left on its service, and removes its files: before the ledger forgets them, since a file under its final
+/// name is trusted.
+async fn throw_away(shared: &Arc<JobShared>, task: &ExportTask, but: &Held) -> Result<(), Failure> {
     let exporter = shared.registry.by_name(&task.exporter)?;
-    exporter.discard(task, &context(shared, task, CancellationToken::new())).await;
-    shared.ledger.task(&task.id).reset().await?;
-    let (root, relative) = (shared.work_dir.clone(), Path::new("tasks").join(&task.id));
+    let ctx = context(shared, task, CancellationToken::new());
+    // What belongs to a unit that stays is not to be taken back.
+    let ctx = ExportContext { ledger: ctx.ledger.clone().hiding(but.units.clone()), ..ctx };
+    exporter.discard(task, &ctx).await;
+    let (root, relative, paths) = (shared.work_dir.clone(), Path::new("tasks").join(&task.id), but.paths.clone());
     run_blocking(move || {
-        safe_path::remove_tree(&root, &relative)
-            .map_err(|e| safe_path::judged(&format!("cannot remove the task's directory in {}", root.display()), &e))
+        let removed = match paths.is_empty() {
+            true => safe_path::remove_tree(&root, &relative),
+            false => safe_path::remove_all_but(&root, &relative, &paths),
+        };
+        removed.map_err(|e| safe_path::judged(&format!("cannot empty the task's directory in {}", root.display()), &e))
     })
     .await
 }

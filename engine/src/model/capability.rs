@@ -107,6 +107,14 @@ pub struct LayerCapability {
     pub failure: Option<Failure>,
 }
 
+impl LayerCapability {
+    /// Whether it cannot go offline though nobody asked to leave it out or to keep it online.
+    #[must_use]
+    pub fn is_error(&self) -> bool {
+        !self.supports_offline && self.reason != Some(CapabilityReason::LeftOut)
+    }
+}
+
 /// What can go offline of a map.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -122,7 +130,7 @@ impl OfflineMapCapabilities {
     #[must_use]
     pub fn has_errors(&self) -> bool {
         let mut all = self.layer_capabilities.iter().chain(&self.table_capabilities);
-        all.any(|c| !c.supports_offline && c.reason != Some(CapabilityReason::LeftOut))
+        all.any(LayerCapability::is_error)
     }
 }
 

@@ -12,6 +12,8 @@ pub enum LayerNoteKind {
     NotCounted,
     /// The data were edited while they were exported; what came is one state of them.
     DataChanged,
+    /// Something that goes with the layer is missing, such as fonts of its style: the layer is there and not complete.
+    Missing,
 }
 
 impl LayerNoteKind {
@@ -21,6 +23,7 @@ impl LayerNoteKind {
         match self {
             Self::NotCounted => "not counted",
             Self::DataChanged => "data changed",
+            Self::Missing => "missing",
         }
     }
 }

@@ -94,7 +94,7 @@ pub enum LayerImportance {
     Optional,
 }
 
-/// A picture for a package: PNG or JPEG bytes.
+/// A picture for a package: the bytes of a PNG, JPEG or GIF, which tell its kind.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Thumbnail {
     bytes: Vec<u8>,
@@ -104,7 +104,7 @@ pub struct Thumbnail {
 pub const MAX_THUMBNAIL_BYTES: usize = 1 << 20;
 
 impl Thumbnail {
-    /// Takes the bytes of a PNG or JPEG of at most [`MAX_THUMBNAIL_BYTES`].
+    /// Takes the bytes of a PNG, JPEG or GIF of at most [`MAX_THUMBNAIL_BYTES`].
     ///
     /// # Errors
     /// If they are larger or something else.
@@ -115,10 +115,10 @@ impl Thumbnail {
                 bytes.len()
             )));
         }
-        if !bytes.starts_with(b"\x89PNG\r\n\x1a\n") && !bytes.starts_with(b"\xff\xd8\xff") {
-            return Err(Failure::invalid_parameter("the thumbnail is neither a PNG nor a JPEG"));
+        match kind_of(&bytes) {
+            Some(_) => Ok(Self { bytes }),
+            None => Err(Failure::invalid_parameter("the thumbnail is neither a PNG nor a JPEG nor a GIF")),
         }
-        Ok(Self { bytes })
     }
 
     /// The picture's bytes.
@@ -127,10 +127,16 @@ impl Thumbnail {
         &self.bytes
     }
 
-    /// `image/png` or `image/jpeg`.
+    /// `image/png`, `image/jpeg` or `image/gif`.
     #[must_use]
     pub fn media_type(&self) -> &'static str {
-        if self.bytes.starts_with(b"\x89PNG") { "image/png" } else { "image/jpeg" }
+        kind_of(&self.bytes).unwrap_or(PNG).0
+    }
+
+    /// What a file of it is called: `png`, `jpg` or `gif`.
+    #[must_use]
+    pub fn extension(&self) -> &'static str {
+        kind_of(&self.bytes).unwrap_or(PNG).1
     }
 
     /// The picture as a `data:` address.
@@ -153,6 +159,23 @@ impl Thumbnail {
             .decode(encoded)
             .map_err(|e| Failure::invalid_parameter(format!("the thumbnail is not base64: {e}")))?;
         Self::new(bytes)
+    }
+}
+
+/// Media type and file extension of a PNG.
+const PNG: (&str, &str) = ("image/png", "png");
+
+/// Media type and file extension of a picture, by the bytes that it begins with.
+fn kind_of(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
+    let begins = |with: &[u8]| bytes.starts_with(with);
+    if begins(b"\x89PNG\r\n\x1a\n") {
+        Some(PNG)
+    } else if begins(b"\xff\xd8\xff") {
+        Some(("image/jpeg", "jpg"))
+    } else if begins(b"GIF87a") || begins(b"GIF89a") {
+        Some(("image/gif", "gif"))
+    } else {
+        None
     }
 }
 

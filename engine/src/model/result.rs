@@ -2,7 +2,7 @@
 
 use super::budget::Missing;
 use super::failure::Failure;
-use super::note::LayerNote;
+use super::note::{LayerNote, LayerNoteKind};
 use super::plan::CountUnit;
 use super::status::ExportState;
 use serde::{Deserialize, Serialize};
@@ -50,6 +50,26 @@ impl LayerOutcome {
     pub fn is_error(&self) -> bool {
         self.failure.is_some()
     }
+
+    /// What is missing of a layer that came, in words; empty for one that did not come.
+    #[must_use]
+    pub fn lacking(&self) -> Vec<String> {
+        let came = self.state == ExportState::Succeeded;
+        let words = lacking(self.missing_tiles.as_ref(), self.missing_attachments.as_ref(), &self.notes);
+        words.filter(|_| came).collect()
+    }
+}
+
+/// What is missing of a layer that came, in words: tiles, attachments, and what notes say is missing.
+pub fn lacking<'a>(
+    missing_tiles: Option<&'a Missing>,
+    missing_attachments: Option<&'a Missing>,
+    notes: &'a [LayerNote],
+) -> impl Iterator<Item = String> + 'a {
+    let tiles = missing_tiles.map(|m| m.words("tiles"));
+    let attachments = missing_attachments.map(|m| m.words("attachments"));
+    let others = notes.iter().filter(|n| n.kind == LayerNoteKind::Missing).map(|n| n.message.clone());
+    tiles.into_iter().chain(attachments).chain(others)
 }
 
 /// What a job that ended well has made.
@@ -84,6 +104,12 @@ impl GenerateOfflineMapResult {
     #[must_use]
     pub fn has_errors(&self) -> bool {
         self.layers.iter().any(LayerOutcome::is_error)
+    }
+
+    /// Whether nothing is missing: no layer or table, and nothing of those that came. offmap's own: the SDK knows whole layers only.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        !self.has_errors() && self.layers.iter().all(|l| l.lacking().is_empty())
     }
 }
 

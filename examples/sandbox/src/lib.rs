@@ -5,6 +5,7 @@
 //! | `/portal` | portal: items and web maps, thumbnails, styles, `generateToken`, OAuth |
 //! | `/arcgis/rest/services` | services in the dialect of ArcGIS Server |
 //! | `/hosted/rest/services` | the same services in the dialect of ArcGIS Online; exports end on another host, presigned |
+//! | `/server/rest/services` | those of `/arcgis`, as a web adaptor of another name has them |
 //! | `…/Fieldwork/FeatureServer` | editable, sync: places with photos, borders, countries, inspections, measurements |
 //! | `…/Reference/FeatureServer` | read-only, sync |
 //! | `…/OnlineOnly/FeatureServer` | no sync |
@@ -24,7 +25,7 @@
 //! The data are Natural Earth's (public domain); the inspections are made up. Every request is logged
 //! ([`Sandbox::requests`]), faults are played on request ([`Sandbox::fault`]).
 //!
-//! What it is not: complete. There is no editing, no sync of edits, no exploded cache, no glyphs in its fonts.
+//! What it is not: complete. There is no editing, no sync of edits, no exploded cache, no glyphs in the font of its own style.
 
 mod assets;
 mod awkward;
@@ -52,7 +53,7 @@ mod maps;
 
 pub use maps::{AWKWARD_MAP, DETAIL_MAP, FIELD_MAP, FULL_MAP, HOSTED_MAP, MIXED_MAP};
 pub use portal::{CLIENT_ID, CLIENT_SECRET, PASSWORD, SERVICE_ITEM, STYLE_ITEM, USER};
-pub use state::{LoggedRequest, SandboxOptions};
+pub use state::{LoggedRequest, SandboxFont, SandboxOptions};
 
 use axum::Router;
 use axum::serve::Listener;
@@ -100,23 +101,34 @@ impl Sandbox {
         let tls = if options.tls { Some(tls::config()?) } else { None };
         let listener = TcpListener::bind(("127.0.0.1", options.port)).await?;
         let storage = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let twin = if options.export_twin { Some(TcpListener::bind(("127.0.0.1", 0)).await?) } else { None };
         let scheme = if tls.is_some() { "https" } else { "http" };
         let at = |l: &TcpListener| Ok::<_, io::Error>(format!("{scheme}://localhost:{}", l.local_addr()?.port()));
         let base = (at(&listener)?, at(&storage)?);
+        let twin_base = twin.as_ref().map(at).transpose()?;
         let state = tokio::task::spawn_blocking(move || State::new(options)).await.map_err(io::Error::other)??;
         let state = Arc::new(state);
         // Set once, here.
         let _ = state.base.set(base);
+        if let Some(twin) = twin_base {
+            let _ = state.twin.set(twin);
+        }
         let (stop, stopped) = watch::channel(false);
         let main = Router::new().fallback(server::handle).with_state(Arc::clone(&state));
         let other = Router::new().fallback(server::handle_storage).with_state(Arc::clone(&state));
         let ca_certificate = match tls {
             Some((config, pem)) => {
+                if let Some(twin) = twin {
+                    serve(tls::TlsListener::new(twin, Arc::clone(&config))?, main.clone(), stopped.clone());
+                }
                 serve(tls::TlsListener::new(listener, Arc::clone(&config))?, main, stopped.clone());
                 serve(tls::TlsListener::new(storage, config)?, other, stopped);
                 Some(pem)
             }
             None => {
+                if let Some(twin) = twin {
+                    serve(twin, main.clone(), stopped.clone());
+                }
                 serve(listener, main, stopped.clone());
                 serve(storage, other, stopped);
                 None
@@ -141,6 +153,12 @@ impl Sandbox {
     #[must_use]
     pub fn storage_url(&self) -> &str {
         self.state.storage()
+    }
+
+    /// The host that exports tiles in place of this one, where [`SandboxOptions::export_twin`] is set.
+    #[must_use]
+    pub fn export_twin_url(&self) -> Option<&str> {
+        self.state.twin()
     }
 
     /// The portal.

@@ -3,6 +3,7 @@
 //! Written after the tile reference §12 to §14.
 
 use crate::data::Data;
+use crate::state::State;
 use crate::tiles::TileScheme;
 use crate::{draw, vector};
 use offmap_engine::Polygon;
@@ -208,7 +209,8 @@ pub(crate) fn tilemap(there: &BTreeSet<(u32, u64, u64)>, level: u32, row: u64, c
 }
 
 /// Writes a `.vtpk`.
-pub(crate) fn write_vtpk(path: &Path, data: &Data, cut: &Cut, scheme: &TileScheme) -> io::Result<()> {
+pub(crate) fn write_vtpk(path: &Path, state: &State, cut: &Cut, scheme: &TileScheme) -> io::Result<()> {
+    let (data, options) = (&state.data, &state.options);
     let name = scheme.title;
     let mut zip = Zip::new(path)?;
     let guid = uuid::Uuid::new_v4().to_string().to_uppercase();
@@ -225,17 +227,20 @@ pub(crate) fn write_vtpk(path: &Path, data: &Data, cut: &Cut, scheme: &TileSchem
     zip.put_json("p12/root.json", &root)?;
     zip.put_json("p12/metadata.json", &vector::metadata(scheme, last))?;
     zip.put_json("p12/tilemap/root.json", &json!({"index": tilemap(&there, 0, 0, 0)}))?;
-    zip.put_json("p12/resources/styles/root.json", &vector::style("../../"))?;
+    zip.put_json("p12/resources/styles/root.json", &vector::style(options.style.as_ref(), "../../"))?;
     let mut resources = vec!["../styles/root.json".to_owned()];
     for (ending, ratio) in [("", 1), ("@2x", 2)] {
         zip.put(&format!("p12/resources/sprites/sprite{ending}.png"), &draw::sprite(ratio))?;
         zip.put_json(&format!("p12/resources/sprites/sprite{ending}.json"), &vector::sprite_index(ratio))?;
         resources.extend(["png", "json"].map(|e| format!("../sprites/sprite{ending}.{e}")));
     }
-    for k in 0..RANGES {
-        let range = format!("{}-{}", k * 256, k * 256 + 255);
-        zip.put(&format!("p12/resources/fonts/{}/{range}.pbf", vector::FONT), &vector::glyphs(vector::FONT, &range))?;
-        resources.push(format!("../fonts/{}/{range}.pbf", vector::FONT));
+    for font in std::iter::once(vector::FONT).chain(options.fonts.iter().map(|f| f.name.as_str())) {
+        for k in 0..RANGES {
+            let range = format!("{}-{}", k * 256, k * 256 + 255);
+            let Some(glyphs) = vector::glyphs(&options.fonts, font, &range) else { continue };
+            zip.put(&format!("p12/resources/fonts/{font}/{range}.pbf"), &glyphs)?;
+            resources.push(format!("../fonts/{font}/{range}.pbf"));
+        }
     }
     zip.put_json("p12/resources/info/root.json", &json!({"resourceInfo": resources}))?;
     let pkinfo = format!(

@@ -69,7 +69,7 @@ pub(crate) fn answer(state: &State, call: &Call, rest: &[&str]) -> Rest<Answer> 
         ["sharing", "rest", "portals", "self"] => Ok(Answer::Json(json!({
             "id": "0123456789ABCDEF", "name": "Sandbox", "isPortal": true, "portalName": "offmap sandbox", "currentVersion": "2026.3",
             "supportsHostedServices": true, "allSSL": state.options.tls, "user": {"username": USER, "role": "org_user", "privileges": []},
-            "helperServices": {"packaging": {"exportTilesMap": []}}}))),
+            "helperServices": {"packaging": {"exportTilesMap": export_tiles_map(state)}}}))),
         ["sharing", "rest", "content", "items", id, "data"] => {
             let map = map_of(state, id);
             map.map(Answer::Json).ok_or_else(not_found)
@@ -81,26 +81,30 @@ pub(crate) fn answer(state: &State, call: &Call, rest: &[&str]) -> Rest<Answer> 
         }
         ["sharing", "rest", "content", "items", id, "resources", kind, ..] if *id == STYLE_ITEM => {
             let name = rest.get(7..).unwrap_or_default().join("/");
-            style_resource(&format!("{}/hosted/rest/services/Streets/VectorTileServer", state.base()), kind, &name)
+            style_resource(state, &format!("{}/hosted/rest/services/Streets/VectorTileServer", state.base()), kind, &name)
         }
         ["sharing", "rest", "content", "items", id] => item_of(id).map(Answer::Json).ok_or_else(not_found),
         _ => Ok(Answer::NotFound),
     }
 }
 
+/// The hosts that export for others: with scheme and port, as a portal that is no ArcGIS Online has them.
+fn export_tiles_map(state: &State) -> Vec<Value> {
+    state.twin().map(|twin| json!({"source": state.base(), "export": format!("{twin}/")})).into_iter().collect()
+}
+
 /// Style, sprites and fonts, of the service or of the item.
-pub(crate) fn style_resource(source: &str, kind: &str, name: &str) -> Rest<Answer> {
+pub(crate) fn style_resource(state: &State, source: &str, kind: &str, name: &str) -> Rest<Answer> {
     let ratio = if name.contains("@2x") { 2 } else { 1 };
     Ok(match (kind, name.rsplit_once('.')) {
-        ("styles", _) => Answer::Json(vector::style(source)),
+        ("styles", _) => Answer::Json(vector::style(state.options.style.as_ref(), source)),
         ("sprites", Some((_, "png"))) => Answer::Bytes("image/png", draw::sprite(ratio)),
         ("sprites", Some((_, "json"))) => Answer::Json(vector::sprite_index(ratio)),
-        ("fonts", Some((path, "pbf"))) => match path.rsplit_once('/') {
-            Some((stack, range)) if stack == vector::FONT => {
-                Answer::Bytes("application/x-protobuf", vector::glyphs(stack, range))
-            }
-            _ => Answer::NotFound,
-        },
+        ("fonts", Some((path, "pbf"))) => {
+            let font = path.rsplit_once('/');
+            let glyphs = font.and_then(|(font, range)| vector::glyphs(&state.options.fonts, font, range));
+            glyphs.map_or(Answer::NotFound, |glyphs| Answer::Bytes("application/x-protobuf", glyphs))
+        }
         _ => Answer::NotFound,
     })
 }

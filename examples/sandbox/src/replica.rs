@@ -210,7 +210,7 @@ pub(crate) fn create(
         return Ok(Answer::Json(json!({"statusUrl": status})));
     }
     let path = build(state).map_err(|words| refuse(&words))?;
-    let file = file_url(state, &path);
+    let file = file_url(state, call, &path);
     Ok(Answer::Json(if online {
         json!({"replicaName": call.text("replicaName"), "replicaID": "", "responseUrl": file, "transportType": "esriTransportTypeUrl"})
     } else {
@@ -218,13 +218,13 @@ pub(crate) fn create(
     }))
 }
 
-fn file_url(state: &State, path: &std::path::Path) -> String {
+fn file_url(state: &State, call: &Call, path: &std::path::Path) -> String {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    format!("{}/arcgis/rest/directories/arcgisoutput/{name}", state.base())
+    format!("{}/arcgis/rest/directories/arcgisoutput/{name}", state.named(call))
 }
 
 /// A look at a replica job.
-pub(crate) fn status(state: &State, job: &str) -> Rest<Answer> {
+pub(crate) fn status(state: &State, call: &Call, job: &str) -> Rest<Answer> {
     const WALK: [&str; 4] = ["Pending", "ProvisioningReplica", "ExportingData", "ExportAttachments"];
     let answer = state.look(job, |job, look| {
         let JobKind::Replica { name, id } = &job.kind else { return None };
@@ -232,7 +232,7 @@ pub(crate) fn status(state: &State, job: &str) -> Rest<Answer> {
         let running = WALK.get(at.min(WALK.len() - 1)).copied().unwrap_or("InProgress");
         let (word, file, error) = match look {
             Look::Running => (running, String::new(), Value::Null),
-            Look::Done(path) => ("Completed", file_url(state, &path), Value::Null),
+            Look::Done(path) => ("Completed", file_url(state, call, &path), Value::Null),
             Look::WithErrors => ("CompletedWithErrors", String::new(), Value::Null),
             Look::Failed(words) => ("Failed", String::new(), json!({"code": 500, "message": words, "details": []})),
             Look::Cancelled => ("Failed", String::new(), json!({"code": 500, "message": "cancelled"})),

@@ -342,7 +342,8 @@ fn route(state: &Arc<State>, call: &Call, fault: Option<JobFault>) -> Rest<Answe
         "files" if rest == ["places.geojson"] => {
             Ok(Answer::Bytes("application/geo+json", include_bytes!("../data/places.geojson").to_vec()))
         }
-        "arcgis" | "hosted" => services(state, call, rest, folder == "hosted", fault),
+        // A web adaptor has another name for the same services.
+        "arcgis" | "hosted" | "server" => services(state, call, rest, folder == "hosted", fault),
         _ => Ok(Answer::NotFound),
     }
 }
@@ -372,16 +373,16 @@ fn services(state: &Arc<State>, call: &Call, rest: &[&str], online: bool, fault:
     match lower.as_slice() {
         ["rest", "directories", "arcgisoutput", ..] => {
             let name = rest.get(3..).unwrap_or_default().join("/");
-            output(state, &name)
+            output(state, call, &name)
         }
         ["rest", "services", name, "featureserver", tail @ ..] => {
             let found = state.services.iter().position(|s| s.name.eq_ignore_ascii_case(name));
             let index = found.ok_or_else(|| RestError::new(404, "Service not found."))?;
             let service = state.services.get(index).ok_or_else(|| RestError::new(404, "Service not found."))?;
-            let url = format!("{}/{folder}/rest/services/{}/FeatureServer", state.base(), service.name);
+            let url = format!("{}/{folder}/rest/services/{}/FeatureServer", state.named(call), service.name);
             match tail {
                 ["createreplica"] => replica::create(state, index, call, &url, online, fault),
-                ["createreplica" | "jobs", job] => replica::status(state, job),
+                ["createreplica" | "jobs", job] => replica::status(state, call, job),
                 tail => feature(state, service, call, tail),
             }
         }
@@ -434,7 +435,7 @@ fn feature(state: &State, service: &FeatureService, call: &Call, tail: &[&str]) 
 }
 
 /// A file of a finished job, or the folder that it is in.
-fn output(state: &State, name: &str) -> Rest<Answer> {
+fn output(state: &State, call: &Call, name: &str) -> Rest<Answer> {
     if name.contains("..") {
         return Ok(Answer::NotFound);
     }
@@ -445,7 +446,7 @@ fn output(state: &State, name: &str) -> Rest<Answer> {
     let names =
         std::fs::read_dir(&path).into_iter().flatten().flatten().map(|e| e.file_name().to_string_lossy().into_owned());
     let files: Vec<Value> = names
-        .map(|n| json!({"name": n, "url": format!("{}/arcgis/rest/directories/arcgisoutput/{name}/{n}", state.base())}))
+        .map(|n| json!({"name": n, "url": format!("{}/arcgis/rest/directories/arcgisoutput/{name}/{n}", state.named(call))}))
         .collect();
     Ok(Answer::Json(json!({"folders": [], "files": files})))
 }
@@ -482,7 +483,7 @@ fn raster(
 ) -> Rest<Answer> {
     let within = |level: u32, row: u64, column: u64| level <= scheme.max_lod && row < 1 << level && column < 1 << level;
     match tail {
-        [] => Ok(Answer::Json(raster_root(scheme))),
+        [] => Ok(Answer::Json(exported_here(state, call, raster_root(scheme)))),
         ["0"] => Ok(Answer::Json(raster_layer())),
         ["layers"] => Ok(Answer::Json(json!({"layers": [raster_layer()], "tables": []}))),
         ["legend"] => {
@@ -494,6 +495,7 @@ fn raster(
             None => Answer::NotFound,
         }),
         ["tilemap", rest @ ..] => Ok(tilemap_block(rest, within).map_or(Answer::NotFound, Answer::Json)),
+        ["exporttiles"] if !state.exports(call) => Err(RestError::new(400, "Export tiles is not enabled on this service.")),
         ["exporttiles"] => {
             if !call.flag("tilePackage", false) {
                 return Err(RestError::new(400, "Only tilePackage=true is offered here."));
@@ -509,8 +511,8 @@ fn raster(
             Ok(Answer::Json(json!({"jobStatus": "esriJobSucceeded", "paramName": "out_service_url", "value": json})))
         }
         // ArcGIS Server keeps a raster service's jobs below exportTiles, ArcGIS Online below the root.
-        ["exporttiles", "jobs", rest @ ..] if !online => job(state, rest),
-        ["jobs", rest @ ..] if online => job(state, rest),
+        ["exporttiles", "jobs", rest @ ..] if !online => job(state, call, rest),
+        ["jobs", rest @ ..] if online => job(state, call, rest),
         _ => Ok(Answer::NotFound),
     }
 }
@@ -531,7 +533,7 @@ fn vector_tiles(
             && vector::tile(&state.data, scheme, level, row, column).is_some()
     };
     match tail {
-        [] => Ok(Answer::Json(vector_root(scheme))),
+        [] => Ok(Answer::Json(exported_here(state, call, vector_root(scheme)))),
         ["tile", rest @ ..] => {
             let found = tile_address(rest).filter(|(level, ..)| *level <= scheme.max_lod);
             let tile = found.and_then(|(level, row, column)| vector::tile(&state.data, scheme, level, row, column));
@@ -551,16 +553,23 @@ fn vector_tiles(
             Ok(Answer::Json(json!({"resourceInfo": ["../styles/root.json", "../sprites/sprite.json",
             "../sprites/sprite.png", "../sprites/sprite@2x.json", "../sprites/sprite@2x.png"]})))
         }
-        ["resources", kind, ..] => portal::style_resource("../../", kind, name),
+        ["resources", kind, ..] => portal::style_resource(state, "../../", kind, name),
+        ["exporttiles"] if !state.exports(call) => Err(RestError::new(400, "Export tiles is not enabled on this service.")),
         ["exporttiles"] => {
             let cut = Cut { lost: state.options.lost_tiles, ..cut_of(call, scheme)? };
             let count = cut.count(scheme);
-            let build = move |state: &State, path: &Path| write_vtpk(path, &state.data, &cut, scheme);
+            let build = move |state: &State, path: &Path| write_vtpk(path, state, &cut, scheme);
             submit(state, &format!("{}.vtpk", scheme.title), count, scheme.max_export, online, fault, build)
         }
-        ["jobs", rest @ ..] => job(state, rest),
+        ["jobs", rest @ ..] => job(state, call, rest),
         _ => Ok(Answer::NotFound),
     }
+}
+
+/// A description that says whether the host that was asked exports.
+fn exported_here(state: &State, call: &Call, mut root: Value) -> Value {
+    root["exportTilesAllowed"] = json!(state.exports(call));
+    root
 }
 
 fn gunzip(bytes: &[u8]) -> Option<Vec<u8>> {
@@ -611,8 +620,16 @@ fn submit(
     }))
 }
 
+/// Where the result of a hosted service is: presigned on the storage, or where the server says that it is itself.
+fn result_url(state: &State, name: &str) -> String {
+    match &state.options.inner_host {
+        Some(inner) => format!("{inner}/arcgis/rest/directories/arcgisoutput/{name}"),
+        None => format!("{}/presigned/{name}?sig=abc&se=2099", state.storage()),
+    }
+}
+
 /// A look at an export job, its result, or its cancel.
-fn job(state: &State, tail: &[&str]) -> Rest<Answer> {
+fn job(state: &State, call: &Call, tail: &[&str]) -> Rest<Answer> {
     let gone = || RestError::new(400, "Job not found in Job Registry or the registry record is unavailable.");
     match tail {
         [id, "cancel"] => {
@@ -621,7 +638,7 @@ fn job(state: &State, tail: &[&str]) -> Rest<Answer> {
             Ok(Answer::Json(json!({"jobId": id, "jobStatus": "esriJobCancelling"})))
         }
         [id, "results", _] => {
-            let folder = format!("{}/arcgis/rest/directories/arcgisoutput/{id}", state.base());
+            let folder = format!("{}/arcgis/rest/directories/arcgisoutput/{id}", state.named(call));
             Ok(Answer::Json(json!({"paramName": "out_service_url", "dataType": "GPString", "value": folder})))
         }
         [id] => {
@@ -637,7 +654,7 @@ fn job(state: &State, tail: &[&str]) -> Rest<Answer> {
                     Look::Done(path) if *online => {
                         let inside = path.strip_prefix(state.files.path()).unwrap_or(&path).to_string_lossy().into_owned();
                         json!({"jobId": id, "jobStatus": "esriJobSucceeded", "type": "EXPORTTILES",
-                            "output": {"outputUrl": [format!("{}/presigned/{inside}?sig=abc&se=2099", state.storage())], "itemId": null}})
+                            "output": {"outputUrl": [result_url(state, &inside)], "itemId": null}})
                     }
                     Look::Done(_) => json!({"jobId": id, "jobStatus": "esriJobSucceeded", "messages": message("Informative", "Done"),
                         "results": {"out_service_url": {"paramUrl": "results/out_service_url"}}}),

@@ -4,6 +4,7 @@ use crate::colleague::Colleague;
 use crate::data::Data;
 use crate::fault::Fault;
 use crate::feature::{self, FeatureService};
+use crate::request::Call;
 use offmap_engine::testing::JobFault;
 use serde_json::Value;
 use std::collections::HashMap;
@@ -42,8 +43,35 @@ pub struct SandboxOptions {
     pub api_key: Option<(String, String)>,
     /// Whether services repeat the token and the API key of a request in their errors and attributions.
     pub echo: bool,
+    /// Whether tiles are exported by another host only, the twin that the portal names for this one (`exportTilesMap`). It has the
+    /// same name and another port.
+    pub export_twin: bool,
+    /// The scheme, host and port by which the server names itself in its answers, as one behind a proxy does: jobs, results and
+    /// files are named there, below `/arcgis`.
+    pub inner_host: Option<String>,
     /// Whether JSON answers have a byte order mark before them, and floats for whole numbers.
     pub sloppy: bool,
+    /// Fonts beside the one of its own style; each is served by its own name, and a stack of several is not known.
+    pub fonts: Vec<SandboxFont>,
+    /// A style in place of its own: of the vector tile services, in their packages, and of the style item, whose source is a whole url.
+    pub style: Option<Value>,
+}
+
+/// A font of the sandbox.
+#[derive(Debug, Clone)]
+pub struct SandboxFont {
+    /// Its name.
+    pub name: String,
+    /// Code points that it has glyphs for; a range without any is answered with 404.
+    pub code_points: std::ops::RangeInclusive<u32>,
+}
+
+impl SandboxFont {
+    /// Makes a font.
+    #[must_use]
+    pub fn new(name: &str, code_points: std::ops::RangeInclusive<u32>) -> Self {
+        Self { name: name.to_owned(), code_points }
+    }
 }
 
 impl Default for SandboxOptions {
@@ -61,6 +89,10 @@ impl Default for SandboxOptions {
             lost_attachments: 0,
             api_key: None,
             echo: false,
+            export_twin: false,
+            inner_host: None,
+            fonts: Vec::new(),
+            style: None,
             sloppy: false,
         }
     }
@@ -122,6 +154,8 @@ pub(crate) struct State {
     pub(crate) files: tempfile::TempDir,
     /// `http://127.0.0.1:port` of the services and of the storage.
     pub(crate) base: OnceLock<(String, String)>,
+    /// The same of the export twin.
+    pub(crate) twin: OnceLock<String>,
     pub(crate) began: Instant,
     /// The last second and how many requests it saw.
     pub(crate) second: Mutex<(u64, u32)>,
@@ -152,6 +186,7 @@ impl State {
             replicas: Mutex::default(),
             files: tempfile::tempdir()?,
             base: OnceLock::new(),
+            twin: OnceLock::new(),
             began: Instant::now(),
             second: Mutex::default(),
         })
@@ -163,6 +198,21 @@ impl State {
 
     pub(crate) fn storage(&self) -> &str {
         self.base.get().map_or("", |b| b.1.as_str())
+    }
+
+    pub(crate) fn twin(&self) -> Option<&str> {
+        self.twin.get().map(String::as_str)
+    }
+
+    /// Whether the host that a call was made to exports tiles.
+    pub(crate) fn exports(&self, call: &Call) -> bool {
+        self.twin().is_none_or(|twin| twin.split("://").nth(1) == Some(call.host.as_str()))
+    }
+
+    /// `http://host:port` as answers to a call name it.
+    pub(crate) fn named(&self, call: &Call) -> &str {
+        let twin = self.twin().filter(|_| self.exports(call));
+        self.options.inner_host.as_deref().or(twin).unwrap_or(self.base())
     }
 
     /// Host and port of the server that is federated with the portal: the same services under another name.

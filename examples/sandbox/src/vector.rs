@@ -2,6 +2,7 @@
 
 use crate::data::{Data, Row, Shape};
 use crate::draw::tile_extent;
+use crate::state::SandboxFont;
 use crate::tiles::TileScheme;
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -169,8 +170,14 @@ pub(crate) fn tile(data: &Data, scheme: &TileScheme, level: u32, row: u64, colum
     gzip.finish().ok()
 }
 
-/// The service's style.
-pub(crate) fn style(source: &str) -> Value {
+/// The service's style, or the one that it was given.
+pub(crate) fn style(given: Option<&Value>, source: &str) -> Value {
+    if let Some(given) = given {
+        let mut style = given.clone();
+        let sources = style.get_mut("sources").and_then(Value::as_object_mut);
+        sources.into_iter().flat_map(|all| all.values_mut()).for_each(|one| one["url"] = json!(source));
+        return style;
+    }
     json!({
         "version": 8,
         "sprite": "../sprites/sprite",
@@ -196,16 +203,41 @@ pub(crate) fn sprite_index(ratio: u32) -> Value {
     json!({"dot": one(0), "square": one(16)})
 }
 
-/// A glyph range without glyphs: stack name and range, as real services send for ranges that their fonts do not cover.
-pub(crate) fn glyphs(stack: &str, range: &str) -> Vec<u8> {
-    let field = |tag: u8, text: &str| {
-        let mut out = vec![tag, u8::try_from(text.len()).unwrap_or(0)];
-        out.extend_from_slice(text.as_bytes());
-        out
+/// A glyph range of a font; `None` where it has no glyphs. That of the own style is there and empty, as real services send for ranges
+/// that their fonts do not cover. A glyph is as wide as its font's name is long.
+pub(crate) fn glyphs(fonts: &[SandboxFont], font: &str, range: &str) -> Option<Vec<u8>> {
+    let (first, last) = range.split_once('-')?;
+    let covered = first.parse::<u32>().ok()?..=last.parse::<u32>().ok()?;
+    let code_points: Vec<u32> = match fonts.iter().find(|f| f.name == font) {
+        Some(font) => covered.filter(|c| font.code_points.contains(c)).collect(),
+        None if font == FONT => return Some(field(1, &[field(1, font.as_bytes()), field(2, range.as_bytes())].concat())),
+        None => return None,
     };
-    let inner = [field(0x0a, stack), field(0x12, range)].concat();
-    let mut out = vec![0x0a, u8::try_from(inner.len()).unwrap_or(0)];
-    out.extend(inner);
+    if code_points.is_empty() {
+        return None;
+    }
+    let width = u8::try_from(font.len()).unwrap_or(0) & 0x7f;
+    let glyph = |code_point: u32| {
+        let numbers = [(3, width), (4, 1), (5, 0), (6, 0), (7, width)];
+        let numbers = numbers.iter().flat_map(|(number, value)| [number << 3, *value]);
+        [&[1 << 3][..], &varint(u64::from(code_point)), &numbers.collect::<Vec<u8>>()].concat()
+    };
+    let glyphs: Vec<u8> = code_points.into_iter().flat_map(|c| field(3, &glyph(c))).collect();
+    Some(field(1, &[field(1, font.as_bytes()), field(2, range.as_bytes()), glyphs].concat()))
+}
+
+/// A field of a protocol buffer with bytes in it.
+fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
+    [&[number << 3 | 2][..], &varint(bytes.len() as u64), bytes].concat()
+}
+
+fn varint(mut value: u64) -> Vec<u8> {
+    let mut out = Vec::new();
+    while value >= 0x80 {
+        out.push((value & 0x7f) as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
     out
 }
 

@@ -7,13 +7,17 @@
 //!    process goes on, too.
 //! 3. The length is checked where the server says one; a JSON error body is an error, not a file.
 
+use super::inner_host::Turn;
 use super::part::FileState;
 use super::tokens::{Token, TriedTokens};
 use super::{ArcGisClient, Pauses, Refused, Retries, ServiceCall, Weight, body, host_of, network, page};
-use offmap_engine::{Failure, FailureKind, FailureOwner, FailureStage, LayerSecrets, hash_file, run_blocking, safe_path};
+use offmap_engine::{
+    Failure, FailureKind, FailureOwner, FailureStage, LayerSecrets, atomic_file, hash_file, run_blocking, safe_path,
+};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, IF_RANGE, RANGE};
 use reqwest::{Response, StatusCode};
 use serde::{Deserialize, Serialize};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use tokio::fs::File;
 use tokio::io::AsyncWriteExt as _;
@@ -68,8 +72,31 @@ impl ArcGisClient {
         download: Download<'_>,
         report: impl Fn(u64, Option<u64>) + Send + Sync,
     ) -> Result<Downloaded, Failure> {
-        let mut call = ServiceCall::get(download.address)?.in_stage(FailureStage::Download);
-        if !download.presigned {
+        let call = ServiceCall::get(download.address)?;
+        self.download_by(call, download, report).await
+    }
+
+    /// The same for a file that an answer of the service at `root` names, also on a host that may be reachable from inside only.
+    pub(crate) async fn download_named(
+        &self,
+        root: &str,
+        download: Download<'_>,
+        report: impl Fn(u64, Option<u64>) + Send + Sync,
+    ) -> Result<Downloaded, Failure> {
+        let call = self.named(root, download.address)?;
+        self.download_by(call, download, report).await
+    }
+
+    async fn download_by(
+        &self,
+        call: ServiceCall,
+        download: Download<'_>,
+        report: impl Fn(u64, Option<u64>) + Send + Sync,
+    ) -> Result<Downloaded, Failure> {
+        let mut call = call.in_stage(FailureStage::Download);
+        // Where the service itself was asked, nothing is presigned.
+        let is_presigned = |call: &ServiceCall| download.presigned && !call.is_at_outer();
+        if !download.presigned || call.places.is_some() {
             call = call.with_secrets(download.secrets);
         }
         if let Some(whole) = already_home(download.to).await? {
@@ -82,27 +109,35 @@ impl ArcGisClient {
         }
         let mut retries = Retries::new(Pauses::Short);
         let mut tokens = TriedTokens::default();
+        let mut elsewhere = None;
         loop {
-            if !download.presigned {
+            if !is_presigned(&call) {
                 self.relocate(&mut call.url);
             }
             let before = part.bytes;
-            let token = if download.presigned { None } else { self.token_for(&call.url).await? };
+            let token = if is_presigned(&call) { None } else { self.token_for(&call.url).await? };
             let got = self.fetch(&call, &download, token.as_ref(), &part_path, &mut part, &report).await;
             let refused = match got {
-                Ok(()) => break,
+                Ok(()) => {
+                    self.answered_at(&call, elsewhere.is_some());
+                    break;
+                }
                 Err(refused) => self.scrubbed(&call, refused),
             };
-            if !download.presigned && self.is_asked_by_https(&call.url, &refused) {
+            if !is_presigned(&call) && self.is_asked_by_https(&call.url, &refused) {
                 continue;
             }
             if part.bytes > before {
                 // Whoever brought something was good; a long file may outlive many tokens.
                 tokens = TriedTokens::default();
             }
-            if !download.presigned && tokens.another(self, &call.url, token.as_ref(), &refused).await? {
+            if !is_presigned(&call) && tokens.another(self, &call.url, token.as_ref(), &refused).await? {
                 continue;
             }
+            let refused = match call.turn(&mut elsewhere, refused) {
+                Turn::Other => continue,
+                Turn::Failed(refused) => refused,
+            };
             // A try that brought as much as a slow host must is a good one: only tries in a row that did not are counted.
             if part.bytes.saturating_sub(before) > self.least_of_a_stretch() {
                 retries.restart();
@@ -116,8 +151,7 @@ impl ArcGisClient {
         let (from, to) = (part_path, download.to.to_owned());
         run_blocking(move || {
             let failed = |e| Failure::io(FailureStage::Download, format!("cannot keep {}", to.display()), &e);
-            std::fs::File::open(&from).and_then(|f| f.sync_all()).map_err(failed)?;
-            std::fs::rename(&from, &to).map_err(failed)?;
+            atomic_file::put(&from, &to).map_err(failed)?;
             // Without its part the note means nothing; a rest of it harms nobody.
             let _ = std::fs::remove_file(note_path(&from));
             let (bytes, sha256) = hash_file(&to)?;
@@ -272,8 +306,14 @@ fn note_path(part: &Path) -> PathBuf {
     with_ending(part, ".json")
 }
 
+impl From<(u64, String)> for Downloaded {
+    fn from((bytes, sha256): (u64, String)) -> Self {
+        Self { bytes, sha256 }
+    }
+}
+
 /// A file that came home whole before, under its final name.
-pub(crate) async fn already_home(path: &Path) -> Result<Option<Downloaded>, Failure> {
+async fn already_home(path: &Path) -> Result<Option<Downloaded>, Failure> {
     if !tokio::fs::symlink_metadata(path).await.is_ok_and(|m| m.is_file()) {
         return Ok(None);
     }
@@ -304,13 +344,12 @@ async fn note_part(path: &Path, part: &Part, synced: u64) -> Result<(), Failure>
     }
     let note = PartNote { state: part.state.clone(), synced, boot: boot_id() };
     let text = serde_json::to_vec(&note).map_err(|e| Failure::internal(e.to_string()))?;
-    let (to, new) = (note_path(path), with_ending(path, ".json.new"));
-    // Written beside and renamed, so that the note is never half.
-    let written = async {
-        tokio::fs::write(&new, text).await?;
-        tokio::fs::rename(&new, &to).await
-    };
-    written.await.map_err(|e| Failure::io(FailureStage::Download, format!("cannot write {}", to.display()), &e))
+    let to = note_path(path);
+    run_blocking(move || {
+        let failed = |e: &std::io::Error| Failure::io(FailureStage::Download, format!("cannot write {}", to.display()), e);
+        atomic_file::write(&to, failed, |file| file.write_all(&text).map_err(|e| failed(&e)))
+    })
+    .await
 }
 
 async fn forget_note(path: &Path) -> Result<(), Failure> {

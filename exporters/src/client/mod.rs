@@ -16,6 +16,7 @@ mod download;
 mod governor;
 mod host;
 mod host_policy;
+mod inner_host;
 mod ip_ranges;
 mod moved;
 mod page;
@@ -28,7 +29,6 @@ mod tokens;
 
 pub use answer::AnswerKind;
 pub use credentials::{AccessToken, Credentials, TokenSource};
-pub(crate) use download::already_home;
 pub use download::{Download, Downloaded};
 pub use host::parse_host;
 pub use host_policy::HostPolicy;
@@ -38,6 +38,7 @@ pub(crate) use secrets::without_secret_query;
 use body::ServiceError;
 use governor::{Governor, Permit, Weight, retry_after};
 use host_policy::{HostRefused, PolicyResolver};
+use inner_host::{KnownPlaces, Places, Turn};
 use moved::Moves;
 use offmap_engine::model::failure::{check_no_user, without_secrets};
 use offmap_engine::{
@@ -120,6 +121,7 @@ struct Inner {
     governor: Arc<Governor>,
     clock: Arc<dyn Clock>,
     secrets: SecretRegistry,
+    known_places: Arc<KnownPlaces>,
 }
 
 /// See the module. Cheap to clone; all clones share connections, limits and tokens.
@@ -143,6 +145,8 @@ pub struct ServiceCall {
     deadline: Option<i64>,
     stage: FailureStage,
     kind: AnswerKind,
+    /// Where it may be asked, if an answer names another host than the service's.
+    places: Option<Places>,
 }
 
 /// Parameters that nobody may read.
@@ -178,6 +182,7 @@ impl ServiceCall {
             deadline: None,
             stage: FailureStage::Run,
             kind: AnswerKind::default(),
+            places: None,
         })
     }
 
@@ -288,6 +293,8 @@ struct Refused {
     code: Option<i64>,
     /// Whether it is the token that is invalid, expired or missing.
     is_about_token: bool,
+    /// Whether no answer came at all: the host cannot be reached, is silent or must not be asked.
+    unreachable: bool,
     /// Whether the service answers by https only.
     wants_https: bool,
 }
@@ -300,11 +307,22 @@ impl From<Refused> for Failure {
 
 impl From<Failure> for Refused {
     fn from(failure: Failure) -> Self {
-        Self { failure: Box::new(failure), retry_after: None, code: None, is_about_token: false, wants_https: false }
+        Self {
+            failure: Box::new(failure),
+            retry_after: None,
+            code: None,
+            is_about_token: false,
+            unreachable: false,
+            wants_https: false,
+        }
     }
 }
 
 impl Refused {
+    fn unreachable(failure: Failure) -> Self {
+        Self { unreachable: true, ..Self::from(failure) }
+    }
+
     /// Judges an error that the service answered with.
     fn answered(error: ServiceError, call: &ServiceCall, retry_after: Option<Duration>) -> Self {
         // What is asked for in words counts like what is asked for in a header.
@@ -313,7 +331,7 @@ impl Refused {
         let retry_after = retry_after.or(in_words);
         let (is_about_token, wants_https) = (error.is_about_token(), error.wants_https());
         let failure = Box::new(error.into_failure(call.stage).at(call.url.as_str()));
-        Self { failure, retry_after, code, is_about_token, wants_https }
+        Self { failure, retry_after, code, is_about_token, unreachable: false, wants_https }
     }
 }
 
@@ -347,13 +365,15 @@ impl ArcGisClient {
         let secrets = credentials.known_secrets();
         let keeper = TokenKeeper::new(credentials);
         let governor = Arc::new(Governor::new(options.requests_per_host));
-        Ok(Self { inner: Arc::new(Inner { http, options, keeper, moves: Moves::default(), governor, clock, secrets }) })
+        let inner =
+            Inner { http, options, keeper, moves: Moves::default(), governor, clock, secrets, known_places: Arc::default() };
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// The same client for somebody else: connections and the limits of every host are shared, tokens are not.
     #[must_use]
     pub fn with_credentials(&self, credentials: Credentials) -> Self {
-        let Inner { http, options, governor, clock, .. } = &*self.inner;
+        let Inner { http, options, governor, clock, known_places, .. } = &*self.inner;
         let inner = Inner {
             http: http.clone(),
             options: options.clone(),
@@ -363,6 +383,7 @@ impl ArcGisClient {
             moves: Moves::default(),
             governor: Arc::clone(governor),
             clock: Arc::clone(clock),
+            known_places: Arc::clone(known_places),
         };
         Self { inner: Arc::new(inner) }
     }
@@ -468,6 +489,7 @@ impl ArcGisClient {
         call.deadline = call.within.map(|time| self.deadline(time));
         let mut retries = Retries::new(Pauses::Short).until(call.deadline);
         let mut tokens = TriedTokens::default();
+        let mut elsewhere = None;
         loop {
             self.relocate(&mut call.url);
             let token = match with_token {
@@ -476,7 +498,10 @@ impl ArcGisClient {
             };
             let (refused, token) = match token {
                 Ok(token) => match run(self.clone(), call.clone(), token.clone()).await {
-                    Ok(value) => return Ok(value),
+                    Ok(value) => {
+                        self.answered_at(&call, elsewhere.is_some());
+                        return Ok(value);
+                    }
                     Err(refused) => (self.scrubbed(&call, refused), Some(token)),
                 },
                 // It was tried long enough; only who waits for more than that goes on.
@@ -495,6 +520,10 @@ impl ArcGisClient {
                 Ok(false) => refused,
                 Err(failure) if call.deadline.is_some() => Refused::from(failure),
                 Err(failure) => return Err(failure.into()),
+            };
+            let refused = match call.turn(&mut elsewhere, refused) {
+                Turn::Other => continue,
+                Turn::Failed(refused) => refused,
             };
             let is_repeatable = call.retry || refused.code == Some(429);
             match retries.after(self, &call.url, &refused).filter(|_| is_repeatable) {
@@ -562,7 +591,7 @@ impl ArcGisClient {
         let (http, request) = request.build_split();
         let request = request.map_err(|e| network(call, &e))?;
         let url = request.url().clone();
-        let refused = |refused: HostRefused| Refused::from(refused.into_failure(call.stage, &url));
+        let refused = |refused: HostRefused| Refused::unreachable(refused.into_failure(call.stage, &url));
         self.inner.options.hosts.judge_url(&url).map_err(refused)?;
         match tokio::time::timeout(self.inner.options.request_timeout, http.execute(request)).await {
             Ok(Ok(response)) => {
@@ -573,8 +602,11 @@ impl ArcGisClient {
                 }
                 Ok(response)
             }
-            Ok(Err(error)) => Err(HostRefused::cause_of(&error).map_or_else(|| network(call, &error).into(), refused)),
-            Err(_) => Err(self.silent(call).into()),
+            Ok(Err(error)) => Err(HostRefused::cause_of(&error).map_or_else(
+                || Refused { unreachable: error.is_connect(), ..Refused::from(network(call, &error)) },
+                refused,
+            )),
+            Err(_) => Err(Refused::unreachable(self.silent(call))),
         }
     }
 

@@ -155,6 +155,12 @@ impl ForeignSqlite {
         Ok(tables)
     }
 
+    /// Whether there is a table or view of a name in lower case, of whatever kind.
+    pub(super) fn has_object(&self, name: &str) -> Result<bool, Failure> {
+        let sql = "SELECT EXISTS(SELECT 1 FROM sqlite_master WHERE lower(name) = ?1 AND type IN ('table', 'view'))";
+        self.connection.query_row(sql, [name], |row| row.get(0)).map_err(|e| self.failure(e))
+    }
+
     /// The names of a table's columns in lower case; a table with computed ones is refused, since reading them runs what the
     /// author of the file wrote.
     pub(super) fn columns(&self, table: &str) -> Result<Vec<String>, Failure> {

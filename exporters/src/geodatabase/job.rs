@@ -5,7 +5,7 @@
 use super::parameters::{GenerateGeodatabaseParameters, SyncModel};
 use super::service::FeatureService;
 use super::sync_data;
-use crate::client::{ArcGisClient, Download, Downloaded, ServiceCall, already_home, body, resolve, without_secret_query};
+use crate::client::{ArcGisClient, Download, Downloaded, ServiceCall, body, resolve, without_secret_query};
 use crate::download_limit::DownloadLimit;
 use crate::server_job::{self, Look, ServerJob};
 use async_trait::async_trait;
@@ -50,10 +50,14 @@ pub(super) async fn run(
     to: &Path,
     limit: DownloadLimit,
 ) -> Result<Downloaded, Failure> {
-    if let Some(whole) = already_home(to).await? {
+    // A replica that was unregistered cannot be synchronised: its file is worth nothing.
+    if ctx.ledger().noted(JOB_UNIT, "replicaId").await?.as_deref() == Some(GONE) {
+        forget(to).await?;
+    }
+    if let Some(there) = ctx.finished_file(FILE_UNIT, to).await? {
         ctx.finish_unit(JOB_UNIT, 0, None).await?;
         ctx.begin_unit(FILE_UNIT).await?;
-        return Ok(whole);
+        return Ok(there.into());
     }
     let ended = match attempt(client, ctx, service, parameters, to, limit).await {
         Err(Ended { lost: true, failure }) if ctx.ledger().noted(JOB_UNIT, AGAIN).await?.is_none() => {
@@ -68,6 +72,15 @@ pub(super) async fn run(
         tidy_up(client, ctx, service).await?;
     }
     ended
+}
+
+async fn forget(file: &Path) -> Result<(), Failure> {
+    match tokio::fs::remove_file(file).await {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+            Err(Failure::io(FailureStage::Run, format!("cannot remove {}", file.display()), &e))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Why an attempt ended, and whether the server has forgotten its job or result.
@@ -123,7 +136,7 @@ async fn attempt(
         let report = |here, all| ctx.report(Progress::bytes(here, all));
         let fetch = || async {
             let file = Download { address: &file, to, presigned: false, limit: limit.bytes, secrets: &service.secrets };
-            client.download(file, report).await.map_err(|failure| limit.explain(failure))
+            client.download_named(&service.root, file, report).await.map_err(|failure| limit.explain(failure))
         };
         // Files that nobody fetched for some minutes are removed.
         server_job::while_it_lags(ctx, fetch)
@@ -292,7 +305,8 @@ impl ServerJob for ReplicaJob<'_> {
 
     async fn look(&mut self, left: Duration) -> Result<Look<String>, Failure> {
         let status = self.status;
-        let call = ServiceCall::get(status)?.with_secrets(&self.service.secrets).in_stage(FailureStage::Wait);
+        let call = self.client.named(&self.service.root, status)?;
+        let call = call.with_secrets(&self.service.secrets).in_stage(FailureStage::Wait);
         let state = self.client.job_json(&call.within(left)).await;
         self.lost = state.as_ref().is_err_and(server_job::is_gone);
         let state = state?;

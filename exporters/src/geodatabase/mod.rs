@@ -23,11 +23,12 @@ use crate::client::{ArcGisClient, Downloaded};
 use crate::download_limit::DownloadLimit;
 use async_trait::async_trait;
 use job::{FILE_UNIT, JOB_UNIT};
+use offmap_engine::containers::{Contents, Counted, RowCounts};
 use offmap_engine::{
     AreaOfInterest, Artifact, ArtifactFile, AttachmentSyncDirection, ByteRange, CountUnit, Examination, ExportContext,
-    ExportTask, Exporter, Failure, FailureOwner, GenerateOfflineMapUpdateMode, LayerArtifact, LayerPlan, LayerSecrets,
-    LayerType, MapLayer, OfflineMapSource, PlanContext, ReturnLayerAttachmentOption, ServiceRequest, TaskPlan, Unit,
-    run_blocking,
+    ExportTask, Exporter, Failure, FailureKind, FailureOwner, GenerateOfflineMapUpdateMode, LayerArtifact, LayerPlan,
+    LayerSecrets, LayerType, MapLayer, OfflineMapSource, PlanContext, ReturnLayerAttachmentOption, ServiceRequest, TaskPlan,
+    Unit, run_blocking,
 };
 use row_filter::{by_service_layer, layer_id};
 use serde::{Deserialize, Serialize};
@@ -74,6 +75,13 @@ impl GeodatabaseExporter {
 /// If the file is damaged, has no list of its items, or names anything but its ordinary tables there.
 pub fn rows(path: &Path, cancel: &CancellationToken) -> Result<HashMap<i64, (u64, Option<u64>)>, Failure> {
     Ok(replica_file::examine(path, cancel)?.into_iter().map(|l| (l.item_id, (l.rows, l.attachments))).collect())
+}
+
+/// What is in a mobile geodatabase. Blocks as [`rows`] does.
+pub(crate) fn contents(path: &Path, cancel: &CancellationToken) -> Result<Contents, Failure> {
+    let layers = replica_file::examine(path, cancel)?.into_iter();
+    let counts = layers.map(|l| (l.item_id, RowCounts { rows: l.rows, attachments: l.attachments, damages: l.damages }));
+    Ok(Contents { counted: Counted::Rows(counts.collect()), ..Contents::default() })
 }
 
 /// Reads an answer as a service's and a layer's description, for fuzzing.
@@ -255,8 +263,11 @@ impl Exporter for GeodatabaseExporter {
         let service = read_service(&task.service, ctx.secrets())?;
         let path = ctx.work_dir().join("replica.geodatabase");
         let outcome = self.bring_home(task, &service, parameters, ctx, &path).await;
-        if outcome.as_ref().is_err_and(|failure| ctx.takes_back(failure)) {
-            // Nobody will use the replica, so it must not stay on the service.
+        if let Err(failure) = &outcome
+            && ctx.takes_back(failure)
+        {
+            // Nobody will use the replica, so it must not stay on the service, and its file is worth nothing without it.
+            ctx.fail_unit(FILE_UNIT, failure.clone()).await;
             self.discard(task, ctx).await;
         }
         outcome
@@ -336,8 +347,14 @@ impl GeodatabaseExporter {
         path: &Path,
     ) -> Result<Artifact, Failure> {
         let (Downloaded { bytes, sha256 }, parameters, refused) = self.replica(task, service, parameters, ctx, path).await?;
+        // It stays also if what follows fails, which asks the service only.
+        ctx.finish_file(FILE_UNIT, Some(JOB_UNIT), path, (bytes, &sha256)).await?;
         let (file, cancel) = (path.to_owned(), ctx.cancel_token().clone());
-        let found = ctx.blocking(move || replica_file::examine(&file, &cancel)).await?;
+        let found = match ctx.blocking(move || replica_file::examine(&file, &cancel)).await {
+            Ok(found) => found,
+            Err(failure) if failure.kind == FailureKind::Corrupt => return Err(ctx.fail_unit(FILE_UNIT, failure).await),
+            Err(failure) => return Err(failure),
+        };
         let area = for_wire(&parameters).await?;
         let mut artifact =
             Artifact { files: vec![ArtifactFile::file("replica.geodatabase", "geodatabase")], ..Artifact::default() };
@@ -355,9 +372,12 @@ impl GeodatabaseExporter {
                 Some(id) => ctx.ledger().noted(JOB_UNIT, &highest_key(id)).await?.and_then(|text| text.parse().ok()),
                 None => None,
             };
-            artifact.layers.push(ctx.or_cancelled(verification.layer(layer, highest)).await?);
+            match ctx.or_cancelled(verification.layer(layer, highest)).await {
+                Ok(verified) => artifact.layers.push(verified),
+                Err(failure) if failure.kind == FailureKind::Corrupt => return Err(ctx.fail_unit(FILE_UNIT, failure).await),
+                Err(failure) => return Err(failure),
+            }
         }
-        ctx.finish_unit(FILE_UNIT, bytes, Some(&sha256)).await?;
         Ok(artifact)
     }
 

@@ -4,6 +4,7 @@
 //! `GDB_ServiceItems` works. Source: mobile map package reference B.1, B.4, B.5.
 
 use super::foreign_sqlite::{ForeignSqlite, quoted};
+use offmap_engine::containers::Damages;
 use offmap_engine::{Failure, FailureKind, FailureOwner, FailureStage};
 use std::collections::HashMap;
 use std::path::Path;
@@ -26,6 +27,8 @@ pub(super) struct ReplicaLayer {
     pub(super) rows: u64,
     /// Rows of its attachment table, where it has one.
     pub(super) attachments: Option<u64>,
+    /// What is wrong with its attachments.
+    pub(super) damages: Damages,
 }
 
 /// Checks the file and counts the current rows of every layer and table. Blocks until it is done, cancelled, or took longer
@@ -64,8 +67,16 @@ pub(super) fn examine(path: &Path, cancel: &CancellationToken) -> Result<Vec<Rep
             return Err(file.corrupt(format!("it has no table `{}`, which its list of items names", shown.escape_debug())));
         };
         let rows = count(table)?;
-        let attachments = tables.get(&format!("{wanted}__attach")).map(|attached| count(attached)).transpose()?;
-        layers.push(ReplicaLayer { item_id, table: table.clone(), rows, attachments });
+        let attached = format!("{wanted}__attach");
+        let (attachments, damages) = match tables.get(&attached) {
+            Some(attached) => (Some(count(attached)?), cut_attachments(&file, attached)?),
+            None if file.has_object(&attached)? => {
+                let shown = attached.escape_debug();
+                return Err(file.corrupt(format!("`{shown}` is no ordinary table, expected one for attachments")));
+            }
+            None => (None, Damages::default()),
+        };
+        layers.push(ReplicaLayer { item_id, table: table.clone(), rows, attachments, damages });
     }
     Ok(layers)
 }
@@ -101,6 +112,36 @@ fn count_rows(file: &ForeignSqlite, table: &str) -> Result<u64, Failure> {
     let sql = format!("SELECT count(*) FROM {}", current_rows(file, table)?);
     let rows: i64 = file.connection.query_row(&sql, [], |r| r.get(0)).map_err(|e| file.failure(e))?;
     Ok(u64::try_from(rows).unwrap_or(0))
+}
+
+/// Attachments whose bytes are not as many as their table says. Where the table does not state sizes nothing can be compared.
+///
+/// Source: mobile map package reference B.4 (`DATA_SIZE`, `DATA`).
+fn cut_attachments(file: &ForeignSqlite, table: &str) -> Result<Damages, Failure> {
+    let columns = file.columns(table)?;
+    let has = |name: &str| columns.iter().any(|c| c == name);
+    let mut damages = Damages::default();
+    if !has("data") || !has("data_size") {
+        return Ok(damages);
+    }
+    let id = if has("attachmentid") { "ATTACHMENTID" } else { "rowid" };
+    let current = if has("gdb_to_date") { format!("gdb_to_date > {CURRENT} AND ") } else { String::new() };
+    // The length of a blob is read without its bytes.
+    let sql = format!(
+        "SELECT CAST({id} AS TEXT), coalesce(length(DATA), 0), CAST(DATA_SIZE AS INTEGER) FROM {} WHERE {current}
+         DATA_SIZE IS NOT NULL AND (coalesce(length(DATA), 0) <> DATA_SIZE OR typeof(DATA) NOT IN ('blob', 'null'))",
+        quoted(table)
+    );
+    let failed = |e| file.failure(e);
+    let mut statement = file.connection.prepare(&sql).map_err(failed)?;
+    let mut rows = statement.query([]).map_err(failed)?;
+    while let Some(row) = rows.next().map_err(failed)? {
+        let id: Option<String> = row.get(0).map_err(failed)?;
+        let (bytes, size): (i64, i64) = (row.get(1).map_err(failed)?, row.get(2).map_err(failed)?);
+        let id: String = id.unwrap_or_default().chars().take(40).collect();
+        damages.add(format!("attachment {} has {bytes} bytes, its table says {size}", id.escape_debug()));
+    }
+    Ok(damages)
 }
 
 /// Hands on the distinct values of a key column as SQL literals, `size` at a time, until `take` says that it is enough. Blocks as

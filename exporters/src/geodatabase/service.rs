@@ -366,10 +366,13 @@ impl FeatureService {
     async fn counted(&self, client: &ArcGisClient, layer: u32, call: &ServiceCall) -> Result<u64, Failure> {
         let answer = client.json(&call.clone().answer(AnswerKind::Small)).await?;
         let address = format!("{}/{layer}", self.root);
-        number_in(&answer, "count", &address)?.ok_or_else(|| {
-            let message = format!("the count of layer {layer} has no `count`");
-            Failure::new(FailureOwner::Source, FailureKind::InvalidAnswer, FailureStage::Plan, message).at(&address)
-        })
+        number_in(&answer, "count", &address)?.ok_or_else(|| self.not_counted(layer, "count"))
+    }
+
+    fn not_counted(&self, layer: u32, key: &str) -> Failure {
+        let message = format!("the count of layer {layer} has no `{key}`");
+        let failure = Failure::new(FailureOwner::Source, FailureKind::InvalidAnswer, FailureStage::Plan, message);
+        failure.at(&format!("{}/{layer}", self.root))
     }
 
     /// The service's own count of the attachments of the rows that meet a filter: the rows' ids first, then their attachments.
@@ -378,6 +381,10 @@ impl FeatureService {
         let call = self.query(rows)?.with("returnIdsOnly", true).with("returnGeometry", false);
         let call = call.answer(AnswerKind::Description);
         let answer = client.json(&call).await?;
+        // `null` are the ids of no rows; an answer without them counts nothing, which is not the same as zero.
+        if answer.get("objectIds").is_none() {
+            return Err(self.not_counted(layer, "objectIds"));
+        }
         let ids: Vec<i64> = number_in(&answer, "objectIds", &format!("{}/{layer}", self.root))?.unwrap_or_default();
         let mut total = 0_u64;
         for some in ids.chunks(IDS_AT_A_TIME) {
@@ -409,9 +416,11 @@ impl FeatureService {
             if let Some(count) = count_in(&answer)? {
                 return Ok(count);
             }
-            let groups = answer.get("attachmentGroups").and_then(Value::as_array);
+            let Some(groups) = answer.get("attachmentGroups").and_then(Value::as_array) else {
+                return Err(self.not_counted(layer, "attachmentGroups"));
+            };
             let mut here = 0_u64;
-            for group in groups.into_iter().flatten() {
+            for group in groups {
                 let listed = group.get("attachmentInfos").and_then(Value::as_array).map_or(0, |l| l.len() as u64);
                 here = here.saturating_add(count_in(group)?.unwrap_or(listed));
             }

@@ -137,6 +137,12 @@ impl Verification<'_> {
             Some(before) => self.changed_rows(layer, option, before, highest, &mut verified).await?,
             None => self.related_rows(layer, option, highest, &mut verified).await?,
         }
+        if !got.damages.is_empty() {
+            let message = format!("the attachments of layer \"{}\" are damaged: {}", layer.title, got.damages.words());
+            let corrupt = Failure::new(FailureOwner::Source, FailureKind::Corrupt, FailureStage::Check, message);
+            verified.failure.get_or_insert(corrupt.for_layer(&layer.id));
+            return Ok(verified);
+        }
         self.attachments(layer, option, got, highest, &mut verified).await;
         Ok(verified)
     }

@@ -6,10 +6,11 @@ pub use parameters::ExportTileCacheParameters;
 
 use crate::client::body::expect_description;
 use crate::client::{AnswerKind, ArcGisClient, ServiceCall};
+use crate::export_twin::export_root;
 use crate::tile_export::{self, export_package};
 use crate::tile_package::{self, TilePackage};
 use crate::tile_service::{
-    DESCRIPTION, FILE_UNIT, JobHome, PartCall, TiledService, export_not_allowed, export_root, layers_of, read_service,
+    DESCRIPTION, FILE_UNIT, JobHome, PartCall, TiledService, export_not_allowed, layers_of, read_service,
     reference_not_supported, text, title_of,
 };
 use crate::tiling::{cut_to_layers, levels_in_range, levels_text};
@@ -192,7 +193,7 @@ impl Exporter for TileCacheExporter {
         if !task.layers.iter().all(has_budget) {
             check_levels(&package, task, &parameters.level_ids)?;
         }
-        ctx.finish_unit(FILE_UNIT, got.bytes, Some(&got.sha256)).await?;
+        ctx.finish_file(FILE_UNIT, None, &path, (got.bytes, &got.sha256)).await?;
         Ok(Artifact {
             files: vec![ArtifactFile::file("package", package.kind)],
             layers: layers_of(task, package.total(), missing.as_ref(), None),

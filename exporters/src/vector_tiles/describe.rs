@@ -4,9 +4,8 @@ use super::parameters::ExportVectorTilesParameters;
 use super::style::Style;
 use crate::client::body::expect_description;
 use crate::client::{AnswerKind, ArcGisClient, ServiceCall};
-use crate::tile_service::{
-    DESCRIPTION, TiledService, export_not_allowed, export_root, reference_not_supported, text, title_of,
-};
+use crate::export_twin::export_root;
+use crate::tile_service::{DESCRIPTION, TiledService, export_not_allowed, reference_not_supported, text, title_of};
 use offmap_engine::{
     CapabilityReason, EsriVectorTilesDownloadOption, Failure, FailureStage, LayerSecrets, MapLayer, OfflineMapSource,
     service_key,
@@ -113,7 +112,30 @@ pub(super) fn item_style(layer: &MapLayer, source: &OfflineMapSource) -> Option<
     plain.then(|| format!("{portal}/sharing/rest/content/items/{id}/resources/styles/root.json"))
 }
 
-/// Whether an address is below a service's own: what is there is in its package.
-pub(super) fn is_part_of(address: &str, root: &str) -> bool {
-    service_key(address).starts_with(&format!("{}/", service_key(root)))
+/// Whether an address is that of a service's own style, which is in its package with all that it needs. Other styles of a service
+/// are not.
+pub(super) fn is_own_style(address: &str, root: &str) -> bool {
+    let (address, root) = (service_key(address), service_key(root));
+    let below = address.strip_prefix(&root);
+    below.is_some_and(|rest| matches!(rest, "/resources/styles" | "/resources/styles/root.json"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_service_s_own_style_is_in_its_package() {
+        let root = "https://h/arcgis/rest/services/B/VectorTileServer";
+        for own in ["styles", "styles/", "styles/root.json", "styles/root.json?f=json"] {
+            assert!(
+                is_own_style(&format!("http://H/ArcGIS/rest/services/B/VectorTileServer/resources/{own}"), root),
+                "{own}"
+            );
+        }
+        for other in ["resources/styles/dark.json", "resources/styles/root.json/x", "resources", ""] {
+            assert!(!is_own_style(&format!("{root}/{other}"), root), "{other}");
+        }
+        assert!(!is_own_style("https://p/sharing/rest/content/items/x/resources/styles/root.json", root));
+    }
 }

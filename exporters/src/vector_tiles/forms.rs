@@ -1,15 +1,14 @@
 //! Whether a resource of a style is what its name says: what another program answered must not end up in a package.
 //!
-//! Sources: PNG (third edition) §5; MapLibre style specification, "sprite" and "glyphs"; `glyphs.proto` of node-fontnik.
+//! Sources: PNG (third edition) §5; MapLibre style specification, "sprite".
 
+use offmap_formats::glyphs::is_glyphs;
 use offmap_formats::lenient::strict;
 use serde_json::Value;
 use std::path::Path;
 
 /// Largest side of a sprite sheet in pixels.
 const LARGEST_SIDE: u32 = 8192;
-/// Most glyphs of a range; it has 256 code points.
-const MOST_GLYPHS: usize = 256;
 
 /// Checks a resource by the ending of its name; what it says is not quoted.
 pub(super) fn check_resource(name: &Path, bytes: &[u8]) -> Result<(), &'static str> {
@@ -65,145 +64,9 @@ fn is_header(data: &[u8]) -> bool {
     data.len() == 13 && sensible(side(0)) && sensible(side(4)) && depth_and_colour
 }
 
-/// A field of a protocol buffer: its number and what is in it.
-enum Field<'a> {
-    Number,
-    Bytes(&'a [u8]),
-    /// 32 or 64 bits.
-    Fixed,
-}
-
-/// Reads a protocol buffer field by field; `None` if it is none, or `take` says no.
-fn fields<'a>(mut bytes: &'a [u8], mut take: impl FnMut(u64, Field<'a>) -> bool) -> Option<()> {
-    while !bytes.is_empty() {
-        let key = varint(&mut bytes)?;
-        let field = match key & 7 {
-            0 => {
-                varint(&mut bytes)?;
-                Field::Number
-            }
-            2 => {
-                let length = usize::try_from(varint(&mut bytes)?).ok()?;
-                Field::Bytes(split(&mut bytes, length)?)
-            }
-            1 | 5 => {
-                split(&mut bytes, if key & 7 == 1 { 8 } else { 4 })?;
-                Field::Fixed
-            }
-            _ => return None,
-        };
-        if !take(key >> 3, field) {
-            return None;
-        }
-    }
-    Some(())
-}
-
-fn split<'a>(bytes: &mut &'a [u8], at: usize) -> Option<&'a [u8]> {
-    let (head, rest) = bytes.split_at_checked(at)?;
-    *bytes = rest;
-    Some(head)
-}
-
-fn varint(bytes: &mut &[u8]) -> Option<u64> {
-    let mut value = 0_u64;
-    for shift in (0..64).step_by(7) {
-        let byte = *split(bytes, 1)?.first()?;
-        value |= u64::from(byte & 0x7f) << shift;
-        if byte & 0x80 == 0 {
-            return Some(value);
-        }
-    }
-    None
-}
-
-/// Font stacks with a name, a range and glyphs; an empty range may be empty altogether. What later editions of the format may add has
-/// numbers of its own.
-fn is_glyphs(bytes: &[u8]) -> bool {
-    let is_glyph = |glyph: &[u8]| {
-        let mut has_id = false;
-        let read = fields(glyph, |number, field| match (number, field) {
-            (1, Field::Number) => {
-                has_id = true;
-                true
-            }
-            (2, Field::Bytes(_)) | (3..=7, Field::Number) | (8.., _) => true,
-            _ => false,
-        });
-        read.is_some() && has_id
-    };
-    let is_range = |text: &[u8]| {
-        let text = std::str::from_utf8(text).ok().and_then(|t| t.split_once('-'));
-        text.is_some_and(|(from, to)| from.parse::<u32>().is_ok() && to.parse::<u32>().is_ok())
-    };
-    let is_stack = |stack: &[u8]| {
-        let (mut named, mut ranged, mut glyphs) = (false, false, 0);
-        let read = fields(stack, |number, field| match (number, field) {
-            (1, Field::Bytes(name)) => {
-                named = std::str::from_utf8(name).is_ok_and(|name| !name.contains(char::is_control));
-                named
-            }
-            (2, Field::Bytes(range)) => {
-                ranged = is_range(range);
-                ranged
-            }
-            (3, Field::Bytes(glyph)) => {
-                glyphs += 1;
-                glyphs <= MOST_GLYPHS && is_glyph(glyph)
-            }
-            (4.., _) => true,
-            _ => false,
-        });
-        read.is_some() && named && ranged
-    };
-    fields(bytes, |number, field| number == 1 && matches!(field, Field::Bytes(stack) if is_stack(stack))).is_some()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// A field with bytes in it.
-    fn with(number: u8, inner: &[u8]) -> Vec<u8> {
-        let length = inner.len();
-        let length = if length < 128 { vec![length as u8] } else { vec![(length & 0x7f) as u8 | 0x80, (length >> 7) as u8] };
-        [&[number << 3 | 2][..], &length, inner].concat()
-    }
-
-    #[test]
-    fn glyphs_are_stacks_of_a_name_a_range_and_glyphs() {
-        let glyph = |more: &[u8]| [&[0x08, 65, 0x18, 10, 0x20, 12, 0x28, 1, 0x30, 3, 0x38, 11][..], more].concat();
-        let stack = |glyphs: &[u8]| with(1, &[with(1, b"Arial Regular"), with(2, b"0-255"), glyphs.to_vec()].concat());
-        for good in [
-            Vec::new(),
-            stack(&[]),
-            stack(&with(3, &glyph(&[]))),
-            stack(&with(3, &glyph(&with(2, &[0xff; 200])))),
-            [stack(&[]), stack(&with(3, &glyph(&[])))].concat(),
-            stack(&[&with(4, b"x")[..], &[0x29, 0, 0, 0, 0, 0, 0, 0, 0]].concat()),
-        ] {
-            assert!(is_glyphs(&good), "{good:?}");
-        }
-        let whole = stack(&with(3, &glyph(&with(2, &[0xff; 200]))));
-        for cut in 1..whole.len() {
-            assert!(!is_glyphs(&whole[..cut]), "the first {cut} bytes");
-        }
-        for bad in [
-            b"\nAKIA-internal-words\n".to_vec(),
-            b"\x0a\x05hello".to_vec(),
-            with(1, &with(1, b"a name without a range")),
-            with(1, &[with(1, b"n"), with(2, b"all")].concat()),
-            with(1, &[with(1, b"n\n"), with(2, b"0-255")].concat()),
-            with(2, b"x"),
-            [&with(1, b"")[..], &[0x0b]].concat(),
-            stack(&with(3, b"\x08")),
-            stack(&with(3, &[0x18, 10])),
-            stack(&with(3, &glyph(&[])).repeat(257)),
-            [0xff; 20].to_vec(),
-        ] {
-            assert!(!is_glyphs(&bad), "{bad:?}");
-        }
-    }
 
     #[test]
     fn a_png_ends_where_its_last_chunk_ends() {

@@ -1,27 +1,31 @@
 //! Vector tiled layers: `exportTiles` to `.vtpk`, and the style, sprites and fonts of a style that lives on a portal item.
 
 mod describe;
+mod fetcher;
 mod fonts;
 mod forms;
 mod parameters;
+mod sprites;
 mod style;
 
 pub use parameters::ExportVectorTilesParameters;
 
 use crate::client::ArcGisClient;
+use crate::packed_style;
 use crate::tile_export::{self, export_package};
 use crate::tile_package::{self, TilePackage};
 use crate::tile_service::{FILE_UNIT, JobHome, TiledService, layers_of};
 use crate::tiling::{cut_to_layers, levels_in_range, levels_text};
 use async_trait::async_trait;
-use describe::{Described, LayerStyle, describe, is_part_of, item_style, no_twin, twin_of};
+use describe::{Described, LayerStyle, describe, is_own_style, item_style, no_twin, twin_of};
 use offmap_engine::{
     Artifact, ArtifactFile, Capability, CapabilityReason, EsriVectorTilesDownloadOption, Examination, ExportContext,
-    ExportTask, Exporter, Failure, FailureKind, FailureOwner, FailureStage, LayerType, MapLayer, OfflineMapSource,
-    PlanContext, ServiceRequest, TaskPlan, Unit, run_blocking,
+    ExportTask, Exporter, Failure, FailureKind, FailureOwner, FailureStage, LayerNote, LayerNoteKind, LayerType, MapLayer,
+    OfflineMapSource, PlanContext, ServiceRequest, TaskPlan, Unit, atomic_file, hash_result, run_blocking,
 };
 use std::collections::{BTreeMap, HashMap};
-use style::Style;
+use std::path::Path;
+use style::{Style, note};
 
 /// Bytes of a vector tile, from nearly empty to rich; an estimate for plans.
 const BYTES_PER_TILE: (u64, u64) = (200, 60_000);
@@ -80,7 +84,7 @@ impl Exporter for VectorTilesExporter {
         let mut root = by_service.then(|| request.service_url.clone());
         // 1. The styles, each once.
         let style_of = |l: &MapLayer| match &root {
-            Some(root) => l.style_url.clone().filter(|style| !is_part_of(style, root)),
+            Some(root) => l.style_url.clone().filter(|style| !is_own_style(style, root)),
             None => Some(request.service_url.clone()),
         };
         let mut styles: BTreeMap<String, Vec<&MapLayer>> = BTreeMap::new();
@@ -90,8 +94,9 @@ impl Exporter for VectorTilesExporter {
             }
         }
         for (address, layers) in styles {
-            let style = match Style::fetch(&self.client, &address, &secrets).await {
-                Ok(style) => style,
+            let fetched = Style::fetch(&self.client, &address, &secrets).await;
+            let (style, roots) = match fetched.and_then(|style| style.service_roots().map(|roots| (style, roots))) {
+                Ok(read) => read,
                 Err(failure) if failure.is_cancelled() || !by_service => return Err(failure),
                 // The service's other layers are drawn by other styles.
                 Err(failure) => {
@@ -100,10 +105,10 @@ impl Exporter for VectorTilesExporter {
                     continue;
                 }
             };
-            match style.service_roots()?.as_slice() {
+            match roots.as_slice() {
                 [one] => {
                     let root = root.get_or_insert_with(|| one.clone());
-                    if !is_part_of(&address, root) {
+                    if !is_own_style(&address, root) {
                         let layers = layers.iter().map(|l| l.id.clone()).collect();
                         described.styles.push(LayerStyle { layers, style });
                     }
@@ -142,6 +147,10 @@ impl Exporter for VectorTilesExporter {
                 Err(failure) if failure.is_cancelled() || !has_twin => return Err(failure),
                 Err(_) => {}
             }
+        }
+        // The style of the host that exports is in its package as well.
+        if let Some(service) = &described.service {
+            described.styles.retain(|s| !is_own_style(s.style.address(), &service.root));
         }
         let capability = |l: &MapLayer| (l.id.clone(), refused.get(l.id.as_str()).cloned().unwrap_or(Capability::Supported));
         let extent = described.service.as_ref().or(described.reduced.as_ref()).and_then(TiledService::extent_in);
@@ -221,16 +230,17 @@ impl Exporter for VectorTilesExporter {
         let tiles = open.as_ref().unwrap_or(ctx);
         let got = export_package(&self.client, tiles, service, JobHome::Vector, calls, &level_ids, &path).await?;
         let asked = service.clone();
-        let (package, missing) = {
+        let (package, missing, lacking) = {
             let path = path.clone();
             let opened = move || {
                 let package = tile_package::open(&path)?;
+                let lacking = packed_style::missing_resources(&path)?;
                 // Without an index nobody can tell a tile that is missing from one that was empty.
                 let missing = match package.promised {
                     Some(_) => asked.missing(&area, &level_ids, &package)?,
                     None => None,
                 };
-                Ok((package, missing))
+                Ok((package, missing, lacking))
             };
             ctx.blocking(opened).await?
         };
@@ -239,35 +249,87 @@ impl Exporter for VectorTilesExporter {
         if let Some(missing) = &missing {
             warnings.push(format!("of what the index of \"{}\" promises, {}", task.title, missing.words("tiles")));
         }
-        ctx.finish_unit(FILE_UNIT, got.bytes, Some(&got.sha256)).await?;
+        ctx.finish_file(FILE_UNIT, None, &path, (got.bytes, &got.sha256)).await?;
         let mut files = vec![ArtifactFile::file("package", "vtpk")];
         let mut layers = layers_of(task, package.total(), missing.as_ref(), None);
+        if package.promised.is_none() {
+            // Unverified is not verified. A budget counts what is not there against the plan.
+            let counted = |id: &str| ctx.error_budget(id).missing_tiles.is_some();
+            let words = "tiles: the package has no index, so one that is missing cannot be told from an empty one";
+            let note = LayerNote::new(LayerNoteKind::NotCounted, words);
+            layers.iter_mut().filter(|l| !counted(&l.id)).for_each(|l| l.notes.push(note.clone()));
+        }
         for (i, LayerStyle { layers: drawn, style }) in described.styles.iter().enumerate() {
             let (unit, name) = (numbered(STYLE_UNIT, i), numbered(STYLE_FOLDER, i));
             let folder = ctx.work_dir().join(&name);
-            // Half a folder of an interrupted job begins anew: its files are small.
-            let _ = tokio::fs::remove_dir_all(&folder).await;
-            ctx.begin_unit(&unit).await?;
-            let fetched = style.bring_home(&self.client, service, ctx.secrets(), &folder, &task.title);
-            let brought = ctx.or_cancelled(fetched).await;
-            let bytes = match brought {
-                Ok((bytes, left_out)) => {
-                    warnings.extend(left_out);
-                    bytes
-                }
-                Err(failure) => return Err(ctx.fail_unit(&unit, failure).await),
-            };
-            ctx.finish_unit(&unit, bytes, None).await?;
+            if ctx.finished_file(&unit, &folder).await?.is_none() {
+                ctx.begin_unit(&unit).await?;
+                self.fetch_style(style, service, ctx, (&unit, &folder), &task.title).await?;
+            }
+            let hashed = folder.clone();
+            let (bytes, sha256) = ctx.blocking(move || hash_result(&hashed)).await?;
+            ctx.finish_file(&unit, None, &folder, (bytes, &sha256)).await?;
+            let (left_out, notes) = left_out(ctx, &unit).await?;
+            warnings.extend(left_out);
             for layer in layers.iter_mut().filter(|l| drawn.contains(&l.id)) {
                 layer.resources = Some(files.len());
+                layer.notes.extend(notes.iter().cloned());
             }
             files.push(ArtifactFile::folder(name));
+        }
+        // The others are drawn by the package's own style.
+        for layer in layers.iter_mut().filter(|l| l.resources.is_none()) {
+            layer.notes.extend(lacking.iter().map(|what| note(what, "")));
         }
         Ok(Artifact { files, layers, warnings })
     }
 
     async fn discard(&self, _: &ExportTask, ctx: &ExportContext) {
         tile_export::discard(&self.client, ctx).await;
+    }
+}
+
+/// Notes words about what of a style was left out.
+const LEFT_OUT: &str = "leftOut";
+
+/// What was said of a style when it was fetched: warnings, and notes of its layers about what is missing.
+type LeftOut = (Vec<String>, Vec<LayerNote>);
+
+async fn left_out(ctx: &ExportContext, unit: &str) -> Result<LeftOut, Failure> {
+    let noted = ctx.ledger().noted(unit, LEFT_OUT).await?;
+    Ok(noted.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default())
+}
+
+impl VectorTilesExporter {
+    /// Fetches a style with its sprites and fonts into a folder, which gets its name when all of it is there.
+    async fn fetch_style(
+        &self,
+        style: &Style,
+        service: &TiledService,
+        ctx: &ExportContext,
+        (unit, folder): (&str, &Path),
+        title: &str,
+    ) -> Result<(), Failure> {
+        let new = atomic_file::beside(folder);
+        // What an interrupted job left of it: its files are small.
+        let _ = tokio::fs::remove_dir_all(&new).await;
+        let fetched = style.download(&self.client, service, ctx.secrets(), &new);
+        let left_out: LeftOut = match ctx.or_cancelled(fetched).await {
+            Ok(downloaded) => {
+                tracing::debug!(title, bytes = downloaded.bytes, "the style is there");
+                let warnings = downloaded.warnings.iter().map(|words| format!("of the style of \"{title}\", {words}"));
+                (warnings.collect(), downloaded.notes)
+            }
+            Err(failure) => return Err(ctx.fail_unit(unit, failure).await),
+        };
+        let left_out = serde_json::to_string(&left_out).map_err(|e| Failure::internal(e.to_string()))?;
+        ctx.ledger().note(unit, LEFT_OUT, &left_out).await?;
+        let folder = folder.to_owned();
+        ctx.blocking(move || {
+            let failed = |e| Failure::io(FailureStage::Download, format!("cannot keep {}", folder.display()), &e);
+            atomic_file::put(&new, &folder).map_err(failed)
+        })
+        .await
     }
 }
 

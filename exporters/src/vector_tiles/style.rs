@@ -2,29 +2,23 @@
 //!
 //! Source: tile reference §3; mobile map package reference A.3 (`itemPath`).
 
-use super::fonts::{font_stacks, glyphs_url};
-use super::forms::check_resource;
+use super::fetcher::Fetcher;
+use super::fonts::Fonts;
+use super::sprites;
 use crate::client::{AnswerKind, ArcGisClient, ServiceCall, parse_http, resolve};
 use crate::tile_service::TiledService;
-use futures_util::{StreamExt as _, TryStreamExt as _};
-use offmap_engine::{Failure, FailureKind, FailureOwner, FailureStage, LayerSecrets, ServiceUrl, run_blocking};
+use offmap_engine::model::failure::without_secrets;
+use offmap_engine::{
+    Failure, FailureKind, FailureOwner, FailureStage, LayerNote, LayerNoteKind, LayerSecrets, ServiceUrl, run_blocking,
+};
+use offmap_formats::style::{self, Missing, shown};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 
-/// Largest sprite sheet or its index that is taken, in bytes.
-const LARGEST_SPRITE: usize = 16 << 20;
-/// Largest glyph range that is taken, in bytes.
-const LARGEST_GLYPHS: usize = 4 << 20;
-/// Most bytes of all sprites and fonts of a style.
-const MOST_RESOURCES: u64 = 1 << 30;
-/// Glyph ranges that are asked for at a time; the client's limit per host holds as well.
-const FONTS_AT_A_TIME: usize = 8;
-/// Code points of a glyph range.
-const GLYPH_RANGE: u32 = 256;
-/// Glyph ranges of a font stack: `0-255` to `65280-65535`.
-const GLYPH_RANGES: u32 = 256;
+/// The style's file in its folder.
+const STYLE_FILE: &str = "styles/root.json";
 
 /// A style and where it came from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -69,6 +63,10 @@ impl Style {
         Ok(Self { address: address.to_owned(), json })
     }
 
+    pub(super) fn address(&self) -> &str {
+        &self.address
+    }
+
     /// Addresses of the services that the style draws from.
     pub(super) fn service_roots(&self) -> Result<Vec<String>, Failure> {
         let mut roots = BTreeSet::new();
@@ -79,135 +77,146 @@ impl Style {
             }
             let url = source.get("url").and_then(Value::as_str);
             let url = url.ok_or_else(|| invalid(format!("source `{name}` of the style has no `url`")).at(&self.address))?;
-            let resolved = resolve(&self.address, url)?;
+            let resolved = resolve(&self.base(), url)?;
             let service = ServiceUrl::parse(resolved.as_str());
             roots.insert(service.map_or_else(|| resolved.to_string(), |s| s.root().to_owned()));
         }
         Ok(roots.into_iter().collect())
     }
 
-    /// Writes the style, its sprites and its fonts below `folder`, as `styles/`, `sprites/` and `fonts/`; answers the bytes, and words
-    /// about fonts that were left out. What lies below the service's own root is in the `.vtpk` already and is not fetched.
-    pub(super) async fn bring_home(
+    /// Writes the style, its sprites and its fonts below `folder`, as `styles/`, `sprites/` and `fonts/`. The style that is written names
+    /// nothing but what lies there, and its service by a whole url.
+    pub(super) async fn download(
         &self,
         client: &ArcGisClient,
         service: &TiledService,
         secrets: &LayerSecrets,
         folder: &Path,
-        title: &str,
-    ) -> Result<(u64, Vec<String>), Failure> {
+    ) -> Result<Downloaded, Failure> {
         let mut style = self.json.clone();
-        let mut warnings = Vec::new();
-        let mut bytes = 0;
-        let in_package =
-            |address: &str| address.to_ascii_lowercase().starts_with(&format!("{}/", service.root.to_ascii_lowercase()));
-        if let Some(sprite) = self.text("sprite") {
-            let base = resolve(&self.address, sprite)?;
-            if !in_package(base.as_str()) {
-                for ending in [".json", ".png", "@2x.json", "@2x.png"] {
-                    let mut file = base.clone();
-                    file.set_path(&format!("{}{ending}", base.path()));
-                    bytes += self
-                        .fetch_to(client, secrets, file.as_str(), &folder.join(format!("sprites/sprite{ending}")))
-                        .await?;
+        let base = self.base();
+        let needs = style::needs(&style);
+        let fetcher = Fetcher::new(client, secrets, [&base, &service.root]);
+        let mut downloaded = Downloaded::default();
+        // 1. Sprites. One that is missing is not named any more: readers give up all of them where one is not there.
+        let sprites = sprites::fetch(&fetcher, &needs, &base, folder).await?;
+        downloaded.bytes += sprites.bytes;
+        downloaded.warnings = sprites.warnings;
+        let mut missing = sprites.missing;
+        match sprites.sprite {
+            Some(sprite) => put(&mut style, "sprite", sprite),
+            None => drop(style.as_object_mut().and_then(|style| style.remove("sprite"))),
+        }
+        // 2. Fonts.
+        let mut reasons = HashMap::new();
+        if let Some(template) = &needs.glyphs {
+            match template_of(&base, template) {
+                Ok(template) => {
+                    let fonts = Fonts::new(&fetcher, &template, folder).fetch(&needs.fonts).await?;
+                    downloaded.bytes += fonts.bytes;
+                    downloaded.notes =
+                        fonts.partly.into_iter().map(|words| LayerNote::new(LayerNoteKind::Missing, words)).collect();
+                    reasons = fonts.reasons;
+                    put(&mut style, "glyphs", json!("../fonts/{fontstack}/{range}.pbf"));
                 }
-                if let Some(json) = style.as_object_mut() {
-                    json.insert("sprite".to_owned(), json!("../sprites/sprite"));
+                Err(words) => {
+                    reasons.extend(needs.fonts.iter().map(|names| (Missing::Font(names.join(",")), words.clone())))
                 }
             }
         }
-        if let Some(template) = self.text("glyphs") {
-            // The braces of the template are not part of an address; they go through resolving as they are.
-            let resolved = resolve(&self.address, template)?.to_string().replace("%7B", "{").replace("%7D", "}");
-            if !in_package(&resolved) {
-                self.check_template(&resolved)?;
-                let stacks = font_stacks(&self.json, title);
-                for stack in stacks.wanted {
-                    bytes += self.fetch_fonts(client, secrets, &resolved, &stack, folder).await?;
-                    if bytes > MOST_RESOURCES {
-                        let message = format!("sprites and fonts of the style are larger than {MOST_RESOURCES} bytes");
-                        let limit = FailureKind::LimitExceeded;
-                        return Err(Failure::new(FailureOwner::Source, limit, FailureStage::Download, message).at(&resolved));
-                    }
-                }
-                warnings = stacks.warnings;
-                if let Some(json) = style.as_object_mut() {
-                    json.insert("glyphs".to_owned(), json!("../fonts/{fontstack}/{range}.pbf"));
-                }
-            }
-        }
+        // 3. The style.
+        self.name_sources(&mut style, &base)?;
         let text = serde_json::to_vec(&style).map_err(|e| Failure::internal(e.to_string()))?;
-        bytes += text.len() as u64;
-        write(client, &folder.join("styles/root.json"), text).await?;
-        Ok((bytes, warnings))
+        downloaded.bytes += text.len() as u64;
+        fetcher.write(&folder.join(STYLE_FILE), text).await?;
+        // What is not there is told by the rule that verifies the package.
+        let root = folder.to_owned();
+        let files = run_blocking(move || Ok(files_of(&root))).await?;
+        for what in style::missing(&style, STYLE_FILE, &files) {
+            let reason = reasons.remove(&what).unwrap_or_default();
+            missing.push((what, reason));
+        }
+        downloaded.notes.extend(missing.iter().map(|(what, reason)| note(what, reason)));
+        Ok(downloaded)
     }
 
-    fn text(&self, key: &str) -> Option<&str> {
-        self.json.get(key).and_then(Value::as_str).filter(|t| !t.is_empty())
+    /// The url that relative references count from. The address of a service's style is known with and without its file name.
+    fn base(&self) -> String {
+        match parse_http(&self.address) {
+            Ok(mut url) if url.path().ends_with("/styles") => {
+                url.set_path(&format!("{}/", url.path()));
+                url.into()
+            }
+            _ => self.address.clone(),
+        }
     }
 
-    /// Checks that a name fills a part of the path, not of the host: which one is asked is the template's word.
-    fn check_template(&self, template: &str) -> Result<(), Failure> {
-        let url = parse_http(template)?;
-        let in_host = url.host_str().is_some_and(|host| host.contains(['{', '}'])) || !url.username().is_empty();
-        if in_host || !["{fontstack}", "{range}"].iter().all(|part| template.contains(part)) {
-            let words = "the style's `glyphs` is no url with {fontstack} and {range} in its path".to_owned();
-            return Err(invalid(words).at(&self.address));
+    /// Names the sources by whole urls: what is relative counts from where the style was.
+    fn name_sources(&self, style: &mut Value, base: &str) -> Result<(), Failure> {
+        let sources = style.get_mut("sources").and_then(Value::as_object_mut);
+        for url in sources.into_iter().flat_map(|sources| sources.values_mut()).filter_map(|source| source.get_mut("url")) {
+            if let Some(relative) = url.as_str() {
+                *url = json!(resolve(base, relative)?.as_str());
+            }
         }
         Ok(())
     }
+}
 
-    async fn fetch_fonts(
-        &self,
-        client: &ArcGisClient,
-        secrets: &LayerSecrets,
-        template: &str,
-        stack: &str,
-        folder: &Path,
-    ) -> Result<u64, Failure> {
-        let ranges = (0..GLYPH_RANGES).map(|range| {
-            let range = format!("{}-{}", range * GLYPH_RANGE, range * GLYPH_RANGE + GLYPH_RANGE - 1);
-            let address = glyphs_url(template, stack, &range);
-            let to = folder.join(format!("fonts/{stack}/{range}.pbf"));
-            async move { self.fetch_to(client, secrets, &address, &to).await }
-        });
-        let fetched = futures_util::stream::iter(ranges).buffer_unordered(FONTS_AT_A_TIME);
-        fetched.try_fold(0, |sum, bytes| async move { Ok(sum + bytes) }).await
-    }
+/// What was made of a style.
+#[derive(Debug, Default)]
+pub(super) struct Downloaded {
+    pub(super) bytes: u64,
+    /// What is missing of it.
+    pub(super) notes: Vec<LayerNote>,
+    pub(super) warnings: Vec<String>,
+}
 
-    /// Fetches a resource; one that is not there (404) is left out, as services do with empty glyph ranges.
-    async fn fetch_to(
-        &self,
-        client: &ArcGisClient,
-        secrets: &LayerSecrets,
-        address: &str,
-        to: &Path,
-    ) -> Result<u64, Failure> {
-        let call = ServiceCall::get(address)?.with_secrets(secrets).in_stage(FailureStage::Download);
-        let is_glyphs = to.extension().is_some_and(|ending| ending == "pbf");
-        match client.bytes(&call, if is_glyphs { LARGEST_GLYPHS } else { LARGEST_SPRITE }).await? {
-            Some(bytes) => {
-                check_resource(to, &bytes)
-                    .map_err(|words| invalid(format!("{words} came as part of a style")).at(address))?;
-                let size = bytes.len() as u64;
-                write(client, to, bytes).await?;
-                Ok(size)
-            }
-            None => Ok(0),
-        }
+/// Tells what a style needs and does not have.
+pub(super) fn note(what: &Missing, reason: &str) -> LayerNote {
+    let reason = if reason.is_empty() { String::new() } else { format!(" ({reason})") };
+    LayerNote::new(LayerNoteKind::Missing, format!("{what} of its style{reason}"))
+}
+
+fn put(style: &mut Value, key: &str, value: Value) {
+    if let Some(style) = style.as_object_mut() {
+        style.insert(key.to_owned(), value);
     }
 }
 
-async fn write(client: &ArcGisClient, to: &Path, bytes: Vec<u8>) -> Result<(), Failure> {
-    let (reserve, to) = (client.options().disk_reserve, to.to_owned());
-    run_blocking(move || {
-        let failed = |e| Failure::io(FailureStage::Download, format!("cannot write {}", to.display()), &e);
-        let folder = to.parent().unwrap_or(&to);
-        std::fs::create_dir_all(folder).map_err(failed)?;
-        reserve.check(folder, bytes.len() as u64)?;
-        std::fs::write(&to, bytes).map_err(failed)
-    })
-    .await
+/// The whole template of the urls of glyphs. A name fills a part of its path or query, never of the host: which one is asked is the
+/// template's word.
+fn template_of(base: &str, template: &str) -> Result<String, String> {
+    let is_odd = || {
+        let found = shown(&without_secrets(template));
+        format!("the style's `glyphs` is {found}, expected a url with {{fontstack}} and {{range}} in its path")
+    };
+    // The braces of the template are not part of a url; they go through resolving as they are.
+    let resolved = resolve(base, template).map_err(|_| is_odd())?.to_string();
+    let resolved = ["%7B", "%7b"].iter().fold(resolved, |text, brace| text.replace(brace, "{"));
+    let resolved = ["%7D", "%7d"].iter().fold(resolved, |text, brace| text.replace(brace, "}"));
+    let url = parse_http(&resolved).map_err(|_| is_odd())?;
+    let in_host = url.host_str().is_some_and(|host| host.contains(['{', '}'])) || !url.username().is_empty();
+    match !in_host && ["{fontstack}", "{range}"].iter().all(|part| resolved.contains(part)) {
+        true => Ok(resolved),
+        false => Err(is_odd()),
+    }
+}
+
+/// Paths of all files below a folder, with forward slashes. Blocks.
+fn files_of(root: &Path) -> BTreeSet<String> {
+    let mut files = BTreeSet::new();
+    let mut todo = vec![(root.to_owned(), String::new())];
+    while let Some((folder, prefix)) = todo.pop() {
+        for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+            let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
+            match entry.path().is_dir() {
+                true => todo.push((entry.path(), format!("{name}/"))),
+                false => drop(files.insert(name)),
+            }
+        }
+    }
+    files
 }
 
 #[cfg(test)]
@@ -230,18 +239,36 @@ mod tests {
     }
 
     #[test]
+    fn a_style_is_known_with_and_without_its_file_name() {
+        for address in ["styles/root.json", "styles/", "styles", "styles?f=json"] {
+            let address = format!("https://h/rest/services/B/VectorTileServer/resources/{address}");
+            let s = Style { address, json: json!({"sources": {"esri": {"type": "vector", "url": "../../"}}}) };
+            assert_eq!(s.service_roots(), Ok(vec!["https://h/rest/services/B/VectorTileServer".to_owned()]), "{s:?}");
+        }
+    }
+
+    #[test]
     fn a_font_s_name_is_never_a_part_of_the_host() {
-        let s = style(json!({}));
+        let base = "https://p/sharing/rest/content/items/ab/resources/styles/root.json";
         for bad in [
             "https://{fontstack}.h/{range}.pbf",
             "https://{fontstack}@h/{range}",
             "https://h/{range}.pbf",
             "https://h/{fontstack}",
             "ftp://h/{fontstack}/{range}",
+            "mapbox://fonts/x/{fontstack}/{range}.pbf",
+            "../fonts/0-255.pbf",
+            "\u{1b}",
         ] {
-            assert!(s.check_template(bad).is_err(), "{bad}");
+            let words = template_of(base, bad).expect_err(bad);
+            assert!(words.contains("{fontstack} and {range}") && !words.contains(char::is_control), "{words:?}");
         }
-        assert_eq!(s.check_template("https://h/fonts/{fontstack}/{range}.pbf?x=1"), Ok(()));
+        let of = |template: &str| template_of(base, template).expect("a template");
+        let query = "https://h/fonts/{fontstack}/{range}.pbf?x=1";
+        assert_eq!(of(query), query);
+        assert_eq!(of("https://h/%7bfontstack%7d/%7Brange%7D"), "https://h/{fontstack}/{range}");
+        let own = "https://p/sharing/rest/content/items/ab/resources/fonts/{fontstack}/{range}.pbf";
+        assert_eq!(of("../fonts/{fontstack}/{range}.pbf"), own);
     }
 
     #[test]

@@ -1,0 +1,157 @@
+//! Judges what an export brought by what is in its files, with the readers that a package is verified with.
+//!
+//! A layer whose data are damaged fails before anybody is told that it succeeded; its siblings do not. What is missing though the
+//! exporter did not say so becomes a note of the layer.
+
+use crate::containers::{Containers, Contents, Damages, ExpectedLayer, Reading, ResourceFiles, Resources, untold};
+use crate::context::ExportContext;
+use crate::model::artifact::{Artifact, ArtifactFile};
+use crate::model::failure::{Failure, FailureKind, FailureOwner, FailureStage};
+use crate::model::note::{LayerNote, LayerNoteKind};
+use crate::model::plan::ExportTask;
+use crate::safe_path;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use tokio_util::sync::CancellationToken;
+
+/// Index of a file, and of the folder of resources that goes with it.
+type Place = (usize, Option<usize>);
+
+/// What was read at one place.
+struct Read {
+    contents: Result<Contents, Failure>,
+    resources: Option<Resources>,
+}
+
+/// Judges the layers of an artifact. Reads every byte of its files once more, off the async threads.
+///
+/// Fails only where nothing can be said of any layer, as of a disk that cannot be read.
+pub(crate) async fn judge(
+    task: &ExportTask,
+    ctx: &ExportContext,
+    containers: &Containers,
+    work_dir: &Path,
+    artifact: &mut Artifact,
+) -> Result<(), Failure> {
+    let came = artifact.layers.iter().filter(|l| l.failure.is_none());
+    let places: BTreeSet<Place> = came.filter_map(|l| Some((l.file?, l.resources))).collect();
+    let (files, root) = (artifact.files.clone(), work_dir.to_owned());
+    let (readers, cancel) = (containers.clone(), ctx.cancel_token().clone());
+    let read = ctx.blocking(move || read_all(&readers, &root, &files, &places, &cancel)).await?;
+    for layer in artifact.layers.iter_mut().filter(|l| l.failure.is_none()) {
+        let Some(read) = layer.file.and_then(|file| read.get(&(file, layer.resources))) else { continue };
+        let title = task.layers.iter().find(|l| l.id == layer.id).map_or(layer.id.as_str(), |l| l.title.as_str());
+        let contents = match &read.contents {
+            Ok(contents) => contents,
+            Err(failure) => {
+                layer.failure = Some(failure.clone().for_layer(&layer.id));
+                continue;
+            }
+        };
+        let mut damages = contents.damages.clone();
+        let (item_id, got, attachments) = (layer.item_id, layer.got, layer.attachments);
+        let found = contents.differences(&ExpectedLayer { title, item_id, got, attachments }, "its export");
+        damages.add_all(found.named().iter().cloned(), found.more());
+        if let Some(resources) = &read.resources {
+            damages.add_all(resources.damages.named().iter().cloned(), resources.damages.more());
+        }
+        if !damages.is_empty() {
+            layer.failure = Some(damaged(title, &damages).for_layer(&layer.id));
+            continue;
+        }
+        let missing = read.resources.as_ref().map_or(&contents.missing, |r| &r.missing);
+        let new: Vec<LayerNote> = untold(missing, &layer.notes)
+            .map(|name| LayerNote::new(LayerNoteKind::Missing, format!("{name} of its style")))
+            .collect();
+        layer.notes.extend(new);
+    }
+    Ok(())
+}
+
+fn damaged(title: &str, damages: &Damages) -> Failure {
+    let message = format!("what came of layer \"{title}\" is damaged: {}", damages.words());
+    Failure::new(FailureOwner::Source, FailureKind::Corrupt, FailureStage::Check, message)
+}
+
+fn read_all(
+    containers: &Containers,
+    root: &Path,
+    files: &[ArtifactFile],
+    places: &BTreeSet<Place>,
+    cancel: &CancellationToken,
+) -> Result<BTreeMap<Place, Read>, Failure> {
+    let reading = Reading { cancel, report: &|_| {} };
+    let mut known: BTreeMap<usize, Result<Contents, Failure>> = BTreeMap::new();
+    let mut all = BTreeMap::new();
+    for place in places {
+        let Some(file) = files.get(place.0) else { continue };
+        let Some(reader) = containers.reader(&file.extension) else { continue };
+        let contents = match known.get(&place.0) {
+            Some(contents) => contents.clone(),
+            None => {
+                let (path, _) = safe_path::file(root, &file.path).map_err(|e| unreadable(&file.path, &e))?;
+                let contents = of_the_source(reader.read(&path, &reading))?;
+                known.insert(place.0, contents.clone());
+                contents
+            }
+        };
+        let resources = match place.1.and_then(|index| files.get(index)) {
+            None => None,
+            Some(folder) => {
+                let path = safe_path::folder(root, &folder.path).map_err(|e| unreadable(&folder.path, &e))?;
+                let names = names_below(&path).map_err(|e| unreadable(&folder.path, &e))?;
+                let read = |name: &str, limit: u64| read_file(&path, name, limit);
+                Some(of_the_source(reader.read_resources(&ResourceFiles { names, read: &read }))?)
+            }
+        };
+        let (contents, resources) = match resources.transpose() {
+            Ok(resources) => (contents, resources),
+            Err(failure) => (contents.and(Err(failure)), None),
+        };
+        all.insert(*place, Read { contents, resources });
+    }
+    Ok(all)
+}
+
+/// A failure of what was read is a layer's; one of the disk, or a cancel, is the task's.
+fn of_the_source<T>(read: Result<T, Failure>) -> Result<Result<T, Failure>, Failure> {
+    match read {
+        Err(failure) if failure.is_cancelled() || failure.owner == FailureOwner::Storage => Err(failure),
+        read => Ok(read),
+    }
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> Failure {
+    Failure::io(FailureStage::Check, format!("cannot read {}", path.display()), error)
+}
+
+/// Files below a folder, by their paths in it with forward slashes.
+fn names_below(root: &Path) -> std::io::Result<BTreeSet<String>> {
+    let mut names = BTreeSet::new();
+    let mut todo = vec![(root.to_owned(), String::new())];
+    while let Some((folder, prefix)) = todo.pop() {
+        for entry in std::fs::read_dir(folder)? {
+            let entry = entry?;
+            let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
+            match entry.file_type()? {
+                kind if kind.is_dir() => todo.push((entry.path(), format!("{name}/"))),
+                kind if kind.is_file() => drop(names.insert(name)),
+                _ => {}
+            }
+        }
+    }
+    Ok(names)
+}
+
+fn read_file(folder: &Path, name: &str, limit: u64) -> Result<Vec<u8>, Failure> {
+    let path: PathBuf = folder.join(name);
+    let mut bytes = Vec::new();
+    let read = std::fs::File::open(&path).and_then(|file| file.take(limit.saturating_add(1)).read_to_end(&mut bytes));
+    read.map_err(|e| unreadable(&path, &e))?;
+    if bytes.len() as u64 > limit {
+        let message = format!("{name} has more than {limit} bytes");
+        return Err(Failure::new(FailureOwner::Source, FailureKind::Corrupt, FailureStage::Check, message));
+    }
+    Ok(bytes)
+}

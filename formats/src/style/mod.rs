@@ -1,0 +1,181 @@
+//! Styles of vector tiles: which fonts and sprites one needs, and which of them are not there.
+//!
+//! One rule for whoever fetches them and for whoever verifies a package.
+//!
+//! Source: MapLibre style specification (version 8): `sprite`, `glyphs`, layout properties `text-field` and `text-font`; tile
+//! reference §3, §14.
+
+mod expression;
+mod needs;
+
+pub use needs::{DEFAULT_FONT_STACK, Needs, Sprite, needs};
+
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::fmt;
+
+/// Glyph ranges of a font: `0-255` to `65280-65535`.
+pub const GLYPH_RANGES: u32 = 256;
+/// Code points of a glyph range.
+const GLYPHS_OF_A_RANGE: u32 = 256;
+/// Fonts that are named one by one; the rest is counted.
+const MOST_NAMED: usize = 20;
+/// Longest part of a name that is shown, in characters.
+const LONGEST_SHOWN: usize = 60;
+/// What the files of a sprite sheet are called behind the sprite's name: index and picture, for plain and for dense screens.
+pub const SPRITE_SHEETS: [[&str; 2]; 2] = [[".json", ".png"], ["@2x.json", "@2x.png"]];
+
+/// The name of a glyph range: `0-255` is the first one.
+#[must_use]
+pub fn glyph_range(index: u32) -> String {
+    let first = index.saturating_mul(GLYPHS_OF_A_RANGE);
+    format!("{first}-{}", first.saturating_add(GLYPHS_OF_A_RANGE - 1))
+}
+
+/// A name for people: cut, without control characters.
+#[must_use]
+pub fn shown(name: &str) -> String {
+    let head: String = name.chars().take(LONGEST_SHOWN).collect();
+    let more = if head.len() < name.len() { "…" } else { "" };
+    format!("`{}{more}`", head.escape_debug())
+}
+
+/// Something that a style needs and that is not there.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Missing {
+    /// The style itself.
+    Style,
+    /// Every range of a font stack, by the names of its fonts.
+    Font(String),
+    /// So many font stacks more.
+    MoreFonts(usize),
+    /// Fonts that a layer takes from the data, so that nobody can tell which ones.
+    FontsFromData(String),
+    /// A sprite, by its id.
+    Sprite(String),
+}
+
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Style => f.write_str("the style itself"),
+            Self::Font(stack) => write!(f, "the font {}", shown(stack)),
+            Self::MoreFonts(more) => write!(f, "{more} more fonts"),
+            Self::FontsFromData(layer) => write!(f, "the fonts that layer {} takes from the data", shown(layer)),
+            Self::Sprite(id) => write!(f, "the sprite {}", shown(id)),
+        }
+    }
+}
+
+/// What a style needs and does not find. `at` is the style's own path, `files` are the paths of all files beside it, both with
+/// forward slashes.
+#[must_use]
+pub fn missing(style: &Value, at: &str, files: &BTreeSet<String>) -> Vec<Missing> {
+    let needs = needs(style);
+    let mut missing = Vec::new();
+    for sprite in &needs.sprites {
+        let base = relative(at, &sprite.url);
+        let has = |ending: &str| base.as_ref().is_some_and(|base| files.contains(&format!("{base}{ending}")));
+        if !SPRITE_SHEETS.iter().any(|sheet| sheet.iter().all(|ending| has(ending))) {
+            missing.push(Missing::Sprite(sprite.id.clone()));
+        }
+    }
+    // Without `glyphs` there is no text in the online map either.
+    let Some(template) = &needs.glyphs else { return missing };
+    let has = |stack: &str| {
+        (0..GLYPH_RANGES).any(|range| {
+            let path = template.replace("{range}", &glyph_range(range)).replace("{fontstack}", stack);
+            relative(at, &path).is_some_and(|path| files.contains(&path))
+        })
+    };
+    let mut stacks = needs.fonts.iter().map(|names| names.join(",")).filter(|stack| !has(stack));
+    missing.extend(stacks.by_ref().take(MOST_NAMED).map(Missing::Font));
+    let more = stacks.count();
+    missing.extend((more > 0).then_some(Missing::MoreFonts(more)));
+    missing.extend(needs.fonts_from_data.iter().cloned().map(Missing::FontsFromData));
+    missing
+}
+
+/// Where a relative reference in a file leads; `None` for an absolute one, and for one that leaves the root.
+#[must_use]
+pub fn relative(at: &str, reference: &str) -> Option<String> {
+    if reference.is_empty() || reference.starts_with('/') || reference.contains("://") {
+        return None;
+    }
+    let mut parts: Vec<&str> = at.split('/').collect();
+    parts.pop();
+    for part in reference.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => drop(parts.pop()?),
+            part => parts.push(part),
+        }
+    }
+    Some(parts.join("/"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn files(names: &[&str]) -> BTreeSet<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    #[test]
+    fn a_relative_reference_keeps_within_the_root() {
+        let at = "p12/resources/styles/root.json";
+        assert_eq!(relative(at, "../sprites/sprite").as_deref(), Some("p12/resources/sprites/sprite"));
+        assert_eq!(relative(at, "../../").as_deref(), Some("p12"));
+        assert_eq!(relative(at, "./dark.json").as_deref(), Some("p12/resources/styles/dark.json"));
+        for out in ["../../../../x", "/x", "https://h/x", ""] {
+            assert_eq!(relative(at, out), None, "{out}");
+        }
+    }
+
+    #[test]
+    fn a_font_without_any_range_and_a_sprite_without_a_whole_sheet_are_missing() {
+        let style = json!({"glyphs": "../fonts/{fontstack}/{range}.pbf", "sprite": [
+            {"id": "default", "url": "../sprites/sprite"}, {"id": "half", "url": "../sprites/half"},
+            {"id": "dense", "url": "../sprites/dense"}, {"id": "away", "url": "https://h/sprite"}],
+            "layers": [
+                {"id": "a", "type": "symbol", "layout": {"text-field": "{n}", "text-font": ["A", "B"]}},
+                {"id": "b", "type": "symbol", "layout": {"text-field": "{n}"}},
+                {"id": "c", "type": "symbol", "layout": {"text-field": "{n}", "text-font": ["get", "font"]}}]});
+        let there = files(&[
+            "x/sprites/sprite.json",
+            "x/sprites/sprite.png",
+            "x/sprites/half.json",
+            "x/sprites/half@2x.png",
+            "x/sprites/dense@2x.json",
+            "x/sprites/dense@2x.png",
+            // One late range is enough: others may be empty.
+            "x/fonts/A,B/65280-65535.pbf",
+        ]);
+        let words: Vec<String> = missing(&style, "x/styles/root.json", &there).iter().map(Missing::to_string).collect();
+        assert_eq!(
+            words,
+            [
+                "the sprite `half`",
+                "the sprite `away`",
+                "the font `Open Sans Regular,Arial Unicode MS Regular`",
+                "the fonts that layer `c` takes from the data"
+            ]
+        );
+    }
+
+    #[test]
+    fn of_very_many_missing_fonts_some_are_named_and_all_are_counted() {
+        let layers: Vec<Value> = (0..1000)
+            .map(|i| json!({"type": "symbol", "layout": {"text-field": "x", "text-font": [format!("F{i:04}\u{1b}")]}}))
+            .collect();
+        let style = json!({"glyphs": "https://h/{fontstack}/{range}", "layers": layers});
+        let found = missing(&style, "styles/root.json", &BTreeSet::new());
+        assert_eq!(found.len(), MOST_NAMED + 1);
+        assert_eq!(found.last(), Some(&Missing::MoreFonts(1000 - MOST_NAMED)));
+        assert_eq!(found[0].to_string(), "the font `F0000\\u{1b}`");
+        let silent = json!({"layers": style["layers"]});
+        assert_eq!(missing(&silent, "styles/root.json", &BTreeSet::new()), [], "a style without glyphs draws no text");
+    }
+}
