@@ -152,3 +152,10 @@ pub(crate) fn files_below(dir: &Path) -> Vec<PathBuf> {
     files.sort();
     files
 }
+
+/// Checks that words for people hold no text of a library.
+pub(crate) fn no_library_words(words: &str) {
+    for word in ["hyper", "reqwest", "rustls", "webpki", "UnknownIssuer", "Error(", "InvalidCertificate", "os error"] {
+        assert!(!words.contains(word), "{word}: {words}");
+    }
+}

@@ -54,6 +54,7 @@ mod maps;
 pub use maps::{AWKWARD_MAP, DETAIL_MAP, FIELD_MAP, FULL_MAP, HOSTED_MAP, MIXED_MAP};
 pub use portal::{CLIENT_ID, CLIENT_SECRET, PASSWORD, SERVICE_ITEM, STYLE_ITEM, USER};
 pub use state::{LoggedRequest, SandboxFont, SandboxOptions};
+pub use tls::ServerCertificate;
 
 use axum::Router;
 use axum::serve::Listener;
@@ -98,7 +99,7 @@ impl Sandbox {
     /// # Errors
     /// If a port cannot be bound or the certificate cannot be made.
     pub async fn start(options: SandboxOptions) -> io::Result<Self> {
-        let tls = if options.tls { Some(tls::config()?) } else { None };
+        let tls = if options.tls { Some(tls::config(options.certificate, options.wants_client_certificate)?) } else { None };
         let listener = TcpListener::bind(("127.0.0.1", options.port)).await?;
         let storage = TcpListener::bind(("127.0.0.1", 0)).await?;
         let twin = if options.export_twin { Some(TcpListener::bind(("127.0.0.1", 0)).await?) } else { None };
@@ -173,7 +174,7 @@ impl Sandbox {
         format!("{}/sharing/rest/content/items/{item}/data", self.portal_url())
     }
 
-    /// PEM of the private CA, where it speaks https.
+    /// PEM of the private CA, or of a certificate that is self-signed, where it speaks https.
     #[must_use]
     pub fn ca_certificate(&self) -> Option<&str> {
         self.ca_certificate.as_deref()

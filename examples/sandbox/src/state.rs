@@ -5,6 +5,7 @@ use crate::data::Data;
 use crate::fault::Fault;
 use crate::feature::{self, FeatureService};
 use crate::request::Call;
+use crate::tls::ServerCertificate;
 use offmap_engine::testing::JobFault;
 use serde_json::Value;
 use std::collections::HashMap;
@@ -49,6 +50,10 @@ pub struct SandboxOptions {
     /// The scheme, host and port by which the server names itself in its answers, as one behind a proxy does: jobs, results and
     /// files are named there, below `/arcgis`.
     pub inner_host: Option<String>,
+    /// Which certificate it has, where it speaks https.
+    pub certificate: ServerCertificate,
+    /// Whether it wants a certificate of its clients, where it speaks https.
+    pub wants_client_certificate: bool,
     /// Whether JSON answers have a byte order mark before them, and floats for whole numbers.
     pub sloppy: bool,
     /// Fonts beside the one of its own style; each is served by its own name, and a stack of several is not known.
@@ -93,6 +98,8 @@ impl Default for SandboxOptions {
             inner_host: None,
             fonts: Vec::new(),
             style: None,
+            certificate: ServerCertificate::default(),
+            wants_client_certificate: false,
             sloppy: false,
         }
     }

@@ -2,7 +2,8 @@
 
 use axum::serve::Listener;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
-use rustls::ServerConfig;
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use std::io;
 use std::net::SocketAddr;
@@ -12,27 +13,64 @@ use tokio::sync::mpsc;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-/// A server configuration for loopback, and the PEM of the CA that signed it.
-pub(crate) fn config() -> io::Result<(Arc<ServerConfig>, String)> {
+/// Which certificate a sandbox has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ServerCertificate {
+    /// Signed by a private CA.
+    #[default]
+    OfPrivateCa,
+    /// Self-signed; it does not say that it is a CA.
+    SelfSigned,
+    /// Self-signed; it says that it is a CA.
+    SelfSignedCa,
+    /// Self-signed, for a time that is over.
+    SelfSignedExpired,
+    /// Self-signed, for another host.
+    SelfSignedOtherName,
+}
+
+/// A server configuration for loopback, and the PEM to trust: of the CA, or of the certificate itself.
+pub(crate) fn config(kind: ServerCertificate, wants_client: bool) -> io::Result<(Arc<ServerConfig>, String)> {
     let failed = |e: rcgen::Error| io::Error::other(e);
+    let key = KeyPair::generate().map_err(failed)?;
+    let name = match kind {
+        ServerCertificate::SelfSignedOtherName => vec!["other.example".to_owned()],
+        _ => vec!["localhost".to_owned(), "127.0.0.1".to_owned()],
+    };
+    let mut leaf = CertificateParams::new(name).map_err(failed)?;
+    leaf.extended_key_usages.push(rcgen::ExtendedKeyUsagePurpose::ServerAuth);
     let ca_key = KeyPair::generate().map_err(failed)?;
     let mut ca = CertificateParams::new(Vec::new()).map_err(failed)?;
     ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     ca.distinguished_name.push(rcgen::DnType::CommonName, "offmap sandbox CA");
     let ca_certificate = ca.self_signed(&ca_key).map_err(failed)?;
-    let issuer = Issuer::new(ca, ca_key);
-    let key = KeyPair::generate().map_err(failed)?;
-    let mut leaf = CertificateParams::new(vec!["localhost".to_owned(), "127.0.0.1".to_owned()]).map_err(failed)?;
-    leaf.extended_key_usages.push(rcgen::ExtendedKeyUsagePurpose::ServerAuth);
-    let leaf = leaf.signed_by(&key, &issuer).map_err(failed)?;
+    match kind {
+        ServerCertificate::SelfSignedCa => leaf.is_ca = IsCa::Ca(BasicConstraints::Unconstrained),
+        ServerCertificate::SelfSignedExpired => leaf.not_after = rcgen::date_time_ymd(2020, 1, 1),
+        _ => {}
+    }
+    let (leaf, trusted) = match kind {
+        ServerCertificate::OfPrivateCa => {
+            (leaf.signed_by(&key, &Issuer::new(ca, ca_key)).map_err(failed)?, ca_certificate.pem())
+        }
+        _ => {
+            let own = leaf.self_signed(&key).map_err(failed)?;
+            let pem = own.pem();
+            (own, pem)
+        }
+    };
     let chain = vec![CertificateDer::from(leaf.der().to_vec())];
     let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .and_then(|b| b.with_no_client_auth().with_single_cert(chain, key))
+    let mut clients = RootCertStore::empty();
+    clients.add(CertificateDer::from(ca_certificate.der().to_vec())).map_err(io::Error::other)?;
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(clients), Arc::clone(&provider))
+        .build()
         .map_err(io::Error::other)?;
-    Ok((Arc::new(config), ca_certificate.pem()))
+    let builder =
+        ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().map_err(io::Error::other)?;
+    let builder = if wants_client { builder.with_client_cert_verifier(verifier) } else { builder.with_no_client_auth() };
+    Ok((Arc::new(builder.with_single_cert(chain, key).map_err(io::Error::other)?), trusted))
 }
 
 /// Hands on connections whose handshake is done; a slow handshake delays nobody else.

@@ -302,6 +302,7 @@ impl ServiceError {
                 new(O::Source, K::NotSupported, format!("the service answers by https only ({SSL_REQUIRED}); {way}"))
             }
             498 => new(O::Credentials, K::Unauthorized, "the token is invalid or has expired".to_owned()),
+            499 if !self.is_about_token() => new(O::Credentials, K::Unauthorized, "no permission (code 499)".to_owned()),
             499 => new(O::Credentials, K::Unauthorized, "the service wants a token; give credentials".to_owned()),
             401 if self.is_about_token() => {
                 new(O::Credentials, K::Unauthorized, "the token is invalid, has expired or is missing (code 401)".to_owned())

@@ -10,7 +10,7 @@
 use super::inner_host::Turn;
 use super::part::FileState;
 use super::tokens::{Token, TriedTokens};
-use super::{ArcGisClient, Pauses, Refused, Retries, ServiceCall, Weight, body, host_of, network, page};
+use super::{ArcGisClient, Pauses, Refused, Retries, ServiceCall, Weight, body, host_of, page};
 use offmap_engine::{
     Failure, FailureKind, FailureOwner, FailureStage, LayerSecrets, atomic_file, hash_file, run_blocking, safe_path,
 };
@@ -283,7 +283,7 @@ impl ArcGisClient {
                     }
                 }
                 Ok(Ok(None)) => break Ok(()),
-                Ok(Err(error)) => break Err(network(call, &error).into()),
+                Ok(Err(error)) => break Err(self.network(call, &error).into()),
                 Err(_) => break Err(self.silent(call).into()),
             }
         };

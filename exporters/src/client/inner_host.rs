@@ -14,6 +14,7 @@
 use super::host_policy::HostPolicy;
 use super::ip_ranges::{Scope, scope};
 use super::{ArcGisClient, Refused, ServiceCall, host_of, parse_http};
+use offmap_engine::model::failure::{LONGEST_MESSAGE, shortened};
 use offmap_engine::{Failure, FailureKind, FailureOwner};
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -154,14 +155,13 @@ impl Places {
             told(&outer)
         );
         let mut kept = if self.outer_first || may_pass_outside { outer } else { named };
-        kept.failure.message =
-            offmap_engine::model::failure::shortened(found, offmap_engine::model::failure::LONGEST_MESSAGE);
+        kept.failure.message = shortened(found, LONGEST_MESSAGE);
         kept
     }
 }
 
 impl ServiceCall {
-    /// Whether it goes to the place that the service was asked at in stead of the one that an answer names.
+    /// Whether it goes to the place that the service was asked at instead of the one that an answer names.
     pub(super) fn is_at_outer(&self) -> bool {
         self.places.as_ref().is_some_and(|places| places.at_outer)
     }

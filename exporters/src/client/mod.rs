@@ -11,8 +11,10 @@
 
 mod answer;
 pub mod body;
+mod connection;
 pub mod credentials;
 mod download;
+mod given_certificates;
 mod governor;
 mod host;
 mod host_policy;
@@ -24,6 +26,7 @@ mod part;
 mod redirect;
 mod retry;
 mod secrets;
+mod sign_in;
 mod tls;
 mod tokens;
 
@@ -330,7 +333,11 @@ impl Refused {
         let code = Some(if in_words.is_some() { 429 } else { error.code });
         let retry_after = retry_after.or(in_words);
         let (is_about_token, wants_https) = (error.is_about_token(), error.wants_https());
-        let failure = Box::new(error.into_failure(call.stage).at(call.url.as_str()));
+        let wants_token = is_about_token && error.code == 499;
+        let mut failure = Box::new(error.into_failure(call.stage).at(call.url.as_str()));
+        if wants_token {
+            failure.message = sign_in::wants_token(&host_of(&call.url));
+        }
         Self { failure, retry_after, code, is_about_token, unreachable: false, wants_https }
     }
 }
@@ -589,7 +596,7 @@ impl ArcGisClient {
     /// itself, so here its host is judged.
     async fn execute(&self, call: &ServiceCall, request: reqwest::RequestBuilder) -> Result<Response, Refused> {
         let (http, request) = request.build_split();
-        let request = request.map_err(|e| network(call, &e))?;
+        let request = request.map_err(|e| self.network(call, &e))?;
         let url = request.url().clone();
         let refused = |refused: HostRefused| Refused::unreachable(refused.into_failure(call.stage, &url));
         self.inner.options.hosts.judge_url(&url).map_err(refused)?;
@@ -603,11 +610,16 @@ impl ArcGisClient {
                 Ok(response)
             }
             Ok(Err(error)) => Err(HostRefused::cause_of(&error).map_or_else(
-                || Refused { unreachable: error.is_connect(), ..Refused::from(network(call, &error)) },
+                || Refused { unreachable: error.is_connect(), ..Refused::from(self.network(call, &error)) },
                 refused,
             )),
             Err(_) => Err(Refused::unreachable(self.silent(call))),
         }
+    }
+
+    /// Judges an error of the HTTP client.
+    fn network(&self, call: &ServiceCall, error: &reqwest::Error) -> Failure {
+        connection::network(call, error, connection::proxy_of(&call.url, &self.inner.options.hosts).as_deref())
     }
 
     fn silent(&self, call: &ServiceCall) -> Failure {
@@ -622,11 +634,17 @@ impl ArcGisClient {
         if status.is_success() {
             return Ok(response);
         }
-        let retry_after = retry_after(response.headers());
+        let (headers, retry_after) = (response.headers().clone(), retry_after(response.headers()));
         let text = self.read_all(call, response, answer::LARGEST_ERROR).await.unwrap_or_default();
         let error = match body::error_in_bytes(&text) {
             Some(error) => error.with_status(status.as_u16()),
-            None => ServiceError::of_status(status.as_u16()),
+            None => {
+                let proxy = connection::proxy_of(&call.url, &self.inner.options.hosts);
+                if let Some(failure) = sign_in::wanted(call, status, &headers, &text, proxy.as_deref()) {
+                    return Err(Refused { code: Some(i64::from(status.as_u16())), ..Refused::from(failure) });
+                }
+                ServiceError::of_status(status.as_u16())
+            }
         };
         Err(Refused::answered(error, call, retry_after))
     }
@@ -672,7 +690,7 @@ impl ArcGisClient {
             let chunk = match tokio::time::timeout(request_timeout, response.chunk()).await {
                 Ok(Ok(Some(chunk))) => chunk,
                 Ok(Ok(None)) => return Ok(all),
-                Ok(Err(error)) => return Err(network(call, &error).into()),
+                Ok(Err(error)) => return Err(self.network(call, &error).into()),
                 Err(_) => return Err(self.silent(call).into()),
             };
             let came = all.len() + chunk.len();
@@ -717,25 +735,6 @@ impl Pace {
         (self.since, self.bytes) = (Instant::now(), 0);
         enough
     }
-}
-
-/// Judges an error of the HTTP client. Its own text has the address with the query in it, so only the causes are told.
-fn network(call: &ServiceCall, error: &reqwest::Error) -> Failure {
-    let mut words = Vec::new();
-    let mut cause = std::error::Error::source(error);
-    while let Some(inner) = cause {
-        words.push(inner.to_string());
-        cause = inner.source();
-    }
-    let host = host_of(&call.url);
-    let what = if error.is_connect() { "cannot be reached" } else { "broke the connection" };
-    let words = words.last().cloned().unwrap_or_default();
-    let message = format!("{host} {what}: {words}");
-    let failure = Failure::new(FailureOwner::Network, FailureKind::Unavailable, call.stage, message).at(call.url.as_str());
-    if words.contains("certificate") || words.contains("UnknownIssuer") {
-        return failure;
-    }
-    failure.may_pass()
 }
 
 #[cfg(test)]

@@ -1,7 +1,10 @@
 //! TLS with the system's trust store and, where asked, a private CA.
 
+use super::given_certificates::{GivenCertificates, is_anchor};
 use offmap_engine::{Failure, FailureKind, FailureOwner, FailureStage};
 use rustls::ClientConfig;
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::ServerCertVerifier;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 use std::sync::Arc;
@@ -18,22 +21,27 @@ pub(super) fn config(ca_certificates: &[Vec<u8>]) -> Result<ClientConfig, Failur
         }
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let algorithms = provider.signature_verification_algorithms;
     let failed = |e: rustls::Error| Failure::internal(format!("cannot set up TLS: {e}"));
     let builder =
         ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions().map_err(failed)?;
-    let verifier = rustls_platform_verifier::Verifier::new_with_extra_roots(extra.iter().cloned(), provider);
-    match verifier {
-        Ok(verifier) => Ok(builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier)).with_no_client_auth()),
+    let anchors: Vec<_> = extra.iter().filter(|certificate| is_anchor(certificate)).cloned().collect();
+    let verifier = rustls_platform_verifier::Verifier::new_with_extra_roots(anchors.iter().cloned(), Arc::clone(&provider));
+    let others: Option<Arc<dyn ServerCertVerifier>> = match verifier {
+        Ok(verifier) => Some(Arc::new(verifier)),
         Err(error) => {
             // A machine without a trust store can still talk http, and https to the CA that was given.
             tracing::warn!(%error, "no system trust store; only given CA certificates are trusted");
             let mut roots = rustls::RootCertStore::empty();
-            for certificate in extra {
-                roots.add(certificate).map_err(failed)?;
+            for certificate in anchors {
+                roots.add(certificate).map_err(|e| unreadable(&e.to_string()))?;
             }
-            Ok(builder.with_root_certificates(roots).with_no_client_auth())
+            let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build();
+            verifier.ok().map(|verifier| verifier as Arc<dyn ServerCertVerifier>)
         }
-    }
+    };
+    let verifier = GivenCertificates::new(extra, others, algorithms);
+    Ok(builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier)).with_no_client_auth())
 }
 
 fn unreadable(why: &str) -> Failure {
