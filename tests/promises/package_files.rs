@@ -43,7 +43,7 @@ const WRITERS: [(&str, &str); 6] = [
     ("engine/src/atomic_file.rs", "the helper"),
     ("engine/src/safe_path.rs", "a copy where there are no links, into a directory that is not trusted yet"),
     ("engine/src/work_dir.rs", "a package that goes back to its place"),
-    ("exporters/src/vector_tiles/style.rs", "into a folder that gets its name when it is complete"),
+    ("exporters/src/vector_tiles/fetcher.rs", "into a folder that gets its name when it is complete"),
     ("packager/src/archive.rs", "an archive in its work directory, which must not replace a file"),
     ("packager/src/write.rs", "the staged package, which is put in place when it is verified"),
 ];

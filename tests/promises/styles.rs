@@ -328,10 +328,7 @@ async fn a_style_of_the_service_itself_comes_with_its_package_or_whole() {
     let (here, there) = (bench.sandbox.url().to_owned(), bench.sandbox.federated_url());
     let service = |host: &str| format!("{host}/arcgis/rest/services/Streets/VectorTileServer");
     let style = |host: &str, name: &str| format!("{}/resources/styles{name}", service(host));
-    let twin = |source: &str, export: &str| {
-        let bare = |url: &str| url.split("://").nth(1).and_then(|h| h.split(':').next()).expect("a host").to_owned();
-        vec![ExportHost { source: bare(source), export: bare(export) }]
-    };
+    let twin = |source: &str, export: &str| vec![ExportHost { source: source.to_owned(), export: export.to_owned() }];
     let cases = [
         (None, style(&here, "/root.json"), Vec::new(), false),
         (None, style(&here, "/"), Vec::new(), false),

@@ -4,7 +4,7 @@
 //! | --- | --- | --- |
 //! | a proxy of the environment that is dead, or does not connect | network | correct the variable, or `NO_PROXY` |
 //! | a proxy that wants a password (407) | credentials | user and password in the variable |
-//! | a certificate that nobody here trusts | caller | `--ca-cert` |
+//! | a certificate that nobody here trusts | network | `--ca-cert` |
 //! | a certificate that has expired, or is for another name | source | the server's owner renews it; the name that it is for |
 //! | a server that wants a certificate of its client | credentials | another url of the service |
 //! | no name, no answer, a connection that breaks | network | again later |
@@ -141,7 +141,7 @@ fn of_tls(call: &ServiceCall, host: &str, error: &rustls::Error) -> Option<Failu
             }
             CertificateError::Revoked => of_source("has a certificate that was revoked; its owner must replace it".into()),
             _ => judged(
-                O::Caller,
+                O::Network,
                 FailureKind::Unavailable,
                 format!(
                     "the certificate of {host} is not trusted here: it is self-signed or of an authority that this machine does not \
