@@ -2,89 +2,31 @@
 //!
 //! 0. A package that was changed since it was made, such as a replica that was edited in the field, is not touched.
 //! 1. Every layer that succeeded is carried over from the earlier package, whether its service answers or not: its file is proven
-//!    by the earlier manifest's hash and by what is in it, and linked into the new job's work directory. One that is damaged inside
-//!    has failed.
+//!    by the earlier manifest's hash and by what is in it, and linked into the new job's work directory. One that is gone or damaged
+//!    inside has failed.
 //! 2. Only what failed is planned and fetched; a layer of a service of which others succeeded is a task of its own.
 //! 3. The new package takes the earlier one's place only if it holds all of it and more. Else the earlier one stays as it is, byte
 //!    for byte.
 
 use crate::basemap;
 use crate::carried::{Carried, passing, stays_as_it_is};
-use crate::context::{hash_file_until, run_blocking};
-use crate::earlier;
+use crate::context::run_blocking;
+use crate::earlier::{self, Judged};
 use crate::exporter::PlanContext;
 use crate::job::JobInner;
 use crate::ledger::Ledger;
 use crate::model::artifact::{Artifact, ArtifactFile, LayerArtifact};
-use crate::model::failure::{Failure, FailureKind, FailureOwner, FailureStage};
+use crate::model::failure::{Failure, FailureStage};
 use crate::model::plan::{ExportTask, OfflineMapPlan};
 use crate::model::result::{GenerateOfflineMapResult, LayerOutcome};
-use crate::model::status::ExportState;
 use crate::packager::EarlierPackage;
 use crate::planner;
 use crate::resume::{Begun, Found, finished, given_up};
 use crate::safe_path::{self, link_or_copy_until};
 use crate::work_dir::WorkDir;
-use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
-
-/// Layers that succeeded and whose files are what the manifest of their package promises; what is wrong with others. Blocks.
-fn proven(earlier: &EarlierPackage, cancel: &CancellationToken) -> Result<(HashSet<String>, Vec<PathBuf>), Failure> {
-    let mut judged: HashMap<PathBuf, bool> = HashMap::new();
-    let mut is_good = |path: &PathBuf| *judged.entry(path.clone()).or_insert_with(|| as_promised(earlier, path, cancel));
-    let (mut good, mut bad) = (HashSet::new(), Vec::new());
-    for layer in earlier.layers.iter().filter(|l| l.state == ExportState::Succeeded) {
-        let Some(data) = earlier.data.iter().find(|d| d.id == layer.id) else { continue };
-        if is_good(&data.file) && data.resources.as_ref().is_none_or(&mut is_good) {
-            good.insert(layer.id.clone());
-        } else {
-            bad.extend([&data.file].into_iter().chain(&data.resources).filter(|path| !is_good(path)).cloned());
-        }
-    }
-    match cancel.is_cancelled() {
-        // Nothing was found out.
-        true => Err(Failure::cancelled()),
-        false => Ok((good, bad)),
-    }
-}
-
-/// Whether a file, or all of a folder, is what the manifest promises, no more and no less.
-fn as_promised(earlier: &EarlierPackage, path: &Path, cancel: &CancellationToken) -> bool {
-    let promised: Vec<_> = earlier.files.iter().filter(|f| f.path.starts_with(path)).collect();
-    let number = match std::fs::symlink_metadata(path) {
-        Ok(metadata) if metadata.is_file() => Some(1),
-        Ok(metadata) if metadata.is_dir() => safe_path::check_tree(path).ok().map(|tree| tree.files),
-        _ => None,
-    };
-    number.is_some_and(|n| n > 0 && n == promised.len() as u64)
-        && promised
-            .iter()
-            .all(|f| hash_file_until(&f.path, cancel).is_ok_and(|(bytes, sha256)| bytes == f.bytes && sha256 == f.sha256))
-}
-
-/// Checks that a package is as its manifest says. Data of layers that somebody edited, and files that somebody added, would be
-/// destroyed by completing it. Blocks.
-///
-/// # Errors
-/// If there are such; the message names them.
-fn check_unchanged(package: &Path, earlier: &EarlierPackage, damaged: &[PathBuf]) -> Result<(), Failure> {
-    let shown = |path: &Path| path.strip_prefix(package).unwrap_or(path).display().to_string();
-    // A file that is gone is fetched again; one that is there and different is somebody's.
-    let there = damaged.iter().filter(|path| path.exists());
-    let mut found: Vec<String> = there.map(|path| format!("{} is not as its manifest says", shown(path))).collect();
-    found.extend(earlier.unlisted.iter().map(|path| format!("{} was added", shown(path))));
-    let Some(first) = found.first() else { return Ok(()) };
-    let more = if found.len() > 1 { format!(" and {} more", found.len() - 1) } else { String::new() };
-    let message = format!(
-        "the package {} was changed since it was made ({first}{more}); completing it would destroy that, so it stays as it is: save \
-         what was changed (synchronise or copy it), remove the changed files, which are then fetched again, and complete it, or \
-         take the map to another place",
-        package.display()
-    );
-    Err(Failure::new(FailureOwner::Caller, FailureKind::DestinationNotUsable, FailureStage::Read, message))
-}
 
 /// Begins a job that completes the package at its destination.
 pub(crate) async fn completing(job: &JobInner, document: &str, ctx: &PlanContext) -> Result<Found, Failure> {
@@ -99,14 +41,10 @@ pub(crate) async fn completing(job: &JobInner, document: &str, ctx: &PlanContext
     let (containers, cancel) = (job.engine.containers.clone(), ctx.cancel.clone());
     let (earlier, proven, damaged) = run_blocking(move || {
         let mut earlier = earlier;
-        let (mut good, changed) = proven(&earlier, &cancel)?;
-        // What was changed since is somebody's; what is as it was written is judged by what is in it.
-        let damaged = earlier::judge(&mut earlier, Some(&good), &containers, &cancel)?;
-        good.retain(|id| !damaged.iter().any(|(other, _)| other == id));
-        if earlier.layers.iter().any(LayerOutcome::is_error) {
-            check_unchanged(&package, &earlier, &changed)?;
-        }
-        Ok((earlier, good, damaged))
+        let Judged { files, good, failed } = earlier::judge(&mut earlier, &containers, &cancel)?;
+        files.check_unchanged(&package, &earlier)?;
+        files.check_whole(&package, &earlier)?;
+        Ok((earlier, good, failed))
     })
     .await?;
     if !earlier.layers.iter().any(LayerOutcome::is_error) {

@@ -44,6 +44,7 @@ mod packager;
 mod pause;
 mod planner;
 mod registry;
+mod resource_folder;
 mod resume;
 mod room;
 pub mod safe_path;

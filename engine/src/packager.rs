@@ -99,6 +99,10 @@ pub struct EarlierPackage {
     pub without_data: Vec<String>,
     /// The utility networks of its map that lie in it.
     pub networks: Vec<EarlierNetwork>,
+    /// Ids of layers and tables that its manifest calls succeeded and whose data are not in it.
+    pub lost: Vec<String>,
+    /// The file that [`document`](Self::document) was read from.
+    pub document_file: PathBuf,
     /// Every file that its manifest promises.
     pub files: Vec<EarlierFile>,
     /// Files that are in it though its manifest does not promise them.

@@ -5,7 +5,7 @@
 
 use crate::basemap;
 use crate::context::run_blocking;
-use crate::earlier;
+use crate::earlier::{self, Files};
 use crate::exporter::{PlanContext, ServiceRequest};
 use crate::job::JobInner;
 use crate::ledger::Ledger;
@@ -73,7 +73,7 @@ pub(crate) async fn resumed(job: &JobInner, ctx: &PlanContext) -> Result<Found, 
     let ledger = job.open_ledger(&work_dir).await?;
     let lineage = ledger.lineage().await?;
     let (packager, destination, id) = (Arc::clone(&job.engine.packager), job.destination.clone(), job.id.clone());
-    let parameters = job.parameters.clone();
+    let (parameters, cancel) = (job.parameters.clone(), ctx.cancel.clone());
     let place = work_dir.path().to_owned();
     let is_done = move |earlier: &EarlierPackage| earlier.job == id;
     let (earlier, basemap) = run_blocking({
@@ -94,8 +94,10 @@ pub(crate) async fn resumed(job: &JobInner, ctx: &PlanContext) -> Result<Found, 
                 let shown = destination.display();
                 return Err(refused(format!("the package {shown} is not the one that the job began to complete")));
             }
-            if earlier.is_none() {
-                packager.check_destination(&destination)?;
+            match &earlier {
+                // What was changed since it was begun would be destroyed at its end.
+                Some(earlier) => Files::read(earlier, &cancel)?.check_unchanged(&destination, earlier)?,
+                None => packager.check_destination(&destination)?,
             }
             Ok((earlier, basemap::find(&parameters, &destination, &*packager)?))
         }
@@ -143,11 +145,13 @@ pub(crate) async fn resumed(job: &JobInner, ctx: &PlanContext) -> Result<Found, 
     Ok(Found::Begun(Box::new(Begun { plan, basemap, work_dir, ledger, replaces, changed })))
 }
 
-/// The package as it is: what its job called succeeded is judged by what is in its files.
+/// The package as it is: what its job called succeeded is judged by what is in its files. Nothing is called complete that verifying it
+/// would not.
 async fn judged(job: &JobInner, mut earlier: EarlierPackage, ctx: &PlanContext) -> Result<EarlierPackage, Failure> {
-    let (containers, cancel) = (job.engine.containers.clone(), ctx.cancel.clone());
+    let (package, containers, cancel) = (job.destination.clone(), job.engine.containers.clone(), ctx.cancel.clone());
     run_blocking(move || {
-        earlier::judge(&mut earlier, None, &containers, &cancel)?;
+        let judged = earlier::judge(&mut earlier, &containers, &cancel)?;
+        judged.files.check_whole(&package, &earlier)?;
         Ok(earlier)
     })
     .await

@@ -89,11 +89,12 @@ pub(crate) async fn export_package(
     ctx.say("the parts on both sides of the dateline are joined");
     let (to, reserve) = (to.to_owned(), client.options().disk_reserve);
     let paths: Vec<_> = files.iter().map(|(_, path, _)| path.clone()).collect();
+    let cancel = ctx.cancel_token().clone();
     let joined = ctx.blocking(move || {
         // The parts stay until they are joined.
         reserve.check(to.parent().unwrap_or(&to), before)?;
-        tile_merge::merge(&paths, &to)?;
-        let (bytes, sha256) = offmap_engine::hash_file(&to)?;
+        tile_merge::merge(&paths, &to, &cancel)?;
+        let (bytes, sha256) = offmap_engine::hash_file_until(&to, &cancel)?;
         for file in &paths {
             std::fs::remove_file(file)
                 .map_err(|e| Failure::io(FailureStage::Check, format!("cannot remove {}", file.display()), &e))?;

@@ -5,12 +5,14 @@
 use crate::compact_cache::{TileRecord, bundle_origin, v2_head_of};
 use crate::tile_package::{Archive, archive, corrupt, read_bundle, read_json};
 use offmap_engine::{Failure, FailureKind, FailureOwner, FailureStage, atomic_file};
+use offmap_formats::archive_file::ArchiveFile;
 use offmap_formats::number::read;
 use serde_json::Value;
 use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
 use std::io::{self, BufWriter, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
+use tokio_util::sync::CancellationToken;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
@@ -29,16 +31,30 @@ struct Part<'a> {
     archive: Archive,
 }
 
-/// Joins the packages of `parts` as `to`, which appears when it is complete. Blocks; holds one tile at a time.
+/// Joins the packages of `parts` as `to`, which appears when it is complete. Blocks until it is done or cancelled; holds one tile at a
+/// time.
 ///
 /// # Errors
-/// If a part is damaged, is of the older kind that has no Compact Cache V2, or `to` cannot be written.
-pub(crate) fn merge(parts: &[PathBuf], to: &Path) -> Result<(), Failure> {
-    let failed = |e: &io::Error| Failure::io(FailureStage::Check, format!("cannot write {}", to.display()), e);
-    atomic_file::write(to, failed, |file| join(parts, file, to))
+/// If a part is damaged, is of the older kind that has no Compact Cache V2, `to` cannot be written, or it was cancelled.
+pub(crate) fn merge(parts: &[PathBuf], to: &Path, cancel: &CancellationToken) -> Result<(), Failure> {
+    let token = cancel.clone();
+    merge_until(parts, to, move || token.is_cancelled())
 }
 
-fn join(parts: &[PathBuf], file: &mut File, to: &Path) -> Result<(), Failure> {
+fn merge_until(parts: &[PathBuf], to: &Path, stop: impl Stop) -> Result<(), Failure> {
+    let failed = |e: &io::Error| Failure::io(FailureStage::Check, format!("cannot write {}", to.display()), e);
+    let joined = atomic_file::write(to, failed, |file| join(parts, file, to, &stop));
+    joined.map_err(|failure| if stop() { Failure::cancelled() } else { failure })
+}
+
+/// Asks whether nobody wants the package any more.
+trait Stop: Fn() -> bool + Clone + Send + 'static {}
+impl<T: Fn() -> bool + Clone + Send + 'static> Stop for T {}
+
+/// The archive that is written; a cancel ends it in the middle of an entry.
+type Joined<'a> = ZipWriter<ArchiveFile<BufWriter<&'a mut File>>>;
+
+fn join(parts: &[PathBuf], file: &mut File, to: &Path, stop: &impl Stop) -> Result<(), Failure> {
     let write = |e: &dyn std::fmt::Display| {
         let message = format!("cannot write {}: {e}", to.display());
         Failure::new(FailureOwner::Storage, FailureKind::Io, FailureStage::Check, message)
@@ -60,7 +76,7 @@ fn join(parts: &[PathBuf], file: &mut File, to: &Path) -> Result<(), Failure> {
                        take the two sides as two areas";
         return Err(Failure::new(FailureOwner::Source, FailureKind::NotSupported, FailureStage::Check, message));
     };
-    let mut zip = ZipWriter::new(BufWriter::new(file));
+    let mut zip = ZipWriter::new(ArchiveFile::new(BufWriter::new(file)).until(stop.clone()));
     for name in &names {
         if name.ends_with('/') {
             continue;
@@ -78,7 +94,7 @@ fn join(parts: &[PathBuf], file: &mut File, to: &Path) -> Result<(), Failure> {
             zip.raw_copy_file(entry).map_err(|e| write(&e))?;
         }
     }
-    zip.finish().map_err(|e| write(&e))?.into_inner().map_err(|e| write(&e.into_error()))?;
+    zip.finish().map_err(|e| write(&e))?.into_inner().into_inner().map_err(|e| write(&e.into_error()))?;
     Ok(())
 }
 
@@ -87,12 +103,7 @@ fn stored(size: u64) -> SimpleFileOptions {
 }
 
 /// One bundle of all tiles that the parts' bundles of that name hold.
-fn join_bundle(
-    parts: &mut [Part<'_>],
-    holders: &[usize],
-    name: &str,
-    zip: &mut ZipWriter<BufWriter<&mut File>>,
-) -> Result<(), Failure> {
+fn join_bundle(parts: &mut [Part<'_>], holders: &[usize], name: &str, zip: &mut Joined<'_>) -> Result<(), Failure> {
     let mut tiles: BTreeMap<(u64, u64), (usize, TileRecord)> = BTreeMap::new();
     let mut origin = (0, 0);
     for i in holders {
@@ -254,6 +265,8 @@ fn join_item_xml(texts: Vec<String>) -> String {
 mod tests {
     use super::*;
     use serde_json::json;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     /// A package of one bundle.
     fn package(path: &Path, bundle: &[u8]) {
@@ -271,15 +284,59 @@ mod tests {
         let bundle = v2_head_of(&[], &[]);
         package(&parts[0], &bundle);
         package(&parts[1], b"no bundle");
-        let failure = merge(&parts, &to).expect_err("the second is damaged");
+        let failure = merge(&parts, &to, &CancellationToken::new()).expect_err("the second is damaged");
         assert!(failure.message.contains("package.part2"), "{failure}");
         let mut names: Vec<_> =
             std::fs::read_dir(dir.path()).expect("lists").map(|e| e.expect("entry").file_name()).collect();
         names.sort();
         assert_eq!(names, ["package.part1", "package.part2"], "what a later step trusts is not there by half");
         package(&parts[1], &bundle);
-        merge(&parts, &to).expect("joins");
+        merge(&parts, &to, &CancellationToken::new()).expect("joins");
         assert!(to.is_file());
+    }
+
+    /// A package of one bundle with eight tiles in a row that fill a megabyte.
+    fn large_package(path: &Path, row: u64) {
+        let sizes = vec![1 << 17; 8];
+        let records: Vec<(u64, u64, usize)> = (0..8).map(|n| (row, n as u64, n)).collect();
+        let mut bundle = v2_head_of(&sizes, &records);
+        for size in sizes {
+            bundle.extend(u32::try_from(size).expect("small").to_le_bytes());
+            bundle.resize(bundle.len() + usize::try_from(size).expect("small"), 7);
+        }
+        package(path, &bundle);
+    }
+
+    #[test]
+    fn a_cancel_ends_the_joining_wherever_it_comes_and_leaves_nothing() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (to, parts) = (dir.path().join("package"), [dir.path().join("package.part1"), dir.path().join("package.part2")]);
+        large_package(&parts[0], 0);
+        // Its tiles are joined one by one; without a bundle, the other's is copied in one go.
+        for has_bundle in [true, false] {
+            if has_bundle {
+                large_package(&parts[1], 5);
+            } else {
+                let mut zip = ZipWriter::new(File::create(&parts[1]).expect("creates"));
+                zip.start_file("root.json", stored(2)).and_then(|()| Ok(zip.write_all(b"{}")?)).expect("writes");
+                zip.finish().expect("finishes");
+            }
+            let asked = Arc::new(AtomicUsize::new(0));
+            let counter = Arc::clone(&asked);
+            merge_until(&parts, &to, move || counter.fetch_add(1, Ordering::Relaxed) == usize::MAX).expect("joins");
+            std::fs::remove_file(&to).expect("removes");
+            let times = asked.load(Ordering::Relaxed);
+            assert!(times > 20, "asked often enough in a megabyte: {times}");
+            for at in 0..times {
+                let asked = Arc::new(AtomicUsize::new(0));
+                let counter = Arc::clone(&asked);
+                let failure = merge_until(&parts, &to, move || counter.fetch_add(1, Ordering::Relaxed) >= at);
+                assert!(failure.expect_err("it is cancelled").is_cancelled(), "{at}");
+                let after = asked.load(Ordering::Relaxed) - at;
+                assert!(after <= 3, "it goes on for {after} steps after a cancel at {at}");
+                assert!(!to.exists() && !atomic_file::beside(&to).exists(), "the parts stay and nothing else");
+            }
+        }
     }
 
     #[test]

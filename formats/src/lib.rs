@@ -5,6 +5,7 @@
 //! Knows no package, service or job. Errors are [`std::io::Error`]s whose text says what was found; the caller names the file.
 
 pub mod archive;
+pub mod archive_file;
 pub mod folder;
 pub mod glyphs;
 pub mod json;

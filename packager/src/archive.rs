@@ -4,6 +4,7 @@
 
 use crate::container::Container;
 use offmap_engine::{Failure, FailureStage, WorkDir, atomic_file};
+use offmap_formats::archive_file::ArchiveFile;
 use offmap_formats::folder::open_regular;
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
@@ -60,7 +61,7 @@ fn zip(container: &Container, new: &Path, to: &Path, cancel: &CancellationToken)
     // Made with the modes that the user's umask leaves, as every other file.
     let file = File::create_new(new).map_err(failed)?;
     let same = file.try_clone().map_err(failed)?;
-    let mut zip = ZipWriter::new(ArchiveFile { file: BufWriter::with_capacity(1 << 20, file), has_refused: false });
+    let mut zip = ZipWriter::new(ArchiveFile::new(BufWriter::with_capacity(1 << 20, file)));
     let zipped = |e: zip::result::ZipError| failed(io::Error::from(e));
     let mut unsynced = 0_u64;
     for (name, bytes) in &names {
@@ -89,7 +90,7 @@ fn zip(container: &Container, new: &Path, to: &Path, cancel: &CancellationToken)
             None => copied?,
         };
     }
-    let file = zip.finish().map_err(zipped)?.file.into_inner().map_err(|e| failed(e.into_error()))?;
+    let file = zip.finish().map_err(zipped)?.into_inner().into_inner().map_err(|e| failed(e.into_error()))?;
     file.sync_all().map_err(failed)?;
     if cancel.is_cancelled() {
         return Err(Failure::cancelled());
@@ -98,48 +99,6 @@ fn zip(container: &Container, new: &Path, to: &Path, cancel: &CancellationToken)
     TempPath::try_from_path(new).map_err(failed)?.persist_noclobber(to).map_err(|e| failed(e.error))?;
     atomic_file::sync_dir(to.parent().unwrap_or(to));
     Ok(bytes)
-}
-
-/// The file of an archive. What comes after the disk refused is dropped: the zip writer tries to end its archive when it is given up,
-/// and would tell the terminal that it cannot.
-struct ArchiveFile {
-    file: BufWriter<File>,
-    has_refused: bool,
-}
-
-impl ArchiveFile {
-    fn noted<T>(&mut self, done: io::Result<T>) -> io::Result<T> {
-        self.has_refused |= done.as_ref().is_err_and(|e| e.kind() != io::ErrorKind::Interrupted);
-        done
-    }
-}
-
-impl Write for ArchiveFile {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.has_refused {
-            return Ok(bytes.len());
-        }
-        let done = self.file.write(bytes);
-        self.noted(done)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        if self.has_refused {
-            return Ok(());
-        }
-        let done = self.file.flush();
-        self.noted(done)
-    }
-}
-
-impl Seek for ArchiveFile {
-    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        if self.has_refused {
-            return Ok(0);
-        }
-        let done = self.file.seek(to);
-        self.noted(done)
-    }
 }
 
 /// Little-endian number of `size` bytes at `at`.

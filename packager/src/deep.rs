@@ -12,6 +12,7 @@ use offmap_engine::containers::{
 use offmap_engine::{ExportState, Failure, FailureKind, FailureStage};
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
@@ -91,7 +92,7 @@ struct Deep<'a> {
     files: BTreeSet<String>,
     found: Verification,
     /// What is in containers that could be read, and in folders of resources: each is read once.
-    opened: HashMap<String, Option<Contents>>,
+    opened: HashMap<String, Option<Arc<Contents>>>,
     resources: HashMap<String, Resources>,
     reading: Reading<'a>,
 }
@@ -118,7 +119,7 @@ impl Deep<'_> {
         let opened = match self.opened.get(&data.path) {
             Some(contents) => contents.clone(),
             None => {
-                let contents = self.open(&data.path)?;
+                let contents = self.open(&data.path)?.map(Arc::new);
                 self.opened.insert(data.path.clone(), contents.clone());
                 contents
             }
@@ -138,7 +139,7 @@ impl Deep<'_> {
             }
             (None, _) => {}
         }
-        self.drawn_by(layer, &data, contents)
+        self.drawn_by(layer, &data, &contents)
     }
 
     /// Opens a container; one that is damaged is a problem.
@@ -172,9 +173,9 @@ impl Deep<'_> {
 
     /// What a layer is drawn with: its own folder of resources, or what lies in its container. What is missing there and no note of the
     /// layer says is a damage; without a manifest it is missing.
-    fn drawn_by(&mut self, layer: &OfflineLayer, data: &LayerFile, contents: Contents) -> Result<(), Failure> {
+    fn drawn_by(&mut self, layer: &OfflineLayer, data: &LayerFile, contents: &Contents) -> Result<(), Failure> {
         let (place, missing) = match &data.resources {
-            None => (&data.path, contents.missing),
+            None => (&data.path, contents.missing.clone()),
             Some(folder) => {
                 let found = match self.resources.get(folder) {
                     Some(found) => found.clone(),

@@ -1,12 +1,13 @@
 //! Reads back a package that was made here, to complete it.
 
-use crate::manifest::{MANIFEST_PATH, ManifestFile};
+use crate::manifest::{MANIFEST_PATH, ManifestFile, ManifestLayer};
 use crate::mobile_map_package::MobileMapPackage;
 use crate::write::JOB_PATH;
 use offmap_engine::{
-    EarlierData, EarlierFile, EarlierNetwork, EarlierPackage, Failure, FailureKind, FailureStage, LayerOutcome, safe_path,
+    EarlierData, EarlierFile, EarlierNetwork, EarlierPackage, ExportState, Failure, FailureKind, FailureStage, LayerOutcome,
+    safe_path,
 };
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 /// Largest document of a job that is read, in bytes.
@@ -74,6 +75,21 @@ pub(crate) fn read(path: &Path) -> Result<EarlierPackage, Failure> {
         })
     });
     let without_data = package.maps().iter().flat_map(|m| &m.layers).filter(|l| l.data.is_none()).map(|l| l.id.clone());
+    let data: Vec<EarlierData> = data.collect();
+    let lost = {
+        let there: HashSet<&str> = data.iter().map(|d| d.id.as_str()).collect();
+        let online: HashSet<&str> = package
+            .maps()
+            .iter()
+            .flat_map(|m| &m.layers)
+            .filter(|l| l.data.is_none() && l.url.is_some())
+            .map(|l| l.id.as_str())
+            .collect();
+        // As a deep look at it judges.
+        let has_data = |l: &&ManifestLayer| l.file.is_some() || (l.got > 0 && !online.contains(l.id.as_str()));
+        let succeeded = manifest.layers.iter().filter(|l| l.state == ExportState::Succeeded);
+        succeeded.filter(has_data).filter(|l| !there.contains(l.id.as_str())).map(|l| l.id.clone()).collect()
+    };
     let networks = package.networks().into_iter().filter_map(|(network, file)| {
         let service_layer_id = u32::try_from(file.item_id?).ok()?;
         Some(EarlierNetwork { url: network.url?, file: path.join(&file.path), service_layer_id })
@@ -90,8 +106,10 @@ pub(crate) fn read(path: &Path) -> Result<EarlierPackage, Failure> {
         job: manifest.job.clone(),
         document,
         layers: layers.collect(),
-        data: data.collect(),
+        data,
         without_data: without_data.collect(),
+        lost,
+        document_file: path.join(JOB_PATH),
         networks: networks.collect(),
         files: files.collect(),
         unlisted: unlisted.map(|(name, _)| path.join(name)).collect(),

@@ -24,6 +24,7 @@ mod house;
 mod inner_hosts;
 mod job;
 mod joins;
+mod judged_alike;
 mod kept;
 mod lies;
 mod limits;

@@ -3,16 +3,17 @@
 //! A layer whose data are damaged fails before anybody is told that it succeeded; its siblings do not. What is missing though the
 //! exporter did not say so becomes a note of the layer.
 
-use crate::containers::{Containers, Contents, Damages, ExpectedLayer, Reading, ResourceFiles, Resources, untold};
+use crate::containers::{Containers, Contents, Damages, ExpectedLayer, Reading, Resources, untold};
 use crate::context::ExportContext;
 use crate::model::artifact::{Artifact, ArtifactFile};
 use crate::model::failure::{Failure, FailureKind, FailureOwner, FailureStage};
 use crate::model::note::{LayerNote, LayerNoteKind};
 use crate::model::plan::ExportTask;
+use crate::resource_folder::{self, unreadable};
 use crate::safe_path;
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Read as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 /// Index of a file, and of the folder of resources that goes with it.
@@ -20,7 +21,7 @@ type Place = (usize, Option<usize>);
 
 /// What was read at one place.
 struct Read {
-    contents: Result<Contents, Failure>,
+    contents: Result<Arc<Contents>, Failure>,
     resources: Option<Resources>,
 }
 
@@ -82,7 +83,7 @@ fn read_all(
     cancel: &CancellationToken,
 ) -> Result<BTreeMap<Place, Read>, Failure> {
     let reading = Reading { cancel, report: &|_| {} };
-    let mut known: BTreeMap<usize, Result<Contents, Failure>> = BTreeMap::new();
+    let mut known: BTreeMap<usize, Result<Arc<Contents>, Failure>> = BTreeMap::new();
     let mut all = BTreeMap::new();
     for place in places {
         let Some(file) = files.get(place.0) else { continue };
@@ -91,7 +92,7 @@ fn read_all(
             Some(contents) => contents.clone(),
             None => {
                 let (path, _) = safe_path::file(root, &file.path).map_err(|e| unreadable(&file.path, &e))?;
-                let contents = of_the_source(reader.read(&path, &reading))?;
+                let contents = of_the_source(reader.read(&path, &reading).map(Arc::new))?;
                 known.insert(place.0, contents.clone());
                 contents
             }
@@ -100,9 +101,7 @@ fn read_all(
             None => None,
             Some(folder) => {
                 let path = safe_path::folder(root, &folder.path).map_err(|e| unreadable(&folder.path, &e))?;
-                let names = names_below(&path).map_err(|e| unreadable(&folder.path, &e))?;
-                let read = |name: &str, limit: u64| read_file(&path, name, limit);
-                Some(of_the_source(reader.read_resources(&ResourceFiles { names, read: &read }))?)
+                Some(of_the_source(resource_folder::read(reader, &path))?)
             }
         };
         let (contents, resources) = match resources.transpose() {
@@ -120,38 +119,4 @@ fn of_the_source<T>(read: Result<T, Failure>) -> Result<Result<T, Failure>, Fail
         Err(failure) if failure.is_cancelled() || failure.owner == FailureOwner::Storage => Err(failure),
         read => Ok(read),
     }
-}
-
-fn unreadable(path: &Path, error: &std::io::Error) -> Failure {
-    Failure::io(FailureStage::Check, format!("cannot read {}", path.display()), error)
-}
-
-/// Files below a folder, by their paths in it with forward slashes.
-fn names_below(root: &Path) -> std::io::Result<BTreeSet<String>> {
-    let mut names = BTreeSet::new();
-    let mut todo = vec![(root.to_owned(), String::new())];
-    while let Some((folder, prefix)) = todo.pop() {
-        for entry in std::fs::read_dir(folder)? {
-            let entry = entry?;
-            let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
-            match entry.file_type()? {
-                kind if kind.is_dir() => todo.push((entry.path(), format!("{name}/"))),
-                kind if kind.is_file() => drop(names.insert(name)),
-                _ => {}
-            }
-        }
-    }
-    Ok(names)
-}
-
-fn read_file(folder: &Path, name: &str, limit: u64) -> Result<Vec<u8>, Failure> {
-    let path: PathBuf = folder.join(name);
-    let mut bytes = Vec::new();
-    let read = std::fs::File::open(&path).and_then(|file| file.take(limit.saturating_add(1)).read_to_end(&mut bytes));
-    read.map_err(|e| unreadable(&path, &e))?;
-    if bytes.len() as u64 > limit {
-        let message = format!("{name} has more than {limit} bytes");
-        return Err(Failure::new(FailureOwner::Source, FailureKind::Corrupt, FailureStage::Check, message));
-    }
-    Ok(bytes)
 }

@@ -262,14 +262,21 @@ impl Exporter for VectorTilesExporter {
         for (i, LayerStyle { layers: drawn, style }) in described.styles.iter().enumerate() {
             let (unit, name) = (numbered(STYLE_UNIT, i), numbered(STYLE_FOLDER, i));
             let folder = ctx.work_dir().join(&name);
-            if ctx.finished_file(&unit, &folder).await?.is_none() {
-                ctx.begin_unit(&unit).await?;
-                self.fetch_style(style, service, ctx, (&unit, &folder), &task.title).await?;
-            }
+            // A style that nobody knows the gaps of is not used: what it lacks would be told by nobody.
+            let noted = match ctx.finished_file(&unit, &folder).await? {
+                Some(_) => left_out(ctx, &unit).await?,
+                None => None,
+            };
+            let (left_out, notes) = match noted {
+                Some(noted) => noted,
+                None => {
+                    ctx.begin_unit(&unit).await?;
+                    self.fetch_style(style, service, ctx, (&unit, &folder), &task.title).await?
+                }
+            };
             let hashed = folder.clone();
             let (bytes, sha256) = ctx.blocking(move || hash_result(&hashed)).await?;
             ctx.finish_file(&unit, None, &folder, (bytes, &sha256)).await?;
-            let (left_out, notes) = left_out(ctx, &unit).await?;
             warnings.extend(left_out);
             for layer in layers.iter_mut().filter(|l| drawn.contains(&l.id)) {
                 layer.resources = Some(files.len());
@@ -295,9 +302,10 @@ const LEFT_OUT: &str = "leftOut";
 /// What was said of a style when it was fetched: warnings, and notes of its layers about what is missing.
 type LeftOut = (Vec<String>, Vec<LayerNote>);
 
-async fn left_out(ctx: &ExportContext, unit: &str) -> Result<LeftOut, Failure> {
+/// What was noted of a finished style; `None` if nobody noted it, or not in a way that can be read.
+async fn left_out(ctx: &ExportContext, unit: &str) -> Result<Option<LeftOut>, Failure> {
     let noted = ctx.ledger().noted(unit, LEFT_OUT).await?;
-    Ok(noted.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default())
+    Ok(noted.and_then(|text| serde_json::from_str(&text).ok()))
 }
 
 impl VectorTilesExporter {
@@ -309,10 +317,11 @@ impl VectorTilesExporter {
         ctx: &ExportContext,
         (unit, folder): (&str, &Path),
         title: &str,
-    ) -> Result<(), Failure> {
+    ) -> Result<LeftOut, Failure> {
         let new = atomic_file::beside(folder);
         // What an interrupted job left of it: its files are small.
         let _ = tokio::fs::remove_dir_all(&new).await;
+        let _ = tokio::fs::remove_dir_all(folder).await;
         let fetched = style.download(&self.client, service, ctx.secrets(), &new);
         let left_out: LeftOut = match ctx.or_cancelled(fetched).await {
             Ok(downloaded) => {
@@ -322,14 +331,15 @@ impl VectorTilesExporter {
             }
             Err(failure) => return Err(ctx.fail_unit(unit, failure).await),
         };
-        let left_out = serde_json::to_string(&left_out).map_err(|e| Failure::internal(e.to_string()))?;
-        ctx.ledger().note(unit, LEFT_OUT, &left_out).await?;
+        let text = serde_json::to_string(&left_out).map_err(|e| Failure::internal(e.to_string()))?;
+        ctx.ledger().note(unit, LEFT_OUT, &text).await?;
         let folder = folder.to_owned();
         ctx.blocking(move || {
             let failed = |e| Failure::io(FailureStage::Download, format!("cannot keep {}", folder.display()), &e);
             atomic_file::put(&new, &folder).map_err(failed)
         })
-        .await
+        .await?;
+        Ok(left_out)
     }
 }
 
