@@ -11,6 +11,10 @@ type Stop = Box<dyn Fn() -> bool + Send>;
 pub struct ArchiveFile<W> {
     file: W,
     has_refused: bool,
+    /// Where it is.
+    at: u64,
+    /// The farthest that it was: where a zip writer that is given up is told that it is.
+    end: u64,
     stop: Option<Stop>,
 }
 
@@ -21,10 +25,10 @@ impl<W> fmt::Debug for ArchiveFile<W> {
 }
 
 impl<W> ArchiveFile<W> {
-    /// Of a file.
+    /// Of a file at its start.
     #[must_use]
     pub fn new(file: W) -> Self {
-        Self { file, has_refused: false, stop: None }
+        Self { file, has_refused: false, at: 0, end: 0, stop: None }
     }
 
     /// The same, which refuses as soon as `stop` says so: also in the middle of a large entry.
@@ -54,6 +58,8 @@ impl<W: Write> Write for ArchiveFile<W> {
             true => Err(Error::other("nobody wants the archive any more")),
             false => self.file.write(bytes),
         };
+        self.at = self.at.saturating_add(*done.as_ref().unwrap_or(&0) as u64);
+        self.end = self.end.max(self.at);
         self.noted(done)
     }
 
@@ -69,9 +75,11 @@ impl<W: Write> Write for ArchiveFile<W> {
 impl<W: Seek> Seek for ArchiveFile<W> {
     fn seek(&mut self, to: SeekFrom) -> Result<u64> {
         if self.has_refused {
-            return Ok(0);
+            return Ok(self.end);
         }
         let done = self.file.seek(to);
+        self.at = *done.as_ref().unwrap_or(&self.at);
+        self.end = self.end.max(self.at);
         self.noted(done)
     }
 }
@@ -92,7 +100,9 @@ mod tests {
         stopped.store(true, Ordering::Relaxed);
         file.write_all(b"def").expect_err("refuses");
         // What a zip writer does when it is dropped.
-        file.write_all(b"ghi").and_then(|()| file.flush()).and_then(|()| file.seek(SeekFrom::Start(0))).expect("drops");
+        file.write_all(b"ghi").and_then(|()| file.flush()).expect("drops");
+        assert_eq!(file.stream_position().expect("tells"), 3, "no place before what was written");
+        assert_eq!(file.seek(SeekFrom::Start(0)).expect("drops"), 3);
         assert_eq!(file.into_inner().into_inner(), b"abc");
     }
 }
