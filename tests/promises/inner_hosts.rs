@@ -179,7 +179,10 @@ async fn a_token_goes_to_the_outer_origin_only() {
         let named = requests.iter().filter(|r| r.path.contains("/jobs/") || r.path.contains("/arcgisoutput/"));
         assert!(named.inspect(|r| assert!(r.has_token, "{map}: {}", r.path)).count() > 0, "{map}: the outer origin gets it");
         let received = inner.requests();
-        assert!(received.iter().any(|r| r.starts_with("GET /") && r.contains("/rest/services/")), "{map}: it was asked: {received:?}");
+        assert!(
+            received.iter().any(|r| r.starts_with("GET /") && r.contains("/rest/services/")),
+            "{map}: it was asked: {received:?}"
+        );
         assert!(token.len() > 10 && token.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b)), "{token}");
         for request in received {
             let has_secret = request.contains(&token) || request.to_ascii_lowercase().contains("authorization");
