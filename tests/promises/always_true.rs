@@ -105,7 +105,8 @@ async fn no_token_outside_the_request_it_was_made_for() {
         let abroad: Vec<_> = requests.iter().filter(|r| r.host == storage).collect();
         assert!(!abroad.is_empty(), "some request went to the other host");
         assert!(abroad.iter().all(|r| !r.has_token), "{abroad:?}");
-        let tokens: Vec<String> = requests.iter().filter_map(|r| r.parameters.get("token").cloned()).collect();
+        let tokens: std::collections::BTreeSet<String> =
+            requests.iter().filter_map(|r| r.parameters.get("token").cloned()).collect();
         assert!(!tokens.is_empty());
         let told = format!("{messages:?} {result:?}");
         assert!(!tokens.iter().any(|t| told.contains(t)), "a token is in a message or the result");

@@ -34,6 +34,8 @@ pub(super) struct Places {
     named: Url,
     outer: Url,
     outer_first: bool,
+    /// Whether the named host looks like one that only its own network knows.
+    is_inner: bool,
     /// Whether the outer place is the one that is asked now.
     at_outer: bool,
     /// Whether it is known which place is the right one; only that one is asked then, and what is known ends when it fails.
@@ -113,11 +115,13 @@ impl Places {
         }
         let own = context(root.path()).unwrap_or_default();
         let key = (format!("{}{own}", root.origin().ascii_serialization()), named.origin().ascii_serialization());
-        let outer_first = looks_inner(root, named) || policy.judge_url(named).is_err();
+        let is_inner = looks_inner(root, named);
+        let outer_first = is_inner || policy.judge_url(named).is_err();
         Some(Self {
             named: named.clone(),
             outer: outer_of(root, named),
             outer_first,
+            is_inner,
             at_outer: outer_first,
             is_known: false,
             key,
@@ -158,7 +162,8 @@ impl Places {
             host_of(&self.outer),
             told(&outer)
         );
-        let of_outer = self.outer_first || may_pass_outside;
+        // A host that the policy refuses and that is no inner one is where the thing is: nothing is late at the outer place.
+        let of_outer = self.is_inner || may_pass_outside;
         let (mut kept, url) = if of_outer { (outer, &self.outer) } else { (named, &self.named) };
         kept.failure.message = shortened(found, LONGEST_MESSAGE);
         (kept, url.clone())
