@@ -48,6 +48,19 @@ async fn a_given_certificate_is_trusted_for_its_names_and_time_only() {
 }
 
 #[tokio::test]
+async fn a_given_certificate_that_is_no_ca_vouches_for_no_other_certificate() {
+    let sandbox = sandbox(ServerCertificate::SignedByNoCa).await;
+    for given in [true, false] {
+        let failure = ask(&sandbox, "localhost", given).await.expect_err("its issuer may sign for nobody");
+        let words = failure.to_string();
+        assert!(words.contains("not trusted") && words.contains("localhost"), "{words}");
+        assert_eq!((failure.owner, failure.retryable), (FailureOwner::Network, false), "{words}");
+        no_library_words(&words);
+    }
+    assert!(sandbox.requests().is_empty(), "nothing was asked on a connection that is not trusted");
+}
+
+#[tokio::test]
 async fn a_server_that_wants_a_certificate_of_the_client_says_so() {
     let options = SandboxOptions { tls: true, wants_client_certificate: true, ..SandboxOptions::default() };
     let sandbox = Sandbox::start(options).await.expect("a sandbox");

@@ -3,9 +3,13 @@
 use crate::support::{Bench, files_below, run_to_end};
 use offmap::exporters::client::{ClientOptions, Credentials, HostPolicy};
 use offmap::{
-    FailureKind, FailureOwner, GenerateOfflineMapParameterOverrides as Overrides, GenerateOfflineMapResult, OfflineMapTask,
+    FailureKind, FailureOwner, GenerateOfflineMapParameterOverrides as Overrides, GenerateOfflineMapResult,
+    OfflineMapSource, OfflineMapTask, WebMap,
 };
 use offmap_sandbox::{FIELD_MAP, Fault, FaultAction, HOSTED_MAP, SandboxOptions};
+use std::sync::{Arc, Mutex};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
 
 /// No name server knows it, and its port is that of ArcGIS Server.
 const INNER: &str = "http://gisserver01.invalid:6080";
@@ -73,11 +77,73 @@ async fn an_inner_host_that_the_policy_refuses_is_not_needed() {
 }
 
 #[tokio::test]
-async fn the_same_place_is_not_looked_for_with_every_request() {
+async fn one_answer_that_is_odd_costs_no_layer() {
     let bench = behind_a_proxy(UNREACHABLE).await;
     bench.sandbox.fault(Fault::times("/jobs/", 1, FaultAction::Status(404, "not here".into(), None)));
     let result = bench.take(FIELD_MAP).await;
-    assert!(!result.has_errors(), "one answer that is odd costs nothing: {:?}", result.layers);
+    assert!(!result.has_errors(), "{:?}", result.layers);
+}
+
+/// A host that keeps every byte that it receives and answers as a proxy does that has nothing behind it.
+struct Recorder {
+    url: String,
+    received: Arc<Mutex<Vec<Vec<u8>>>>,
+}
+
+impl Recorder {
+    async fn start() -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
+        let url = format!("http://{}", listener.local_addr().expect("an address"));
+        let received = Arc::new(Mutex::new(Vec::new()));
+        let all = Arc::clone(&received);
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let all = Arc::clone(&all);
+                tokio::spawn(async move {
+                    let (mut request, mut buffer) = (Vec::new(), [0; 4096]);
+                    // A request without a body; what came of a broken one is kept as well.
+                    while !request.ends_with(b"\r\n\r\n") {
+                        match stream.read(&mut buffer).await {
+                            Ok(size) if size > 0 => request.extend_from_slice(&buffer[..size]),
+                            _ => break,
+                        }
+                    }
+                    all.lock().expect("not poisoned").push(request);
+                    let answer = "HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+                    let _ = stream.write_all(answer.as_bytes()).await;
+                });
+            }
+        });
+        Self { url, received }
+    }
+
+    /// The requests so far, as text.
+    fn requests(&self) -> Vec<String> {
+        let received = self.received.lock().expect("not poisoned");
+        received.iter().map(|bytes| String::from_utf8_lossy(bytes).into_owned()).collect()
+    }
+}
+
+#[tokio::test]
+async fn the_same_place_is_not_looked_for_with_every_request() {
+    let inner = Recorder::start().await;
+    let options = SandboxOptions { inner_host: Some(inner.url.clone()), looks: 12, ..SandboxOptions::default() };
+    let bench = Bench::with(options, |_| Credentials::none()).await;
+    // One service, so that its requests go one after another.
+    let url = format!("{}/arcgis/rest/services/Reference/FeatureServer/0", bench.sandbox.url());
+    let map = serde_json::json!({"operationalLayers": [
+        {"id": "borders", "title": "Borders", "layerType": "ArcGISFeatureLayer", "url": url}]});
+    let task = OfflineMapTask::new(&bench.engine, OfflineMapSource::from_web_map(WebMap::from_value(map).expect("a map")));
+    let parameters = task.default_parameters(crate::support::area()).expect("parameters");
+    let job = task.generate_offline_map(parameters, Overrides::default(), bench.destination());
+    let result = run_to_end(&job).await.0.expect("a package");
+    assert!(!result.has_errors(), "{:?}", result.layers);
+    let asked = bench.sandbox.requests();
+    let named = asked.iter().filter(|r| r.path.contains("/jobs/") || r.path.contains("/arcgisoutput/"));
+    assert!(named.count() > 12, "the state of the job, again and again, and its file");
+    let lines: Vec<String> = inner.requests().iter().filter_map(|r| r.lines().next().map(str::to_owned)).collect();
+    assert_eq!(lines.len(), 1, "once it is known where the service is, the inner host is not asked: {lines:?}");
+    assert!(lines[0].starts_with("GET /arcgis/rest/services/Reference/FeatureServer/jobs/"), "{lines:?}");
 }
 
 #[tokio::test]
@@ -98,13 +164,31 @@ async fn where_both_places_fail_the_reason_says_what_was_found_at_both() {
 
 #[tokio::test]
 async fn a_token_goes_to_the_outer_origin_only() {
-    let options = SandboxOptions { secured: true, inner_host: Some(INNER.to_owned()), ..SandboxOptions::default() };
-    let bench = Bench::with(options, |sandbox| {
-        Credentials::token(sandbox.token()).for_portal(&sandbox.portal_url()).expect("credentials")
-    })
-    .await;
-    let result = bench.take(HOSTED_MAP).await;
-    assert!(!result.has_errors(), "{:?}", result.layers);
+    for map in [FIELD_MAP, HOSTED_MAP] {
+        let inner = Recorder::start().await;
+        let options = SandboxOptions { secured: true, inner_host: Some(inner.url.clone()), ..SandboxOptions::default() };
+        let mut token = String::new();
+        let bench = Bench::with(options, |sandbox| {
+            token = sandbox.token();
+            Credentials::token(token.clone()).for_portal(&sandbox.portal_url()).expect("credentials")
+        })
+        .await;
+        let result = bench.take(map).await;
+        assert!(!result.has_errors(), "{map}: {:?}", result.layers);
+        let requests = bench.sandbox.requests();
+        let named = requests.iter().filter(|r| r.path.contains("/jobs/") || r.path.contains("/arcgisoutput/"));
+        assert!(named.inspect(|r| assert!(r.has_token, "{map}: {}", r.path)).count() > 0, "{map}: the outer origin gets it");
+        let received = inner.requests();
+        assert!(
+            received.iter().any(|r| r.starts_with("GET /") && r.contains("/rest/services/")),
+            "{map}: it was asked: {received:?}"
+        );
+        assert!(token.len() > 10 && token.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b)), "{token}");
+        for request in received {
+            let has_secret = request.contains(&token) || request.to_ascii_lowercase().contains("authorization");
+            assert!(!has_secret && !request.contains("token="), "{map}: {request}");
+        }
+    }
 }
 
 #[tokio::test]

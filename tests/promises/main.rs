@@ -17,6 +17,7 @@ mod end_to_end;
 mod ends;
 mod export_twins;
 mod forms;
+mod guids;
 #[cfg(unix)]
 mod hostile_package;
 mod hosts;

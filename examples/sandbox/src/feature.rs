@@ -203,16 +203,22 @@ impl FeatureService {
         data: &Arc<Data>,
     ) -> rusqlite::Result<Self> {
         let sql = Connection::open_in_memory()?;
+        sql.create_collation("GUID", |a, b| bare_guid(a).cmp(&bare_guid(b)))?;
         for layer in &layers {
             let names = layer.field_names();
             let columns: Vec<String> = names.iter().map(|n| format!("\"{n}\"")).collect();
             let table = format!("layer{}", layer.id);
             sql.execute_batch(&format!("CREATE TABLE {table}({})", columns.join(",")))?;
+            // ArcGIS Server compares GUIDs as text, ArcGIS Online by what they stand for.
+            let collated = |name: &&str| format!("\"{name}\"{}", if layer.is_guid(name) { " COLLATE GUID" } else { "" });
+            let collated: Vec<String> = names.iter().map(collated).collect();
+            sql.execute_batch(&format!("CREATE TABLE hosted_{table}({})", collated.join(",")))?;
             let marks = vec!["?"; names.len()].join(",");
             let mut insert = sql.prepare(&format!("INSERT INTO {table} VALUES({marks})"))?;
             for row in layer.rows.iter() {
                 insert.execute(params_from_iter(names.iter().map(|n| to_sql(row.attributes.get(*n)))))?;
             }
+            sql.execute_batch(&format!("INSERT INTO hosted_{table} SELECT * FROM {table}"))?;
         }
         sql.pragma_update(None, "query_only", true)?;
         Ok(Self {
@@ -325,14 +331,16 @@ impl FeatureService {
         Ok(json)
     }
 
-    /// Ids of the rows that meet a where clause, in ascending order or as asked.
-    pub(crate) fn ids_where(&self, layer: &Layer, clause: &str, order: &str) -> Rest<Vec<i64>> {
+    /// Ids of the rows that meet a where clause, in ascending order or as asked; a hosted service takes any spelling of a GUID,
+    /// ArcGIS Server its own only (upper case in braces).
+    pub(crate) fn ids_where(&self, layer: &Layer, clause: &str, order: &str, online: bool) -> Rest<Vec<i64>> {
         let bad = |_| RestError {
             details: vec!["'where' parameter is invalid".to_owned()],
             ..RestError::new(400, "Cannot perform query. Invalid query parameters.")
         };
         let sql = self.sql.lock().unwrap_or_else(PoisonError::into_inner);
-        let text = format!("SELECT OBJECTID FROM layer{} WHERE ({clause}) ORDER BY {order}", layer.id);
+        let table = if online { "hosted_layer" } else { "layer" };
+        let text = format!("SELECT OBJECTID FROM {table}{} WHERE ({clause}) ORDER BY {order}", layer.id);
         let mut statement = sql.prepare(&text).map_err(bad)?;
         let ids: Vec<i64> = statement.query_map([], |r| r.get(0)).and_then(Iterator::collect).map_err(bad)?;
         Ok(ids.into_iter().filter(|id| self.has_row(layer.id, *id)).collect())
@@ -352,7 +360,7 @@ impl FeatureService {
         if !order.chars().all(|c| c.is_ascii_alphanumeric() || "_ ,".contains(c)) {
             return Err(RestError::new(400, "'orderByFields' parameter is invalid"));
         }
-        let found = self.ids_where(layer, clause, order)?;
+        let found = self.ids_where(layer, clause, order, call.is_online())?;
         let wanted = |id: &i64| ids.as_ref().is_none_or(|ids| ids.contains(id));
         let rows = found.into_iter().filter(wanted).filter_map(|id| layer.row(id));
         Ok(rows.filter(|r| area.as_ref().is_none_or(|a| r.shape.as_ref().is_some_and(|s| s.meets(a)))).collect())
@@ -450,7 +458,7 @@ impl FeatureService {
         let clause = call.text("definitionExpression").unwrap_or("1=1");
         let by_id: Option<HashSet<i64>> =
             call.text("objectIds").map(|t| t.split(',').filter_map(|n| n.trim().parse().ok()).collect());
-        let rows = self.ids_where(layer, clause, "OBJECTID ASC")?.into_iter();
+        let rows = self.ids_where(layer, clause, "OBJECTID ASC", call.is_online())?.into_iter();
         let groups: Vec<Value> = rows
             .filter(|id| by_id.as_ref().is_none_or(|ids| ids.contains(id)))
             .filter_map(|id| {
@@ -475,6 +483,10 @@ impl Layer {
 
     pub(crate) fn field_names(&self) -> Vec<&'static str> {
         ["OBJECTID", "GlobalID"].into_iter().chain(self.fields.iter().map(|f| f.0)).collect()
+    }
+
+    fn is_guid(&self, name: &str) -> bool {
+        name == "GlobalID" || self.fields.iter().any(|(field, kind, ..)| *field == name && *kind == "esriFieldTypeGUID")
     }
 
     pub(crate) fn row(&self, id: i64) -> Option<&Row> {
@@ -528,6 +540,11 @@ fn renderer(geometry: &str) -> Value {
             "outline": {"type": "esriSLS", "style": "esriSLSSolid", "color": [143, 168, 181, 255], "width": 1}}),
     };
     json!({"type": "simple", "symbol": symbol, "label": "", "description": ""})
+}
+
+/// What a GUID stands for, whatever its case and braces.
+fn bare_guid(text: &str) -> String {
+    text.trim_matches(['{', '}']).to_ascii_lowercase()
 }
 
 fn to_sql(value: Option<&Value>) -> Sql {

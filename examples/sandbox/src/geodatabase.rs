@@ -43,6 +43,8 @@ pub(crate) struct ReplicaInfo<'a> {
     pub(crate) service_url: &'a str,
     pub(crate) service: Value,
     pub(crate) is_download_only: bool,
+    /// Whether GUIDs of rows are written in lower case without braces.
+    pub(crate) bare_guids: bool,
 }
 
 /// A number of the geometry blob: first byte continue, sign, six bits; then continue, seven bits.
@@ -151,7 +153,8 @@ fn column(name: &str, kind: &str, length: u32) -> (String, i32, u32) {
             0,
         ),
         "esriFieldTypeGUID" => {
-            (format!("uuidtext check((typeof({name}) = 'text' and length({name}) = 38) or typeof({name}) = 'null')"), 12, 38)
+            let check = format!("(typeof({name}) = 'text' and length({name}) in (36, 38)) or typeof({name}) = 'null'");
+            (format!("uuidtext check({check})"), 12, 38)
         }
         _ => {
             let check = format!("(typeof({name}) = 'text' or typeof({name}) = 'null') and not length({name}) > {length}");
@@ -160,11 +163,17 @@ fn column(name: &str, kind: &str, length: u32) -> (String, i32, u32) {
     }
 }
 
-fn value(row: &Row, name: &str, kind: &str) -> Sql {
+/// A GUID as the replica spells it.
+fn guid(text: &str, bare: bool) -> String {
+    if bare { text.trim_matches(['{', '}']).to_lowercase() } else { text.to_owned() }
+}
+
+fn value(row: &Row, name: &str, kind: &str, bare_guids: bool) -> Sql {
     match (row.attributes.get(name), kind) {
         (Some(Value::Number(n)), "esriFieldTypeDate") => Sql::Real(n.as_f64().unwrap_or(0.0) / DAY + EPOCH),
         (Some(Value::Number(n)), "esriFieldTypeDouble") => Sql::Real(n.as_f64().unwrap_or(0.0)),
         (Some(Value::Number(n)), _) => Sql::Integer(n.as_i64().unwrap_or(0)),
+        (Some(Value::String(text)), "esriFieldTypeGUID" | "esriFieldTypeGlobalID") => Sql::Text(guid(text, bare_guids)),
         (Some(Value::String(text)), _) => Sql::Text(text.clone()),
         _ => Sql::Null,
     }
@@ -177,6 +186,7 @@ fn braces(id: Uuid) -> String {
 struct Writer<'a> {
     sql: &'a Connection,
     root: String,
+    bare_guids: bool,
 }
 
 /// Writes a replica to `path`, which must not exist.
@@ -188,7 +198,7 @@ pub(crate) fn write(path: &Path, info: &ReplicaInfo<'_>, layers: &[ReplicaLayer<
     connection.pragma_update(None, "application_id", APPLICATION_ID)?;
     let transaction = connection.transaction()?;
     transaction.execute_batch(include_str!("geodatabase.sql"))?;
-    let writer = Writer { sql: &transaction, root: braces(Uuid::new_v4()) };
+    let writer = Writer { sql: &transaction, root: braces(Uuid::new_v4()), bare_guids: info.bare_guids };
     writer.system_items()?;
     let replica = info.id.map(|_| braces(Uuid::new_v4()));
     if let (Some(item), Some(id)) = (&replica, info.id) {
@@ -295,7 +305,7 @@ impl Writer<'_> {
         let key = if tracked { "OBJECTID int32 not null" } else { "OBJECTID integer primary key not null" };
         let mut columns = vec![
             key.to_owned(),
-            "GlobalID uuidtext check(typeof(GlobalID) = 'text' and length(GlobalID) = 38) not null".to_owned(),
+            "GlobalID uuidtext check(typeof(GlobalID) = 'text' and length(GlobalID) in (36, 38)) not null".to_owned(),
         ];
         self.register_column(&table, "OBJECTID", 2, 0, 3)?;
         self.register_column(&table, "GlobalID", 12, 38, 256)?;
@@ -358,10 +368,13 @@ impl Writer<'_> {
         let marks = vec!["?"; names.len()].join(",");
         let mut insert = self.sql.prepare(&format!("INSERT INTO {}({}) VALUES({marks})", quoted(table), names.join(",")))?;
         let index = format!("INSERT INTO {} VALUES(?1,?2,?3,?4,?5)", quoted(&format!("st_spindex__{table}_Shape")));
+        let bare = self.bare_guids;
         for row in &replica_layer.rows {
-            let mut values =
-                vec![value(row, "OBJECTID", "esriFieldTypeOID"), value(row, "GlobalID", "esriFieldTypeGlobalID")];
-            values.extend(layer.fields.iter().map(|(name, kind, ..)| value(row, name, kind)));
+            let mut values = vec![
+                value(row, "OBJECTID", "esriFieldTypeOID", bare),
+                value(row, "GlobalID", "esriFieldTypeGlobalID", bare),
+            ];
+            values.extend(layer.fields.iter().map(|(name, kind, ..)| value(row, name, kind, bare)));
             if layer.geometry.is_some() {
                 values.push(row.shape.as_ref().map_or(Sql::Null, |s| Sql::Blob(blob(s))));
             }
@@ -488,8 +501,8 @@ impl Writer<'_> {
         for a in attachments {
             insert.execute(params![
                 a.id,
-                a.global_id,
-                a.parent_global_id,
+                guid(&a.global_id, self.bare_guids),
+                guid(&a.parent_global_id, self.bare_guids),
                 a.name,
                 i64::try_from(a.bytes.len()).unwrap_or(0),
                 a.bytes

@@ -29,6 +29,8 @@ struct Wanted {
     area: Option<Polygon>,
     with_attachments: bool,
     name: String,
+    /// Whether a hosted service is asked.
+    online: bool,
 }
 
 fn refuse(words: &str) -> RestError {
@@ -74,7 +76,7 @@ fn read(service: &FeatureService, call: &Call) -> Rest<Wanted> {
             include_related: flag("includeRelated", true),
         };
         if !read.filter.is_empty() {
-            service.ids_where(service.layer(*id)?, &read.filter, "OBJECTID")?;
+            service.ids_where(service.layer(*id)?, &read.filter, "OBJECTID", call.is_online())?;
         }
         queries.insert(*id, read);
     }
@@ -84,6 +86,7 @@ fn read(service: &FeatureService, call: &Call) -> Rest<Wanted> {
         area: area_of(call)?,
         with_attachments: call.flag("returnAttachments", false),
         name: call.text("replicaName").unwrap_or("MyReplica").to_owned(),
+        online: call.is_online(),
     })
 }
 
@@ -99,7 +102,7 @@ fn select<'a>(service: &'a FeatureService, wanted: &Wanted) -> Rest<BTreeMap<u32
                 // A non-spatial table that asks for nothing comes down empty.
                 let asks = !query.filter.is_empty() || layer.geometry.is_some();
                 let filter = if query.filter.is_empty() { "1=1" } else { query.filter.as_str() };
-                let ids: BTreeSet<i64> = service.ids_where(layer, filter, "OBJECTID")?.into_iter().collect();
+                let ids: BTreeSet<i64> = service.ids_where(layer, filter, "OBJECTID", wanted.online)?.into_iter().collect();
                 let inside = |r: &&crate::data::Row| match (&wanted.area, &r.shape) {
                     (Some(area), Some(shape)) if query.use_geometry => shape.meets(area),
                     _ => true,
@@ -168,6 +171,7 @@ fn build(
         service_url: url,
         service: service.description(),
         is_download_only: !service.is_editable(),
+        bare_guids: state.options.bare_guids,
     };
     write(path, &info, &layers).map_err(|e| e.to_string())
 }

@@ -79,6 +79,12 @@ impl Call {
         self.text("token").or(header).map(str::to_owned)
     }
 
+    /// Whether it is for a hosted service, in the dialect of ArcGIS Online.
+    pub(crate) fn is_online(&self) -> bool {
+        let first = self.path.trim_start_matches('/').split('/').next().unwrap_or_default();
+        first.eq_ignore_ascii_case("hosted")
+    }
+
     pub(crate) fn wants_html(&self) -> bool {
         self.text("f").is_none_or(|f| f == "html")
     }

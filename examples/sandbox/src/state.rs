@@ -42,6 +42,8 @@ pub struct SandboxOptions {
     pub lost_attachments: usize,
     /// A parameter and its value that every request for a service, a job or a result must carry, as an API key does.
     pub api_key: Option<(String, String)>,
+    /// Whether replicas hold GUIDs in lower case without braces, in place of upper case in braces.
+    pub bare_guids: bool,
     /// Whether services repeat the token and the API key of a request in their errors and attributions.
     pub echo: bool,
     /// Whether tiles are exported by another host only, the twin that the portal names for this one (`exportTilesMap`). It has the
@@ -93,6 +95,7 @@ impl Default for SandboxOptions {
             lost_tiles: 0,
             lost_attachments: 0,
             api_key: None,
+            bare_guids: false,
             echo: false,
             export_twin: false,
             inner_host: None,

@@ -27,6 +27,8 @@ pub enum ServerCertificate {
     SelfSignedExpired,
     /// Self-signed, for another host.
     SelfSignedOtherName,
+    /// Signed with the key of a self-signed certificate that is no CA; the issuer is sent along, and is what is given to be trusted.
+    SignedByNoCa,
 }
 
 /// A server configuration for loopback, and the PEM to trust: of the CA, or of the certificate itself.
@@ -49,17 +51,25 @@ pub(crate) fn config(kind: ServerCertificate, wants_client: bool) -> io::Result<
         ServerCertificate::SelfSignedExpired => leaf.not_after = rcgen::date_time_ymd(2020, 1, 1),
         _ => {}
     }
-    let (leaf, trusted) = match kind {
+    let der = |certificate: &rcgen::Certificate| CertificateDer::from(certificate.der().to_vec());
+    let (chain, trusted) = match kind {
         ServerCertificate::OfPrivateCa => {
-            (leaf.signed_by(&key, &Issuer::new(ca, ca_key)).map_err(failed)?, ca_certificate.pem())
+            let leaf = leaf.signed_by(&key, &Issuer::new(ca, ca_key)).map_err(failed)?;
+            (vec![der(&leaf)], ca_certificate.pem())
+        }
+        ServerCertificate::SignedByNoCa => {
+            let other_key = KeyPair::generate().map_err(failed)?;
+            let mut other = CertificateParams::new(vec!["other.example".to_owned()]).map_err(failed)?;
+            other.distinguished_name.push(rcgen::DnType::CommonName, "other.example");
+            let own = other.self_signed(&other_key).map_err(failed)?;
+            let leaf = leaf.signed_by(&key, &Issuer::new(other, other_key)).map_err(failed)?;
+            (vec![der(&leaf), der(&own)], own.pem())
         }
         _ => {
             let own = leaf.self_signed(&key).map_err(failed)?;
-            let pem = own.pem();
-            (own, pem)
+            (vec![der(&own)], own.pem())
         }
     };
-    let chain = vec![CertificateDer::from(leaf.der().to_vec())];
     let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut clients = RootCertStore::empty();

@@ -6,7 +6,7 @@
 use offmap_engine::{Failure, FailureKind, FailureOwner, FailureStage};
 use rusqlite::config::DbConfig;
 use rusqlite::limits::Limit;
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _};
 use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -159,6 +159,12 @@ impl ForeignSqlite {
     pub(super) fn has_object(&self, name: &str) -> Result<bool, Failure> {
         let sql = "SELECT EXISTS(SELECT 1 FROM sqlite_master WHERE lower(name) = ?1 AND type IN ('table', 'view'))";
         self.connection.query_row(sql, [name], |row| row.get(0)).map_err(|e| self.failure(e))
+    }
+
+    /// The declared type of a column, without regard to the case of its name; `None` where there is no such column.
+    pub(super) fn column_type(&self, table: &str, column: &str) -> Result<Option<String>, Failure> {
+        let sql = "SELECT type FROM pragma_table_xinfo(?1) WHERE lower(name) = lower(?2)";
+        self.connection.query_row(sql, [table, column], |row| row.get(0)).optional().map_err(|e| self.failure(e))
     }
 
     /// The names of a table's columns in lower case; a table with computed ones is refused, since reading them runs what the

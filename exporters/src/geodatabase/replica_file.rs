@@ -17,6 +17,8 @@ const MOST_ITEMS: usize = 10_000;
 /// Bytes of the longest key, and of all keys of a table together, that are handed on.
 const LONGEST_KEY: usize = 1_000;
 const MOST_KEY_BYTES: usize = 64 << 20;
+/// Declared type of a GUID or global id (mobile map package reference B.4).
+const GUID_TYPE: &str = "uuidtext";
 
 /// A layer or table in the geodatabase.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -146,6 +148,9 @@ fn cut_attachments(file: &ForeignSqlite, table: &str) -> Result<Damages, Failure
 
 /// Hands on the distinct values of a key column as SQL literals, `size` at a time, until `take` says that it is enough. Blocks as
 /// [`examine`] does.
+///
+/// A GUID is written in upper case with braces, however the replica spells it: ArcGIS Online takes any spelling, ArcGIS Enterprise
+/// only this one. Source: feature service reference §2.2.
 pub(super) fn key_literals(
     path: &Path,
     (table, column): (&str, &str),
@@ -158,7 +163,9 @@ pub(super) fn key_literals(
     if !file.tables()?.contains_key(&table.to_lowercase()) {
         return Err(file.corrupt(format!("it has no table `{}`", table.escape_debug())));
     }
-    let sql = format!("SELECT DISTINCT {0} FROM {1}", quoted(column), current_rows(&file, table)?);
+    let is_guid = file.column_type(table, column)?.is_some_and(|t| t.eq_ignore_ascii_case(GUID_TYPE));
+    let key = if is_guid { format!("upper(trim({}, '{{}}'))", quoted(column)) } else { quoted(column) };
+    let sql = format!("SELECT DISTINCT {key} FROM {}", current_rows(&file, table)?);
     let mut statement = file.connection.prepare(&sql).map_err(failed)?;
     let mut found = statement.query([]).map_err(failed)?;
     let mut literals: Vec<String> = Vec::with_capacity(size);
@@ -173,6 +180,11 @@ pub(super) fn key_literals(
                     file.corrupt(format!("table `{}` has a key longer than {LONGEST_KEY} bytes", table.escape_debug()))
                 );
             }
+            // What is no GUID equals none, and some databases refuse a whole clause for it.
+            rusqlite::types::ValueRef::Text(t) if is_guid => match uuid::Uuid::try_parse_ascii(t) {
+                Ok(guid) => format!("'{:X}'", guid.braced()),
+                Err(_) => continue,
+            },
             rusqlite::types::ValueRef::Text(t) => format!("'{}'", String::from_utf8_lossy(t).replace('\'', "''")),
             _ => continue,
         });
@@ -228,6 +240,38 @@ mod tests {
         };
         key_literals(&path, ("Trailheads", "OBJECTID_1"), 100, &cancel, &mut take).expect("reads");
         assert_eq!(pieces.len(), 2, "nobody wants the third");
+    }
+
+    #[test]
+    fn a_guid_is_a_literal_in_upper_case_with_braces_and_other_text_stays() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("x.geodatabase");
+        let file = rusqlite::Connection::open(&path).expect("opens");
+        file.execute_batch(
+            "CREATE TABLE Sites(GlobalID UUIDTEXT, Name text(40));
+             INSERT INTO Sites VALUES('0ff0a900-0000-4000-8000-00000000000a', '{o''hara}'), ('{0FF0A900-0000-4000-8000-00000000000A}', 'b'),
+             ('0FF0A900-0000-4000-8000-00000000000B', '0ff0a900-0000-4000-8000-00000000000a'), ('{0ff0a900-0000-4000-8000-00000000000c}', NULL),
+             (NULL, 'b'), ('no GUID', 'b');",
+        )
+        .expect("a table");
+        drop(file);
+        let literals = |column: &str| {
+            let mut all = Vec::new();
+            let take = |piece: String| {
+                all.extend(piece.split(',').map(str::to_owned));
+                true
+            };
+            key_literals(&path, ("Sites", column), 2, &CancellationToken::new(), take).expect("reads");
+            all.sort();
+            all
+        };
+        let guid = |last: char| format!("'{{0FF0A900-0000-4000-8000-00000000000{last}}}'");
+        assert_eq!(
+            literals("globalid"),
+            [guid('A'), guid('B'), guid('C')],
+            "one GUID is one key, however often it is spelt"
+        );
+        assert_eq!(literals("Name"), ["'0ff0a900-0000-4000-8000-00000000000a'", "'b'", "'{o''hara}'"]);
     }
 
     #[test]
