@@ -147,3 +147,21 @@ async fn a_service_that_wants_https_says_so_where_nobody_knows_its_port() {
     assert!(failure.message.contains("by https only (SSL required)"), "{failure}");
     assert_eq!(sandbox.requests().len(), 1, "asking again would not help");
 }
+
+#[tokio::test]
+async fn a_move_that_another_host_names_is_not_learnt() {
+    let sandbox = Sandbox::start(SandboxOptions::default()).await.expect("a sandbox");
+    let new = sandbox.url().replace("127.0.0.1", "localhost");
+    let stranger = OldPlace::of(&new, 301, str::to_owned).await;
+    // `localhost` leads to another name, and that one back to `localhost`.
+    let old = OldPlace::of(&stranger.url.replace("localhost", "127.0.0.1"), 301, str::to_owned).await;
+    let client = quick_client(Credentials::none());
+    let root = format!("{}/arcgis/rest/services/World/MapServer", old.url);
+    client.json(&ServiceCall::get(&root).expect("a url")).await.expect("a GET is followed");
+    assert_eq!(client.move_of(&root), None, "a stranger chose the place");
+    // Without the stranger it is learnt.
+    let old = OldPlace::of(&new, 301, str::to_owned).await;
+    let root = format!("{}/arcgis/rest/services/World/MapServer", old.url);
+    client.json(&ServiceCall::get(&root).expect("a url")).await.expect("a GET is followed");
+    assert!(client.move_of(&root).is_some_and(|words| words.contains(&new)));
+}

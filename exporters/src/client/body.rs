@@ -504,6 +504,6 @@ mod tests {
         assert!(failure.message.contains("19 bytes that are not JSON") && !failure.message.contains("AKIA"), "{failure}");
         assert!(failure.message.contains("line 1, column 1 has `A`"), "{failure}");
         let failure = not_json(b"{\"layers\": [],\n \"name\": \"a\x1bb\"}", FailureStage::Read);
-        assert!(failure.message.contains("line 2, column 11 has `\\x1bb\\\"}`"), "{failure}");
+        assert!(failure.message.contains("line 2, column 12 has `\\x1bb\\\"}`"), "{failure}");
     }
 }

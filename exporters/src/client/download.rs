@@ -134,15 +134,15 @@ impl ArcGisClient {
             if !is_presigned(&call) && tokens.another(self, &call.url, token.as_ref(), &refused).await? {
                 continue;
             }
-            let refused = match call.turn(&mut elsewhere, refused) {
+            let (refused, asked) = match self.turn(&mut call, &mut elsewhere, refused) {
                 Turn::Other => continue,
-                Turn::Failed(refused) => refused,
+                Turn::Failed(refused, asked) => (refused, asked),
             };
             // A try that brought as much as a slow host must is a good one: only tries in a row that did not are counted.
             if part.bytes.saturating_sub(before) > self.least_of_a_stretch() {
                 retries.restart();
             }
-            let Some(pause) = retries.after(self, &call.url, &refused) else {
+            let Some(pause) = retries.after(self, &asked, &refused) else {
                 return Err(retries.explain(self, *refused.failure));
             };
             tracing::debug!(failure = %refused.failure, ?pause, at = part.bytes, "download goes on");

@@ -39,9 +39,18 @@ struct Facts {
     is_ca: bool,
 }
 
-/// Whether a given certificate is a trust anchor. One that cannot be read is left to the usual verification, which says why.
+/// Whether a given certificate is a trust anchor.
 pub(super) fn is_anchor(certificate: &CertificateDer<'_>) -> bool {
-    Facts::read(certificate).is_none_or(|facts| facts.is_ca)
+    Facts::read(certificate).is_some_and(|facts| facts.is_ca)
+}
+
+/// Checks that a given certificate can be judged: one whose own words cannot be read is trusted for nothing.
+///
+/// # Errors
+/// In words: what is wrong.
+pub(super) fn check(certificate: &CertificateDer<'_>) -> Result<(), String> {
+    let words = "the validity or the basic constraints of a certificate in it are not as X.509 has them";
+    Facts::read(certificate).map(drop).ok_or_else(|| words.to_owned())
 }
 
 impl GivenCertificates {
@@ -269,6 +278,19 @@ mod tests {
         for odd in ["", "Z", "7001010000Z", "701301000000Z", "700101000000+0100", "7x0101000000Z"] {
             assert_eq!(time((UTC_TIME, odd.as_bytes())), None, "{odd}");
         }
+    }
+
+    #[test]
+    fn a_certificate_that_cannot_be_read_is_no_trust_anchor() {
+        let certificate = made(|_| {});
+        let at = certificate.windows(12).position(|w| w == b"240229000000").expect("the begin of its validity");
+        let mut odd = certificate.to_vec();
+        // Month 13; the usual verification does not look at the dates of its anchors.
+        odd[at + 2..at + 4].copy_from_slice(b"13");
+        let odd = CertificateDer::from(odd);
+        assert!(rustls::RootCertStore::empty().add(odd.clone()).is_ok(), "it would be one");
+        assert!(!is_anchor(&odd), "and could sign for every host");
+        assert!(check(&certificate).is_ok() && check(&odd).is_err() && check(&CertificateDer::from(vec![1, 2])).is_err());
     }
 
     #[test]

@@ -38,7 +38,7 @@ pub(super) struct Places {
     is_inner: bool,
     /// Whether the outer place is the one that is asked now.
     at_outer: bool,
-    /// Whether the outer place is known to be the right one.
+    /// Whether it is known which place is the right one; only that one is asked then, and what is known ends when it fails.
     is_known: bool,
     /// The service's context and the origin that is named.
     key: (String, String),
@@ -60,14 +60,18 @@ impl KnownPlaces {
         }
         known.insert(key, outer);
     }
+
+    fn forget(&self, key: &(String, String)) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+    }
 }
 
 /// What one round at both places left.
 pub(super) enum Turn {
     /// The other place is asked at once.
     Other,
-    /// Both were asked, or the other one is not worth it.
-    Failed(Refused),
+    /// Both were asked, or the other one is not worth it; with the url that the failure is of.
+    Failed(Refused, Url),
 }
 
 /// The path before `/rest/`.
@@ -141,8 +145,8 @@ impl Places {
         }
     }
 
-    /// Both failed: one failure that says what was found at both.
-    fn both(&self, first: Refused, then: Refused) -> Refused {
+    /// Both failed: one failure that says what was found at both, and the url that it is of.
+    fn both(&self, first: Refused, then: Refused) -> (Refused, Url) {
         let (outer, named) = if self.outer_first { (first, then) } else { (then, first) };
         let may_pass_outside = outer.failure.retryable && !named.failure.retryable;
         let told = |refused: &Refused| {
@@ -159,9 +163,10 @@ impl Places {
             told(&outer)
         );
         // A host that the policy refuses and that is no inner one is where the thing is: nothing is late at the outer place.
-        let mut kept = if self.is_inner || may_pass_outside { outer } else { named };
+        let of_outer = self.is_inner || may_pass_outside;
+        let (mut kept, url) = if of_outer { (outer, &self.outer) } else { (named, &self.named) };
         kept.failure.message = shortened(found, LONGEST_MESSAGE);
-        kept
+        (kept, url.clone())
     }
 }
 
@@ -169,24 +174,6 @@ impl ServiceCall {
     /// Whether it goes to the place that the service was asked at instead of the one that an answer names.
     pub(super) fn is_at_outer(&self) -> bool {
         self.places.as_ref().is_some_and(|places| places.at_outer)
-    }
-
-    /// Judges a try that failed, together with the one at the other place where there are two.
-    pub(super) fn turn(&mut self, before: &mut Option<Refused>, refused: Refused) -> Turn {
-        let Some(places) = self.places.as_mut().filter(|places| !places.is_known) else { return Turn::Failed(refused) };
-        match before.take() {
-            None if places.is_worth_it(&refused) => {
-                self.url = places.go(!places.at_outer);
-                *before = Some(refused);
-                Turn::Other
-            }
-            None => Turn::Failed(refused),
-            Some(first) => {
-                // The next try begins at the first place again.
-                self.url = places.go(places.outer_first);
-                Turn::Failed(places.both(first, refused))
-            }
-        }
     }
 }
 
@@ -202,14 +189,39 @@ impl ArcGisClient {
         self.inner.keeper.raise(&mut root);
         self.inner.keeper.raise(&mut call.url);
         let Some(mut places) = Places::of(&root, &call.url, &self.inner.options.hosts) else { return Ok(call) };
-        let known = self.inner.known_places.get(&places.key);
-        if known != Some(false) {
-            places.is_known = known == Some(true);
-            places.outer_first |= places.is_known;
-            call.url = places.go(places.outer_first);
-            call.places = Some(places);
+        if let Some(outer) = self.inner.known_places.get(&places.key) {
+            (places.is_known, places.outer_first) = (true, outer);
         }
+        call.url = places.go(places.outer_first);
+        call.places = Some(places);
         Ok(call)
+    }
+
+    /// Judges a try that failed, together with the one at the other place where there are two.
+    pub(super) fn turn(&self, call: &mut ServiceCall, before: &mut Option<Refused>, refused: Refused) -> Turn {
+        let asked = call.url.clone();
+        let Some(places) = &mut call.places else { return Turn::Failed(refused, asked) };
+        if places.is_known {
+            if places.is_worth_it(&refused) {
+                // Servers are set up anew, and who shares this may have heard a lie.
+                self.inner.known_places.forget(&places.key);
+            }
+            return Turn::Failed(refused, asked);
+        }
+        match before.take() {
+            None if places.is_worth_it(&refused) => {
+                call.url = places.go(!places.at_outer);
+                *before = Some(refused);
+                Turn::Other
+            }
+            None => Turn::Failed(refused, asked),
+            Some(first) => {
+                // The next try begins at the first place again.
+                call.url = places.go(places.outer_first);
+                let (both, url) = places.both(first, refused);
+                Turn::Failed(both, url)
+            }
+        }
     }
 
     /// Keeps in mind which of both places answered.
@@ -234,6 +246,8 @@ impl ArcGisClient {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::client::{ClientOptions, Credentials};
+    use offmap_engine::FailureStage;
 
     fn url(text: &str) -> Url {
         parse_http(text).expect("a url")
@@ -300,5 +314,50 @@ mod tests {
         assert!(Places::of(&root, &url("https://files.city.example/x"), &listed).is_some_and(|p| p.outer_first));
         assert!(Places::of(&root, &url("https://files.city.example/x"), &HostPolicy::any()).is_some_and(|p| !p.outer_first));
         assert!(Places::of(&root, &url("https://gis.city.example/arcgis/x"), &listed).is_none());
+    }
+
+    fn refused(kind: FailureKind) -> Refused {
+        Failure::new(FailureOwner::Source, kind, FailureStage::Run, "refused").into()
+    }
+
+    #[test]
+    fn what_is_known_of_a_place_ends_when_it_fails_there() {
+        let client = ArcGisClient::new(ClientOptions::default(), Credentials::none()).expect("a client");
+        for (named, outer) in [("http://gisserver01:6080/arcgis/rest/x", true), ("https://files.city.example/x", false)] {
+            let key = client.named(ROOT, named).expect("a call").places.expect("two places").key;
+            for known in [true, false] {
+                client.inner.known_places.put(key.clone(), known);
+                // Also for somebody else, who shares what is known.
+                let other = client.with_credentials(Credentials::none());
+                let mut call = other.named(ROOT, named).expect("a call");
+                assert_eq!(call.is_at_outer(), known, "{named}");
+                let gone = Refused { unreachable: true, ..refused(FailureKind::NotFound) };
+                let Turn::Failed(_, url) = other.turn(&mut call, &mut None, gone) else {
+                    panic!("the other place is asked")
+                };
+                assert_eq!(url, call.url);
+                let call = client.named(ROOT, named).expect("a call");
+                assert_eq!(call.is_at_outer(), outer, "{named}: as if nothing were known");
+                assert!(call.places.is_some_and(|places| !places.is_known));
+            }
+        }
+    }
+
+    #[test]
+    fn the_host_that_asks_for_patience_is_the_one_that_is_left_alone() {
+        let client = ArcGisClient::new(ClientOptions::default(), Credentials::none()).expect("a client");
+        let mut call = client.named(ROOT, "https://victim.example/x").expect("a call");
+        let mut before = None;
+        let closed = Refused { unreachable: true, ..refused(FailureKind::Unavailable) };
+        assert!(matches!(client.turn(&mut call, &mut before, closed), Turn::Other));
+        let mut busy = Refused {
+            retry_after: Some(std::time::Duration::from_hours(8000)),
+            code: Some(429),
+            ..refused(FailureKind::Throttled)
+        };
+        busy.failure.retryable = true;
+        let Turn::Failed(kept, url) = client.turn(&mut call, &mut before, busy) else { panic!("both were asked") };
+        assert!(kept.retry_after.is_some());
+        assert_eq!(url.host_str(), Some("gis.city.example"), "not the host that it names");
     }
 }

@@ -528,12 +528,12 @@ impl ArcGisClient {
                 Err(failure) if call.deadline.is_some() => Refused::from(failure),
                 Err(failure) => return Err(failure.into()),
             };
-            let refused = match call.turn(&mut elsewhere, refused) {
+            let (refused, asked) = match self.turn(&mut call, &mut elsewhere, refused) {
                 Turn::Other => continue,
-                Turn::Failed(refused) => refused,
+                Turn::Failed(refused, asked) => (refused, asked),
             };
             let is_repeatable = call.retry || refused.code == Some(429);
-            match retries.after(self, &call.url, &refused).filter(|_| is_repeatable) {
+            match retries.after(self, &asked, &refused).filter(|_| is_repeatable) {
                 Some(pause) => self.inner.clock.sleep(pause).await,
                 None => return Err(Refused { failure: Box::new(retries.explain(self, *refused.failure)), ..refused }),
             }

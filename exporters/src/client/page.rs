@@ -4,6 +4,7 @@
 //! title is told, or its first words where it has none, and only where it came from the host that was asked: what other hosts say to
 //! whom a redirect led is nobody's to read.
 
+use super::moved::is_same_place;
 use super::{ServiceCall, host_of};
 use offmap_engine::model::failure::{shortened, without_secrets};
 use offmap_engine::{Failure, FailureKind, FailureOwner};
@@ -24,7 +25,7 @@ pub(super) fn judge(call: &ServiceCall, from: &Url, bytes: &[u8]) -> Option<Fail
         (FailureOwner::Source, format!("the answer of {answered} is empty, expected JSON or a file"))
     } else if !start.starts_with(b"<") {
         return None;
-    } else if from.host_str() == call.url.host_str() {
+    } else if is_same_place(&call.url, from) {
         let text = String::from_utf8_lossy(start.get(..LOOKED_AT).unwrap_or(start));
         let said = said(&text).map_or_else(String::new, |said| format!(" (\"{said}\")"));
         (
@@ -106,6 +107,11 @@ mod tests {
         let other = judged("https://login.example/x", b"<title>Secret words</title>").expect("a page");
         assert!(other.message.contains("login.example") && !other.message.contains("Secret"), "{other}");
         assert_eq!((other.owner, other.retryable), (FailureOwner::Network, true));
+        // What listens at another port may be anybody's.
+        for other in ["https://h:9200/x", "http://h/x"] {
+            let other = judged(other, b"<title>Secret words</title>").expect("a page");
+            assert!(!other.message.contains("Secret"), "{other}");
+        }
         assert!(judged("https://h/", b" \n").is_some_and(|f| f.message.contains("empty") && f.retryable));
         assert!(judged("https://h/", b"{\"a\": 1").is_none() && judged("https://h/", b"AKIA words").is_none());
     }

@@ -206,7 +206,10 @@ impl ArcGisClient {
             is_move &= !form && matches!(response.status().as_u16(), 301 | 302 | 308);
             let sent = Sent { form, token: attached.map(|token| &*token.text) };
             let to = |url: &Url| token.is_some_and(|token| may_see(token, url));
-            hop = hop.next(call, &sent, response.status(), location, to)?;
+            let next = hop.next(call, &sent, response.status(), location, to)?;
+            // What another host, or one that answered in the clear, says of where the service is, is nobody's word.
+            is_move &= next.url.host() == first.host() && !(hop.url.scheme() == "https" && next.url.scheme() == "http");
+            hop = next;
         }
         let message = format!("{} redirects more than {MAX_REDIRECTS} times", call.url.origin().ascii_serialization());
         let failure = Failure::new(FailureOwner::Source, FailureKind::InvalidAnswer, call.stage, message);

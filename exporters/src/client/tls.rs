@@ -1,6 +1,6 @@
 //! TLS with the system's trust store and, where asked, a private CA.
 
-use super::given_certificates::{GivenCertificates, is_anchor};
+use super::given_certificates::{GivenCertificates, check, is_anchor};
 use offmap_engine::{Failure, FailureKind, FailureOwner, FailureStage};
 use rustls::ClientConfig;
 use rustls::client::WebPkiServerVerifier;
@@ -20,6 +20,7 @@ pub(super) fn config(ca_certificates: &[Vec<u8>]) -> Result<ClientConfig, Failur
             Err(e) => return Err(unreadable(&e.to_string())),
         }
     }
+    extra.iter().try_for_each(|certificate| check(certificate).map_err(|why| unreadable(&why)))?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let algorithms = provider.signature_verification_algorithms;
     let failed = |e: rustls::Error| Failure::internal(format!("cannot set up TLS: {e}"));

@@ -3,7 +3,7 @@
 use super::fetcher::{Fetcher, Trouble};
 use crate::client::resolve;
 use offmap_engine::Failure;
-use offmap_formats::style::{Missing, Needs, SPRITE_SHEETS, Sprite, shown};
+use offmap_formats::style::{MOST_NAMED, Missing, Needs, SPRITE_SHEETS, Sprite, shown};
 use serde_json::{Value, json};
 use std::collections::HashSet;
 use std::path::Path;
@@ -50,6 +50,14 @@ pub(super) async fn fetch(
             end
         };
         fetched.missing.extend(why.map(|why| (Missing::Sprite(sprite.id.clone()), why)));
+    }
+    // The first ones are named, with their reasons; of very many the rest is counted, with the reason of the last one.
+    let more = fetched.missing.len().saturating_sub(MOST_NAMED);
+    if more > 0
+        && let Some((_, why)) = fetched.missing.pop()
+    {
+        fetched.missing.truncate(MOST_NAMED);
+        fetched.missing.push((Missing::MoreSprites(more), why));
     }
     if needs.sprites_are_listed {
         fetched.sprite = (!listed.is_empty()).then(|| json!(listed));

@@ -11,7 +11,7 @@ use offmap_engine::model::failure::without_secrets;
 use offmap_engine::{
     Failure, FailureKind, FailureOwner, FailureStage, LayerNote, LayerNoteKind, LayerSecrets, ServiceUrl, run_blocking,
 };
-use offmap_formats::style::{self, Missing, shown};
+use offmap_formats::style::{self, LONGEST_TEMPLATE, Missing, shown};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::{BTreeSet, HashMap};
@@ -196,6 +196,9 @@ fn template_of(base: &str, template: &str) -> Result<String, String> {
     let resolved = ["%7B", "%7b"].iter().fold(resolved, |text, brace| text.replace(brace, "{"));
     let resolved = ["%7D", "%7d"].iter().fold(resolved, |text, brace| text.replace(brace, "}"));
     let url = parse_http(&resolved).map_err(|_| is_odd())?;
+    if resolved.len() > LONGEST_TEMPLATE {
+        return Err(format!("the style's `glyphs` has {} bytes, expected at most {LONGEST_TEMPLATE}", resolved.len()));
+    }
     let in_host = url.host_str().is_some_and(|host| host.contains(['{', '}'])) || !url.username().is_empty();
     match !in_host && ["{fontstack}", "{range}"].iter().all(|part| resolved.contains(part)) {
         true => Ok(resolved),
@@ -263,6 +266,10 @@ mod tests {
             let words = template_of(base, bad).expect_err(bad);
             assert!(words.contains("{fontstack} and {range}") && !words.contains(char::is_control), "{words:?}");
         }
+        // A name would fill it a hundred thousand times.
+        let words =
+            template_of(base, &format!("https://h/{}{{range}}", "{fontstack}".repeat(100_000))).expect_err("too long");
+        assert!(words.contains("expected at most 4096") && words.len() < 200, "{words}");
         let of = |template: &str| template_of(base, template).expect("a template");
         let query = "https://h/fonts/{fontstack}/{range}.pbf?x=1";
         assert_eq!(of(query), query);

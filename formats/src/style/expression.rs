@@ -1,7 +1,8 @@
 //! What an expression of a style may give: read by its structure, so that a list which is only asked for is no font.
 
 use serde_json::Value;
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::rc::Rc;
 
 /// Operators of expressions. A list that begins with one is an expression, any other list of texts is a font stack.
 ///
@@ -109,30 +110,41 @@ pub(super) struct Fonts {
 }
 
 /// The variables that hold at a place, the innermost first.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Env<'a> {
-    inner: Option<&'a Scope<'a>>,
+    inner: Option<Rc<Scope<'a>>>,
 }
 
 #[derive(Debug)]
 struct Scope<'a> {
-    /// `name, value, name, value, …`
-    bindings: &'a [Value],
+    values: HashMap<&'a str, &'a Value>,
     outer: Env<'a>,
 }
 
 impl<'a> Env<'a> {
     /// The value of a variable, and the variables that hold where it was named.
-    fn find(self, name: &str) -> Option<(&'a Value, Env<'a>)> {
+    fn find(&self, name: &str) -> Option<(&'a Value, Self)> {
         let mut env = self;
-        while let Some(scope) = env.inner {
-            let found = scope.bindings.chunks_exact(2).find(|pair| pair.first().and_then(Value::as_str) == Some(name));
-            if let Some(value) = found.and_then(|pair| pair.get(1)) {
-                return Some((value, scope.outer));
+        while let Some(scope) = &env.inner {
+            if let Some(value) = scope.values.get(name) {
+                return Some((value, scope.outer.clone()));
             }
-            env = scope.outer;
+            env = &scope.outer;
         }
         None
+    }
+
+    /// The body of a `let`, and the variables that hold there; `None` if it has no body.
+    fn body(&self, arguments: &'a [Value]) -> Option<(&'a Value, Self)> {
+        // `name, value, name, value, …, body`
+        let (body, bindings) = arguments.split_last()?;
+        let mut values = HashMap::new();
+        for pair in bindings.chunks_exact(2) {
+            if let [Value::String(name), value] = pair {
+                values.entry(name.as_str()).or_insert(value);
+            }
+        }
+        Some((body, Self { inner: Some(Rc::new(Scope { values, outer: self.clone() })) }))
     }
 }
 
@@ -169,49 +181,52 @@ fn outputs<'a>(operator: &str, arguments: &'a [Value]) -> Option<Vec<&'a Value>>
 }
 
 /// Finds the font stacks that a `text-font` may give: a list, an expression, or a legacy function.
-pub(super) fn stacks_of(font: &Value, env: &Env<'_>, fonts: &mut Fonts) {
-    let found = match (expression(font), font) {
-        (Some(("literal", [list])), _) => stack(list),
-        (Some(("let", arguments)), _) => {
-            return with_scope(arguments, env, |body, env| stacks_of(body, env, fonts)).unwrap_or_else(|| {
-                fonts.from_data = true;
-            });
-        }
-        (Some(("var", [Value::String(name)])), _) => match env.find(name) {
-            Some((value, env)) => {
-                if fonts.seen.insert(std::ptr::from_ref(value) as usize) {
-                    stacks_of(value, &env, fonts);
+///
+/// Variables lead from value to value, deeper than any text is nested, so what is left to read is kept in a list.
+pub(super) fn stacks_of<'a>(font: &'a Value, env: &Env<'a>, fonts: &mut Fonts) {
+    let mut left = vec![(font, env.clone())];
+    while let Some((font, env)) = left.pop() {
+        let found = match (expression(font), font) {
+            (Some(("literal", [list])), _) => stack(list),
+            (Some(("let", arguments)), _) => match env.body(arguments) {
+                Some(body) => {
+                    left.push(body);
+                    continue;
                 }
-                return;
+                None => None,
+            },
+            (Some(("var", [Value::String(name)])), _) => match env.find(name) {
+                Some((value, env)) => {
+                    if fonts.seen.insert(std::ptr::from_ref(value) as usize) {
+                        left.push((value, env));
+                    }
+                    continue;
+                }
+                None => None,
+            },
+            (Some((operator, arguments)), _) => match outputs(operator, arguments) {
+                Some(outputs) => {
+                    left.extend(outputs.into_iter().map(|output| (output, env.clone())));
+                    continue;
+                }
+                None => None,
+            },
+            (None, Value::Object(function)) => {
+                let stops = function.get("stops").and_then(Value::as_array);
+                let stops = stops.into_iter().flatten().filter_map(|stop| stop.get(1));
+                let all: Vec<Option<Vec<String>>> = stops.chain(function.get("default")).map(stack).collect();
+                fonts.from_data |= all.is_empty() || all.contains(&None);
+                fonts.stacks.extend(all.into_iter().flatten().filter(|names| !names.is_empty()));
+                continue;
             }
-            None => None,
-        },
-        (Some((operator, arguments)), _) => match outputs(operator, arguments) {
-            Some(outputs) => return outputs.into_iter().for_each(|output| stacks_of(output, env, fonts)),
-            None => None,
-        },
-        (None, Value::Object(function)) => {
-            let stops = function.get("stops").and_then(Value::as_array);
-            let stops = stops.into_iter().flatten().filter_map(|stop| stop.get(1));
-            let all: Vec<Option<Vec<String>>> = stops.chain(function.get("default")).map(stack).collect();
-            fonts.from_data |= all.is_empty() || all.contains(&None);
-            fonts.stacks.extend(all.into_iter().flatten().filter(|names| !names.is_empty()));
-            return;
+            (None, font) => stack(font),
+        };
+        match found {
+            Some(names) if names.is_empty() => {}
+            Some(names) => drop(fonts.stacks.insert(names)),
+            None => fonts.from_data = true,
         }
-        (None, font) => stack(font),
-    };
-    match found {
-        Some(names) if names.is_empty() => {}
-        Some(names) => drop(fonts.stacks.insert(names)),
-        None => fonts.from_data = true,
     }
-}
-
-/// Looks at the body of a `let` with its variables; `None` if it has no body.
-fn with_scope<T>(arguments: &[Value], outer: &Env<'_>, look: impl FnOnce(&Value, &Env<'_>) -> T) -> Option<T> {
-    let (body, bindings) = arguments.split_last()?;
-    let scope = Scope { bindings, outer: *outer };
-    Some(look(body, &Env { inner: Some(&scope) }))
 }
 
 /// Finds the font stacks that stand inside of a `text-field`: a `format` gives each of its parts its own.
@@ -219,13 +234,15 @@ pub(super) fn fonts_in_text(text: &Value, fonts: &mut Fonts) {
     within(text, &Env::default(), fonts);
 }
 
-fn within(text: &Value, env: &Env<'_>, fonts: &mut Fonts) {
+fn within<'a>(text: &'a Value, env: &Env<'a>, fonts: &mut Fonts) {
     match expression(text) {
         Some(("literal", _)) | None => {}
         Some(("let", arguments)) => {
             let bindings = arguments.split_last().map(|(_, bindings)| bindings);
             bindings.into_iter().flatten().for_each(|value| within(value, env, fonts));
-            with_scope(arguments, env, |body, env| within(body, env, fonts));
+            if let Some((body, env)) = env.body(arguments) {
+                within(body, &env, fonts);
+            }
         }
         Some((operator, arguments)) => {
             if operator == "format" {
@@ -238,7 +255,7 @@ fn within(text: &Value, env: &Env<'_>, fonts: &mut Fonts) {
 }
 
 /// Whether a `text-field` may draw text that has no font of its own inside of it.
-pub(super) fn draws_in_the_layer_s_font(text: &Value, env: &Env<'_>) -> bool {
+pub(super) fn draws_in_the_layer_s_font(text: &Value) -> bool {
     match expression(text) {
         Some(("format", parts)) => {
             let mut parts = parts.iter().peekable();
@@ -250,9 +267,9 @@ pub(super) fn draws_in_the_layer_s_font(text: &Value, env: &Env<'_>) -> bool {
             }
             plain
         }
-        Some(("let", arguments)) => with_scope(arguments, env, draws_in_the_layer_s_font).unwrap_or(true),
+        Some(("let", arguments)) => arguments.last().is_none_or(draws_in_the_layer_s_font),
         Some((operator, arguments)) => match outputs(operator, arguments) {
-            Some(outputs) => outputs.into_iter().any(|output| draws_in_the_layer_s_font(output, env)),
+            Some(outputs) => outputs.into_iter().any(draws_in_the_layer_s_font),
             None => true,
         },
         None => text.as_str() != Some(""),

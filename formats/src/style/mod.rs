@@ -6,6 +6,8 @@
 //! reference §3, §14.
 
 mod expression;
+#[cfg(test)]
+mod hostile;
 mod needs;
 
 pub use needs::{DEFAULT_FONT_STACK, Needs, Sprite, needs};
@@ -16,10 +18,16 @@ use std::fmt;
 
 /// Glyph ranges of a font: `0-255` to `65280-65535`.
 pub const GLYPH_RANGES: u32 = 256;
+/// What a template of the urls of glyphs has in place of the font stack and of the range.
+pub const FONT_STACK: &str = "{fontstack}";
+/// The same for the range.
+pub const RANGE: &str = "{range}";
+/// Longest template of the urls of glyphs, in bytes; a name may fill it many times.
+pub const LONGEST_TEMPLATE: usize = 4096;
 /// Code points of a glyph range.
 const GLYPHS_OF_A_RANGE: u32 = 256;
-/// Fonts that are named one by one; the rest is counted.
-const MOST_NAMED: usize = 20;
+/// Things of one kind that are named one by one; the rest is counted.
+pub const MOST_NAMED: usize = 20;
 /// Longest part of a name that is shown, in characters.
 const LONGEST_SHOWN: usize = 60;
 /// What the files of a sprite sheet are called behind the sprite's name: index and picture, for plain and for dense screens.
@@ -51,8 +59,12 @@ pub enum Missing {
     MoreFonts(usize),
     /// Fonts that a layer takes from the data, so that nobody can tell which ones.
     FontsFromData(String),
+    /// So many such layers more.
+    MoreFontsFromData(usize),
     /// A sprite, by its id.
     Sprite(String),
+    /// So many sprites more.
+    MoreSprites(usize),
 }
 
 impl fmt::Display for Missing {
@@ -62,7 +74,9 @@ impl fmt::Display for Missing {
             Self::Font(stack) => write!(f, "the font {}", shown(stack)),
             Self::MoreFonts(more) => write!(f, "{more} more fonts"),
             Self::FontsFromData(layer) => write!(f, "the fonts that layer {} takes from the data", shown(layer)),
+            Self::MoreFontsFromData(more) => write!(f, "the fonts that {more} more layers take from the data"),
             Self::Sprite(id) => write!(f, "the sprite {}", shown(id)),
+            Self::MoreSprites(more) => write!(f, "{more} more sprites"),
         }
     }
 }
@@ -73,27 +87,52 @@ impl fmt::Display for Missing {
 pub fn missing(style: &Value, at: &str, files: &BTreeSet<String>) -> Vec<Missing> {
     let needs = needs(style);
     let mut missing = Vec::new();
-    for sprite in &needs.sprites {
+    let is_missing = |sprite: &&Sprite| {
         let base = relative(at, &sprite.url);
         let has = |ending: &str| base.as_ref().is_some_and(|base| files.contains(&format!("{base}{ending}")));
-        if !SPRITE_SHEETS.iter().any(|sheet| sheet.iter().all(|ending| has(ending))) {
-            missing.push(Missing::Sprite(sprite.id.clone()));
-        }
-    }
+        !SPRITE_SHEETS.iter().any(|sheet| sheet.iter().all(|ending| has(ending)))
+    };
+    let sprites = needs.sprites.iter().filter(is_missing).map(|sprite| &sprite.id);
+    name_some(&mut missing, sprites, |id| Missing::Sprite(id.clone()), Missing::MoreSprites);
     // Without `glyphs` there is no text in the online map either.
     let Some(template) = &needs.glyphs else { return missing };
+    let names: Vec<String> = (0..GLYPH_RANGES).map(glyph_range).collect();
+    let repeats = template.matches(FONT_STACK).count();
     let has = |stack: &str| {
-        (0..GLYPH_RANGES).any(|range| {
-            let path = template.replace("{range}", &glyph_range(range)).replace("{fontstack}", stack);
+        // What is longer is no path, and is not made.
+        if template.len() + repeats.saturating_mul(stack.len()) > LONGEST_TEMPLATE {
+            return false;
+        }
+        // Most fonts that are missing have no folder.
+        let (before, after) = template.split_once(RANGE).unwrap_or((template, ""));
+        let first = relative(at, &format!("{}x", before.replace(FONT_STACK, stack)));
+        let folder = first.as_deref().and_then(|first| first.rsplit_once('/')).map_or("", |(folder, _)| folder);
+        let is_below = !after.contains("..") && !stack.contains("..");
+        if is_below && files.range(folder.to_owned()..).next().is_none_or(|file| !file.starts_with(folder)) {
+            return false;
+        }
+        names.iter().any(|range| {
+            let path = template.replace(RANGE, range).replace(FONT_STACK, stack);
             relative(at, &path).is_some_and(|path| files.contains(&path))
         })
     };
-    let mut stacks = needs.fonts.iter().map(|names| names.join(",")).filter(|stack| !has(stack));
-    missing.extend(stacks.by_ref().take(MOST_NAMED).map(Missing::Font));
-    let more = stacks.count();
-    missing.extend((more > 0).then_some(Missing::MoreFonts(more)));
-    missing.extend(needs.fonts_from_data.iter().cloned().map(Missing::FontsFromData));
+    let stacks = needs.fonts.iter().map(|names| names.join(",")).filter(|stack| !has(stack));
+    name_some(&mut missing, stacks, Missing::Font, Missing::MoreFonts);
+    let layers = needs.fonts_from_data.iter().cloned();
+    name_some(&mut missing, layers, Missing::FontsFromData, Missing::MoreFontsFromData);
     missing
+}
+
+/// Names the first ones and counts the rest: each is told again for every layer that the style draws.
+fn name_some<T>(
+    missing: &mut Vec<Missing>,
+    mut all: impl Iterator<Item = T>,
+    name: impl Fn(T) -> Missing,
+    more: impl Fn(usize) -> Missing,
+) {
+    missing.extend(all.by_ref().take(MOST_NAMED).map(name));
+    let rest = all.count();
+    missing.extend((rest > 0).then(|| more(rest)));
 }
 
 /// Where a relative reference in a file leads; `None` for an absolute one, and for one that leaves the root.

@@ -2,6 +2,7 @@
 
 use super::expression::{Env, Fonts, draws_in_the_layer_s_font, fonts_in_text, stacks_of};
 use serde_json::Value;
+use std::collections::HashSet;
 
 /// The font stack of a text without `text-font`.
 pub const DEFAULT_FONT_STACK: [&str; 2] = ["Open Sans Regular", "Arial Unicode MS Regular"];
@@ -9,7 +10,7 @@ pub const DEFAULT_FONT_STACK: [&str; 2] = ["Open Sans Regular", "Arial Unicode M
 const DEFAULT_SPRITE: &str = "default";
 
 /// A sprite.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Sprite {
     /// Its id: the part of an icon's name before the colon. `default` where the style has one sprite without id.
     pub id: String,
@@ -47,7 +48,7 @@ pub fn needs(style: &Value) -> Needs {
         fonts_in_text(text, &mut fonts);
         match layer.pointer("/layout/text-font").filter(|font| !font.is_null()) {
             Some(font) => stacks_of(font, &Env::default(), &mut fonts),
-            None if draws_in_the_layer_s_font(text, &Env::default()) => {
+            None if draws_in_the_layer_s_font(text) => {
                 fonts.stacks.insert(DEFAULT_FONT_STACK.map(str::to_owned).to_vec());
             }
             None => {}
@@ -68,10 +69,11 @@ pub fn needs(style: &Value) -> Needs {
         }
         Some(Value::Array(list)) => {
             needs.sprites_are_listed = true;
+            let mut known = HashSet::new();
             for sprite in list {
                 let text = |key: &str| sprite.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
                 let sprite = Sprite { id: text("id"), url: text("url") };
-                if !needs.sprites.contains(&sprite) {
+                if known.insert(sprite.clone()) {
                     needs.sprites.push(sprite);
                 }
             }
