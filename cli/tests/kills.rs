@@ -8,7 +8,7 @@ use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
-use support::{AREA, names, offmap, run, sandbox, words};
+use support::{AREA, LargeFile, names, offmap, run, sandbox, words};
 
 type Lines = std::io::Lines<BufReader<std::process::ChildStdout>>;
 
@@ -104,9 +104,8 @@ async fn a_kill_while_zipping_leaves_nothing_that_clean_does_not_know() {
     let (name, archive) = (out.to_string_lossy().into_owned(), mmpk.to_string_lossy().into_owned());
     let output = run(take(&sandbox, &name));
     assert_eq!(output.status.code(), Some(0), "{}", words(&output));
-    // Zeros that take their time to be zipped, and no room on the disk.
-    let extra = out.join("p13/extra.bin");
-    std::fs::File::create_new(&extra).and_then(|f| f.set_len(1 << 30)).expect("a hole");
+    // It takes its time to be zipped.
+    let large = LargeFile::add(&out);
     let zip = || offmap(&["resume", &name, "--mmpk", &archive, "--progress", "off"]);
     kill_when(zip(), |_| names(dir.path()).len() > 1);
     assert!(!mmpk.exists(), "it is not there by half");
@@ -117,12 +116,25 @@ async fn a_kill_while_zipping_leaves_nothing_that_clean_does_not_know() {
     assert_eq!((cleaned.status.code(), names(dir.path())), (Some(0), vec!["out".to_owned()]), "{}", words(&cleaned));
     // Killed once more, and this time the next try uses up what was left.
     kill_when(zip(), |_| names(dir.path()).len() > 1);
-    std::fs::remove_file(&extra).expect("removes");
+    large.remove();
     let zipped = run(zip());
     assert_eq!(zipped.status.code(), Some(0), "{}", words(&zipped));
     assert_eq!(names(dir.path()), ["map.mmpk", "out"]);
     let verified = run(offmap(&["verify", &archive]));
     assert_eq!(verified.status.code(), Some(0), "{}", words(&verified));
+}
+
+#[test]
+fn a_work_directory_that_was_all_but_removed_is_known_to_clean() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let place = dir.path().to_string_lossy().into_owned();
+    for name in [".out.offmap", ".map.mmpk.offmap"] {
+        std::fs::create_dir(dir.path().join(name)).expect("makes");
+    }
+    let listed = words(&run(offmap(&["clean", "--dry-run", &place])));
+    assert!(listed.contains(".out.offmap") && listed.contains(".map.mmpk.offmap"), "{listed}");
+    let cleaned = run(offmap(&["clean", &place]));
+    assert_eq!((cleaned.status.code(), names(dir.path())), (Some(0), Vec::new()), "{}", words(&cleaned));
 }
 
 #[cfg(unix)]

@@ -8,7 +8,7 @@ use std::fs::File;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
-use support::{AREA, names, offmap, run, sandbox, words};
+use support::{AREA, LargeFile, names, offmap, run, sandbox, words};
 
 /// Bytes of a file that nobody reads or writes in the time that a signal may take. It has no blocks on the disk.
 const LARGE: u64 = 16 << 30;
@@ -55,11 +55,11 @@ async fn a_signal_ends_zipping_and_leaves_the_package_and_no_half_of_an_archive(
     let dir = tempfile::tempdir().expect("a directory");
     let (out, mmpk) = (dir.path().join("out"), dir.path().join("out.mmpk"));
     take(&sandbox, FIELD_MAP, &out).await;
-    File::create(out.join("p13/large.bin")).and_then(|f| f.set_len(LARGE)).expect("a large file");
+    let _large = LargeFile::add(&out);
     for signal in ["-INT", "-TERM", "-HUP"] {
         let mut command = offmap(&["resume", "--progress", "json"]);
         command.arg("--mmpk").arg(&mmpk).arg(&out);
-        let zips = |child: &Child| has_open(child, "p13/large.bin");
+        let zips = |child: &Child| has_open(child, ".out.mmpk.offmap/archive");
         let (output, took) = signalled(start(command), signal, zips).await;
         assert_eq!(output.status.code(), Some(130), "{signal}: {}", words(&output));
         assert!(took < SOON, "{signal}: {took:?}");

@@ -202,6 +202,10 @@ impl GenerateOfflineMapJob {
                 let (packager, place) = (Arc::clone(&engine.inner().packager), destination.clone());
                 match run_blocking(move || packager.read_package(&place)).await {
                     Ok(earlier) => (earlier.document, Beginning::Finished),
+                    // What is there instead and cannot be read says why.
+                    Err(unreadable) if destination.exists() => {
+                        return Err(Failure { message: format!("{}; {}", failure.message, unreadable.message), ..failure });
+                    }
                     Err(_) => return Err(failure),
                 }
             }

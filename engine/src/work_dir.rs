@@ -132,6 +132,10 @@ fn lock(dir: &Dir, path: &Path, destination: &Path) -> Result<File, Failure> {
     Ok(lock)
 }
 
+fn is_empty(dir: &Dir) -> std::io::Result<bool> {
+    Ok(dir.entries()?.next().is_none())
+}
+
 fn has(dir: &Dir, name: &str) -> bool {
     dir.symlink_metadata(name).is_ok()
 }
@@ -145,7 +149,7 @@ impl WorkDir {
     pub fn make(destination: &Path) -> Result<Self, Failure> {
         let path = path_for(destination)?;
         let dir = make_own(&path)?;
-        let is_new = dir.entries().map_err(|e| failed(&path, &e))?.next().is_none();
+        let is_new = is_empty(&dir).map_err(|e| failed(&path, &e))?;
         if !is_new && !has(&dir, LOCK) {
             let shown = path.display();
             return Err(not_usable(format!(
@@ -286,11 +290,13 @@ impl Leftover {
         let name = path.file_name().and_then(|n| n.to_str()).and_then(|n| n.strip_prefix(PREFIX)?.strip_suffix(SUFFIX));
         let Some(name) = name.filter(|n| !n.is_empty()) else { return Ok(None) };
         let dir = open_own(path)?;
-        let lock = match open_in(&dir, Path::new(LOCK), &path.join(LOCK), careful().read(true)) {
+        let in_use = match open_in(&dir, Path::new(LOCK), &path.join(LOCK), careful().read(true)) {
+            Ok(lock) => matches!(lock.try_lock(), Err(TryLockError::WouldBlock)),
+            // Killed when it had just been made, or was all but removed.
+            Err(e) if e.kind() == ErrorKind::NotFound && is_empty(&dir).map_err(|e| failed(path, &e))? => false,
             Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
-            lock => lock.map_err(|e| failed(path, &e))?,
+            Err(e) => return Err(failed(path, &e)),
         };
-        let in_use = matches!(lock.try_lock(), Err(TryLockError::WouldBlock));
         Ok(Some(Self {
             path: path.to_owned(),
             destination: path.with_file_name(name),

@@ -1,6 +1,8 @@
 //! What the tests of the command line share.
 #![allow(dead_code, reason = "each test program uses its own part")]
 
+use offmap::packager::MobileMapPackage;
+use offmap::packager::manifest::ManifestFile;
 use offmap_sandbox::{Sandbox, SandboxOptions};
 use std::path::Path;
 use std::process::{Command, Output};
@@ -34,4 +36,34 @@ pub(crate) fn names(dir: &Path) -> Vec<String> {
         .collect();
     names.sort();
     names
+}
+
+/// A large file of a package that its manifest names, so that the package is whole; it has no blocks on the disk.
+pub(crate) struct LargeFile {
+    file: std::path::PathBuf,
+    manifest: std::path::PathBuf,
+    before: Vec<u8>,
+}
+
+impl LargeFile {
+    const BYTES: u64 = 1 << 30;
+    /// Of so many zeros.
+    const SHA256: &str = "49bc20df15e412a64472421e13fe86ff1c5165e18b2afccf160d4dc19fe68a14";
+
+    pub(crate) fn add(package: &std::path::Path) -> Self {
+        let (file, manifest) = (package.join("p13/large.bin"), package.join("offmap/manifest.json"));
+        std::fs::File::create_new(&file).and_then(|f| f.set_len(Self::BYTES)).expect("a hole");
+        let before = std::fs::read(&manifest).expect("reads");
+        let opened = MobileMapPackage::open(package).expect("opens");
+        let mut told = opened.manifest().expect("a manifest").expect("a good one").clone();
+        let path = "p13/large.bin".to_owned();
+        told.files.push(ManifestFile { path, bytes: Self::BYTES, sha256: Self::SHA256.to_owned() });
+        std::fs::write(&manifest, told.to_bytes().expect("JSON")).expect("writes");
+        Self { file, manifest, before }
+    }
+
+    pub(crate) fn remove(self) {
+        std::fs::remove_file(&self.file).expect("removes");
+        std::fs::write(&self.manifest, &self.before).expect("writes");
+    }
 }
