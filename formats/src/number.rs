@@ -41,7 +41,7 @@ pub fn named<T: JsonNumber>(value: &Value, field: &str) -> Result<T, NotANumber>
     T::from_json(value).ok_or_else(|| NotANumber::new::<T>(field, value))
 }
 
-/// For [`number_fields`].
+/// For `number_fields`.
 ///
 /// # Errors
 /// As [`named`].
