@@ -108,7 +108,20 @@ async fn take_with_json_progress_writes_json_lines_only_in_every_end() {
         ("scales", take(&sandbox, FIELD_MAP, &out, &["--min-scale", "500"]), 2),
         ("no item", take(&sandbox, "0123", &out, &[]), 1),
         ("area", bare(&["--portal", &portal, "--item", FIELD_MAP, "--area", "nonsense"]), 2),
-        ("host", bare(&["--portal", "http://localhost:9/portal", "--item", FIELD_MAP, "--area", "2,43,20,52"]), 1),
+        (
+            "host",
+            bare(&[
+                "--portal",
+                "http://localhost:9/portal",
+                "--item",
+                FIELD_MAP,
+                "--area",
+                "2,43,20,52",
+                "--retry-time",
+                "0",
+            ]),
+            1,
+        ),
         ("secret", take(&sandbox, FIELD_MAP, &out, &["--token-env", "UNSET_VARIABLE"]), 2),
     ];
     for (what, command, code) in refused {
@@ -212,7 +225,8 @@ async fn every_command_with_json_writes_one_json_value_or_nothing() {
     let (nowhere, damaged) = (nowhere.to_string_lossy().into_owned(), damaged.to_string_lossy().into_owned());
     let (portal, place) = (sandbox.portal_url(), dir.path().to_string_lossy().into_owned());
     let item = ["--portal", &portal, "--item", MIXED_MAP, "--area", "2,43,20,52", "--max-scale", "20000000"];
-    let no_host = ["--portal", "http://localhost:9/portal", "--item", MIXED_MAP, "--area", "2,43,20,52"];
+    let no_host =
+        ["--portal", "http://localhost:9/portal", "--item", MIXED_MAP, "--area", "2,43,20,52", "--retry-time", "0"];
     let cases: Vec<(Vec<&str>, bool)> = vec![
         ([&["check", "--json"][..], &item].concat(), true),
         ([&["check", "--json"][..], &no_host].concat(), false),
