@@ -4,7 +4,7 @@
 //! before it is put in place, and whoever verifies a package later reads them again. All three judge by this module, so that what
 //! one of them calls complete the others call complete.
 
-use crate::model::failure::Failure;
+use crate::model::failure::{Failure, FailureOwner};
 use crate::model::note::{LayerNote, LayerNoteKind};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
@@ -173,6 +173,39 @@ pub fn untold<'a>(missing: &'a [String], notes: &'a [LayerNote]) -> impl Iterato
     let told = notes.iter().filter(|n| n.kind == LayerNoteKind::Missing);
     let is_told = move |name: &str| told.clone().any(|n| n.message.contains(name));
     missing.iter().map(String::as_str).filter(move |name| !is_told(name))
+}
+
+/// Notes of what is missing though no note of the layer names it.
+pub(crate) fn notes_of_missing(missing: &[String], notes: &[LayerNote]) -> Vec<LayerNote> {
+    let note = |name: &str| LayerNote::new(LayerNoteKind::Missing, format!("{name} of its style"));
+    untold(missing, notes).map(note).collect()
+}
+
+/// Judges the data of a layer by what was read of them: all that is wrong, else the names of what is missing.
+pub(crate) fn judge<'a>(
+    contents: &'a Contents,
+    resources: Option<&'a Resources>,
+    layer: &ExpectedLayer<'_>,
+    whose: &str,
+) -> Result<&'a [String], Damages> {
+    let mut damages = contents.damages.clone();
+    let found = contents.differences(layer, whose);
+    damages.add_all(found.named, found.more);
+    if let Some(resources) = resources {
+        damages.add_all(resources.damages.named.iter().cloned(), resources.damages.more);
+    }
+    match damages.is_empty() {
+        true => Ok(resources.map_or(&contents.missing, |r| &r.missing)),
+        false => Err(damages),
+    }
+}
+
+/// A failure of what was read is a layer's; one of the disk, or a cancel, is that of whoever reads.
+pub(crate) fn of_the_layer<T>(read: Result<T, Failure>) -> Result<Result<T, Failure>, Failure> {
+    match read {
+        Err(failure) if failure.is_cancelled() || failure.owner == FailureOwner::Storage => Err(failure),
+        read => Ok(read),
+    }
 }
 
 /// What a reader is lent while it reads.

@@ -1,10 +1,11 @@
 //! What an earlier package holds, judged by what is in its files: a layer that its manifest calls succeeded may be gone, changed,
 //! damaged, or incomplete, since an older program wrote it or because what wrote it did not look.
 
-use crate::containers::{Containers, Contents, Damages, ExpectedLayer, Reading, Resources, untold};
+use crate::containers::{
+    self, Containers, Contents, Damages, ExpectedLayer, Reading, Resources, notes_of_missing, of_the_layer,
+};
 use crate::context::hash_file_until;
 use crate::model::failure::{Failure, FailureKind, FailureOwner, FailureStage};
-use crate::model::note::{LayerNote, LayerNoteKind};
 use crate::model::result::LayerOutcome;
 use crate::model::status::ExportState;
 use crate::packager::{EarlierData, EarlierPackage};
@@ -113,14 +114,6 @@ struct Reader<'a> {
     resources: HashMap<PathBuf, Result<Resources, Failure>>,
 }
 
-/// A failure of what was read is a layer's; one of the disk, or a cancel, is the job's.
-fn of_the_layer<T>(read: Result<T, Failure>) -> Result<Result<T, Failure>, Failure> {
-    match read {
-        Err(failure) if failure.is_cancelled() || failure.owner == FailureOwner::Storage => Err(failure),
-        read => Ok(read),
-    }
-}
-
 fn extension(path: &Path) -> &str {
     path.extension().and_then(|e| e.to_str()).unwrap_or_default()
 }
@@ -166,19 +159,11 @@ impl Reader<'_> {
         };
         let (title, item_id) = (layer.title.as_str(), data.item_id);
         let expected = ExpectedLayer { title, item_id, got: layer.got, attachments: layer.attachments };
-        let mut damages: Damages = contents.damages.clone();
-        let found = contents.differences(&expected, "the manifest");
-        damages.add_all(found.named().iter().cloned(), found.more());
-        if let Some(resources) = &resources {
-            damages.add_all(resources.damages.named().iter().cloned(), resources.damages.more());
-        }
-        if !damages.is_empty() {
-            return Ok(Err(damaged(title, &damages.words())));
-        }
-        let missing = resources.as_ref().map_or(&contents.missing, |r| &r.missing);
-        let new = untold(missing, &layer.notes).map(|name| format!("{name} of its style"));
-        let new: Vec<LayerNote> = new.map(|words| LayerNote::new(LayerNoteKind::Missing, words)).collect();
-        layer.notes.extend(new);
+        let missing = match containers::judge(&contents, resources.as_ref(), &expected, "the manifest") {
+            Ok(missing) => missing,
+            Err(damages) => return Ok(Err(damaged(title, &damages.words()))),
+        };
+        layer.notes.extend(notes_of_missing(missing, &layer.notes));
         Ok(Ok(()))
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::containers::{ContainerReader, ResourceFiles, Resources};
 use crate::model::failure::{Failure, FailureKind, FailureOwner, FailureStage};
+use crate::safe_path;
 use std::collections::BTreeSet;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -17,22 +18,11 @@ pub(crate) fn unreadable(path: &Path, error: &std::io::Error) -> Failure {
     Failure::io(FailureStage::Check, format!("cannot read {}", path.display()), error)
 }
 
-/// Files below a folder, by their paths in it with forward slashes.
+/// Files below a folder, by their paths in it with forward slashes; what is no plain file is none of them.
 fn names_below(root: &Path) -> std::io::Result<BTreeSet<String>> {
-    let mut names = BTreeSet::new();
-    let mut todo = vec![(root.to_owned(), String::new())];
-    while let Some((folder, prefix)) = todo.pop() {
-        for entry in std::fs::read_dir(folder)? {
-            let entry = entry?;
-            let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
-            match entry.file_type()? {
-                kind if kind.is_dir() => todo.push((entry.path(), format!("{name}/"))),
-                kind if kind.is_file() => drop(names.insert(name)),
-                _ => {}
-            }
-        }
-    }
-    Ok(names)
+    let (files, _) = safe_path::plain_files_below(root)?;
+    let name = |path: PathBuf| path.iter().map(|part| part.to_string_lossy()).collect::<Vec<_>>().join("/");
+    Ok(files.into_iter().map(name).collect())
 }
 
 fn read_file(folder: &Path, name: &str, limit: u64) -> Result<Vec<u8>, Failure> {

@@ -185,12 +185,17 @@ pub fn check_tree(dir: &Path) -> Result<Tree> {
 /// # Errors
 /// As [`check_tree`].
 pub fn files_below(dir: &Path) -> Result<Vec<PathBuf>> {
+    match plain_files_below(dir)? {
+        (files, None) => Ok(files),
+        (_, Some(what)) => Err(refused(what)),
+    }
+}
+
+/// The same, with the first thing that does not belong there instead of a refusal.
+pub(crate) fn plain_files_below(dir: &Path) -> Result<(Vec<PathBuf>, Option<String>)> {
     let mut files = Vec::new();
     let (_, odd) = walk(dir, |path| files.extend(path.strip_prefix(dir).map(Path::to_owned)))?;
-    match odd {
-        None => Ok(files),
-        Some(what) => Err(refused(what)),
-    }
+    Ok((files, odd))
 }
 
 /// Bytes of all regular files below a directory; what cannot be read, links and all beyond the limits count nothing.

@@ -3,11 +3,12 @@
 //! A layer whose data are damaged fails before anybody is told that it succeeded; its siblings do not. What is missing though the
 //! exporter did not say so becomes a note of the layer.
 
-use crate::containers::{Containers, Contents, Damages, ExpectedLayer, Reading, Resources, untold};
+use crate::containers::{
+    self, Containers, Contents, Damages, ExpectedLayer, Reading, Resources, notes_of_missing, of_the_layer,
+};
 use crate::context::ExportContext;
 use crate::model::artifact::{Artifact, ArtifactFile};
 use crate::model::failure::{Failure, FailureKind, FailureOwner, FailureStage};
-use crate::model::note::{LayerNote, LayerNoteKind};
 use crate::model::plan::ExportTask;
 use crate::resource_folder::{self, unreadable};
 use crate::safe_path;
@@ -50,22 +51,12 @@ pub(crate) async fn judge(
                 continue;
             }
         };
-        let mut damages = contents.damages.clone();
         let (item_id, got, attachments) = (layer.item_id, layer.got, layer.attachments);
-        let found = contents.differences(&ExpectedLayer { title, item_id, got, attachments }, "its export");
-        damages.add_all(found.named().iter().cloned(), found.more());
-        if let Some(resources) = &read.resources {
-            damages.add_all(resources.damages.named().iter().cloned(), resources.damages.more());
+        let expected = ExpectedLayer { title, item_id, got, attachments };
+        match containers::judge(contents, read.resources.as_ref(), &expected, "its export") {
+            Ok(missing) => layer.notes.extend(notes_of_missing(missing, &layer.notes)),
+            Err(damages) => layer.failure = Some(damaged(title, &damages).for_layer(&layer.id)),
         }
-        if !damages.is_empty() {
-            layer.failure = Some(damaged(title, &damages).for_layer(&layer.id));
-            continue;
-        }
-        let missing = read.resources.as_ref().map_or(&contents.missing, |r| &r.missing);
-        let new: Vec<LayerNote> = untold(missing, &layer.notes)
-            .map(|name| LayerNote::new(LayerNoteKind::Missing, format!("{name} of its style")))
-            .collect();
-        layer.notes.extend(new);
     }
     Ok(())
 }
@@ -92,7 +83,7 @@ fn read_all(
             Some(contents) => contents.clone(),
             None => {
                 let (path, _) = safe_path::file(root, &file.path).map_err(|e| unreadable(&file.path, &e))?;
-                let contents = of_the_source(reader.read(&path, &reading).map(Arc::new))?;
+                let contents = of_the_layer(reader.read(&path, &reading).map(Arc::new))?;
                 known.insert(place.0, contents.clone());
                 contents
             }
@@ -101,7 +92,7 @@ fn read_all(
             None => None,
             Some(folder) => {
                 let path = safe_path::folder(root, &folder.path).map_err(|e| unreadable(&folder.path, &e))?;
-                Some(of_the_source(resource_folder::read(reader, &path))?)
+                Some(of_the_layer(resource_folder::read(reader, &path))?)
             }
         };
         let (contents, resources) = match resources.transpose() {
@@ -111,12 +102,4 @@ fn read_all(
         all.insert(*place, Read { contents, resources });
     }
     Ok(all)
-}
-
-/// A failure of what was read is a layer's; one of the disk, or a cancel, is the task's.
-fn of_the_source<T>(read: Result<T, Failure>) -> Result<Result<T, Failure>, Failure> {
-    match read {
-        Err(failure) if failure.is_cancelled() || failure.owner == FailureOwner::Storage => Err(failure),
-        read => Ok(read),
-    }
 }
