@@ -8,7 +8,7 @@
 //! ```
 
 use async_trait::async_trait;
-use offmap::exporters::client::{ArcGisClient, ClientOptions, Credentials, Download, ServiceCall};
+use offmap::arcgis::{ArcGisClient, ClientOptions, Credentials, Download, ServiceCall};
 use offmap::packager::{MobileMapPackage, verify};
 use offmap::testing::{
     FaultEnds, FaultMatrix, FaultReport, FaultStep, StepKind, VirtualClock, exporter_conformance, fault_rows,

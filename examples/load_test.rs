@@ -8,8 +8,8 @@
 //! an ArcGIS server in the same process.
 
 use clap::Parser;
-use offmap::exporters::client::{ArcGisClient, ClientOptions, Credentials};
-use offmap::exporters::portal;
+use offmap::arcgis::portal;
+use offmap::arcgis::{ArcGisClient, ClientOptions, Credentials};
 use offmap::testing::{Act, Script, ScriptedExporter, scripted_map};
 use offmap::{AreaOfInterest, Engine, OfflineMapSource, OfflineMapTask};
 use offmap_sandbox::{FIELD_MAP, Sandbox, SandboxOptions};

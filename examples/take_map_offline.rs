@@ -6,7 +6,7 @@
 //! ```
 
 use clap::Parser;
-use offmap::exporters::client::{ArcGisClient, ClientOptions, Credentials};
+use offmap::arcgis::{ArcGisClient, ClientOptions, Credentials};
 use offmap::packager::{MobileMapPackage, verify, write_mmpk};
 use offmap::{AreaOfInterest, ExportState, GenerateOfflineMapParameterOverrides, OfflineMapTask, SubjectKind};
 use offmap_sandbox::{FIELD_MAP, Sandbox, SandboxOptions};
@@ -50,7 +50,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let options = ClientOptions { poll_interval: Duration::from_millis(100), ..ClientOptions::default() };
     let client = ArcGisClient::new(options, Credentials::none())?;
     let engine = offmap::with_defaults(&client)?.start()?;
-    let source = offmap::exporters::portal::read_item(&client, &sandbox.portal_url(), FIELD_MAP).await?;
+    let source = offmap::arcgis::portal::read_item(&client, &sandbox.portal_url(), FIELD_MAP).await?;
     let task = OfflineMapTask::new(&engine, source);
     let parameters = task.default_parameters(AreaOfInterest::from_numbers(&arguments.area)?)?;
     let overrides = GenerateOfflineMapParameterOverrides::default();

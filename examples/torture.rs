@@ -12,8 +12,8 @@
 //! ```
 
 use clap::Parser;
-use offmap::exporters::client::{ArcGisClient, ClientOptions, Credentials};
-use offmap::exporters::portal;
+use offmap::arcgis::portal;
+use offmap::arcgis::{ArcGisClient, ClientOptions, Credentials};
 use offmap::packager::{MobileMapPackage, MobileMapPackager, verify, write_mmpk};
 use offmap::{
     AreaOfInterest, Engine, ExportState, GenerateOfflineMapJob, Leftover, OfflineMapTask, StatusStream, SubjectKind,

@@ -4,14 +4,14 @@
 //! ([`exporters`]) and the mobile map package ([`packager`]).
 //!
 //! ```no_run
-//! use offmap::exporters::client::{ArcGisClient, ClientOptions, Credentials};
+//! use offmap::arcgis::{ArcGisClient, ClientOptions, Credentials};
 //! use offmap::{AreaOfInterest, GenerateOfflineMapParameterOverrides, OfflineMapTask};
 //!
 //! #[tokio::main]
 //! async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //!     let client = ArcGisClient::new(ClientOptions::default(), Credentials::none())?;
 //!     let engine = offmap::with_defaults(&client)?.start()?;
-//!     let source = offmap::exporters::portal::read_item(&client, "https://www.arcgis.com", "<item id>").await?;
+//!     let source = offmap::arcgis::portal::read_item(&client, "https://www.arcgis.com", "<item id>").await?;
 //!     let task = OfflineMapTask::new(&engine, source);
 //!     let parameters = task.default_parameters(AreaOfInterest::from_numbers("5.9,45.8,10.5,47.8")?)?;
 //!     let job = task.generate_offline_map(parameters, GenerateOfflineMapParameterOverrides::default(), "alps");
@@ -27,11 +27,32 @@
 mod deep;
 
 pub use deep::{verify_deep, verify_deep_until};
+pub use offmap_arcgis as arcgis;
+pub use offmap_disk::{
+    DiskReserve, hash_file, hash_file_until, hash_result, hash_result_until, hex, link_or_copy, link_or_copy_until,
+    run_blocking,
+};
 pub use offmap_engine::*;
 pub use offmap_exporters as exporters;
+pub use offmap_formats as formats;
+pub use offmap_formats::{ContainerReader, Containers, Contents};
+pub use offmap_model as model;
+pub use offmap_model::{
+    Allowance, AreaOfInterest, Artifact, ArtifactFile, AttachmentSyncDirection, ByteRange, BytesSource, Capability,
+    CapabilityReason, Clock, CountUnit, DestinationTableRowFilter, Envelope, ErrorBudget, EsriVectorTilesDownloadOption,
+    ExportHost, ExportState, ExportTask, Failure, FailureKind, FailureOwner, FailureStage,
+    GenerateOfflineMapParameterOverrides, GenerateOfflineMapParameters, GenerateOfflineMapResult,
+    GenerateOfflineMapUpdateMode, JobError, LayerArtifact, LayerCapability, LayerImportance, LayerItem, LayerNote,
+    LayerNoteKind, LayerOutcome, LayerPlace, LayerSecrets, LayerType, MOST_EXAMPLES, MapLayer, MessageSeverity,
+    MessageSource, Missing, OfflineMapCapabilities, OfflineMapItemInfo, OfflineMapParametersKey, OfflineMapPlan,
+    OfflineMapSource, OfflineSettings, OnlineOnlyServicesOption, PlannedLevel, Polygon, PortalItem, Printable, Progress,
+    ProgressUnit, ReducedFontsService, ReturnLayerAttachmentOption, SecretRegistry, ServiceLimit, ServiceUrl, SkippedLayer,
+    SpatialReference, StatusMessage, Subject, SubjectKind, SystemClock, TaskLayer, TaskNetwork, Thumbnail, Unit,
+    UtilityNetwork, WebMap, printable, run_within, service_key, system_now_ms,
+};
 pub use offmap_packager as packager;
 
-use offmap_exporters::client::ArcGisClient;
+use offmap_arcgis::ArcGisClient;
 use offmap_packager::MobileMapPackager;
 
 /// Begins an engine with all built-in exporters, that packs mobile map packages. Add your own exporters to it.

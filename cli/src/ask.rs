@@ -4,7 +4,7 @@ use crate::arguments::{Ask, Plan};
 use crate::interrupt::or_interrupted;
 use crate::terminal::{self, out};
 use crate::{INCOMPLETE, Stop, setup};
-use offmap::exporters::portal::ReadLimits;
+use offmap::arcgis::portal::ReadLimits;
 use offmap::{
     BytesSource, CapabilityReason, CountUnit, GenerateOfflineMapParameterOverrides, LayerCapability, OfflineMapPlan,
 };

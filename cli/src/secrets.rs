@@ -2,8 +2,8 @@
 
 use crate::setup;
 use crate::terminal::note;
-use offmap::exporters::client::ArcGisClient;
-use offmap::exporters::portal::{self, MapPlace, ReadLimits};
+use offmap::arcgis::ArcGisClient;
+use offmap::arcgis::portal::{self, MapPlace, ReadLimits};
 use offmap::{Failure, GenerateOfflineMapJob, SecretRegistry, WebMap};
 use std::sync::OnceLock;
 

@@ -3,8 +3,8 @@
 use crate::arguments::{AccessArguments, MapArguments};
 use crate::interrupt::interrupted;
 use crate::{Stop, secrets};
-use offmap::exporters::client::{ArcGisClient, ClientOptions, Credentials, HostPolicy, parse_host, parse_http};
-use offmap::exporters::portal::{self, MapPlace, ReadLimits};
+use offmap::arcgis::portal::{self, MapPlace, ReadLimits};
+use offmap::arcgis::{ArcGisClient, ClientOptions, Credentials, HostPolicy, parse_host, parse_http};
 use offmap::model::failure::check_no_user;
 use offmap::{
     AreaOfInterest, Engine, ExportHost, Failure, GenerateOfflineMapParameterOverrides, GenerateOfflineMapParameters,

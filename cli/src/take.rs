@@ -4,7 +4,7 @@ use crate::arguments::{ProgressStyle, Resume, RunArguments, Take};
 use crate::interrupt::{CANCELLED, on_ctrl_c};
 use crate::terminal::{self, note, out};
 use crate::{INCOMPLETE, Stop, progress, secrets, setup};
-use offmap::exporters::portal::ReadLimits;
+use offmap::arcgis::portal::ReadLimits;
 use offmap::packager::{MobileMapPackager, write_mmpk_until};
 use offmap::{
     Engine, Failure, FailureKind, FailureOwner, GenerateOfflineMapJob, GenerateOfflineMapResult, JobError, LayerNoteKind,

@@ -23,11 +23,9 @@ async fn take_works_by_item_and_by_file_in_both_dialects_and_with_every_kind_of_
     let host = secured.url().split("://").nth(1).expect("a host").to_owned();
     let token = secured.token();
     // The map as a file: what the portal answers, saved.
-    let client =
-        offmap::exporters::client::ArcGisClient::new(Default::default(), offmap::exporters::client::Credentials::none());
-    let source = offmap::exporters::portal::read_item(&client.expect("a client"), &open.portal_url(), HOSTED_MAP)
-        .await
-        .expect("reads");
+    let client = offmap::arcgis::ArcGisClient::new(Default::default(), offmap::arcgis::Credentials::none());
+    let source =
+        offmap::arcgis::portal::read_item(&client.expect("a client"), &open.portal_url(), HOSTED_MAP).await.expect("reads");
     let text = serde_json::to_string(&source.web_map).expect("JSON");
     std::fs::write(path("map.json"), &text).expect("writes");
     let file = path("map.json");

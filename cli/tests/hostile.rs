@@ -2,7 +2,7 @@
 
 mod support;
 
-use offmap::exporters::client::{ArcGisClient, Credentials};
+use offmap::arcgis::{ArcGisClient, Credentials};
 use offmap_sandbox::{FIELD_MAP, Fault, FaultAction, SandboxOptions};
 use serde_json::{Value, json};
 use std::path::Path;
@@ -39,7 +39,7 @@ async fn control_characters_of_maps_and_services_never_reach_a_terminal() {
     let dir = tempfile::tempdir().expect("a directory");
     let path = |name: &str| dir.path().join(name).to_string_lossy().into_owned();
     let client = ArcGisClient::new(Default::default(), Credentials::none()).expect("a client");
-    let source = offmap::exporters::portal::read_item(&client, &sandbox.portal_url(), FIELD_MAP).await.expect("reads");
+    let source = offmap::arcgis::portal::read_item(&client, &sandbox.portal_url(), FIELD_MAP).await.expect("reads");
     let mut map = serde_json::to_value(&source.web_map).expect("JSON");
     rename(&mut map);
     std::fs::write(path("map.json"), map.to_string()).expect("writes");

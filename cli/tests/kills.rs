@@ -69,9 +69,8 @@ async fn a_kill_while_changed_data_are_thrown_away_never_packs_old_data_under_th
         assert_eq!(sent(&sandbox, "Fieldwork/FeatureServer/createReplica"), 1);
 
         let layer = format!("{}/arcgis/rest/services/Fieldwork/FeatureServer/0", sandbox.url());
-        let client =
-            offmap::exporters::client::ArcGisClient::new(Default::default(), offmap::exporters::client::Credentials::none());
-        let call = offmap::exporters::client::ServiceCall::get(&layer).expect("a url");
+        let client = offmap::arcgis::ArcGisClient::new(Default::default(), offmap::arcgis::Credentials::none());
+        let call = offmap::arcgis::ServiceCall::get(&layer).expect("a url");
         let mut edited = client.expect("a client").json(&call).await.expect("a description");
         edited["editingInfo"]["lastEditDate"] = json!(1_795_000_000_000_i64);
         sandbox.heal();

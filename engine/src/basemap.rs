@@ -4,10 +4,8 @@
 //! a relative directory counts from the parent directory of the package, a missing one fails the job, and both are ignored when
 //! base maps are left out.
 
-use crate::model::area::AreaOfInterest;
-use crate::model::failure::{Failure, FailureKind};
-use crate::model::parameters::GenerateOfflineMapParameters;
 use crate::packager::{Packager, ReferenceBasemap};
+use offmap_model::{AreaOfInterest, Failure, FailureKind, GenerateOfflineMapParameters};
 use std::path::{Path, PathBuf};
 
 /// Whether a base map on the device takes the place of the map's own.

@@ -6,10 +6,11 @@
 //! Reports of progress are shown when there is something new to see: a hundredth of the whole further, or a second later. However
 //! many tiles or pieces are reported, a reader gets some hundred messages; the last report is in the subject's terminal message.
 
-use crate::clock::Clock;
-use crate::model::failure::{Failure, LONGEST_MESSAGE, shortened};
-use crate::model::secrets::SecretRegistry;
-use crate::model::status::{ExportState, MessageSeverity, MessageSource, Progress, StatusMessage, Subject, SubjectKind};
+use offmap_model::failure::{LONGEST_MESSAGE, shortened};
+use offmap_model::{
+    Clock, ExportState, Failure, MessageSeverity, MessageSource, Progress, SecretRegistry, StatusMessage, Subject,
+    SubjectKind,
+};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
@@ -303,7 +304,7 @@ impl StatusStream {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::SystemClock;
+    use offmap_model::SystemClock;
 
     fn layer(id: &str) -> Subject {
         Subject::layer(false, id, id)

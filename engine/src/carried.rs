@@ -1,17 +1,12 @@
 //! What a job that completes a package carries over from it, and how its plan changes by that.
 
 use crate::group::{Group, skipped};
-use crate::model::capability::CapabilityReason;
-use crate::model::failure::{Failure, FailureOwner};
-use crate::model::overrides::OfflineMapParametersKey;
-use crate::model::plan::{BytesSource, ExportTask, OfflineMapPlan, TaskLayer, TaskNetwork};
-use crate::model::result::LayerOutcome;
-use crate::model::service_url::service_key;
-use crate::model::status::ExportState;
-use crate::model::utility_network::UtilityNetwork;
-use crate::model::web_map::MapLayer;
 use crate::networks;
 use crate::packager::{EarlierData, EarlierNetwork, EarlierPackage};
+use offmap_model::{
+    BytesSource, CapabilityReason, ExportState, ExportTask, Failure, FailureOwner, LayerOutcome, MapLayer,
+    OfflineMapParametersKey, OfflineMapPlan, TaskLayer, TaskNetwork, UtilityNetwork, service_key,
+};
 use serde_json::{Map, Value};
 use std::collections::HashSet;
 use std::path::Path;

@@ -8,22 +8,20 @@
 //! 3. The new package takes the earlier one's place only if it holds all of it and more. Else the earlier one stays as it is, byte
 //!    for byte.
 
-use crate::basemap;
 use crate::carried::{Carried, passing, stays_as_it_is};
-use crate::context::run_blocking;
 use crate::earlier::{self, Judged};
 use crate::exporter::PlanContext;
 use crate::job::JobInner;
 use crate::ledger::Ledger;
-use crate::model::artifact::{Artifact, ArtifactFile, LayerArtifact};
-use crate::model::failure::{Failure, FailureStage};
-use crate::model::plan::{ExportTask, OfflineMapPlan};
-use crate::model::result::{GenerateOfflineMapResult, LayerOutcome};
 use crate::packager::EarlierPackage;
-use crate::planner;
 use crate::resume::{Begun, Found, finished, given_up};
-use crate::safe_path::{self, link_or_copy_until};
 use crate::work_dir::WorkDir;
+use crate::{basemap, planner};
+use offmap_disk::{link_or_copy_until, run_blocking, safe_path};
+use offmap_model::{
+    Artifact, ArtifactFile, ExportTask, Failure, FailureStage, GenerateOfflineMapResult, LayerArtifact, LayerOutcome,
+    OfflineMapPlan,
+};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;

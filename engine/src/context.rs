@@ -1,18 +1,16 @@
 //! What an exporter may ask of the engine while it works.
 
 use crate::board::StatusBoard;
-use crate::clock::Clock;
-use crate::copying::copy_until;
 use crate::keep::Keep;
 use crate::ledger::{TaskLedger, UnitRecord};
-use crate::model::budget::{ErrorBudget, Missing};
-use crate::model::failure::{Failure, FailureKind, FailureOwner, FailureStage, LONGEST_WORDS, shortened};
-use crate::model::plan::{ByteRange, ExportTask, OfflineMapPlan};
-use crate::model::secrets::{LayerSecrets, SecretRegistry};
-use crate::model::status::{MessageSeverity, MessageSource, Progress, ProgressUnit, Subject};
 use crate::pause::Pause;
-use crate::safe_path;
-use sha2::{Digest as _, Sha256};
+use async_trait::async_trait;
+use offmap_disk::{hash_result_until, run_blocking, safe_path};
+use offmap_model::failure::{LONGEST_WORDS, shortened};
+use offmap_model::{
+    ByteRange, Clock, ErrorBudget, ExportTask, Failure, FailureOwner, LayerSecrets, MessageSeverity, MessageSource, Missing,
+    OfflineMapPlan, Progress, ProgressUnit, SecretRegistry, Subject, TaskControl,
+};
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -38,22 +36,7 @@ pub struct ExportContext {
     pub(crate) more_follows: bool,
 }
 
-tokio::task_local! {
-    static CURRENT: ExportContext;
-}
-
 impl ExportContext {
-    /// The context of the export that this code runs for, where it runs for one: so that a client deep below can say a word.
-    #[must_use]
-    pub fn current() -> Option<Self> {
-        CURRENT.try_with(Clone::clone).ok()
-    }
-
-    /// Runs an export as the current one.
-    pub(crate) async fn scope<T>(self, work: impl Future<Output = T>) -> T {
-        CURRENT.scope(self, work).await
-    }
-
     pub(crate) fn subjects_of(task: &ExportTask) -> Vec<Subject> {
         task.layers.iter().map(|l| Subject::layer(l.is_table, &l.id, &l.title)).collect()
     }
@@ -153,27 +136,6 @@ impl ExportContext {
         }
     }
 
-    /// Runs a request that starts something on a service: after a cancel it may go on for a moment, so that what it started
-    /// is known and can be taken back.
-    ///
-    /// # Errors
-    /// The future's own failure, or that the job was cancelled and the moment passed.
-    pub async fn settle<T>(&self, work: impl Future<Output = Result<T, Failure>> + Send) -> Result<T, Failure> {
-        const MOMENT: std::time::Duration = std::time::Duration::from_millis(700);
-        if self.is_cancelled() {
-            return Err(Failure::cancelled());
-        }
-        let passed = async {
-            self.cancel.cancelled().await;
-            tokio::time::sleep(MOMENT).await;
-        };
-        tokio::select! {
-            biased;
-            result = work => result,
-            () = passed => Err(Failure::cancelled()),
-        }
-    }
-
     /// Says how far the task is. Latest wins; a report that falls behind is dropped.
     pub fn report(&self, progress: Progress) {
         let progress = Progress { precise: progress.precise && !self.more_follows, ..progress };
@@ -208,13 +170,13 @@ impl ExportContext {
         self.board.part_done(&self.task, fraction.clamp(0.0, 1.0) / 2.0, true);
     }
 
-    /// Says a word for people.
-    pub fn say(&self, message: impl Into<String>) {
+    /// Logs a message for people.
+    pub fn log(&self, message: impl Into<String>) {
         self.note(message.into(), MessageSource::Client);
     }
 
     /// Passes on a service's own job message, cut to [`LONGEST_WORDS`].
-    pub fn service_says(&self, message: impl Into<String>) {
+    pub fn server_message(&self, message: impl Into<String>) {
         self.note(shortened(message, LONGEST_WORDS), MessageSource::Service);
     }
 
@@ -258,7 +220,7 @@ impl ExportContext {
     }
 
     /// Says in the ledger that a unit is done whose result is a file or folder below the work directory, with its size and hash
-    /// ([`hash_result`]). As long as it has them it is not fetched again, also when the task begins anew after a failure; the unit
+    /// ([`hash_result`](offmap_disk::hash_result)). As long as it has them it is not fetched again, also when the task begins anew after a failure; the unit
     /// `of` that it came out of, such as a server's job, then stays finished with its notes.
     ///
     /// # Errors
@@ -343,135 +305,29 @@ impl ExportContext {
     }
 }
 
-/// Runs work that blocks off the async threads.
-///
-/// # Errors
-/// The work's own failure, or that it panicked.
-pub async fn run_blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
-) -> Result<T, Failure> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(result) => result,
-        Err(e) if e.is_panic() => std::panic::resume_unwind(e.into_panic()),
-        Err(_) => Err(Failure::internal("a blocking step was dropped by its runtime")),
+#[async_trait]
+impl TaskControl for ExportContext {
+    fn clock(&self) -> Arc<dyn Clock> {
+        Arc::clone(&self.clock)
     }
-}
 
-/// Runs work that is no job's yet, such as the reading of a map, until it ends, its time is over, or it is cancelled. `what` says
-/// in a message what was not done in time.
-///
-/// # Errors
-/// The work's own failure, that it was cancelled, or that its time was over.
-///
-/// # Cancel safety
-/// That of the work.
-pub async fn run_within<T>(
-    what: &str,
-    limit: Option<std::time::Duration>,
-    cancel: &CancellationToken,
-    clock: &dyn Clock,
-    work: impl Future<Output = Result<T, Failure>>,
-) -> Result<T, Failure> {
-    let over = async {
-        match limit {
-            Some(limit) => clock.sleep(limit).await,
-            None => std::future::pending().await,
-        }
-    };
-    tokio::select! {
-        biased;
-        () = cancel.cancelled() => Err(Failure::cancelled()),
-        ended = work => ended,
-        () = over => {
-            let seconds = limit.unwrap_or_default().as_secs_f64();
-            let message = format!("{what} had not ended after its time limit of {seconds} seconds; raise the limit");
-            Err(Failure::new(FailureOwner::Caller, FailureKind::TimedOut, FailureStage::Read, message))
-        }
+    fn cancel_token(&self) -> &CancellationToken {
+        &self.cancel
     }
-}
 
-/// Size and SHA-256 (hexadecimal) of a regular file; a link at its place is not followed. Blocks.
-///
-/// # Errors
-/// If it cannot be read.
-pub fn hash_file(path: &Path) -> Result<(u64, String), Failure> {
-    hash_file_until(path, &CancellationToken::new())
-}
-
-/// The same, until `cancel` is cancelled.
-///
-/// # Errors
-/// As [`hash_file`]; also if it was cancelled.
-pub fn hash_file_until(path: &Path, cancel: &CancellationToken) -> Result<(u64, String), Failure> {
-    let failed = |e: &std::io::Error| match cancel.is_cancelled() {
-        true => Failure::cancelled(),
-        false => safe_path::judged(&format!("cannot read {}", path.display()), e),
-    };
-    let mut file = safe_path::open_file(path).map_err(|e| failed(&e))?;
-    let mut hasher = Sha256::new();
-    let hashed = copy_until(&mut file, cancel, |piece| {
-        hasher.update(piece);
-        Ok(())
-    });
-    let bytes = hashed.map_err(|e| failed(&e))?;
-    Ok((bytes, hex(&hasher.finalize())))
-}
-
-/// Size and SHA-256 (hexadecimal) of a regular file, or of a folder: of the names, sizes and hashes of all files in it, in order.
-/// Blocks.
-///
-/// # Errors
-/// If it cannot be read, or has anything but files and directories in it.
-pub fn hash_result(path: &Path) -> Result<(u64, String), Failure> {
-    hash_result_until(path, &CancellationToken::new())
-}
-
-/// The same, until `cancel` is cancelled.
-///
-/// # Errors
-/// As [`hash_result`]; also if it was cancelled.
-pub fn hash_result_until(path: &Path, cancel: &CancellationToken) -> Result<(u64, String), Failure> {
-    let failed = |e: &std::io::Error| safe_path::judged(&format!("cannot read {}", path.display()), e);
-    if !std::fs::symlink_metadata(path).map_err(|e| failed(&e))?.is_dir() {
-        return hash_file_until(path, cancel);
+    async fn sleep(&self, time: std::time::Duration) {
+        Self::sleep(self, time).await;
     }
-    let mut files = safe_path::files_below(path).map_err(|e| failed(&e))?;
-    files.sort();
-    let (mut hasher, mut all) = (Sha256::new(), 0_u64);
-    for file in files {
-        let (bytes, sha256) = hash_file_until(&path.join(&file), cancel)?;
-        all = all.saturating_add(bytes);
-        // A name has neither a zero byte nor a line's end in it that could be taken for another's.
-        hasher.update(format!("{}\0{bytes}\0{sha256}\n", file.display()));
+
+    fn waiting(&self, fraction: f64) {
+        Self::waiting(self, fraction);
     }
-    Ok((all, hex(&hasher.finalize())))
-}
 
-/// Bytes as lower-case hexadecimal digits.
-#[must_use]
-pub fn hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digit = |d: u8| char::from(DIGITS[usize::from(d)]);
-    bytes.iter().flat_map(|b| [digit(b >> 4), digit(b & 15)]).collect()
-}
+    fn log(&self, message: String) {
+        Self::log(self, message);
+    }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::clock::SystemClock;
-    use crate::model::failure::FailureKind;
-    use std::time::Duration;
-
-    #[tokio::test(start_paused = true)]
-    async fn work_before_a_job_ends_with_its_time_or_its_cancel() {
-        let never = || std::future::pending::<Result<(), Failure>>();
-        let (cancel, limit) = (CancellationToken::new(), Some(Duration::from_secs(3)));
-        let late = run_within("the reading", limit, &cancel, &SystemClock, never()).await.expect_err("late");
-        assert_eq!((late.kind, late.owner), (FailureKind::TimedOut, FailureOwner::Caller));
-        assert!(late.message.contains("the reading had not ended after its time limit of 3 seconds"), "{late}");
-        assert_eq!(run_within("the reading", limit, &cancel, &SystemClock, async { Ok(7) }).await, Ok(7));
-        cancel.cancel();
-        let ended = run_within("the reading", None, &cancel, &SystemClock, never()).await.expect_err("cancelled");
-        assert!(ended.is_cancelled());
+    fn server_message(&self, message: String) {
+        Self::server_message(self, message);
     }
 }

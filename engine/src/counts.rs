@@ -1,8 +1,7 @@
 //! Numbers that services say, before anything is made of them.
 
 use crate::exporter::TaskPlan;
-use crate::model::failure::{Failure, FailureKind, FailureOwner, FailureStage};
-use crate::model::plan::{BytesSource, CountUnit};
+use offmap_model::{BytesSource, CountUnit, Failure, FailureKind, FailureOwner, FailureStage};
 
 /// The most features or other items that a layer is believed to have.
 pub(crate) const MOST_ITEMS: u64 = 1_000_000_000;
@@ -32,7 +31,7 @@ pub(crate) fn absurd(plan: &TaskPlan) -> Vec<(String, Failure)> {
 mod tests {
     use super::*;
     use crate::exporter::LayerPlan;
-    use crate::model::plan::ByteRange;
+    use offmap_model::ByteRange;
 
     #[test]
     fn numbers_that_cannot_be_are_told_by_layer_and_honest_ones_pass() {

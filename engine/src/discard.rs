@@ -2,10 +2,10 @@
 
 use crate::actor::shared::JobShared;
 use crate::actor::task_run;
-use crate::context::run_blocking;
 use crate::job::JobInner;
-use crate::model::failure::{Failure, FailureKind};
 use crate::work_dir::{Leftover, WorkDir, path_for};
+use offmap_disk::run_blocking;
+use offmap_model::{Failure, FailureKind};
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 

@@ -1,15 +1,12 @@
 //! What an earlier package holds, judged by what is in its files: a layer that its manifest calls succeeded may be gone, changed,
 //! damaged, or incomplete, since an older program wrote it or because what wrote it did not look.
 
-use crate::containers::{
-    self, Containers, Contents, Damages, ExpectedLayer, Reading, Resources, notes_of_missing, of_the_layer,
-};
-use crate::context::hash_file_until;
-use crate::model::failure::{Failure, FailureKind, FailureOwner, FailureStage};
-use crate::model::result::LayerOutcome;
-use crate::model::status::ExportState;
 use crate::packager::{EarlierData, EarlierPackage};
 use crate::resource_folder;
+use offmap_disk::hash_file_until;
+use offmap_formats::containers::{Damages, ExpectedLayer, Reading, Resources, notes_of_missing, of_the_layer};
+use offmap_formats::{Containers, Contents, containers};
+use offmap_model::{ExportState, Failure, FailureKind, FailureOwner, FailureStage, LayerOutcome};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

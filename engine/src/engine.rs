@@ -1,18 +1,14 @@
 //! The engine: owns the actor system, the exporters and the limits, and outlives its jobs.
 
 use crate::actor::shared::Census;
-use crate::clock::{Clock, SystemClock};
-use crate::containers::{ContainerReader, Containers};
 use crate::exporter::Exporter;
 use crate::job::GenerateOfflineMapJob;
-use crate::model::failure::Failure;
-use crate::model::secrets::SecretRegistry;
-use crate::model::source::OfflineMapSource;
 use crate::packager::Packager;
 use crate::registry::ExporterRegistry;
 use dashmap::DashMap;
-use std::sync::Arc;
-use std::sync::mpsc;
+use offmap_formats::{ContainerReader, Containers};
+use offmap_model::{Clock, Failure, OfflineMapSource, SecretRegistry, SystemClock};
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, oneshot};
@@ -104,8 +100,8 @@ impl Drop for EngineInner {
 /// ```
 /// # #[cfg(feature = "testing")]
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// use offmap_engine::Engine;
-/// use offmap_engine::testing::{PlainPackager, ScriptedExporter};
+/// use crate::Engine;
+/// use crate::testing::{PlainPackager, ScriptedExporter};
 ///
 /// let engine = Engine::builder(PlainPackager).exporter(ScriptedExporter::default())?.start()?;
 /// assert_eq!(engine.exporters(), ["scripted"]);

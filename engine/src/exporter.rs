@@ -1,18 +1,12 @@
 //! The contract of an exporter: one way of bringing layers home.
 
-use crate::clock::Clock;
 use crate::context::ExportContext;
-use crate::model::artifact::Artifact;
-use crate::model::capability::Capability;
-use crate::model::failure::Failure;
-use crate::model::geometry::Envelope;
-use crate::model::parameters::GenerateOfflineMapParameters;
-use crate::model::plan::{ByteRange, BytesSource, CountUnit, ExportTask, PlannedLevel, ServiceLimit, Unit};
-use crate::model::secrets::{LayerSecrets, SecretRegistry};
-use crate::model::source::OfflineMapSource;
-use crate::model::utility_network::UtilityNetwork;
-use crate::model::web_map::MapLayer;
 use async_trait::async_trait;
+use offmap_model::{
+    Artifact, ByteRange, BytesSource, Capability, Clock, CountUnit, Envelope, ExportTask, Failure,
+    GenerateOfflineMapParameters, LayerSecrets, MapLayer, OfflineMapSource, PlannedLevel, SecretRegistry, ServiceLimit,
+    Unit, UtilityNetwork,
+};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -134,14 +128,14 @@ pub struct TaskPlan {
 /// - `export` writes only below [`ExportContext::work_dir`] and leaves deleting to the engine.
 /// - Every planned unit is finished in the ledger ([`ExportContext::finish_unit`]) before `export` answers `Ok`, and every
 ///   planned layer is in the [`Artifact`]; the engine fails what is missing.
-/// - A file has its final name only when it is complete ([`crate::atomic_file`]). A unit that ends with one is finished with it
+/// - A file has its final name only when it is complete ([`offmap_disk::atomic_file`]). A unit that ends with one is finished with it
 ///   ([`ExportContext::finish_file`]) and not fetched again while it is there ([`ExportContext::finished_file`]).
 /// - Progress never falls; the engine drops reports that do.
 /// - After [`ExportContext::cancelled`] no new request is made but those that tidy up; `export` returns within a second.
 /// - A dropped future leaves nothing running.
 /// - A panic is a failure of the task's layers, never of the process.
 ///
-/// `offmap_engine::testing::exporter_conformance` (feature `testing`) checks an exporter against this list.
+/// `crate::testing::exporter_conformance` (feature `testing`) checks an exporter against this list.
 #[async_trait]
 pub trait Exporter: Debug + Send + Sync + 'static {
     /// Its parameters. Use `#[serde(deny_unknown_fields)]`, so that a misspelt override is refused by name.

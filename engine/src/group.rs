@@ -1,12 +1,7 @@
 //! The layers that one exporter takes from one service, before anybody was asked.
 
-use crate::model::capability::CapabilityReason;
-use crate::model::failure::Failure;
-use crate::model::overrides::OfflineMapParametersKey;
-use crate::model::plan::SkippedLayer;
-use crate::model::utility_network::UtilityNetwork;
-use crate::model::web_map::MapLayer;
 use crate::registry::ErasedExporter;
+use offmap_model::{CapabilityReason, Failure, MapLayer, OfflineMapParametersKey, SkippedLayer, UtilityNetwork};
 use std::sync::Arc;
 
 /// See the module.

@@ -3,31 +3,23 @@
 use crate::actor::job_supervisor::{JobEnd, JobSupervisor};
 use crate::actor::shared::JobShared;
 use crate::actor::task_run;
-use crate::basemap;
 use crate::board::{StatusBoard, StatusStream};
-use crate::complete;
-use crate::context::run_blocking;
-use crate::discard;
 use crate::engine::{Engine, EngineInner};
 use crate::exporter::PlanContext;
 use crate::keep::Keep;
 use crate::ledger::Ledger;
-use crate::model::failure::{Failure, FailureKind, FailureOwner, FailureStage};
-use crate::model::overrides::GenerateOfflineMapParameterOverrides;
-use crate::model::parameters::GenerateOfflineMapParameters;
-use crate::model::plan::OfflineMapPlan;
-use crate::model::result::{GenerateOfflineMapResult, JobError, LayerOutcome};
-use crate::model::secrets::SecretRegistry;
-use crate::model::source::OfflineMapSource;
-use crate::model::status::{ExportState, MessageSeverity, MessageSource, Subject, SubjectKind};
-use crate::model::web_map::WebMap;
 use crate::packager::{EarlierPackage, ReferenceBasemap};
 use crate::pause::Pause;
-use crate::planner;
 use crate::resume::{self, Begun, Found};
-use crate::room;
 use crate::work_dir::{WorkDir, plain_destination};
+use crate::{basemap, complete, discard, planner, room};
 use actix::Actor as _;
+use offmap_disk::run_blocking;
+use offmap_model::{
+    ExportState, Failure, FailureKind, FailureOwner, FailureStage, GenerateOfflineMapParameterOverrides,
+    GenerateOfflineMapParameters, GenerateOfflineMapResult, JobError, LayerOutcome, MessageSeverity, MessageSource,
+    OfflineMapPlan, OfflineMapSource, SecretRegistry, Subject, SubjectKind, WebMap,
+};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

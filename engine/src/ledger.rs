@@ -5,10 +5,8 @@
 //! a bounded channel. No token is ever written.
 
 use crate::ledger_file::{self, Deadline, LARGEST_VALUE, LONGEST_READ, judged, refused};
-use crate::model::failure::{Failure, FailureKind, FailureOwner, FailureStage};
-use crate::model::plan::{ExportTask, OfflineMapPlan};
-use crate::model::secrets::SecretRegistry;
-use crate::safe_path;
+use offmap_disk::safe_path;
+use offmap_model::{ExportTask, Failure, FailureKind, FailureOwner, FailureStage, OfflineMapPlan, SecretRegistry};
 use rusqlite::types::Value as SqlValue;
 use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 use serde::de::DeserializeOwned;

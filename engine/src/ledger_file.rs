@@ -5,8 +5,8 @@
 //!    is read is bounded in size and in time.
 //! 3. The schema is word for word what this program writes, else nothing is read.
 
-use crate::model::failure::{Failure, FailureKind, FailureOwner, FailureStage};
-use crate::safe_path;
+use offmap_disk::safe_path;
+use offmap_model::{Failure, FailureKind, FailureOwner, FailureStage};
 use rusqlite::config::DbConfig;
 use rusqlite::limits::Limit;
 use rusqlite::{Connection, ErrorCode, OpenFlags};

@@ -3,13 +3,10 @@
 //! Source: API reference B.5.
 
 use crate::exporter::TaskPlan;
-use crate::model::failure::Failure;
-use crate::model::overrides::{GenerateOfflineMapParameterOverrides, OfflineMapParametersKey};
-use crate::model::parameters::OnlineOnlyServicesOption;
-use crate::model::plan::{ExportTask, OfflineMapPlan, TaskNetwork};
-use crate::model::service_url::service_key;
-use crate::model::source::OfflineMapSource;
-use crate::model::utility_network::UtilityNetwork;
+use offmap_model::{
+    ExportTask, Failure, GenerateOfflineMapParameterOverrides, OfflineMapParametersKey, OfflineMapPlan, OfflineMapSource,
+    OnlineOnlyServicesOption, TaskNetwork, UtilityNetwork, service_key,
+};
 use serde_json::{Map, Value};
 use std::collections::{HashMap, HashSet};
 

@@ -1,16 +1,11 @@
 //! The contract of a packager: what makes the package out of what came home.
 
-use crate::containers::Containers;
-use crate::model::artifact::Artifact;
-use crate::model::failure::Failure;
-use crate::model::geometry::{Envelope, SpatialReference};
-use crate::model::plan::OfflineMapPlan;
-use crate::model::result::LayerOutcome;
-use crate::model::secrets::SecretRegistry;
-use crate::model::source::OfflineMapSource;
-use crate::model::status::ExportState;
-use crate::model::web_map::LayerType;
 use async_trait::async_trait;
+use offmap_formats::Containers;
+use offmap_model::{
+    Artifact, Envelope, ExportState, Failure, LayerOutcome, LayerType, OfflineMapPlan, OfflineMapSource, SecretRegistry,
+    SpatialReference,
+};
 use serde::{Deserialize, Serialize};
 use std::fmt::Debug;
 use std::path::{Path, PathBuf};

@@ -6,27 +6,21 @@
 //! 4. Judge the whole: the error policy, and an area that touches nothing.
 
 use crate::carried::Carried;
-use crate::context::run_blocking;
-use crate::counts;
 use crate::exporter::{Examination, PlanContext, ServiceRequest, TaskPlan};
 use crate::group::{Group, skipped};
-use crate::model::area::AreaOfInterest;
-use crate::model::area_shape::LONGEST_GEOMETRY;
-use crate::model::bounded_json::json_bytes;
-use crate::model::capability::{Capability, CapabilityReason};
-use crate::model::failure::{
-    Failure, FailureKind, FailureOwner, FailureStage, LONGEST_ATTRIBUTION, LONGEST_WORDS, shortened,
-};
-use crate::model::overrides::{GenerateOfflineMapParameterOverrides, OfflineMapParametersKey};
-use crate::model::parameters::{GenerateOfflineMapParameters, OnlineOnlyServicesOption};
-use crate::model::plan::{EmbeddedLayer, ExportTask, OfflineMapPlan, SkippedLayer, TaskLayer};
-use crate::model::service_url::service_key;
-use crate::model::source::OfflineMapSource;
-use crate::model::unsupported;
-use crate::model::web_map::MapLayer;
-use crate::networks;
 use crate::registry::{ErasedExporter, ExporterRegistry};
+use crate::{counts, networks};
 use futures_util::StreamExt as _;
+use offmap_disk::run_blocking;
+use offmap_model::area_shape::LONGEST_GEOMETRY;
+use offmap_model::bounded_json::json_bytes;
+use offmap_model::failure::{LONGEST_ATTRIBUTION, LONGEST_WORDS, shortened};
+use offmap_model::plan::EmbeddedLayer;
+use offmap_model::{
+    AreaOfInterest, Capability, CapabilityReason, ExportTask, Failure, FailureKind, FailureOwner, FailureStage,
+    GenerateOfflineMapParameterOverrides, GenerateOfflineMapParameters, MapLayer, OfflineMapParametersKey, OfflineMapPlan,
+    OfflineMapSource, OnlineOnlyServicesOption, SkippedLayer, TaskLayer, service_key, unsupported,
+};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -525,7 +519,7 @@ pub(crate) async fn changed_since(
     Ok(changed)
 }
 
-fn touches(extent: &crate::model::geometry::Envelope, area: &AreaOfInterest) -> bool {
+fn touches(extent: &offmap_model::Envelope, area: &AreaOfInterest) -> bool {
     let Some(reference) = &extent.spatial_reference else { return true };
     // An extent may go on beyond the dateline as an area may.
     let extents: Vec<_> = AreaOfInterest::from(extent.clone()).parts().iter().filter_map(AreaOfInterest::envelope).collect();

@@ -2,12 +2,8 @@
 
 use crate::context::ExportContext;
 use crate::exporter::{Examination, Exporter, PlanContext, ServiceRequest, TaskPlan};
-use crate::model::artifact::Artifact;
-use crate::model::failure::Failure;
-use crate::model::plan::ExportTask;
-use crate::model::source::OfflineMapSource;
-use crate::model::web_map::MapLayer;
 use async_trait::async_trait;
+use offmap_model::{Artifact, ExportTask, Failure, MapLayer, OfflineMapSource};
 use serde_json::Value;
 use std::fmt::Debug;
 use std::sync::Arc;

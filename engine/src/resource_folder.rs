@@ -1,8 +1,9 @@
 //! The folder of resources that goes with a layer's data, as it lies on the disk.
 
-use crate::containers::{ContainerReader, ResourceFiles, Resources};
-use crate::model::failure::{Failure, FailureKind, FailureOwner, FailureStage};
-use crate::safe_path;
+use offmap_disk::safe_path;
+use offmap_formats::ContainerReader;
+use offmap_formats::containers::{ResourceFiles, Resources};
+use offmap_model::{Failure, FailureKind, FailureOwner, FailureStage};
 use std::collections::BTreeSet;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};

@@ -3,20 +3,16 @@
 //! A job is resumed from its ledger: a task that is finished is not run again, a server job that is noted is picked up, a partial
 //! file is continued. Asked again is only whether the services' data changed since.
 
-use crate::basemap;
-use crate::context::run_blocking;
 use crate::earlier::{self, Files};
 use crate::exporter::{PlanContext, ServiceRequest};
 use crate::job::JobInner;
 use crate::ledger::Ledger;
 use crate::ledger_file::refused;
-use crate::model::failure::{Failure, FailureOwner};
-use crate::model::plan::{ExportTask, OfflineMapPlan};
-use crate::model::result::GenerateOfflineMapResult;
-use crate::model::source::OfflineMapSource;
 use crate::packager::{EarlierPackage, ReferenceBasemap};
-use crate::planner;
 use crate::work_dir::{Leftover, WorkDir, bring_back};
+use crate::{basemap, planner};
+use offmap_disk::run_blocking;
+use offmap_model::{ExportTask, Failure, FailureOwner, GenerateOfflineMapResult, OfflineMapPlan, OfflineMapSource};
 use std::path::Path;
 use std::sync::Arc;
 

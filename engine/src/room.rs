@@ -1,8 +1,7 @@
 //! Whether a plan fits on the disk.
 
-use crate::model::failure::{Failure, FailureKind, FailureOwner, FailureStage};
-use crate::model::plan::ByteRange;
-use crate::safe_path::size_of;
+use offmap_disk::safe_path::size_of;
+use offmap_model::{ByteRange, Failure, FailureKind, FailureOwner, FailureStage};
 use std::path::Path;
 
 /// Looks at the disk that a work directory is on. What lies in the directory already is a part of what is needed.

@@ -3,16 +3,13 @@
 use crate::engine::Engine;
 use crate::exporter::PlanContext;
 use crate::job::GenerateOfflineMapJob;
-use crate::model::area::AreaOfInterest;
-use crate::model::capability::OfflineMapCapabilities;
-use crate::model::failure::Failure;
-use crate::model::item::OfflineMapItemInfo;
-use crate::model::overrides::GenerateOfflineMapParameterOverrides;
-use crate::model::parameters::{AttachmentSyncDirection, GenerateOfflineMapParameters, ReturnLayerAttachmentOption};
-use crate::model::plan::OfflineMapPlan;
-use crate::model::settings::{AuthoredDownload, AuthoredSync, OfflineSettings};
-use crate::model::source::OfflineMapSource;
 use crate::planner;
+use offmap_model::settings::{AuthoredDownload, AuthoredSync};
+use offmap_model::{
+    AreaOfInterest, AttachmentSyncDirection, Failure, GenerateOfflineMapParameterOverrides, GenerateOfflineMapParameters,
+    OfflineMapCapabilities, OfflineMapItemInfo, OfflineMapPlan, OfflineMapSource, OfflineSettings,
+    ReturnLayerAttachmentOption,
+};
 use std::path::PathBuf;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;

@@ -5,10 +5,11 @@
 //! removed, whatever takes its name's place meanwhile.
 
 use crate::ledger::Lineage;
-use crate::model::failure::{Failure, FailureKind, FailureOwner, FailureStage};
 use crate::packager::{Packager, REPLACED};
-use crate::safe_path::{self, careful, judged, open_dir, open_in, remove_in};
 use cap_std::fs::{Dir, DirBuilder};
+use offmap_disk::safe_path;
+use offmap_disk::safe_path::{careful, judged, open_dir, open_in, remove_in};
+use offmap_model::{Failure, FailureKind, FailureOwner, FailureStage};
 use std::fs::{File, TryLockError};
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::path::{Path, PathBuf};

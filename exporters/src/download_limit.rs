@@ -1,6 +1,6 @@
 //! How large a result may be: what the plan expects, with room for plans that are wrong.
 
-use offmap_engine::{Failure, FailureKind};
+use offmap_model::{Failure, FailureKind};
 
 /// Times the planned bytes that are taken.
 const FACTOR: u64 = 20;

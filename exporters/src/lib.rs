@@ -6,26 +6,14 @@
 //! | [`TileCacheExporter`](tile_cache::TileCacheExporter) | raster tiled layers | `exportTiles` | `.tpkx` or `.tpk` | `exportTileCacheParameters` |
 //! | [`VectorTilesExporter`](vector_tiles::VectorTilesExporter) | vector tiled layers | `exportTiles` | `.vtpk`, and the style of an item with its sprites and fonts | `exportVectorTilesParameters` |
 //!
-//! Each is built with an [`ArcGisClient`](client); [`portal`] reads the web map with the same client, so that
+//! Each is built with an [`ArcGisClient`]; [`offmap_arcgis::portal`] reads the web map with the same client, so that
 //! tokens, limits and connections are shared.
 
-pub mod client;
-pub mod compact_cache;
-mod containers;
 mod download_limit;
-mod export_twin;
 pub mod geodatabase;
-mod packed_entry;
-pub mod packed_style;
-pub mod portal;
-mod server_job;
 pub mod tile_cache;
-mod tile_cover;
 mod tile_export;
-mod tile_merge;
-pub mod tile_package;
 mod tile_service;
-pub mod tiling;
 pub mod vector_tiles;
 
 /// Reads an answer as every kind of service, for fuzzing: it must not panic.
@@ -48,13 +36,14 @@ pub fn join_any_glyphs(fonts: &[Vec<u8>]) {
 pub fn read_any_job_answer(answer: &serde_json::Value) {
     geodatabase::read_any_job_answer(answer);
     tile_export::read_any_job_answer(answer);
-    client::body::read_any_answer(answer);
+    offmap_arcgis::body::read_any_answer(answer);
 }
 
-pub use containers::{GeodatabaseReader, TilePackageReader, containers};
+pub use offmap_formats::readers::{GeodatabaseReader, TilePackageReader, containers};
 
-use client::ArcGisClient;
-use offmap_engine::{EngineBuilder, Failure};
+use offmap_arcgis::ArcGisClient;
+use offmap_engine::EngineBuilder;
+use offmap_model::Failure;
 
 /// Adds all built-in exporters to an engine, and the readers of what they bring.
 ///

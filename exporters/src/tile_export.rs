@@ -3,16 +3,14 @@
 //! Two families of servers answer in different shapes; which one it is is decided by what comes back.
 //! Source: tile reference §5, §7, §8.
 
-use crate::client::{ArcGisClient, Download, Downloaded, ServiceCall, body, resolve};
 use crate::download_limit::DownloadLimit;
-use crate::server_job::{self, Look, ServerJob};
-use crate::tile_merge;
-use crate::tile_package;
 use crate::tile_service::{FILE_UNIT, JOB_UNIT, JobHome, PartCall, TiledService, job_unit, part_unit, units};
 use async_trait::async_trait;
-use offmap_engine::{
-    ExportContext, Failure, FailureKind, FailureOwner, FailureStage, LayerSecrets, Missing, Progress, UnitRecord,
-};
+use offmap_arcgis::server_job::{Look, ServerJob};
+use offmap_arcgis::{ArcGisClient, Download, Downloaded, ServiceCall, body, resolve, server_job};
+use offmap_engine::{ExportContext, UnitRecord};
+use offmap_formats::{tile_merge, tile_package};
+use offmap_model::{Failure, FailureKind, FailureOwner, FailureStage, LayerSecrets, Missing, Progress};
 use serde_json::Value;
 use std::path::Path;
 use std::time::Duration;
@@ -86,7 +84,7 @@ pub(crate) async fn export_package(
         files.push((file_unit, path, got));
     }
     ctx.begin_unit(FILE_UNIT).await?;
-    ctx.say("the parts on both sides of the dateline are joined");
+    ctx.log("the parts on both sides of the dateline are joined");
     let (to, reserve) = (to.to_owned(), client.options().disk_reserve);
     let paths: Vec<_> = files.iter().map(|(_, path, _)| path.clone()).collect();
     let cancel = ctx.cancel_token().clone();
@@ -94,7 +92,7 @@ pub(crate) async fn export_package(
         // The parts stay until they are joined.
         reserve.check(to.parent().unwrap_or(&to), before)?;
         tile_merge::merge(&paths, &to, &cancel)?;
-        let (bytes, sha256) = offmap_engine::hash_file_until(&to, &cancel)?;
+        let (bytes, sha256) = offmap_disk::hash_file_until(&to, &cancel)?;
         for file in &paths {
             std::fs::remove_file(file)
                 .map_err(|e| Failure::io(FailureStage::Check, format!("cannot remove {}", file.display()), &e))?;
@@ -174,7 +172,7 @@ async fn export_part(
         if !lost || ctx.ledger().noted(step.job, AGAIN).await?.is_some() {
             return got;
         }
-        ctx.say(format!("the service has forgotten the job, which is submitted once more ({failure})"));
+        ctx.log(format!("the service has forgotten the job, which is submitted once more ({failure})"));
         ctx.ledger().note(step.job, AGAIN, "1").await?;
         ctx.ledger().note(step.job, "job", "").await?;
     }

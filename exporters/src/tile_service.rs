@@ -2,18 +2,17 @@
 //!
 //! Source: tile reference §2, §3, §5.
 
-use crate::client::ServiceCall;
-use crate::client::body::{cut, cut_attribution};
-use crate::tile_cover::TileRows;
-use crate::tile_package::TilePackage;
-use crate::tiling::{Lod, TileInfo};
-use offmap_engine::model::area_shape::LONGEST_GEOMETRY;
-use offmap_engine::model::geometry::{Envelope, SpatialReference};
-use offmap_engine::{
-    AreaOfInterest, CountUnit, ExportTask, Failure, FailureKind, FailureOwner, FailureStage, LayerArtifact, LayerPlan,
-    LayerSecrets, MOST_EXAMPLES, Missing, PlannedLevel, ServiceLimit, TaskLayer, TaskPlan, Unit,
+use offmap_arcgis::ServiceCall;
+use offmap_arcgis::body::{cut, cut_attribution};
+use offmap_engine::{LayerPlan, TaskPlan};
+use offmap_formats::tile_cover::TileRows;
+use offmap_formats::tile_package::TilePackage;
+use offmap_formats::tiling::{Lod, TileInfo};
+use offmap_model::area_shape::LONGEST_GEOMETRY;
+use offmap_model::{
+    AreaOfInterest, CountUnit, Envelope, ExportTask, Failure, FailureKind, FailureOwner, FailureStage, LayerArtifact,
+    LayerSecrets, MOST_EXAMPLES, Missing, PlannedLevel, ServiceLimit, SpatialReference, TaskLayer, Unit, number,
 };
-use offmap_formats::number;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -99,7 +98,7 @@ impl TiledService {
         if let (Some(min), Some(max)) = (self.min_lod, self.max_lod) {
             return all.iter().filter(|l| (min..=max).contains(&l.level)).copied().collect();
         }
-        crate::tiling::levels_in_range(all, self.min_scale, self.max_scale)
+        offmap_formats::tiling::levels_in_range(all, self.min_scale, self.max_scale)
     }
 
     pub(crate) fn extent_in(&self) -> Option<Envelope> {
@@ -162,7 +161,7 @@ impl TiledService {
             // For each part: submit, one look, find the file, fetch it.
             requests: 4 * parts as u64,
             levels,
-            bytes: Some(offmap_engine::ByteRange {
+            bytes: Some(offmap_model::ByteRange {
                 min: total.saturating_mul(bytes_per_tile.0),
                 max: total.saturating_mul(bytes_per_tile.1),
             }),
@@ -354,7 +353,7 @@ pub(crate) fn read_any_service(answer: &Value) {
         let levels: Vec<u32> = service.cached_levels().iter().map(|l| l.level).collect();
         if let Ok(area) = AreaOfInterest::from_numbers("175,-22,-170,-10") {
             let _ = service.task_plan(std::iter::empty(), &area, &levels, (1, 2));
-            let _ = service.export_calls(&area, &crate::tiling::levels_text(&levels), JobHome::Raster);
+            let _ = service.export_calls(&area, &offmap_formats::tiling::levels_text(&levels), JobHome::Raster);
         }
     }
 }

@@ -1,6 +1,8 @@
 //! Zip archives that others wrote. One rule for packages, tile packages and base maps: what is opened here has been checked.
 
-use crate::{MAX_FILES, folder, invalid, path};
+use offmap_disk::folder::MAX_FILES;
+use offmap_disk::path::invalid;
+use offmap_disk::{folder, path};
 use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};

@@ -1,22 +1,23 @@
-//! Files that others wrote, read within limits: a directory without following links, an archive whose structure was checked, a
-//! JSON document whose memory is bounded, a style of vector tiles with the fonts and sprites that it needs. And the form of JSON and
-//! of its numbers as other programs write them, files and answers.
+//! Files of this field, readers and writers: tile grids and covers, Compact Cache packages (`.tpk`, `.tpkx`, `.vtpk`), mobile
+//! geodatabases, styles of vector tiles with their glyphs and sprites, archives.
 //!
-//! Knows no package, service or job. Errors are [`std::io::Error`]s whose text says what was found; the caller names the file.
+//! Knows no service, no job and no network.
 
 pub mod archive;
 pub mod archive_file;
-pub mod folder;
+pub mod compact_cache;
+pub mod containers;
+pub mod foreign_sqlite;
 pub mod glyphs;
-pub mod json;
-pub mod lenient;
-pub mod number;
-pub mod path;
+pub mod package_files;
+pub mod packed_entry;
+pub mod packed_style;
+pub mod readers;
+pub mod replica_file;
 pub mod style;
+pub mod tile_cover;
+pub mod tile_merge;
+pub mod tile_package;
+pub mod tiling;
 
-/// Files of a directory, or entries of an archive, that are read; more are refused.
-pub const MAX_FILES: usize = 500_000;
-
-fn invalid(message: impl Into<String>) -> std::io::Error {
-    std::io::Error::new(std::io::ErrorKind::InvalidData, message.into())
-}
+pub use containers::{ContainerReader, Containers, Contents};

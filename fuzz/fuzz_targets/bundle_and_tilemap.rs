@@ -3,8 +3,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use offmap::exporters::compact_cache::{bundle_origin, read_v1, read_v2};
-use offmap::exporters::tile_package;
+use offmap::formats::compact_cache::{bundle_origin, read_v1, read_v2};
+use offmap::formats::tile_package;
 use std::io::{Cursor, Write as _};
 use tokio_util::sync::CancellationToken;
 use zip::{CompressionMethod, ZipWriter, write::SimpleFileOptions};

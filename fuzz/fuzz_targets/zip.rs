@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use offmap::exporters::tile_package;
+use offmap::formats::tile_package;
 use offmap::packager::{MobileMapPackage, verify};
 use tokio_util::sync::CancellationToken;
 

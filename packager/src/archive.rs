@@ -2,10 +2,12 @@
 //!
 //! Readers open members in place, so nothing is compressed (mobile map package reference A.1).
 
-use crate::container::Container;
-use offmap_engine::{Failure, FailureStage, WorkDir, atomic_file};
+use offmap_disk::atomic_file;
+use offmap_disk::folder::open_regular;
+use offmap_engine::WorkDir;
 use offmap_formats::archive_file::ArchiveFile;
-use offmap_formats::folder::open_regular;
+use offmap_formats::package_files::Container;
+use offmap_model::{Failure, FailureStage};
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::Path;

@@ -2,8 +2,9 @@
 //!
 //! Source: tile reference §13 to §15.
 
-use crate::container::{Container, damaged};
-use offmap_engine::{Envelope, Failure, LayerType, LocalBasemap, SpatialReference};
+use offmap_engine::LocalBasemap;
+use offmap_formats::package_files::{Container, damaged};
+use offmap_model::{Envelope, Failure, LayerType, SpatialReference};
 use serde_json::Value;
 use std::path::Path;
 
@@ -26,7 +27,7 @@ pub(crate) fn read(file: &Path) -> Result<LocalBasemap, Failure> {
 }
 
 fn described(file: &Path, name: &str, layer_type: LayerType) -> Result<LocalBasemap, Failure> {
-    let json: Value = offmap_formats::json::read(&Container::open(file)?.read(name, LARGEST)?, MEMORY)
+    let json: Value = offmap_model::json::read(&Container::open(file)?.read(name, LARGEST)?, MEMORY)
         .map_err(|e| damaged(file, format!("{name}: {e}")))?;
     let reference = json.get("spatialReference").or_else(|| json.pointer("/tileInfo/spatialReference"));
     let spatial_reference: Option<SpatialReference> = reference.and_then(|v| serde_json::from_value(v.clone()).ok());

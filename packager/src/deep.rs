@@ -6,10 +6,9 @@
 use crate::manifest::ManifestLayer;
 use crate::mobile_map_package::{LayerFile, MobileMapPackage, OfflineLayer};
 use crate::verify::{Verification, verify_opened};
-use offmap_engine::containers::{
-    Containers, Contents, Counted, Damages, ExpectedLayer, Reading, ResourceFiles, Resources, untold,
-};
-use offmap_engine::{ExportState, Failure, FailureKind, FailureStage};
+use offmap_formats::containers::{Counted, Damages, ExpectedLayer, Reading, ResourceFiles, Resources, untold};
+use offmap_formats::{Containers, Contents};
+use offmap_model::{ExportState, Failure, FailureKind, FailureStage};
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -3,10 +3,9 @@
 use crate::manifest::{MANIFEST_PATH, ManifestFile, ManifestLayer};
 use crate::mobile_map_package::MobileMapPackage;
 use crate::write::JOB_PATH;
-use offmap_engine::{
-    EarlierData, EarlierFile, EarlierNetwork, EarlierPackage, ExportState, Failure, FailureKind, FailureStage, LayerOutcome,
-    safe_path,
-};
+use offmap_disk::safe_path;
+use offmap_engine::{EarlierData, EarlierFile, EarlierNetwork, EarlierPackage};
+use offmap_model::{ExportState, Failure, FailureKind, FailureStage, LayerOutcome};
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 

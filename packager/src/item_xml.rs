@@ -1,6 +1,6 @@
 //! The XML documents of `esriinfo`, by one writer. Source: mobile map package reference A.5.
 
-use offmap_engine::Failure;
+use offmap_model::Failure;
 use quick_xml::Writer;
 use quick_xml::escape::partial_escape;
 use quick_xml::events::{BytesDecl, BytesEnd, BytesStart, BytesText, Event};

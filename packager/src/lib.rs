@@ -14,7 +14,6 @@
 
 mod archive;
 mod basemap;
-mod container;
 mod deep;
 mod earlier;
 mod item_xml;

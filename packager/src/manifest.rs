@@ -4,10 +4,9 @@
 //! from, when they were last edited, attributions and terms, and every failure. `digest` is the SHA-256 of the manifest file
 //! itself with the digest's own 64 digits read as zeros, so that no byte of the package is unproven.
 
-use offmap_engine::model::area::AreaOfInterest;
-use offmap_engine::model::result::lacking;
-use offmap_engine::{CountUnit, ExportState, Failure, LayerNote, LayerNoteKind, Missing, hex};
-use offmap_formats::path as names;
+use offmap_disk::{hex, path as names};
+use offmap_model::result::lacking;
+use offmap_model::{AreaOfInterest, CountUnit, ExportState, Failure, LayerNote, LayerNoteKind, Missing};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use std::collections::HashSet;
@@ -197,7 +196,7 @@ impl Manifest {
     /// # Errors
     /// In words: what is wrong with the file.
     pub fn read(bytes: &[u8]) -> Result<Self, String> {
-        let manifest: Self = offmap_formats::json::read(bytes, MEMORY).map_err(|e| format!("it cannot be read: {e}"))?;
+        let manifest: Self = offmap_model::json::read(bytes, MEMORY).map_err(|e| format!("it cannot be read: {e}"))?;
         if manifest.format != FORMAT {
             return Err(format!("its format is `{}`, expected `{FORMAT}`", manifest.format));
         }
@@ -214,11 +213,11 @@ impl Manifest {
 
     /// Paths are those of files below the package, each once.
     fn check_paths(&self) -> Result<(), String> {
-        if self.files.len() > offmap_formats::MAX_FILES || self.layers.len() > MAX_LAYERS {
+        if self.files.len() > offmap_disk::folder::MAX_FILES || self.layers.len() > MAX_LAYERS {
             let (files, layers) = (self.files.len(), self.layers.len());
             return Err(format!(
                 "it lists {files} files and {layers} layers, expected at most {} and {MAX_LAYERS}",
-                offmap_formats::MAX_FILES
+                offmap_disk::folder::MAX_FILES
             ));
         }
         let mut seen = HashSet::with_capacity(self.files.len());

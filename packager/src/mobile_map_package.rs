@@ -2,10 +2,10 @@
 //!
 //! Source: mobile map package reference A.1 to A.3 (reading rule).
 
-use crate::container::{Container, damaged};
 use crate::manifest::{MANIFEST_PATH, Manifest};
-use offmap_engine::{Failure, LayerPlace, MapLayer, OfflineMapItemInfo, Thumbnail, UtilityNetwork, WebMap};
-use offmap_formats::{json, path as names};
+use offmap_disk::path as names;
+use offmap_formats::package_files::{Container, damaged};
+use offmap_model::{Failure, LayerPlace, MapLayer, OfflineMapItemInfo, Thumbnail, UtilityNetwork, WebMap, json};
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::HashSet;
@@ -313,8 +313,9 @@ impl MobileMapPackage {
     /// # Errors
     /// As [`MobileMapPackage::extract`]; also if it was cancelled.
     pub fn extract_until(&self, name: &str, to: &Path, cancel: &CancellationToken) -> Result<PathBuf, Failure> {
-        let mut file = std::fs::File::create_new(to)
-            .map_err(|e| Failure::io(offmap_engine::FailureStage::Package, format!("cannot write {}", to.display()), &e))?;
+        let mut file = std::fs::File::create_new(to).map_err(|e| {
+            Failure::io(offmap_model::failure::FailureStage::Package, format!("cannot write {}", to.display()), &e)
+        })?;
         self.container.copy(name, cancel, |part| file.write_all(part))?;
         Ok(to.to_owned())
     }

@@ -3,9 +3,10 @@
 //! Source: mobile map package reference A.2, A.3, A.5.
 
 use crate::item_xml::ItemXml;
-use offmap_engine::{
+use offmap_engine::ReferenceBasemap;
+use offmap_model::{
     ExportState, Failure, LayerItem, LayerOutcome, OfflineMapItemInfo, OfflineMapPlan, OfflineMapSource,
-    OnlineOnlyServicesOption, ReferenceBasemap, SpatialReference, Thumbnail, UtilityNetwork, WebMap,
+    OnlineOnlyServicesOption, SpatialReference, Thumbnail, UtilityNetwork, WebMap,
 };
 use serde_json::{Map, Value, json};
 use std::collections::{HashMap, HashSet};

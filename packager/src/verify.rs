@@ -5,10 +5,11 @@
 //! package of another writer): the documents can be read, every entry's checksum, every layer's file is there.
 
 use crate::archive::{DIRECTORY, audit};
-use crate::container::Container;
 use crate::manifest::{MANIFEST_PATH, Manifest, ManifestFile};
 use crate::mobile_map_package::{LARGEST_MANIFEST, MobileMapPackage, OfflineLayer};
-use offmap_engine::{ExportState, Failure, FailureKind, FailureStage, hex};
+use offmap_disk::hex;
+use offmap_formats::package_files::Container;
+use offmap_model::{ExportState, Failure, FailureKind, FailureStage};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, HashMap};

@@ -6,16 +6,15 @@
 //! 4. Open and verify the staged package down to every row and tile, by the same code that anybody else would use.
 //! 5. Rename into place.
 
-use crate::container::Container;
 use crate::deep::verify_reporting;
 use crate::manifest::{FORMAT, MANIFEST_PATH, Manifest, ManifestFile, ManifestLayer, VERSION};
 use crate::offline_map::{Documents, LayerData, MAP_FOLDER, MAP_NAME, thumbnail_path};
 use crate::verify::{Problem, hash};
 use async_trait::async_trait;
-use offmap_engine::{
-    EarlierPackage, ExportState, Failure, FailureKind, FailureOwner, FailureStage, LayerOutcome, LocalBasemap, PackRequest,
-    Packager, Packed, REPLACED, Replacement, atomic_file, link_or_copy_until, run_blocking, safe_path,
-};
+use offmap_disk::{atomic_file, link_or_copy_until, run_blocking, safe_path};
+use offmap_engine::{EarlierPackage, LocalBasemap, PackRequest, Packager, Packed, REPLACED, Replacement};
+use offmap_formats::package_files::Container;
+use offmap_model::{ExportState, Failure, FailureKind, FailureOwner, FailureStage, LayerOutcome};
 use serde_json::Value;
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -335,7 +334,7 @@ fn manifest(
             notes: l.notes.clone(),
             count_unit: l.count_unit,
             file: data.get(&l.id).map(|d| format!("{MAP_FOLDER}/{}", d.file)),
-            address: address.map(|a| offmap_engine::model::failure::without_secrets(&a)),
+            address: address.map(|a| offmap_model::failure::without_secrets(&a)),
             exporter: task.map(|t| t.exporter.clone()),
             edit_date: task.and_then(|t| t.edit_date),
             attribution: documents.attribution(&l.id),

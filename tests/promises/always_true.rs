@@ -1,7 +1,7 @@
 //! What is always true of offmap: a test for each line, by its name.
 
 use crate::support::{Bench, area, files_below, run_scripted, run_to_end};
-use offmap::exporters::client::Credentials;
+use offmap::arcgis::Credentials;
 use offmap::packager::verify;
 use offmap::testing::{Act, Script};
 use offmap::{ExportState, FailureOwner, SubjectKind};

@@ -3,7 +3,7 @@
 use crate::stranger::Stranger;
 use crate::support::{Bench, files_below, run_to_end};
 use offmap::LayerSecrets;
-use offmap::exporters::client::{ArcGisClient, ClientOptions, Credentials, Download};
+use offmap::arcgis::{ArcGisClient, ClientOptions, Credentials, Download};
 use offmap::testing::VirtualClock;
 use offmap::{DiskReserve, Failure, FailureKind, FailureOwner, GenerateOfflineMapJob, LayerOutcome};
 use offmap_sandbox::{FIELD_MAP, Fault, FaultAction, HOSTED_MAP};

@@ -1,7 +1,7 @@
 //! Areas that the ArcGIS workflow does not take: across the dateline, in other references, of very many vertices.
 
 use crate::support::{Bench, run_to_end};
-use offmap::exporters::tile_package;
+use offmap::formats::tile_package;
 use offmap::packager::MobileMapPackage;
 use offmap::{AreaOfInterest, GenerateOfflineMapParameters};
 use offmap_sandbox::{FIELD_MAP, HOSTED_MAP};

@@ -1,7 +1,7 @@
 //! Error budgets: how much of a layer may be missing, what is told of it, and when a job stops early.
 
 use crate::support::{Bench, area, run_to_end};
-use offmap::exporters::client::Credentials;
+use offmap::arcgis::Credentials;
 use offmap::packager::{MobileMapPackage, verify};
 use offmap::{
     Allowance, AreaOfInterest, ErrorBudget, FailureKind, FailureOwner, GenerateOfflineMapParameters, LayerImportance,
@@ -56,7 +56,7 @@ async fn within_its_budget_a_layer_is_taken_and_what_it_lacks_is_in_the_manifest
     assert!(manifest.warnings.iter().any(|w| w.contains("error budget allows that")), "{:?}", manifest.warnings);
     // The tiles that are named are those that are not there.
     let file = manifest.layers.iter().find(|l| l.id == "world").and_then(|l| l.file.clone()).expect("a file");
-    let stored = offmap::exporters::tile_package::open(&result.package.join(file)).expect("opens");
+    let stored = offmap::formats::tile_package::open(&result.package.join(file)).expect("opens");
     assert_eq!(stored.total(), world.got);
 }
 

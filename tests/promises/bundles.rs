@@ -1,6 +1,6 @@
 //! Names of Compact Cache bundles: row and column in hexadecimal, of which `c` is a digit.
 
-use offmap::exporters::compact_cache::bundle_origin;
+use offmap::formats::compact_cache::bundle_origin;
 use proptest::prelude::*;
 
 /// The name as the tile reference §12 wants it.

@@ -1,7 +1,7 @@
 //! What can go offline, and why not: every reason, and a map that has all of it.
 
 use crate::support::{Bench, area, run_to_end};
-use offmap::exporters::client::ServiceCall;
+use offmap::arcgis::ServiceCall;
 use offmap::packager::{MobileMapPackage, verify};
 use offmap::{CapabilityReason, ExportState, OfflineMapCapabilities, OfflineMapSource, OfflineMapTask, WebMap};
 use offmap_sandbox::{AWKWARD_MAP, FULL_MAP, Fault, FaultAction};

@@ -1,7 +1,7 @@
 //! Certificates of servers: which are trusted, and whose it is when one is not.
 
 use crate::support::no_library_words;
-use offmap::exporters::client::{ArcGisClient, ClientOptions, Credentials, ServiceCall};
+use offmap::arcgis::{ArcGisClient, ClientOptions, Credentials, ServiceCall};
 use offmap::testing::VirtualClock;
 use offmap::{Failure, FailureKind, FailureOwner};
 use offmap_sandbox::{Sandbox, SandboxOptions, ServerCertificate};

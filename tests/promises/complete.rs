@@ -1,7 +1,7 @@
 //! Completing a package: what is there is never lost, whatever the services, the credentials and the caller say meanwhile.
 
 use crate::support::{Bench, area, files_below, run_to_end, scripted_engine};
-use offmap::exporters::client::ServiceCall;
+use offmap::arcgis::ServiceCall;
 use offmap::packager::{MobileMapPackage, verify};
 use offmap::testing::{Act, Script, scripted_map};
 use offmap::{

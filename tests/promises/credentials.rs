@@ -2,7 +2,7 @@
 
 use crate::support::{Bench, area, quick_client, run_to_end};
 use async_trait::async_trait;
-use offmap::exporters::client::{AccessToken, ArcGisClient, ClientOptions, Credentials, ServiceCall, TokenSource};
+use offmap::arcgis::{AccessToken, ArcGisClient, ClientOptions, Credentials, ServiceCall, TokenSource};
 use offmap::testing::VirtualClock;
 use offmap::{Clock, Failure, FailureKind, FailureOwner, OfflineMapSource, OfflineMapTask, WebMap};
 use offmap_sandbox::{Fault, FaultAction, PASSWORD, Sandbox, SandboxOptions, USER};

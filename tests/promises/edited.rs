@@ -19,7 +19,7 @@ fn layer<'a>(result: &'a GenerateOfflineMapResult, id: &str) -> &'a LayerOutcome
 async fn places(bench: &Bench) -> Vec<i64> {
     let url = format!("{}/arcgis/rest/services/Fieldwork/FeatureServer/0/query", bench.sandbox.url());
     let area = json!({"xmin": 2, "ymin": 43, "xmax": 20, "ymax": 52, "spatialReference": {"wkid": 4326}});
-    let call = offmap::exporters::client::ServiceCall::get(&url).expect("a url");
+    let call = offmap::arcgis::ServiceCall::get(&url).expect("a url");
     let call = call.with("where", "1=1").with("returnIdsOnly", true).with("geometry", area);
     let call = call.with("geometryType", "esriGeometryEnvelope").with("inSR", 4326);
     let answer = bench.client.json(&call).await.expect("answers");
@@ -199,7 +199,7 @@ async fn attachments_that_cannot_be_counted_cost_nothing_and_are_called_not_coun
 /// Lets a layer of the service describe other relationships than it has.
 async fn relate(bench: &Bench, layer: u32, relationships: serde_json::Value) {
     let url = format!("{}/arcgis/rest/services/Fieldwork/FeatureServer/{layer}", bench.sandbox.url());
-    let call = offmap::exporters::client::ServiceCall::get(&url).expect("a url");
+    let call = offmap::arcgis::ServiceCall::get(&url).expect("a url");
     let mut description = bench.client.json(&call).await.expect("a description");
     description["relationships"] = relationships;
     bench.sandbox.fault(Fault::always_at(&format!("fieldwork/featureserver/{layer}"), FaultAction::Body(description)));

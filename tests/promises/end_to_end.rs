@@ -269,7 +269,7 @@ async fn downloads_survive_broken_connections_and_busy_hosts() {
 
 #[tokio::test]
 async fn an_area_outside_every_service_is_refused_before_anything_is_spent() {
-    use offmap::exporters::client::ServiceCall;
+    use offmap::arcgis::ServiceCall;
     let bench = Bench::new().await;
     let root = format!("{}/arcgis/rest/services/World/MapServer", bench.sandbox.url());
     let call = ServiceCall::get(&root).expect("an address");
@@ -306,7 +306,7 @@ async fn a_submission_that_was_refused_or_whose_answer_was_lost_is_repeated_and_
 
 #[tokio::test]
 async fn services_that_make_replicas_at_once_are_taken_too() {
-    use offmap::exporters::client::ServiceCall;
+    use offmap::arcgis::ServiceCall;
     for item in [FIELD_MAP, HOSTED_MAP] {
         let bench = Bench::new().await;
         let folder = if item == FIELD_MAP { "arcgis" } else { "hosted" };

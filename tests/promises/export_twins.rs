@@ -1,7 +1,7 @@
 //! Base maps whose host does not export are exported by the host that the portal names for it, whatever its scheme and port.
 
 use crate::support::{Bench, run_to_end};
-use offmap::exporters::client::Credentials;
+use offmap::arcgis::Credentials;
 use offmap::{ExportHost, GenerateOfflineMapParameterOverrides as Overrides, OfflineMapTask};
 use offmap_sandbox::{FIELD_MAP, HOSTED_MAP, SandboxOptions};
 

@@ -1,12 +1,12 @@
 //! JSON as servers write it: a byte order mark, bare `NaN`, whole numbers as floats or text. And what is no JSON at all.
 
 use crate::support::{Bench, area, run_to_end};
-use offmap::exporters::client::{Credentials, ServiceCall};
+use offmap::arcgis::{Credentials, ServiceCall};
+use offmap::model::lenient::strict;
 use offmap::testing::FaultAction;
 use offmap::{
     ExportTask, GenerateOfflineMapParameters, OfflineMapPlan, OfflineMapSource, OfflineMapTask, WebMap, verify_deep,
 };
-use offmap_formats::lenient::strict;
 use offmap_sandbox::{FIELD_MAP, Fault, HOSTED_MAP, SandboxOptions};
 use proptest::prelude::*;
 use serde_json::{Value, json};

@@ -2,7 +2,7 @@
 //! keys.
 
 use crate::support::{Bench, files_below, run_to_end};
-use offmap::exporters::client::{Credentials, ServiceCall};
+use offmap::arcgis::{Credentials, ServiceCall};
 use offmap_sandbox::{Colleague, FIELD_MAP, HOSTED_MAP, SandboxOptions};
 use rusqlite::{Connection, OpenFlags};
 use std::collections::VecDeque;

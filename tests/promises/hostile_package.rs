@@ -2,7 +2,8 @@
 //! read from outside.
 
 use crate::support::{Bench, run_scripted, run_to_end};
-use offmap::exporters::{geodatabase, tile_package};
+use offmap::exporters::geodatabase;
+use offmap::formats::tile_package;
 use offmap::packager::manifest::{Manifest, ManifestFile};
 use offmap::packager::{MobileMapPackage, Verification, verify, write_mmpk};
 use offmap::testing::{Act, Script};
@@ -322,7 +323,7 @@ fn a_small_document_of_very_many_values_is_refused_before_it_is_built() {
 
 /// A V2 bundle whose records all point to these ranges, each in turn.
 fn bundle(ranges: &[(u64, u64)], length: usize) -> Vec<u8> {
-    let mut bytes = offmap::exporters::compact_cache::v2_head(&[]);
+    let mut bytes = offmap::formats::compact_cache::v2_head(&[]);
     for record in 0..16_384 {
         let (offset, size) = ranges[record % ranges.len()];
         let at = 64 + 8 * record;

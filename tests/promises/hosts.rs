@@ -3,8 +3,8 @@
 use crate::stranger::Stranger;
 use crate::support::{Bench, files_below, run_to_end};
 use offmap::LayerSecrets;
-use offmap::exporters::client::{ArcGisClient, ClientOptions, Credentials, Download, HostPolicy, ServiceCall};
-use offmap::exporters::portal;
+use offmap::arcgis::portal;
+use offmap::arcgis::{ArcGisClient, ClientOptions, Credentials, Download, HostPolicy, ServiceCall};
 use offmap::testing::VirtualClock;
 use offmap::{Failure, FailureKind, FailureOwner};
 use offmap_sandbox::{FIELD_MAP, Fault, FaultAction, HOSTED_MAP, Sandbox, SandboxOptions};

@@ -1,7 +1,7 @@
 //! A server behind a proxy names itself by its inner name in its answers: what it names is asked where the service was asked.
 
 use crate::support::{Bench, files_below, run_to_end};
-use offmap::exporters::client::{ClientOptions, Credentials, HostPolicy};
+use offmap::arcgis::{ClientOptions, Credentials, HostPolicy};
 use offmap::{
     FailureKind, FailureOwner, GenerateOfflineMapParameterOverrides as Overrides, GenerateOfflineMapResult,
     OfflineMapSource, OfflineMapTask, WebMap,
@@ -69,8 +69,7 @@ async fn an_inner_host_that_the_policy_refuses_is_not_needed() {
         ..ClientOptions::default()
     };
     let clock = std::sync::Arc::new(offmap::testing::VirtualClock::default());
-    bench.client =
-        offmap::exporters::client::ArcGisClient::with_clock(options, Credentials::none(), clock).expect("a client");
+    bench.client = offmap::arcgis::ArcGisClient::with_clock(options, Credentials::none(), clock).expect("a client");
     bench.engine = offmap::with_defaults(&bench.client).expect("exporters").start().expect("starts");
     let result = bench.take(FIELD_MAP).await;
     assert!(!result.has_errors(), "{:?}", result.layers);

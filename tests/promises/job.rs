@@ -1,7 +1,7 @@
 //! The job: pause and go on, its messages, its progress, and itself as JSON.
 
 use crate::support::{Bench, area, run_to_end, scripted_task};
-use offmap::exporters::client::Credentials;
+use offmap::arcgis::Credentials;
 use offmap::packager::MobileMapPackager;
 use offmap::testing::{Act, Script, ScriptedExporter};
 use offmap::{

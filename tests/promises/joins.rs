@@ -2,7 +2,7 @@
 
 use offmap::Failure;
 use offmap::LayerSecrets;
-use offmap::exporters::client::{ArcGisClient, ClientOptions, Credentials, Download};
+use offmap::arcgis::{ArcGisClient, ClientOptions, Credentials, Download};
 use offmap::testing::VirtualClock;
 use std::path::Path;
 use std::sync::{Arc, Mutex};

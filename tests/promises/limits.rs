@@ -2,7 +2,7 @@
 
 use crate::support::{Bench, area, run_to_end};
 use async_trait::async_trait;
-use offmap::exporters::client::{ArcGisClient, ClientOptions, Credentials, Download, ServiceCall};
+use offmap::arcgis::{ArcGisClient, ClientOptions, Credentials, Download, ServiceCall};
 use offmap::packager::verify;
 use offmap::testing::VirtualClock;
 use offmap::{Clock, ExportState, FailureKind, FailureOwner, GenerateOfflineMapJob, OfflineMapTask, system_now_ms};

@@ -5,8 +5,8 @@
 
 use crate::support::{Bench, area, quick_client, run_to_end};
 use flate2::{Compression, write::GzEncoder};
-use offmap::exporters::client::{ArcGisClient, ClientOptions, Credentials};
-use offmap::exporters::portal;
+use offmap::arcgis::portal;
+use offmap::arcgis::{ArcGisClient, ClientOptions, Credentials};
 use offmap::packager::{MobileMapPackager, verify};
 use offmap::testing::{FaultEnds, FaultMatrix, FaultRow, FaultStep, StepKind, VirtualClock, fault_rows};
 use offmap::{

@@ -2,7 +2,7 @@
 
 use crate::matrix::map_of;
 use crate::support::{area, quick_client, run_to_end};
-use offmap::exporters::client::{ArcGisClient, ClientOptions, Credentials, ServiceCall};
+use offmap::arcgis::{ArcGisClient, ClientOptions, Credentials, ServiceCall};
 use offmap::packager::MobileMapPackage;
 use offmap::testing::VirtualClock;
 use offmap::{FailureKind, FailureOwner, OfflineMapSource, OfflineMapTask, WebMap};

@@ -185,7 +185,7 @@ async fn what_a_network_does_not_take_is_refused_by_name() {
 
 #[tokio::test]
 async fn a_data_layer_that_cannot_be_taken_costs_the_network_and_not_its_siblings() {
-    use offmap::exporters::client::ServiceCall;
+    use offmap::arcgis::ServiceCall;
     use offmap_sandbox::{Fault, FaultAction};
     let case = Case::of("Network", Value::Null).await;
     let url = format!("{}/1", case.service);

@@ -1,7 +1,7 @@
 //! Services that have no rows yet, or say nothing of their extent: their layers come empty, and no area lies outside them.
 
 use crate::support::{Bench, area, run_to_end};
-use offmap::exporters::client::ServiceCall;
+use offmap::arcgis::ServiceCall;
 use offmap::testing::FaultAction;
 use offmap::{AreaOfInterest, GenerateOfflineMapParameters, OfflineMapSource, OfflineMapTask, WebMap, verify_deep};
 use offmap_sandbox::Fault;

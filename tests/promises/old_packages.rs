@@ -1,7 +1,7 @@
 //! Old tile packages (`.tpk`), whose entries may be deflated, and compressed packages of the newer kinds.
 
 use crate::support::{run_to_end, scripted_engine, scripted_task};
-use offmap::exporters::tile_package::{check_tiles, open};
+use offmap::formats::tile_package::{check_tiles, open};
 use offmap::testing::Script;
 use offmap::{AreaOfInterest, Failure, FailureKind, GenerateOfflineMapParameterOverrides, GenerateOfflineMapParameters};
 use std::io::Write as _;

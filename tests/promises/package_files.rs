@@ -38,7 +38,7 @@ async fn a_thumbnail_keeps_its_kind_and_is_called_by_it() {
     assert!(Thumbnail::new(b"<svg/>".to_vec()).expect_err("refused").message.contains("nor a GIF"));
 }
 
-/// Where files are made or renamed, and why that is right: elsewhere a file that is trusted is written by `offmap_engine::atomic_file`.
+/// Where files are made or renamed, and why that is right: elsewhere a file that is trusted is written by `offmap_disk::atomic_file`.
 const WRITERS: [(&str, &str); 6] = [
     ("engine/src/atomic_file.rs", "the helper"),
     ("engine/src/safe_path.rs", "a copy where there are no links, into a directory that is not trusted yet"),

@@ -289,7 +289,7 @@ async fn what_was_cancelled_is_not_done() {
 
 #[tokio::test]
 async fn the_first_of_two_parts_of_tiles_is_not_all_of_them() {
-    let bench = Bench::with(SandboxOptions::default(), |_| offmap::exporters::client::Credentials::none()).await;
+    let bench = Bench::with(SandboxOptions::default(), |_| offmap::arcgis::Credentials::none()).await;
     let task = bench.task(HOSTED_MAP).await;
     // Across the dateline: two parts.
     let across = offmap::AreaOfInterest::from_numbers("170,-20,-170,-10").expect("an area");

@@ -2,8 +2,8 @@
 
 use crate::support::{Bench, run_to_end};
 use flate2::read::GzDecoder;
-use offmap::exporters::client::ServiceCall;
-use offmap::exporters::compact_cache::{bundle_origin, read_v2};
+use offmap::arcgis::ServiceCall;
+use offmap::formats::compact_cache::{bundle_origin, read_v2};
 use offmap::{AreaOfInterest, verify_deep};
 use offmap_sandbox::DETAIL_MAP;
 use std::collections::{BTreeMap, BTreeSet};

@@ -4,7 +4,7 @@
 
 use crate::matrix::{map_of, steps};
 use crate::support::{area, layer_secrets, quick_client};
-use offmap::exporters::client::{ArcGisClient, ClientOptions, Credentials, ServiceCall};
+use offmap::arcgis::{ArcGisClient, ClientOptions, Credentials, ServiceCall};
 use offmap::packager::verify;
 use offmap::testing::{FaultEnds, FaultMatrix, FaultRow, StepKind, VirtualClock};
 use offmap::{Failure, FailureKind, FailureOwner, OfflineMapSource, OfflineMapTask};

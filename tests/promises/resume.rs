@@ -1,7 +1,7 @@
 //! Going on: after a cancel that keeps, when the server forgot, when the data changed, and with packages that lack layers.
 
 use crate::support::{Bench, files_below, run_to_end};
-use offmap::exporters::client::ServiceCall;
+use offmap::arcgis::ServiceCall;
 use offmap::packager::{MobileMapPackage, MobileMapPackager, verify};
 use offmap::{
     Engine, ExportState, Failure, FailureOwner, FailureStage, GenerateOfflineMapJob, Leftover, OfflineMapTask, PackRequest,

@@ -43,7 +43,7 @@ fn every_real_web_map_is_read_and_kept() {
 
 #[tokio::test]
 async fn every_real_web_map_is_checked_planned_and_tried_with_a_clear_reason_for_each_layer() {
-    use offmap::exporters::client::Credentials;
+    use offmap::arcgis::Credentials;
     use offmap::{Engine, FailureOwner, OfflineMapSource, OfflineMapTask};
     // A port of loopback that nobody listens on takes the place of the real hosts.
     let closed = std::net::TcpListener::bind("127.0.0.1:0").expect("binds").local_addr().expect("an address");

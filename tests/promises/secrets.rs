@@ -1,8 +1,8 @@
 //! No secret outside the requests that it is for: parameters and tokens of a map's layers, and what services repeat.
 
 use crate::support::{Bench, area, files_below, quick_client, run_to_end};
-use offmap::exporters::client::{Credentials, ServiceCall};
-use offmap::exporters::portal;
+use offmap::arcgis::portal;
+use offmap::arcgis::{Credentials, ServiceCall};
 use offmap::{
     ExportState, FailureKind, FailureOwner, GenerateOfflineMapJob, OfflineMapSource, OfflineMapTask, StatusMessage, WebMap,
 };

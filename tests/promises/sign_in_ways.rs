@@ -1,7 +1,7 @@
 //! Ways to sign in that offmap does not know are named, with a way out.
 
 use crate::support::{no_library_words, quick_client};
-use offmap::exporters::client::{Credentials, ServiceCall};
+use offmap::arcgis::{Credentials, ServiceCall};
 use offmap::{Failure, FailureKind, FailureOwner};
 use offmap_sandbox::{Sandbox, SandboxOptions};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};

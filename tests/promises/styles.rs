@@ -2,7 +2,7 @@
 
 use crate::matrix::map_of;
 use crate::support::{Bench, area, files_below, run_to_end};
-use offmap::exporters::client::{ArcGisClient, ClientOptions, Credentials, HostPolicy};
+use offmap::arcgis::{ArcGisClient, ClientOptions, Credentials, HostPolicy};
 use offmap::packager::{MobileMapPackage, Verification};
 use offmap::testing::VirtualClock;
 use offmap::{

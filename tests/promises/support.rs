@@ -1,6 +1,6 @@
 //! Builders and readers for the tests.
 
-use offmap::exporters::client::{ArcGisClient, ClientOptions, Credentials};
+use offmap::arcgis::{ArcGisClient, ClientOptions, Credentials};
 use offmap::packager::MobileMapPackager;
 use offmap::testing::{Script, ScriptedExporter, VirtualClock, scripted_map};
 use offmap::{
@@ -87,7 +87,7 @@ pub(crate) struct Bench {
 
 /// Parameters of a layer at a url.
 pub(crate) fn layer_secrets(url: &str, parameters: &[(&str, &str)]) -> LayerSecrets {
-    let origin = offmap::exporters::client::parse_http(url).expect("a url");
+    let origin = offmap::arcgis::parse_http(url).expect("a url");
     let mut secrets = LayerSecrets::default();
     parameters.iter().for_each(|(name, value)| secrets.add(&origin, name, value));
     secrets
@@ -112,7 +112,7 @@ impl Bench {
     }
 
     pub(crate) async fn task(&self, item: &str) -> OfflineMapTask {
-        let source = offmap::exporters::portal::read_item(&self.client, &self.sandbox.portal_url(), item).await;
+        let source = offmap::arcgis::portal::read_item(&self.client, &self.sandbox.portal_url(), item).await;
         OfflineMapTask::new(&self.engine, source.expect("reads the map"))
     }
 

@@ -1,8 +1,8 @@
 //! Trouble that passes: a short step survives minutes of it, a wait for a service's job as long as the job may take.
 
 use crate::support::{Bench, run_to_end};
-use offmap::exporters::client::{ArcGisClient, ClientOptions, Credentials, Download, ServiceCall};
-use offmap::exporters::portal;
+use offmap::arcgis::portal;
+use offmap::arcgis::{ArcGisClient, ClientOptions, Credentials, Download, ServiceCall};
 use offmap::testing::VirtualClock;
 use offmap::{Clock, Failure, FailureKind, FailureOwner, GenerateOfflineMapResult, LayerOutcome, LayerSecrets};
 use offmap_sandbox::{FIELD_MAP, Fault, FaultAction, Sandbox, SandboxOptions};

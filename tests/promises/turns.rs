@@ -1,7 +1,7 @@
 //! Small requests get through while downloads fill what a host allows.
 
 use offmap::LayerSecrets;
-use offmap::exporters::client::{ArcGisClient, ClientOptions, Credentials, Download, ServiceCall};
+use offmap::arcgis::{ArcGisClient, ClientOptions, Credentials, Download, ServiceCall};
 use offmap_sandbox::{Fault, FaultAction, Sandbox, SandboxOptions};
 use std::time::Duration;
 use tokio::time::{Instant, timeout};

@@ -1,7 +1,7 @@
 //! One flipped byte anywhere in a package of ours is found and its file named.
 
 use crate::support::{Bench, files_below, run_scripted, run_to_end};
-use offmap::exporters::client::Credentials;
+use offmap::arcgis::Credentials;
 use offmap::packager::{MobileMapPackage, verify, write_mmpk};
 use offmap::testing::{Act, Script};
 use offmap::{Allowance, ErrorBudget};

@@ -187,7 +187,7 @@ async fn a_package_that_does_not_verify_is_not_put_in_place_and_its_job_goes_on(
     let bench = Bench::new().await;
     let engine = offmap::exporters::register(Engine::builder(BadDisk), &bench.client).expect("registers");
     let engine = engine.start().expect("starts");
-    let source = offmap::exporters::portal::read_item(&bench.client, &bench.sandbox.portal_url(), FIELD_MAP).await;
+    let source = offmap::arcgis::portal::read_item(&bench.client, &bench.sandbox.portal_url(), FIELD_MAP).await;
     let job = job_of(&OfflineMapTask::new(&engine, source.expect("a map")), bench.destination());
     let error = run_to_end(&job).await.0.expect_err("it does not verify");
     assert_eq!((error.failure.owner, error.failure.kind), (FailureOwner::Storage, FailureKind::Corrupt), "{error}");
@@ -230,7 +230,7 @@ async fn zero_of_zero_is_taken_only_where_the_service_counts_zero() {
     let envelope =
         serde_json::json!({"xmin": -180, "ymin": 43, "xmax": 180, "ymax": 52, "spatialReference": {"wkid": 4326}});
     let url = format!("{}/arcgis/rest/services/Fieldwork/FeatureServer/0/query", bench.sandbox.url());
-    let call = offmap::exporters::client::ServiceCall::post(&url).expect("a call").with("where", "1=1");
+    let call = offmap::arcgis::ServiceCall::post(&url).expect("a call").with("where", "1=1");
     let call = call.with("geometry", envelope).with("geometryType", "esriGeometryEnvelope").with("inSR", "4326");
     let counted = bench.client.json(&call.with("returnCountOnly", true)).await.expect("answers");
     let counted = counted["count"].as_u64().expect("a count");

@@ -169,7 +169,7 @@ async fn attachment_pairs_follow_the_table() {
 
 #[tokio::test]
 async fn services_that_know_no_attachment_direction_are_not_told_one() {
-    use offmap::exporters::client::ServiceCall;
+    use offmap::arcgis::ServiceCall;
     let bench = Bench::new().await;
     let root = format!("{}/arcgis/rest/services/Fieldwork/FeatureServer", bench.sandbox.url());
     let mut described = bench.client.json(&ServiceCall::get(&root).expect("an address")).await.expect("a description");

@@ -3,15 +3,12 @@
 //! A layer whose data are damaged fails before anybody is told that it succeeded; its siblings do not. What is missing though the
 //! exporter did not say so becomes a note of the layer.
 
-use crate::containers::{
-    self, Containers, Contents, Damages, ExpectedLayer, Reading, Resources, notes_of_missing, of_the_layer,
-};
 use crate::context::ExportContext;
-use crate::model::artifact::{Artifact, ArtifactFile};
-use crate::model::failure::{Failure, FailureKind, FailureOwner, FailureStage};
-use crate::model::plan::ExportTask;
 use crate::resource_folder::{self, unreadable};
-use crate::safe_path;
+use offmap_disk::safe_path;
+use offmap_formats::containers::{Damages, ExpectedLayer, Reading, Resources, notes_of_missing, of_the_layer};
+use offmap_formats::{Containers, Contents, containers};
+use offmap_model::{Artifact, ArtifactFile, ExportTask, Failure, FailureKind, FailureOwner, FailureStage};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;

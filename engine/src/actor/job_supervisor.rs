@@ -15,13 +15,11 @@ use super::packager_actor::{PackagerActor, package_subject};
 use super::shared::{CensusGuard, JobShared};
 use super::task_run;
 use crate::carried::{passing, stays_as_it_is};
-use crate::model::artifact::{Artifact, LayerArtifact};
-use crate::model::failure::{Failure, FailureKind, FailureOwner, FailureStage};
-use crate::model::plan::CountUnit;
-use crate::model::result::LayerOutcome;
-use crate::model::status::{ExportState, Subject};
 use crate::packager::{EarlierPackage, PackRequest, Packed, Replacement, TaskArtifact};
 use actix::{Actor, ActorContext as _, AsyncContext as _, Context, Handler, WrapFuture as _, fut::ActorFutureExt as _};
+use offmap_model::{
+    Artifact, CountUnit, ExportState, Failure, FailureKind, FailureOwner, FailureStage, LayerArtifact, LayerOutcome, Subject,
+};
 use std::collections::HashMap;
 use std::sync::Arc;
 use tokio::sync::oneshot;

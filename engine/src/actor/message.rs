@@ -1,8 +1,7 @@
 //! What actors tell each other. Facts go up; nothing else is needed, since cancellation is a token.
 
-use crate::model::artifact::Artifact;
-use crate::model::failure::Failure;
 use crate::packager::Packed;
+use offmap_model::{Artifact, Failure};
 
 /// A child has ended, with everything to say about it. Sent once by each child.
 #[derive(Debug)]

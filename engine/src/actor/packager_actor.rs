@@ -4,10 +4,9 @@ use super::exporter_actor::from_join_error;
 use super::job_supervisor::JobSupervisor;
 use super::message::PackFinished;
 use super::shared::{CensusGuard, JobShared, TIDY_UP};
-use crate::model::failure::{Failure, FailureKind, FailureOwner};
-use crate::model::status::{Progress, Subject, SubjectKind};
 use crate::packager::{PackRequest, Packed};
 use actix::{Actor, ActorContext as _, Addr, AsyncContext as _, Context, WrapFuture as _, fut::ActorFutureExt as _};
+use offmap_model::{Failure, FailureKind, FailureOwner, Progress, Subject, SubjectKind};
 use std::sync::Arc;
 
 #[derive(Debug)]

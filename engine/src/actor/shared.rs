@@ -1,16 +1,13 @@
 //! What all actors of one job share.
 
 use crate::board::StatusBoard;
-use crate::clock::Clock;
-use crate::containers::Containers;
 use crate::keep::Keep;
 use crate::ledger::Ledger;
-use crate::model::plan::{ExportTask, OfflineMapPlan};
-use crate::model::secrets::{LayerSecrets, SecretRegistry};
-use crate::model::source::OfflineMapSource;
 use crate::packager::{EarlierPackage, Packager, ReferenceBasemap};
 use crate::pause::Pause;
 use crate::registry::ExporterRegistry;
+use offmap_formats::Containers;
+use offmap_model::{Clock, ExportTask, LayerSecrets, OfflineMapPlan, OfflineMapSource, SecretRegistry};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

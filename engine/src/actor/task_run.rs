@@ -2,13 +2,12 @@
 
 use super::contents;
 use super::shared::{JobShared, TIDY_UP, TIDY_UP_CANCELLED};
-use crate::context::{ExportContext, hash_file_until, hash_result_until, run_blocking};
+use crate::context::ExportContext;
 use crate::ledger::{UnitRecord, UnitResult};
-use crate::model::artifact::{Artifact, ArtifactFile, LayerArtifact};
-use crate::model::budget::Missing;
-use crate::model::failure::{Failure, FailureKind, FailureOwner, FailureStage};
-use crate::model::plan::{CountUnit, ExportTask};
-use crate::safe_path;
+use offmap_disk::{hash_file_until, hash_result_until, run_blocking, safe_path};
+use offmap_model::{
+    Artifact, ArtifactFile, CountUnit, ExportTask, Failure, FailureKind, FailureOwner, FailureStage, LayerArtifact, Missing,
+};
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -134,7 +133,7 @@ async fn export(shared: &Arc<JobShared>, task: &ExportTask) -> Result<Artifact, 
     if let Some(failure) = ctx.secrets.missing_failure(&task.title) {
         return Err(failure);
     }
-    let work = ctx.clone().scope(exporter.export(task, &ctx));
+    let work = exporter.export(task, &ctx);
     let grace = async {
         ctx.cancelled().await;
         tokio::time::sleep(TIDY_UP).await;

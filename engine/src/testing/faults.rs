@@ -7,10 +7,8 @@
 //! runs [`FaultMatrix::run`] with [`fault_rows`], rows of the exporter's own added.
 
 use crate::job::GenerateOfflineMapJob;
-use crate::model::failure::{Failure, FailureKind, FailureOwner};
-use crate::model::parameters::GenerateOfflineMapParameters;
-use crate::model::status::SubjectKind;
 use crate::task::OfflineMapTask;
+use offmap_model::{Failure, FailureKind, FailureOwner, GenerateOfflineMapParameters, SubjectKind};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::time::Duration;

@@ -8,24 +8,19 @@ pub use faults::{
 };
 
 use crate::board::StatusBoard;
-use crate::clock::{Clock, system_now_ms};
 use crate::context::ExportContext;
 use crate::exporter::{Examination, Exporter, LayerPlan, PlanContext, ServiceRequest, TaskPlan};
 use crate::ledger::Ledger;
-use crate::model::artifact::{Artifact, ArtifactFile, LayerArtifact};
-use crate::model::capability::{Capability, CapabilityReason};
-use crate::model::failure::{Failure, FailureKind, FailureOwner, FailureStage};
-use crate::model::overrides::{GenerateOfflineMapParameterOverrides, OfflineMapParametersKey};
-use crate::model::parameters::GenerateOfflineMapParameters;
-use crate::model::plan::{CountUnit, ExportTask, Unit};
-use crate::model::secrets::{LayerSecrets, SecretRegistry};
-use crate::model::source::OfflineMapSource;
-use crate::model::status::{Progress, ProgressUnit, Subject, SubjectKind};
-use crate::model::web_map::{MapLayer, WebMap};
 use crate::packager::{PackRequest, Packager, Packed};
 use crate::planner;
 use crate::registry::ExporterRegistry;
 use async_trait::async_trait;
+use offmap_model::{
+    Artifact, ArtifactFile, Capability, CapabilityReason, Clock, CountUnit, ExportTask, Failure, FailureKind, FailureOwner,
+    FailureStage, GenerateOfflineMapParameterOverrides, GenerateOfflineMapParameters, LayerArtifact, LayerSecrets, MapLayer,
+    OfflineMapParametersKey, OfflineMapSource, Progress, ProgressUnit, SecretRegistry, Subject, SubjectKind, Unit, WebMap,
+    system_now_ms,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -300,7 +295,7 @@ impl Packager for PlainPackager {
         if cancel.is_cancelled() {
             return Err(Failure::cancelled());
         }
-        crate::context::run_blocking(move || {
+        offmap_disk::run_blocking(move || {
             let failed = |e: std::io::Error| Failure::io(FailureStage::Package, "cannot pack", &e);
             std::fs::create_dir_all(&request.staging_dir).map_err(failed)?;
             let mut files = 0;
@@ -347,7 +342,7 @@ pub async fn exporter_conformance<E: Exporter + Clone>(
     }
     let ctx = PlanContext {
         cancel: CancellationToken::new(),
-        clock: Arc::new(crate::clock::SystemClock),
+        clock: Arc::new(offmap_model::SystemClock),
         secrets: Default::default(),
     };
     let none = GenerateOfflineMapParameterOverrides::default();
@@ -402,7 +397,7 @@ async fn misspelt_override(
 }
 
 async fn context_for(
-    plan: &crate::model::plan::OfflineMapPlan,
+    plan: &offmap_model::OfflineMapPlan,
     task: &ExportTask,
     dir: &Path,
 ) -> Result<(ExportContext, CancellationToken), Vec<String>> {
@@ -411,7 +406,7 @@ async fn context_for(
     ledger.put_plan(plan, system_now_ms()).await.map_err(words)?;
     let work_dir = dir.join("work");
     std::fs::create_dir_all(&work_dir).map_err(|e| vec![e.to_string()])?;
-    let clock: Arc<dyn Clock> = Arc::new(crate::clock::SystemClock);
+    let clock: Arc<dyn Clock> = Arc::new(offmap_model::SystemClock);
     let cancel = CancellationToken::new();
     let ctx = ExportContext {
         pause: Arc::default(),
@@ -443,7 +438,7 @@ fn files_outside(dir: &Path, work_dir: &Path) -> Vec<PathBuf> {
 
 async fn export_and_look(
     registry: &ExporterRegistry,
-    plan: &crate::model::plan::OfflineMapPlan,
+    plan: &offmap_model::OfflineMapPlan,
     task: &ExportTask,
 ) -> Result<(), Vec<String>> {
     let mut broken = Vec::new();
@@ -482,7 +477,7 @@ async fn export_and_look(
 
 async fn cancel_and_look(
     registry: &ExporterRegistry,
-    plan: &crate::model::plan::OfflineMapPlan,
+    plan: &offmap_model::OfflineMapPlan,
     task: &ExportTask,
 ) -> Result<(), Vec<String>> {
     let dir = tempfile::tempdir().map_err(|e| vec![e.to_string()])?;

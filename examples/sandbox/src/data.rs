@@ -1,7 +1,7 @@
 //! The data that the sandbox serves: Natural Earth countries, borders and places, and inspections made up for the places.
 
-use offmap_engine::AreaOfInterest;
-use offmap_engine::model::geometry::{Envelope, Polygon, SpatialReference, signed_area, to_web_mercator};
+use offmap_model::geometry::{signed_area, to_web_mercator};
+use offmap_model::{AreaOfInterest, Envelope, Polygon, SpatialReference};
 use serde_json::{Map, Value, json};
 
 /// Milliseconds of 2024-01-01, from which made-up dates count.

@@ -2,7 +2,8 @@
 
 use crate::data::{Data, Shape};
 use crate::tiles::TileScheme;
-use offmap_engine::model::geometry::{Envelope, WEB_MERCATOR_HALF};
+use offmap_model::Envelope;
+use offmap_model::geometry::WEB_MERCATOR_HALF;
 use tiny_skia::{Color, FillRule, LineCap, Paint, Path, PathBuilder, Pixmap, Rect, Stroke, Transform};
 
 /// Bytes of a PNG's signature and first chunk.

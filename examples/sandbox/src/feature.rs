@@ -5,8 +5,8 @@
 use crate::data::{Attachment, Data, Row, Shape};
 use crate::request::Call;
 use crate::state::lock;
-use offmap_engine::AreaOfInterest;
-use offmap_engine::model::geometry::{Polygon, SpatialReference, to_wgs84};
+use offmap_model::geometry::to_wgs84;
+use offmap_model::{AreaOfInterest, Polygon, SpatialReference};
 use rusqlite::types::Value as Sql;
 use rusqlite::{Connection, params_from_iter};
 use serde_json::{Map, Value, json};
@@ -587,7 +587,7 @@ pub(crate) fn area_of(call: &Call) -> Rest<Option<Polygon>> {
     } else {
         let numbers: Vec<f64> = text.split(',').filter_map(|n| n.trim().parse().ok()).collect();
         let [xmin, ymin, xmax, ymax] = numbers.as_slice() else { return Err(invalid()) };
-        offmap_engine::Envelope::new(*xmin, *ymin, *xmax, *ymax, reference_of(call)).into()
+        offmap_model::geometry::Envelope::new(*xmin, *ymin, *xmax, *ymax, reference_of(call)).into()
     };
     let area = area.project(&SpatialReference::web_mercator()).map_err(|f| RestError::new(400, &f.message))?;
     Ok(Some(area.polygon()))

@@ -4,7 +4,8 @@
 
 use crate::data::{Attachment, Row, Shape};
 use crate::feature::Layer;
-use offmap_engine::model::geometry::{Envelope, signed_area};
+use offmap_model::Envelope;
+use offmap_model::geometry::signed_area;
 use rusqlite::types::Value as Sql;
 use rusqlite::{Connection, params, params_from_iter};
 use serde_json::Value;

@@ -6,8 +6,8 @@ use crate::data::Data;
 use crate::state::State;
 use crate::tiles::TileScheme;
 use crate::{draw, vector};
-use offmap_engine::Polygon;
-use offmap_engine::model::geometry::{Envelope, SpatialReference, to_wgs84};
+use offmap_model::geometry::to_wgs84;
+use offmap_model::{Envelope, Polygon, SpatialReference};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -35,7 +35,7 @@ pub(crate) struct Cut {
 impl Cut {
     /// Rows and columns of the tiles on a level, by the envelope.
     fn range(&self, scheme: &TileScheme, level: u32) -> (std::ops::RangeInclusive<u64>, std::ops::RangeInclusive<u64>) {
-        let half = offmap_engine::model::geometry::WEB_MERCATOR_HALF;
+        let half = offmap_model::geometry::WEB_MERCATOR_HALF;
         let width = scheme.tile_width(level);
         let last = (1_u64 << level) - 1;
         let edge = width / f64::from(scheme.pixels) * 1e-3;

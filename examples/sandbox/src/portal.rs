@@ -1,13 +1,13 @@
 //! The portal: items, web maps, tokens.
 
-use crate::draw;
 use crate::feature::{Rest, RestError};
 use crate::maps::{AWKWARD_MAP, DETAIL_MAP, FIELD_MAP, FULL_MAP, HOSTED_MAP, MIXED_MAP, map_of};
 use crate::request::Call;
 use crate::server::check_token;
 use crate::state::{Answer, State, lock};
-use crate::vector;
-use offmap_engine::model::geometry::{Envelope, to_web_mercator};
+use crate::{draw, vector};
+use offmap_model::Envelope;
+use offmap_model::geometry::to_web_mercator;
 use serde_json::{Value, json};
 
 /// User, password and OAuth application that the portal knows.

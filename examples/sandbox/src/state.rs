@@ -176,7 +176,7 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 pub(crate) fn now_ms() -> i64 {
-    offmap_engine::system_now_ms()
+    offmap_model::system_now_ms()
 }
 
 impl State {

@@ -5,8 +5,8 @@
 use crate::feature::{Rest, RestError, world_extent};
 use crate::package::Cut;
 use crate::request::Call;
-use offmap_engine::model::geometry::{SpatialReference, WEB_MERCATOR_HALF};
-use offmap_engine::{AreaOfInterest, Envelope, Polygon};
+use offmap_model::geometry::WEB_MERCATOR_HALF;
+use offmap_model::{AreaOfInterest, Envelope, Polygon, SpatialReference};
 use serde_json::{Value, json};
 
 /// A tiling scheme of the Web Mercator quadtree.

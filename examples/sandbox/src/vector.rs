@@ -7,7 +7,7 @@ use crate::tiles::TileScheme;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use mvt::{GeomEncoder, GeomType, Tile};
-use offmap_engine::model::geometry::Envelope;
+use offmap_model::Envelope;
 use serde_json::{Value, json};
 use std::io::Write as _;
 

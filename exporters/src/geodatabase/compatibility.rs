@@ -3,7 +3,7 @@
 //! Source: web map reference A.9. The words of SQL that a field may not be named by are those of SQLite that must be quoted.
 
 use super::service::{allows_editing, flag, words};
-use offmap_engine::CapabilityReason;
+use offmap_model::CapabilityReason;
 use serde_json::Value;
 use std::collections::HashSet;
 

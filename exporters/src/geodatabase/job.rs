@@ -5,11 +5,12 @@
 use super::parameters::{GenerateGeodatabaseParameters, SyncModel};
 use super::service::FeatureService;
 use super::sync_data;
-use crate::client::{ArcGisClient, Download, Downloaded, ServiceCall, body, resolve, without_secret_query};
 use crate::download_limit::DownloadLimit;
-use crate::server_job::{self, Look, ServerJob};
 use async_trait::async_trait;
-use offmap_engine::{ExportContext, Failure, FailureKind, FailureOwner, FailureStage, Progress};
+use offmap_arcgis::server_job::{Look, ServerJob};
+use offmap_arcgis::{ArcGisClient, Download, Downloaded, ServiceCall, body, resolve, server_job, without_secret_query};
+use offmap_engine::ExportContext;
+use offmap_model::{Failure, FailureKind, FailureOwner, FailureStage, Progress};
 use serde_json::Value;
 use std::path::Path;
 use std::time::Duration;
@@ -61,7 +62,7 @@ pub(super) async fn run(
     }
     let ended = match attempt(client, ctx, service, parameters, to, limit).await {
         Err(Ended { lost: true, failure }) if ctx.ledger().noted(JOB_UNIT, AGAIN).await?.is_none() => {
-            ctx.say(format!("the service has forgotten the job, which is submitted once more ({failure})"));
+            ctx.log(format!("the service has forgotten the job, which is submitted once more ({failure})"));
             ctx.ledger().note(JOB_UNIT, AGAIN, "1").await?;
             ctx.ledger().note(JOB_UNIT, STATUS_URL, "").await?;
             attempt(client, ctx, service, parameters, to, limit).await.map_err(|e| e.failure)
@@ -376,7 +377,7 @@ pub(super) fn read_any_answer(answer: &Value) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use offmap_engine::LayerSecrets;
+    use offmap_model::LayerSecrets;
 
     #[test]
     fn states_are_read_in_all_their_spellings() {

@@ -3,7 +3,7 @@
 use super::row_filter::layer_id;
 use super::service::{FeatureService, ListedLayer};
 use super::sync_data;
-use offmap_engine::{Capability, CapabilityReason, Failure, FailureKind, FailureOwner, FailureStage, MapLayer};
+use offmap_model::{Capability, CapabilityReason, Failure, FailureKind, FailureOwner, FailureStage, MapLayer};
 
 /// The type of a layer that only holds others.
 const GROUP: &str = "Group Layer";

@@ -3,12 +3,10 @@
 //! Source: `feature-service-rest` reference §2 to §4.
 
 mod compatibility;
-mod foreign_sqlite;
 mod job;
 mod judge;
 mod network_facts;
 mod parameters;
-mod replica_file;
 mod row_filter;
 mod service;
 mod sync_data;
@@ -19,16 +17,17 @@ pub use parameters::{
     GenerateGeodatabaseParameters, GenerateLayerOption, GenerateLayerQueryOption, SyncModel, UtilityNetworkSyncMode,
 };
 
-use crate::client::{ArcGisClient, Downloaded};
 use crate::download_limit::DownloadLimit;
 use async_trait::async_trait;
 use job::{FILE_UNIT, JOB_UNIT};
-use offmap_engine::containers::{Contents, Counted, RowCounts};
-use offmap_engine::{
-    AreaOfInterest, Artifact, ArtifactFile, AttachmentSyncDirection, ByteRange, CountUnit, Examination, ExportContext,
-    ExportTask, Exporter, Failure, FailureKind, FailureOwner, GenerateOfflineMapUpdateMode, LayerArtifact, LayerPlan,
-    LayerSecrets, LayerType, MapLayer, OfflineMapSource, PlanContext, ReturnLayerAttachmentOption, ServiceRequest, TaskPlan,
-    Unit, run_blocking,
+use offmap_arcgis::{ArcGisClient, Downloaded};
+use offmap_disk::run_blocking;
+use offmap_engine::{Examination, ExportContext, Exporter, LayerPlan, PlanContext, ServiceRequest, TaskPlan};
+use offmap_formats::replica_file;
+use offmap_model::{
+    AreaOfInterest, Artifact, ArtifactFile, AttachmentSyncDirection, ByteRange, CountUnit, ExportTask, Failure, FailureKind,
+    FailureOwner, GenerateOfflineMapUpdateMode, LayerArtifact, LayerSecrets, LayerType, MapLayer, OfflineMapSource,
+    ReturnLayerAttachmentOption, Unit,
 };
 use row_filter::{by_service_layer, layer_id};
 use serde::{Deserialize, Serialize};
@@ -77,16 +76,9 @@ pub fn rows(path: &Path, cancel: &CancellationToken) -> Result<HashMap<i64, (u64
     Ok(replica_file::examine(path, cancel)?.into_iter().map(|l| (l.item_id, (l.rows, l.attachments))).collect())
 }
 
-/// What is in a mobile geodatabase. Blocks as [`rows`] does.
-pub(crate) fn contents(path: &Path, cancel: &CancellationToken) -> Result<Contents, Failure> {
-    let layers = replica_file::examine(path, cancel)?.into_iter();
-    let counts = layers.map(|l| (l.item_id, RowCounts { rows: l.rows, attachments: l.attachments, damages: l.damages }));
-    Ok(Contents { counted: Counted::Rows(counts.collect()), ..Contents::default() })
-}
-
 /// Reads an answer as a service's and a layer's description, for fuzzing.
 pub(crate) fn read_any_service(answer: &Value) {
-    let custom = offmap_engine::LayerSecrets::default();
+    let custom = offmap_model::secrets::LayerSecrets::default();
     if let Ok(mut service) = FeatureService::read("https://h/rest/services/S/FeatureServer", answer, &custom) {
         service.layers.extend(service::read_layer(answer, answer).ok().map(|layer| (0, layer)));
         let _ = service.extent_in();
@@ -260,6 +252,23 @@ impl Exporter for GeodatabaseExporter {
         parameters: &Self::Parameters,
         ctx: &ExportContext,
     ) -> Result<Artifact, Failure> {
+        Self::new(self.client.for_task(ctx.clone())).run(task, parameters, ctx).await
+    }
+
+    async fn discard(&self, task: &ExportTask, ctx: &ExportContext) {
+        if let Ok(service) = read_service(&task.service, ctx.secrets()) {
+            job::unregister(&self.client.for_task(ctx.clone()), ctx, &service).await;
+        }
+    }
+}
+
+impl GeodatabaseExporter {
+    async fn run(
+        &self,
+        task: &ExportTask,
+        parameters: &GenerateGeodatabaseParameters,
+        ctx: &ExportContext,
+    ) -> Result<Artifact, Failure> {
         let service = read_service(&task.service, ctx.secrets())?;
         let path = ctx.work_dir().join("replica.geodatabase");
         let outcome = self.bring_home(task, &service, parameters, ctx, &path).await;
@@ -272,17 +281,11 @@ impl Exporter for GeodatabaseExporter {
         }
         outcome
     }
-
-    async fn discard(&self, task: &ExportTask, ctx: &ExportContext) {
-        if let Ok(service) = read_service(&task.service, ctx.secrets()) {
-            job::unregister(&self.client, ctx, &service).await;
-        }
-    }
 }
 
 /// `None` where it is the one that follows from the attachments by itself. Source: API reference B.3, "layers where the two disagree".
 fn direction(
-    wanted: &offmap_engine::GenerateOfflineMapParameters,
+    wanted: &offmap_model::GenerateOfflineMapParameters,
     with_attachments: bool,
 ) -> Option<AttachmentSyncDirection> {
     use AttachmentSyncDirection as D;
@@ -419,7 +422,7 @@ impl GeodatabaseExporter {
             let left: Vec<u32> = parameters.layer_options.iter().map(|o| o.layer_id).collect();
             match service.layer_in(&failure, &left).filter(|_| left.len() > 1) {
                 Some(layer) => {
-                    ctx.say(format!("the service refuses layer {layer} of the set; the others are asked for without it"));
+                    ctx.log(format!("the service refuses layer {layer} of the set; the others are asked for without it"));
                     refused.push(RefusedLayer { layer, failure: ctx.without_secrets(failure) });
                     let text = serde_json::to_string(&refused).map_err(|e| Failure::internal(e.to_string()))?;
                     ctx.ledger().note(JOB_UNIT, REFUSED, &text).await?;
@@ -457,7 +460,7 @@ fn highest_key(layer: u32) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use offmap_engine::WebMap;
+    use offmap_model::WebMap;
 
     fn layers(wheres: &[Option<&str>]) -> Vec<MapLayer> {
         let list: Vec<Value> = wheres

@@ -2,7 +2,8 @@
 //!
 //! That a layer is data of the network is told by the fields that every source of one has.
 
-use offmap_formats::number::{self, NotANumber};
+use offmap_model::number;
+use offmap_model::number::NotANumber;
 use serde_json::Value;
 
 /// Fields that every source of a utility network has.

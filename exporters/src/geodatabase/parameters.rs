@@ -1,7 +1,7 @@
 //! `GenerateGeodatabaseParameters` and its `GenerateLayerOption`s.
 
 use super::service::{FeatureService, geometry_type};
-use offmap_engine::{AreaOfInterest, AttachmentSyncDirection, Failure, SpatialReference};
+use offmap_model::{AreaOfInterest, AttachmentSyncDirection, Failure, SpatialReference};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::collections::HashSet;
@@ -112,7 +112,7 @@ pub struct GenerateGeodatabaseParameters {
     pub sync_data_options: Option<u32>,
 }
 
-offmap_formats::number_fields! { layer_id: u32 = "layerId", sync_data_options: Option<u32> = "syncDataOptions" }
+offmap_model::number_fields! { layer_id: u32 = "layerId", sync_data_options: Option<u32> = "syncDataOptions" }
 
 impl GenerateGeodatabaseParameters {
     pub(super) fn check(&self, service: &FeatureService) -> Result<(), Failure> {
@@ -243,7 +243,7 @@ impl GenerateGeodatabaseParameters {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use offmap_engine::LayerSecrets;
+    use offmap_model::LayerSecrets;
 
     #[test]
     fn a_sync_model_that_the_service_lacks_is_not_asked_for() {

@@ -4,7 +4,8 @@
 
 use super::parameters::{GenerateLayerOption, GenerateLayerQueryOption};
 use super::service::FeatureService;
-use offmap_engine::{DestinationTableRowFilter, LayerPlace, MapLayer, OfflineSettings, ServiceRequest};
+use offmap_engine::ServiceRequest;
+use offmap_model::{DestinationTableRowFilter, LayerPlace, MapLayer, OfflineSettings};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 /// What a layer's rows are chosen by.

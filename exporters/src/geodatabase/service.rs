@@ -3,13 +3,13 @@
 //! Source: `feature-service-rest` reference §2.
 
 use super::{compatibility, network_facts};
-use crate::client::body::{cut, cut_attribution, expect_description, not_a_number, number_in};
-use crate::client::{AnswerKind, ArcGisClient, ServiceCall};
-use offmap_engine::{
+use offmap_arcgis::body::{cut, cut_attribution, expect_description, not_a_number, number_in};
+use offmap_arcgis::{AnswerKind, ArcGisClient, ServiceCall};
+use offmap_model::number::NotANumber;
+use offmap_model::{
     AreaOfInterest, CapabilityReason, Envelope, Failure, FailureKind, FailureOwner, FailureStage, LayerSecrets,
-    SpatialReference,
+    SpatialReference, number,
 };
-use offmap_formats::number::{self, NotANumber};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashSet};
@@ -71,7 +71,7 @@ pub(super) struct Relationship {
     pub(super) relationship_table_id: Option<i64>,
 }
 
-offmap_formats::number_fields! {
+offmap_model::number_fields! {
     id: i64 = "id",
     related_table_id: i64 = "relatedTableId",
     relationship_table_id: Option<i64> = "relationshipTableId",

@@ -4,7 +4,7 @@
 
 use super::parameters::{GenerateGeodatabaseParameters, UtilityNetworkSyncMode};
 use super::service::{ServiceLayer, SyncCapabilities};
-use offmap_engine::{LayerType, MapLayer};
+use offmap_model::{LayerType, MapLayer};
 
 pub(super) const ANNOTATIONS: u32 = 1;
 pub(super) const DIMENSIONS: u32 = 2;

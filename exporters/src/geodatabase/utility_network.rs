@@ -5,9 +5,8 @@
 use super::parameters::{GenerateGeodatabaseParameters, SyncModel, UtilityNetworkSyncMode as Mode};
 use super::service::{FeatureService, ServiceLayer};
 use super::sync_data::{NETWORK_SYSTEM, NETWORK_TOPOLOGY};
-use offmap_engine::{
-    Failure, GenerateOfflineMapUpdateMode, NetworkPlan, OnlineOnlyServicesOption, ServiceRequest, ServiceUrl, UtilityNetwork,
-};
+use offmap_engine::{NetworkPlan, ServiceRequest};
+use offmap_model::{Failure, GenerateOfflineMapUpdateMode, OnlineOnlyServicesOption, ServiceUrl, UtilityNetwork};
 use std::collections::HashSet;
 
 /// From this release on the author's offline capability decides.

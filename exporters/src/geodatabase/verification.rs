@@ -5,13 +5,15 @@
 //! id, so they are counted by `OBJECTID <= highest id before`. More rows than were counted are never a loss.
 
 use super::parameters::{GenerateGeodatabaseParameters, GenerateLayerOption, GenerateLayerQueryOption};
-use super::replica_file::{self, ReplicaLayer};
 use super::service::{FeatureService, Relationship, RowFilter, ServiceLayer};
-use crate::client::ArcGisClient;
 use futures_util::StreamExt as _;
-use offmap_engine::{
-    AreaOfInterest, ExportContext, Failure, FailureKind, FailureOwner, FailureStage, LayerArtifact, LayerNote,
-    LayerNoteKind, Missing, TaskLayer,
+use offmap_arcgis::ArcGisClient;
+use offmap_engine::ExportContext;
+use offmap_formats::replica_file;
+use offmap_formats::replica_file::ReplicaLayer;
+use offmap_model::{
+    AreaOfInterest, Failure, FailureKind, FailureOwner, FailureStage, LayerArtifact, LayerNote, LayerNoteKind, Missing,
+    TaskLayer,
 };
 use std::path::Path;
 

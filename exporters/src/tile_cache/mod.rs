@@ -4,21 +4,23 @@ mod parameters;
 
 pub use parameters::ExportTileCacheParameters;
 
-use crate::client::body::expect_description;
-use crate::client::{AnswerKind, ArcGisClient, ServiceCall};
-use crate::export_twin::export_root;
 use crate::tile_export::{self, export_package};
-use crate::tile_package::{self, TilePackage};
 use crate::tile_service::{
     DESCRIPTION, FILE_UNIT, JobHome, PartCall, TiledService, export_not_allowed, layers_of, read_service,
     reference_not_supported, text, title_of,
 };
-use crate::tiling::{cut_to_layers, levels_in_range, levels_text};
 use async_trait::async_trait;
-use offmap_engine::{
-    Artifact, ArtifactFile, Capability, CapabilityReason, Examination, ExportContext, ExportTask, Exporter, Failure,
-    FailureKind, FailureOwner, FailureStage, LayerType, MapLayer, OfflineMapSource, PlanContext, ServiceRequest, TaskLayer,
-    TaskPlan, run_blocking,
+use offmap_arcgis::body::expect_description;
+use offmap_arcgis::export_twin::export_root;
+use offmap_arcgis::{AnswerKind, ArcGisClient, ServiceCall};
+use offmap_disk::run_blocking;
+use offmap_engine::{Examination, ExportContext, Exporter, PlanContext, ServiceRequest, TaskPlan};
+use offmap_formats::tile_package;
+use offmap_formats::tile_package::TilePackage;
+use offmap_formats::tiling::{cut_to_layers, levels_in_range, levels_text};
+use offmap_model::{
+    Artifact, ArtifactFile, Capability, CapabilityReason, ExportTask, Failure, FailureKind, FailureOwner, FailureStage,
+    LayerType, MapLayer, OfflineMapSource, TaskLayer,
 };
 use serde_json::Value;
 
@@ -117,7 +119,7 @@ impl Exporter for TileCacheExporter {
         let level_ids: Vec<u32> =
             cached.iter().map(|l| l.level).filter(|id| chosen.iter().any(|l| l.level == *id)).collect();
         if level_ids.is_empty() {
-            let scale = |i: Option<&crate::tiling::Lod>| i.map_or(0.0, |l| l.scale.round());
+            let scale = |i: Option<&offmap_formats::tiling::Lod>| i.map_or(0.0, |l| l.scale.round());
             return Err(Failure::invalid_parameter(format!(
                 "no level of \"{}\" lies between minScale {min_scale} and maxScale {max_scale}; it has tiles from 1:{} to 1:{}",
                 found.title,
@@ -155,6 +157,21 @@ impl Exporter for TileCacheExporter {
         &self,
         task: &ExportTask,
         parameters: &Self::Parameters,
+        ctx: &ExportContext,
+    ) -> Result<Artifact, Failure> {
+        Self::new(self.client.for_task(ctx.clone())).run(task, parameters, ctx).await
+    }
+
+    async fn discard(&self, _: &ExportTask, ctx: &ExportContext) {
+        tile_export::discard(&self.client.for_task(ctx.clone()), ctx).await;
+    }
+}
+
+impl TileCacheExporter {
+    async fn run(
+        &self,
+        task: &ExportTask,
+        parameters: &ExportTileCacheParameters,
         ctx: &ExportContext,
     ) -> Result<Artifact, Failure> {
         let service = read_service(&task.service, ctx.secrets())?;
@@ -199,10 +216,6 @@ impl Exporter for TileCacheExporter {
             layers: layers_of(task, package.total(), missing.as_ref(), None),
             warnings: Vec::new(),
         })
-    }
-
-    async fn discard(&self, _: &ExportTask, ctx: &ExportContext) {
-        tile_export::discard(&self.client, ctx).await;
     }
 }
 

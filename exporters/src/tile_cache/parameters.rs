@@ -1,7 +1,7 @@
 //! `ExportTileCacheParameters`.
 
 use crate::tile_service::area_or_null;
-use offmap_engine::{AreaOfInterest, Failure};
+use offmap_model::{AreaOfInterest, Failure};
 use serde::{Deserialize, Serialize};
 
 /// What is exported of a raster tiled service.
@@ -19,7 +19,7 @@ pub struct ExportTileCacheParameters {
     pub compression_quality: Option<f64>,
 }
 
-offmap_formats::number_fields! { level_ids: Vec<u32> = "levelIds" }
+offmap_model::number_fields! { level_ids: Vec<u32> = "levelIds" }
 
 impl ExportTileCacheParameters {
     pub(super) fn check(&self) -> Result<(), Failure> {

@@ -2,11 +2,11 @@
 
 use super::parameters::ExportVectorTilesParameters;
 use super::style::Style;
-use crate::client::body::expect_description;
-use crate::client::{AnswerKind, ArcGisClient, ServiceCall};
-use crate::export_twin::export_root;
 use crate::tile_service::{DESCRIPTION, TiledService, export_not_allowed, reference_not_supported, text, title_of};
-use offmap_engine::{
+use offmap_arcgis::body::expect_description;
+use offmap_arcgis::export_twin::export_root;
+use offmap_arcgis::{AnswerKind, ArcGisClient, ServiceCall};
+use offmap_model::{
     CapabilityReason, EsriVectorTilesDownloadOption, Failure, FailureStage, LayerSecrets, MapLayer, OfflineMapSource,
     service_key,
 };

@@ -1,8 +1,9 @@
 //! Fetches one resource of a style.
 
 use super::forms::check_resource;
-use crate::client::{ArcGisClient, ServiceCall, parse_http};
-use offmap_engine::{DiskReserve, Failure, FailureKind, FailureOwner, FailureStage, LayerSecrets, run_blocking};
+use offmap_arcgis::{ArcGisClient, ServiceCall, parse_http};
+use offmap_disk::{DiskReserve, run_blocking};
+use offmap_model::{Failure, FailureKind, FailureOwner, FailureStage, LayerSecrets};
 use std::path::Path;
 use url::Origin;
 

@@ -4,9 +4,10 @@
 
 use super::fetcher::{Fetcher, Trouble, write_now};
 use futures_util::{StreamExt as _, TryStreamExt as _};
-use offmap_engine::{DiskReserve, Failure, FailureKind, FailureOwner, FailureStage, run_blocking};
+use offmap_disk::{DiskReserve, run_blocking};
 use offmap_formats::glyphs;
 use offmap_formats::style::{GLYPH_RANGES, Missing, glyph_range, shown};
+use offmap_model::{Failure, FailureKind, FailureOwner, FailureStage};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use std::collections::HashMap;
 use std::ops::Range;

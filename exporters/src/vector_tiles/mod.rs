@@ -10,18 +10,19 @@ mod style;
 
 pub use parameters::ExportVectorTilesParameters;
 
-use crate::client::ArcGisClient;
-use crate::packed_style;
 use crate::tile_export::{self, export_package};
-use crate::tile_package::{self, TilePackage};
 use crate::tile_service::{FILE_UNIT, JobHome, TiledService, layers_of};
-use crate::tiling::{cut_to_layers, levels_in_range, levels_text};
 use async_trait::async_trait;
 use describe::{Described, LayerStyle, describe, is_own_style, item_style, no_twin, twin_of};
-use offmap_engine::{
-    Artifact, ArtifactFile, Capability, CapabilityReason, EsriVectorTilesDownloadOption, Examination, ExportContext,
-    ExportTask, Exporter, Failure, FailureKind, FailureOwner, FailureStage, LayerNote, LayerNoteKind, LayerType, MapLayer,
-    OfflineMapSource, PlanContext, ServiceRequest, TaskPlan, Unit, atomic_file, hash_result, run_blocking,
+use offmap_arcgis::ArcGisClient;
+use offmap_disk::{atomic_file, hash_result, run_blocking};
+use offmap_engine::{Examination, ExportContext, Exporter, PlanContext, ServiceRequest, TaskPlan};
+use offmap_formats::tile_package::TilePackage;
+use offmap_formats::tiling::{cut_to_layers, levels_in_range, levels_text};
+use offmap_formats::{packed_style, tile_package};
+use offmap_model::{
+    Artifact, ArtifactFile, Capability, CapabilityReason, EsriVectorTilesDownloadOption, ExportTask, Failure, FailureKind,
+    FailureOwner, FailureStage, LayerNote, LayerNoteKind, LayerType, MapLayer, OfflineMapSource, Unit,
 };
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -74,8 +75,9 @@ impl Exporter for VectorTilesExporter {
         let mut title = request.layers.first().map(|l| l.title.clone()).unwrap_or_default();
         let mut refused: HashMap<&str, Capability> = HashMap::new();
         let mut described = Described::default();
-        let is_service =
-            |address: &str| offmap_engine::ServiceUrl::parse(address).is_some_and(|s| s.kind() == "vectortileserver");
+        let is_service = |address: &str| {
+            offmap_model::service_url::ServiceUrl::parse(address).is_some_and(|s| s.kind() == "vectortileserver")
+        };
         let multiple = |title: &str, sources: usize| {
             let words = format!("the style of \"{title}\" has {sources} sources; only one can go offline as a package");
             Capability::refused(CapabilityReason::MultipleSources, words)
@@ -218,6 +220,21 @@ impl Exporter for VectorTilesExporter {
         parameters: &Self::Parameters,
         ctx: &ExportContext,
     ) -> Result<Artifact, Failure> {
+        Self::new(self.client.for_task(ctx.clone())).run(task, parameters, ctx).await
+    }
+
+    async fn discard(&self, _: &ExportTask, ctx: &ExportContext) {
+        tile_export::discard(&self.client.for_task(ctx.clone()), ctx).await;
+    }
+}
+
+impl VectorTilesExporter {
+    async fn run(
+        &self,
+        task: &ExportTask,
+        parameters: &ExportVectorTilesParameters,
+        ctx: &ExportContext,
+    ) -> Result<Artifact, Failure> {
         let described = Described::read(&task.service, ctx.secrets())?;
         let service = described.chosen(parameters.esri_vector_tiles_download_option)?;
         let level_ids = level_ids(service, parameters)?;
@@ -289,10 +306,6 @@ impl Exporter for VectorTilesExporter {
             layer.notes.extend(lacking.iter().map(|what| note(what, "")));
         }
         Ok(Artifact { files, layers, warnings })
-    }
-
-    async fn discard(&self, _: &ExportTask, ctx: &ExportContext) {
-        tile_export::discard(&self.client, ctx).await;
     }
 }
 

@@ -1,7 +1,7 @@
 //! `ExportVectorTilesParameters`.
 
 use crate::tile_service::area_or_null;
-use offmap_engine::{AreaOfInterest, EsriVectorTilesDownloadOption, Failure};
+use offmap_model::{AreaOfInterest, EsriVectorTilesDownloadOption, Failure};
 use serde::{Deserialize, Serialize};
 
 /// What is exported of a vector tiled service. There is no minimum level: a package without level 0 cannot be drawn when
@@ -20,7 +20,7 @@ pub struct ExportVectorTilesParameters {
     pub esri_vector_tiles_download_option: EsriVectorTilesDownloadOption,
 }
 
-offmap_formats::number_fields! { max_level: i32 = "maxLevel" }
+offmap_model::number_fields! { max_level: i32 = "maxLevel" }
 
 fn all_levels() -> i32 {
     ExportVectorTilesParameters::ALL_LEVELS

@@ -1,9 +1,9 @@
 //! The sprites of a style: each is fetched under its id, whole or not at all.
 
 use super::fetcher::{Fetcher, Trouble};
-use crate::client::resolve;
-use offmap_engine::Failure;
+use offmap_arcgis::resolve;
 use offmap_formats::style::{MOST_NAMED, Missing, Needs, SPRITE_SHEETS, Sprite, shown};
+use offmap_model::Failure;
 use serde_json::{Value, json};
 use std::collections::HashSet;
 use std::path::Path;

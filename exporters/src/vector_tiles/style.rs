@@ -5,13 +5,13 @@
 use super::fetcher::Fetcher;
 use super::fonts::Fonts;
 use super::sprites;
-use crate::client::{AnswerKind, ArcGisClient, ServiceCall, parse_http, resolve};
 use crate::tile_service::TiledService;
-use offmap_engine::model::failure::without_secrets;
-use offmap_engine::{
-    Failure, FailureKind, FailureOwner, FailureStage, LayerNote, LayerNoteKind, LayerSecrets, ServiceUrl, run_blocking,
-};
-use offmap_formats::style::{self, LONGEST_TEMPLATE, Missing, shown};
+use offmap_arcgis::{AnswerKind, ArcGisClient, ServiceCall, parse_http, resolve};
+use offmap_disk::run_blocking;
+use offmap_formats::style;
+use offmap_formats::style::{LONGEST_TEMPLATE, Missing, shown};
+use offmap_model::failure::without_secrets;
+use offmap_model::{Failure, FailureKind, FailureOwner, FailureStage, LayerNote, LayerNoteKind, LayerSecrets, ServiceUrl};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::{BTreeSet, HashMap};
@@ -30,7 +30,7 @@ pub(super) struct Style {
 }
 
 mod as_text {
-    use crate::client::AnswerKind;
+    use offmap_arcgis::AnswerKind;
     use serde::de::Error as _;
     use serde::{Deserialize as _, Deserializer, Serializer};
     use serde_json::Value;

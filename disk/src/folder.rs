@@ -1,0 +1,197 @@
+//! A directory that others wrote: regular files in real directories, nothing else is opened. Links are not followed on any
+//! level; a pipe, socket or device is not opened, since that alone may wait for ever.
+
+use crate::path;
+use crate::path::invalid;
+use cap_fs_ext::{DirExt as _, FileTypeExt as _, FollowSymlinks, OpenOptionsFollowExt as _, OpenOptionsSyncExt as _};
+use cap_std::ambient_authority;
+use cap_std::fs::{Dir, FileType, OpenOptions};
+use std::fs::File;
+use std::io;
+use std::path::Path;
+
+/// Files of a directory, or entries of an archive, that are read; more are refused.
+pub const MAX_FILES: usize = 500_000;
+
+/// A directory and the files below it.
+#[derive(Debug)]
+pub struct Folder {
+    dir: Dir,
+}
+
+/// What is below a directory.
+#[derive(Debug, Default)]
+pub struct Listing {
+    /// Regular files with their sizes: paths with forward slashes, in order.
+    pub files: Vec<(String, u64)>,
+    /// What else is there, by path, and why it is not read.
+    pub refused: Vec<(String, String)>,
+}
+
+/// What a thing is that is neither a regular file nor a directory.
+fn word_for(kind: FileType) -> &'static str {
+    if kind.is_symlink() {
+        "a link"
+    } else if kind.is_fifo() {
+        "a named pipe"
+    } else if kind.is_socket() {
+        "a socket"
+    } else if kind.is_char_device() || kind.is_block_device() {
+        "a device"
+    } else if kind.is_dir() {
+        "a directory"
+    } else {
+        "no regular file"
+    }
+}
+
+fn is_no_file(kind: FileType) -> io::Error {
+    invalid(format!("it is {}, expected a regular file", word_for(kind)))
+}
+
+/// Opens one file for reading. The caller named the path, so links on the way to it are followed, but it ends in a regular file.
+///
+/// # Errors
+/// If it is not there, or is no regular file; a pipe is refused without waiting.
+pub fn open_regular(path: &Path) -> io::Result<File> {
+    let real = path.canonicalize()?;
+    let (Some(parent), Some(name)) = (real.parent(), real.file_name()) else {
+        return Err(invalid("it is a directory, expected a regular file"));
+    };
+    open_in(&Dir::open_ambient_dir(parent, ambient_authority())?, Path::new(name))
+}
+
+fn open_in(dir: &Dir, name: &Path) -> io::Result<File> {
+    let kind = dir.symlink_metadata(name)?.file_type();
+    if !kind.is_file() {
+        return Err(is_no_file(kind));
+    }
+    let mut options = OpenOptions::new();
+    options.read(true).follow(FollowSymlinks::No).nonblock(true);
+    let file = dir.open_with(name, &options)?;
+    // What was looked at may have been swapped for something else since.
+    let kind = file.metadata()?.file_type();
+    if !kind.is_file() {
+        return Err(is_no_file(kind));
+    }
+    Ok(file.into_std())
+}
+
+impl Folder {
+    /// Opens a directory that the caller named.
+    ///
+    /// # Errors
+    /// If it is not there or no directory.
+    pub fn open(root: &Path) -> io::Result<Self> {
+        Ok(Self { dir: Dir::open_ambient_dir(root, ambient_authority())? })
+    }
+
+    /// Opens a file below it.
+    ///
+    /// # Errors
+    /// If the path is none of a package, leads over a link, or to something else than a regular file.
+    pub fn file(&self, name: &str) -> io::Result<File> {
+        path::check(name).map_err(invalid)?;
+        let (folders, last) = name.rsplit_once('/').map_or(("", name), |(folders, last)| (folders, last));
+        let mut dir: Option<Dir> = None;
+        for part in folders.split('/').filter(|part| !part.is_empty()) {
+            let at = dir.as_ref().unwrap_or(&self.dir);
+            let kind = at.symlink_metadata(part)?.file_type();
+            if !kind.is_dir() {
+                return Err(invalid(format!("`{part}` is {}, expected a directory", word_for(kind))));
+            }
+            dir = Some(at.open_dir_nofollow(part)?);
+        }
+        open_in(dir.as_ref().unwrap_or(&self.dir), Path::new(last))
+    }
+
+    /// Lists everything below it.
+    ///
+    /// # Errors
+    /// If a directory cannot be read, or there are more than [`MAX_FILES`] things.
+    pub fn list(&self) -> io::Result<Listing> {
+        let mut listing = Listing::default();
+        let mut seen = 0;
+        walk(&self.dir, "", &mut seen, &mut listing)?;
+        listing.files.sort_unstable();
+        Ok(listing)
+    }
+}
+
+fn walk(dir: &Dir, prefix: &str, seen: &mut usize, listing: &mut Listing) -> io::Result<()> {
+    for entry in dir.entries()? {
+        let entry = entry?;
+        *seen += 1;
+        if *seen > MAX_FILES {
+            return Err(invalid(format!("it has more than {MAX_FILES} files and directories")));
+        }
+        let file_name = entry.file_name();
+        let name = format!("{prefix}{}", file_name.to_string_lossy());
+        if file_name.to_str().is_none() {
+            listing.refused.push((name, "its name is not UTF-8".to_owned()));
+            continue;
+        }
+        if let Err(what) = path::check(&name) {
+            listing.refused.push((path::shown(&name).into_owned(), what.to_owned()));
+            continue;
+        }
+        // Of the thing itself, not of what it points to.
+        let metadata = dir.symlink_metadata(&file_name)?;
+        let kind = metadata.file_type();
+        if kind.is_dir() {
+            walk(&dir.open_dir_nofollow(&file_name)?, &format!("{name}/"), seen, listing)?;
+        } else if kind.is_file() {
+            listing.files.push((name, metadata.len()));
+        } else {
+            listing.refused.push((name, format!("it is {}, expected a regular file", word_for(kind))));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn nothing_but_regular_files_in_real_directories_is_opened() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let root = dir.path().join("package");
+        std::fs::create_dir_all(root.join("p13")).expect("makes");
+        std::fs::create_dir_all(dir.path().join("private")).expect("makes");
+        std::fs::write(dir.path().join("private/key"), "secret").expect("writes");
+        std::fs::write(root.join("p13/good"), "good").expect("writes");
+        std::fs::hard_link(root.join("p13/good"), root.join("p13/same")).expect("links");
+        symlink("good", root.join("p13/near")).expect("links");
+        symlink(dir.path().join("private/key"), root.join("p13/far")).expect("links");
+        symlink(dir.path().join("private"), root.join("p14")).expect("links");
+        symlink("/dev/zero", root.join("zero")).expect("links");
+        let pipe = std::process::Command::new("mkfifo").arg(root.join("pipe")).status().expect("mkfifo runs");
+        assert!(pipe.success());
+        let socket = std::os::unix::net::UnixListener::bind(root.join("socket")).expect("binds");
+        let folder = Folder::open(&root).expect("opens");
+        let listing = folder.list().expect("lists");
+        assert_eq!(listing.files, [("p13/good".to_owned(), 4), ("p13/same".to_owned(), 4)]);
+        let mut refused: Vec<&str> = listing.refused.iter().map(|(name, _)| name.as_str()).collect();
+        refused.sort_unstable();
+        assert_eq!(refused, ["p13/far", "p13/near", "p14", "pipe", "socket", "zero"]);
+        assert!(folder.file("p13/good").is_ok() && folder.file("p13/same").is_ok());
+        for name in ["p13/near", "p13/far", "p14/key", "zero", "pipe", "socket", "p13", "../private/key", "/etc/passwd"] {
+            assert!(folder.file(name).is_err(), "{name}");
+        }
+        // Named by the caller, a link is followed, a pipe is not waited for.
+        assert!(open_regular(&root.join("p13/near")).is_ok());
+        assert!(open_regular(&root.join("pipe")).is_err() && open_regular(&root.join("zero")).is_err());
+        drop(socket);
+    }
+
+    #[test]
+    fn a_directory_that_never_ends_is_refused() {
+        let dir = tempfile::tempdir().expect("a directory");
+        std::fs::create_dir_all(dir.path().join(["a"; 40].join("/"))).expect("makes");
+        let listing = Folder::open(dir.path()).and_then(|f| f.list()).expect("lists");
+        assert_eq!(listing.refused.len(), 1, "{:?}", listing.refused);
+        assert!(listing.refused[0].1.contains("deeper than 32"), "{:?}", listing.refused);
+    }
+}

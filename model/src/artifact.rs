@@ -1,0 +1,77 @@
+//! What an exporter brings home.
+
+use crate::budget::Missing;
+use crate::failure::Failure;
+use crate::note::LayerNote;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// A file or folder that an exporter made below its work directory.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ArtifactFile {
+    /// Path below the work directory.
+    pub path: PathBuf,
+    /// Extension in the package without dot: `geodatabase`, `tpkx`, `tpk`, `vtpk`, …; empty for a folder.
+    pub extension: String,
+    /// Whether it is a folder of resources.
+    pub is_folder: bool,
+    /// Size in bytes of a file; the engine fills it in.
+    #[serde(default)]
+    pub bytes: u64,
+}
+
+impl ArtifactFile {
+    /// A file and its extension in the package, without dot.
+    #[must_use]
+    pub fn file(path: impl Into<PathBuf>, extension: impl Into<String>) -> Self {
+        Self { path: path.into(), extension: extension.into(), is_folder: false, bytes: 0 }
+    }
+
+    /// A folder of resources.
+    #[must_use]
+    pub fn folder(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into(), extension: String::new(), is_folder: true, bytes: 0 }
+    }
+}
+
+/// How one layer is found in the artifact's files.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct LayerArtifact {
+    /// Id of the layer or table.
+    pub id: String,
+    /// Index of its file; `None` if nothing came home for it.
+    pub file: Option<usize>,
+    /// `GDB_ServiceItems.ItemId` in a geodatabase.
+    pub item_id: Option<i64>,
+    /// Index of a folder of item resources (style, sprites, fonts) that belongs to it.
+    pub resources: Option<usize>,
+    /// How many features, tiles or items were planned.
+    pub planned: Option<u64>,
+    /// How many came home.
+    pub got: u64,
+    /// How many attachments came home, where the layer has some.
+    pub attachments: Option<u64>,
+    /// Tiles that are missing, where it is known; judged by the layer's error budget.
+    pub missing_tiles: Option<Missing>,
+    /// Attachments that are missing; judged by the layer's error budget.
+    pub missing_attachments: Option<Missing>,
+    /// What is worth knowing of the layer and is no failure.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<LayerNote>,
+    /// Why this layer failed though others of the artifact did not.
+    pub failure: Option<Failure>,
+}
+
+/// What one task brought home.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Artifact {
+    /// Files and folders.
+    pub files: Vec<ArtifactFile>,
+    /// One entry for each layer of the task.
+    pub layers: Vec<LayerArtifact>,
+    /// Things worth knowing that are no failures.
+    pub warnings: Vec<String>,
+}
