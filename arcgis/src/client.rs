@@ -2,7 +2,7 @@
 //!
 //! - Always `f=json`; forms by POST once an address would pass 2,000 characters.
 //! - Errors inside HTTP 200 are errors ([`body`]); HTML with HTTP 200 is not an answer.
-//! - A token goes only to the hosts that it is for ([`credentials`]), as a parameter, never across a redirect to another host
+//! - A token goes only to the hosts that it is for ([`Credentials`](crate::Credentials)), as a parameter, never across a redirect to another host
 //!   (`redirect`), never in a message.
 //! - Few requests per host at a time (`governor`); what may pass is tried again with growing pauses for a time (`retry`),
 //!   `Retry-After` obeyed.

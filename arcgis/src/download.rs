@@ -3,7 +3,7 @@
 //! 1. Write to `<name>.part` in the work directory; the final name only ever holds a whole file. What is there under the final
 //!    name already is not fetched again.
 //! 2. A connection that breaks goes on with `Range` and `If-Range` where the server gave a validator and the length, else starts
-//!    over; the rest is joined only if it is of the same file ([`super::part`]). Both stand in `<name>.part.json`, so that another
+//!    over; the rest is joined only if it is of the same file (`part`). Both stand in `<name>.part.json`, so that another
 //!    process goes on, too.
 //! 3. The length is checked where the server says one; a JSON error body is an error, not a file.
 

@@ -3,13 +3,13 @@
 //!
 //! Knows no engine and no file format.
 
-pub mod answer;
+mod answer;
 pub mod body;
 mod call_secrets;
-pub mod client;
+mod client;
 mod connection;
-pub mod credentials;
-pub mod download;
+mod credentials;
+mod download;
 pub mod export_twin;
 mod given_certificates;
 mod governor;
