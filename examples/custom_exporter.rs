@@ -14,10 +14,10 @@ use offmap::testing::{
     FaultEnds, FaultMatrix, FaultReport, FaultStep, StepKind, VirtualClock, exporter_conformance, fault_rows,
 };
 use offmap::{
-    AreaOfInterest, Artifact, ArtifactFile, Capability, CountUnit, Examination, ExportContext, ExportTask, Exporter,
-    Failure, FailureKind, FailureOwner, FailureStage, GenerateOfflineMapParameterOverrides, GenerateOfflineMapParameters,
-    LayerArtifact, LayerPlan, LayerType, MapLayer, OfflineMapSource, OfflineMapTask, PlanContext, Progress, ServiceRequest,
-    TaskPlan, Unit, WebMap,
+    AreaOfInterest, Artifact, ArtifactFile, Capability, CountUnit, ExportContext, ExportTask, Exporter, Failure,
+    FailureKind, FailureOwner, FailureStage, GenerateOfflineMapParameterOverrides, GenerateOfflineMapParameters,
+    LayerArtifact, LayerPlan, LayerType, MapLayer, OfflineMapSource, OfflineMapTask, PlanContext, Progress,
+    ServiceDescription, ServiceRequest, TaskPlan, Unit, WebMap,
 };
 use offmap_sandbox::{FaultyLayer, Sandbox, SandboxOptions};
 use serde::{Deserialize, Serialize};
@@ -66,14 +66,14 @@ impl Exporter for GeoJsonExporter {
         "geoJsonParameters"
     }
 
-    fn takes(&self, layer: &MapLayer, _: &OfflineMapSource) -> Option<String> {
+    fn supports(&self, layer: &MapLayer, _: &OfflineMapSource) -> Option<String> {
         (layer.layer_type == LayerType::Other("GeoJSON".to_owned())).then(|| layer.url.clone()).flatten()
     }
 
-    async fn examine(&self, request: &ServiceRequest, _: &PlanContext) -> Result<Examination, Failure> {
+    async fn describe(&self, request: &ServiceRequest, _: &PlanContext) -> Result<ServiceDescription, Failure> {
         let call = ServiceCall::get(&request.service_url)?.in_stage(FailureStage::Plan);
         let bytes = self.client.bytes(&call, LARGEST).await?.unwrap_or_default();
-        Ok(Examination {
+        Ok(ServiceDescription {
             title: request.layers.first().map(|l| l.title.clone()).unwrap_or_default(),
             service: json!({"features": features(&bytes)?}),
             capabilities: request.layers.iter().map(|l| (l.id.clone(), Capability::Supported)).collect(),
@@ -83,14 +83,14 @@ impl Exporter for GeoJsonExporter {
         })
     }
 
-    fn default_parameters(&self, _: &ServiceRequest, _: &Examination) -> Result<GeoJsonParameters, Failure> {
+    fn default_parameters(&self, _: &ServiceRequest, _: &ServiceDescription) -> Result<GeoJsonParameters, Failure> {
         Ok(GeoJsonParameters::default())
     }
 
     async fn plan(
         &self,
         request: &ServiceRequest,
-        found: &Examination,
+        found: &ServiceDescription,
         parameters: &GeoJsonParameters,
         _: &PlanContext,
     ) -> Result<TaskPlan, Failure> {
@@ -110,8 +110,8 @@ impl Exporter for GeoJsonExporter {
     async fn export(&self, task: &ExportTask, _: &GeoJsonParameters, ctx: &ExportContext) -> Result<Artifact, Failure> {
         ctx.begin_unit("file").await?;
         let to = ctx.work_dir().join("data.geojson");
-        let (address, secrets) = (&task.key.service_url, ctx.secrets());
-        let download = Download { address, to: &to, presigned: false, limit: LARGEST as u64, secrets };
+        let (url, secrets) = (&task.key.service_url, ctx.secrets());
+        let download = Download { url, to: &to, presigned: false, limit: LARGEST as u64, secrets };
         let fetch = self.client.download(download, |here, all| ctx.report(Progress::bytes(here, all)));
         let file = ctx.or_cancelled(fetch).await?;
         let got = ctx

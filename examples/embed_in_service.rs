@@ -138,13 +138,13 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .route("/jobs/{id}/package", get(package))
         .with_state(Arc::clone(&service));
     let listener = TcpListener::bind(("127.0.0.1", arguments.serve.unwrap_or(0))).await?;
-    let address = format!("http://{}", listener.local_addr()?);
-    println!("listening on {address}, maps from {}", sandbox.portal_url());
+    let url = format!("http://{}", listener.local_addr()?);
+    println!("listening on {url}, maps from {}", sandbox.portal_url());
     let server = tokio::spawn(async move { axum::serve(listener, routes).await });
     if arguments.serve.is_some() {
         tokio::signal::ctrl_c().await?;
     } else {
-        ask(&client, &address).await?;
+        ask(&client, &url).await?;
     }
     server.abort();
     service.engine.shutdown().await?;
@@ -152,25 +152,24 @@ async fn main() -> Result<(), Box<dyn Error>> {
 }
 
 /// What a client of the service does.
-async fn ask(client: &ArcGisClient, address: &str) -> Result<(), Box<dyn Error>> {
-    let call = ServiceCall::post(&format!("{address}/jobs"))?.with("item", FIELD_MAP).with("area", "2,43,20,52");
+async fn ask(client: &ArcGisClient, url: &str) -> Result<(), Box<dyn Error>> {
+    let call = ServiceCall::post(&format!("{url}/jobs"))?.with("item", FIELD_MAP).with("area", "2,43,20,52");
     let answer = client.json(&call).await?;
     let id = answer["id"].as_str().ok_or("no id")?;
-    let story = client.bytes(&ServiceCall::get(&format!("{address}/jobs/{id}/status"))?, 1 << 20).await?.unwrap_or_default();
+    let story = client.bytes(&ServiceCall::get(&format!("{url}/jobs/{id}/status"))?, 1 << 20).await?.unwrap_or_default();
     let events: Vec<Value> =
         String::from_utf8(story)?.lines().filter_map(|l| serde_json::from_str(l.strip_prefix("data: ")?).ok()).collect();
     let last = events.last().ok_or("no status")?;
     println!("{} status messages, the last: {} {}", events.len(), last["subject"]["kind"], last["state"]);
     let dir = tempfile::tempdir()?;
     let to = dir.path().join("map.mmpk");
-    let from = format!("{address}/jobs/{id}/package");
+    let from = format!("{url}/jobs/{id}/package");
     let secrets = Default::default();
-    let file = Download { address: &from, to: &to, presigned: true, limit: 1 << 30, secrets: &secrets };
+    let file = Download { url: &from, to: &to, presigned: true, limit: 1 << 30, secrets: &secrets };
     let got = client.download(file, |_, _| {}).await?;
     let proof = verify(&to)?;
     println!("package of {} bytes, whole: {}, complete: {}", got.bytes, proof.ok, proof.complete == Some(true));
-    let refused =
-        client.json(&ServiceCall::post(&format!("{address}/jobs"))?.with("item", FIELD_MAP).with("area", "9,9")).await;
+    let refused = client.json(&ServiceCall::post(&format!("{url}/jobs"))?.with("item", FIELD_MAP).with("area", "9,9")).await;
     println!("a bad area: {}", refused.err().map_or_else(String::new, |f| f.to_string()));
     if proof.ok && last["state"] == "succeeded" { Ok(()) } else { Err("the package is not right".into()) }
 }

@@ -62,14 +62,14 @@ pub(super) fn time_for(request_timeout: Duration, bytes: usize) -> Duration {
 /// The failure for an answer that is more than its kind may be.
 pub(super) fn too_much(call: &ServiceCall, found: &str) -> Failure {
     let message = format!("the answer of {} is too large to be read: {found}", host_of(&call.url));
-    Failure::new(FailureOwner::Source, FailureKind::InvalidAnswer, call.stage, message).at(call.url.as_str())
+    Failure::new(FailureOwner::Source, FailureKind::InvalidAnswer, call.stage, message).with_url(call.url.as_str())
 }
 
 /// The failure for an answer that was not read; `from` is where it came from.
 pub(super) fn unread(call: &ServiceCall, from: &Url, bytes: &[u8], unread: &Unread) -> Failure {
     match unread {
         Unread::NotJson(_) if let Some(page) = page::judge(call, from, bytes) => page,
-        Unread::NotJson(place) => body::not_json(bytes, place, call.stage).at(call.url.as_str()),
+        Unread::NotJson(place) => body::not_json(bytes, place, call.stage).with_url(call.url.as_str()),
         too_large => too_much(call, &too_large.to_string()),
     }
 }

@@ -182,14 +182,14 @@ pub fn not_json(bytes: &[u8], place: &NotJson, stage: FailureStage) -> Failure {
 ///
 /// # Errors
 /// If it is another one than expected: the member, what was found and what was expected.
-pub fn number_in<T: JsonNumber>(answer: &Value, key: &str, address: &str) -> Result<Option<T>, Failure> {
-    number::member(answer, key).map_err(|wrong| not_a_number(&wrong, address))
+pub fn number_in<T: JsonNumber>(answer: &Value, key: &str, url: &str) -> Result<Option<T>, Failure> {
+    number::member(answer, key).map_err(|wrong| not_a_number(&wrong, url))
 }
 
 /// The failure for a number that is none.
-pub fn not_a_number(wrong: &NotANumber, address: &str) -> Failure {
-    let message = format!("the answer of {address} cannot be understood: {wrong}");
-    Failure::new(FailureOwner::Source, FailureKind::InvalidAnswer, FailureStage::Plan, message).at(address)
+pub fn not_a_number(wrong: &NotANumber, url: &str) -> Failure {
+    let message = format!("the answer of {url} cannot be understood: {wrong}");
+    Failure::new(FailureOwner::Source, FailureKind::InvalidAnswer, FailureStage::Plan, message).with_url(url)
 }
 
 /// Whether a failure is of the credentials: a token that is old, wrong or missing, or no permission.
@@ -202,12 +202,12 @@ pub fn is_unauthorized(failure: &Failure) -> bool {
 ///
 /// # Errors
 /// That it is none. Else what is not in it would be blamed on the layer.
-pub fn expect_description(answer: &Value, address: &str, what: &str, keys: &[&str]) -> Result<(), Failure> {
+pub fn expect_description(answer: &Value, url: &str, what: &str, keys: &[&str]) -> Result<(), Failure> {
     if keys.iter().any(|key| answer.get(*key).is_some_and(|v| !v.is_null())) {
         return Ok(());
     }
-    let message = format!("{address} does not answer like {what}: none of {} is in its answer", keys.join(", "));
-    Err(Failure::new(FailureOwner::Source, FailureKind::InvalidAnswer, FailureStage::Plan, message).at(address))
+    let message = format!("{url} does not answer like {what}: none of {} is in its answer", keys.join(", "));
+    Err(Failure::new(FailureOwner::Source, FailureKind::InvalidAnswer, FailureStage::Plan, message).with_url(url))
 }
 
 /// The two numbers that services put in brackets when an export is too large: asked and allowed.
@@ -265,7 +265,7 @@ impl ServiceError {
     ///
     /// Source: feature service reference §6.3.
     #[must_use]
-    pub fn patience(&self) -> Option<Duration> {
+    pub fn retry_after(&self) -> Option<Duration> {
         let words = self.words.to_ascii_lowercase();
         let seconds = words.split_once("try again").and_then(|(_, rest)| {
             let digits = rest.get(rest.find(|c: char| c.is_ascii_digit())?..)?;
@@ -285,7 +285,7 @@ impl ServiceError {
         use FailureOwner as O;
         let new = |owner, kind, message: String| {
             let failure = Failure::new(owner, kind, stage, message);
-            if self.words.is_empty() { failure } else { failure.saying(self.words.clone()) }
+            if self.words.is_empty() { failure } else { failure.with_server_message(self.words.clone()) }
         };
         let code = self.code;
         if let Some((asked, allowed)) = tile_limit(&self.words) {
@@ -294,8 +294,8 @@ impl ServiceError {
             return new(O::Limit, K::LimitExceeded, message);
         }
         match code {
-            _ if self.patience().is_some() => {
-                new(O::Source, K::Throttled, "the service asks to come back later".to_owned()).may_pass()
+            _ if self.retry_after().is_some() => {
+                new(O::Source, K::Throttled, "the service asks to come back later".to_owned()).retryable()
             }
             _ if self.wants_https() => {
                 let way = "put its url with https, and the port of its https, into the map";
@@ -316,9 +316,9 @@ impl ServiceError {
             400 if self.words.contains("Unable to generate token") || self.words.contains("client_id") => {
                 new(O::Credentials, K::Unauthorized, "user, password or client id is wrong".to_owned())
             }
-            429 => new(O::Source, K::Throttled, "the service asks to come back later (429)".to_owned()).may_pass(),
-            502..=504 => new(O::Source, K::Unavailable, format!("the service is not available (code {code})")).may_pass(),
-            500 => new(O::Source, K::ServiceError, "the service failed (code 500)".to_owned()).may_pass(),
+            429 => new(O::Source, K::Throttled, "the service asks to come back later (429)".to_owned()).retryable(),
+            502..=504 => new(O::Source, K::Unavailable, format!("the service is not available (code {code})")).retryable(),
+            500 => new(O::Source, K::ServiceError, "the service failed (code 500)".to_owned()).retryable(),
             0 => new(O::Source, K::ServiceError, "the service answers with an error".to_owned()),
             _ => new(O::Source, K::ServiceError, format!("the service answers with error {code}")),
         }
@@ -470,13 +470,14 @@ mod tests {
 
     #[test]
     fn a_service_that_asks_for_patience_in_words_gets_it() {
-        let patience = |words: &str| ServiceError { code: 400, words: words.to_owned() }.patience().map(|d| d.as_secs());
-        assert_eq!(patience("Unable to perform query. Too many requests."), Some(60));
-        assert_eq!(patience("Too many requests. Please try again after 7 sec."), Some(7));
-        assert_eq!(patience("Request limit reached, try again in 30 seconds"), Some(30));
-        assert_eq!(patience("An error occurred. Please try again."), None);
-        assert_eq!(patience("Try again with fewer than 100 features"), None);
-        assert_eq!(patience("try again 99999999999999999999999 sec"), None);
+        let retry_after =
+            |words: &str| ServiceError { code: 400, words: words.to_owned() }.retry_after().map(|d| d.as_secs());
+        assert_eq!(retry_after("Unable to perform query. Too many requests."), Some(60));
+        assert_eq!(retry_after("Too many requests. Please try again after 7 sec."), Some(7));
+        assert_eq!(retry_after("Request limit reached, try again in 30 seconds"), Some(30));
+        assert_eq!(retry_after("An error occurred. Please try again."), None);
+        assert_eq!(retry_after("Try again with fewer than 100 features"), None);
+        assert_eq!(retry_after("try again 99999999999999999999999 sec"), None);
         let failure = ServiceError { code: 400, words: "Too many requests.".into() }.into_failure(FailureStage::Run);
         assert_eq!((failure.kind, failure.retryable), (FailureKind::Throttled, true));
     }

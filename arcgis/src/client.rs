@@ -200,7 +200,7 @@ impl ServiceCall {
     /// Says that the request starts something on the service: it is sent again only when the service answered that it is too busy
     /// to look at it (429). Any other fault leaves open what the service did; then the caller decides.
     #[must_use]
-    pub fn once(mut self) -> Self {
+    pub fn non_idempotent(mut self) -> Self {
         self.retry = false;
         self
     }
@@ -307,12 +307,12 @@ impl Refused {
     /// Judges an error that the service answered with.
     pub(crate) fn answered(error: ServiceError, call: &ServiceCall, retry_after: Option<Duration>) -> Self {
         // What is asked for in words counts like what is asked for in a header.
-        let in_words = error.patience();
+        let in_words = error.retry_after();
         let code = Some(if in_words.is_some() { 429 } else { error.code });
         let retry_after = retry_after.or(in_words);
         let (is_about_token, wants_https) = (error.is_about_token(), error.wants_https());
         let wants_token = is_about_token && error.code == 499;
-        let mut failure = Box::new(error.into_failure(call.stage).at(call.url.as_str()));
+        let mut failure = Box::new(error.into_failure(call.stage).with_url(call.url.as_str()));
         if wants_token {
             failure.message = sign_in::wants_token(&host_of(&call.url));
         }
@@ -616,7 +616,9 @@ impl ArcGisClient {
     pub(crate) fn silent(&self, call: &ServiceCall) -> Failure {
         let seconds = self.inner.options.request_timeout.as_secs_f64();
         let message = format!("{} was silent for {seconds} seconds", host_of(&call.url));
-        Failure::new(FailureOwner::Network, FailureKind::TimedOut, call.stage, message).at(call.url.as_str()).may_pass()
+        Failure::new(FailureOwner::Network, FailureKind::TimedOut, call.stage, message)
+            .with_url(call.url.as_str())
+            .retryable()
     }
 
     /// Turns a status of 400 and above into a failure, with the error body's words where there is one.
@@ -668,7 +670,9 @@ impl ArcGisClient {
     pub(crate) fn dripping(&self, call: &ServiceCall) -> Failure {
         let (least, seconds) = (self.inner.options.slowest_transfer, self.inner.options.request_timeout.as_secs_f64());
         let message = format!("{} sent less than {least} bytes a second for {seconds} seconds", host_of(&call.url));
-        Failure::new(FailureOwner::Network, FailureKind::TimedOut, call.stage, message).at(call.url.as_str()).may_pass()
+        Failure::new(FailureOwner::Network, FailureKind::TimedOut, call.stage, message)
+            .with_url(call.url.as_str())
+            .retryable()
     }
 
     /// Reads an answer of at most `limit` bytes, within the time for them, however they come.
@@ -703,7 +707,7 @@ impl ArcGisClient {
                 let message =
                     format!("the answer of {} had not ended after {seconds} seconds and {came} bytes", host_of(&call.url));
                 let failure = Failure::new(FailureOwner::Network, FailureKind::TimedOut, call.stage, message);
-                return Err(failure.at(call.url.as_str()).may_pass().into());
+                return Err(failure.with_url(call.url.as_str()).retryable().into());
             }
             if !pace.keeps(chunk.len()) {
                 return Err(self.dripping(call).into());

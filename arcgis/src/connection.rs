@@ -43,7 +43,7 @@ pub(super) fn proxy_wants_password(call: &ServiceCall, proxy: Option<&str>) -> F
         host_of(&call.url),
         call.url.host_str().unwrap_or_default()
     );
-    Failure::new(FailureOwner::Credentials, FailureKind::Unauthorized, call.stage, message).at(call.url.as_str())
+    Failure::new(FailureOwner::Credentials, FailureKind::Unauthorized, call.stage, message).with_url(call.url.as_str())
 }
 
 /// The cause of an error, also one that an I/O error wraps.
@@ -66,7 +66,7 @@ pub(super) fn network(call: &ServiceCall, error: &reqwest::Error, proxy: Option<
     let host = host_of(&call.url);
     let tls = causes(error).find_map(|cause| cause.downcast_ref::<rustls::Error>());
     if let Some(failure) = tls.and_then(|tls| of_tls(call, &host, tls)) {
-        return failure.at(call.url.as_str());
+        return failure.with_url(call.url.as_str());
     }
     let words: Vec<String> = causes(error).skip(1).map(|cause| cause.to_string()).collect();
     let says = |text: &str| words.iter().any(|word| word.contains(text));
@@ -87,7 +87,9 @@ pub(super) fn network(call: &ServiceCall, error: &reqwest::Error, proxy: Option<
         None if error.is_connect() => format!("{host} cannot be reached: {why}"),
         None => format!("{host} broke the connection: {why}"),
     };
-    Failure::new(FailureOwner::Network, FailureKind::Unavailable, call.stage, message).at(call.url.as_str()).may_pass()
+    Failure::new(FailureOwner::Network, FailureKind::Unavailable, call.stage, message)
+        .with_url(call.url.as_str())
+        .retryable()
 }
 
 /// Why no answer came, in words for people.

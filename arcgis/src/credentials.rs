@@ -27,7 +27,7 @@ impl AccessToken {
 
     /// Says how long it is good for from now on: a new one is asked for somewhat before the end, at most five minutes.
     #[must_use]
-    pub fn good_for(self, life: Duration) -> Self {
+    pub fn expires_in(self, life: Duration) -> Self {
         Self { life: Some(life), ..self }
     }
 }
@@ -314,6 +314,6 @@ fn token_in(answer: &Value, key: &str, call: &ServiceCall) -> Result<AccessToken
     token.map(AccessToken::new).ok_or_else(|| {
         let message = format!("the token service's answer has no `{key}`");
         Failure::new(FailureOwner::Credentials, FailureKind::InvalidAnswer, FailureStage::Read, message)
-            .at(call.url.as_str())
+            .with_url(call.url.as_str())
     })
 }

@@ -34,7 +34,7 @@ const LONGEST_NOTE: u64 = 64 << 10;
 #[derive(Debug)]
 pub struct Download<'a> {
     /// Where it is.
-    pub address: &'a str,
+    pub url: &'a str,
     /// Where it goes.
     pub to: &'a Path,
     /// Whether the address carries its own signature: then no token goes with it, whatever the host.
@@ -74,7 +74,7 @@ impl ArcGisClient {
         download: Download<'_>,
         report: impl Fn(u64, Option<u64>) + Send + Sync,
     ) -> Result<Downloaded, Failure> {
-        let call = ServiceCall::get(download.address)?;
+        let call = ServiceCall::get(download.url)?;
         self.download_by(call, download, report).await
     }
 
@@ -85,7 +85,7 @@ impl ArcGisClient {
         download: Download<'_>,
         report: impl Fn(u64, Option<u64>) + Send + Sync,
     ) -> Result<Downloaded, Failure> {
-        let call = self.named(root, download.address)?;
+        let call = self.named(root, download.url)?;
         self.download_by(call, download, report).await
     }
 
@@ -203,7 +203,7 @@ impl ArcGisClient {
             }
             let message = "the service answers with JSON where a file was expected";
             let failure = Failure::new(FailureOwner::Source, FailureKind::InvalidAnswer, call.stage, message);
-            return Err(failure.at(call.url.as_str()).into());
+            return Err(failure.with_url(call.url.as_str()).into());
         }
         if response.status() != StatusCode::PARTIAL_CONTENT {
             *part = Part { bytes: 0, state: FileState::of(response.headers(), response.content_length()) };
@@ -398,14 +398,14 @@ async fn open_part(path: &Path, bytes: u64) -> Result<File, Failure> {
 
 fn too_large(call: &ServiceCall, found: u64, limit: u64) -> Failure {
     let message = format!("the file at {} has {found} bytes or more, {limit} are allowed", host_of(&call.url));
-    Failure::new(FailureOwner::Source, FailureKind::LimitExceeded, call.stage, message).at(call.url.as_str())
+    Failure::new(FailureOwner::Source, FailureKind::LimitExceeded, call.stage, message).with_url(call.url.as_str())
 }
 
 fn incomplete(call: &ServiceCall, words: &str) -> Failure {
     let message = format!("the download from {} broke off: {words}", host_of(&call.url));
     Failure::new(FailureOwner::Network, FailureKind::Incomplete, FailureStage::Download, message)
-        .at(call.url.as_str())
-        .may_pass()
+        .with_url(call.url.as_str())
+        .retryable()
 }
 
 /// Whether this is an answer in words rather than a file. Old servers send error bodies as plain text.

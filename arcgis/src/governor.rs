@@ -73,7 +73,7 @@ struct State {
     /// Nobody asks before, in milliseconds since 1970 UTC.
     open_at: i64,
     /// The time that was told to people already.
-    told: i64,
+    is_reported: i64,
     /// Whether it answered at all, whatever it was.
     heard: bool,
     /// The first and the last time since then that it could not be reached.
@@ -173,8 +173,16 @@ impl Governor {
         let entry = self.hosts.entry(name.clone());
         let new = || {
             let (small, bulk) = (Line::default(), Line::default());
-            let state =
-                State { allowed: self.most, small, bulk, good: 0, open_at: 0, told: 0, heard: false, unreached: None };
+            let state = State {
+                allowed: self.most,
+                small,
+                bulk,
+                good: 0,
+                open_at: 0,
+                is_reported: 0,
+                heard: false,
+                unreached: None,
+            };
             Arc::new(Host { name, state: Mutex::new(state) })
         };
         Arc::clone(&entry.or_insert_with(new))
@@ -218,21 +226,21 @@ impl Governor {
         loop {
             let permit = host.turn(weight).await?;
             let now = clock.now_ms();
-            let (wait, tell) = {
+            let (wait, report) = {
                 let mut state = host.lock();
                 let wait = state.open_at - now;
-                let tell = wait >= WORTH_A_WORD && state.told != state.open_at;
-                if tell {
-                    state.told = state.open_at;
+                let report = wait >= WORTH_A_WORD && state.is_reported != state.open_at;
+                if report {
+                    state.is_reported = state.open_at;
                 }
-                (wait, tell)
+                (wait, report)
             };
             if wait <= 0 {
                 return Ok(permit);
             }
             // Who waits holds no permit.
             drop(permit);
-            if tell {
+            if report {
                 let until = SystemTime::UNIX_EPOCH + Duration::from_millis((now + wait).unsigned_abs());
                 let until = httpdate::fmt_http_date(until);
                 log(format!("{} is busy; throttled until {until}", host.name));
@@ -242,7 +250,7 @@ impl Governor {
             if left < wait {
                 let message = format!("{} asks to be left alone for longer than there is time to wait", host.name);
                 let failure = Failure::new(FailureOwner::Source, FailureKind::Throttled, FailureStage::Wait, message);
-                return Err(failure.may_pass());
+                return Err(failure.retryable());
             }
         }
     }

@@ -258,7 +258,7 @@ impl HostRefused {
     /// The failure of the request to `url`; it never passes by itself.
     pub(super) fn into_failure(self, stage: FailureStage, url: &Url) -> Failure {
         let named = Self { host: host_of(url), ..self };
-        Failure::new(FailureOwner::Caller, FailureKind::NotSupported, stage, named.to_string()).at(url.as_str())
+        Failure::new(FailureOwner::Caller, FailureKind::NotSupported, stage, named.to_string()).with_url(url.as_str())
     }
 }
 

@@ -149,8 +149,8 @@ impl Places {
     fn both(&self, first: Refused, then: Refused) -> (Refused, Url) {
         let (outer, named) = if self.outer_first { (first, then) } else { (then, first) };
         let may_pass_outside = outer.failure.retryable && !named.failure.retryable;
-        let told = |refused: &Refused| {
-            let said = refused.failure.service_words.as_deref().filter(|words| !refused.failure.message.contains(words));
+        let is_reported = |refused: &Refused| {
+            let said = refused.failure.server_message.as_deref().filter(|words| !refused.failure.message.contains(words));
             said.map_or_else(|| refused.failure.message.clone(), |said| format!("{} ({said})", refused.failure.message))
         };
         let found = format!(
@@ -158,9 +158,9 @@ impl Places {
              to the url that it is asked at",
             host_of(&self.outer),
             host_of(&self.named),
-            told(&named),
+            is_reported(&named),
             host_of(&self.outer),
-            told(&outer)
+            is_reported(&outer)
         );
         // A host that the policy refuses and that is no inner one is where the thing is: nothing is late at the outer place.
         let of_outer = self.is_inner || may_pass_outside;
@@ -186,8 +186,8 @@ impl ArcGisClient {
     pub fn named(&self, root: &str, named: &str) -> Result<ServiceCall, Failure> {
         let mut call = ServiceCall::get(named)?;
         let mut root = parse_http(root)?;
-        self.inner.keeper.raise(&mut root);
-        self.inner.keeper.raise(&mut call.url);
+        self.inner.keeper.upgrade_to_https(&mut root);
+        self.inner.keeper.upgrade_to_https(&mut call.url);
         let Some(mut places) = Places::of(&root, &call.url, &self.inner.options.hosts) else { return Ok(call) };
         if let Some(outer) = self.inner.known_places.get(&places.key) {
             (places.is_known, places.outer_first) = (true, outer);

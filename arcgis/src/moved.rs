@@ -1,6 +1,6 @@
 //! The one rule of where a url is asked: places that moved, and hosts that are to be asked by https.
 //!
-//! 1. A host that is known to have https ([`TokenKeeper::raise`](super::tokens::TokenKeeper::raise)), that redirects its `http` urls to
+//! 1. A host that is known to have https ([`TokenKeeper::upgrade_to_https`](super::tokens::TokenKeeper::raise)), that redirects its `http` urls to
 //!    https with the same path, or that says that it answers by https only ("SSL required", code 403 with subcode 4), is asked by
 //!    https from then on, on the default ports.
 //! 2. A service whose GET was redirected (301, 302, 308) to another place of the same host is asked there from then on, forms as forms:
@@ -107,7 +107,7 @@ fn words(from: &Url, to: &Url) -> String {
 impl ArcGisClient {
     /// Turns a url to where it is asked.
     pub(super) fn relocate(&self, url: &mut Url) {
-        self.inner.keeper.raise(url);
+        self.inner.keeper.upgrade_to_https(url);
         self.inner.moves.apply(url);
     }
 

@@ -45,7 +45,7 @@ pub(super) fn judge(call: &ServiceCall, from: &Url, bytes: &[u8]) -> Option<Fail
             ),
         )
     };
-    Some(Failure::new(owner, FailureKind::InvalidAnswer, call.stage, message).at(call.url.as_str()).may_pass())
+    Some(Failure::new(owner, FailureKind::InvalidAnswer, call.stage, message).with_url(call.url.as_str()).retryable())
 }
 
 /// The title of a page, else its first words.

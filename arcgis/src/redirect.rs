@@ -118,18 +118,18 @@ impl Hop {
         Self { url: call.url.clone(), parameters: call.parameters.clone(), form: call.post, with_token: true }
     }
 
-    /// The rule. `may_see` says whether a host may see the token that was sent.
+    /// The rule. `is_allowed_for` says whether a host may see the token that was sent.
     fn next(
         &self,
         call: &ServiceCall,
         sent: &Sent<'_>,
         status: StatusCode,
         location: &[u8],
-        may_see: impl Fn(&Url) -> bool,
+        is_allowed_for: impl Fn(&Url) -> bool,
     ) -> Result<Self, Failure> {
         let asked = self.url.origin().ascii_serialization();
         let refused = |owner, message: String| {
-            Failure::new(owner, FailureKind::InvalidAnswer, call.stage, message).at(call.url.as_str())
+            Failure::new(owner, FailureKind::InvalidAnswer, call.stage, message).with_url(call.url.as_str())
         };
         let source = |words: String| refused(FailureOwner::Source, format!("{asked} redirects to {words}"));
         let target = target(&self.url, location).map_err(source)?;
@@ -159,7 +159,7 @@ impl Hop {
             )));
         }
         let is_safe = self.url.scheme() == "http" || target.scheme() == "https";
-        let with_token = self.with_token && is_safe && may_see(&target);
+        let with_token = self.with_token && is_safe && is_allowed_for(&target);
         if with_token {
             secrets.retain(|(_, value)| Some(*value) != sent.token);
         }
@@ -191,11 +191,11 @@ impl ArcGisClient {
     ) -> Result<Response, Refused> {
         let mut hop = Hop::first(call);
         hop.url = self.without_repeated_secrets(call, hop.url);
-        let may_see = |token: &Token, url: &Url| self.inner.keeper.may_see(url, token);
+        let is_allowed_for = |token: &Token, url: &Url| self.inner.keeper.is_allowed_for(url, token);
         let (first, mut is_move) = (hop.url.clone(), !call.signs_in());
         for _ in 0..=MAX_REDIRECTS {
             let _permit = if with_permits { Some(self.permit(&hop.url, Weight::Small, call.deadline).await?) } else { None };
-            let attached = token.filter(|token| hop.with_token && may_see(token, &hop.url));
+            let attached = token.filter(|token| hop.with_token && is_allowed_for(token, &hop.url));
             let parameters = call.parameters_at(&hop.url, &hop.parameters, hop.with_token);
             let (request, form) = self.request(&hop.url, parameters, attached, hop.form, headers);
             let response = self.execute(call, request).await?;
@@ -207,7 +207,7 @@ impl ArcGisClient {
             };
             is_move &= !form && matches!(response.status().as_u16(), 301 | 302 | 308);
             let sent = Sent { form, token: attached.map(|token| &*token.text) };
-            let to = |url: &Url| token.is_some_and(|token| may_see(token, url));
+            let to = |url: &Url| token.is_some_and(|token| is_allowed_for(token, url));
             let next = hop.next(call, &sent, response.status(), location, to)?;
             // What another host, or one that answered in the clear, says of where the service is, is nobody's word.
             is_move &= next.url.host() == first.host() && !(hop.url.scheme() == "https" && next.url.scheme() == "http");
@@ -215,7 +215,7 @@ impl ArcGisClient {
         }
         let message = format!("{} redirects more than {MAX_REDIRECTS} times", call.url.origin().ascii_serialization());
         let failure = Failure::new(FailureOwner::Source, FailureKind::InvalidAnswer, call.stage, message);
-        Err(failure.at(call.url.as_str()).into())
+        Err(failure.with_url(call.url.as_str()).into())
     }
 }
 

@@ -61,7 +61,7 @@ pub(crate) struct Retries {
     asked_for: Duration,
     /// When a wait ends, in milliseconds since 1970.
     deadline: Option<i64>,
-    told: bool,
+    is_reported: bool,
 }
 
 fn millis(time: Duration) -> i64 {
@@ -75,7 +75,15 @@ fn between(from: i64, to: i64) -> Duration {
 impl Retries {
     pub(crate) fn new(pauses: Pauses) -> Self {
         let pauses = Box::new(pauses.iter());
-        Self { pauses, failed: 0, busy_answers: 0, since: None, asked_for: Duration::ZERO, deadline: None, told: false }
+        Self {
+            pauses,
+            failed: 0,
+            busy_answers: 0,
+            since: None,
+            asked_for: Duration::ZERO,
+            deadline: None,
+            is_reported: false,
+        }
     }
 
     /// Tries until then, in milliseconds since 1970, whatever the fault is.
@@ -121,7 +129,7 @@ impl Retries {
             return None;
         }
         if let Some(deadline) = self.deadline {
-            self.tell(client, failure, between(since, now), between(now, deadline));
+            self.report(client, failure, between(since, now), between(now, deadline));
             return (now < deadline).then(|| pause.min(between(now, deadline)));
         }
         if busy && self.busy_answers < MOST_BUSY_ANSWERS {
@@ -142,18 +150,18 @@ impl Retries {
             return None;
         }
         let left = budget.saturating_sub(lasted);
-        self.tell(client, failure, lasted, left);
+        self.report(client, failure, lasted, left);
         // The last try is at the end of the time, not a pause after it.
         Some(if busy || left.is_zero() { pause } else { pause.min(left) })
     }
 
     /// Says once that a fault lasts, where an export is running.
-    fn tell(&mut self, client: &ArcGisClient, failure: &Failure, lasted: Duration, left: Duration) {
+    fn report(&mut self, client: &ArcGisClient, failure: &Failure, lasted: Duration, left: Duration) {
         tracing::debug!(%failure, ?lasted, failed = self.failed, "trying again");
-        if self.told || lasted < WORTH_A_WORD {
+        if self.is_reported || lasted < WORTH_A_WORD {
             return;
         }
-        self.told = true;
+        self.is_reported = true;
         client.log(format!("{failure}; it is tried again for up to {}", words(left)));
     }
 
@@ -167,7 +175,7 @@ impl Retries {
             failure.message = format!("{}; it was tried {tries} times within {lasted}", failure.message);
         }
         failure.since = since;
-        failure.tried(tries)
+        failure.with_attempts(tries)
     }
 }
 
@@ -228,7 +236,7 @@ mod tests {
     }
 
     fn failure(kind: FailureKind) -> Failure {
-        Failure::new(FailureOwner::Source, kind, FailureStage::Run, "it failed").may_pass()
+        Failure::new(FailureOwner::Source, kind, FailureStage::Run, "it failed").retryable()
     }
 
     /// Tries until it is given up; the seconds that passed, and the failure.
@@ -321,7 +329,7 @@ mod tests {
 
     #[test]
     fn times_are_told_in_words() {
-        let told = [0, 1, 90, 300, 7200].map(|s| words(Duration::from_secs(s)));
-        assert_eq!(told, ["a second", "a second", "90 seconds", "5 minutes", "2 hours"]);
+        let is_reported = [0, 1, 90, 300, 7200].map(|s| words(Duration::from_secs(s)));
+        assert_eq!(is_reported, ["a second", "a second", "90 seconds", "5 minutes", "2 hours"]);
     }
 }

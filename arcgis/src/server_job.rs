@@ -109,7 +109,7 @@ const LONGER: f64 = 1.5;
 
 /// What one look at a job shows.
 #[derive(Debug)]
-pub enum Look<T> {
+pub enum Poll<T> {
     /// It still runs: the server's words for it, and how much is done, from 0 to 1.
     Running {
         /// The server's message.
@@ -131,13 +131,13 @@ pub trait ServerJob: Send {
     fn name(&self) -> &'static str;
 
     /// Where it is looked at.
-    fn address(&self) -> &str;
+    fn url(&self) -> &str;
 
     /// Whether the last look found that the server has forgotten it.
     fn is_lost(&self) -> bool;
 
     /// Looks at it once; a job that failed is a failure. What may pass is asked again for as long as `left`.
-    async fn look(&mut self, left: Duration) -> Result<Look<Self::Result>, Failure>;
+    async fn poll(&mut self, left: Duration) -> Result<Poll<Self::Result>, Failure>;
 
     /// Ends it on the server, because nobody will wait for it any longer.
     async fn abandon(&mut self) {}
@@ -155,9 +155,9 @@ pub async fn wait<J: ServerJob>(
     let mut said = String::new();
     loop {
         let waited = Duration::from_millis(u64::try_from(control.clock().now_ms() - began).unwrap_or(0));
-        let (words, done) = match job.look(limit.saturating_sub(waited)).await {
-            Ok(Look::Done(result)) => return Ok(result),
-            Ok(Look::Running { words, done }) => (words, done),
+        let (words, done) = match job.poll(limit.saturating_sub(waited)).await {
+            Ok(Poll::Done(result)) => return Ok(result),
+            Ok(Poll::Running { words, done }) => (words, done),
             Err(failure) => {
                 if failure.retryable {
                     // Its time is over: nobody fetches what it still makes.
@@ -177,7 +177,7 @@ pub async fn wait<J: ServerJob>(
             let message = format!("the {} is still `{said}` after {} seconds", job.name(), waited.as_secs());
             let failure = Failure::new(FailureOwner::Source, FailureKind::TimedOut, FailureStage::Wait, message);
             job.abandon().await;
-            return Err(failure.at(job.address()).may_pass());
+            return Err(failure.with_url(job.url()).retryable());
         }
         control.sleep(pause).await;
         pause = pause.mul_f64(LONGER).min(client.options().longest_poll_interval);

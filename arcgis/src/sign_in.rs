@@ -38,7 +38,7 @@ pub(super) fn wanted(
         _ => return None,
     };
     let failure = Failure::new(FailureOwner::Credentials, FailureKind::Unauthorized, call.stage, message);
-    Some(failure.at(call.url.as_str()))
+    Some(failure.with_url(call.url.as_str()))
 }
 
 /// The names of known ways to sign in that an answer offers.

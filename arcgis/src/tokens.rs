@@ -27,7 +27,7 @@ use tokio::sync::Mutex;
 use url::Url;
 
 /// How long before its end a token is renewed; a fifth of its life if that is less.
-const AHEAD: Duration = Duration::from_mins(5);
+const RENEW_BEFORE: Duration = Duration::from_mins(5);
 /// Different tokens that one request is tried with.
 const MOST_TOKENS: usize = 3;
 /// How long a server's word counts that it belongs to none of the portals.
@@ -37,7 +37,7 @@ const FOREIGN_FOR: Duration = Duration::from_mins(10);
 #[derive(Clone)]
 pub(super) struct Token {
     pub(super) text: Arc<str>,
-    grant: Arc<Grant>,
+    session: Arc<Session>,
     /// The origin of the one server that it is for; `None` for all hosts of the grant.
     server: Option<String>,
 }
@@ -52,7 +52,7 @@ struct Issued {
 impl Issued {
     fn new(token: AccessToken, now_ms: i64) -> Self {
         let life = token.life.filter(|life| !life.is_zero());
-        let due = life.and_then(|life| i64::try_from((life - AHEAD.min(life / 5)).as_millis()).ok());
+        let due = life.and_then(|life| i64::try_from((life - RENEW_BEFORE.min(life / 5)).as_millis()).ok());
         Self { text: token.text.into(), renew_at: due.map(|due| now_ms.saturating_add(due)) }
     }
 
@@ -82,13 +82,13 @@ async fn known(
 }
 
 /// Credentials, and the token that was got with them.
-struct Grant {
+struct Session {
     source: Arc<dyn TokenSource>,
     credentials: Credentials,
     current: Mutex<Option<Issued>>,
 }
 
-impl Grant {
+impl Session {
     async fn token(&self, client: &ArcGisClient) -> Result<Arc<str>, Failure> {
         let clock = &client.inner.clock;
         // The lock is held while a token is fetched: whoever else needs one waits for it instead of asking too.
@@ -115,7 +115,7 @@ impl Grant {
 /// A server that is federated with a grant's portal.
 #[derive(Clone)]
 struct FederatedServer {
-    grant: Arc<Grant>,
+    session: Arc<Session>,
     portal: String,
     root: String,
 }
@@ -125,14 +125,14 @@ impl FederatedServer {
     async fn token(&self, client: &ArcGisClient) -> Result<AccessToken, Failure> {
         let mut tried: Vec<Arc<str>> = Vec::new();
         loop {
-            let own = self.grant.token(client).await?;
+            let own = self.session.token(client).await?;
             let is_last = tried.len() + 1 >= MOST_TOKENS;
             let mut call = ServiceCall::post(&format!("{}/sharing/rest/generateToken", self.portal))?
                 .with("token", &own)
                 .with("serverUrl", &self.root)
                 .with("expiration", 120)
                 .in_stage(FailureStage::Read);
-            if let Some(referer) = &self.grant.credentials.referer {
+            if let Some(referer) = &self.session.credentials.referer {
                 call = call.with("client", "referer").with("referer", referer);
             }
             let refused = match generated_token(client, &call).await {
@@ -145,9 +145,9 @@ impl FederatedServer {
             if !refused.is_about_token || is_last {
                 return Err(refused.into());
             }
-            self.grant.forget(&own).await;
+            self.session.forget(&own).await;
             tried.push(own);
-            if tried.contains(&self.grant.token(client).await?) {
+            if tried.contains(&self.session.token(client).await?) {
                 return Err(refused.into());
             }
         }
@@ -204,50 +204,50 @@ impl TriedTokens {
 
 /// Keeps the tokens that are in use; renews each once for all who wait.
 pub(super) struct TokenKeeper {
-    grants: Vec<Arc<Grant>>,
+    sessions: Vec<Arc<Session>>,
     /// By origin.
     servers: DashMap<String, Arc<Mutex<Server>>>,
 }
 
 impl fmt::Debug for TokenKeeper {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.grants.iter().map(|g| &g.credentials)).finish()
+        f.debug_list().entries(self.sessions.iter().map(|g| &g.credentials)).finish()
     }
 }
 
 impl TokenKeeper {
     pub(super) fn new(credentials: Credentials) -> Self {
-        let grant = |credentials: Credentials| {
+        let session = |credentials: Credentials| {
             let source = Arc::clone(credentials.source.as_ref()?);
-            Some(Arc::new(Grant { source, credentials, current: Mutex::new(None) }))
+            Some(Arc::new(Session { source, credentials, current: Mutex::new(None) }))
         };
-        Self { grants: credentials.each().into_iter().filter_map(grant).collect(), servers: DashMap::new() }
+        Self { sessions: credentials.each().into_iter().filter_map(session).collect(), servers: DashMap::new() }
     }
 
     /// Whose token the host of an address may see. A host that is named comes before ArcGIS Online's rule that all of its hosts
     /// share the token of its portal.
-    fn grant_for(&self, url: &Url) -> Option<&Arc<Grant>> {
+    fn session_for(&self, url: &Url) -> Option<&Arc<Session>> {
         let is_safe = url.scheme() == "https";
         let named = self.named(url, |h| is_safe || !h.only_https);
         let shared = is_safe && url.port().is_none() && url.host_str().is_some_and(is_online);
-        let online = |g: &Grant| g.credentials.hosts.iter().any(|h| h.is_default() && is_online(&h.name));
-        named.or_else(|| self.grants.iter().find(|g| shared && online(g)))
+        let online = |g: &Session| g.credentials.hosts.iter().any(|h| h.is_default() && is_online(&h.name));
+        named.or_else(|| self.sessions.iter().find(|g| shared && online(g)))
     }
 
     /// Who names the host of an address in such a way.
-    fn named(&self, url: &Url, fits: impl Fn(&NamedHost) -> bool) -> Option<&Arc<Grant>> {
+    fn named(&self, url: &Url, fits: impl Fn(&NamedHost) -> bool) -> Option<&Arc<Session>> {
         let is_it = |h: &NamedHost| h.is_of(url) && fits(h);
-        self.grants.iter().find(|g| g.credentials.hosts.iter().any(is_it))
+        self.sessions.iter().find(|g| g.credentials.hosts.iter().any(is_it))
     }
 
     /// Whether the host of an `http` address is for tokens by `https` only.
     fn is_withheld(&self, url: &Url) -> bool {
-        url.scheme() == "http" && self.grant_for(url).is_none() && self.named(url, |h| h.only_https).is_some()
+        url.scheme() == "http" && self.session_for(url).is_none() && self.named(url, |h| h.only_https).is_some()
     }
 
     /// Raises an `http` address without a port to `https` where it is known that the host has it: all of ArcGIS Online, and hosts
     /// that were named so.
-    pub(super) fn raise(&self, url: &mut Url) {
+    pub(super) fn upgrade_to_https(&self, url: &mut Url) {
         if url.scheme() != "http" || url.port().is_some() {
             return;
         }
@@ -258,36 +258,36 @@ impl TokenKeeper {
     }
 
     /// Whether the host of an address may see a token.
-    pub(super) fn may_see(&self, url: &Url, token: &Token) -> bool {
+    pub(super) fn is_allowed_for(&self, url: &Url, token: &Token) -> bool {
         match &token.server {
             Some(server) => *server == origin_of(url),
-            None => self.grant_for(url).is_some_and(|grant| Arc::ptr_eq(grant, &token.grant)),
+            None => self.session_for(url).is_some_and(|session| Arc::ptr_eq(session, &token.session)),
         }
     }
 
     /// The `Referer` that tokens are bound to, for a request with a token or to a host that may see one.
     pub(super) fn referer<'a>(&'a self, url: &Url, token: Option<&'a Token>) -> Option<&'a str> {
-        let grant = token.map(|t| &t.grant).or_else(|| self.grant_for(url))?;
-        grant.credentials.referer.as_deref()
+        let session = token.map(|t| &t.session).or_else(|| self.session_for(url))?;
+        session.credentials.referer.as_deref()
     }
 
     /// The token for an address, where there is one that its host may see.
     pub(super) async fn token(&self, client: &ArcGisClient, url: &Url) -> Result<Option<Token>, Failure> {
-        if let Some(grant) = self.grant_for(url) {
-            return Ok(Some(Token { text: grant.token(client).await?, grant: Arc::clone(grant), server: None }));
+        if let Some(session) = self.session_for(url) {
+            return Ok(Some(Token { text: session.token(client).await?, session: Arc::clone(session), server: None }));
         }
         let origin = origin_of(url);
         let Some(server) = self.servers.get(&origin).map(|s| Arc::clone(&s)) else { return Ok(None) };
         let mut server = server.lock().await;
         let Server::Federated(federated, issued) = &mut *server else { return Ok(None) };
         issued.renew_if_due(&*client.inner.clock, federated.token(client)).await;
-        Ok(Some(Token { text: Arc::clone(&issued.text), grant: Arc::clone(&federated.grant), server: Some(origin) }))
+        Ok(Some(Token { text: Arc::clone(&issued.text), session: Arc::clone(&federated.session), server: Some(origin) }))
     }
 
     /// A host refused a token, or wants one and got none: whether it is worth asking again, with another.
     pub(super) async fn refused(&self, client: &ArcGisClient, url: &Url, token: Option<&Token>) -> Result<bool, Failure> {
         if let Some(own) = token.filter(|t| t.server.is_none()) {
-            own.grant.forget(&own.text).await;
+            own.session.forget(&own.text).await;
             return Ok(true);
         }
         if self.is_withheld(url) {
@@ -298,9 +298,9 @@ impl TokenKeeper {
                 host_of(url)
             );
             let failure = Failure::new(FailureOwner::Credentials, FailureKind::Unauthorized, FailureStage::Read, message);
-            return Err(failure.at(url.as_str()));
+            return Err(failure.with_url(url.as_str()));
         }
-        if self.grant_for(url).is_some() {
+        if self.session_for(url).is_some() {
             return Ok(false);
         }
         let new = || Arc::new(Mutex::new(Server::Unknown));
@@ -332,7 +332,7 @@ impl TokenKeeper {
     /// There is no token for a server. Where one is for another port of its host, the failure says so.
     fn foreign(&self, url: &Url) -> Result<bool, Failure> {
         let names = |h: &NamedHost| url.host_str() == Some(h.name.as_str());
-        if !self.grants.iter().any(|g| g.credentials.hosts.iter().any(names)) {
+        if !self.sessions.iter().any(|g| g.credentials.hosts.iter().any(names)) {
             return Ok(false);
         }
         let port = url.port_or_known_default().unwrap_or_default();
@@ -342,7 +342,7 @@ impl TokenKeeper {
              is one of yours, name {host}:{port} as a host that may see the token"
         );
         let failure = Failure::new(FailureOwner::Credentials, FailureKind::Unauthorized, FailureStage::Read, message);
-        Err(failure.at(url.as_str()))
+        Err(failure.with_url(url.as_str()))
     }
 
     /// Whose the server at an address is. A portal that is asked by `https` has no servers by `http`.
@@ -350,7 +350,7 @@ impl TokenKeeper {
         let Some(at) = url.path().to_ascii_lowercase().find("/rest/") else { return Ok(Owner::Unclear) };
         let root = format!("{}{}", &url[..url::Position::BeforePath], url.path().get(..at).unwrap_or_default());
         let reachable = |portal: &str| url.scheme() == "https" || !portal.starts_with("https:");
-        let own = self.grants.iter().filter_map(|g| Some((g, g.credentials.portal.as_deref()?)));
+        let own = self.sessions.iter().filter_map(|g| Some((g, g.credentials.portal.as_deref()?)));
         let portals: Vec<_> = own.filter(|(_, portal)| reachable(portal)).collect();
         if portals.is_empty() {
             return Ok(Owner::Unclear);
@@ -381,8 +381,8 @@ impl TokenKeeper {
             return Ok(Owner::Nobodys);
         }
         let found = portals.into_iter().find(|(_, portal)| is_same_portal(owner, portal));
-        let ours = |(grant, portal): (&Arc<Grant>, &str)| FederatedServer {
-            grant: Arc::clone(grant),
+        let ours = |(session, portal): (&Arc<Session>, &str)| FederatedServer {
+            session: Arc::clone(session),
             portal: portal.to_owned(),
             root,
         };
@@ -441,7 +441,7 @@ mod tests {
     #[test]
     fn a_token_is_only_for_the_hosts_that_it_is_for() {
         let is_for = |credentials: &Credentials, address: &str| {
-            TokenKeeper::new(credentials.clone()).grant_for(&parse_http(address).expect("address")).is_some()
+            TokenKeeper::new(credentials.clone()).session_for(&parse_http(address).expect("address")).is_some()
         };
         let own = Credentials::token("t").for_address("https://gis.city.example/portal").expect("address");
         assert!(is_for(&own, "https://GIS.city.example/arcgis/rest"));
@@ -460,14 +460,14 @@ mod tests {
         let url = |address: &str| parse_http(address).expect("address");
         let raised = |keeper: &TokenKeeper, address: &str| {
             let mut url = url(address);
-            keeper.raise(&mut url);
+            keeper.upgrade_to_https(&mut url);
             url
         };
         let safe =
             TokenKeeper::new(Credentials::token("t").for_address("https://gis.city.example/portal").expect("address"));
-        assert!(safe.grant_for(&url("https://gis.city.example:443/x")).is_some());
-        assert!(safe.grant_for(&url("https://gis.city.example:6443/x")).is_none());
-        assert!(safe.grant_for(&url("http://gis.city.example:6080/x")).is_none());
+        assert!(safe.session_for(&url("https://gis.city.example:443/x")).is_some());
+        assert!(safe.session_for(&url("https://gis.city.example:6443/x")).is_none());
+        assert!(safe.session_for(&url("http://gis.city.example:6080/x")).is_none());
         assert_eq!(raised(&safe, "http://gis.city.example/x?a=b").as_str(), "https://gis.city.example/x?a=b");
         assert_eq!(raised(&safe, "http://gis.city.example:6080/x").as_str(), "http://gis.city.example:6080/x");
         assert_eq!(raised(&safe, "http://elsewhere.example/x").scheme(), "http");
@@ -475,18 +475,18 @@ mod tests {
         assert_eq!(raised(&safe, "http://services.arcgisonline.com/x").scheme(), "https");
         assert_eq!(raised(&safe, "http://notarcgis.com/x").scheme(), "http");
         let clear = TokenKeeper::new(Credentials::token("t").for_host("gis.city.example"));
-        assert!(clear.grant_for(&url("http://gis.city.example:80/x")).is_some());
+        assert!(clear.session_for(&url("http://gis.city.example:80/x")).is_some());
         assert_eq!(raised(&clear, "http://gis.city.example/x").scheme(), "http");
-        let grant = safe.grant_for(&url("https://gis.city.example")).cloned().expect("a grant");
-        let of_server = Token { text: "t".into(), grant, server: Some(origin_of(&url("https://server.example/a"))) };
-        assert!(safe.may_see(&url("https://server.example/b"), &of_server));
-        assert!(!safe.may_see(&url("http://server.example/b"), &of_server));
+        let session = safe.session_for(&url("https://gis.city.example")).cloned().expect("a grant");
+        let of_server = Token { text: "t".into(), session, server: Some(origin_of(&url("https://server.example/a"))) };
+        assert!(safe.is_allowed_for(&url("https://server.example/b"), &of_server));
+        assert!(!safe.is_allowed_for(&url("http://server.example/b"), &of_server));
     }
 
     #[test]
     fn a_host_that_is_named_without_a_port_sees_the_token_at_the_default_port_only() {
         let is_for = |credentials: &Credentials, address: &str| {
-            TokenKeeper::new(credentials.clone()).grant_for(&parse_http(address).expect("address")).is_some()
+            TokenKeeper::new(credentials.clone()).session_for(&parse_http(address).expect("address")).is_some()
         };
         let portal = |address: &str| Credentials::token("t").for_portal(address).expect("address");
         let host = |host: &str| Credentials::token("t").for_host(host);
@@ -524,23 +524,23 @@ mod tests {
             .and(Credentials::token("own").for_host("services7.arcgis.com").for_host("gis.city.example"))
             .and(Credentials::token("late").for_host("gis.city.example"));
         let keeper = TokenKeeper::new(both);
-        let grant = |address: &str| {
-            let found = keeper.grant_for(&parse_http(address).expect("address"))?;
-            keeper.grants.iter().position(|g| Arc::ptr_eq(g, found))
+        let session = |address: &str| {
+            let found = keeper.session_for(&parse_http(address).expect("address"))?;
+            keeper.sessions.iter().position(|g| Arc::ptr_eq(g, found))
         };
-        assert_eq!(grant("https://services1.arcgis.com/x"), Some(0));
-        assert_eq!(grant("https://services7.arcgis.com/x"), Some(1));
-        assert_eq!(grant("https://gis.city.example/x"), Some(1));
-        assert_eq!(grant("https://elsewhere.example/x"), None);
-        let own = keeper.grants.get(1).cloned().expect("a grant");
-        let token = Token { text: "own".into(), grant: own, server: None };
-        let may_see = |address: &str| keeper.may_see(&parse_http(address).expect("address"), &token);
-        assert!(may_see("https://gis.city.example/y") && !may_see("https://services1.arcgis.com/y"));
+        assert_eq!(session("https://services1.arcgis.com/x"), Some(0));
+        assert_eq!(session("https://services7.arcgis.com/x"), Some(1));
+        assert_eq!(session("https://gis.city.example/x"), Some(1));
+        assert_eq!(session("https://elsewhere.example/x"), None);
+        let own = keeper.sessions.get(1).cloned().expect("a grant");
+        let token = Token { text: "own".into(), session: own, server: None };
+        let is_allowed_for = |address: &str| keeper.is_allowed_for(&parse_http(address).expect("address"), &token);
+        assert!(is_allowed_for("https://gis.city.example/y") && !is_allowed_for("https://services1.arcgis.com/y"));
     }
 
     #[test]
     fn a_token_is_renewed_five_minutes_or_a_fifth_of_its_life_ahead() {
-        let due = |life: Duration| Issued::new(AccessToken::new("t").good_for(life), 1000).renew_at;
+        let due = |life: Duration| Issued::new(AccessToken::new("t").expires_in(life), 1000).renew_at;
         assert_eq!(due(Duration::from_hours(2)), Some(1000 + 115 * 60_000));
         assert_eq!(due(Duration::from_secs(10)), Some(9000));
         assert_eq!(due(Duration::ZERO), None);

@@ -14,7 +14,7 @@ use crate::exporter::PlanContext;
 use crate::job::JobInner;
 use crate::ledger::Ledger;
 use crate::packager::EarlierPackage;
-use crate::resume::{Begun, Found, finished, given_up};
+use crate::resume::{PreparedJob, ResumeState, finished, released};
 use crate::work_dir::WorkDir;
 use crate::{basemap, planner};
 use offmap_disk::{link_or_copy_until, run_blocking, safe_path};
@@ -27,7 +27,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 /// Begins a job that completes the package at its destination.
-pub(crate) async fn completing(job: &JobInner, document: &str, ctx: &PlanContext) -> Result<Found, Failure> {
+pub(crate) async fn completing(job: &JobInner, document: &str, ctx: &PlanContext) -> Result<ResumeState, Failure> {
     let (packager, destination) = (Arc::clone(&job.engine.packager), job.destination.clone());
     let parameters = job.parameters.clone();
     let (earlier, basemap) = run_blocking(move || {
@@ -46,7 +46,7 @@ pub(crate) async fn completing(job: &JobInner, document: &str, ctx: &PlanContext
     })
     .await?;
     if !earlier.layers.iter().any(LayerOutcome::is_error) {
-        return Ok(Found::Finished(finished(&job.destination, earlier)));
+        return Ok(ResumeState::Finished(finished(&job.destination, earlier)));
     }
     let carried = Carried { earlier: &earlier, proven: &proven };
     let (source, registry) = (&job.source, &job.engine.registry);
@@ -57,16 +57,23 @@ pub(crate) async fn completing(job: &JobInner, document: &str, ctx: &PlanContext
         if let Some(failure) = passing(failures.iter()) {
             return Err(stays_as_it_is(failure.clone(), &job.destination));
         }
-        return Ok(Found::Finished(unchanged(&job.destination, earlier)));
+        return Ok(ResumeState::Finished(unchanged(&job.destination, earlier)));
     }
     let destination = job.destination.clone();
     let work_dir = run_blocking(move || WorkDir::make(&destination)).await?;
     match carry_over(job, &work_dir, document, &plan, (&earlier, &damaged), ctx).await {
         Ok(ledger) => {
             let replaces = Some(Arc::new(earlier));
-            Ok(Found::Begun(Box::new(Begun { plan, basemap, work_dir, ledger, replaces, changed: Vec::new() })))
+            Ok(ResumeState::PreparedJob(Box::new(PreparedJob {
+                plan,
+                basemap,
+                work_dir,
+                ledger,
+                replaces,
+                changed: Vec::new(),
+            })))
         }
-        Err(failure) => Err(given_up(work_dir, failure).await),
+        Err(failure) => Err(released(work_dir, failure).await),
     }
 }
 

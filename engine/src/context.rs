@@ -1,6 +1,6 @@
 //! What an exporter may ask of the engine while it works.
 
-use crate::board::StatusBoard;
+use crate::event_log::EventLog;
 use crate::keep::Keep;
 use crate::ledger::{TaskLedger, UnitRecord};
 use crate::pause::Pause;
@@ -26,7 +26,7 @@ pub struct ExportContext {
     pub(crate) cancel: CancellationToken,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) ledger: TaskLedger,
-    pub(crate) board: Arc<StatusBoard>,
+    pub(crate) event_log: Arc<EventLog>,
     pub(crate) pause: Arc<Pause>,
     pub(crate) keep: Arc<Keep>,
     pub(crate) plan: Arc<OfflineMapPlan>,
@@ -86,7 +86,7 @@ impl ExportContext {
 
     /// Whether what was begun on a service is taken back after a failure: not if the work is kept, as it is when the disk is full.
     #[must_use]
-    pub fn takes_back(&self, failure: &Failure) -> bool {
+    pub fn rolls_back(&self, failure: &Failure) -> bool {
         !self.keeps_work() && failure.owner != FailureOwner::Storage
     }
 
@@ -139,13 +139,13 @@ impl ExportContext {
     /// Says how far the task is. Latest wins; a report that falls behind is dropped.
     pub fn report(&self, progress: Progress) {
         let progress = Progress { precise: progress.precise && !self.more_follows, ..progress };
-        let taken = self.subjects.iter().filter(|subject| self.board.progress(subject, progress)).count();
+        let taken = self.subjects.iter().filter(|subject| self.event_log.progress(subject, progress)).count();
         if taken == 0 && !self.subjects.is_empty() {
             return;
         }
         // Waiting for a server is the first half of a part, bringing home the second.
         let fraction = if progress.precise { progress.fraction() } else { self.estimated(progress) };
-        self.board.part_done(&self.task, (0.5 + fraction / 2.0).min(0.99), progress.precise);
+        self.event_log.part_done(&self.task, (0.5 + fraction / 2.0).min(0.99), progress.precise);
     }
 
     /// The part done of what the plan expects, for a progress that does not know what is to be done; nothing where the plan does not
@@ -167,7 +167,7 @@ impl ExportContext {
 
     /// Says how far the server's own work for this task is, from 0 to 1, before anything can come home.
     pub fn waiting(&self, fraction: f64) {
-        self.board.part_done(&self.task, fraction.clamp(0.0, 1.0) / 2.0, true);
+        self.event_log.part_done(&self.task, fraction.clamp(0.0, 1.0) / 2.0, true);
     }
 
     /// Logs a message for people.
@@ -182,7 +182,7 @@ impl ExportContext {
 
     fn note(&self, message: String, source: MessageSource) {
         if let Some(subject) = self.subjects.first() {
-            self.board.note(subject, message, MessageSeverity::Info, source);
+            self.event_log.note(subject, message, MessageSeverity::Info, source);
         }
     }
 

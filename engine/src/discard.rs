@@ -30,7 +30,7 @@ pub(crate) async fn discard(job: &JobInner) -> Result<(), Failure> {
         // The job's own token is cancelled; what is taken back has its own time.
         let cancel = CancellationToken::new();
         let shared = JobShared { cancel: cancel.clone(), stop: cancel, ..job.shared(plan, ledger.clone(), work_dir.path()) };
-        task_run::discard_all(&Arc::new(shared)).await;
+        task_run::rollback_all(&Arc::new(shared)).await;
     }
     // The ledger is closed and the lock is free by now: a package that was being replaced goes back to its place first.
     drop(ledger);

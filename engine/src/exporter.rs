@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 /// All layers of a map that one exporter takes from one service.
 #[derive(Debug, Clone)]
 pub struct ServiceRequest {
-    /// Address of the service, as [`Exporter::takes`] named it.
+    /// Address of the service, as [`Exporter::supports`] named it.
     pub service_url: String,
     /// The layers, in the order of the map.
     pub layers: Vec<MapLayer>,
@@ -50,7 +50,7 @@ pub struct PlanContext {
 
 /// What a service says of itself.
 #[derive(Debug, Clone)]
-pub struct Examination {
+pub struct ServiceDescription {
     /// Title for people.
     pub title: String,
     /// What the export will need to know, kept in the plan and ledger. Never a token.
@@ -155,7 +155,7 @@ pub trait Exporter: Debug + Send + Sync + 'static {
 
     /// Whether it takes a layer, and then the address of the service that serves it: layers with the same address (compared
     /// without scheme and letter case) share one task.
-    fn takes(&self, layer: &MapLayer, source: &OfflineMapSource) -> Option<String>;
+    fn supports(&self, layer: &MapLayer, source: &OfflineMapSource) -> Option<String>;
 
     /// Asks the service what it can do.
     ///
@@ -164,13 +164,13 @@ pub trait Exporter: Debug + Send + Sync + 'static {
     ///
     /// # Cancel safety
     /// May be dropped at any point.
-    async fn examine(&self, request: &ServiceRequest, ctx: &PlanContext) -> Result<Examination, Failure>;
+    async fn describe(&self, request: &ServiceRequest, ctx: &PlanContext) -> Result<ServiceDescription, Failure>;
 
     /// The parameters that follow from the caller's and what the service says.
     ///
     /// # Errors
     /// If the caller's parameters select nothing of this service.
-    fn default_parameters(&self, request: &ServiceRequest, found: &Examination) -> Result<Self::Parameters, Failure>;
+    fn default_parameters(&self, request: &ServiceRequest, found: &ServiceDescription) -> Result<Self::Parameters, Failure>;
 
     /// Checks the parameters, counts what will come and names the units of work.
     ///
@@ -182,7 +182,7 @@ pub trait Exporter: Debug + Send + Sync + 'static {
     async fn plan(
         &self,
         request: &ServiceRequest,
-        found: &Examination,
+        found: &ServiceDescription,
         parameters: &Self::Parameters,
         ctx: &PlanContext,
     ) -> Result<TaskPlan, Failure>;
@@ -203,7 +203,7 @@ pub trait Exporter: Debug + Send + Sync + 'static {
 
     /// Takes back what a finished or broken export left on the service, such as a registered replica, because no package
     /// will be made of it. Where a task begins anew, the ledger does not tell of units that stay. Called after [`Exporter::export`], never beside it; failures are the exporter's to log.
-    async fn discard(&self, task: &ExportTask, ctx: &ExportContext) {
+    async fn rollback(&self, task: &ExportTask, ctx: &ExportContext) {
         let _ = (task, ctx);
     }
 }

@@ -3,14 +3,14 @@
 use crate::actor::job_supervisor::{JobEnd, JobSupervisor};
 use crate::actor::shared::JobShared;
 use crate::actor::task_run;
-use crate::board::{StatusBoard, StatusStream};
 use crate::engine::{Engine, EngineInner};
+use crate::event_log::{EventLog, StatusStream};
 use crate::exporter::PlanContext;
 use crate::keep::Keep;
 use crate::ledger::Ledger;
 use crate::packager::{EarlierPackage, ReferenceBasemap};
 use crate::pause::Pause;
-use crate::resume::{self, Begun, Found};
+use crate::resume::{self, PreparedJob, ResumeState};
 use crate::work_dir::{WorkDir, plain_destination};
 use crate::{basemap, complete, discard, planner, room};
 use actix::Actor as _;
@@ -32,7 +32,7 @@ type JobResult = Result<GenerateOfflineMapResult, JobError>;
 
 /// How a job begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Beginning {
+enum StartMode {
     /// With nothing.
     Fresh,
     /// With what an interrupted one left.
@@ -54,8 +54,8 @@ pub(crate) struct JobInner {
     pub(crate) parameters: GenerateOfflineMapParameters,
     pub(crate) overrides: GenerateOfflineMapParameterOverrides,
     pub(crate) destination: PathBuf,
-    beginning: Beginning,
-    board: Arc<StatusBoard>,
+    start_mode: StartMode,
+    event_log: Arc<EventLog>,
     cancel: CancellationToken,
     result: watch::Sender<Option<JobResult>>,
     started: AtomicBool,
@@ -135,12 +135,12 @@ impl GenerateOfflineMapJob {
         // The job outlives a change of the current directory.
         let destination = plain_destination(&destination);
         let wishes = (parameters, overrides);
-        Self::of_map(engine, uuid::Uuid::new_v4().to_string(), source, wishes, destination, Beginning::Fresh)
+        Self::of_map(engine, uuid::Uuid::new_v4().to_string(), source, wishes, destination, StartMode::Fresh)
     }
 
-    fn of(engine: Arc<EngineInner>, document: JobDocument, beginning: Beginning) -> Self {
+    fn of(engine: Arc<EngineInner>, document: JobDocument, start_mode: StartMode) -> Self {
         let JobDocument { id, source, parameters, overrides, destination, .. } = document;
-        Self::of_map(engine, id, Arc::new(source), (parameters, overrides), destination, beginning)
+        Self::of_map(engine, id, Arc::new(source), (parameters, overrides), destination, start_mode)
     }
 
     /// The map may be large: it is shared, not copied.
@@ -150,12 +150,12 @@ impl GenerateOfflineMapJob {
         source: Arc<OfflineMapSource>,
         (parameters, overrides): (GenerateOfflineMapParameters, GenerateOfflineMapParameterOverrides),
         destination: PathBuf,
-        beginning: Beginning,
+        start_mode: StartMode,
     ) -> Self {
         let title = source.item.as_ref().map(|i| i.title.clone()).filter(|t| !t.is_empty());
         let subject = Subject::new(SubjectKind::Job, &id, title.unwrap_or_else(|| "offline map".to_owned()));
         let secrets = engine.secrets_of(&source);
-        let board = StatusBoard::new(subject.clone(), Arc::clone(&engine.clock), secrets.clone());
+        let event_log = EventLog::new(subject.clone(), Arc::clone(&engine.clock), secrets.clone());
         let cancel = engine.root.child_token();
         let inner = JobInner {
             engine,
@@ -166,8 +166,8 @@ impl GenerateOfflineMapJob {
             parameters,
             overrides,
             destination,
-            beginning,
-            board,
+            start_mode,
+            event_log,
             cancel,
             result: watch::Sender::new(None),
             started: AtomicBool::new(false),
@@ -188,12 +188,12 @@ impl GenerateOfflineMapJob {
     /// If there is no unfinished job, or a living job holds it (the message tells which process).
     pub async fn resume(engine: &Engine, destination: impl Into<PathBuf>) -> Result<Self, Failure> {
         let destination = plain_destination(&destination.into());
-        let (text, beginning) = match resume::document_of(&destination).await {
-            Ok(text) => (text, Beginning::Resumed),
+        let (text, start_mode) = match resume::document_of(&destination).await {
+            Ok(text) => (text, StartMode::Resumed),
             Err(failure) if failure.kind == FailureKind::NotFound => {
                 let (packager, place) = (Arc::clone(&engine.inner().packager), destination.clone());
                 match run_blocking(move || packager.read_package(&place)).await {
-                    Ok(earlier) => (earlier.document, Beginning::Finished),
+                    Ok(earlier) => (earlier.document, StartMode::Finished),
                     // What is there instead and cannot be read says why.
                     Err(unreadable) if destination.exists() => {
                         return Err(Failure { message: format!("{}; {}", failure.message, unreadable.message), ..failure });
@@ -205,7 +205,7 @@ impl GenerateOfflineMapJob {
         };
         let mut document = JobDocument::read(&text)?;
         // The whole may have been moved, but not to the name of another one.
-        if beginning == Beginning::Resumed && document.destination.file_name() != destination.file_name() {
+        if start_mode == StartMode::Resumed && document.destination.file_name() != destination.file_name() {
             let (own, shown) = (document.destination.display(), destination.display());
             return Err(Failure::new(
                 FailureOwner::Caller,
@@ -217,7 +217,7 @@ impl GenerateOfflineMapJob {
             ));
         }
         document.destination = destination;
-        Ok(Self::of(Arc::clone(engine.inner()), document, beginning))
+        Ok(Self::of(Arc::clone(engine.inner()), document, start_mode))
     }
 
     /// A new job that completes a package that was written with layer errors: what succeeded is carried over without asking its
@@ -233,7 +233,7 @@ impl GenerateOfflineMapJob {
         let mut document = JobDocument::read(&earlier.document)?;
         document.id = uuid::Uuid::new_v4().to_string();
         document.destination = package;
-        Ok(Self::of(Arc::clone(engine.inner()), document, Beginning::Completing))
+        Ok(Self::of(Arc::clone(engine.inner()), document, StartMode::Completing))
     }
 
     /// The job as JSON: map, parameters, overrides, destination. Credentials are not in it.
@@ -251,15 +251,15 @@ impl GenerateOfflineMapJob {
     /// If the text is not a job of a version that is known.
     #[doc(alias = "fromJson")]
     pub fn from_json(engine: &Engine, text: &str) -> Result<Self, Failure> {
-        Ok(Self::of(Arc::clone(engine.inner()), JobDocument::read(text)?, Beginning::Fresh))
+        Ok(Self::of(Arc::clone(engine.inner()), JobDocument::read(text)?, StartMode::Fresh))
     }
 
     /// Titles of the layers that need secrets of the map (`customParameters`, keys in urls), which are in no document: a job that
     /// is made of one fails these layers unless [`GenerateOfflineMapJob::with_secrets_of`] supplies them. offmap's own.
     #[must_use]
     pub fn layers_without_secrets(&self) -> Vec<String> {
-        match self.inner.beginning {
-            Beginning::Finished => Vec::new(),
+        match self.inner.start_mode {
+            StartMode::Finished => Vec::new(),
             _ => self.inner.source.web_map.layers_without_secrets(),
         }
     }
@@ -280,7 +280,7 @@ impl GenerateOfflineMapJob {
         source.web_map.supply_secrets(map);
         let wishes = (inner.parameters.clone(), inner.overrides.clone());
         let (engine, id, destination) = (Arc::clone(&inner.engine), inner.id.clone(), inner.destination.clone());
-        Self::of_map(engine, id, Arc::new(source), wishes, destination, inner.beginning)
+        Self::of_map(engine, id, Arc::new(source), wishes, destination, inner.start_mode)
     }
 
     /// The map that is taken offline, as it is online.
@@ -320,7 +320,7 @@ impl GenerateOfflineMapJob {
         if self.inner.pause.is_closed() {
             if self.inner.started.load(Ordering::Acquire) {
                 // Said before the first thing that follows from it.
-                self.inner.board.state(&self.inner.subject, ExportState::Started, None, None);
+                self.inner.event_log.state(&self.inner.subject, ExportState::Started, None, None);
             }
             self.inner.pause.set(false);
         }
@@ -350,14 +350,14 @@ impl GenerateOfflineMapJob {
     /// The job's story, from its start, for as many readers as wanted.
     #[must_use]
     pub fn status(&self) -> StatusStream {
-        self.inner.board.subscribe()
+        self.inner.event_log.subscribe()
     }
 
     /// Lets the job stand still: what runs on a service goes on there, a file that is on its way comes to its end, and nothing new
     /// is begun or asked until [`GenerateOfflineMapJob::start`]. A paused job can be cancelled.
     pub fn pause(&self) {
         if self.inner.pause.set(true) && self.inner.started.load(Ordering::Acquire) {
-            self.inner.board.state(&self.inner.subject, ExportState::Paused, None, None);
+            self.inner.event_log.state(&self.inner.subject, ExportState::Paused, None, None);
         }
     }
 
@@ -454,7 +454,7 @@ impl JobInner {
             packager: Arc::clone(&engine.packager),
             containers: engine.containers.clone(),
             ledger,
-            board: Arc::clone(&self.board),
+            event_log: Arc::clone(&self.event_log),
             clock: Arc::clone(&engine.clock),
             cancel: self.cancel.clone(),
             pause: Arc::clone(&self.pause),
@@ -542,7 +542,7 @@ impl JobInner {
             Err(e) => (ExportState::Failed, Some(e.failure.clone())),
         };
         self.engine.jobs.remove(&self.id);
-        self.board.state(&self.subject, state, None, failure);
+        self.event_log.state(&self.subject, state, None, failure);
         self.result.send_replace(Some(result));
     }
 }
@@ -550,7 +550,7 @@ impl JobInner {
 /// The whole job, from permit to package. Runs on the host's runtime.
 async fn drive(job: Arc<JobInner>) -> JobResult {
     let engine = &job.engine;
-    job.board.state(&job.subject, ExportState::Started, None, None);
+    job.event_log.state(&job.subject, ExportState::Started, None, None);
     let _permit = tokio::select! {
         biased;
         () = job.cancel.cancelled() => return Err(Failure::cancelled().into()),
@@ -563,22 +563,22 @@ async fn drive(job: Arc<JobInner>) -> JobResult {
     }
     let document = job.document()?;
     let ctx = PlanContext { cancel: job.cancel.clone(), clock: Arc::clone(&engine.clock), secrets: job.secrets.clone() };
-    let found = match job.beginning {
-        Beginning::Fresh => begin(&job, &document, &ctx).await?,
-        Beginning::Resumed => resume::resumed(&job, &ctx).await?,
-        Beginning::Completing => complete::completing(&job, &document, &ctx).await?,
-        Beginning::Finished => resume::finished_before(&job, &ctx).await?,
+    let found = match job.start_mode {
+        StartMode::Fresh => begin(&job, &document, &ctx).await?,
+        StartMode::Resumed => resume::resumed(&job, &ctx).await?,
+        StartMode::Completing => complete::completing(&job, &document, &ctx).await?,
+        StartMode::Finished => resume::finished_before(&job, &ctx).await?,
     };
-    let begun = match found {
-        Found::Finished(result) => return Ok(result),
-        Found::Begun(begun) => *begun,
+    let prepared = match found {
+        ResumeState::Finished(result) => return Ok(result),
+        ResumeState::PreparedJob(prepared) => *prepared,
     };
-    let Begun { mut plan, basemap, work_dir, ledger, replaces, changed } = begun;
+    let PreparedJob { mut plan, basemap, work_dir, ledger, replaces, changed } = prepared;
     plan.warnings.extend(basemap.as_ref().and_then(|b| basemap::uncovered(b, &job.parameters.area_of_interest)));
     let run = Run { plan, basemap, ledger, replaces, changed, document };
     let mut result = run_all(&job, run, work_dir.path()).await;
     // What was kept once goes only by success or by the caller's word, whatever ends the job.
-    if result.as_ref().is_err_and(|e| job.beginning == Beginning::Resumed && !e.failure.is_cancelled()) {
+    if result.as_ref().is_err_and(|e| job.start_mode == StartMode::Resumed && !e.failure.is_cancelled()) {
         job.keep.keep();
     }
     if let Err(error) = &mut result
@@ -595,7 +595,7 @@ async fn drive(job: Arc<JobInner>) -> JobResult {
 }
 
 /// Begins with nothing: looks at the destination, plans, and makes the work directory.
-async fn begin(job: &JobInner, document: &str, ctx: &PlanContext) -> Result<Found, Failure> {
+async fn begin(job: &JobInner, document: &str, ctx: &PlanContext) -> Result<ResumeState, Failure> {
     let engine = &job.engine;
     let (parameters, packager) = (job.parameters.clone(), Arc::clone(&engine.packager));
     let destination = job.destination.clone();
@@ -615,9 +615,16 @@ async fn begin(job: &JobInner, document: &str, ctx: &PlanContext) -> Result<Foun
     };
     let ledger = match written.await {
         Ok(ledger) => ledger,
-        Err(failure) => return Err(resume::given_up(work_dir, failure).await),
+        Err(failure) => return Err(resume::released(work_dir, failure).await),
     };
-    Ok(Found::Begun(Box::new(Begun { plan, basemap, work_dir, ledger, replaces: None, changed: Vec::new() })))
+    Ok(ResumeState::PreparedJob(Box::new(PreparedJob {
+        plan,
+        basemap,
+        work_dir,
+        ledger,
+        replaces: None,
+        changed: Vec::new(),
+    })))
 }
 
 /// What one run of a job begins with.
@@ -643,18 +650,18 @@ async fn run_all(job: &Arc<JobInner>, run: Run, work_dir: &Path) -> JobResult {
         }
     }
     for warning in &plan.warnings {
-        job.board.note(&job.subject, warning.clone(), MessageSeverity::Warning, MessageSource::Client);
+        job.event_log.note(&job.subject, warning.clone(), MessageSeverity::Warning, MessageSource::Client);
     }
     let shared = JobShared { basemap, document, replaces, ..job.shared(plan, ledger, work_dir) };
     let shared = Arc::new(shared);
-    shared.board.set_parts(shared.plan.tasks.len() + 1);
-    if job.beginning == Beginning::Resumed {
+    shared.event_log.set_parts(shared.plan.tasks.len() + 1);
+    if job.start_mode == StartMode::Resumed {
         for (index, task) in shared.plan.tasks.iter().enumerate() {
             let (state, outcome) = shared.ledger.task(&task.id).state().await?;
             let is_changed = changed.contains(&index);
             if is_changed && state != "planned" {
                 let words = format!("the data of \"{}\" changed since; they are fetched again", task.title);
-                job.board.note(&job.subject, words, MessageSeverity::Warning, MessageSource::Client);
+                job.event_log.note(&job.subject, words, MessageSeverity::Warning, MessageSource::Client);
             }
             if is_changed {
                 task_run::begin_changed(&shared, task).await?;
@@ -666,7 +673,7 @@ async fn run_all(job: &Arc<JobInner>, run: Run, work_dir: &Path) -> JobResult {
     for task in &shared.plan.tasks {
         for layer in &task.layers {
             let subject = Subject::layer(layer.is_table, &layer.id, &layer.title);
-            job.board.state(&subject, ExportState::NotStarted, None, None);
+            job.event_log.state(&subject, ExportState::NotStarted, None, None);
         }
     }
     let (sender, end) = oneshot::channel();
@@ -686,17 +693,17 @@ async fn run_all(job: &Arc<JobInner>, run: Run, work_dir: &Path) -> JobResult {
     })?;
     if let Err(failure) = &outcome {
         // What was brought home is not lost because the disk is full, and what was kept once goes only by success or by a word.
-        let was_kept = job.beginning == Beginning::Resumed && !failure.is_cancelled();
+        let was_kept = job.start_mode == StartMode::Resumed && !failure.is_cancelled();
         if failure.owner == FailureOwner::Storage || was_kept {
             job.keep.keep();
         }
         if !job.keeps_work() {
-            task_run::discard_all(&shared).await;
+            task_run::rollback_all(&shared).await;
         }
     }
     if unchanged {
         // What was made on services for a package that nobody will make.
-        task_run::discard_all(&shared).await;
+        task_run::rollback_all(&shared).await;
     }
     match outcome {
         Ok(packed) => Ok(GenerateOfflineMapResult { package: packed.path, bytes: packed.bytes, layers, warnings }),

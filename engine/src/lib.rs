@@ -19,7 +19,6 @@
 
 mod actor;
 mod basemap;
-mod board;
 mod carried;
 mod complete;
 mod context;
@@ -27,6 +26,7 @@ mod counts;
 mod discard;
 mod earlier;
 mod engine;
+mod event_log;
 mod exporter;
 mod group;
 mod job;
@@ -46,10 +46,10 @@ mod task;
 pub mod testing;
 mod work_dir;
 
-pub use board::StatusStream;
 pub use context::ExportContext;
 pub use engine::{DEFAULT_CONCURRENT_EXPORTS, DEFAULT_CONCURRENT_JOBS, Engine, EngineBuilder, EngineStats};
-pub use exporter::{Examination, Exporter, LayerPlan, NetworkPlan, PlanContext, ServiceRequest, TaskPlan};
+pub use event_log::StatusStream;
+pub use exporter::{Exporter, LayerPlan, NetworkPlan, PlanContext, ServiceDescription, ServiceRequest, TaskPlan};
 pub use job::GenerateOfflineMapJob;
 pub use ledger::{Ledger, TaskLedger, UnitRecord};
 pub use packager::{

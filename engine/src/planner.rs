@@ -6,7 +6,7 @@
 //! 4. Judge the whole: the error policy, and an area that touches nothing.
 
 use crate::carried::Carried;
-use crate::exporter::{Examination, PlanContext, ServiceRequest, TaskPlan};
+use crate::exporter::{PlanContext, ServiceDescription, ServiceRequest, TaskPlan};
 use crate::group::{Group, skipped};
 use crate::registry::{ErasedExporter, ExporterRegistry};
 use crate::{counts, networks};
@@ -121,7 +121,7 @@ pub(crate) async fn plan_beside(
     let order: HashMap<String, usize> = layers.into_iter().map(|l| l.id).zip(0..).collect();
     let work = groups.into_iter().enumerate().map(|(i, group)| {
         let online = [false, true].map(|tables| keeps_online(parameters, overrides, tables));
-        let asked = Asked { source: Arc::clone(source), parameters: Arc::clone(&shared), overrides, online };
+        let asked = PlanRequest { source: Arc::clone(source), parameters: Arc::clone(&shared), overrides, online };
         async move { plan_group(i, group, asked, ctx).await }
     });
     let mut running = futures_util::stream::iter(work).buffered(EXAMINED_AT_A_TIME);
@@ -200,7 +200,7 @@ fn too_much_described(task: &ExportTask, bytes: usize) -> Vec<SkippedLayer> {
         task.title
     );
     let failure = Failure::new(FailureOwner::Source, FailureKind::LimitExceeded, FailureStage::Plan, message);
-    let failure = failure.at(&task.key.service_url);
+    let failure = failure.with_url(&task.key.service_url);
     let skipped = |l: &TaskLayer| SkippedLayer {
         id: l.id.clone(),
         title: l.title.clone(),
@@ -355,7 +355,7 @@ fn chosen_online(
 }
 
 /// What is asked of one service.
-struct Asked<'a> {
+struct PlanRequest<'a> {
     source: Arc<OfflineMapSource>,
     parameters: Arc<GenerateOfflineMapParameters>,
     overrides: &'a GenerateOfflineMapParameterOverrides,
@@ -363,8 +363,8 @@ struct Asked<'a> {
     online: [bool; 2],
 }
 
-async fn plan_group(index: usize, group: Group, asked: Asked<'_>, ctx: &PlanContext) -> Result<Planned, Failure> {
-    let Asked { source, parameters, overrides, online } = asked;
+async fn plan_group(index: usize, group: Group, asked: PlanRequest<'_>, ctx: &PlanContext) -> Result<Planned, Failure> {
+    let PlanRequest { source, parameters, overrides, online } = asked;
     let mut request = ServiceRequest {
         service_url: group.key.service_url.clone(),
         layers: group.layers,
@@ -375,7 +375,7 @@ async fn plan_group(index: usize, group: Group, asked: Asked<'_>, ctx: &PlanCont
     let all_skipped = |failure: &Failure, reason: CapabilityReason, layers: &[MapLayer]| -> Vec<SkippedLayer> {
         layers.iter().map(|l| skipped(l, reason, Some(failure.clone()), false)).collect()
     };
-    let found = match group.exporter.examine(&request, ctx).await {
+    let found = match group.exporter.describe(&request, ctx).await {
         Ok(found) => found,
         Err(failure) if failure.is_cancelled() => return Err(failure),
         Err(failure) => {
@@ -422,7 +422,7 @@ async fn plan_group(index: usize, group: Group, asked: Asked<'_>, ctx: &PlanCont
                 let at = request.layers.iter().position(|l| l.id == id).map(|i| request.layers.remove(i));
                 task.layers.retain(|l| l.id != id);
                 left.extend(at.map(|l| {
-                    skipped(&l, CapabilityReason::ServiceNotUsable, Some(failure.at(&request.service_url)), false)
+                    skipped(&l, CapabilityReason::ServiceNotUsable, Some(failure.with_url(&request.service_url)), false)
                 }));
             }
             task.bytes = None;
@@ -485,7 +485,7 @@ pub(crate) async fn changed_since(
         let found = tokio::select! {
             biased;
             () = ctx.cancel.cancelled() => return Err(Failure::cancelled()),
-            found = exporter.examine(&request, ctx) => found,
+            found = exporter.describe(&request, ctx) => found,
         };
         let Ok(found) = found else { continue };
         if found.edit_date.is_none() || found.edit_date == task.edit_date {
@@ -537,7 +537,7 @@ fn assemble(
     key: &OfflineMapParametersKey,
     exporter: &dyn ErasedExporter,
     request: &ServiceRequest,
-    found: Examination,
+    found: ServiceDescription,
     parameters: Value,
     task: TaskPlan,
 ) -> (ExportTask, Vec<SkippedLayer>) {

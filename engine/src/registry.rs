@@ -1,7 +1,7 @@
 //! Names to exporters; the only place where typed parameters become JSON.
 
 use crate::context::ExportContext;
-use crate::exporter::{Examination, Exporter, PlanContext, ServiceRequest, TaskPlan};
+use crate::exporter::{Exporter, PlanContext, ServiceDescription, ServiceRequest, TaskPlan};
 use async_trait::async_trait;
 use offmap_model::{Artifact, ExportTask, Failure, MapLayer, OfflineMapSource};
 use serde_json::Value;
@@ -14,18 +14,18 @@ pub(crate) trait ErasedExporter: Debug + Send + Sync {
     fn name(&self) -> &'static str;
     fn parameters_type(&self) -> &'static str;
     fn utility_network_parameters(&self) -> &'static [&'static str];
-    fn takes(&self, layer: &MapLayer, source: &OfflineMapSource) -> Option<String>;
-    async fn examine(&self, request: &ServiceRequest, ctx: &PlanContext) -> Result<Examination, Failure>;
-    fn default_parameters(&self, request: &ServiceRequest, found: &Examination) -> Result<Value, Failure>;
+    fn supports(&self, layer: &MapLayer, source: &OfflineMapSource) -> Option<String>;
+    async fn describe(&self, request: &ServiceRequest, ctx: &PlanContext) -> Result<ServiceDescription, Failure>;
+    fn default_parameters(&self, request: &ServiceRequest, found: &ServiceDescription) -> Result<Value, Failure>;
     async fn plan(
         &self,
         request: &ServiceRequest,
-        found: &Examination,
+        found: &ServiceDescription,
         parameters: &Value,
         ctx: &PlanContext,
     ) -> Result<TaskPlan, Failure>;
     async fn export(&self, task: &ExportTask, ctx: &ExportContext) -> Result<Artifact, Failure>;
-    async fn discard(&self, task: &ExportTask, ctx: &ExportContext);
+    async fn rollback(&self, task: &ExportTask, ctx: &ExportContext);
 }
 
 #[derive(Debug)]
@@ -53,15 +53,15 @@ impl<E: Exporter> ErasedExporter for Erased<E> {
         self.0.utility_network_parameters()
     }
 
-    fn takes(&self, layer: &MapLayer, source: &OfflineMapSource) -> Option<String> {
-        self.0.takes(layer, source)
+    fn supports(&self, layer: &MapLayer, source: &OfflineMapSource) -> Option<String> {
+        self.0.supports(layer, source)
     }
 
-    async fn examine(&self, request: &ServiceRequest, ctx: &PlanContext) -> Result<Examination, Failure> {
-        self.0.examine(request, ctx).await
+    async fn describe(&self, request: &ServiceRequest, ctx: &PlanContext) -> Result<ServiceDescription, Failure> {
+        self.0.describe(request, ctx).await
     }
 
-    fn default_parameters(&self, request: &ServiceRequest, found: &Examination) -> Result<Value, Failure> {
+    fn default_parameters(&self, request: &ServiceRequest, found: &ServiceDescription) -> Result<Value, Failure> {
         let parameters = self.0.default_parameters(request, found)?;
         serde_json::to_value(parameters)
             .map_err(|e| Failure::internal(format!("parameters of exporter {} are not JSON: {e}", self.0.name())))
@@ -70,7 +70,7 @@ impl<E: Exporter> ErasedExporter for Erased<E> {
     async fn plan(
         &self,
         request: &ServiceRequest,
-        found: &Examination,
+        found: &ServiceDescription,
         parameters: &Value,
         ctx: &PlanContext,
     ) -> Result<TaskPlan, Failure> {
@@ -83,8 +83,8 @@ impl<E: Exporter> ErasedExporter for Erased<E> {
         self.0.export(task, &parameters, ctx).await
     }
 
-    async fn discard(&self, task: &ExportTask, ctx: &ExportContext) {
-        self.0.discard(task, ctx).await;
+    async fn rollback(&self, task: &ExportTask, ctx: &ExportContext) {
+        self.0.rollback(task, ctx).await;
     }
 }
 
@@ -130,7 +130,7 @@ impl ExporterRegistry {
         layer: &MapLayer,
         source: &OfflineMapSource,
     ) -> Option<(Arc<dyn ErasedExporter>, String)> {
-        self.all.iter().find_map(|e| e.takes(layer, source).map(|url| (Arc::clone(e), url)))
+        self.all.iter().find_map(|e| e.supports(layer, source).map(|url| (Arc::clone(e), url)))
     }
 
     pub(crate) fn by_name(&self, name: &str) -> Result<Arc<dyn ErasedExporter>, Failure> {

@@ -17,7 +17,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 /// All that a job needs to run.
-pub(crate) struct Begun {
+pub(crate) struct PreparedJob {
     pub(crate) plan: OfflineMapPlan,
     pub(crate) basemap: Option<ReferenceBasemap>,
     pub(crate) work_dir: WorkDir,
@@ -29,11 +29,11 @@ pub(crate) struct Begun {
 }
 
 /// What is there of a job.
-pub(crate) enum Found {
+pub(crate) enum ResumeState {
     /// Its package.
     Finished(GenerateOfflineMapResult),
     /// Something to go on with.
-    Begun(Box<Begun>),
+    PreparedJob(Box<PreparedJob>),
 }
 
 /// The document of the unfinished job for a destination.
@@ -63,7 +63,7 @@ pub(crate) fn finished(destination: &Path, earlier: EarlierPackage) -> GenerateO
 }
 
 /// Finds what a job that was interrupted left.
-pub(crate) async fn resumed(job: &JobInner, ctx: &PlanContext) -> Result<Found, Failure> {
+pub(crate) async fn resumed(job: &JobInner, ctx: &PlanContext) -> Result<ResumeState, Failure> {
     let destination = job.destination.clone();
     let work_dir = run_blocking(move || WorkDir::open(&destination)).await?;
     let ledger = job.open_ledger(&work_dir).await?;
@@ -104,7 +104,7 @@ pub(crate) async fn resumed(job: &JobInner, ctx: &PlanContext) -> Result<Found, 
             drop(ledger);
             let earlier = judged(job, earlier, ctx).await?;
             run_blocking(move || work_dir.remove()).await?;
-            return Ok(Found::Finished(finished(&job.destination, earlier)));
+            return Ok(ResumeState::Finished(finished(&job.destination, earlier)));
         }
         earlier => earlier,
     };
@@ -138,7 +138,7 @@ pub(crate) async fn resumed(job: &JobInner, ctx: &PlanContext) -> Result<Found, 
     if !known {
         ledger.put_plan(&plan, job.engine.clock.now_ms()).await?;
     }
-    Ok(Found::Begun(Box::new(Begun { plan, basemap, work_dir, ledger, replaces, changed })))
+    Ok(ResumeState::PreparedJob(Box::new(PreparedJob { plan, basemap, work_dir, ledger, replaces, changed })))
 }
 
 /// The package as it is: what its job called succeeded is judged by what is in its files. Nothing is called complete that verifying it
@@ -154,7 +154,7 @@ async fn judged(job: &JobInner, mut earlier: EarlierPackage, ctx: &PlanContext) 
 }
 
 /// The result of a job whose package is there; what it left beside is removed.
-pub(crate) async fn finished_before(job: &JobInner, ctx: &PlanContext) -> Result<Found, Failure> {
+pub(crate) async fn finished_before(job: &JobInner, ctx: &PlanContext) -> Result<ResumeState, Failure> {
     let (packager, destination) = (Arc::clone(&job.engine.packager), job.destination.clone());
     let earlier = run_blocking(move || {
         let earlier = packager.read_package(&destination)?;
@@ -164,11 +164,11 @@ pub(crate) async fn finished_before(job: &JobInner, ctx: &PlanContext) -> Result
         Ok(earlier)
     })
     .await?;
-    Ok(Found::Finished(finished(&job.destination, judged(job, earlier, ctx).await?)))
+    Ok(ResumeState::Finished(finished(&job.destination, judged(job, earlier, ctx).await?)))
 }
 
 /// Removes the work directory of a job that could not even begin, and hands the reason on.
-pub(crate) async fn given_up(work_dir: WorkDir, failure: Failure) -> Failure {
+pub(crate) async fn released(work_dir: WorkDir, failure: Failure) -> Failure {
     if let Err(left) = run_blocking(move || work_dir.remove()).await {
         tracing::warn!(failure = %left, "the job's work directory could not be removed");
     }

@@ -4,9 +4,9 @@
 //! Source: tile reference §5, §7, §8.
 
 use crate::download_limit::DownloadLimit;
-use crate::tile_service::{FILE_UNIT, JOB_UNIT, JobHome, PartCall, TiledService, job_unit, part_unit, units};
+use crate::tile_service::{FILE_UNIT, JOB_UNIT, JobUrlStyle, PartCall, TiledService, job_unit, part_unit, units};
 use async_trait::async_trait;
-use offmap_arcgis::server_job::{Look, ServerJob};
+use offmap_arcgis::server_job::{Poll, ServerJob};
 use offmap_arcgis::{ArcGisClient, Download, Downloaded, ServiceCall, body, resolve, server_job};
 use offmap_engine::{ExportContext, UnitRecord};
 use offmap_formats::{tile_merge, tile_package};
@@ -25,7 +25,7 @@ pub(crate) async fn export_package(
     client: &ArcGisClient,
     ctx: &ExportContext,
     service: &TiledService,
-    home: JobHome,
+    home: JobUrlStyle,
     calls: Vec<PartCall>,
     level_ids: &[u32],
     to: &Path,
@@ -122,7 +122,7 @@ async fn export_part(
     client: &ArcGisClient,
     ctx: &ExportContext,
     service: &TiledService,
-    home: JobHome,
+    home: JobUrlStyle,
     call: &ServiceCall,
     step: &Step<'_>,
 ) -> Result<Downloaded, Failure> {
@@ -144,7 +144,7 @@ async fn export_part(
                 job
             }
         };
-        let mut waited = ExportJob { client, service, address: job.clone(), seen: false, lost: false };
+        let mut waited = ExportJob { client, service, url: job.clone(), seen: false, lost: false };
         let mut found = false;
         let work = async {
             let done = server_job::wait(client, ctx, &mut waited).await?;
@@ -153,18 +153,18 @@ async fn export_part(
             ctx.begin_unit(step.file).await?;
             let report =
                 |here: u64, all: Option<u64>| ctx.report(Progress::bytes(step.before + here, all.map(|n| step.before + n)));
-            let job = waited.address();
+            let job = waited.url();
             let fetch = || async {
-                let (address, presigned) = find_file(client, ctx, service, job, &done).await?;
+                let (url, presigned) = find_file(client, ctx, service, job, &done).await?;
                 let (limit, secrets) = (step.limit.bytes, &service.secrets);
-                let file = Download { address: &address, to: step.to, presigned, limit, secrets };
+                let file = Download { url: &url, to: step.to, presigned, limit, secrets };
                 client.download_named(&service.root, file, report).await.map_err(|failure| step.limit.explain(failure))
             };
             server_job::while_it_lags(ctx, fetch).await
         };
         let got = ctx.or_cancelled(work).await;
         let Err(failure) = &got else { return got };
-        if failure.is_cancelled() && ctx.takes_back(failure) {
+        if failure.is_cancelled() && ctx.rolls_back(failure) {
             cancel(client, &job, &service.secrets).await;
             ctx.ledger().note(step.job, "job", "").await?;
         }
@@ -178,7 +178,7 @@ async fn export_part(
     }
 }
 
-async fn submit(client: &ArcGisClient, root: &str, home: JobHome, call: &ServiceCall) -> Result<String, Failure> {
+async fn submit(client: &ArcGisClient, root: &str, home: JobUrlStyle, call: &ServiceCall) -> Result<String, Failure> {
     let answer = client.json(call).await?;
     match answer.get("jobId").and_then(Value::as_str).filter(|id| !id.is_empty()) {
         Some(id) if id.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '{' | '}')) => {
@@ -206,7 +206,7 @@ fn other_address(job: &str) -> Option<String> {
 struct ExportJob<'a> {
     client: &'a ArcGisClient,
     service: &'a TiledService,
-    address: String,
+    url: String,
     /// Whether it was seen, so that its address is the right one.
     seen: bool,
     lost: bool,
@@ -220,26 +220,26 @@ impl ServerJob for ExportJob<'_> {
         "export job"
     }
 
-    fn address(&self) -> &str {
-        &self.address
+    fn url(&self) -> &str {
+        &self.url
     }
 
     fn is_lost(&self) -> bool {
         self.lost
     }
 
-    async fn look(&mut self, left: Duration) -> Result<Look<Value>, Failure> {
-        let ask = |address: &str| {
-            let call = ServiceCall::get(address)?.with_secrets(&self.service.secrets).in_stage(FailureStage::Wait);
+    async fn poll(&mut self, left: Duration) -> Result<Poll<Value>, Failure> {
+        let ask = |url: &str| {
+            let call = ServiceCall::get(url)?.with_secrets(&self.service.secrets).in_stage(FailureStage::Wait);
             Ok::<_, Failure>(call.within(left))
         };
-        let mut state = self.client.job_json(&ask(&self.address)?).await;
+        let mut state = self.client.job_json(&ask(&self.url)?).await;
         if !self.seen && state.as_ref().is_err_and(server_job::is_gone) {
             // The other family of servers keeps its jobs elsewhere.
-            if let Some(other) = other_address(&self.address) {
+            if let Some(other) = other_address(&self.url) {
                 let nothing_there = state.as_ref().is_err_and(|f| f.kind == FailureKind::NotFound);
                 match self.client.job_json(&ask(&other)?).await {
-                    Ok(found) => (self.address, state) = (other, Ok(found)),
+                    Ok(found) => (self.url, state) = (other, Ok(found)),
                     // An address that has nothing says less than one that fails.
                     Err(failure) if nothing_there => state = Err(failure),
                     Err(_) => {}
@@ -251,17 +251,17 @@ impl ServerJob for ExportJob<'_> {
         self.seen = true;
         let word = ["jobStatus", "status"].iter().find_map(|k| state.get(*k).and_then(Value::as_str)).unwrap_or_default();
         match read_state(&state) {
-            State::Done => return Ok(Look::Done(state)),
-            State::Failed => return Err(job_failure(word, &state).at(&self.address)),
+            State::Done => return Ok(Poll::Done(state)),
+            State::Failed => return Err(job_failure(word, &state).with_url(&self.url)),
             State::Running => {}
         }
         let percent = state.pointer("/progress/percent").and_then(Value::as_f64);
         let words = last_message(&state).unwrap_or_else(|| word.to_owned());
-        Ok(Look::Running { words, done: percent.map(|p| p / 100.0) })
+        Ok(Poll::Running { words, done: percent.map(|p| p / 100.0) })
     }
 
     async fn abandon(&mut self) {
-        cancel(self.client, &self.address, &self.service.secrets).await;
+        cancel(self.client, &self.url, &self.service.secrets).await;
     }
 }
 
@@ -307,7 +307,7 @@ fn job_failure(word: &str, state: &Value) -> Failure {
         Some(words) if body::tile_limit(&words).is_some() => {
             body::ServiceError { code: 500, words }.into_failure(FailureStage::Wait)
         }
-        Some(words) => failure.saying(words),
+        Some(words) => failure.with_server_message(words),
         None => failure,
     }
 }
@@ -322,19 +322,19 @@ async fn find_file(
 ) -> Result<(String, bool), Failure> {
     let missing = |words: &str| {
         let message = format!("the export job succeeded, but {words}");
-        Failure::new(FailureOwner::Source, FailureKind::InvalidAnswer, FailureStage::Download, message).at(job)
+        Failure::new(FailureOwner::Source, FailureKind::InvalidAnswer, FailureStage::Download, message).with_url(job)
     };
     let output = done.pointer("/output/outputUrl");
     let output = output.and_then(|v| v.get(0).or(Some(v))).and_then(Value::as_str);
-    if let Some(address) = output {
-        return Ok((resolve(job, address)?.to_string(), true));
+    if let Some(url) = output {
+        return Ok((resolve(job, url)?.to_string(), true));
     }
     let result = done.pointer("/results/out_service_url/paramUrl").and_then(Value::as_str);
     let result = result.ok_or_else(|| missing("its answer names no result"))?;
     // Relative to the job, as to a folder.
     let result = resolve(&format!("{job}/"), result)?;
-    let get = |address: &str| {
-        let call = client.named(&service.root, address)?.with_secrets(&service.secrets);
+    let get = |url: &str| {
+        let call = client.named(&service.root, url)?.with_secrets(&service.secrets);
         Ok::<_, Failure>(call.in_stage(FailureStage::Download))
     };
     let answer = client.json(&get(result.as_str())?).await?;
@@ -348,8 +348,8 @@ async fn find_file(
             [".tpk", ".tpkx", ".vtpk"].iter().any(|ending| name.ends_with(ending))
         };
         if let Some(file) = files.iter().find(is_package) {
-            let address = file.get("url").and_then(Value::as_str).ok_or_else(|| missing("its file has no address"))?;
-            return Ok((resolve(folder.as_str(), address)?.to_string(), false));
+            let url = file.get("url").and_then(Value::as_str).ok_or_else(|| missing("its file has no address"))?;
+            return Ok((resolve(folder.as_str(), url)?.to_string(), false));
         }
         // The listing can be empty right after success.
         ctx.clock().sleep(client.options().poll_interval.mul_f64(f64::from(1_u32 << look))).await;
@@ -359,7 +359,7 @@ async fn find_file(
 
 /// Asks the service to stop; nobody waits for the answer's meaning.
 /// Cancels the jobs that a task left running on its service.
-pub(crate) async fn discard(client: &ArcGisClient, ctx: &ExportContext) {
+pub(crate) async fn rollback(client: &ArcGisClient, ctx: &ExportContext) {
     let units = match ctx.units().await {
         Ok(units) => units,
         Err(failure) => return tracing::debug!(%failure, "whether a job is left on the service cannot be told"),
@@ -379,7 +379,7 @@ pub(crate) async fn discard(client: &ArcGisClient, ctx: &ExportContext) {
 
 async fn cancel(client: &ArcGisClient, job: &str, secrets: &LayerSecrets) {
     let Ok(call) = ServiceCall::post(&format!("{job}/cancel")) else { return };
-    let call = call.with_secrets(secrets).once();
+    let call = call.with_secrets(secrets).non_idempotent();
     match tokio::time::timeout(Duration::from_millis(700), client.job_json(&call)).await {
         Ok(Ok(_)) => tracing::debug!(job, "export job cancelled on the service"),
         Ok(Err(failure)) => tracing::debug!(%failure, "the service did not cancel its job"),
@@ -399,7 +399,7 @@ mod tests {
 
     #[test]
     fn a_job_has_two_homes() {
-        let [first, second] = JobHome::Raster.addresses("https://h/S/MapServer", "j1");
+        let [first, second] = JobUrlStyle::Raster.addresses("https://h/S/MapServer", "j1");
         assert_eq!(other_address(&first).as_deref(), Some(second.as_str()));
         assert_eq!(other_address(&second).as_deref(), Some(first.as_str()));
     }

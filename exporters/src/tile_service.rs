@@ -187,14 +187,14 @@ impl TiledService {
             _ => self.tile_info.cover(area, extent.as_ref(), &lods)?,
         };
         let Some(cover) = cover else {
-            return Ok(Missing::of(self.planned_tiles(area, level_ids)?, package.total()));
+            return Ok(Missing::between(self.planned_tiles(area, level_ids)?, package.total()));
         };
         let none = TileRows::default();
         let mut missing = Missing::default();
         for (level, tiles) in cover {
             let promised = package.promised.as_ref().map(|levels| levels.get(&level).unwrap_or(&none));
-            let wanted = promised.map_or_else(|| tiles.clone(), |promised| promised.within(&tiles));
-            let lacking = wanted.without(package.stored.get(&level).unwrap_or(&none));
+            let wanted = promised.map_or_else(|| tiles.clone(), |promised| promised.intersection(&tiles));
+            let lacking = wanted.difference(package.stored.get(&level).unwrap_or(&none));
             missing.of += wanted.tiles();
             missing.count += lacking.tiles();
             let room = MOST_EXAMPLES.saturating_sub(missing.examples.len());
@@ -214,13 +214,18 @@ impl TiledService {
 
     /// The parameters of `exportTiles` that raster and vector services share, once for each part of the area: one, or two where it
     /// crosses the dateline.
-    pub(crate) fn export_calls(&self, area: &AreaOfInterest, levels: &str, home: JobHome) -> Result<Vec<PartCall>, Failure> {
+    pub(crate) fn export_calls(
+        &self,
+        area: &AreaOfInterest,
+        levels: &str,
+        home: JobUrlStyle,
+    ) -> Result<Vec<PartCall>, Failure> {
         let parts = area.parts_in(&self.tile_info.spatial_reference)?;
         let call = |area: AreaOfInterest| Ok(PartCall { call: self.export_call(&area, levels, home)?, area });
         parts.into_iter().map(call).collect()
     }
 
-    fn export_call(&self, area: &AreaOfInterest, levels: &str, home: JobHome) -> Result<ServiceCall, Failure> {
+    fn export_call(&self, area: &AreaOfInterest, levels: &str, home: JobUrlStyle) -> Result<ServiceCall, Failure> {
         let area = area.simplified(LONGEST_GEOMETRY);
         let mut envelope = area.envelope().ok_or_else(|| Failure::invalid_parameter("the area of interest is empty"))?;
         if let Some(world) = self.tile_info.spatial_reference.world() {
@@ -234,13 +239,13 @@ impl TiledService {
             // With its spatial reference: bare numbers would be read in the service's own.
             .with("exportExtent", json!(envelope))
             .in_stage(FailureStage::Submit)
-            .once();
+            .non_idempotent();
         if let AreaOfInterest::Polygon(polygon) = &area {
             call = match (self.version >= POLYGON_SINCE, home) {
                 (true, _) => call.with("polygon", json!(polygon)),
-                (false, JobHome::Raster) => call.with("areaOfInterest", json!({"features": [{"geometry": polygon}]})),
+                (false, JobUrlStyle::Raster) => call.with("areaOfInterest", json!({"features": [{"geometry": polygon}]})),
                 // Older vector services know envelopes only.
-                (false, JobHome::Vector) => call,
+                (false, JobUrlStyle::Vector) => call,
             };
         }
         Ok(call)
@@ -293,14 +298,14 @@ pub(crate) fn reference_not_supported(title: &str, reference: &SpatialReference)
 
 /// Where a service's jobs are looked at, the likelier address first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum JobHome {
+pub(crate) enum JobUrlStyle {
     /// `{root}/exportTiles/jobs/{id}`, then `{root}/jobs/{id}`.
     Raster,
     /// The other way round.
     Vector,
 }
 
-impl JobHome {
+impl JobUrlStyle {
     pub(crate) fn addresses(self, root: &str, id: &str) -> [String; 2] {
         let (long, short) = (format!("{root}/exportTiles/jobs/{id}"), format!("{root}/jobs/{id}"));
         match self {
@@ -353,7 +358,7 @@ pub(crate) fn read_any_service(answer: &Value) {
         let levels: Vec<u32> = service.cached_levels().iter().map(|l| l.level).collect();
         if let Ok(area) = AreaOfInterest::from_numbers("175,-22,-170,-10") {
             let _ = service.task_plan(std::iter::empty(), &area, &levels, (1, 2));
-            let _ = service.export_calls(&area, &offmap_formats::tiling::levels_text(&levels), JobHome::Raster);
+            let _ = service.export_calls(&area, &offmap_formats::tiling::levels_text(&levels), JobUrlStyle::Raster);
         }
     }
 }
@@ -393,14 +398,14 @@ mod tests {
         let mut answer: Value = serde_json::from_str(&text).expect("JSON");
         let area = AreaOfInterest::from_json(r#"{"rings":[[[0,0],[1,9],[9,0],[0,0]]],"spatialReference":{"wkid":4326}}"#);
         let area = area.expect("an area");
-        let mut words = |version: f64, home: JobHome| {
+        let mut words = |version: f64, home: JobUrlStyle| {
             answer["currentVersion"] = json!(version);
             let service =
                 TiledService::read("https://h/VectorTileServer", &answer, &LayerSecrets::default()).expect("reads");
             format!("{:?}", service.export_calls(&area, "0-3", home).expect("calls"))
         };
-        assert!(words(11.2, JobHome::Vector).contains("\"polygon="));
-        assert!(!words(10.4, JobHome::Vector).contains("\"polygon="));
-        assert!(words(10.4, JobHome::Raster).contains("\"areaOfInterest="));
+        assert!(words(11.2, JobUrlStyle::Vector).contains("\"polygon="));
+        assert!(!words(10.4, JobUrlStyle::Vector).contains("\"polygon="));
+        assert!(words(10.4, JobUrlStyle::Raster).contains("\"areaOfInterest="));
     }
 }

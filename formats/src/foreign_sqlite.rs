@@ -76,13 +76,13 @@ impl ForeignSqlite {
         };
         let real = parent.canonicalize().map_err(cannot_open)?.join(name);
         // Immutable, since a file straight from a server may have the WAL flag set without its WAL beside it.
-        let mut address = url::Url::from_file_path(real).map_err(|()| corrupt(path, "its path is no file address"))?;
-        address.set_query(Some("immutable=1"));
+        let mut url = url::Url::from_file_path(real).map_err(|()| corrupt(path, "its path is no file address"))?;
+        url.set_query(Some("immutable=1"));
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
             | OpenFlags::SQLITE_OPEN_URI
             | OpenFlags::SQLITE_OPEN_NO_MUTEX
             | OpenFlags::SQLITE_OPEN_NOFOLLOW;
-        let connection = Connection::open_with_flags(address.as_str(), flags).map_err(|e| corrupt(path, e))?;
+        let connection = Connection::open_with_flags(url.as_str(), flags).map_err(|e| corrupt(path, e))?;
         let mut opened = Self { connection, path: path.to_owned(), cancel: cancel.clone(), until, limit };
         opened.harden().map_err(|e| opened.failure(e))?;
         Ok(opened)

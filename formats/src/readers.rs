@@ -30,7 +30,7 @@ impl ContainerReader for GeodatabaseReader {
     }
 
     fn read(&self, path: &Path, reading: &Reading<'_>) -> Result<Contents, Failure> {
-        let layers = replica_file::examine(path, reading.cancel)?.into_iter();
+        let layers = replica_file::describe(path, reading.cancel)?.into_iter();
         let counts = layers.map(|l| (l.item_id, RowCounts { rows: l.rows, attachments: l.attachments, damages: l.damages }));
         let contents = Contents { counted: Counted::Rows(counts.collect()), ..Contents::default() };
         reading.go_on(std::fs::metadata(path).map_or(0, |m| m.len()))?;

@@ -37,7 +37,7 @@ pub struct ReplicaLayer {
 
 /// Checks the file and counts the current rows of every layer and table. Blocks until it is done, cancelled, or took longer
 /// than its size explains.
-pub fn examine(path: &Path, cancel: &CancellationToken) -> Result<Vec<ReplicaLayer>, Failure> {
+pub fn describe(path: &Path, cancel: &CancellationToken) -> Result<Vec<ReplicaLayer>, Failure> {
     let file = ForeignSqlite::open(path, cancel)?;
     let tables = file.tables()?;
     // Table by table, since a check of the whole file wants Esri's modules for its virtual tables.
@@ -225,7 +225,7 @@ mod tests {
             return;
         };
         let cancel = CancellationToken::new();
-        let layers = examine(&path, &cancel).expect("reads");
+        let layers = describe(&path, &cancel).expect("reads");
         assert_eq!((layers.len(), layers[0].item_id, layers[0].rows), (1, 0, 475));
         assert_eq!(layers[0].table, "Trailheads");
         let mut pieces = Vec::new();
@@ -281,7 +281,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("x.geodatabase");
         std::fs::write(&path, b"{\"error\":{\"code\":500}}").expect("writes");
-        let failure = examine(&path, &CancellationToken::new()).expect_err("refused");
+        let failure = describe(&path, &CancellationToken::new()).expect_err("refused");
         assert!(failure.message.contains("expected `SQLite format 3`"), "{failure}");
     }
 }

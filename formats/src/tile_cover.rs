@@ -53,25 +53,25 @@ pub struct TileRows(BTreeMap<u64, Vec<(u64, u64)>>);
 
 impl TileRows {
     pub(crate) fn add(&mut self, row: u64, column: u64) {
-        let stretches = self.0.entry(row).or_default();
-        match stretches.last_mut() {
+        let runs = self.0.entry(row).or_default();
+        match runs.last_mut() {
             Some((_, last)) if last.checked_add(1) == Some(column) => *last = column,
-            _ => stretches.push((column, column)),
+            _ => runs.push((column, column)),
         }
     }
 
     /// Puts stretches in order and joins those that touch.
-    pub(crate) fn tidy(mut self) -> Self {
-        for stretches in self.0.values_mut() {
-            stretches.sort_unstable();
-            let mut joined: Vec<(u64, u64)> = Vec::with_capacity(stretches.len());
-            for (first, last) in stretches.drain(..) {
+    pub(crate) fn coalesce(mut self) -> Self {
+        for runs in self.0.values_mut() {
+            runs.sort_unstable();
+            let mut joined: Vec<(u64, u64)> = Vec::with_capacity(runs.len());
+            for (first, last) in runs.drain(..) {
                 match joined.last_mut() {
                     Some((_, end)) if first <= end.saturating_add(1) => *end = last.max(*end),
                     _ => joined.push((first, last)),
                 }
             }
-            *stretches = joined;
+            *runs = joined;
         }
         self
     }
@@ -84,7 +84,7 @@ impl TileRows {
     }
 
     /// Tiles of both.
-    pub fn within(&self, other: &Self) -> Self {
+    pub fn intersection(&self, other: &Self) -> Self {
         self.row_by_row(other, |own, theirs| {
             let meet = |b: &(u64, u64)| (own.0.max(b.0), own.1.min(b.1));
             theirs.iter().map(meet).collect()
@@ -92,7 +92,7 @@ impl TileRows {
     }
 
     /// Tiles of this that are not in the other.
-    pub fn without(&self, other: &Self) -> Self {
+    pub fn difference(&self, other: &Self) -> Self {
         self.row_by_row(other, |(first, last), theirs| {
             let mut rest = Vec::new();
             let mut next = Some(first);
@@ -109,10 +109,10 @@ impl TileRows {
 
     /// What becomes of each stretch, given the stretches of the other that meet it. Both are walked through once.
     fn row_by_row(&self, other: &Self, rest: impl Fn((u64, u64), &[(u64, u64)]) -> Vec<(u64, u64)>) -> Self {
-        let row = |(row, stretches): (&u64, &Vec<(u64, u64)>)| {
+        let row = |(row, runs): (&u64, &Vec<(u64, u64)>)| {
             let mut theirs = other.0.get(row).map(Vec::as_slice).unwrap_or_default();
             let mut all = Vec::new();
-            for (first, last) in stretches {
+            for (first, last) in runs {
                 let passed = theirs.iter().take_while(|(_, b)| b < first).count();
                 theirs = theirs.get(passed..).unwrap_or_default();
                 let meeting = theirs.iter().take_while(|(a, _)| a <= last).count();
@@ -125,9 +125,9 @@ impl TileRows {
 
     /// Row and column of every tile.
     pub fn each(&self) -> impl Iterator<Item = (u64, u64)> {
-        let of_row = |(row, stretches): (&u64, &Vec<(u64, u64)>)| {
+        let of_row = |(row, runs): (&u64, &Vec<(u64, u64)>)| {
             let row = *row;
-            stretches.clone().into_iter().flat_map(move |(first, last)| (first..=last).map(move |column| (row, column)))
+            runs.clone().into_iter().flat_map(move |(first, last)| (first..=last).map(move |column| (row, column)))
         };
         self.0.iter().flat_map(of_row)
     }
@@ -152,7 +152,7 @@ pub(crate) fn count(info: &TileInfo, lod: &Lod, parts: &[AreaOfInterest], extent
     if let Some((first, _)) = blocks.first().filter(|(first, _)| blocks.iter().all(|(block, _)| block.rows == first.rows)) {
         // Parts of one envelope lie in the same rows.
         let columns = blocks.iter().map(|(block, _)| block.columns).collect();
-        let columns = TileRows(BTreeMap::from([(0, columns)])).tidy().tiles();
+        let columns = TileRows(BTreeMap::from([(0, columns)])).coalesce().tiles();
         return (first.rows.1 - first.rows.0).saturating_add(1).saturating_mul(columns);
     }
     let all: u64 = blocks.iter().map(|(block, _)| block.tiles()).fold(0, u64::saturating_add);
@@ -271,7 +271,7 @@ impl Grid {
                 None => (block.rows.0..=block.rows.1).for_each(|row| rows.0.entry(row).or_default().push(block.columns)),
             }
         }
-        rows.tidy()
+        rows.coalesce()
     }
 
     /// Columns of every row that a polygon meets: where an edge runs through the row, and what is inside along its upper side.
@@ -366,22 +366,25 @@ mod tests {
         let of = |tiles: &[(u64, u64)]| {
             let mut rows = TileRows::default();
             tiles.iter().for_each(|(row, column)| rows.add(*row, *column));
-            rows.tidy()
+            rows.coalesce()
         };
         let wanted = of(&[(0, 1), (0, 2), (0, 3), (0, 4), (1, 7), (1, 5), (1, 6)]);
         assert_eq!((wanted.tiles(), wanted.0.get(&1)), (7, Some(&vec![(5, 7)])));
         let stored = of(&[(0, 2), (0, 4), (0, 9), (1, 6), (2, 2)]);
-        let missing: Vec<_> = wanted.without(&stored).each().collect();
+        let missing: Vec<_> = wanted.difference(&stored).each().collect();
         assert_eq!(missing, [(0, 1), (0, 3), (1, 5), (1, 7)]);
-        assert_eq!(wanted.within(&stored).each().collect::<Vec<_>>(), [(0, 2), (0, 4), (1, 6)]);
-        assert_eq!(wanted.without(&TileRows::default()), wanted);
+        assert_eq!(wanted.intersection(&stored).each().collect::<Vec<_>>(), [(0, 2), (0, 4), (1, 6)]);
+        assert_eq!(wanted.difference(&TileRows::default()), wanted);
         // The same by asking every tile, for rows with gaps of all kinds.
         let some = |seed: u64| of(&(0..60).filter(|c| (c * seed + seed) % 7 < 3).map(|c| (0, c)).collect::<Vec<_>>());
         for (a, b) in [(1, 2), (2, 5), (3, 4), (6, 1), (5, 5)] {
             let (a, b) = (some(a), some(b));
             let in_b: Vec<_> = b.each().collect();
             let (both, only): (Vec<_>, Vec<_>) = a.each().partition(|t| in_b.contains(t));
-            assert_eq!((a.within(&b).each().collect::<Vec<_>>(), a.without(&b).each().collect::<Vec<_>>()), (both, only));
+            assert_eq!(
+                (a.intersection(&b).each().collect::<Vec<_>>(), a.difference(&b).each().collect::<Vec<_>>()),
+                (both, only)
+            );
         }
         let (info, lod) = grid();
         let area = AreaOfInterest::Envelope(Envelope::new(1.0, 1.0, 9.0, 5.0, info.spatial_reference.clone()));
@@ -401,7 +404,7 @@ mod tests {
         }
         let all = TileRows(BTreeMap::from([(0, vec![(0, u64::MAX)]), (1, vec![(0, u64::MAX)])]));
         assert_eq!(all.tiles(), u64::MAX);
-        assert_eq!(all.without(&all).tiles(), 0);
+        assert_eq!(all.difference(&all).tiles(), 0);
     }
 
     #[test]

@@ -132,7 +132,7 @@ fn read(path: &Path, archive: &mut Archive, on_damage: OnDamage<'_>) -> Result<T
         let stored = package.stored.entry(level).or_default();
         tiles.iter().for_each(|t| stored.add(t.row, t.column));
     }
-    package.stored = tidy(package.stored);
+    package.stored = coalesce(package.stored);
     Ok(package)
 }
 
@@ -276,8 +276,8 @@ pub(crate) fn read_json(path: &Path, archive: &mut Archive, name: &str) -> Resul
     offmap_model::json::read(&bytes, JSON_MEMORY).map_err(|e| corrupt(path, format!("{name}: {e}")))
 }
 
-fn tidy(levels: BTreeMap<u32, TileRows>) -> BTreeMap<u32, TileRows> {
-    levels.into_iter().map(|(level, rows)| (level, rows.tidy())).collect()
+fn coalesce(levels: BTreeMap<u32, TileRows>) -> BTreeMap<u32, TileRows> {
+    levels.into_iter().map(|(level, rows)| (level, rows.coalesce())).collect()
 }
 
 /// The tiles of a tilemap: an array is a tile that goes on with its four children (upper left, upper right, lower left, lower
@@ -309,7 +309,7 @@ fn tilemap_nodes(path: &Path, tilemap: &Value) -> Result<BTreeMap<u32, TileRows>
         }
         levels.entry(level).or_default().add(row, column);
     }
-    Ok(tidy(levels))
+    Ok(coalesce(levels))
 }
 
 #[cfg(test)]

@@ -147,7 +147,7 @@ pub struct Missing {
 impl Missing {
     /// So many of so many, none of them by name; `None` where none is missing.
     #[must_use]
-    pub fn of(planned: u64, got: u64) -> Option<Self> {
+    pub fn between(planned: u64, got: u64) -> Option<Self> {
         let count = planned.checked_sub(got).filter(|n| *n > 0)?;
         Some(Self { count, of: planned, examples: Vec::new() })
     }

@@ -91,7 +91,7 @@ pub enum FailureStage {
 /// A failure, as the status stream shows it, the result holds it, the ledger and manifest keep it and the command line
 /// prints it.
 ///
-/// No token is ever in it: [`Failure::at`] keeps scheme, host and path of an address and drops the rest.
+/// No token is ever in it: [`Failure::with_url`] keeps scheme, host and path of an address and drops the rest.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Failure {
@@ -109,12 +109,12 @@ pub struct Failure {
     /// Id of the unit of work, where it concerns one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unit: Option<String>,
-    /// Address that was asked, without query and credentials.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub address: Option<String>,
+    /// The url that was asked, without query and credentials.
+    #[serde(rename = "address", default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
     /// What the service said, word for word.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub service_words: Option<String>,
+    #[serde(rename = "serviceWords", default, skip_serializing_if = "Option::is_none")]
+    pub server_message: Option<String>,
     /// How often it was tried.
     #[serde(default)]
     pub attempts: u32,
@@ -158,8 +158,8 @@ impl Failure {
             message: shortened(message, LONGEST_MESSAGE),
             layer: None,
             unit: None,
-            address: None,
-            service_words: None,
+            url: None,
+            server_message: None,
             attempts: 1,
             retryable: false,
             since: crate::clock::system_now_ms(),
@@ -223,28 +223,28 @@ impl Failure {
 
     /// Names the address; query, fragment and user information are dropped, and it is cut to [`LONGEST_WORDS`].
     #[must_use]
-    pub fn at(mut self, address: &str) -> Self {
-        self.address = Some(shortened(without_secrets(address), LONGEST_WORDS));
+    pub fn with_url(mut self, address: &str) -> Self {
+        self.url = Some(shortened(without_secrets(address), LONGEST_WORDS));
         self
     }
 
     /// Keeps the service's own words, cut to [`LONGEST_WORDS`].
     #[must_use]
-    pub fn saying(mut self, words: impl Into<String>) -> Self {
-        self.service_words = Some(shortened(words, LONGEST_WORDS));
+    pub fn with_server_message(mut self, words: impl Into<String>) -> Self {
+        self.server_message = Some(shortened(words, LONGEST_WORDS));
         self
     }
 
     /// Says how often it was tried.
     #[must_use]
-    pub fn tried(mut self, attempts: u32) -> Self {
+    pub fn with_attempts(mut self, attempts: u32) -> Self {
         self.attempts = attempts;
         self
     }
 
     /// Says that the same request may succeed later.
     #[must_use]
-    pub fn may_pass(mut self) -> Self {
+    pub fn retryable(mut self) -> Self {
         self.retryable = true;
         self
     }
@@ -342,10 +342,10 @@ pub fn check_no_user(address: &str) -> Result<(), Failure> {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", printable(&self.message))?;
-        if let Some(words) = self.service_words.as_deref().filter(|w| !w.is_empty() && !self.message.contains(*w)) {
+        if let Some(words) = self.server_message.as_deref().filter(|w| !w.is_empty() && !self.message.contains(*w)) {
             write!(f, " (the service says: {})", printable(words))?;
         }
-        if let Some(address) = self.address.as_deref().filter(|a| !self.message.contains(*a)) {
+        if let Some(address) = self.url.as_deref().filter(|a| !self.message.contains(*a)) {
             write!(f, " [{}]", printable(address))?;
         }
         Ok(())
@@ -360,10 +360,10 @@ mod tests {
 
     #[test]
     fn a_failure_that_is_shown_commands_no_terminal() {
-        let failure = Failure::internal("a\u{1b}[2J").at("https://h/\u{9b}").saying("b\u{7}\nc");
+        let failure = Failure::internal("a\u{1b}[2J").with_url("https://h/\u{9b}").with_server_message("b\u{7}\nc");
         let shown = failure.to_string();
         assert!(!shown.contains(char::is_control) && shown.contains("b\\u{7}\\nc"), "{shown}");
-        assert_eq!(failure.service_words.as_deref(), Some("b\u{7}\nc"), "JSON keeps it");
+        assert_eq!(failure.server_message.as_deref(), Some("b\u{7}\nc"), "JSON keeps it");
     }
 
     #[test]
@@ -371,15 +371,16 @@ mod tests {
         assert_eq!(shortened("as it is", 8), "as it is");
         assert_eq!(shortened("ääääää", 9), "äää…");
         assert_eq!(shortened("x".repeat(20 << 20), LONGEST_WORDS).len(), LONGEST_WORDS);
-        let failure = Failure::internal("m".repeat(1 << 20)).saying("w".repeat(1 << 20)).at(&"a".repeat(1 << 20));
+        let failure =
+            Failure::internal("m".repeat(1 << 20)).with_server_message("w".repeat(1 << 20)).with_url(&"a".repeat(1 << 20));
         let most = LONGEST_MESSAGE + 2 * LONGEST_WORDS + 100;
         assert!(failure.to_string().len() <= most && failure.message.ends_with('…'));
     }
 
     #[test]
     fn an_address_in_a_failure_has_no_token() {
-        let failure = Failure::internal("x").at("https://user:pw@host:6443/a/FeatureServer?f=json&token=secret#t");
-        assert_eq!(failure.address.as_deref(), Some("https://host:6443/a/FeatureServer"));
+        let failure = Failure::internal("x").with_url("https://user:pw@host:6443/a/FeatureServer?f=json&token=secret#t");
+        assert_eq!(failure.url.as_deref(), Some("https://host:6443/a/FeatureServer"));
         assert_eq!(without_secrets("not a url?token=secret"), "not a url");
         assert_eq!(without_secrets("http://user:pw@host:99999/x?y"), "http://host:99999/x");
         let failure = check_no_user("http://user:secret@host:99999/x").expect_err("refused");

@@ -411,7 +411,7 @@ impl SecretRegistry {
     #[must_use]
     pub fn failure(&self, mut failure: Failure) -> Failure {
         self.scrub_in_place(&mut failure.message);
-        for text in [&mut failure.service_words, &mut failure.address].into_iter().flatten() {
+        for text in [&mut failure.server_message, &mut failure.url].into_iter().flatten() {
             self.scrub_in_place(text);
         }
         failure

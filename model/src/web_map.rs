@@ -257,7 +257,7 @@ impl WebMap {
             return Err(unreadable("the web map is not a JSON object".to_owned()));
         };
         if let Some(error) = json.get("error") {
-            return Err(unreadable("the web map is an error answer".to_owned()).saying(error.to_string()));
+            return Err(unreadable("the web map is an error answer".to_owned()).with_server_message(error.to_string()));
         }
         let known = ["operationalLayers", "baseMap", "tables"];
         if !known.iter().any(|key| json.contains_key(*key)) {

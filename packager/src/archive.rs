@@ -116,7 +116,7 @@ const MAX_DIRECTORY: u64 = 64 << 20;
 
 pub(crate) const DIRECTORY: &str = "(directory of the archive)";
 
-struct Central {
+struct CentralDirectoryEntry {
     name: String,
     head: Vec<u8>,
     extra: Vec<u8>,
@@ -218,7 +218,7 @@ fn end_of_directory(file: &mut (impl Read + Seek), length: u64) -> io::Result<Op
     Ok((good && agrees && at64 + size64 == directory_end).then_some((at64, directory_end, count64)))
 }
 
-fn read_directory(bytes: &[u8]) -> Option<Vec<Central>> {
+fn read_directory(bytes: &[u8]) -> Option<Vec<CentralDirectoryEntry>> {
     let mut entries = Vec::new();
     let mut at = 0;
     while at < bytes.len() {
@@ -243,7 +243,7 @@ fn read_directory(bytes: &[u8]) -> Option<Vec<Central>> {
         if long.next().is_some() {
             return None;
         }
-        entries.push(Central {
+        entries.push(CentralDirectoryEntry {
             name: String::from_utf8(name_bytes.to_vec()).ok()?,
             head: head.to_vec(),
             extra: extra_bytes.to_vec(),
@@ -268,7 +268,7 @@ fn zip64_numbers(extra: &[u8]) -> Option<Vec<u64>> {
 }
 
 /// Compares an entry's own head with the directory; answers the head's size, or what is wrong.
-fn local_head(file: &mut (impl Read + Seek), entry: &Central) -> io::Result<Result<u64, String>> {
+fn local_head(file: &mut (impl Read + Seek), entry: &CentralDirectoryEntry) -> io::Result<Result<u64, String>> {
     let damaged = |what: &str| Ok(Err(format!("its head in the archive is damaged: {what}")));
     let mut head = [0; 30];
     file.seek(SeekFrom::Start(entry.offset))?;

@@ -67,7 +67,7 @@ pub(crate) fn read(path: &Path) -> Result<EarlierPackage, Failure> {
             item_id: data.item_id,
             resources: data.resources.as_deref().map(|folder| path.join(folder)),
             exporter: own.exporter.clone(),
-            url: own.address.clone(),
+            url: own.url.clone(),
             attachments_planned: own.attachments_planned,
             attribution: own.attribution.clone(),
             edit_date: own.edit_date,

@@ -72,7 +72,8 @@ pub struct ManifestLayer {
     /// Its file in the package.
     pub file: Option<String>,
     /// Address of the service.
-    pub address: Option<String>,
+    #[serde(rename = "address")]
+    pub url: Option<String>,
     /// The exporter that brought it.
     pub exporter: Option<String>,
     /// When its data were last edited, in milliseconds since 1970 UTC.

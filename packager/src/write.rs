@@ -318,7 +318,7 @@ fn manifest(
     let layers = request.layers.iter().map(|l| {
         let task = tasks.iter().find(|t| t.layers.iter().any(|x| x.id == l.id));
         let own = task.and_then(|t| t.layers.iter().find(|x| x.id == l.id));
-        let address = own.and_then(|x| x.url.clone()).or_else(|| task.map(|t| t.key.service_url.clone()));
+        let url = own.and_then(|x| x.url.clone()).or_else(|| task.map(|t| t.key.service_url.clone()));
         ManifestLayer {
             id: l.id.clone(),
             title: l.title.clone(),
@@ -334,7 +334,7 @@ fn manifest(
             notes: l.notes.clone(),
             count_unit: l.count_unit,
             file: data.get(&l.id).map(|d| format!("{MAP_FOLDER}/{}", d.file)),
-            address: address.map(|a| offmap_model::failure::without_secrets(&a)),
+            url: url.map(|a| offmap_model::failure::without_secrets(&a)),
             exporter: task.map(|t| t.exporter.clone()),
             edit_date: task.and_then(|t| t.edit_date),
             attribution: documents.attribution(&l.id),

@@ -31,7 +31,7 @@ fn client_with(disk_reserve: DiskReserve) -> ArcGisClient {
 
 async fn fetch(client: &ArcGisClient, url: &str, to: &Path, limit: u64) -> Failure {
     client
-        .download(Download { address: url, to, presigned: true, limit, secrets: &LayerSecrets::default() }, |_, _| {})
+        .download(Download { url, to, presigned: true, limit, secrets: &LayerSecrets::default() }, |_, _| {})
         .await
         .expect_err("it has no end")
 }

@@ -31,7 +31,7 @@ impl TokenSource for Callback {
     async fn token(&self, _: &ArcGisClient) -> Result<AccessToken, Failure> {
         let turn = self.asked.fetch_add(1, Ordering::AcqRel);
         let token = AccessToken::new(self.tokens.get(turn as usize).ok_or_else(|| Failure::internal("no token any more"))?);
-        Ok(self.life.map_or(token.clone(), |life| token.good_for(life)))
+        Ok(self.life.map_or(token.clone(), |life| token.expires_in(life)))
     }
 }
 

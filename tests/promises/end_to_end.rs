@@ -187,7 +187,7 @@ async fn one_failing_layer_stops_the_job_or_is_recorded_as_the_policy_says() {
         }
     }
     let error = stop.result().await.expect_err("stopped");
-    assert_eq!(error.failure.service_words.as_deref(), Some(words));
+    assert_eq!(error.failure.server_message.as_deref(), Some(words));
     assert_eq!((error.failure.owner, error.failure.kind), (FailureOwner::Source, FailureKind::ServiceError));
     assert_eq!(error.failure.layer.as_deref(), Some("borders"));
     assert!(!bench.destination().exists());

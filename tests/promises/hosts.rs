@@ -29,7 +29,7 @@ async fn asked_in_every_way(client: &ArcGisClient, url: &str) -> Vec<(&'static s
     let to = dir.path().join("file");
     let (get, post) = (ServiceCall::get(url).expect("a url"), ServiceCall::post(url).expect("a url"));
     let secrets = LayerSecrets::default();
-    let download = |presigned| Download { address: url, to: &to, presigned, limit: 1 << 20, secrets: &secrets };
+    let download = |presigned| Download { url, to: &to, presigned, limit: 1 << 20, secrets: &secrets };
     let (file, presigned) = (download(false), download(true));
     vec![
         ("a download", client.download(file, |_, _| {}).await.map(drop)),

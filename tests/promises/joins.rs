@@ -63,7 +63,7 @@ async fn fetch(url: &str, to: &Path, attempts: usize) -> Result<String, Failure>
     let options = ClientOptions { attempts, ..ClientOptions::default() };
     let client =
         ArcGisClient::with_clock(options, Credentials::none(), Arc::new(VirtualClock::default())).expect("a client");
-    let download = Download { address: url, to, presigned: false, limit: 1 << 20, secrets: &LayerSecrets::default() };
+    let download = Download { url, to, presigned: false, limit: 1 << 20, secrets: &LayerSecrets::default() };
     client.download(download, |_, _| {}).await?;
     Ok(std::fs::read_to_string(to).expect("reads"))
 }

@@ -5,9 +5,9 @@ use async_trait::async_trait;
 use offmap::packager::MobileMapPackager;
 use offmap::testing::{Act, Script, ScriptedExporter, ScriptedParameters, VirtualClock, scripted_map};
 use offmap::{
-    Artifact, ByteRange, Engine, Examination, ExportContext, ExportState, ExportTask, Exporter, Failure,
-    GenerateOfflineMapJob, GenerateOfflineMapParameters, MapLayer, OfflineMapSource, OfflineMapTask, PackRequest, Packager,
-    Packed, PlanContext, Progress, ProgressUnit, ServiceRequest, StatusMessage, SubjectKind, TaskPlan,
+    Artifact, ByteRange, Engine, ExportContext, ExportState, ExportTask, Exporter, Failure, GenerateOfflineMapJob,
+    GenerateOfflineMapParameters, MapLayer, OfflineMapSource, OfflineMapTask, PackRequest, Packager, Packed, PlanContext,
+    Progress, ProgressUnit, ServiceDescription, ServiceRequest, StatusMessage, SubjectKind, TaskPlan,
 };
 use offmap_sandbox::{HOSTED_MAP, SandboxOptions};
 use std::path::Path;
@@ -40,22 +40,22 @@ impl Exporter for Talking {
         ScriptedExporter.parameters_type()
     }
 
-    fn takes(&self, layer: &MapLayer, source: &OfflineMapSource) -> Option<String> {
-        ScriptedExporter.takes(layer, source)
+    fn supports(&self, layer: &MapLayer, source: &OfflineMapSource) -> Option<String> {
+        ScriptedExporter.supports(layer, source)
     }
 
-    async fn examine(&self, request: &ServiceRequest, ctx: &PlanContext) -> Result<Examination, Failure> {
-        ScriptedExporter.examine(request, ctx).await
+    async fn describe(&self, request: &ServiceRequest, ctx: &PlanContext) -> Result<ServiceDescription, Failure> {
+        ScriptedExporter.describe(request, ctx).await
     }
 
-    fn default_parameters(&self, request: &ServiceRequest, found: &Examination) -> Result<Self::Parameters, Failure> {
+    fn default_parameters(&self, request: &ServiceRequest, found: &ServiceDescription) -> Result<Self::Parameters, Failure> {
         ScriptedExporter.default_parameters(request, found)
     }
 
     async fn plan(
         &self,
         request: &ServiceRequest,
-        found: &Examination,
+        found: &ServiceDescription,
         parameters: &Self::Parameters,
         ctx: &PlanContext,
     ) -> Result<TaskPlan, Failure> {

@@ -215,7 +215,7 @@ async fn a_page_in_place_of_an_answer_is_asked_again_at_every_step_before_it_is_
         let name = downloads.fetch_add(1, Ordering::Relaxed).to_string();
         let (address, to) = (url(&bench.sandbox, "World/MapServer/tile/0/0/0"), dir.path().join(name));
         let secrets = LayerSecrets::default();
-        let file = Download { address: &address, to: &to, presigned: false, limit: 1 << 20, secrets: &secrets };
+        let file = Download { url: &address, to: &to, presigned: false, limit: 1 << 20, secrets: &secrets };
         client.download(file, |_, _| {}).await.map(drop)
     })
     .await;

@@ -22,7 +22,7 @@ async fn polls_and_roll_backs_of_other_jobs_pass_while_downloads_fill_the_host()
                     (client.clone(), service("World/MapServer/tile/0/0/0"), dir.path().join(i.to_string()));
                 tokio::spawn(async move {
                     let secrets = LayerSecrets::default();
-                    let file = Download { address: &address, to: &to, presigned: false, limit: 1 << 20, secrets: &secrets };
+                    let file = Download { url: &address, to: &to, presigned: false, limit: 1 << 20, secrets: &secrets };
                     client.download(file, |_, _| {}).await
                 })
             })

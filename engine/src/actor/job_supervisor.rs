@@ -115,7 +115,7 @@ impl JobSupervisor {
         let Some(task) = self.shared.plan.tasks.get(self.next) else { return };
         for layer in &task.layers {
             let subject = Subject::layer(layer.is_table, &layer.id, &layer.title);
-            self.shared.board.state(&subject, ExportState::Started, None, None);
+            self.shared.event_log.state(&subject, ExportState::Started, None, None);
         }
         ExporterActor {
             shared: Arc::clone(&self.shared),
@@ -189,13 +189,13 @@ impl JobSupervisor {
             self.artifacts.push(TaskArtifact { task: task.id.clone(), work_dir, artifact });
         }
         if is_over {
-            self.shared.board.part_done(&task.id, 1.0, true);
+            self.shared.event_log.part_done(&task.id, 1.0, true);
         }
     }
 
     fn tell(&mut self, outcome: LayerOutcome) {
         let subject = Subject::layer(outcome.is_table, &outcome.id, &outcome.title);
-        self.shared.board.state(&subject, outcome.state, None, outcome.failure.clone());
+        self.shared.event_log.state(&subject, outcome.state, None, outcome.failure.clone());
         self.outcomes.insert(outcome.id.clone(), outcome);
     }
 
@@ -242,7 +242,7 @@ impl JobSupervisor {
             return;
         }
         self.packing = true;
-        shared.board.state(&package_subject(&shared), ExportState::Started, None, None);
+        shared.event_log.state(&package_subject(&shared), ExportState::Started, None, None);
         if let Some(earlier) = &shared.replaces
             && let Some(outcome) = self.judge(earlier, &layers)
         {
@@ -307,7 +307,7 @@ impl JobSupervisor {
             Err(f) if f.is_cancelled() => (ExportState::Cancelled, None),
             Err(f) => (ExportState::Failed, Some(f.clone())),
         };
-        self.shared.board.state(&package_subject(&self.shared), state, None, failure);
+        self.shared.event_log.state(&package_subject(&self.shared), state, None, failure);
         if let Some(end) = self.end.take() {
             let warnings = std::mem::take(&mut self.warnings);
             // The job's driver may have been dropped with its engine.
@@ -354,7 +354,7 @@ impl Handler<PackFinished> for JobSupervisor {
 
     fn handle(&mut self, message: PackFinished, ctx: &mut Self::Context) {
         if message.0.is_ok() {
-            self.shared.board.part_done("package", 1.0, true);
+            self.shared.event_log.part_done("package", 1.0, true);
         }
         // A job that was cancelled while its package was put in place is done, not cancelled: the package is there.
         self.finish(message.0, ctx);

@@ -3,7 +3,7 @@
 use super::exporter_actor::from_join_error;
 use super::job_supervisor::JobSupervisor;
 use super::message::PackFinished;
-use super::shared::{CensusGuard, JobShared, TIDY_UP};
+use super::shared::{CANCEL_GRACE, CensusGuard, JobShared};
 use crate::packager::{PackRequest, Packed};
 use actix::{Actor, ActorContext as _, Addr, AsyncContext as _, Context, WrapFuture as _, fut::ActorFutureExt as _};
 use offmap_model::{Failure, FailureKind, FailureOwner, Progress, Subject, SubjectKind};
@@ -33,17 +33,17 @@ impl PackagerActor {
 }
 
 async fn pack(shared: Arc<JobShared>, request: PackRequest) -> Result<Packed, Failure> {
-    let board = Arc::clone(&shared.board);
+    let event_log = Arc::clone(&shared.event_log);
     let subject = package_subject(&shared);
     let report = Arc::new(move |done: u64, all: u64| {
         // The last hundredth is the package at its place, whatever the packager counts.
         let fraction = (done as f64 / all.max(1) as f64).min(0.99);
-        board.progress(&subject, Progress::percent((fraction * 100.0) as u64));
-        board.part_done("package", fraction, true);
+        event_log.progress(&subject, Progress::percent((fraction * 100.0) as u64));
+        event_log.part_done("package", fraction, true);
     });
     let grace = async {
         shared.stop.cancelled().await;
-        tokio::time::sleep(TIDY_UP).await;
+        tokio::time::sleep(CANCEL_GRACE).await;
     };
     tokio::select! {
         biased;

@@ -1,6 +1,6 @@
 //! What all actors of one job share.
 
-use crate::board::StatusBoard;
+use crate::event_log::EventLog;
 use crate::keep::Keep;
 use crate::ledger::Ledger;
 use crate::packager::{EarlierPackage, Packager, ReferenceBasemap};
@@ -17,10 +17,10 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 /// How long an exporter or packager may tidy up after a cancel before its future is dropped.
-pub(crate) const TIDY_UP: Duration = Duration::from_secs(5);
+pub(crate) const CANCEL_GRACE: Duration = Duration::from_secs(5);
 
 /// How long taking back what finished exports left on the services may take after a cancel.
-pub(crate) const TIDY_UP_CANCELLED: Duration = Duration::from_millis(900);
+pub(crate) const CANCELLED_ROLLBACK_LIMIT: Duration = Duration::from_millis(900);
 
 /// Counts actors that live.
 #[derive(Debug, Default)]
@@ -66,7 +66,7 @@ pub(crate) struct JobShared {
     pub(crate) packager: Arc<dyn Packager>,
     pub(crate) containers: Containers,
     pub(crate) ledger: Ledger,
-    pub(crate) board: Arc<StatusBoard>,
+    pub(crate) event_log: Arc<EventLog>,
     pub(crate) clock: Arc<dyn Clock>,
     /// The caller's cancel.
     pub(crate) cancel: CancellationToken,

@@ -1,7 +1,7 @@
 //! Runs one exporter on the Tokio runtime and proves what it says.
 
 use super::contents;
-use super::shared::{JobShared, TIDY_UP, TIDY_UP_CANCELLED};
+use super::shared::{CANCEL_GRACE, CANCELLED_ROLLBACK_LIMIT, JobShared};
 use crate::context::ExportContext;
 use crate::ledger::{UnitRecord, UnitResult};
 use offmap_disk::{hash_file_until, hash_result_until, run_blocking, safe_path};
@@ -136,14 +136,14 @@ async fn export(shared: &Arc<JobShared>, task: &ExportTask) -> Result<Artifact, 
     let work = exporter.export(task, &ctx);
     let grace = async {
         ctx.cancelled().await;
-        tokio::time::sleep(TIDY_UP).await;
+        tokio::time::sleep(CANCEL_GRACE).await;
     };
     let mut artifact = tokio::select! {
         biased;
         outcome = work => outcome?,
         () = grace => return Err(Failure::cancelled()),
     };
-    prove(task, &ctx, &work_dir, &mut artifact).await?;
+    verify(task, &ctx, &work_dir, &mut artifact).await?;
     contents::judge(task, &ctx, &shared.containers, &work_dir, &mut artifact).await?;
     Ok(artifact)
 }
@@ -156,7 +156,7 @@ fn context(shared: &JobShared, task: &ExportTask, cancel: CancellationToken) -> 
         cancel,
         clock: Arc::clone(&shared.clock),
         ledger: shared.ledger.task(&task.id),
-        board: Arc::clone(&shared.board),
+        event_log: Arc::clone(&shared.event_log),
         pause: Arc::clone(&shared.pause),
         keep: Arc::clone(&shared.keep),
         plan: Arc::clone(&shared.plan),
@@ -236,7 +236,7 @@ async fn throw_away(shared: &Arc<JobShared>, task: &ExportTask, but: &Held) -> R
     let ctx = context(shared, task, CancellationToken::new());
     // What belongs to a unit that stays is not to be taken back.
     let ctx = ExportContext { ledger: ctx.ledger.clone().hiding(but.units.clone()), ..ctx };
-    exporter.discard(task, &ctx).await;
+    exporter.rollback(task, &ctx).await;
     let (root, relative, paths) = (shared.work_dir.clone(), Path::new("tasks").join(&task.id), but.paths.clone());
     run_blocking(move || {
         let removed = match paths.is_empty() {
@@ -249,21 +249,21 @@ async fn throw_away(shared: &Arc<JobShared>, task: &ExportTask, but: &Held) -> R
 }
 
 /// Lets the exporters take back what they left on the services of a job that made no package.
-pub(crate) async fn discard_all(shared: &Arc<JobShared>) {
+pub(crate) async fn rollback_all(shared: &Arc<JobShared>) {
     let work = shared.plan.tasks.iter().filter(|t| !t.carried).filter_map(|task| {
         let exporter = shared.registry.by_name(&task.exporter).ok()?;
         let ctx = context(shared, task, CancellationToken::new());
-        Some(async move { exporter.discard(task, &ctx).await })
+        Some(async move { exporter.rollback(task, &ctx).await })
     });
     // A cancel is quiet within a second; a job that failed may take its time.
-    let limit = if shared.cancel.is_cancelled() { TIDY_UP_CANCELLED } else { TIDY_UP };
+    let limit = if shared.cancel.is_cancelled() { CANCELLED_ROLLBACK_LIMIT } else { CANCEL_GRACE };
     if tokio::time::timeout(limit, futures_util::future::join_all(work)).await.is_err() {
         tracing::warn!("what was left on the services could not be taken back in time");
     }
 }
 
 /// "Done" means planned = got, proven: every unit finished, every layer told, every file there, zero only if zero was planned.
-async fn prove(task: &ExportTask, ctx: &ExportContext, work_dir: &Path, artifact: &mut Artifact) -> Result<(), Failure> {
+async fn verify(task: &ExportTask, ctx: &ExportContext, work_dir: &Path, artifact: &mut Artifact) -> Result<(), Failure> {
     if let Some(unit) = ctx.units().await?.into_iter().find(|u| u.state != "finished") {
         return Err(incomplete(format!("unit `{}` of \"{}\" was planned and is {}", unit.id, task.title, unit.state))
             .for_unit(unit.id));
@@ -310,7 +310,7 @@ async fn prove(task: &ExportTask, ctx: &ExportContext, work_dir: &Path, artifact
         }
         let budget = ctx.error_budget(&layer.id);
         if task.count_unit == CountUnit::Tiles && got.missing_tiles.is_none() && budget.missing_tiles.is_some() {
-            got.missing_tiles = got.planned.and_then(|planned| Missing::of(planned, got.got));
+            got.missing_tiles = got.planned.and_then(|planned| Missing::between(planned, got.got));
         }
         let tiles = got.missing_tiles.as_ref().filter(|_| budget.missing_tiles.is_some());
         for (what, missing, judged) in [

@@ -7,9 +7,9 @@ pub use faults::{
     FaultAction, FaultEnds, FaultMatrix, FaultReport, FaultRow, FaultStep, FaultyService, JobFault, StepKind, fault_rows,
 };
 
-use crate::board::StatusBoard;
 use crate::context::ExportContext;
-use crate::exporter::{Examination, Exporter, LayerPlan, PlanContext, ServiceRequest, TaskPlan};
+use crate::event_log::EventLog;
+use crate::exporter::{Exporter, LayerPlan, PlanContext, ServiceDescription, ServiceRequest, TaskPlan};
 use crate::ledger::Ledger;
 use crate::packager::{PackRequest, Packager, Packed};
 use crate::planner;
@@ -145,11 +145,11 @@ impl Exporter for ScriptedExporter {
         "scriptedParameters"
     }
 
-    fn takes(&self, layer: &MapLayer, _: &OfflineMapSource) -> Option<String> {
+    fn supports(&self, layer: &MapLayer, _: &OfflineMapSource) -> Option<String> {
         (layer.layer_type.to_string() == "Scripted").then(|| layer.url.clone()).flatten()
     }
 
-    async fn examine(&self, request: &ServiceRequest, _: &PlanContext) -> Result<Examination, Failure> {
+    async fn describe(&self, request: &ServiceRequest, _: &PlanContext) -> Result<ServiceDescription, Failure> {
         let mut capabilities = Vec::new();
         for layer in &request.layers {
             capabilities.push((
@@ -171,7 +171,7 @@ impl Exporter for ScriptedExporter {
         }
         let scripts: serde_json::Map<String, Value> =
             request.layers.iter().map(|l| (l.id.clone(), json!(script_of(l)))).collect();
-        Ok(Examination {
+        Ok(ServiceDescription {
             title: request.service_url.clone(),
             service: Value::Object(scripts),
             capabilities,
@@ -181,14 +181,14 @@ impl Exporter for ScriptedExporter {
         })
     }
 
-    fn default_parameters(&self, _: &ServiceRequest, _: &Examination) -> Result<ScriptedParameters, Failure> {
+    fn default_parameters(&self, _: &ServiceRequest, _: &ServiceDescription) -> Result<ScriptedParameters, Failure> {
         Ok(ScriptedParameters::default())
     }
 
     async fn plan(
         &self,
         request: &ServiceRequest,
-        _: &Examination,
+        _: &ServiceDescription,
         parameters: &ScriptedParameters,
         _: &PlanContext,
     ) -> Result<TaskPlan, Failure> {
@@ -330,10 +330,10 @@ pub async fn exporter_conformance<E: Exporter + Clone>(
     }
     let source = Arc::new(source);
     let layers = source.web_map.layers();
-    if !layers.iter().any(|l| exporter.takes(l, &source).is_some()) {
+    if !layers.iter().any(|l| exporter.supports(l, &source).is_some()) {
         return Err(vec![format!("`{name}` takes no layer of the map that it is checked with")]);
     }
-    if layers.iter().any(|l| exporter.takes(l, &source) != exporter.takes(l, &source)) {
+    if layers.iter().any(|l| exporter.supports(l, &source) != exporter.supports(l, &source)) {
         broken.push("`takes` answers the same question in two ways".to_owned());
     }
     let mut registry = ExporterRegistry::default();
@@ -421,7 +421,7 @@ async fn context_for(
         secrets: LayerSecrets::default(),
         known_secrets: SecretRegistry::default(),
         more_follows: false,
-        board: StatusBoard::new(
+        event_log: EventLog::new(
             Subject::new(SubjectKind::Job, "conformance", "conformance"),
             clock,
             SecretRegistry::default(),

@@ -7,7 +7,7 @@ use super::service::FeatureService;
 use super::sync_data;
 use crate::download_limit::DownloadLimit;
 use async_trait::async_trait;
-use offmap_arcgis::server_job::{Look, ServerJob};
+use offmap_arcgis::server_job::{Poll, ServerJob};
 use offmap_arcgis::{ArcGisClient, Download, Downloaded, ServiceCall, body, resolve, server_job, without_secret_query};
 use offmap_engine::ExportContext;
 use offmap_model::{Failure, FailureKind, FailureOwner, FailureStage, Progress};
@@ -136,7 +136,7 @@ async fn attempt(
         ctx.begin_unit(FILE_UNIT).await?;
         let report = |here, all| ctx.report(Progress::bytes(here, all));
         let fetch = || async {
-            let file = Download { address: &file, to, presigned: false, limit: limit.bytes, secrets: &service.secrets };
+            let file = Download { url: &file, to, presigned: false, limit: limit.bytes, secrets: &service.secrets };
             client.download_named(&service.root, file, report).await.map_err(|failure| limit.explain(failure))
         };
         // Files that nobody fetched for some minutes are removed.
@@ -168,7 +168,7 @@ async fn tidy_up(client: &ArcGisClient, ctx: &ExportContext, service: &FeatureSe
     }
     let names: Vec<&str> = earlier.split(',').collect();
     for id in listed(client, service, &names).await.unwrap_or_default().into_iter().take(MOST_TAKEN_BACK) {
-        take_off(client, service, &id, UNREGISTER).await;
+        unregister_replica(client, service, &id, UNREGISTER).await;
     }
     Ok(())
 }
@@ -185,7 +185,7 @@ async fn listed(client: &ArcGisClient, service: &FeatureService, names: &[&str])
 }
 
 /// Unregisters one replica; answers whether the service has.
-async fn take_off(client: &ArcGisClient, service: &FeatureService, id: &str, limit: Duration) -> bool {
+async fn unregister_replica(client: &ArcGisClient, service: &FeatureService, id: &str, limit: Duration) -> bool {
     let call = ServiceCall::post(&format!("{}/unRegisterReplica", service.root));
     let Ok(call) = call.map(|c| c.with_secrets(&service.secrets).with("replicaID", id)) else { return false };
     match tokio::time::timeout(limit, client.json(&call)).await {
@@ -216,8 +216,8 @@ async fn submit(
         }
         ctx.ledger().note(JOB_UNIT, REPLICA_NAME, &name).await?;
     }
-    let address = format!("{}/createReplica", service.root);
-    let mut call = ServiceCall::post(&address)?.with_secrets(&service.secrets).in_stage(FailureStage::Submit).once();
+    let url = format!("{}/createReplica", service.root);
+    let mut call = ServiceCall::post(&url)?.with_secrets(&service.secrets).in_stage(FailureStage::Submit).non_idempotent();
     for (key, value) in parameters.form(service, &name, sync_data::wanted(parameters)) {
         call = call.with(key, value);
     }
@@ -227,14 +227,14 @@ async fn submit(
         keys.iter().find_map(|k| answer.get(*k).and_then(Value::as_str)).filter(|t| !t.is_empty()).map(str::to_owned)
     };
     if let Some(status) = text(&["statusUrl", "statusURL"]) {
-        return Ok(Answer::Status(without_secret_query(&resolve(&address, &status)?, &service.secrets)));
+        return Ok(Answer::Status(without_secret_query(&resolve(&url, &status)?, &service.secrets)));
     }
     if let Some(file) = text(&["resultUrl", "responseUrl", "URL"]) {
-        return Ok(Answer::File(resolve(&address, &file)?.to_string()));
+        return Ok(Answer::File(resolve(&url, &file)?.to_string()));
     }
     let message = "createReplica answers without statusUrl, resultUrl, responseUrl and URL";
     let failure = Failure::new(FailureOwner::Source, FailureKind::InvalidAnswer, FailureStage::Submit, message);
-    Err(failure.at(&address).saying(answer.to_string().chars().take(300).collect::<String>()))
+    Err(failure.with_url(&url).with_server_message(answer.to_string().chars().take(300).collect::<String>()))
 }
 
 async fn keep_replica_id(ctx: &ExportContext, answer: &Value) -> Result<(), Failure> {
@@ -296,7 +296,7 @@ impl ServerJob for ReplicaJob<'_> {
         "replica job"
     }
 
-    fn address(&self) -> &str {
+    fn url(&self) -> &str {
         self.status
     }
 
@@ -304,7 +304,7 @@ impl ServerJob for ReplicaJob<'_> {
         self.lost
     }
 
-    async fn look(&mut self, left: Duration) -> Result<Look<String>, Failure> {
+    async fn poll(&mut self, left: Duration) -> Result<Poll<String>, Failure> {
         let status = self.status;
         let call = self.client.named(&self.service.root, status)?;
         let call = call.with_secrets(&self.service.secrets).in_stage(FailureStage::Wait);
@@ -318,12 +318,13 @@ impl ServerJob for ReplicaJob<'_> {
                 let file = ["resultUrl", "responseUrl", "URL"].iter().find_map(|k| state.get(*k).and_then(Value::as_str));
                 let file = file.filter(|f| !f.is_empty()).ok_or_else(|| {
                     let message = "the replica job is completed and names no result";
-                    Failure::new(FailureOwner::Source, FailureKind::InvalidAnswer, FailureStage::Wait, message).at(status)
+                    Failure::new(FailureOwner::Source, FailureKind::InvalidAnswer, FailureStage::Wait, message)
+                        .with_url(status)
                 })?;
-                Ok(Look::Done(resolve(status, file)?.to_string()))
+                Ok(Poll::Done(resolve(status, file)?.to_string()))
             }
-            State::Failed => Err(job_failure(word, &state).at(status)),
-            State::Running => Ok(Look::Running { words: body::cut(word), done: Some(phase(word)) }),
+            State::Failed => Err(job_failure(word, &state).with_url(status)),
+            State::Running => Ok(Poll::Running { words: body::cut(word), done: Some(phase(word)) }),
         }
     }
 }
@@ -332,7 +333,7 @@ fn job_failure(word: &str, state: &Value) -> Failure {
     let message = format!("the service's replica job ended as {word}");
     let failure = Failure::new(FailureOwner::Source, FailureKind::ServiceError, FailureStage::Wait, message);
     match body::job_words(state) {
-        Some(words) => failure.saying(words),
+        Some(words) => failure.with_server_message(words),
         None => failure,
     }
 }
@@ -347,7 +348,7 @@ pub(super) async fn unregister(client: &ArcGisClient, ctx: &ExportContext, servi
         Ok(Err(failure)) => return tracing::debug!(%failure, "whether there is a replica cannot be told"),
         Err(_) => return tracing::debug!(service = %service.root, "the service did not list its replicas in time"),
     };
-    if take_off(client, service, &id, limit).await
+    if unregister_replica(client, service, &id, limit).await
         && let Err(failure) = ctx.ledger().note(JOB_UNIT, "replicaId", GONE).await
     {
         tracing::debug!(%failure, "an unregistered replica could not be noted");

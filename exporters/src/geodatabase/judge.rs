@@ -79,7 +79,7 @@ fn not_found(title: &str, words: &str, service: &FeatureService) -> Capability {
     let there = listed(service.listed.iter());
     let message = format!("\"{title}\": {words}; it has {there}; correct the url in the map");
     let failure = Failure::new(FailureOwner::Source, FailureKind::NotFound, FailureStage::Plan, message);
-    Capability::NotSupported(CapabilityReason::LayerNotFound, Box::new(failure.at(&service.root)))
+    Capability::NotSupported(CapabilityReason::LayerNotFound, Box::new(failure.with_url(&service.root)))
 }
 
 /// The first few of some layers, by id and name.

@@ -22,7 +22,7 @@ use async_trait::async_trait;
 use job::{FILE_UNIT, JOB_UNIT};
 use offmap_arcgis::{ArcGisClient, Downloaded};
 use offmap_disk::run_blocking;
-use offmap_engine::{Examination, ExportContext, Exporter, LayerPlan, PlanContext, ServiceRequest, TaskPlan};
+use offmap_engine::{ExportContext, Exporter, LayerPlan, PlanContext, ServiceDescription, ServiceRequest, TaskPlan};
 use offmap_formats::replica_file;
 use offmap_model::{
     AreaOfInterest, Artifact, ArtifactFile, AttachmentSyncDirection, ByteRange, CountUnit, ExportTask, Failure, FailureKind,
@@ -73,7 +73,7 @@ impl GeodatabaseExporter {
 /// # Errors
 /// If the file is damaged, has no list of its items, or names anything but its ordinary tables there.
 pub fn rows(path: &Path, cancel: &CancellationToken) -> Result<HashMap<i64, (u64, Option<u64>)>, Failure> {
-    Ok(replica_file::examine(path, cancel)?.into_iter().map(|l| (l.item_id, (l.rows, l.attachments))).collect())
+    Ok(replica_file::describe(path, cancel)?.into_iter().map(|l| (l.item_id, (l.rows, l.attachments))).collect())
 }
 
 /// Reads an answer as a service's and a layer's description, for fuzzing.
@@ -120,7 +120,7 @@ impl Exporter for GeodatabaseExporter {
         &["utilityNetworkSyncMode"]
     }
 
-    fn takes(&self, layer: &MapLayer, _: &OfflineMapSource) -> Option<String> {
+    fn supports(&self, layer: &MapLayer, _: &OfflineMapSource) -> Option<String> {
         use LayerType::{Annotation, Dimension, Feature, SubtypeGroup, Table};
         let kind = matches!(layer.layer_type, Feature | Table | SubtypeGroup | Annotation | Dimension);
         let service = layer.service()?;
@@ -128,7 +128,7 @@ impl Exporter for GeodatabaseExporter {
         (kind && service.kind() == "featureserver").then(|| service.root().to_owned())
     }
 
-    async fn examine(&self, request: &ServiceRequest, _: &PlanContext) -> Result<Examination, Failure> {
+    async fn describe(&self, request: &ServiceRequest, _: &PlanContext) -> Result<ServiceDescription, Failure> {
         let mut ids: Vec<u32> = request.layers.iter().filter_map(layer_id).collect();
         ids.sort_unstable();
         ids.dedup();
@@ -136,7 +136,7 @@ impl Exporter for GeodatabaseExporter {
         let service = FeatureService::fetch(&self.client, &request.service_url, &ids, &custom).await?;
         let attribution =
             service.attribution.clone().or_else(|| service.layers.values().find_map(|l| l.attribution.clone()));
-        Ok(Examination {
+        Ok(ServiceDescription {
             title: service.title.clone(),
             capabilities: request.layers.iter().map(|l| (l.id.clone(), judge::judge(l, &service))).collect(),
             extent: service.extent_in(),
@@ -146,7 +146,7 @@ impl Exporter for GeodatabaseExporter {
         })
     }
 
-    fn default_parameters(&self, request: &ServiceRequest, found: &Examination) -> Result<Self::Parameters, Failure> {
+    fn default_parameters(&self, request: &ServiceRequest, found: &ServiceDescription) -> Result<Self::Parameters, Failure> {
         let service = read_service(&found.service, &request.secrets())?;
         let wanted = &request.parameters;
         // The author may have made a layer read-only in this map though the service is editable.
@@ -186,7 +186,7 @@ impl Exporter for GeodatabaseExporter {
     async fn plan(
         &self,
         request: &ServiceRequest,
-        found: &Examination,
+        found: &ServiceDescription,
         parameters: &Self::Parameters,
         _: &PlanContext,
     ) -> Result<TaskPlan, Failure> {
@@ -255,7 +255,7 @@ impl Exporter for GeodatabaseExporter {
         Self::new(self.client.for_task(ctx.clone())).run(task, parameters, ctx).await
     }
 
-    async fn discard(&self, task: &ExportTask, ctx: &ExportContext) {
+    async fn rollback(&self, task: &ExportTask, ctx: &ExportContext) {
         if let Ok(service) = read_service(&task.service, ctx.secrets()) {
             job::unregister(&self.client.for_task(ctx.clone()), ctx, &service).await;
         }
@@ -271,13 +271,13 @@ impl GeodatabaseExporter {
     ) -> Result<Artifact, Failure> {
         let service = read_service(&task.service, ctx.secrets())?;
         let path = ctx.work_dir().join("replica.geodatabase");
-        let outcome = self.bring_home(task, &service, parameters, ctx, &path).await;
+        let outcome = self.download(task, &service, parameters, ctx, &path).await;
         if let Err(failure) = &outcome
-            && ctx.takes_back(failure)
+            && ctx.rolls_back(failure)
         {
             // Nobody will use the replica, so it must not stay on the service, and its file is worth nothing without it.
             ctx.fail_unit(FILE_UNIT, failure.clone()).await;
-            self.discard(task, ctx).await;
+            self.rollback(task, ctx).await;
         }
         outcome
     }
@@ -341,7 +341,7 @@ struct RefusedLayer {
 }
 
 impl GeodatabaseExporter {
-    async fn bring_home(
+    async fn download(
         &self,
         task: &ExportTask,
         service: &FeatureService,
@@ -353,7 +353,7 @@ impl GeodatabaseExporter {
         // It stays also if what follows fails, which asks the service only.
         ctx.finish_file(FILE_UNIT, Some(JOB_UNIT), path, (bytes, &sha256)).await?;
         let (file, cancel) = (path.to_owned(), ctx.cancel_token().clone());
-        let found = match ctx.blocking(move || replica_file::examine(&file, &cancel)).await {
+        let found = match ctx.blocking(move || replica_file::describe(&file, &cancel)).await {
             Ok(found) => found,
             Err(failure) if failure.kind == FailureKind::Corrupt => return Err(ctx.fail_unit(FILE_UNIT, failure).await),
             Err(failure) => return Err(failure),

@@ -219,8 +219,8 @@ impl FeatureService {
         wanted: &[u32],
         secrets: &LayerSecrets,
     ) -> Result<Self, Failure> {
-        let get = |address: &str| {
-            let call = ServiceCall::get(address)?.with_secrets(secrets).in_stage(FailureStage::Plan);
+        let get = |url: &str| {
+            let call = ServiceCall::get(url)?.with_secrets(secrets).in_stage(FailureStage::Plan);
             Ok::<_, Failure>(call.answer(AnswerKind::Description))
         };
         let answer = client.json(&get(root)?).await?;
@@ -228,12 +228,12 @@ impl FeatureService {
         let listed: HashSet<u32> = entries(&answer).filter_map(|l| number::read(l.get("id")?)).collect();
         let in_map: HashSet<u32> = wanted.iter().copied().collect();
         for id in wanted.iter().copied().filter(|id| listed.contains(id)) {
-            let address = format!("{root}/{id}");
-            let call = get(&address)?;
+            let url = format!("{root}/{id}");
+            let call = get(&url)?;
             let described = async {
                 let layer = client.json(&call).await?;
-                expect_description(&layer, &address, "a layer", &["fields", "type", "name", "geometryType"])?;
-                let mut layer = read_layer(&layer, &answer).map_err(|wrong| not_a_number(&wrong, &address))?;
+                expect_description(&layer, &url, "a layer", &["fields", "type", "name", "geometryType"])?;
+                let mut layer = read_layer(&layer, &answer).map_err(|wrong| not_a_number(&wrong, &url))?;
                 // The plan keeps what it needs: those to the map's own layers, and whether there are others above it.
                 let of_map = |r: &Relationship| u32::try_from(r.related_table_id).is_ok_and(|id| in_map.contains(&id));
                 layer.origin_outside = layer.relationships.iter().any(|r| r.is_destination() && !of_map(r));
@@ -304,7 +304,7 @@ impl FeatureService {
         if failure.owner != FailureOwner::Source || failure.kind != FailureKind::ServiceError {
             return None;
         }
-        let words = failure.service_words.as_deref().unwrap_or_default().to_lowercase();
+        let words = failure.server_message.as_deref().unwrap_or_default().to_lowercase();
         let numbers = ids_named(&words);
         let named = |name: &str| !name.is_empty() && has_whole(&words, &name.to_lowercase());
         let is_named = |id: &&u32| numbers.contains(id) || self.layers.get(id).is_some_and(|l| named(&l.name));
@@ -365,14 +365,14 @@ impl FeatureService {
 
     async fn counted(&self, client: &ArcGisClient, layer: u32, call: &ServiceCall) -> Result<u64, Failure> {
         let answer = client.json(&call.clone().answer(AnswerKind::Small)).await?;
-        let address = format!("{}/{layer}", self.root);
-        number_in(&answer, "count", &address)?.ok_or_else(|| self.not_counted(layer, "count"))
+        let url = format!("{}/{layer}", self.root);
+        number_in(&answer, "count", &url)?.ok_or_else(|| self.not_counted(layer, "count"))
     }
 
     fn not_counted(&self, layer: u32, key: &str) -> Failure {
         let message = format!("the count of layer {layer} has no `{key}`");
         let failure = Failure::new(FailureOwner::Source, FailureKind::InvalidAnswer, FailureStage::Plan, message);
-        failure.at(&format!("{}/{layer}", self.root))
+        failure.with_url(&format!("{}/{layer}", self.root))
     }
 
     /// The service's own count of the attachments of the rows that meet a filter: the rows' ids first, then their attachments.
@@ -526,7 +526,7 @@ mod tests {
         let all = [0, 3, 5, 12];
         let named = |words: &str| {
             let failure = Failure::new(FailureOwner::Source, FailureKind::ServiceError, FailureStage::Submit, "refused");
-            service.layer_in(&failure.saying(words), &all)
+            service.layer_in(&failure.with_server_message(words), &all)
         };
         for (words, layer) in [
             ("Layer 3 does not support sync.", Some(3)),
@@ -543,6 +543,6 @@ mod tests {
             assert_eq!(named(words), layer, "{words}");
         }
         let network = Failure::new(FailureOwner::Network, FailureKind::Unavailable, FailureStage::Submit, "x");
-        assert_eq!(service.layer_in(&network.saying("layer 3"), &all), None);
+        assert_eq!(service.layer_in(&network.with_server_message("layer 3"), &all), None);
     }
 }

@@ -381,7 +381,7 @@ impl Verification<'_> {
                 let message = format!("{again} attachments were counted after the export, {came} came");
                 verified.notes.push(LayerNote::new(LayerNoteKind::DataChanged, message));
             }
-            Some(again) => verified.missing_attachments = Missing::of(again, came),
+            Some(again) => verified.missing_attachments = Missing::between(again, came),
         }
     }
 }

@@ -6,7 +6,7 @@ pub use parameters::ExportTileCacheParameters;
 
 use crate::tile_export::{self, export_package};
 use crate::tile_service::{
-    DESCRIPTION, FILE_UNIT, JobHome, PartCall, TiledService, export_not_allowed, layers_of, read_service,
+    DESCRIPTION, FILE_UNIT, JobUrlStyle, PartCall, TiledService, export_not_allowed, layers_of, read_service,
     reference_not_supported, text, title_of,
 };
 use async_trait::async_trait;
@@ -14,7 +14,7 @@ use offmap_arcgis::body::expect_description;
 use offmap_arcgis::export_twin::export_root;
 use offmap_arcgis::{AnswerKind, ArcGisClient, ServiceCall};
 use offmap_disk::run_blocking;
-use offmap_engine::{Examination, ExportContext, Exporter, PlanContext, ServiceRequest, TaskPlan};
+use offmap_engine::{ExportContext, Exporter, PlanContext, ServiceDescription, ServiceRequest, TaskPlan};
 use offmap_formats::tile_package;
 use offmap_formats::tile_package::TilePackage;
 use offmap_formats::tiling::{cut_to_layers, levels_in_range, levels_text};
@@ -55,7 +55,7 @@ impl Exporter for TileCacheExporter {
         "exportTileCacheParameters"
     }
 
-    fn takes(&self, layer: &MapLayer, _: &OfflineMapSource) -> Option<String> {
+    fn supports(&self, layer: &MapLayer, _: &OfflineMapSource) -> Option<String> {
         let tiled = matches!(layer.layer_type, LayerType::TiledMapService | LayerType::TiledImageService);
         // A cached service that the map draws dynamically may still export tiles; whether it is one, the service says.
         let other = matches!(&layer.layer_type, LayerType::Other(word) if word == "ArcGISImageServiceLayer");
@@ -64,7 +64,7 @@ impl Exporter for TileCacheExporter {
         ((tiled || other) && matches!(kind.as_str(), "mapserver" | "imageserver")).then(|| service.root().to_owned())
     }
 
-    async fn examine(&self, request: &ServiceRequest, _: &PlanContext) -> Result<Examination, Failure> {
+    async fn describe(&self, request: &ServiceRequest, _: &PlanContext) -> Result<ServiceDescription, Failure> {
         let custom = request.secrets();
         let root = export_root(&request.service_url, &request.source.export_hosts);
         let call =
@@ -95,7 +95,7 @@ impl Exporter for TileCacheExporter {
             Some((reason, words)) => Capability::refused(*reason, words.clone()),
             None => Capability::Supported,
         };
-        Ok(Examination {
+        Ok(ServiceDescription {
             capabilities: request.layers.iter().map(|l| (l.id.clone(), capability(l))).collect(),
             extent: service.as_ref().and_then(TiledService::extent_in),
             service: serde_json::to_value(&service).map_err(|e| Failure::internal(e.to_string()))?,
@@ -105,7 +105,7 @@ impl Exporter for TileCacheExporter {
         })
     }
 
-    fn default_parameters(&self, request: &ServiceRequest, found: &Examination) -> Result<Self::Parameters, Failure> {
+    fn default_parameters(&self, request: &ServiceRequest, found: &ServiceDescription) -> Result<Self::Parameters, Failure> {
         let service = read_service(&found.service, &request.secrets())?;
         let wanted = &request.parameters;
         let cached = service.cached_levels();
@@ -137,7 +137,7 @@ impl Exporter for TileCacheExporter {
     async fn plan(
         &self,
         request: &ServiceRequest,
-        found: &Examination,
+        found: &ServiceDescription,
         parameters: &Self::Parameters,
         _: &PlanContext,
     ) -> Result<TaskPlan, Failure> {
@@ -162,8 +162,8 @@ impl Exporter for TileCacheExporter {
         Self::new(self.client.for_task(ctx.clone())).run(task, parameters, ctx).await
     }
 
-    async fn discard(&self, _: &ExportTask, ctx: &ExportContext) {
-        tile_export::discard(&self.client.for_task(ctx.clone()), ctx).await;
+    async fn rollback(&self, _: &ExportTask, ctx: &ExportContext) {
+        tile_export::rollback(&self.client.for_task(ctx.clone()), ctx).await;
     }
 }
 
@@ -183,7 +183,7 @@ impl TileCacheExporter {
         let levels = levels_text(&parameters.level_ids);
         let area = service.area(parameters.area_of_interest.as_ref())?;
         let (asked, whole) = (service.clone(), area.clone());
-        let calls = ctx.blocking(move || asked.export_calls(&whole, &levels, JobHome::Raster)).await?;
+        let calls = ctx.blocking(move || asked.export_calls(&whole, &levels, JobUrlStyle::Raster)).await?;
         let calls = calls.into_iter().map(|PartCall { area, call }| {
             let call = call.with("tilePackage", true).with("storageFormatType", compact);
             let call = match parameters.compression_quality {
@@ -194,7 +194,7 @@ impl TileCacheExporter {
         });
         let path = ctx.work_dir().join("package");
         let got =
-            export_package(&self.client, ctx, &service, JobHome::Raster, calls.collect(), &parameters.level_ids, &path)
+            export_package(&self.client, ctx, &service, JobUrlStyle::Raster, calls.collect(), &parameters.level_ids, &path)
                 .await?;
         let level_ids = parameters.level_ids.clone();
         let (package, missing) = {

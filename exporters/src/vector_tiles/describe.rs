@@ -114,9 +114,9 @@ pub(super) fn item_style(layer: &MapLayer, source: &OfflineMapSource) -> Option<
 
 /// Whether an address is that of a service's own style, which is in its package with all that it needs. Other styles of a service
 /// are not.
-pub(super) fn is_own_style(address: &str, root: &str) -> bool {
-    let (address, root) = (service_key(address), service_key(root));
-    let below = address.strip_prefix(&root);
+pub(super) fn is_own_style(url: &str, root: &str) -> bool {
+    let (url, root) = (service_key(url), service_key(root));
+    let below = url.strip_prefix(&root);
     below.is_some_and(|rest| matches!(rest, "/resources/styles" | "/resources/styles/root.json"))
 }
 

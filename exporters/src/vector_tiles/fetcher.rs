@@ -70,7 +70,7 @@ impl<'a> Fetcher<'a> {
         let bytes = self.client.bytes(&call, if is_glyphs { LARGEST_GLYPHS } else { LARGEST_SPRITE }).await?;
         if let Some(Err(words)) = bytes.as_ref().map(|bytes| check_resource(to, bytes)) {
             let (owner, message) = (FailureOwner::Source, format!("{words} came as part of a style"));
-            return Err(Failure::new(owner, FailureKind::InvalidAnswer, FailureStage::Plan, message).at(address));
+            return Err(Failure::new(owner, FailureKind::InvalidAnswer, FailureStage::Plan, message).with_url(address));
         }
         Ok(bytes)
     }

@@ -208,9 +208,9 @@ impl<'a> Fonts<'a> {
         let (fetcher, template) = (self.fetcher, self.template);
         let all = ranges.map(|range| {
             let range = glyph_range(range);
-            let address = glyphs_url(template, stack, &range);
+            let url = glyphs_url(template, stack, &range);
             let to = to.join(format!("{range}.pbf"));
-            async move { fetcher.fetch(&address, &to).await }
+            async move { fetcher.fetch(&url, &to).await }
         });
         let all = futures_util::stream::iter(all).buffer_unordered(RANGES_AT_A_TIME);
         let count = |(found, sum), bytes: Option<u64>| async move {
@@ -221,7 +221,7 @@ impl<'a> Fonts<'a> {
         if self.fetched.bytes > MOST_BYTES {
             let message = format!("the fonts of the style are larger than {MOST_BYTES} bytes");
             let (owner, limit) = (FailureOwner::Source, FailureKind::LimitExceeded);
-            return Err(Failure::new(owner, limit, FailureStage::Download, message).at(template).into());
+            return Err(Failure::new(owner, limit, FailureStage::Download, message).with_url(template).into());
         }
         Ok(found)
     }

@@ -11,12 +11,12 @@ mod style;
 pub use parameters::ExportVectorTilesParameters;
 
 use crate::tile_export::{self, export_package};
-use crate::tile_service::{FILE_UNIT, JobHome, TiledService, layers_of};
+use crate::tile_service::{FILE_UNIT, JobUrlStyle, TiledService, layers_of};
 use async_trait::async_trait;
 use describe::{Described, LayerStyle, describe, is_own_style, item_style, no_twin, twin_of};
 use offmap_arcgis::ArcGisClient;
 use offmap_disk::{atomic_file, hash_result, run_blocking};
-use offmap_engine::{Examination, ExportContext, Exporter, PlanContext, ServiceRequest, TaskPlan};
+use offmap_engine::{ExportContext, Exporter, PlanContext, ServiceDescription, ServiceRequest, TaskPlan};
 use offmap_formats::tile_package::TilePackage;
 use offmap_formats::tiling::{cut_to_layers, levels_in_range, levels_text};
 use offmap_formats::{packed_style, tile_package};
@@ -61,7 +61,7 @@ impl Exporter for VectorTilesExporter {
         "exportVectorTilesParameters"
     }
 
-    fn takes(&self, layer: &MapLayer, source: &OfflineMapSource) -> Option<String> {
+    fn supports(&self, layer: &MapLayer, source: &OfflineMapSource) -> Option<String> {
         if layer.layer_type != LayerType::VectorTile {
             return None;
         }
@@ -70,14 +70,13 @@ impl Exporter for VectorTilesExporter {
         service.or_else(|| layer.style_url.clone()).or_else(|| item_style(layer, source))
     }
 
-    async fn examine(&self, request: &ServiceRequest, _: &PlanContext) -> Result<Examination, Failure> {
+    async fn describe(&self, request: &ServiceRequest, _: &PlanContext) -> Result<ServiceDescription, Failure> {
         let secrets = request.secrets();
         let mut title = request.layers.first().map(|l| l.title.clone()).unwrap_or_default();
         let mut refused: HashMap<&str, Capability> = HashMap::new();
         let mut described = Described::default();
-        let is_service = |address: &str| {
-            offmap_model::service_url::ServiceUrl::parse(address).is_some_and(|s| s.kind() == "vectortileserver")
-        };
+        let is_service =
+            |url: &str| offmap_model::service_url::ServiceUrl::parse(url).is_some_and(|s| s.kind() == "vectortileserver");
         let multiple = |title: &str, sources: usize| {
             let words = format!("the style of \"{title}\" has {sources} sources; only one can go offline as a package");
             Capability::refused(CapabilityReason::MultipleSources, words)
@@ -95,8 +94,8 @@ impl Exporter for VectorTilesExporter {
                 styles.entry(style).or_default().push(layer);
             }
         }
-        for (address, layers) in styles {
-            let fetched = Style::fetch(&self.client, &address, &secrets).await;
+        for (url, layers) in styles {
+            let fetched = Style::fetch(&self.client, &url, &secrets).await;
             let (style, roots) = match fetched.and_then(|style| style.service_roots().map(|roots| (style, roots))) {
                 Ok(read) => read,
                 Err(failure) if failure.is_cancelled() || !by_service => return Err(failure),
@@ -110,7 +109,7 @@ impl Exporter for VectorTilesExporter {
             match roots.as_slice() {
                 [one] => {
                     let root = root.get_or_insert_with(|| one.clone());
-                    if !is_own_style(&address, root) {
+                    if !is_own_style(&url, root) {
                         let layers = layers.iter().map(|l| l.id.clone()).collect();
                         described.styles.push(LayerStyle { layers, style });
                     }
@@ -152,11 +151,11 @@ impl Exporter for VectorTilesExporter {
         }
         // The style of the host that exports is in its package as well.
         if let Some(service) = &described.service {
-            described.styles.retain(|s| !is_own_style(s.style.address(), &service.root));
+            described.styles.retain(|s| !is_own_style(s.style.url(), &service.root));
         }
         let capability = |l: &MapLayer| (l.id.clone(), refused.get(l.id.as_str()).cloned().unwrap_or(Capability::Supported));
         let extent = described.service.as_ref().or(described.reduced.as_ref()).and_then(TiledService::extent_in);
-        Ok(Examination {
+        Ok(ServiceDescription {
             title,
             capabilities: request.layers.iter().map(capability).collect(),
             extent,
@@ -166,7 +165,7 @@ impl Exporter for VectorTilesExporter {
         })
     }
 
-    fn default_parameters(&self, request: &ServiceRequest, found: &Examination) -> Result<Self::Parameters, Failure> {
+    fn default_parameters(&self, request: &ServiceRequest, found: &ServiceDescription) -> Result<Self::Parameters, Failure> {
         let wanted = &request.parameters;
         let described = Described::read(&found.service, &request.secrets())?;
         let service = described.chosen(wanted.esri_vector_tiles_download_option)?;
@@ -193,7 +192,7 @@ impl Exporter for VectorTilesExporter {
     async fn plan(
         &self,
         request: &ServiceRequest,
-        found: &Examination,
+        found: &ServiceDescription,
         parameters: &Self::Parameters,
         _: &PlanContext,
     ) -> Result<TaskPlan, Failure> {
@@ -223,8 +222,8 @@ impl Exporter for VectorTilesExporter {
         Self::new(self.client.for_task(ctx.clone())).run(task, parameters, ctx).await
     }
 
-    async fn discard(&self, _: &ExportTask, ctx: &ExportContext) {
-        tile_export::discard(&self.client.for_task(ctx.clone()), ctx).await;
+    async fn rollback(&self, _: &ExportTask, ctx: &ExportContext) {
+        tile_export::rollback(&self.client.for_task(ctx.clone()), ctx).await;
     }
 }
 
@@ -240,12 +239,12 @@ impl VectorTilesExporter {
         let level_ids = level_ids(service, parameters)?;
         let area = service.area(parameters.area_of_interest.as_ref())?;
         let (asked, whole, levels) = (service.clone(), area.clone(), levels_text(&level_ids));
-        let calls = ctx.blocking(move || asked.export_calls(&whole, &levels, JobHome::Vector)).await?;
+        let calls = ctx.blocking(move || asked.export_calls(&whole, &levels, JobUrlStyle::Vector)).await?;
         let path = ctx.work_dir().join("package");
         // Sprites and fonts come after the tiles; how many bytes they have, nobody says before.
         let open = (!described.styles.is_empty()).then(|| ctx.with_more_to_follow());
         let tiles = open.as_ref().unwrap_or(ctx);
-        let got = export_package(&self.client, tiles, service, JobHome::Vector, calls, &level_ids, &path).await?;
+        let got = export_package(&self.client, tiles, service, JobUrlStyle::Vector, calls, &level_ids, &path).await?;
         let asked = service.clone();
         let (package, missing, lacking) = {
             let path = path.clone();

@@ -23,7 +23,8 @@ const STYLE_FILE: &str = "styles/root.json";
 /// A style and where it came from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Style {
-    address: String,
+    #[serde(rename = "address")]
+    url: String,
     /// A text in the plan, where its values would take many times the memory.
     #[serde(with = "as_text")]
     json: Value,
@@ -52,19 +53,19 @@ fn invalid(words: String) -> Failure {
 }
 
 impl Style {
-    pub(super) async fn fetch(client: &ArcGisClient, address: &str, secrets: &LayerSecrets) -> Result<Self, Failure> {
-        let call = ServiceCall::get(address)?.with_secrets(secrets).in_stage(FailureStage::Plan);
+    pub(super) async fn fetch(client: &ArcGisClient, url: &str, secrets: &LayerSecrets) -> Result<Self, Failure> {
+        let call = ServiceCall::get(url)?.with_secrets(secrets).in_stage(FailureStage::Plan);
         let call = call.answer(AnswerKind::Description);
         let mut json = client.json(&call).await?;
         client.secrets().scrub_json(&mut json);
         if !json.get("layers").is_some_and(Value::is_array) || !json.get("sources").is_some_and(Value::is_object) {
-            return Err(invalid("the style has no `layers` or no `sources`".to_owned()).at(address));
+            return Err(invalid("the style has no `layers` or no `sources`".to_owned()).with_url(url));
         }
-        Ok(Self { address: address.to_owned(), json })
+        Ok(Self { url: url.to_owned(), json })
     }
 
-    pub(super) fn address(&self) -> &str {
-        &self.address
+    pub(super) fn url(&self) -> &str {
+        &self.url
     }
 
     /// Addresses of the services that the style draws from.
@@ -76,7 +77,8 @@ impl Style {
                 continue;
             }
             let url = source.get("url").and_then(Value::as_str);
-            let url = url.ok_or_else(|| invalid(format!("source `{name}` of the style has no `url`")).at(&self.address))?;
+            let url =
+                url.ok_or_else(|| invalid(format!("source `{name}` of the style has no `url`")).with_url(&self.url))?;
             let resolved = resolve(&self.base(), url)?;
             let service = ServiceUrl::parse(resolved.as_str());
             roots.insert(service.map_or_else(|| resolved.to_string(), |s| s.root().to_owned()));
@@ -142,12 +144,12 @@ impl Style {
 
     /// The url that relative references count from. The address of a service's style is known with and without its file name.
     fn base(&self) -> String {
-        match parse_http(&self.address) {
+        match parse_http(&self.url) {
             Ok(mut url) if url.path().ends_with("/styles") => {
                 url.set_path(&format!("{}/", url.path()));
                 url.into()
             }
-            _ => self.address.clone(),
+            _ => self.url.clone(),
         }
     }
 
@@ -227,8 +229,8 @@ mod tests {
     use super::*;
 
     fn style(json: Value) -> Style {
-        let address = "https://p/sharing/rest/content/items/ab/resources/styles/root.json".to_owned();
-        Style { address, json }
+        let url = "https://p/sharing/rest/content/items/ab/resources/styles/root.json".to_owned();
+        Style { url, json }
     }
 
     #[test]
@@ -244,8 +246,8 @@ mod tests {
     #[test]
     fn a_style_is_known_with_and_without_its_file_name() {
         for address in ["styles/root.json", "styles/", "styles", "styles?f=json"] {
-            let address = format!("https://h/rest/services/B/VectorTileServer/resources/{address}");
-            let s = Style { address, json: json!({"sources": {"esri": {"type": "vector", "url": "../../"}}}) };
+            let url = format!("https://h/rest/services/B/VectorTileServer/resources/{address}");
+            let s = Style { url, json: json!({"sources": {"esri": {"type": "vector", "url": "../../"}}}) };
             assert_eq!(s.service_roots(), Ok(vec!["https://h/rest/services/B/VectorTileServer".to_owned()]), "{s:?}");
         }
     }
@@ -284,7 +286,7 @@ mod tests {
         let kept = serde_json::to_value(&s).expect("writes");
         assert!(kept["json"].is_string());
         assert_eq!(serde_json::from_value::<Style>(kept).expect("reads"), s);
-        let older = json!({"address": s.address, "json": s.json});
+        let older = json!({"address": s.url, "json": s.json});
         assert_eq!(serde_json::from_value::<Style>(older).expect("reads"), s);
     }
 }

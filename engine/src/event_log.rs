@@ -64,7 +64,7 @@ struct Inner {
 
 /// See the module.
 #[derive(Debug)]
-pub(crate) struct StatusBoard {
+pub(crate) struct EventLog {
     inner: Mutex<Inner>,
     changed: watch::Sender<u64>,
     clock: Arc<dyn Clock>,
@@ -72,7 +72,7 @@ pub(crate) struct StatusBoard {
     secrets: SecretRegistry,
 }
 
-impl StatusBoard {
+impl EventLog {
     pub(crate) fn new(job: Subject, clock: Arc<dyn Clock>, secrets: SecretRegistry) -> Arc<Self> {
         Arc::new(Self { inner: Mutex::default(), changed: watch::Sender::new(0), clock, job, secrets })
     }
@@ -208,7 +208,7 @@ impl StatusBoard {
 
     /// A new reader, from the first message on.
     pub(crate) fn subscribe(self: &Arc<Self>) -> StatusStream {
-        StatusStream { board: Arc::clone(self), changed: self.changed.subscribe(), at: 0, seen: 0, seq: 0 }
+        StatusStream { event_log: Arc::clone(self), changed: self.changed.subscribe(), at: 0, seen: 0, seq: 0 }
     }
 }
 
@@ -233,7 +233,7 @@ fn blank(subject: &Subject) -> StatusMessage {
 /// terminal message is the last, then [`StatusStream::next`] answers `None`. A slow reader delays nobody.
 #[derive(Debug)]
 pub struct StatusStream {
-    board: Arc<StatusBoard>,
+    event_log: Arc<EventLog>,
     changed: watch::Receiver<u64>,
     at: usize,
     seen: u64,
@@ -260,7 +260,7 @@ impl StatusStream {
 
     /// `Some(None)` at the end, `None` when there is nothing new yet.
     fn try_next(&mut self) -> Option<Option<StatusMessage>> {
-        let inner = self.board.lock();
+        let inner = self.event_log.lock();
         if let Some(message) = inner.log.get(self.at).cloned() {
             drop(inner);
             self.at += 1;
@@ -282,7 +282,7 @@ impl StatusStream {
         let state = inner.states.get(&subject).copied().unwrap_or(ExportState::Started);
         drop(inner);
         self.seen = version;
-        let time = self.board.clock.now_ms();
+        let time = self.event_log.clock.now_ms();
         let message = StatusMessage { time, state, progress: Some(progress), ..blank(&subject) };
         Some(Some(self.numbered(message)))
     }
@@ -313,20 +313,20 @@ mod tests {
     #[tokio::test]
     async fn a_subject_ends_once_and_the_job_ends_last() {
         let job = Subject::new(SubjectKind::Job, "j", "j");
-        let board = StatusBoard::new(job.clone(), Arc::new(SystemClock), SecretRegistry::default());
-        let mut stream = board.subscribe();
-        board.state(&layer("a"), ExportState::Started, None, None);
-        board.progress(&layer("a"), Progress::percent(50));
-        board.progress(&layer("a"), Progress::percent(40));
-        board.progress(&layer("b"), Progress::percent(10));
-        board.state(&layer("a"), ExportState::Succeeded, None, None);
-        board.state(&layer("a"), ExportState::Failed, None, None);
+        let event_log = EventLog::new(job.clone(), Arc::new(SystemClock), SecretRegistry::default());
+        let mut stream = event_log.subscribe();
+        event_log.state(&layer("a"), ExportState::Started, None, None);
+        event_log.progress(&layer("a"), Progress::percent(50));
+        event_log.progress(&layer("a"), Progress::percent(40));
+        event_log.progress(&layer("b"), Progress::percent(10));
+        event_log.state(&layer("a"), ExportState::Succeeded, None, None);
+        event_log.state(&layer("a"), ExportState::Failed, None, None);
         let mut all = Vec::new();
         for _ in 0..3 {
             all.push(stream.next().await.expect("a message"));
         }
-        board.state(&job, ExportState::Succeeded, None, None);
-        board.state(&layer("b"), ExportState::Succeeded, None, None);
+        event_log.state(&job, ExportState::Succeeded, None, None);
+        event_log.state(&layer("b"), ExportState::Succeeded, None, None);
         while let Some(message) = stream.next().await {
             all.push(message);
         }
@@ -344,12 +344,12 @@ mod tests {
             (ExportState::Succeeded, ExportState::Failed),
             (ExportState::Cancelled, ExportState::Cancelled),
         ] {
-            let board = StatusBoard::new(job.clone(), Arc::new(SystemClock), SecretRegistry::default());
-            board.state(&layer("a"), ExportState::NotStarted, None, None);
-            board.state(&layer("b"), ExportState::Succeeded, None, None);
-            board.state(&layer("c"), ExportState::Started, None, None);
-            board.state(&job, end, None, None);
-            let mut stream = board.subscribe();
+            let event_log = EventLog::new(job.clone(), Arc::new(SystemClock), SecretRegistry::default());
+            event_log.state(&layer("a"), ExportState::NotStarted, None, None);
+            event_log.state(&layer("b"), ExportState::Succeeded, None, None);
+            event_log.state(&layer("c"), ExportState::Started, None, None);
+            event_log.state(&job, end, None, None);
+            let mut stream = event_log.subscribe();
             let mut ends = Vec::new();
             while let Some(message) = stream.next().await {
                 ends.extend(message.state.is_terminal().then_some((message.subject.id, message.state)));
@@ -363,11 +363,11 @@ mod tests {
     async fn reports_are_shown_by_hundredths_and_by_seconds() {
         let clock = Arc::new(Hands(std::sync::atomic::AtomicI64::new(0)));
         let job = Subject::new(SubjectKind::Job, "j", "j");
-        let board = StatusBoard::new(job, Arc::clone(&clock) as Arc<dyn Clock>, SecretRegistry::default());
-        let mut stream = board.subscribe();
+        let event_log = EventLog::new(job, Arc::clone(&clock) as Arc<dyn Clock>, SecretRegistry::default());
+        let mut stream = event_log.subscribe();
         let mut shown = |completed: u64, seconds: i64| {
             clock.0.fetch_add(seconds * 1000, std::sync::atomic::Ordering::AcqRel);
-            board.progress(&layer("a"), Progress::bytes(completed, Some(10_000)));
+            event_log.progress(&layer("a"), Progress::bytes(completed, Some(10_000)));
             stream.try_next().flatten().and_then(|m| m.progress).map(|p| p.completed)
         };
         assert_eq!(shown(1, 0), Some(1));
