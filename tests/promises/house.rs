@@ -153,12 +153,9 @@ fn sizes(table: &str, lines: impl Fn(&str, &Sizes) -> Vec<Size>) -> (Vec<Size>, 
 
 #[test]
 fn no_file_is_too_long() {
-    let (_, whole) = sizes("lines of files, with tests", |path, sizes| {
-        vec![Size { name: path.to_owned(), lines: sizes.whole }]
-    });
-    let (files, product) = sizes("lines of files", |path, sizes| {
-        vec![Size { name: path.to_owned(), lines: sizes.product }]
-    });
+    let (_, whole) =
+        sizes("lines of files, with tests", |path, sizes| vec![Size { name: path.to_owned(), lines: sizes.whole }]);
+    let (files, product) = sizes("lines of files", |path, sizes| vec![Size { name: path.to_owned(), lines: sizes.product }]);
     println!("{product}\n{whole}");
     let faults = sizes::faults(&files, LINES_OF_A_FILE, LONG_FILES);
     assert!(faults.is_empty(), "more than {LINES_OF_A_FILE} lines:\n{}", faults.join("\n"));

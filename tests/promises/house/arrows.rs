@@ -144,7 +144,8 @@ impl Tree {
         let mut at = Some(scope);
         while let (Some(here), false) = (at, path.rooted) {
             let bindings = self.scopes[here].names.get(&segments[0]).into_iter().flatten();
-            let import = bindings.filter_map(|b| if let super::tree::Bound::Import(id) = b.to { Some(id) } else { None }).next();
+            let import =
+                bindings.filter_map(|b| if let super::tree::Bound::Import(id) = b.to { Some(id) } else { None }).next();
             if let Some(import) = import.map(|id| &self.imports[id]).filter(|i| i.path.segments != path.segments) {
                 segments.splice(0..1, import.path.segments.iter().cloned());
                 return segments;

@@ -24,7 +24,8 @@ pub(super) fn floor(package: &str) -> Option<usize> {
 }
 
 fn is_upward(from: &str, to: &str) -> bool {
-    from != to && (to == FOR_TESTS || floor(to) >= floor(from))
+    let (Some(user), Some(used)) = (floor(from), floor(to)) else { return false };
+    from != to && (to == FOR_TESTS || used >= user)
 }
 
 /// Crates without a floor, and every arrow that does not lead down: between manifests, and between sources.

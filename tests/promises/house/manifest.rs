@@ -142,11 +142,8 @@ fn dependencies(entries: &[Entry]) -> Vec<Dependency> {
             found.insert((entry.line, alias), package);
         }
     }
-    let dependency = |((line, alias), package): ((usize, String), String)| Dependency {
-        alias: alias.replace('-', "_"),
-        package,
-        line,
-    };
+    let dependency =
+        |((line, alias), package): ((usize, String), String)| Dependency { alias: alias.replace('-', "_"), package, line };
     found.into_iter().map(dependency).collect()
 }
 

@@ -2,7 +2,9 @@
 
 use super::attributes::moves_the_file;
 use super::tokens::{Scan, Sight, identifiers, name, scan};
-use super::tree::{ANY, Bound, Import, Item as Definition, MACRO, MethodCall, Path, Reference, SourceFile, Space, TYPE, Tree, VALUE};
+use super::tree::{
+    ANY, Bound, Import, Item as Definition, MACRO, MethodCall, Path, Reference, SourceFile, Space, TYPE, Tree, VALUE,
+};
 use proc_macro2::{Span, TokenStream};
 use std::collections::HashSet;
 use syn::spanned::Spanned as _;
@@ -132,7 +134,7 @@ impl<'a> Reader<'a> {
             let mut words = Vec::new();
             identifiers(item.mac.tokens.clone(), &mut words);
             let id = self.tree.items.len();
-            self.tree.items.push(Definition { file: self.file, space: ANY, variants: HashSet::new() });
+            self.tree.items.push(Definition { name: String::new(), file: self.file, space: ANY, variants: HashSet::new() });
             self.tree.scopes[self.scope].maybe.extend(words.into_iter().map(|word| (word, id)));
             return;
         };
@@ -182,7 +184,8 @@ impl<'a> Reader<'a> {
                 self.tree.scopes[self.scope].globs.push(id);
             }
             UseTree::Name(leaf) => {
-                let bound = if leaf.ident == "self" { prefix.last().cloned().unwrap_or_default() } else { name(&leaf.ident) };
+                let bound =
+                    if leaf.ident == "self" { prefix.last().cloned().unwrap_or_default() } else { name(&leaf.ident) };
                 self.import_leaf(prefix, &leaf.ident, &bound, item);
             }
             UseTree::Rename(leaf) => self.import_leaf(prefix, &leaf.ident, &name(&leaf.rename), item),

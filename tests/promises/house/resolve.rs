@@ -186,9 +186,9 @@ impl Tree {
         self.scopes[module].globs.iter().any(|id| {
             let import = &self.imports[*id];
             !self.is_own(import.scope, &import.path)
-                && self.resolve(import.scope, &import.path, TYPE).is_ok_and(|ends| {
-                    ends.is_empty() || ends.iter().any(|end| end.found == Found::Foreign)
-                })
+                && self
+                    .resolve(import.scope, &import.path, TYPE)
+                    .is_ok_and(|ends| ends.is_empty() || ends.iter().any(|end| end.found == Found::Foreign))
         })
     }
 

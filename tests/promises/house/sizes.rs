@@ -110,3 +110,17 @@ pub(super) fn faults(sizes: &[Size], limit: usize, allowed: &[(&str, &str)]) -> 
     }
     faults
 }
+
+#[test]
+fn a_long_function_and_a_stale_exception_are_found() {
+    let text = "/// One.\nfn one() {\n}\n#[cfg(test)]\nmod tests {\n    fn t() {\n    }\n}\nimpl A {\n    pub async fn two(\n    ) {\n    }\n}\n";
+    let sizes = measure("a.rs", text);
+    assert_eq!((sizes.whole, sizes.product), (13, 8));
+    let size = |name: &str, lines| Size { name: name.to_owned(), lines };
+    assert_eq!(sizes.functions, [size("a.rs::one", 2), size("a.rs::two", 3)]);
+    assert_eq!(faults(&sizes.functions, 2, &[]), ["   3 lines: a.rs::two"]);
+    assert!(faults(&sizes.functions, 2, &[("a.rs::two", "a table")]).is_empty());
+    assert!(faults(&sizes.functions, 3, &[]).is_empty());
+    assert_eq!(faults(&sizes.functions, 2, &[("a.rs::two", " ")]).len(), 1, "without a reason");
+    assert_eq!(faults(&sizes.functions, 3, &[("a.rs::two", "a table"), ("b.rs", "gone")]).len(), 2, "stale");
+}

@@ -72,6 +72,7 @@ pub(super) enum Bound {
 /// A definition that is no module.
 #[derive(Debug)]
 pub(super) struct Item {
+    pub(super) name: String,
     pub(super) file: usize,
     pub(super) space: Space,
     pub(super) variants: HashSet<String>,
@@ -163,7 +164,7 @@ impl Tree {
 
     pub(super) fn define(&mut self, scope: usize, name: &str, space: Space, public: bool) -> usize {
         let id = self.items.len();
-        self.items.push(Item { file: self.scopes[scope].file, space, variants: HashSet::new() });
+        self.items.push(Item { name: name.to_owned(), file: self.scopes[scope].file, space, variants: HashSet::new() });
         self.bind(scope, name, Bound::Item(id), public);
         id
     }
