@@ -9,6 +9,7 @@ mod attributes;
 mod collect;
 mod floors;
 mod graph;
+mod here;
 mod manifest;
 mod planted;
 mod reader;
@@ -21,11 +22,11 @@ mod tree;
 mod visit;
 mod workflow_page;
 
-use analysis::{Analysis, analyse};
+use analysis::Analysis;
 use arrows::Foreign;
+use here::{files, house};
 use sizes::{Size, Sizes};
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 
 /// The most lines of a file, without what is for tests only.
 const LINES_OF_A_FILE: usize = 400;
@@ -36,14 +37,6 @@ const LINES_OF_A_FUNCTION: usize = 60;
 /// Files (`engine/src/a.rs`) and functions (`engine/src/a.rs::name`) that may be longer, each with the reason.
 const LONG_FILES: &[(&str, &str)] = &[];
 const LONG_FUNCTIONS: &[(&str, &str)] = &[];
-
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
-fn house() -> Analysis {
-    analyse(&sources::read(root()))
-}
 
 /// References to a crate that is not of the workspace, of files below a folder.
 fn foreign<'a>(house: &'a Analysis, below: &str, path: &[&str]) -> Vec<(&'a str, &'a Foreign)> {
@@ -134,8 +127,7 @@ fn no_actix_type_is_in_the_public_api() {
 
 /// The sizes in every file of the product, and a table by crate.
 fn sizes(table: &str, lines: impl Fn(&str, &Sizes) -> Vec<Size>) -> (Vec<Size>, String) {
-    let files = sources::read(root());
-    let house = analyse(&files);
+    let (files, house) = (files(), house());
     let mut by_crate: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     let mut all = Vec::new();
     for (_, file) in house.product_files() {

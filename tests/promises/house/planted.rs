@@ -50,7 +50,7 @@ fn two(a: &str, b: &str) -> [(&'static str, String); 3] {
 /// `a` refers to `b` in every way that Rust knows; each is an arrow, so it makes a circle with one arrow back.
 #[test]
 fn every_way_to_refer_to_a_file_is_an_arrow() {
-    let b = "pub struct B; pub fn b() {} pub enum E { V } pub mod m { pub fn f() {} } impl B { pub fn new() {} }";
+    let b = "pub struct B; pub fn b() {} pub enum E { V } pub mod m { pub fn f() {} } impl B { pub fn new() {} } macro_rules! out { () => {} }";
     for reference in [
         "use crate::b::B;",
         "use super::b::B as _;",
@@ -72,6 +72,7 @@ fn every_way_to_refer_to_a_file_is_an_arrow() {
         "#[derive(Serialize)] struct A { #[serde(with = \"crate::b::m\")] f: u8 }",
         "#[arg(value_parser = crate::b::b)] struct A;",
         "mod inner { fn a() { super::super::b::b() } }",
+        "fn a() { out!() }",
         "impl crate::b::B { fn more() {} }",
         "trait A: Into<crate::b::B> {}",
         "static A: fn() = crate::b::b;",
@@ -230,4 +231,15 @@ fn the_report_has_every_floor_and_every_file() {
     {
         assert!(text.contains(line), "{line} is not in:\n{text}");
     }
+}
+
+#[test]
+fn what_is_not_of_the_workspace_is_known_by_its_whole_path() {
+    let engine =
+        "use actix::{Addr, Actor as A}; use std::fs as disk; pub fn run() -> Addr<u8> {} fn own(_: impl A) { disk::read() }";
+    let house = analyse(&workspace(&[("engine/src/lib.rs", engine)]));
+    let found = |path: &[&str], public: bool| house.arrows.foreign.iter().any(|f| f.path == path && f.public == public);
+    assert!(found(&["actix", "Addr"], true), "of a public signature");
+    assert!(found(&["actix", "Actor"], false) && !found(&["actix", "Actor"], true), "of a private one");
+    assert!(found(&["std", "fs", "read"], false));
 }

@@ -1,12 +1,12 @@
 //! The page of the workflow: every row has its test, and everything that can be asked for has its row.
 
-use super::{house, root, sources};
+use super::here::{files, house, root};
 use std::collections::HashSet;
 
 /// Every function that is a test, by name.
 fn tests_of_the_house() -> HashSet<String> {
     let mut names = HashSet::new();
-    for (file, text) in sources::read(root()).iter().filter(|(file, _)| file.ends_with(".rs")) {
+    for (file, text) in files().iter().filter(|(file, _)| file.ends_with(".rs")) {
         let lines: Vec<&str> = text.lines().map(str::trim).collect();
         let is_test = |line: &&str| line.starts_with("#[test") || line.starts_with("#[tokio::test");
         for (i, line) in lines.iter().enumerate().filter(|(_, line)| is_test(line)) {
