@@ -1,7 +1,7 @@
-//! Who may know whom: no circle of files or modules, no arrow upwards. And how long files and functions may be.
+//! Which crate, module and file may refer to which: no circle, and nothing upwards. And how long files and functions may be.
 //!
-//! Everything is computed from the sources and manifests as they are; `house/planted.rs` shows that each kind of fault is found.
-//! `cargo test --test promises house -- --nocapture` prints the house floor by floor, and the tables of sizes.
+//! Everything is computed from the sources and manifests as they are. `house/planted.rs` shows that each kind of fault is
+//! found. `cargo test --test promises house:: -- --nocapture` prints crates and files by floor and level, and the sizes.
 
 mod analysis;
 mod arrows;
@@ -24,7 +24,7 @@ mod workflow_page;
 
 use analysis::Analysis;
 use arrows::Foreign;
-use here::{files, house};
+use here::{analysis, files};
 use sizes::{Size, Sizes};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -39,30 +39,30 @@ const LONG_FILES: &[(&str, &str)] = &[];
 const LONG_FUNCTIONS: &[(&str, &str)] = &[];
 
 /// References to a crate that is not of the workspace, of files below a folder.
-fn foreign<'a>(house: &'a Analysis, below: &str, path: &[&str]) -> Vec<(&'a str, &'a Foreign)> {
+fn foreign<'a>(workspace: &'a Analysis, below: &str, path: &[&str]) -> Vec<(&'a str, &'a Foreign)> {
     let of = |foreign: &&Foreign| foreign.path.iter().zip(path).filter(|(a, b)| a == b).count() == path.len();
-    let all = house.arrows.foreign.iter().filter(of).map(|f| (house.tree.files[f.file].path.as_str(), f));
+    let all = workspace.arrows.foreign.iter().filter(of).map(|f| (workspace.tree.files[f.file].path.as_str(), f));
     all.filter(|(path, _)| path.starts_with(below)).collect()
 }
 
-fn files_below<'a>(house: &'a Analysis, folder: &str) -> BTreeSet<&'a str> {
-    house.product_files().map(|(_, file)| file.path.as_str()).filter(|path| path.starts_with(folder)).collect()
+fn files_below<'a>(workspace: &'a Analysis, folder: &str) -> BTreeSet<&'a str> {
+    workspace.product_files().map(|(_, file)| file.path.as_str()).filter(|path| path.starts_with(folder)).collect()
 }
 
 #[test]
-fn no_circle_and_no_arrow_upwards_in_the_whole_house() {
-    let house = house();
-    println!("{}", report::report(&house));
-    let described = house.describe();
-    assert!(house.faults.is_empty(), "{} faults\n{described}", house.faults.len());
-    let files = house.product_files().count();
-    assert!(files > 150 && house.packages.len() > 7, "{files} files of {} crates", house.packages.len());
-    assert!(house.arrows.all.len() > 4 * files, "{} references", house.arrows.all.len());
+fn no_circle_and_no_arrow_upwards() {
+    let workspace = analysis();
+    println!("{}", report::report(&workspace));
+    let described = workspace.describe();
+    assert!(workspace.faults.is_empty(), "{} faults\n{described}", workspace.faults.len());
+    let files = workspace.product_files().count();
+    assert!(files > 150 && workspace.packages.len() > 7, "{files} files of {} crates", workspace.packages.len());
+    assert!(workspace.arrows.all.len() > 4 * files, "{} references", workspace.arrows.all.len());
 }
 
 #[test]
 fn each_crate_does_without_what_is_not_its_business() {
-    let house = house();
+    let workspace = analysis();
     for (package, forbidden) in [
         ("offmap-model", &["actix", "reqwest", "rusqlite", "zip", "cap-std"][..]),
         ("offmap-disk", &["actix", "reqwest", "rusqlite", "zip"]),
@@ -72,7 +72,7 @@ fn each_crate_does_without_what_is_not_its_business() {
         ("offmap-exporters", &["actix"]),
         ("offmap-packager", &["actix", "reqwest"]),
     ] {
-        let known = house.packages.iter().find(|p| p.name == package);
+        let known = workspace.packages.iter().find(|p| p.name == package);
         let known = known.unwrap_or_else(|| panic!("there is no crate {package}"));
         let used = known.dependencies.iter().find(|d| forbidden.contains(&d.package.as_str()));
         assert!(used.is_none(), "{package} must not know {used:?}");
@@ -81,15 +81,15 @@ fn each_crate_does_without_what_is_not_its_business() {
 
 #[test]
 fn no_exporter_imports_another() {
-    let house = house();
+    let workspace = analysis();
     let folder = |file: usize| {
-        let path = house.tree.files[file].path.strip_prefix("exporters/src/")?;
+        let path = workspace.tree.files[file].path.strip_prefix("exporters/src/")?;
         path.split_once('/').map(|(folder, _)| folder)
     };
-    let blocks = house.tree.impls.iter().filter(|block| block.of_trait.as_deref() == Some("Exporter"));
+    let blocks = workspace.tree.impls.iter().filter(|block| block.of_trait.as_deref() == Some("Exporter"));
     let exporters: BTreeSet<&str> = blocks.filter_map(|block| folder(block.file)).collect();
     assert!(exporters.len() > 2, "{exporters:?}");
-    for arrow in &house.arrows.all {
+    for arrow in &workspace.arrows.all {
         if let (Some(from), Some(to)) = (folder(arrow.from), folder(arrow.to)) {
             let both = exporters.contains(from) && exporters.contains(to);
             assert!(!both || from == to, "{from} refers to {to}, line {}: {}", arrow.line, arrow.text);
@@ -99,13 +99,13 @@ fn no_exporter_imports_another() {
 
 #[test]
 fn the_model_is_data_only() {
-    let house = house();
-    assert!(files_below(&house, "model/src/").len() > 20, "the model is there");
+    let workspace = analysis();
+    assert!(files_below(&workspace, "model/src/").len() > 20, "the model is there");
     for module in [["std", "fs"], ["tokio", "fs"]] {
-        let found = foreign(&house, "model/src/", &module);
+        let found = foreign(&workspace, "model/src/", &module);
         assert!(found.is_empty(), "{found:?}");
     }
-    for (_, file) in house.product_files().filter(|(_, file)| file.path.starts_with("model/src/")) {
+    for (_, file) in workspace.product_files().filter(|(_, file)| file.path.starts_with("model/src/")) {
         let waits = file.path == "model/src/clock.rs" || file.async_functions.is_empty();
         assert!(waits, "{}: `async fn` in lines {:?}", file.path, file.async_functions);
     }
@@ -113,13 +113,13 @@ fn the_model_is_data_only() {
 
 #[test]
 fn no_actix_type_is_in_the_public_api() {
-    let house = house();
-    let found = foreign(&house, "engine/src/", &["actix"]);
+    let workspace = analysis();
+    let found = foreign(&workspace, "engine/src/", &["actix"]);
     assert!(!found.is_empty(), "the engine uses actix");
     let public: Vec<_> = found.iter().filter(|(_, foreign)| foreign.public).collect();
     assert!(public.is_empty(), "{public:?}");
-    let actors = house.tree.references.iter().find(|reference| {
-        let path = &house.tree.files[house.tree.scopes[reference.scope].file].path;
+    let actors = workspace.tree.references.iter().find(|reference| {
+        let path = &workspace.tree.files[workspace.tree.scopes[reference.scope].file].path;
         path == "engine/src/lib.rs" && reference.public && reference.path.segments.iter().any(|s| s == "actor")
     });
     assert!(actors.is_none(), "the actors stay private: {actors:?}");
@@ -127,12 +127,12 @@ fn no_actix_type_is_in_the_public_api() {
 
 /// The sizes in every file of the product, and a table by crate.
 fn sizes(table: &str, lines: impl Fn(&str, &Sizes) -> Vec<Size>) -> (Vec<Size>, String) {
-    let (files, house) = (files(), house());
+    let (files, workspace) = (files(), analysis());
     let mut by_crate: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     let mut all = Vec::new();
-    for (_, file) in house.product_files() {
+    for (_, file) in workspace.product_files() {
         let sizes = lines(&file.path, &sizes::measure(&file.path, &files[&file.path]));
-        by_crate.entry(&house.packages[file.package].name).or_default().extend(sizes.iter().map(|s| s.lines));
+        by_crate.entry(&workspace.packages[file.package].name).or_default().extend(sizes.iter().map(|s| s.lines));
         all.extend(sizes);
     }
     let mut text = format!("{table:<28} number  median    90%    max\n");

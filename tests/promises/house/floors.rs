@@ -1,4 +1,4 @@
-//! The floors of the house: which crates may know which.
+//! The order of the crates: which may depend on which.
 
 use super::arrows::Arrow;
 use super::manifest::Package;

@@ -15,7 +15,8 @@ pub(super) fn edges<'a>(arrows: impl IntoIterator<Item = &'a Arrow>) -> Edges {
     edges
 }
 
-/// Sets of nodes from each of which every other can be reached, those of one node included. What a set points to comes before it.
+/// Sets of nodes from each of which every other can be reached, those of one node included. What a set points to comes
+/// before it.
 pub(super) fn components(edges: &Edges) -> Vec<Vec<usize>> {
     let mut search = Search { edges, order: BTreeMap::new(), low: BTreeMap::new(), stack: Vec::new(), found: Vec::new() };
     for node in edges.keys() {

@@ -12,6 +12,6 @@ pub(super) fn files() -> Files {
     read(root())
 }
 
-pub(super) fn house() -> Analysis {
+pub(super) fn analysis() -> Analysis {
     analyse(&files())
 }

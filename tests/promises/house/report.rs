@@ -1,4 +1,4 @@
-//! The house as text, ground first.
+//! The architecture as text, lowest crates first.
 
 use super::analysis::{Analysis, Kind};
 use super::floors::FLOORS;
@@ -6,8 +6,8 @@ use super::graph::{edges, levels};
 use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write as _;
 
-/// Counts, then every floor with its crates and their files by level: level 1 refers to no file of its own crate, every other
-/// level is one above the highest that it refers to.
+/// Counts, then the crates of every floor with their files by level. A file of level 1 refers to no other file of its crate;
+/// every other file is one level above the highest that it refers to.
 pub(super) fn report(analysis: &Analysis) -> String {
     let mut text = String::new();
     let pairs: HashSet<(usize, usize)> = analysis.arrows.all.iter().map(|arrow| (arrow.from, arrow.to)).collect();

@@ -113,8 +113,9 @@ pub(super) fn faults(sizes: &[Size], limit: usize, allowed: &[(&str, &str)]) -> 
 
 #[test]
 fn a_long_function_and_a_stale_exception_are_found() {
-    let text = "/// One.\nfn one() {\n}\n#[cfg(test)]\nmod tests {\n    fn t() {\n    }\n}\nimpl A {\n    pub async fn two(\n    ) {\n    }\n}\n";
-    let sizes = measure("a.rs", text);
+    let text = "/// One.\nfn one() {\n}\n#[cfg(test)]\nmod tests {\n    fn t() {\n    }\n}\n";
+    let text = format!("{text}impl A {{\n    pub async fn two(\n    ) {{\n    }}\n}}\n");
+    let sizes = measure("a.rs", &text);
     assert_eq!((sizes.whole, sizes.product), (13, 8));
     let size = |name: &str, lines| Size { name: name.to_owned(), lines };
     assert_eq!(sizes.functions, [size("a.rs::one", 2), size("a.rs::two", 3)]);

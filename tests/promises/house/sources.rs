@@ -9,7 +9,7 @@ pub(super) type Files = BTreeMap<String, String>;
 /// Folders of the root that hold what was built.
 const BUILT: [&str; 1] = ["target"];
 
-/// Every `Cargo.toml` and every Rust file below a folder. Which of them are part of the product is decided later, by the manifests.
+/// Every `Cargo.toml` and every Rust file below a folder. Which of them are part of the product, the manifests decide later.
 pub(super) fn read(root: &Path) -> Files {
     let mut files = Files::new();
     read_folder(root, "", &mut files);

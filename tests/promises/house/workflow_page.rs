@@ -1,10 +1,10 @@
 //! The page of the workflow: every row has its test, and everything that can be asked for has its row.
 
-use super::here::{files, house, root};
+use super::here::{analysis, files, root};
 use std::collections::HashSet;
 
 /// Every function that is a test, by name.
-fn tests_of_the_house() -> HashSet<String> {
+fn names_of_tests() -> HashSet<String> {
     let mut names = HashSet::new();
     for (file, text) in files().iter().filter(|(file, _)| file.ends_with(".rs")) {
         let lines: Vec<&str> = text.lines().map(str::trim).collect();
@@ -20,8 +20,8 @@ fn tests_of_the_house() -> HashSet<String> {
 
 /// Why a layer cannot be taken, as the page spells it.
 fn reasons() -> Vec<String> {
-    let house = house();
-    let mut named = house.tree.items.iter().filter(|item| item.name == "CapabilityReason");
+    let workspace = analysis();
+    let mut named = workspace.tree.items.iter().filter(|item| item.name == "CapabilityReason");
     let reasons = named.next().expect("the reasons");
     assert!(named.next().is_none() && !reasons.variants.is_empty(), "one enumeration of reasons");
     reasons.variants.iter().map(|name| format!("{}{}", name[..1].to_lowercase(), &name[1..])).collect()
@@ -29,7 +29,7 @@ fn reasons() -> Vec<String> {
 
 /// The names in the first cell of each row. The last cell names a test that exists.
 fn rows(page: &str) -> HashSet<String> {
-    let tests = tests_of_the_house();
+    let tests = names_of_tests();
     let mut rows = 0;
     let mut told: HashSet<String> = HashSet::new();
     for line in page.lines().filter(|l| l.starts_with('|') && !l.starts_with("| ---")) {
