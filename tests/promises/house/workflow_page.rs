@@ -18,7 +18,7 @@ fn names_of_tests() -> HashSet<String> {
     names
 }
 
-/// Why a layer cannot be taken, as the page spells it.
+/// Why a layer cannot be exported, as the page spells it.
 fn reasons() -> Vec<String> {
     let workspace = analysis();
     let mut named = workspace.tree.items.iter().filter(|item| item.name == "CapabilityReason");
