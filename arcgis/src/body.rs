@@ -2,7 +2,7 @@
 //!
 //! Source: `feature-service-rest` reference §6.1; tile reference §11.
 
-use crate::answer::AnswerKind;
+use crate::answer_kind::AnswerKind;
 use offmap_model::failure::{LONGEST_ATTRIBUTION, LONGEST_WORDS, shortened};
 use offmap_model::lenient::NotJson;
 use offmap_model::number::{JsonNumber, NotANumber};
@@ -273,7 +273,7 @@ impl ServiceError {
             unit.trim_start().starts_with("sec").then(|| number.parse().ok())?
         });
         match seconds {
-            Some(seconds) => Some(super::governor::pause(seconds)),
+            Some(seconds) => Some(crate::retry_after::pause(seconds)),
             None => words.contains("too many requests").then_some(PATIENCE),
         }
     }

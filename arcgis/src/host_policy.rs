@@ -6,8 +6,8 @@
 //!
 //! An `http` proxy of the environment resolves names by itself, so it is used with [`HostPolicy::any`] only.
 
-use crate::client::host_of;
 use crate::ip_ranges::{Scope, scope};
+use crate::urls::host_of;
 use offmap_model::{Failure, FailureKind, FailureOwner, FailureStage};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use std::fmt;
@@ -19,7 +19,7 @@ use url::{Host, Url};
 /// addresses are refused by every policy.
 ///
 /// ```
-/// use crate::client::{ClientOptions, HostPolicy};
+/// use offmap_arcgis::{ClientOptions, HostPolicy};
 /// let hosts = HostPolicy::allow_hosts(["*.arcgis.com", "gis.city.example", "gis.city.example:6443"])?;
 /// let options = ClientOptions { hosts, ..ClientOptions::default() };
 /// # Ok::<(), offmap_model::Failure>(())
@@ -85,7 +85,7 @@ impl HostPolicy {
     }
 
     /// Whether every host may be asked, so that a proxy may be left to find it.
-    pub(super) fn allows_proxies(&self) -> bool {
+    pub(crate) fn allows_proxies(&self) -> bool {
         self.listed.is_none() && !self.only_public
     }
 
@@ -113,7 +113,7 @@ impl HostPolicy {
     }
 
     /// Judges a request before it is sent: its host by name and port, and an IP address as such.
-    pub(super) fn judge_url(&self, url: &Url) -> Result<(), HostRefused> {
+    pub(crate) fn judge_url(&self, url: &Url) -> Result<(), HostRefused> {
         let host = url.host_str().map(plain).unwrap_or_default();
         let refused = |why| HostRefused { host: host_of(url), address: None, why };
         let port = url.port_or_known_default().map(|port| (port, url.port().is_none()));
@@ -206,7 +206,7 @@ enum Why {
 
 /// A host that the policy refuses.
 #[derive(Debug, Clone)]
-pub(super) struct HostRefused {
+pub(crate) struct HostRefused {
     host: String,
     address: Option<IpAddr>,
     why: Why,
@@ -244,7 +244,7 @@ impl std::error::Error for HostRefused {}
 
 impl HostRefused {
     /// The refusal in an error of the HTTP client, if that is its cause.
-    pub(super) fn cause_of(error: &reqwest::Error) -> Option<Self> {
+    pub(crate) fn cause_of(error: &reqwest::Error) -> Option<Self> {
         let mut cause = std::error::Error::source(error);
         while let Some(inner) = cause {
             if let Some(refused) = inner.downcast_ref::<Self>() {
@@ -256,7 +256,7 @@ impl HostRefused {
     }
 
     /// The failure of the request to `url`; it never passes by itself.
-    pub(super) fn into_failure(self, stage: FailureStage, url: &Url) -> Failure {
+    pub(crate) fn into_failure(self, stage: FailureStage, url: &Url) -> Failure {
         let named = Self { host: host_of(url), ..self };
         Failure::new(FailureOwner::Caller, FailureKind::NotSupported, stage, named.to_string()).with_url(url.as_str())
     }
@@ -264,7 +264,7 @@ impl HostRefused {
 
 /// Resolves names with the system's resolver and hands on only the addresses that the policy allows.
 #[derive(Debug)]
-pub(super) struct PolicyResolver(pub(super) HostPolicy);
+pub(crate) struct PolicyResolver(pub(crate) HostPolicy);
 
 impl Resolve for PolicyResolver {
     fn resolve(&self, name: Name) -> Resolving {

@@ -2,8 +2,10 @@
 //!
 //! Source: `web-map-and-offline-api` reference A.1, A.8.
 
-use crate::answer::AnswerKind;
-use crate::client::{ArcGisClient, ServiceCall, parse_http};
+use crate::answer_kind::AnswerKind;
+use crate::call::ServiceCall;
+use crate::client::ArcGisClient;
+use crate::urls::parse_http;
 use offmap_model::failure::{LONGEST_ATTRIBUTION, shortened, without_secrets};
 use offmap_model::parameters::MAX_THUMBNAIL_BYTES;
 use offmap_model::{

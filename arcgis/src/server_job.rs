@@ -8,8 +8,9 @@
 //! 4. A job or result that the server has forgotten is submitted once more, once in all runs.
 
 use crate::body;
-use crate::client::{ArcGisClient, parse_http};
-use crate::retry::{Pauses, Retries};
+use crate::client::ArcGisClient;
+use crate::transport::{Pauses, Retries};
+use crate::urls::parse_http;
 use async_trait::async_trait;
 use offmap_model::{Failure, FailureKind, FailureOwner, FailureStage, TaskControl};
 use std::time::Duration;
@@ -64,8 +65,12 @@ async fn submit<T: ServerTask>(
             Err(failure) if is_unknown(&failure) => failure,
             ended => return ended,
         };
-        let Some(pause) = retries.after_failure(client, &url, &failure) else {
-            return Err(retries.explain(client, failure));
+        let pause = {
+            let context = client.transport().retry_context();
+            match retries.after_failure(&context, &url, &failure) {
+                Some(pause) => pause,
+                None => return Err(retries.explain(&context, failure)),
+            }
         };
         control.log(format!("the answer was lost ({failure}); submitted again"));
         let clock = client.clock();

@@ -4,8 +4,8 @@
 //! title is told, or its first words where it has none, and only where it came from the host that was asked: what other hosts say to
 //! whom a redirect led is nobody's to read.
 
-use crate::client::{ServiceCall, host_of};
-use crate::moved::is_same_place;
+use crate::call::ServiceCall;
+use crate::urls::{host_of, is_same_place};
 use offmap_model::failure::{shortened, without_secrets};
 use offmap_model::{Failure, FailureKind, FailureOwner};
 use url::Url;
@@ -16,7 +16,7 @@ const LONGEST_TITLE: usize = 80;
 const LOOKED_AT: usize = 16 << 10;
 
 /// The failure for such an answer, which may pass; `None` where it is something else.
-pub(super) fn judge(call: &ServiceCall, from: &Url, bytes: &[u8]) -> Option<Failure> {
+pub(crate) fn judge(call: &ServiceCall, from: &Url, bytes: &[u8]) -> Option<Failure> {
     let start = bytes.trim_ascii_start();
     // Some pages begin with a byte order mark.
     let start = start.strip_prefix(b"\xef\xbb\xbf").unwrap_or(start).trim_ascii_start();

@@ -5,20 +5,25 @@
 //!    and 308 keep method and form, 303 drops them.
 //! 3. To another origin a GET goes as the `Location` stands, without any parameter of the request; a form does not go, but for
 //!    303 of a form without a secret. A `Location` that repeats a secret is refused.
-//! 4. A service that a GET finds at another place of the same host is asked there from then on ([`super::moved`]).
-//! 5. A managed token is attached where the host may see it, and the secrets of a layer at their origin, but no more once a host that may not see it, or a step from `https`
-//!    to `http`, was on the way: then somebody else chooses what is asked.
+//! 4. A service that a GET finds at another place of the same host is asked there from then on ([`super::moves`]).
+//! 5. A managed token is attached where the host may see it, and the secrets of a layer at their origin, but no more once a host that
+//!    may not see it, or a step from `https` to `http`, was on the way: then somebody else chooses what is asked.
 
-use crate::client::{ArcGisClient, MAX_REDIRECTS, Refused, ServiceCall, by_https};
-use crate::governor::Weight;
-use crate::moved::is_same_place;
-use crate::tokens::Token;
+use super::governor::Weight;
+use super::http::Transport;
+use super::moves;
+use crate::access::Access;
+use crate::call::ServiceCall;
+use crate::refused::Refused;
+use crate::urls::{by_https, is_same_place};
 use offmap_model::failure::without_secrets;
 use offmap_model::{Failure, FailureKind, FailureOwner};
 use reqwest::header::{HeaderMap, LOCATION};
 use reqwest::{Response, StatusCode};
 use url::Url;
 
+/// Redirects that are followed.
+const MAX_REDIRECTS: usize = 5;
 /// Parameters by which a request signs in.
 const SIGN_IN: [&str; 5] = ["token", "password", "client_secret", "refresh_token", "code"];
 /// Names of secrets in the query of an address that a map has. The signature of a storage's address is no secret from where the
@@ -180,25 +185,28 @@ fn location(response: &Response) -> Option<&[u8]> {
     response.headers().get(LOCATION).filter(|_| is_redirect).map(|value| value.as_bytes())
 }
 
-impl ArcGisClient {
-    /// Sends a request and follows its redirects. `headers` go with every hop; `with_permits` waits for each host's turn.
-    pub(super) async fn follow(
+impl Transport {
+    /// Sends a request and follows its redirects. `headers` go with every hop; each hop waits for its host's turn by `weight`, or not
+    /// at all.
+    pub(crate) async fn follow(
         &self,
         call: &ServiceCall,
-        token: Option<&Token>,
+        access: &Access,
         headers: &HeaderMap,
-        with_permits: bool,
+        weight: Option<Weight>,
     ) -> Result<Response, Refused> {
         let mut hop = Hop::first(call);
         hop.url = self.without_repeated_secrets(call, hop.url);
-        let is_allowed_for = |token: &Token, url: &Url| self.inner.keeper.is_allowed_for(url, token);
         let (first, mut is_move) = (hop.url.clone(), !call.signs_in());
         for _ in 0..=MAX_REDIRECTS {
-            let _permit = if with_permits { Some(self.permit(&hop.url, Weight::Small, call.deadline).await?) } else { None };
-            let attached = token.filter(|token| hop.with_token && is_allowed_for(token, &hop.url));
+            let _permit = match weight {
+                Some(weight) => Some(self.permit(&hop.url, weight, call.deadline).await?),
+                None => None,
+            };
+            let attached = access.token_at(&hop.url).filter(|_| hop.with_token);
             let parameters = call.parameters_at(&hop.url, &hop.parameters, hop.with_token);
-            let (request, form) = self.request(&hop.url, parameters, attached, hop.form, headers);
-            let response = self.execute(call, request).await?;
+            let (request, form) = self.request(&hop.url, parameters, access, attached, hop.form);
+            let response = self.execute(call, request, headers).await?;
             let Some(location) = location(&response) else {
                 if is_move && hop.url != first && response.status().is_success() {
                     self.learn_move(&first, &hop.url);
@@ -207,7 +215,7 @@ impl ArcGisClient {
             };
             is_move &= !form && matches!(response.status().as_u16(), 301 | 302 | 308);
             let sent = Sent { form, token: attached.map(|token| &*token.text) };
-            let to = |url: &Url| token.is_some_and(|token| is_allowed_for(token, url));
+            let to = |url: &Url| access.token_at(url).is_some();
             let next = hop.next(call, &sent, response.status(), location, to)?;
             // What another host, or one that answered in the clear, says of where the service is, is nobody's word.
             is_move &= next.url.host() == first.host() && !(hop.url.scheme() == "https" && next.url.scheme() == "http");
@@ -217,12 +225,21 @@ impl ArcGisClient {
         let failure = Failure::new(FailureOwner::Source, FailureKind::InvalidAnswer, call.stage, message);
         Err(failure.with_url(call.url.as_str()).into())
     }
+
+    /// Learns from the redirects of a GET, and logs it once.
+    fn learn_move(&self, from: &Url, to: &Url) {
+        if self.moves().learn(from, to) {
+            let notice = moves::notice(from, to);
+            tracing::info!("{notice}");
+            self.log(notice);
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::client::parse_http;
+    use crate::urls::parse_http;
     use offmap_model::LayerSecrets;
 
     fn url(text: &str) -> Url {

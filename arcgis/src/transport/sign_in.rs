@@ -1,7 +1,8 @@
 //! Ways to sign in that stand before a service, and what can be done about each.
 
-use crate::client::{ServiceCall, host_of};
-use crate::connection;
+use super::connection;
+use crate::call::ServiceCall;
+use crate::urls::host_of;
 use offmap_model::{Failure, FailureKind, FailureOwner};
 use reqwest::StatusCode;
 use reqwest::header::{HeaderMap, WWW_AUTHENTICATE};
@@ -48,12 +49,4 @@ fn schemes(headers: &HeaderMap) -> Vec<&'static str> {
     let words: Vec<&str> =
         offered.flat_map(|value| value.split(',')).filter_map(|part| part.split_whitespace().next()).collect();
     KNOWN.into_iter().filter(|known| words.iter().any(|word| word.eq_ignore_ascii_case(known))).collect()
-}
-
-/// Words for a server that wants a token and got none that it takes.
-pub(super) fn wants_token(host: &str) -> String {
-    format!(
-        "{host} wants a token; give one for it by `--token-for {host}=VAR` (VAR is the environment variable that holds it), or, if it \
-         belongs to a portal, sign in there (`--portal` with `--user`, `--client-id` or `--token-env`)"
-    )
 }

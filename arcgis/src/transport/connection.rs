@@ -11,8 +11,9 @@
 //!
 //! The texts of libraries go to the debug log only.
 
-use crate::client::{ServiceCall, host_of};
+use crate::call::ServiceCall;
 use crate::host_policy::HostPolicy;
+use crate::urls::host_of;
 use hyper_util::client::proxy::matcher::Matcher;
 use offmap_model::failure::shortened;
 use offmap_model::{Failure, FailureKind, FailureOwner};
