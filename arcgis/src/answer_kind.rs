@@ -3,7 +3,7 @@
 //! | kind | for | bytes | values |
 //! | --- | --- | --- | --- |
 //! | [`AnswerKind::Small`] | tokens, counts, information on a server | 256 KiB | 10,000 |
-//! | [`AnswerKind::Medium`] | jobs, submissions, listings, items; whatever says no other | 1 MiB | 50,000 |
+//! | [`AnswerKind::Medium`] | jobs, submissions, listings, items; whatever names no other | 1 MiB | 50,000 |
 //! | [`AnswerKind::Description`] | services, layers, styles, the portal itself, ids of rows | 8 MiB | 200,000 |
 //! | [`AnswerKind::List`] | long lists, read member by member; the values are those of a member | 16 MiB | 10,000 |
 //! | [`AnswerKind::WebMap`] | the web map, with the features that it holds | 16 MiB | 500,000 |

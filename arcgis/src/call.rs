@@ -108,7 +108,7 @@ impl ServiceCall {
     }
 
     /// Says that the request starts something on the service: it is sent again only when the service answered that it is too busy
-    /// to look at it (429). Any other fault leaves open what the service did; then the caller decides.
+    /// to begin it (429). Any other fault leaves open what the service did; then the caller decides.
     #[must_use]
     pub fn non_idempotent(mut self) -> Self {
         self.is_idempotent = false;

@@ -122,7 +122,7 @@ impl Places {
         if outer { self.outer.clone() } else { self.named.clone() }
     }
 
-    /// Whether the other place is worth a try after what the first one said.
+    /// Whether the other place is worth a try after what the first one answered.
     fn is_worth_it(&self, refused: &Refused) -> bool {
         let failure = &refused.failure;
         let is_of_place = !matches!(failure.owner, FailureOwner::Storage | FailureOwner::Limit | FailureOwner::Engine)

@@ -46,10 +46,10 @@ impl Refused {
 
     /// Judges an error that the service at `url` answered with.
     pub(crate) fn answered(error: ServiceError, stage: FailureStage, url: &Url, retry_after: Option<Duration>) -> Self {
-        // What is asked for in words counts like what is asked for in a header.
-        let in_words = error.retry_after();
-        let code = Some(if in_words.is_some() { 429 } else { error.code });
-        let retry_after = retry_after.or(in_words);
+        // What is asked for in a message counts like what is asked for in a header.
+        let in_message = error.retry_after();
+        let code = Some(if in_message.is_some() { 429 } else { error.code });
+        let retry_after = retry_after.or(in_message);
         let (is_about_token, wants_https) = (error.is_about_token(), error.wants_https());
         let wants_token = is_about_token && error.code == 499;
         let mut failure = Box::new(error.into_failure(stage).with_url(url.as_str()));

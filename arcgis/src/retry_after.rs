@@ -3,7 +3,7 @@
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 use std::time::{Duration, SystemTime};
 
-/// A host that asks for more asks for this: no job lasts as long, and dates beyond cannot all be told.
+/// A host that asks for more asks for this: no job lasts as long, and dates beyond cannot all be written.
 const LONGEST: Duration = Duration::from_hours(366 * 24);
 
 /// `Retry-After`, in seconds or as a date (RFC 9110 §10.2.3), which is judged by `now_ms`, in milliseconds since 1970.

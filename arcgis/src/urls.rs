@@ -12,7 +12,7 @@ pub fn parse_http(url: &str) -> Result<Url, Failure> {
     check_no_user(url)?;
     match Url::parse(url.trim()) {
         Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Ok(url),
-        _ => Err(Failure::invalid_parameter(format!("`{}` is not an http or https address", without_secrets(url.trim())))),
+        _ => Err(Failure::invalid_parameter(format!("`{}` is not an http or https url", without_secrets(url.trim())))),
     }
 }
 
@@ -42,12 +42,11 @@ pub(crate) fn is_same_place(from: &Url, to: &Url) -> bool {
 pub fn resolve(asked: &str, answered: &str) -> Result<Url, Failure> {
     let base = parse_http(asked)?;
     let mut url = base.join(answered.trim()).ok().filter(|u| matches!(u.scheme(), "http" | "https")).ok_or_else(|| {
-        let message = format!("the service answers with the address `{}`, which is not http", without_secrets(answered));
+        let message = format!("the service answers with the url `{}`, which is not http", without_secrets(answered));
         Failure::new(FailureOwner::Source, FailureKind::InvalidAnswer, FailureStage::Run, message)
     })?;
     if !url.username().is_empty() || url.password().is_some() {
-        let message =
-            format!("the service answers with an address at {} that has a user name and password in it", host_of(&url));
+        let message = format!("the service answers with a url at {} that has a user name and password in it", host_of(&url));
         return Err(Failure::new(FailureOwner::Source, FailureKind::InvalidAnswer, FailureStage::Run, message));
     }
     if base.scheme() == "https" && url.scheme() == "http" && base.host_str() == url.host_str() {

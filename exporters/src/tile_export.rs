@@ -332,9 +332,9 @@ fn last_message(state: &Value) -> Option<String> {
 fn job_failure(word: &str, state: &Value) -> Failure {
     let message = format!("the service's export job ended as {word}");
     let failure = Failure::new(FailureOwner::Source, FailureKind::ServiceError, FailureStage::Wait, message);
-    match body::job_words(state) {
-        Some(words) if body::tile_limit(&words).is_some() => {
-            body::ServiceError { code: 500, words }.into_failure(FailureStage::Wait)
+    match body::job_message(state) {
+        Some(message) if body::tile_limit(&message).is_some() => {
+            body::ServiceError { code: 500, message }.into_failure(FailureStage::Wait)
         }
         Some(words) => failure.with_server_message(words),
         None => failure,
@@ -377,7 +377,7 @@ async fn find_file(
             [".tpk", ".tpkx", ".vtpk"].iter().any(|ending| name.ends_with(ending))
         };
         if let Some(file) = files.iter().find(is_package) {
-            let url = file.get("url").and_then(Value::as_str).ok_or_else(|| missing("its file has no address"))?;
+            let url = file.get("url").and_then(Value::as_str).ok_or_else(|| missing("its file has no url"))?;
             return Ok((resolve(folder.as_str(), url)?.to_string(), false));
         }
         // The listing can be empty right after success.

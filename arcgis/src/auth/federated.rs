@@ -28,7 +28,7 @@ pub(super) struct FederatedServer {
     root: String,
 }
 
-/// Whose a server is by its own word.
+/// Whose a server is by its own answer.
 pub(super) enum Owner {
     Ours(FederatedServer),
     Nobodys,

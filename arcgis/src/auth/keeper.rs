@@ -26,13 +26,13 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 use url::Url;
 
-/// How long a server's word counts that it belongs to none of the portals.
+/// How long a server's answer counts that it belongs to none of the portals.
 const FOREIGN_FOR: Duration = Duration::from_mins(10);
 
 /// What is known of a server that no session is for.
 enum Server {
     Unknown,
-    /// It said that it belongs to none of the portals; it is asked again after this time, in milliseconds since 1970.
+    /// It answered that it belongs to none of the portals; it is asked again after this time, in milliseconds since 1970.
     Foreign(i64),
     Federated(FederatedServer, Issued),
 }
@@ -97,7 +97,7 @@ impl TokenKeeper {
         }
         if self.rules.is_withheld(url) {
             let message = format!(
-                "the service wants a token; the one for {} goes by https only, and the address is http: correct it in the map, \
+                "the service wants a token; the one for {} goes by https only, and the url is http: correct it in the map, \
                  or name {} as a host that may see the token in the clear",
                 url.host_str().unwrap_or_default(),
                 host_of(url)
@@ -210,13 +210,13 @@ mod tests {
         let is_for = |credentials: &Credentials, url: &str| {
             TokenKeeper::new(credentials.clone()).rules.session_for(&parse_http(url).expect("a url")).is_some()
         };
-        let own = Credentials::token("t").for_url("https://gis.city.example/portal").expect("address");
+        let own = Credentials::token("t").for_url("https://gis.city.example/portal").expect("a url");
         assert!(is_for(&own, "https://GIS.city.example/arcgis/rest"));
         assert!(!is_for(&own, "https://gis.city.example.evil.example/"));
         assert!(!is_for(&own, "https://storage.example/x"));
         let port = Credentials::token("t").for_host("127.0.0.1:6080");
         assert!(is_for(&port, "http://127.0.0.1:6080/") && !is_for(&port, "http://127.0.0.1:6081/"));
-        let online = Credentials::token("t").for_url("https://www.arcgis.com").expect("address");
+        let online = Credentials::token("t").for_url("https://www.arcgis.com").expect("a url");
         assert!(is_for(&online, "https://services1.arcgis.com/x") && !is_for(&online, "http://services1.arcgis.com/x"));
         assert!(!is_for(&Credentials::none(), "https://www.arcgis.com/"));
         assert!(!format!("{own:?}").contains("\"t\""));
@@ -224,13 +224,13 @@ mod tests {
 
     #[test]
     fn a_host_that_was_named_by_https_sees_no_token_in_the_clear() {
-        let url = |address: &str| parse_http(address).expect("address");
-        let upgraded = |keeper: &TokenKeeper, address: &str| {
-            let mut url = url(address);
+        let url = |text: &str| parse_http(text).expect("a url");
+        let upgraded = |keeper: &TokenKeeper, text: &str| {
+            let mut url = url(text);
             keeper.rules.upgrade_to_https(&mut url);
             url
         };
-        let safe = TokenKeeper::new(Credentials::token("t").for_url("https://gis.city.example/portal").expect("address"));
+        let safe = TokenKeeper::new(Credentials::token("t").for_url("https://gis.city.example/portal").expect("a url"));
         assert!(safe.rules.session_for(&url("https://gis.city.example:443/x")).is_some());
         assert!(safe.rules.session_for(&url("https://gis.city.example:6443/x")).is_none());
         assert!(safe.rules.session_for(&url("http://gis.city.example:6080/x")).is_none());
@@ -254,7 +254,7 @@ mod tests {
         let is_for = |credentials: &Credentials, url: &str| {
             TokenKeeper::new(credentials.clone()).rules.session_for(&parse_http(url).expect("a url")).is_some()
         };
-        let portal = |address: &str| Credentials::token("t").for_portal(address).expect("address");
+        let portal = |url: &str| Credentials::token("t").for_portal(url).expect("a url");
         let host = |host: &str| Credentials::token("t").for_host(host);
         for (credentials, good, bad) in [
             (portal("http://127.0.0.8"), "http://127.0.0.8/x", "http://127.0.0.8:9931/x"),
@@ -284,19 +284,19 @@ mod tests {
 
     #[test]
     fn a_host_that_is_named_has_its_own_token_and_the_first_who_names_it_counts() {
-        let online = Credentials::token("online").for_url("https://www.arcgis.com").expect("address");
+        let online = Credentials::token("online").for_url("https://www.arcgis.com").expect("a url");
         let both = Credentials::none()
             .and(online)
             .and(Credentials::token("own").for_host("services7.arcgis.com").for_host("gis.city.example"))
             .and(Credentials::token("late").for_host("gis.city.example"));
         let keeper = TokenKeeper::new(both);
-        let session = |address: &str| keeper.rules.session_for(&parse_http(address).expect("address"));
+        let session = |url: &str| keeper.rules.session_for(&parse_http(url).expect("a url"));
         assert_eq!(session("https://services1.arcgis.com/x"), Some(0));
         assert_eq!(session("https://services7.arcgis.com/x"), Some(1));
         assert_eq!(session("https://gis.city.example/x"), Some(1));
         assert_eq!(session("https://elsewhere.example/x"), None);
         let token = Token { text: "own".into(), session: 1, server: None };
-        let is_allowed_for = |address: &str| keeper.rules.is_allowed_for(&parse_http(address).expect("address"), &token);
+        let is_allowed_for = |url: &str| keeper.rules.is_allowed_for(&parse_http(url).expect("a url"), &token);
         assert!(is_allowed_for("https://gis.city.example/y") && !is_allowed_for("https://services1.arcgis.com/y"));
     }
 }

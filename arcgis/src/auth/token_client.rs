@@ -11,7 +11,7 @@ use serde_json::Value;
 use std::sync::Arc;
 use url::Url;
 
-/// What a [`TokenSource`](crate::TokenSource) asks with: the client's connections, limits, retries and rules, and no token, so that a
+/// What a `TokenSource` asks with: the client's connections, limits, retries and rules, and no token, so that a
 /// renewal cannot wait for itself.
 #[derive(Debug, Clone)]
 pub struct TokenClient {

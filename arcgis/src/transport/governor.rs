@@ -1,6 +1,6 @@
 //! One governor per host: how many requests at a time, and when the next one may go.
 //!
-//! | what the host says | what follows |
+//! | what the host answers | what follows |
 //! | --- | --- |
 //! | 429, 503 with `Retry-After`, "try again" | nobody asks the host before the time is over; half as many at a time |
 //! | ArcGIS request units at 80 % of the limit | a pause between requests |
@@ -70,7 +70,7 @@ struct State {
     good: u32,
     /// Nobody asks before, in milliseconds since 1970 UTC.
     open_at: i64,
-    /// The time that was told to people already.
+    /// The time that was logged already.
     is_reported: i64,
     /// Whether it answered at all, whatever it was.
     heard: bool,
@@ -125,7 +125,7 @@ impl Host {
         loop {
             let next = self.lock().next();
             let Some((waiting, weight)) = next else { return };
-            // A permit that nobody takes any more comes back when it is dropped.
+            // A permit that nobody waits for any more comes back when it is dropped.
             drop(waiting.send(Permit { host: Arc::clone(self), weight }));
         }
     }
@@ -262,7 +262,7 @@ impl Governor {
         state.allowed = (state.allowed / 2).max(1);
     }
 
-    /// The host answered well; its headers may say that much of the budget is used.
+    /// The host answered well; its headers may show that much of the budget is used.
     pub(crate) fn answered(&self, name: String, headers: &HeaderMap, now: i64) {
         let host = self.host(name);
         {

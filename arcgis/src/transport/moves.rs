@@ -9,7 +9,7 @@
 //! Only what answered well at the new place is learnt, nothing from a sign-in, and no step from https to http. Which token and which
 //! secrets of a layer go with a request is judged by the new url, as if the map had named it: nothing is sent on because of a move.
 //!
-//! Source: feature service reference §6.1 for the words of a service that wants https.
+//! Source: feature service reference §6.1 for the message of a service that wants https.
 
 use crate::urls::{by_https, is_same_place, origin_of};
 use dashmap::DashMap;

@@ -28,7 +28,7 @@ use url::Url;
 const LEAST_TRIES: u32 = 4;
 /// Answers in a row that the host is busy, whose pauses do not count.
 const MOST_BUSY_ANSWERS: u32 = 30;
-/// The pause before a request that the host refused for being busy, where it said no time and the other pauses are used up.
+/// The pause before a request that the host refused for being busy, where it asked for no time and the other pauses are used up.
 const LONG_PAUSE: Duration = Duration::from_secs(20);
 /// Trouble that lasts longer is logged for people.
 const LOGGED_FROM: Duration = Duration::from_secs(5);
@@ -58,7 +58,7 @@ pub(crate) struct RetryContext<'a> {
     pub(super) options: &'a ClientOptions,
     pub(super) governor: &'a Governor,
     pub(super) clock: Arc<dyn Clock>,
-    /// The task that is told of trouble that lasts.
+    /// The task in whose event log trouble that lasts is reported.
     pub(super) control: Option<&'a dyn TaskControl>,
 }
 

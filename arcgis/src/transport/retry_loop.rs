@@ -4,7 +4,7 @@
 //! 2. The token of its host is asked for, and the request is sent.
 //! 3. Where it is refused, it is sent again at once: by https, if the service wants that; with another token, if this one died; at the
 //!    other place, if an answer named an inner host.
-//! 4. Else it is sent again after a pause, as long as [`retry`](super::retry) says.
+//! 4. Else it is sent again after a pause, as long as `retry` says.
 
 use super::http::Transport;
 use super::retry::{Pauses, Retries};
@@ -58,7 +58,7 @@ struct Tries<'a> {
     call: ServiceCall,
     retries: Retries,
     tried: TriedTokens,
-    /// What the other place said in this round, where there are two.
+    /// What the other place answered in this round, where there are two.
     elsewhere: Option<Refused>,
 }
 

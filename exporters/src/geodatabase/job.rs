@@ -311,7 +311,7 @@ impl ServerJob for ReplicaJob<'_> {
 fn job_failure(word: &str, state: &Value) -> Failure {
     let message = format!("the service's replica job ended as {word}");
     let failure = Failure::new(FailureOwner::Source, FailureKind::ServiceError, FailureStage::Wait, message);
-    match body::job_words(state) {
+    match body::job_message(state) {
         Some(words) => failure.with_server_message(words),
         None => failure,
     }
