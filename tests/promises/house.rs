@@ -1,135 +1,162 @@
-//! Who may know whom: no arrow upwards between crates, none upwards inside the engine.
+//! Which crate, module and file may refer to which: no circle, and nothing upwards. And how long files and functions may be.
+//!
+//! Everything is computed from the sources and manifests as they are. `house/planted.rs` shows that each kind of fault is
+//! found. `cargo test --test promises house:: -- --nocapture` prints crates and files by floor and level, and the sizes.
 
-use std::collections::HashSet;
-use std::path::{Path, PathBuf};
+mod analysis;
+mod arrows;
+mod attributes;
+mod collect;
+mod floors;
+mod graph;
+mod here;
+mod manifest;
+mod planted;
+mod reader;
+mod report;
+mod resolve;
+mod sizes;
+mod sources;
+mod tokens;
+mod tree;
+mod visit;
+mod workflow_page;
 
-fn root() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+use analysis::Analysis;
+use arrows::Foreign;
+use here::{analysis, files};
+use sizes::{Size, Sizes};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The most lines of a file, without what is for tests only.
+const LINES_OF_A_FILE: usize = 400;
+
+/// The most lines of a function.
+const LINES_OF_A_FUNCTION: usize = 60;
+
+/// Files (`engine/src/a.rs`) and functions (`engine/src/a.rs::name`) that may be longer, each with the reason.
+const LONG_FILES: &[(&str, &str)] = &[];
+const LONG_FUNCTIONS: &[(&str, &str)] = &[];
+
+/// References to a crate that is not of the workspace, of files below a folder.
+fn foreign<'a>(workspace: &'a Analysis, below: &str, path: &[&str]) -> Vec<(&'a str, &'a Foreign)> {
+    let of = |foreign: &&Foreign| foreign.path.iter().zip(path).filter(|(a, b)| a == b).count() == path.len();
+    let all = workspace.arrows.foreign.iter().filter(of).map(|f| (workspace.tree.files[f.file].path.as_str(), f));
+    all.filter(|(path, _)| path.starts_with(below)).collect()
 }
 
-fn rust_files(dir: &Path) -> Vec<PathBuf> {
-    crate::support::files_below(dir).into_iter().filter(|p| p.extension().is_some_and(|e| e == "rs")).collect()
-}
-
-/// Lines of code before the tests of a file.
-fn code(path: &Path) -> String {
-    let text = std::fs::read_to_string(path).expect("reads");
-    text.split("#[cfg(test)]").next().unwrap_or_default().to_owned()
+fn files_below<'a>(workspace: &'a Analysis, folder: &str) -> BTreeSet<&'a str> {
+    workspace.product_files().map(|(_, file)| file.path.as_str()).filter(|path| path.starts_with(folder)).collect()
 }
 
 #[test]
-fn exporters_and_packager_know_the_engine_and_nothing_of_each_other() {
-    for (krate, forbidden) in [
-        ("formats", &["offmap-engine", "offmap-exporters", "offmap-packager", "offmap-sandbox", "reqwest", "actix"][..]),
-        ("engine", &["offmap-exporters", "offmap-packager", "offmap-sandbox", "reqwest", "zip"]),
-        ("exporters", &["offmap-packager", "offmap-sandbox", "actix"]),
-        ("packager", &["offmap-exporters", "offmap-sandbox", "actix", "reqwest"]),
+fn no_circle_and_no_arrow_upwards() {
+    let workspace = analysis();
+    println!("{}", report::report(&workspace));
+    let described = workspace.describe();
+    assert!(workspace.faults.is_empty(), "{} faults\n{described}", workspace.faults.len());
+    let files = workspace.product_files().count();
+    assert!(files > 150 && workspace.packages.len() > 7, "{files} files of {} crates", workspace.packages.len());
+    assert!(workspace.arrows.all.len() > 4 * files, "{} references", workspace.arrows.all.len());
+}
+
+#[test]
+fn each_crate_does_without_what_is_not_its_business() {
+    let workspace = analysis();
+    for (package, forbidden) in [
+        ("offmap-model", &["actix", "reqwest", "rusqlite", "zip", "cap-std"][..]),
+        ("offmap-disk", &["actix", "reqwest", "rusqlite", "zip"]),
+        ("offmap-formats", &["actix", "reqwest"]),
+        ("offmap-arcgis", &["actix", "rusqlite"]),
+        ("offmap-engine", &["reqwest", "zip"]),
+        ("offmap-exporters", &["actix"]),
+        ("offmap-packager", &["actix", "reqwest"]),
     ] {
-        let manifest = std::fs::read_to_string(root().join(krate).join("Cargo.toml")).expect("a manifest");
-        for name in forbidden {
-            let used = manifest.lines().any(|l| l.starts_with(&format!("{name}.")) || l.starts_with(&format!("{name} ")));
-            assert!(!used, "{krate} must not know {name}");
-        }
+        let known = workspace.packages.iter().find(|p| p.name == package);
+        let known = known.unwrap_or_else(|| panic!("there is no crate {package}"));
+        let used = known.dependencies.iter().find(|d| forbidden.contains(&d.package.as_str()));
+        assert!(used.is_none(), "{package} must not know {used:?}");
     }
 }
 
 #[test]
 fn no_exporter_imports_another() {
-    let exporters = ["geodatabase", "tile_cache", "vector_tiles"];
-    for own in exporters {
-        for path in rust_files(&root().join("exporters/src").join(own)) {
-            let text = code(&path);
-            for other in exporters.iter().filter(|e| **e != own) {
-                assert!(!text.contains(&format!("crate::{other}")), "{} imports {other}", path.display());
-            }
+    let workspace = analysis();
+    let folder = |file: usize| {
+        let path = workspace.tree.files[file].path.strip_prefix("exporters/src/")?;
+        path.split_once('/').map(|(folder, _)| folder)
+    };
+    let blocks = workspace.tree.impls.iter().filter(|block| block.of_trait.as_deref() == Some("Exporter"));
+    let exporters: BTreeSet<&str> = blocks.filter_map(|block| folder(block.file)).collect();
+    assert!(exporters.len() > 2, "{exporters:?}");
+    for arrow in &workspace.arrows.all {
+        if let (Some(from), Some(to)) = (folder(arrow.from), folder(arrow.to)) {
+            let both = exporters.contains(from) && exporters.contains(to);
+            assert!(!both || from == to, "{from} refers to {to}, line {}: {}", arrow.line, arrow.text);
         }
     }
 }
 
 #[test]
-fn inside_the_engine_data_lies_below_logic_and_logic_below_actors() {
-    let source = root().join("engine/src");
-    for path in rust_files(&source.join("model")) {
-        let text = code(&path);
-        for line in text.lines().filter(|l| l.contains("crate::") && !l.trim_start().starts_with("//")) {
-            let down = line.contains("crate::model") || line.contains("crate::clock");
-            assert!(down, "{}: {line}", path.display());
-        }
-        assert!(!text.contains("async fn") && !text.contains("std::fs"), "{}: data only", path.display());
+fn the_model_is_data_only() {
+    let workspace = analysis();
+    assert!(files_below(&workspace, "model/src/").len() > 20, "the model is there");
+    for module in [["std", "fs"], ["tokio", "fs"]] {
+        let found = foreign(&workspace, "model/src/", &module);
+        assert!(found.is_empty(), "{found:?}");
     }
-    for floor in
-        ["ledger.rs", "board.rs", "context.rs", "exporter.rs", "packager.rs", "registry.rs", "planner.rs", "clock.rs"]
-    {
-        let text = code(&source.join(floor));
-        for above in ["crate::actor", "crate::job", "crate::engine", "crate::task"] {
-            assert!(!text.contains(above), "{floor} reaches up to {above}");
-        }
+    for (_, file) in workspace.product_files().filter(|(_, file)| file.path.starts_with("model/src/")) {
+        let waits = file.path == "model/src/clock.rs" || file.async_functions.is_empty();
+        assert!(waits, "{}: `async fn` in lines {:?}", file.path, file.async_functions);
     }
 }
 
 #[test]
 fn no_actix_type_is_in_the_public_api() {
-    let text = std::fs::read_to_string(root().join("engine/src/lib.rs")).expect("reads");
-    assert!(!text.lines().any(|l| l.starts_with("pub") && l.contains("actor")), "the actors stay private");
-    for path in rust_files(&root().join("engine/src")) {
-        let public = code(&path);
-        let leak = public.lines().find(|l| l.trim_start().starts_with("pub fn") && l.contains("actix"));
-        assert!(leak.is_none(), "{}: {leak:?}", path.display());
-    }
+    let workspace = analysis();
+    let found = foreign(&workspace, "engine/src/", &["actix"]);
+    assert!(!found.is_empty(), "the engine uses actix");
+    let public: Vec<_> = found.iter().filter(|(_, foreign)| foreign.public).collect();
+    assert!(public.is_empty(), "{public:?}");
+    let actors = workspace.tree.references.iter().find(|reference| {
+        let path = &workspace.tree.files[workspace.tree.scopes[reference.scope].file].path;
+        path == "engine/src/lib.rs" && reference.public && reference.path.segments.iter().any(|s| s == "actor")
+    });
+    assert!(actors.is_none(), "the actors stay private: {actors:?}");
 }
 
-/// Every function that is a test, by name.
-fn tests_of_the_house() -> HashSet<String> {
-    let mut names = HashSet::new();
-    for folder in ["tests", "formats", "engine", "exporters", "packager", "cli", "examples"] {
-        for file in rust_files(&root().join(folder)) {
-            let text = std::fs::read_to_string(&file).expect("reads");
-            let lines: Vec<&str> = text.lines().map(str::trim).collect();
-            for (i, line) in
-                lines.iter().enumerate().filter(|(_, l)| l.starts_with("#[test") || l.starts_with("#[tokio::test"))
-            {
-                let name = lines.iter().skip(i + 1).find_map(|l| l.split_once("fn ").map(|(_, rest)| rest));
-                let name = name.unwrap_or_else(|| panic!("{line} of {} is of no function", file.display()));
-                names.insert(name.split('(').next().unwrap_or_default().to_owned());
-            }
-        }
+/// The sizes in every file of the product, and a table by crate.
+fn sizes(table: &str, lines: impl Fn(&str, &Sizes) -> Vec<Size>) -> (Vec<Size>, String) {
+    let (files, workspace) = (files(), analysis());
+    let mut by_crate: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    let mut all = Vec::new();
+    for (_, file) in workspace.product_files() {
+        let sizes = lines(&file.path, &sizes::measure(&file.path, &files[&file.path]));
+        by_crate.entry(&workspace.packages[file.package].name).or_default().extend(sizes.iter().map(|s| s.lines));
+        all.extend(sizes);
     }
-    names
+    let mut text = format!("{table:<28} number  median    90%    max\n");
+    for (name, lines) in by_crate {
+        text.push_str(&sizes::row(name, lines));
+    }
+    text.push_str(&sizes::row("all", all.iter().map(|size| size.lines).collect()));
+    (all, text)
 }
 
 #[test]
-fn every_test_that_the_workflow_page_names_exists_and_no_row_is_missing() {
-    let page = std::fs::read_to_string(root().join("tests/workflow.md")).expect("reads");
-    let tests = tests_of_the_house();
-    let mut rows = 0;
-    let mut told: HashSet<String> = HashSet::new();
-    for line in page.lines().filter(|l| l.starts_with('|') && !l.starts_with("| ---")) {
-        let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
-        told.extend(cells[0].split('`').skip(1).step_by(2).map(str::to_owned));
-        let Some(name) = cells.last().and_then(|c| c.strip_prefix('`')?.strip_suffix('`')) else {
-            assert_eq!(cells.last(), Some(&"test"), "a row names its test: {line}");
-            continue;
-        };
-        assert!(tests.contains(name), "there is no test {name}");
-        rows += 1;
-    }
-    assert!(rows > 60, "{rows}");
-    let mut wanted: Vec<String> = Vec::new();
-    let area = offmap::AreaOfInterest::from_numbers("1,2,3,4").expect("an area");
-    let mut parameters = offmap::GenerateOfflineMapParameters::new(area);
-    parameters.item_info = Some(offmap::OfflineMapItemInfo::default());
-    let parameters = serde_json::to_value(parameters).expect("JSON");
-    wanted.extend(parameters.as_object().expect("an object").keys().cloned());
-    let reasons = code(&root().join("engine/src/model/capability.rs"));
-    let reasons =
-        reasons.split("pub enum CapabilityReason {").nth(1).and_then(|t| t.split('}').next()).expect("the reasons");
-    for name in reasons.lines().map(str::trim).filter_map(|l| l.strip_suffix(',')) {
-        wanted.push(format!("{}{}", name[..1].to_lowercase(), &name[1..]));
-    }
-    wanted.extend(
-        ["exportTileCacheParameters", "exportVectorTilesParameters", "generateGeodatabaseParameters"].map(str::to_owned),
-    );
-    for name in wanted {
-        assert!(told.contains(&name), "the page has no row for {name}");
-    }
+fn no_file_is_too_long() {
+    let (_, whole) =
+        sizes("lines of files, with tests", |path, sizes| vec![Size { name: path.to_owned(), lines: sizes.whole }]);
+    let (files, product) = sizes("lines of files", |path, sizes| vec![Size { name: path.to_owned(), lines: sizes.product }]);
+    println!("{product}\n{whole}");
+    let faults = sizes::faults(&files, LINES_OF_A_FILE, LONG_FILES);
+    assert!(faults.is_empty(), "more than {LINES_OF_A_FILE} lines:\n{}", faults.join("\n"));
+}
+
+#[test]
+fn no_function_is_too_long() {
+    let (functions, table) = sizes("lines of functions", |_, sizes| sizes.functions.clone());
+    println!("{table}");
+    let faults = sizes::faults(&functions, LINES_OF_A_FUNCTION, LONG_FUNCTIONS);
+    assert!(faults.is_empty(), "more than {LINES_OF_A_FUNCTION} lines:\n{}", faults.join("\n"));
 }
