@@ -305,7 +305,7 @@ fn job_failure(word: &str, state: &Value) -> Failure {
     let failure = Failure::new(FailureOwner::Source, FailureKind::ServiceError, FailureStage::Wait, message);
     match body::job_words(state) {
         Some(words) if body::tile_limit(&words).is_some() => {
-            body::ServiceError { code: 500, words }.into_failure(FailureStage::Wait)
+            body::ServiceError { code: 0, words }.into_failure(FailureStage::Wait)
         }
         Some(words) => failure.with_server_message(words),
         None => failure,

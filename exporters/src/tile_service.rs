@@ -32,7 +32,7 @@ pub(crate) const FILE_UNIT: &str = "package";
 /// The part of a tiled service's description that offmap needs; kept in the plan.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct TiledService {
+pub struct TiledService {
     /// Root that exports; may be on another host than the map's.
     pub(crate) root: String,
     pub(crate) version: f64,
@@ -60,6 +60,11 @@ fn has_area(e: &Envelope) -> bool {
 }
 
 impl TiledService {
+    /// With the secrets of its layers, which no plan holds.
+    pub(crate) fn with_secrets(self, secrets: &LayerSecrets) -> Self {
+        Self { secrets: secrets.clone(), ..self }
+    }
+
     /// Reads the service's description. The version may be text on emulators.
     pub(crate) fn read(root: &str, answer: &Value, secrets: &LayerSecrets) -> Result<Self, Failure> {
         let invalid = |words: String| {
@@ -332,13 +337,6 @@ pub(crate) fn layers_of(
         ..LayerArtifact::default()
     };
     task.layers.iter().map(layer).collect()
-}
-
-/// Reads a service out of a plan, which holds no secrets.
-pub(crate) fn read_service(value: &Value, secrets: &LayerSecrets) -> Result<TiledService, Failure> {
-    let service: TiledService = serde_json::from_value(value.clone())
-        .map_err(|e| Failure::internal(format!("the plan's service cannot be read: {e}")))?;
-    Ok(TiledService { secrets: secrets.clone(), ..service })
 }
 
 /// The service's own title, else its name, else the one in its url. `mapName` is none of them: it is `Layers` on most servers.

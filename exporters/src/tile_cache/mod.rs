@@ -6,8 +6,8 @@ pub use parameters::ExportTileCacheParameters;
 
 use crate::tile_export::{self, export_package};
 use crate::tile_service::{
-    DESCRIPTION, FILE_UNIT, JobUrlStyle, PartCall, TiledService, export_not_allowed, layers_of, read_service,
-    reference_not_supported, text, title_of,
+    DESCRIPTION, FILE_UNIT, JobUrlStyle, PartCall, TiledService, export_not_allowed, layers_of, reference_not_supported,
+    text, title_of,
 };
 use async_trait::async_trait;
 use offmap_arcgis::body::expect_description;
@@ -46,6 +46,8 @@ impl TileCacheExporter {
 #[async_trait]
 impl Exporter for TileCacheExporter {
     type Parameters = ExportTileCacheParameters;
+    /// `None` where it does not export tiles.
+    type Service = Option<TiledService>;
 
     fn name(&self) -> &'static str {
         "tile-cache"
@@ -64,7 +66,11 @@ impl Exporter for TileCacheExporter {
         ((tiled || other) && matches!(kind.as_str(), "mapserver" | "imageserver")).then(|| service.root().to_owned())
     }
 
-    async fn describe(&self, request: &ServiceRequest, _: &PlanContext) -> Result<ServiceDescription, Failure> {
+    async fn describe(
+        &self,
+        request: &ServiceRequest,
+        _: &PlanContext,
+    ) -> Result<ServiceDescription<Self::Service>, Failure> {
         let custom = request.secrets();
         let root = export_root(&request.service_url, &request.source.export_hosts);
         let call =
@@ -98,15 +104,19 @@ impl Exporter for TileCacheExporter {
         Ok(ServiceDescription {
             capabilities: request.layers.iter().map(|l| (l.id.clone(), capability(l))).collect(),
             extent: service.as_ref().and_then(TiledService::extent_in),
-            service: serde_json::to_value(&service).map_err(|e| Failure::internal(e.to_string()))?,
+            service,
             attribution: text(&answer, "copyrightText"),
             edit_date: None,
             title,
         })
     }
 
-    fn default_parameters(&self, request: &ServiceRequest, found: &ServiceDescription) -> Result<Self::Parameters, Failure> {
-        let service = read_service(&found.service, &request.secrets())?;
+    fn default_parameters(
+        &self,
+        request: &ServiceRequest,
+        found: &ServiceDescription<Self::Service>,
+    ) -> Result<Self::Parameters, Failure> {
+        let service = exporting(&found.service)?;
         let wanted = &request.parameters;
         let cached = service.cached_levels();
         let drawn = |l: &MapLayer| (l.min_scale.unwrap_or(0.0), l.max_scale.unwrap_or(0.0));
@@ -137,12 +147,12 @@ impl Exporter for TileCacheExporter {
     async fn plan(
         &self,
         request: &ServiceRequest,
-        found: &ServiceDescription,
+        found: &ServiceDescription<Self::Service>,
         parameters: &Self::Parameters,
         _: &PlanContext,
     ) -> Result<TaskPlan, Failure> {
         parameters.check()?;
-        let service = read_service(&found.service, &request.secrets())?;
+        let service = exporting(&found.service)?.clone().with_secrets(&request.secrets());
         let layers: Vec<String> = request.layers.iter().map(|l| l.id.clone()).collect();
         let area = service.area(parameters.area_of_interest.as_ref())?;
         let level_ids = parameters.level_ids.clone();
@@ -156,13 +166,15 @@ impl Exporter for TileCacheExporter {
     async fn export(
         &self,
         task: &ExportTask,
+        service: &Self::Service,
         parameters: &Self::Parameters,
         ctx: &ExportContext,
     ) -> Result<Artifact, Failure> {
-        Self::new(self.client.for_task(ctx.clone())).run(task, parameters, ctx).await
+        let service = exporting(service)?.clone().with_secrets(ctx.secrets());
+        Self::new(self.client.for_task(ctx.clone())).run(task, service, parameters, ctx).await
     }
 
-    async fn rollback(&self, _: &ExportTask, ctx: &ExportContext) {
+    async fn rollback(&self, _: &ExportTask, _: &Self::Service, ctx: &ExportContext) {
         tile_export::rollback(&self.client.for_task(ctx.clone()), ctx).await;
     }
 }
@@ -171,10 +183,10 @@ impl TileCacheExporter {
     async fn run(
         &self,
         task: &ExportTask,
+        service: TiledService,
         parameters: &ExportTileCacheParameters,
         ctx: &ExportContext,
     ) -> Result<Artifact, Failure> {
-        let service = read_service(&task.service, ctx.secrets())?;
         let compact = if service.version >= TPKX_SINCE {
             "esriMapCacheStorageModeCompactV2"
         } else {
@@ -217,6 +229,11 @@ impl TileCacheExporter {
             warnings: Vec::new(),
         })
     }
+}
+
+/// The service of a plan; one that does not export tiles has none.
+fn exporting(service: &Option<TiledService>) -> Result<&TiledService, Failure> {
+    service.as_ref().ok_or_else(|| Failure::internal("the plan's service does not export tiles"))
 }
 
 /// A level that was asked for and has no tile at all is missing, whatever the sum says. A `.tpk` may count its folders from
