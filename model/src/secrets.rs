@@ -3,7 +3,6 @@
 
 use crate::artifact::Artifact;
 use crate::failure::{Failure, FailureKind, FailureOwner, FailureStage};
-use crate::layer_contents::LayerContents;
 use crate::plan::{ExportTask, OfflineMapPlan};
 use aho_corasick::{AhoCorasick, MatchKind};
 use serde::Serialize;
@@ -470,6 +469,7 @@ impl SecretRegistry {
 mod tests {
     use super::*;
     use crate::artifact::LayerArtifact;
+    use crate::layer_contents::LayerContents;
     use crate::note::{LayerNote, LayerNoteKind};
 
     fn url(text: &str) -> Url {
