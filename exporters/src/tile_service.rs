@@ -5,9 +5,9 @@
 use offmap_arcgis::ServiceCall;
 use offmap_arcgis::body::{cut, cut_attribution};
 use offmap_engine::{LayerPlan, TaskPlan};
-use offmap_formats::tile_cover::TileRows;
-use offmap_formats::tile_package::TilePackage;
-use offmap_formats::tiling::{Lod, TileInfo};
+use offmap_formats::tile_package::{TilePackage, TilePackageKind};
+use offmap_formats::tiles::TileRows;
+use offmap_formats::tiles::{Lod, TileInfo};
 use offmap_model::area_shape::LONGEST_GEOMETRY;
 use offmap_model::{
     AreaOfInterest, CountUnit, Envelope, ExportTask, Failure, FailureKind, FailureOwner, FailureStage, LayerArtifact,
@@ -104,7 +104,7 @@ impl TiledService {
         if let (Some(min), Some(max)) = (self.min_lod, self.max_lod) {
             return all.iter().filter(|l| (min..=max).contains(&l.level)).copied().collect();
         }
-        offmap_formats::tiling::levels_in_range(all, self.min_scale, self.max_scale)
+        offmap_formats::tiles::levels_in_range(all, self.min_scale, self.max_scale)
     }
 
     pub(crate) fn extent_in(&self) -> Option<Envelope> {
@@ -189,7 +189,7 @@ impl TiledService {
         let extent = self.extent_in();
         // A `.tpk` may count its folders from zero, so its tiles cannot be told by their levels.
         let cover = match package.kind {
-            "tpk" => None,
+            TilePackageKind::Tpk => None,
             _ => self.tile_info.cover(area, extent.as_ref(), &lods)?,
         };
         let Some(cover) = cover else {
@@ -355,7 +355,7 @@ pub(crate) fn read_any_service(answer: &Value) {
         let levels: Vec<u32> = service.cached_levels().iter().map(|l| l.level).collect();
         if let Ok(area) = AreaOfInterest::from_numbers("175,-22,-170,-10") {
             let _ = service.task_plan(std::iter::empty(), &area, &levels, (1, 2));
-            let _ = service.export_calls(&area, &offmap_formats::tiling::levels_text(&levels), JobUrlStyle::Raster);
+            let _ = service.export_calls(&area, &offmap_formats::tiles::levels_text(&levels), JobUrlStyle::Raster);
         }
     }
 }

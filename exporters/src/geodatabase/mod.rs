@@ -23,7 +23,7 @@ use job::{FILE_UNIT, JOB_UNIT};
 use offmap_arcgis::{ArcGisClient, Downloaded};
 use offmap_disk::run_blocking;
 use offmap_engine::{ExportContext, Exporter, LayerPlan, PlanContext, ServiceDescription, ServiceRequest, TaskPlan};
-use offmap_formats::replica_file;
+use offmap_formats::geodatabase;
 use offmap_model::{
     AreaOfInterest, Artifact, ArtifactFile, AttachmentSyncDirection, ByteRange, CountUnit, ExportTask, Failure, FailureKind,
     FailureOwner, GenerateOfflineMapUpdateMode, LayerArtifact, LayerContents, LayerType, MapLayer, OfflineMapSource,
@@ -73,7 +73,7 @@ impl GeodatabaseExporter {
 /// # Errors
 /// If the file is damaged, has no list of its items, or names anything but its ordinary tables there.
 pub fn rows(path: &Path, cancel: &CancellationToken) -> Result<HashMap<i64, (u64, Option<u64>)>, Failure> {
-    Ok(replica_file::describe(path, cancel)?.into_iter().map(|l| (l.item_id, (l.rows, l.attachments))).collect())
+    Ok(geodatabase::describe(path, cancel)?.into_iter().map(|l| (l.item_id, (l.rows, l.attachments))).collect())
 }
 
 /// Reads an answer as a service's and a layer's description, for fuzzing.
@@ -356,7 +356,7 @@ impl GeodatabaseExporter {
         // It stays also if what follows fails, which asks the service only.
         ctx.finish_file(FILE_UNIT, Some(JOB_UNIT), path, (bytes, &sha256)).await?;
         let (file, cancel) = (path.to_owned(), ctx.cancel_token().clone());
-        let found = match ctx.blocking(move || replica_file::describe(&file, &cancel)).await {
+        let found = match ctx.blocking(move || geodatabase::describe(&file, &cancel)).await {
             Ok(found) => found,
             Err(failure) if failure.kind == FailureKind::Corrupt => return Err(ctx.fail_unit(FILE_UNIT, failure).await),
             Err(failure) => return Err(failure),

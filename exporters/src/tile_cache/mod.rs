@@ -16,8 +16,8 @@ use offmap_arcgis::{AnswerKind, ArcGisClient, ServiceCall};
 use offmap_disk::run_blocking;
 use offmap_engine::{ExportContext, Exporter, PlanContext, ServiceDescription, ServiceRequest, TaskPlan};
 use offmap_formats::tile_package;
-use offmap_formats::tile_package::TilePackage;
-use offmap_formats::tiling::{cut_to_layers, levels_in_range, levels_text};
+use offmap_formats::tile_package::{TilePackage, TilePackageKind};
+use offmap_formats::tiles::{cut_to_layers, levels_in_range, levels_text};
 use offmap_model::{
     Artifact, ArtifactFile, Capability, CapabilityReason, ExportTask, Failure, FailureKind, FailureOwner, FailureStage,
     LayerType, MapLayer, OfflineMapSource, TaskLayer,
@@ -129,7 +129,7 @@ impl Exporter for TileCacheExporter {
         let level_ids: Vec<u32> =
             cached.iter().map(|l| l.level).filter(|id| chosen.iter().any(|l| l.level == *id)).collect();
         if level_ids.is_empty() {
-            let scale = |i: Option<&offmap_formats::tiling::Lod>| i.map_or(0.0, |l| l.scale.round());
+            let scale = |i: Option<&offmap_formats::tiles::Lod>| i.map_or(0.0, |l| l.scale.round());
             return Err(Failure::invalid_parameter(format!(
                 "no level of \"{}\" lies between minScale {min_scale} and maxScale {max_scale}; it has tiles from 1:{} to 1:{}",
                 found.title,
@@ -224,7 +224,7 @@ impl TileCacheExporter {
         }
         ctx.finish_file(FILE_UNIT, None, &path, (got.bytes, &got.sha256)).await?;
         Ok(Artifact {
-            files: vec![ArtifactFile::file("package", package.kind)],
+            files: vec![ArtifactFile::file("package", package.kind.extension())],
             layers: layers_of(task, package.total(), missing.as_ref(), None),
             warnings: Vec::new(),
         })
@@ -239,13 +239,13 @@ fn exporting(service: &Option<TiledService>) -> Result<&TiledService, Failure> {
 /// A level that was asked for and has no tile at all is missing, whatever the sum says. A `.tpk` may count its folders from
 /// zero, so there only the number of levels is compared.
 fn check_levels(package: &TilePackage, task: &ExportTask, level_ids: &[u32]) -> Result<(), Failure> {
-    if package.kind == "vtpk" {
+    if package.kind == TilePackageKind::Vtpk {
         let message = format!("\"{}\" is a raster service and sent a vector tile package", task.title);
         return Err(Failure::new(FailureOwner::Source, FailureKind::InvalidAnswer, FailureStage::Check, message));
     }
     let there: Vec<u32> = package.tiles.iter().filter(|(_, n)| **n > 0).map(|(level, _)| *level).collect();
     let missing: Vec<u32> = match package.kind {
-        "tpkx" => level_ids.iter().copied().filter(|id| !there.contains(id)).collect(),
+        TilePackageKind::Tpkx => level_ids.iter().copied().filter(|id| !there.contains(id)).collect(),
         _ if there.len() < level_ids.len() => level_ids.iter().copied().skip(there.len()).collect(),
         _ => Vec::new(),
     };

@@ -17,9 +17,9 @@ use describe::{Described, LayerStyle, describe, is_own_style, item_style, no_twi
 use offmap_arcgis::ArcGisClient;
 use offmap_disk::{atomic_file, hash_result, run_blocking};
 use offmap_engine::{ExportContext, Exporter, PlanContext, ServiceDescription, ServiceRequest, TaskPlan};
-use offmap_formats::tile_package::TilePackage;
-use offmap_formats::tiling::{cut_to_layers, levels_in_range, levels_text};
-use offmap_formats::{packed_style, tile_package};
+use offmap_formats::tile_package;
+use offmap_formats::tile_package::{TilePackage, TilePackageKind};
+use offmap_formats::tiles::{cut_to_layers, levels_in_range, levels_text};
 use offmap_model::{
     Artifact, ArtifactFile, Capability, CapabilityReason, EsriVectorTilesDownloadOption, ExportTask, Failure, FailureKind,
     FailureOwner, FailureStage, LayerNote, LayerNoteKind, LayerType, MapLayer, OfflineMapSource, Unit,
@@ -256,7 +256,7 @@ impl VectorTilesExporter {
             let path = path.clone();
             let opened = move || {
                 let package = tile_package::open(&path)?;
-                let lacking = packed_style::missing_resources(&path)?;
+                let lacking = tile_package::missing_resources(&path)?;
                 // Without an index nobody can tell a tile that is missing from one that was empty.
                 let missing = match package.promised {
                     Some(_) => asked.missing(&area, &level_ids, &package)?,
@@ -272,7 +272,7 @@ impl VectorTilesExporter {
             warnings.push(format!("of what the index of \"{}\" promises, {}", task.title, missing.words("tiles")));
         }
         ctx.finish_file(FILE_UNIT, None, &path, (got.bytes, &got.sha256)).await?;
-        let mut files = vec![ArtifactFile::file("package", "vtpk")];
+        let mut files = vec![ArtifactFile::file("package", TilePackageKind::Vtpk.extension())];
         let mut layers = layers_of(task, package.total(), missing.as_ref(), None);
         if package.promised.is_none() {
             // Unverified is not verified. A budget counts what is not there against the plan.
@@ -378,7 +378,7 @@ fn level_ids(service: &TiledService, parameters: &ExportVectorTilesParameters) -
 }
 
 fn check(package: &TilePackage, task: &ExportTask) -> Result<(), Failure> {
-    if package.kind != "vtpk" {
+    if package.kind != TilePackageKind::Vtpk {
         let message = format!("\"{}\" is a vector service and sent a .{}", task.title, package.kind);
         return Err(Failure::new(FailureOwner::Source, FailureKind::InvalidAnswer, FailureStage::Check, message));
     }
