@@ -5,7 +5,7 @@
 //! itself with the digest's own 64 digits read as zeros, so that no byte of the package is unproven.
 
 use offmap_disk::{hex, path as names};
-use offmap_model::{AreaOfInterest, CountUnit, ExportState, Failure, LayerContents, LayerNote, LayerNoteKind, Missing};
+use offmap_model::{AreaOfInterest, CountUnit, ExportState, Failure, LayerContents, LayerNoteKind};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use std::collections::HashSet;
