@@ -198,7 +198,7 @@ async fn cells(layer: &str, job_timeout: Duration, chosen: impl FnOnce(Vec<Fault
     let engine = builder.start().expect("starts");
     let rows = chosen(rows(&sandbox));
     let verified = |package: &Path| match verify(package) {
-        Ok(proof) if proof.ok => Ok(()),
+        Ok(verification) if verification.ok => Ok(()),
         other => Err(format!("{other:?}")),
     };
     let task = OfflineMapTask::new(&engine, OfflineMapSource::from_web_map(map_of(&sandbox, layer)));
@@ -304,13 +304,13 @@ async fn the_packager_s_steps_end_rightly_whatever_the_disk_does() {
     type Cell = (&'static str, Moment, fn(&PackRequest), Option<(FailureOwner, &'static [FailureKind])>);
     let cells: [Cell; 9] = [
         (
-            "a file that came home is gone",
+            "a downloaded file is gone",
             Moment::Before,
             |r| std::fs::remove_file(brought_home(r)).expect("removes"),
             Some((FailureOwner::Storage, &[Io])),
         ),
         (
-            "a file that came home became a folder",
+            "a downloaded file became a folder",
             Moment::Before,
             |r| {
                 std::fs::remove_file(brought_home(r)).expect("removes");
@@ -393,7 +393,7 @@ async fn the_packager_s_steps_end_rightly_whatever_the_disk_does() {
             }
             (result, ends) => panic!("{name}: {result:?}, expected {ends:?}"),
         }
-        // Whatever it was: with the trick undone, the job goes on to a whole package.
+        // Whatever it was: with the trick undone, the job is resumed to a complete package.
         if out.is_file() {
             std::fs::remove_file(&out).expect("removes");
         } else if out.join("theirs").exists() {
