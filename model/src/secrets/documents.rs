@@ -40,7 +40,7 @@ impl SecretRegistry {
         artifact.warnings.iter_mut().for_each(|text| self.scrub_in_place(text));
         for layer in &mut artifact.layers {
             layer.failure = layer.failure.take().map(|f| self.failure(f));
-            layer.notes.iter_mut().for_each(|note| self.scrub_in_place(&mut note.message));
+            layer.contents.notes.iter_mut().for_each(|note| self.scrub_in_place(&mut note.message));
         }
         artifact
     }
@@ -70,6 +70,7 @@ impl SecretRegistry {
 mod tests {
     use super::*;
     use crate::artifact::LayerArtifact;
+    use crate::layer_contents::LayerContents;
     use crate::note::{LayerNote, LayerNoteKind};
 
     #[test]
@@ -78,8 +79,10 @@ mod tests {
         job.add("of the map");
         let mut artifact = Artifact { warnings: vec!["of the map".to_owned()], ..Artifact::default() };
         let note = LayerNote::new(LayerNoteKind::NotCounted, "refused: of the map");
-        artifact.layers.push(LayerArtifact { notes: vec![note], ..LayerArtifact::default() });
+        let contents = LayerContents { notes: vec![note], ..LayerContents::default() };
+        artifact.layers.push(LayerArtifact { contents, ..LayerArtifact::default() });
         let artifact = job.artifact(artifact);
-        assert_eq!((artifact.warnings[0].as_str(), artifact.layers[0].notes[0].message.as_str()), ("…", "refused: …"));
+        let note = &artifact.layers[0].contents.notes[0];
+        assert_eq!((artifact.warnings[0].as_str(), note.message.as_str()), ("…", "refused: …"));
     }
 }
