@@ -12,7 +12,7 @@
 //! they are read, so that neither is spent before it is refused.
 
 use offmap_model::WebMap;
-use offmap_model::bounded_json::JsonBudget;
+use offmap_model::json::JsonBudget;
 
 /// What is asked for, by the size that an honest answer has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -45,6 +45,7 @@ mod refused;
 mod retry_after;
 mod secret_query;
 pub mod server_job;
+mod time_limit;
 mod transport;
 mod urls;
 
@@ -57,4 +58,5 @@ pub use host::parse_host;
 pub use host_policy::HostPolicy;
 pub use options::ClientOptions;
 pub use secret_query::without_secret_query;
+pub use time_limit::run_within;
 pub use urls::{parse_http, resolve};

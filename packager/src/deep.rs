@@ -106,7 +106,7 @@ impl Deep<'_> {
         let proof = self.layers.get(layer.id.as_str()).copied();
         let Some(data) = layer.data.clone() else {
             let is_promised = proof.is_some_and(|p| p.state == ExportState::Succeeded && p.file.is_some());
-            if is_promised || (layer.url.is_none() && proof.is_some_and(|p| p.got > 0)) {
+            if is_promised || (layer.url.is_none() && proof.is_some_and(|p| p.contents.got > 0)) {
                 self.found.problem(&layer.title, "the map has this layer without its data".to_owned());
             }
             return Ok(());
@@ -127,7 +127,8 @@ impl Deep<'_> {
         let item_id = data.item_id;
         match (proof, &contents.counted) {
             (Some(p), _) => {
-                let expected = ExpectedLayer { title: &layer.title, item_id, got: p.got, attachments: p.attachments };
+                let expected =
+                    ExpectedLayer { title: &layer.title, item_id, got: p.contents.got, attachments: p.contents.attachments };
                 let damages = contents.differences(&expected, "the manifest");
                 self.problems(&data.path, &damages);
             }
@@ -194,7 +195,7 @@ impl Deep<'_> {
                 self.found.lacking.extend(named);
             }
             Some(proof) => {
-                for name in untold(&missing, &proof.notes) {
+                for name in untold(&missing, &proof.contents.notes) {
                     let what = format!("layer \"{}\" needs {name}, which is missing", layer.title);
                     self.found.problem(place, what);
                 }

@@ -45,12 +45,7 @@ pub(crate) fn read(path: &Path) -> Result<EarlierPackage, Failure> {
         title: l.title.clone(),
         is_table: l.is_table,
         state: l.state,
-        planned: l.planned,
-        got: l.got,
-        attachments: l.attachments,
-        missing_tiles: l.missing_tiles.clone(),
-        missing_attachments: l.missing_attachments.clone(),
-        notes: l.notes.clone(),
+        contents: l.contents.clone(),
         count_unit: l.count_unit,
         bytes: l.file.as_deref().and_then(|f| sizes.get(f).copied()).unwrap_or(0),
         failure: l.failure.clone(),
@@ -85,7 +80,7 @@ pub(crate) fn read(path: &Path) -> Result<EarlierPackage, Failure> {
             .map(|l| l.id.as_str())
             .collect();
         // As a deep look at it judges.
-        let has_data = |l: &&ManifestLayer| l.file.is_some() || (l.got > 0 && !online.contains(l.id.as_str()));
+        let has_data = |l: &&ManifestLayer| l.file.is_some() || (l.contents.got > 0 && !online.contains(l.id.as_str()));
         let succeeded = manifest.layers.iter().filter(|l| l.state == ExportState::Succeeded);
         succeeded.filter(has_data).filter(|l| !there.contains(l.id.as_str())).map(|l| l.id.clone()).collect()
     };

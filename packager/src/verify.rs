@@ -4,10 +4,10 @@
 //! layer that it calls succeeded in the map with its data, and in an archive every byte of the zip structure. Without one (a
 //! package of another writer): the documents can be read, every entry's checksum, every layer's file is there.
 
-use crate::archive::{DIRECTORY, audit};
 use crate::manifest::{MANIFEST_PATH, Manifest, ManifestFile};
 use crate::mobile_map_package::{LARGEST_MANIFEST, MobileMapPackage, OfflineLayer};
 use offmap_disk::hex;
+use offmap_formats::archive::{DIRECTORY, audit};
 use offmap_formats::package_files::Container;
 use offmap_model::{ExportState, Failure, FailureKind, FailureStage};
 use serde::Serialize;
@@ -136,7 +136,7 @@ pub(crate) fn verify_opened(
     if container.is_archive() && listed.contains_key(MANIFEST_PATH) {
         let damages =
             audit(path).map_err(|e| Failure::io(FailureStage::Check, format!("cannot read {}", path.display()), &e))?;
-        damages.into_iter().for_each(|(file, what)| found.problem(&file, what));
+        damages.into_iter().for_each(|damage| found.problem(&damage.entry, damage.what));
     }
     let promised: HashMap<&str, &ManifestFile> =
         manifest.iter().flat_map(|m| &m.files).map(|f| (f.path.as_str(), f)).collect();

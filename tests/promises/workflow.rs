@@ -1,7 +1,7 @@
 //! Every parameter of the on-demand workflow, as it arrives on the wire.
 //!
 //! The requests are checked against the reference of `createReplica` (feature service reference §3), parameter by parameter; what
-//! the sandbox accepts proves nothing here.
+//! the sandbox accepts shows nothing here.
 
 use crate::support::{Bench, area, run_to_end};
 use offmap::packager::MobileMapPackage;
@@ -61,7 +61,7 @@ fn check_against_the_reference(sent: &Sent) {
     assert!(sent["syncmodel"] != "none" || !sent.contains_key("syncdirection"), "nothing is synchronised without a replica");
 }
 
-/// Takes a map without its base map and answers the `createReplica` of the editable and of the read-only service.
+/// Takes a map without its basemap and answers the `createReplica` of the editable and of the read-only service.
 async fn replicas(bench: &Bench, item: &str, change: impl FnOnce(&mut GenerateOfflineMapParameters)) -> (Sent, Sent) {
     let before = bench.sandbox.requests().len();
     let job = bench.job(item, |p| {
@@ -69,7 +69,7 @@ async fn replicas(bench: &Bench, item: &str, change: impl FnOnce(&mut GenerateOf
         change(p);
     });
     let result = run_to_end(&job.await).await.0.expect("a package");
-    let broken: Vec<_> = result.layers.iter().filter(|l| l.got == 0 && l.is_error()).map(|l| &l.failure).collect();
+    let broken: Vec<_> = result.layers.iter().filter(|l| l.contents.got == 0 && l.is_error()).map(|l| &l.failure).collect();
     assert!(item != FIELD_MAP || broken.is_empty(), "{broken:?}");
     let requests = bench.sandbox.requests();
     let of = |service: &str| {
@@ -100,10 +100,14 @@ async fn attachments(option: Attachments, direction: Direction) -> [(String, Str
     let photos: i64 = Connection::open(bench.destination().join(places.path))
         .and_then(|c| c.query_row("SELECT count(*) FROM Places__ATTACH", [], |r| r.get(0)))
         .expect("counts");
-    assert_eq!(photos > 0, editable["returnattachments"] == "true", "the photos came home if and only if they were wanted");
+    assert_eq!(
+        photos > 0,
+        editable["returnattachments"] == "true",
+        "the photos were downloaded if and only if they were wanted"
+    );
     let manifest = package.manifest().expect("a manifest").expect("a good one");
     let counted = manifest.layers.iter().find(|l| l.id == "places").expect("the layer");
-    assert_eq!(counted.attachments, Some(photos.unsigned_abs()));
+    assert_eq!(counted.contents.attachments, Some(photos.unsigned_abs()));
     assert_eq!(counted.attachments_planned, (photos > 0).then_some(photos.unsigned_abs()), "planned = got");
     let pair = |sent: &Sent| (sent["returnattachments"].clone(), sent["attachmentssyncdirection"].clone());
     [pair(&editable), pair(&read_only)]

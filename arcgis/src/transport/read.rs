@@ -8,7 +8,7 @@ use crate::call::ServiceCall;
 use crate::refused::Refused;
 use crate::retry_after::retry_after;
 use crate::urls::host_of;
-use offmap_model::bounded_json::Unread;
+use offmap_model::json::Unread;
 use offmap_model::{Failure, FailureKind, FailureOwner};
 use reqwest::Response;
 use tokio::time::Instant;
@@ -44,7 +44,8 @@ impl Transport {
             None => {
                 let proxy = self.proxy_of(call);
                 if let Some(failure) = sign_in::wanted(call, status, &headers, &text, proxy.as_deref()) {
-                    return Err(Refused { code: Some(i64::from(status.as_u16())), ..Refused::from(failure) });
+                    let code = i64::from(status.as_u16());
+                    return Err(Refused { code: Some(code), ..Refused::from(failure.with_status(code)) });
                 }
                 ServiceError::of_status(status.as_u16())
             }
@@ -112,8 +113,8 @@ fn too_much(call: &ServiceCall, found: &str) -> Failure {
 /// The failure for an answer that was not read.
 pub(super) fn unread(call: &ServiceCall, body: &Body, unread: &Unread) -> Failure {
     match unread {
-        Unread::NotJson(_) if let Some(page) = page::judge(call, &body.from, &body.bytes) => page,
-        Unread::NotJson(place) => body::not_json(&body.bytes, place, call.stage).with_url(call.url.as_str()),
+        Unread::NotJson(place) => page::judge(call, &body.from, &body.bytes)
+            .unwrap_or_else(|| body::not_json(&body.bytes, place, call.stage).with_url(call.url.as_str())),
         too_large => too_much(call, &too_large.to_string()),
     }
 }
