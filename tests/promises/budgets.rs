@@ -48,7 +48,7 @@ async fn within_its_budget_a_layer_is_taken_and_what_it_lacks_is_in_the_manifest
     assert_eq!(photos.count, 1);
     let proof = verify(&result.package).expect("verifies");
     assert!(proof.ok && proof.complete == Some(false) && !result.is_complete(), "{proof:?}");
-    assert!(proof.lacking.iter().any(|w| w.starts_with("World: 4 of 21 tiles are missing")), "{:?}", proof.lacking);
+    assert!(proof.missing.iter().any(|w| w.starts_with("World: 4 of 21 tiles are missing")), "{:?}", proof.missing);
     let package = MobileMapPackage::open(&result.package).expect("opens");
     let manifest = package.manifest().expect("there").expect("whole");
     let told = manifest.layers.iter().find(|l| l.id == "world").and_then(|l| l.missing_tiles.clone());
