@@ -45,6 +45,13 @@ struct GeoJsonParameters {
     at_least: u64,
 }
 
+/// What it knows of a file before it is exported.
+#[derive(Debug, Serialize, Deserialize)]
+struct GeoJsonFile {
+    /// How many features the file has.
+    features: u64,
+}
+
 fn features(bytes: &[u8]) -> Result<u64, Failure> {
     let json: Value = serde_json::from_slice(bytes).unwrap_or_default();
     let features = json.get("features").and_then(Value::as_array);
@@ -57,6 +64,7 @@ fn features(bytes: &[u8]) -> Result<u64, Failure> {
 #[async_trait]
 impl Exporter for GeoJsonExporter {
     type Parameters = GeoJsonParameters;
+    type Service = GeoJsonFile;
 
     fn name(&self) -> &'static str {
         "geojson"
@@ -70,12 +78,12 @@ impl Exporter for GeoJsonExporter {
         (layer.layer_type == LayerType::Other("GeoJSON".to_owned())).then(|| layer.url.clone()).flatten()
     }
 
-    async fn describe(&self, request: &ServiceRequest, _: &PlanContext) -> Result<ServiceDescription, Failure> {
+    async fn describe(&self, request: &ServiceRequest, _: &PlanContext) -> Result<ServiceDescription<GeoJsonFile>, Failure> {
         let call = ServiceCall::get(&request.service_url)?.in_stage(FailureStage::Plan);
         let bytes = self.client.bytes(&call, LARGEST).await?.unwrap_or_default();
         Ok(ServiceDescription {
             title: request.layers.first().map(|l| l.title.clone()).unwrap_or_default(),
-            service: json!({"features": features(&bytes)?}),
+            service: GeoJsonFile { features: features(&bytes)? },
             capabilities: request.layers.iter().map(|l| (l.id.clone(), Capability::Supported)).collect(),
             extent: None,
             attribution: None,
@@ -83,22 +91,27 @@ impl Exporter for GeoJsonExporter {
         })
     }
 
-    fn default_parameters(&self, _: &ServiceRequest, _: &ServiceDescription) -> Result<GeoJsonParameters, Failure> {
+    fn default_parameters(
+        &self,
+        _: &ServiceRequest,
+        _: &ServiceDescription<GeoJsonFile>,
+    ) -> Result<GeoJsonParameters, Failure> {
         Ok(GeoJsonParameters::default())
     }
 
     async fn plan(
         &self,
         request: &ServiceRequest,
-        found: &ServiceDescription,
+        found: &ServiceDescription<GeoJsonFile>,
         parameters: &GeoJsonParameters,
         _: &PlanContext,
     ) -> Result<TaskPlan, Failure> {
-        let expected = found.service.get("features").and_then(Value::as_u64);
-        if expected.unwrap_or(0) < parameters.at_least {
-            return Err(Failure::invalid_parameter(format!("{expected:?} features, atLeast is {}", parameters.at_least)));
+        let expected = found.service.features;
+        if expected < parameters.at_least {
+            return Err(Failure::invalid_parameter(format!("{expected} features, atLeast is {}", parameters.at_least)));
         }
-        let plan = |l: &MapLayer| LayerPlan { id: l.id.clone(), expected, exact: true, ..LayerPlan::default() };
+        let plan =
+            |l: &MapLayer| LayerPlan { id: l.id.clone(), expected: Some(expected), exact: true, ..LayerPlan::default() };
         Ok(TaskPlan {
             units: vec![Unit::new("file", "resultFile", "the GeoJSON file")],
             layers: request.layers.iter().map(plan).collect(),
@@ -107,7 +120,13 @@ impl Exporter for GeoJsonExporter {
         })
     }
 
-    async fn export(&self, task: &ExportTask, _: &GeoJsonParameters, ctx: &ExportContext) -> Result<Artifact, Failure> {
+    async fn export(
+        &self,
+        task: &ExportTask,
+        _: &GeoJsonFile,
+        _: &GeoJsonParameters,
+        ctx: &ExportContext,
+    ) -> Result<Artifact, Failure> {
         ctx.begin_unit("file").await?;
         let to = ctx.work_dir().join("data.geojson");
         let (url, secrets) = (&task.key.service_url, ctx.secrets());

@@ -47,8 +47,8 @@ pub use offmap_model::{
     MessageSource, Missing, OfflineMapCapabilities, OfflineMapItemInfo, OfflineMapParametersKey, OfflineMapPlan,
     OfflineMapSource, OfflineSettings, OnlineOnlyServicesOption, PlannedLevel, Polygon, PortalItem, Printable, Progress,
     ProgressUnit, ReducedFontsService, ReturnLayerAttachmentOption, SecretRegistry, ServiceLimit, ServiceUrl, SkippedLayer,
-    SpatialReference, StatusMessage, Subject, SubjectKind, SystemClock, TaskLayer, TaskNetwork, Thumbnail, Unit,
-    UtilityNetwork, WebMap, printable, run_within, service_key, system_now_ms,
+    SpatialReference, StatusMessage, Subject, SubjectKind, SystemClock, TaskControl, TaskLayer, TaskNetwork, Thumbnail,
+    Unit, UtilityNetwork, WebMap, printable, run_within, service_key, system_now_ms,
 };
 pub use offmap_packager as packager;
 

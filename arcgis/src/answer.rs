@@ -68,8 +68,8 @@ pub(super) fn too_much(call: &ServiceCall, found: &str) -> Failure {
 /// The failure for an answer that was not read; `from` is where it came from.
 pub(super) fn unread(call: &ServiceCall, from: &Url, bytes: &[u8], unread: &Unread) -> Failure {
     match unread {
-        Unread::NotJson(_) if let Some(page) = page::judge(call, from, bytes) => page,
-        Unread::NotJson(place) => body::not_json(bytes, place, call.stage).with_url(call.url.as_str()),
+        Unread::NotJson(place) => page::judge(call, from, bytes)
+            .unwrap_or_else(|| body::not_json(bytes, place, call.stage).with_url(call.url.as_str())),
         too_large => too_much(call, &too_large.to_string()),
     }
 }

@@ -284,7 +284,7 @@ impl ServiceError {
         use FailureKind as K;
         use FailureOwner as O;
         let new = |owner, kind, message: String| {
-            let failure = Failure::new(owner, kind, stage, message);
+            let failure = Failure::new(owner, kind, stage, message).with_status(self.code);
             if self.words.is_empty() { failure } else { failure.with_server_message(self.words.clone()) }
         };
         let code = self.code;
@@ -490,6 +490,13 @@ mod tests {
         assert_eq!(tile_limit(online), Some((18_091, 10_000)));
         let failure = ServiceError { code: 500, words: online.to_owned() }.into_failure(FailureStage::Submit);
         assert_eq!((failure.owner, failure.retryable), (FailureOwner::Limit, false));
+    }
+
+    #[test]
+    fn a_failure_keeps_the_code_of_its_answer_and_none_where_there_was_none() {
+        let status = |code: i64| ServiceError { code, words: String::new() }.into_failure(FailureStage::Run).status;
+        assert_eq!([404, 498, -2_147_467_259, 0].map(status), [Some(404), Some(498), Some(-2_147_467_259), None]);
+        assert_eq!(status(i64::MAX), None);
     }
 
     #[test]

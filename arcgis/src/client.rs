@@ -634,7 +634,8 @@ impl ArcGisClient {
             None => {
                 let proxy = connection::proxy_of(&call.url, &self.inner.options.hosts);
                 if let Some(failure) = sign_in::wanted(call, status, &headers, &text, proxy.as_deref()) {
-                    return Err(Refused { code: Some(i64::from(status.as_u16())), ..Refused::from(failure) });
+                    let code = i64::from(status.as_u16());
+                    return Err(Refused { code: Some(code), ..Refused::from(failure.with_status(code)) });
                 }
                 ServiceError::of_status(status.as_u16())
             }

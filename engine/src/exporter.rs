@@ -48,13 +48,13 @@ pub struct PlanContext {
     pub secrets: SecretRegistry,
 }
 
-/// What a service says of itself.
+/// What a service says of itself. `S` is the exporter's own type ([`Exporter::Service`]); the engine keeps it as JSON.
 #[derive(Debug, Clone)]
-pub struct ServiceDescription {
+pub struct ServiceDescription<S = Value> {
     /// Title for people.
     pub title: String,
     /// What the export will need to know, kept in the plan and ledger. Never a token.
-    pub service: Value,
+    pub service: S,
     /// Layer id → whether it can go offline; one entry for each layer of the request.
     pub capabilities: Vec<(String, Capability)>,
     /// Where its data lie, if it says so in a reference that the area can be projected to.
@@ -63,6 +63,20 @@ pub struct ServiceDescription {
     pub attribution: Option<String>,
     /// When its data were last edited, in milliseconds since 1970 UTC.
     pub edit_date: Option<i64>,
+}
+
+impl<S> ServiceDescription<S> {
+    /// The same with the service in another form.
+    pub(crate) fn with_service<T>(&self, service: T) -> ServiceDescription<T> {
+        ServiceDescription {
+            title: self.title.clone(),
+            service,
+            capabilities: self.capabilities.clone(),
+            extent: self.extent.clone(),
+            attribution: self.attribution.clone(),
+            edit_date: self.edit_date,
+        }
+    }
 }
 
 /// One layer in an exporter's plan.
@@ -141,6 +155,11 @@ pub trait Exporter: Debug + Send + Sync + 'static {
     /// Its parameters. Use `#[serde(deny_unknown_fields)]`, so that a misspelt override is refused by name.
     type Parameters: Serialize + DeserializeOwned + Send + Sync + 'static;
 
+    /// What it has to know of a service to plan and to export. It is kept as JSON in the plan and the ledger, and read from there again:
+    /// a job that is resumed does not ask the service a second time. No secret belongs into it; those of the layers come with the
+    /// request and the context. [`serde_json::Value`] where no type of its own is worth it.
+    type Service: Serialize + DeserializeOwned + Send + Sync + 'static;
+
     /// Unique kebab-case noun.
     fn name(&self) -> &'static str;
 
@@ -164,13 +183,21 @@ pub trait Exporter: Debug + Send + Sync + 'static {
     ///
     /// # Cancel safety
     /// May be dropped at any point.
-    async fn describe(&self, request: &ServiceRequest, ctx: &PlanContext) -> Result<ServiceDescription, Failure>;
+    async fn describe(
+        &self,
+        request: &ServiceRequest,
+        ctx: &PlanContext,
+    ) -> Result<ServiceDescription<Self::Service>, Failure>;
 
     /// The parameters that follow from the caller's and what the service says.
     ///
     /// # Errors
     /// If the caller's parameters select nothing of this service.
-    fn default_parameters(&self, request: &ServiceRequest, found: &ServiceDescription) -> Result<Self::Parameters, Failure>;
+    fn default_parameters(
+        &self,
+        request: &ServiceRequest,
+        found: &ServiceDescription<Self::Service>,
+    ) -> Result<Self::Parameters, Failure>;
 
     /// Checks the parameters, counts what will come and names the units of work.
     ///
@@ -182,7 +209,7 @@ pub trait Exporter: Debug + Send + Sync + 'static {
     async fn plan(
         &self,
         request: &ServiceRequest,
-        found: &ServiceDescription,
+        found: &ServiceDescription<Self::Service>,
         parameters: &Self::Parameters,
         ctx: &PlanContext,
     ) -> Result<TaskPlan, Failure>;
@@ -197,13 +224,14 @@ pub trait Exporter: Debug + Send + Sync + 'static {
     async fn export(
         &self,
         task: &ExportTask,
+        service: &Self::Service,
         parameters: &Self::Parameters,
         ctx: &ExportContext,
     ) -> Result<Artifact, Failure>;
 
     /// Takes back what a finished or broken export left on the service, such as a registered replica, because no package
     /// will be made of it. Where a task begins anew, the ledger does not tell of units that stay. Called after [`Exporter::export`], never beside it; failures are the exporter's to log.
-    async fn rollback(&self, task: &ExportTask, ctx: &ExportContext) {
-        let _ = (task, ctx);
+    async fn rollback(&self, task: &ExportTask, service: &Self::Service, ctx: &ExportContext) {
+        let _ = (task, service, ctx);
     }
 }

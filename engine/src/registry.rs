@@ -1,14 +1,15 @@
-//! Names to exporters; the only place where typed parameters become JSON.
+//! Names to exporters; the only place where an exporter's own types become JSON.
 
 use crate::context::ExportContext;
 use crate::exporter::{Exporter, PlanContext, ServiceDescription, ServiceRequest, TaskPlan};
 use async_trait::async_trait;
 use offmap_model::{Artifact, ExportTask, Failure, MapLayer, OfflineMapSource};
+use serde::{Deserialize as _, Serialize};
 use serde_json::Value;
 use std::fmt::Debug;
 use std::sync::Arc;
 
-/// An exporter whose parameters are JSON.
+/// An exporter whose parameters and services are JSON.
 #[async_trait]
 pub(crate) trait ErasedExporter: Debug + Send + Sync {
     fn name(&self) -> &'static str;
@@ -32,10 +33,23 @@ pub(crate) trait ErasedExporter: Debug + Send + Sync {
 struct Erased<E>(E);
 
 impl<E: Exporter> Erased<E> {
-    fn typed(&self, parameters: &Value, service: &str) -> Result<E::Parameters, Failure> {
-        serde_json::from_value(parameters.clone()).map_err(|e| {
+    fn parameters(&self, json: &Value, service: &str) -> Result<E::Parameters, Failure> {
+        E::Parameters::deserialize(json).map_err(|e| {
             Failure::invalid_parameter(format!("{} for {service} cannot be used: {e}", self.0.parameters_type()))
         })
+    }
+
+    fn service(json: &Value) -> Result<E::Service, Failure> {
+        E::Service::deserialize(json).map_err(|e| Failure::internal(format!("the plan's service cannot be read: {e}")))
+    }
+
+    fn described(found: &ServiceDescription) -> Result<ServiceDescription<E::Service>, Failure> {
+        Ok(found.with_service(Self::service(&found.service)?))
+    }
+
+    fn json(&self, what: &str, value: &impl Serialize) -> Result<Value, Failure> {
+        serde_json::to_value(value)
+            .map_err(|e| Failure::internal(format!("{what} of exporter {} is not JSON: {e}", self.0.name())))
     }
 }
 
@@ -58,13 +72,13 @@ impl<E: Exporter> ErasedExporter for Erased<E> {
     }
 
     async fn describe(&self, request: &ServiceRequest, ctx: &PlanContext) -> Result<ServiceDescription, Failure> {
-        self.0.describe(request, ctx).await
+        let found = self.0.describe(request, ctx).await?;
+        Ok(found.with_service(self.json("the service", &found.service)?))
     }
 
     fn default_parameters(&self, request: &ServiceRequest, found: &ServiceDescription) -> Result<Value, Failure> {
-        let parameters = self.0.default_parameters(request, found)?;
-        serde_json::to_value(parameters)
-            .map_err(|e| Failure::internal(format!("parameters of exporter {} are not JSON: {e}", self.0.name())))
+        let parameters = self.0.default_parameters(request, &Self::described(found)?)?;
+        self.json("a parameter", &parameters)
     }
 
     async fn plan(
@@ -74,17 +88,22 @@ impl<E: Exporter> ErasedExporter for Erased<E> {
         parameters: &Value,
         ctx: &PlanContext,
     ) -> Result<TaskPlan, Failure> {
-        let parameters = self.typed(parameters, &request.service_url)?;
-        self.0.plan(request, found, &parameters, ctx).await
+        let parameters = self.parameters(parameters, &request.service_url)?;
+        self.0.plan(request, &Self::described(found)?, &parameters, ctx).await
     }
 
     async fn export(&self, task: &ExportTask, ctx: &ExportContext) -> Result<Artifact, Failure> {
-        let parameters = self.typed(&task.parameters, &task.key.service_url)?;
-        self.0.export(task, &parameters, ctx).await
+        let parameters = self.parameters(&task.parameters, &task.key.service_url)?;
+        self.0.export(task, &Self::service(&task.service)?, &parameters, ctx).await
     }
 
     async fn rollback(&self, task: &ExportTask, ctx: &ExportContext) {
-        self.0.rollback(task, ctx).await;
+        match Self::service(&task.service) {
+            Ok(service) => self.0.rollback(task, &service, ctx).await,
+            Err(failure) => {
+                tracing::warn!(%failure, task = %task.id, "what the task left on its service cannot be cleaned up");
+            }
+        }
     }
 }
 

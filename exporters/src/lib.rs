@@ -39,7 +39,9 @@ pub fn read_any_job_answer(answer: &serde_json::Value) {
     offmap_arcgis::body::read_any_answer(answer);
 }
 
-pub use offmap_formats::readers::{GeodatabaseReader, TilePackageReader, containers};
+pub use offmap_formats::geodatabase::GeodatabaseReader;
+pub use offmap_formats::readers::containers;
+pub use offmap_formats::tile_package::TilePackageReader;
 
 use offmap_arcgis::ArcGisClient;
 use offmap_engine::EngineBuilder;

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use offmap_arcgis::server_job::{Poll, ServerJob};
 use offmap_arcgis::{ArcGisClient, Download, Downloaded, ServiceCall, body, resolve, server_job};
 use offmap_engine::{ExportContext, UnitRecord};
-use offmap_formats::{tile_merge, tile_package};
+use offmap_formats::tile_package;
 use offmap_model::{Failure, FailureKind, FailureOwner, FailureStage, LayerSecrets, Missing, Progress};
 use serde_json::Value;
 use std::path::Path;
@@ -91,7 +91,7 @@ pub(crate) async fn export_package(
     let joined = ctx.blocking(move || {
         // The parts stay until they are joined.
         reserve.check(to.parent().unwrap_or(&to), before)?;
-        tile_merge::merge(&paths, &to, &cancel)?;
+        tile_package::merge(&paths, &to, &cancel)?;
         let (bytes, sha256) = offmap_disk::hash_file_until(&to, &cancel)?;
         for file in &paths {
             std::fs::remove_file(file)
@@ -305,7 +305,7 @@ fn job_failure(word: &str, state: &Value) -> Failure {
     let failure = Failure::new(FailureOwner::Source, FailureKind::ServiceError, FailureStage::Wait, message);
     match body::job_words(state) {
         Some(words) if body::tile_limit(&words).is_some() => {
-            body::ServiceError { code: 500, words }.into_failure(FailureStage::Wait)
+            body::ServiceError { code: 0, words }.into_failure(FailureStage::Wait)
         }
         Some(words) => failure.with_server_message(words),
         None => failure,

@@ -5,9 +5,9 @@
 use offmap_arcgis::ServiceCall;
 use offmap_arcgis::body::{cut, cut_attribution};
 use offmap_engine::{LayerPlan, TaskPlan};
-use offmap_formats::tile_cover::TileRows;
-use offmap_formats::tile_package::TilePackage;
-use offmap_formats::tiling::{Lod, TileInfo};
+use offmap_formats::tile_package::{TilePackage, TilePackageKind};
+use offmap_formats::tiles::TileRows;
+use offmap_formats::tiles::{Lod, TileInfo};
 use offmap_model::area_shape::LONGEST_GEOMETRY;
 use offmap_model::{
     AreaOfInterest, CountUnit, Envelope, ExportTask, Failure, FailureKind, FailureOwner, FailureStage, LayerArtifact,
@@ -32,7 +32,7 @@ pub(crate) const FILE_UNIT: &str = "package";
 /// The part of a tiled service's description that offmap needs; kept in the plan.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct TiledService {
+pub struct TiledService {
     /// Root that exports; may be on another host than the map's.
     pub(crate) root: String,
     pub(crate) version: f64,
@@ -60,6 +60,11 @@ fn has_area(e: &Envelope) -> bool {
 }
 
 impl TiledService {
+    /// With the secrets of its layers, which no plan holds.
+    pub(crate) fn with_secrets(self, secrets: &LayerSecrets) -> Self {
+        Self { secrets: secrets.clone(), ..self }
+    }
+
     /// Reads the service's description. The version may be text on emulators.
     pub(crate) fn read(root: &str, answer: &Value, secrets: &LayerSecrets) -> Result<Self, Failure> {
         let invalid = |words: String| {
@@ -98,7 +103,7 @@ impl TiledService {
         if let (Some(min), Some(max)) = (self.min_lod, self.max_lod) {
             return all.iter().filter(|l| (min..=max).contains(&l.level)).copied().collect();
         }
-        offmap_formats::tiling::levels_in_range(all, self.min_scale, self.max_scale)
+        offmap_formats::tiles::levels_in_range(all, self.min_scale, self.max_scale)
     }
 
     pub(crate) fn extent_in(&self) -> Option<Envelope> {
@@ -183,7 +188,7 @@ impl TiledService {
         let extent = self.extent_in();
         // A `.tpk` may count its folders from zero, so its tiles cannot be told by their levels.
         let cover = match package.kind {
-            "tpk" => None,
+            TilePackageKind::Tpk => None,
             _ => self.tile_info.cover(area, extent.as_ref(), &lods)?,
         };
         let Some(cover) = cover else {
@@ -334,13 +339,6 @@ pub(crate) fn layers_of(
     task.layers.iter().map(layer).collect()
 }
 
-/// Reads a service out of a plan, which holds no secrets.
-pub(crate) fn read_service(value: &Value, secrets: &LayerSecrets) -> Result<TiledService, Failure> {
-    let service: TiledService = serde_json::from_value(value.clone())
-        .map_err(|e| Failure::internal(format!("the plan's service cannot be read: {e}")))?;
-    Ok(TiledService { secrets: secrets.clone(), ..service })
-}
-
 /// The service's own title, else its name, else the one in its url. `mapName` is none of them: it is `Layers` on most servers.
 pub(crate) fn title_of(root: &str, answer: &Value) -> String {
     let mut own = ["/documentInfo/Title", "/documentInfo/title", "/name"].into_iter().filter_map(|at| answer.pointer(at));
@@ -358,7 +356,7 @@ pub(crate) fn read_any_service(answer: &Value) {
         let levels: Vec<u32> = service.cached_levels().iter().map(|l| l.level).collect();
         if let Ok(area) = AreaOfInterest::from_numbers("175,-22,-170,-10") {
             let _ = service.task_plan(std::iter::empty(), &area, &levels, (1, 2));
-            let _ = service.export_calls(&area, &offmap_formats::tiling::levels_text(&levels), JobUrlStyle::Raster);
+            let _ = service.export_calls(&area, &offmap_formats::tiles::levels_text(&levels), JobUrlStyle::Raster);
         }
     }
 }

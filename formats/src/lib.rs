@@ -4,20 +4,15 @@
 //! Knows no service, no job and no network.
 
 pub mod archive;
-pub mod archive_file;
 pub mod compact_cache;
 pub mod containers;
-pub mod foreign_sqlite;
+pub mod geodatabase;
 pub mod glyphs;
+mod little_endian;
 pub mod package_files;
-pub mod packed_entry;
-pub mod packed_style;
 pub mod readers;
-pub mod replica_file;
 pub mod style;
-pub mod tile_cover;
-pub mod tile_merge;
 pub mod tile_package;
-pub mod tiling;
+pub mod tiles;
 
 pub use containers::{ContainerReader, Containers, Contents};

@@ -112,6 +112,10 @@ pub struct Failure {
     /// The url that was asked, without query and credentials.
     #[serde(rename = "address", default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
+    /// HTTP status of the answer or, where its body is an error of ArcGIS with a code of its own, that code (such as 498 in an answer
+    /// with HTTP 200). `None` where nothing was answered, or nothing like a code was in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<i32>,
     /// What the service said, word for word.
     #[serde(rename = "serviceWords", default, skip_serializing_if = "Option::is_none")]
     pub server_message: Option<String>,
@@ -159,6 +163,7 @@ impl Failure {
             layer: None,
             unit: None,
             url: None,
+            status: None,
             server_message: None,
             attempts: 1,
             retryable: false,
@@ -225,6 +230,13 @@ impl Failure {
     #[must_use]
     pub fn with_url(mut self, address: &str) -> Self {
         self.url = Some(shortened(without_secrets(address), LONGEST_WORDS));
+        self
+    }
+
+    /// Keeps the HTTP status or ArcGIS code of the answer; 0 stands for none.
+    #[must_use]
+    pub fn with_status(mut self, status: i64) -> Self {
+        self.status = i32::try_from(status).ok().filter(|status| *status != 0);
         self
     }
 

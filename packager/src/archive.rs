@@ -4,7 +4,7 @@
 
 use offmap_disk::atomic_file;
 use offmap_engine::WorkDir;
-use offmap_formats::archive_file::ArchiveFile;
+use offmap_formats::archive::ArchiveFile;
 use offmap_formats::package_files::Container;
 use offmap_model::{Failure, FailureStage};
 use std::fs::File;

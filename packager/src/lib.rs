@@ -17,7 +17,6 @@
 //! Source: `mobile-map-package` reference A.
 
 mod archive;
-mod archive_audit;
 mod basemap;
 mod deep;
 mod destination;

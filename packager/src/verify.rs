@@ -4,7 +4,6 @@
 //! layer that it calls succeeded in the map with its data, and in an archive every byte of the zip structure. Without one (a
 //! package of another writer): the documents can be read, every entry's checksum, every layer's file is there.
 
-use crate::archive_audit::{DIRECTORY, audit};
 use crate::layout::INFO_PATH;
 use crate::manifest::{LARGEST_MANIFEST, MANIFEST_PATH, Manifest, ManifestFile};
 use crate::mobile_map_package::MobileMapPackage;
@@ -12,6 +11,7 @@ use crate::offline_map::OfflineLayer;
 use crate::verification::Verification;
 use offmap_disk::hex;
 use offmap_engine::ReadContents;
+use offmap_formats::archive::{DIRECTORY, audit};
 use offmap_formats::package_files::{Container, Listing};
 use offmap_model::{ExportState, Failure, FailureKind, FailureStage};
 use sha2::{Digest as _, Sha256};
@@ -73,7 +73,7 @@ pub(crate) fn verify_opened(
     if container.is_archive() && listed.contains_key(MANIFEST_PATH) {
         let damages =
             audit(path).map_err(|e| Failure::io(FailureStage::Check, format!("cannot read {}", path.display()), &e))?;
-        damages.into_iter().for_each(|(file, what)| found.problem(&file, what));
+        damages.into_iter().for_each(|damage| found.problem(&damage.entry, damage.what));
     }
     let hashed = |name: &str| match read.and_then(|read| read.files.get(name)) {
         Some(file) => Ok((file.bytes, file.sha256.clone())),

@@ -1,7 +1,7 @@
 //! Old tile packages (`.tpk`), whose entries may be deflated, and compressed packages of the newer kinds.
 
 use crate::support::{run_to_end, scripted_engine, scripted_task};
-use offmap::formats::tile_package::{check_tiles, open};
+use offmap::formats::tile_package::{TilePackageKind, check_tiles, open};
 use offmap::testing::Script;
 use offmap::{AreaOfInterest, Failure, FailureKind, GenerateOfflineMapParameterOverrides, GenerateOfflineMapParameters};
 use std::io::Write as _;
@@ -97,7 +97,7 @@ fn an_old_package_is_read_alike_stored_and_deflated() {
     for method in [CompressionMethod::Stored, CompressionMethod::Deflated] {
         let path = old_package(dir.path(), method);
         let package = open(&path).unwrap_or_else(|e| panic!("{method}: {e}"));
-        assert_eq!((package.kind, package.total(), package.tiles.get(&17)), ("tpk", 5, Some(&5)), "{method}");
+        assert_eq!((package.kind, package.total(), package.tiles.get(&17)), (TilePackageKind::Tpk, 5, Some(&5)), "{method}");
         assert_eq!(check_tiles(&path, &CancellationToken::new()).expect("all are tiles"), 5, "{method}");
     }
 }

@@ -31,6 +31,7 @@ struct Talking(Says);
 #[async_trait]
 impl Exporter for Talking {
     type Parameters = ScriptedParameters;
+    type Service = <ScriptedExporter as Exporter>::Service;
 
     fn name(&self) -> &'static str {
         ScriptedExporter.name()
@@ -44,18 +45,26 @@ impl Exporter for Talking {
         ScriptedExporter.supports(layer, source)
     }
 
-    async fn describe(&self, request: &ServiceRequest, ctx: &PlanContext) -> Result<ServiceDescription, Failure> {
+    async fn describe(
+        &self,
+        request: &ServiceRequest,
+        ctx: &PlanContext,
+    ) -> Result<ServiceDescription<Self::Service>, Failure> {
         ScriptedExporter.describe(request, ctx).await
     }
 
-    fn default_parameters(&self, request: &ServiceRequest, found: &ServiceDescription) -> Result<Self::Parameters, Failure> {
+    fn default_parameters(
+        &self,
+        request: &ServiceRequest,
+        found: &ServiceDescription<Self::Service>,
+    ) -> Result<Self::Parameters, Failure> {
         ScriptedExporter.default_parameters(request, found)
     }
 
     async fn plan(
         &self,
         request: &ServiceRequest,
-        found: &ServiceDescription,
+        found: &ServiceDescription<Self::Service>,
         parameters: &Self::Parameters,
         ctx: &PlanContext,
     ) -> Result<TaskPlan, Failure> {
@@ -69,7 +78,8 @@ impl Exporter for Talking {
     async fn export(
         &self,
         task: &ExportTask,
-        parameters: &Self::Parameters,
+        scripts: &Self::Service,
+        _: &Self::Parameters,
         ctx: &ExportContext,
     ) -> Result<Artifact, Failure> {
         let (number, report): (u64, fn(u64, u64) -> Progress) = match self.0 {
@@ -85,8 +95,7 @@ impl Exporter for Talking {
         }
         // The scripted exporter's own report would be of other things.
         let quiet = ScriptedParameters { script: Some(Script { items: 1, ..Script::of(Act::Succeed) }) };
-        let _ = parameters;
-        ScriptedExporter.export(task, &quiet, ctx).await
+        ScriptedExporter.export(task, scripts, &quiet, ctx).await
     }
 }
 

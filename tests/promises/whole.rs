@@ -167,9 +167,12 @@ fn flip(file: &Path) {
     std::fs::write(file, bytes).expect("writes");
 }
 
+/// What becomes of a file.
+type Damage = fn(&Path);
+
 /// A packager whose disk damages the tiles, after they were judged.
 #[derive(Debug)]
-struct BadDisk(fn(&Path));
+struct BadDisk(Damage);
 
 #[async_trait]
 impl Packager for BadDisk {
@@ -196,7 +199,7 @@ impl Packager for BadDisk {
 
 #[tokio::test]
 async fn a_package_that_does_not_verify_is_not_put_in_place_and_its_job_goes_on() {
-    let damages: [(fn(&Path), &str); 2] = [(|file| spoil(file, 1), "is no tile"), (flip, "when it was exported")];
+    let damages: [(Damage, &str); 2] = [(|file| spoil(file, 1), "is no tile"), (flip, "when it was exported")];
     for (damage, expected) in damages {
         let bench = Bench::new().await;
         let engine = offmap::exporters::register(Engine::builder(BadDisk(damage)), &bench.client).expect("registers");
@@ -231,7 +234,7 @@ impl ContainerReader for CountingReader {
 
 #[tokio::test]
 async fn tiles_that_were_read_after_their_export_are_read_once_more_only_if_their_bytes_changed() {
-    for (damage, expected) in [((|_| {}) as fn(&Path), 1), (|file| spoil(file, 1), 2)] {
+    for (damage, expected) in [((|_| {}) as Damage, 1), (|file| spoil(file, 1), 2)] {
         let bench = Bench::new().await;
         let reads = Arc::new(AtomicUsize::new(0));
         let engine = offmap::exporters::register(Engine::builder(BadDisk(damage)), &bench.client).expect("registers");

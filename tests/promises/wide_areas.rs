@@ -1,7 +1,7 @@
 //! Areas up to the whole world, in the two references that run around it, as envelopes and as polygons: counted alike.
 
 use crate::support::{Bench, run_to_end};
-use offmap::formats::tiling::{Lod, Origin, TileInfo};
+use offmap::formats::tiles::{Lod, Origin, TileInfo};
 use offmap::model::geometry::Envelope;
 use offmap::{AreaOfInterest, SpatialReference, verify_deep};
 use offmap_sandbox::FIELD_MAP;

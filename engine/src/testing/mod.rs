@@ -23,6 +23,7 @@ use offmap_model::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -136,6 +137,7 @@ fn script_of(layer: &MapLayer) -> Script {
 #[async_trait]
 impl Exporter for ScriptedExporter {
     type Parameters = ScriptedParameters;
+    type Service = BTreeMap<String, Script>;
 
     fn name(&self) -> &'static str {
         "scripted"
@@ -149,7 +151,11 @@ impl Exporter for ScriptedExporter {
         (layer.layer_type.to_string() == "Scripted").then(|| layer.url.clone()).flatten()
     }
 
-    async fn describe(&self, request: &ServiceRequest, _: &PlanContext) -> Result<ServiceDescription, Failure> {
+    async fn describe(
+        &self,
+        request: &ServiceRequest,
+        _: &PlanContext,
+    ) -> Result<ServiceDescription<Self::Service>, Failure> {
         let mut capabilities = Vec::new();
         for layer in &request.layers {
             capabilities.push((
@@ -169,11 +175,9 @@ impl Exporter for ScriptedExporter {
                 },
             ));
         }
-        let scripts: serde_json::Map<String, Value> =
-            request.layers.iter().map(|l| (l.id.clone(), json!(script_of(l)))).collect();
         Ok(ServiceDescription {
             title: request.service_url.clone(),
-            service: Value::Object(scripts),
+            service: request.layers.iter().map(|l| (l.id.clone(), script_of(l))).collect(),
             capabilities,
             extent: None,
             attribution: Some("scripted data".to_owned()),
@@ -181,14 +185,18 @@ impl Exporter for ScriptedExporter {
         })
     }
 
-    fn default_parameters(&self, _: &ServiceRequest, _: &ServiceDescription) -> Result<ScriptedParameters, Failure> {
+    fn default_parameters(
+        &self,
+        _: &ServiceRequest,
+        _: &ServiceDescription<Self::Service>,
+    ) -> Result<ScriptedParameters, Failure> {
         Ok(ScriptedParameters::default())
     }
 
     async fn plan(
         &self,
         request: &ServiceRequest,
-        _: &ServiceDescription,
+        _: &ServiceDescription<Self::Service>,
         parameters: &ScriptedParameters,
         _: &PlanContext,
     ) -> Result<TaskPlan, Failure> {
@@ -210,16 +218,13 @@ impl Exporter for ScriptedExporter {
     async fn export(
         &self,
         task: &ExportTask,
+        scripts: &Self::Service,
         parameters: &ScriptedParameters,
         ctx: &ExportContext,
     ) -> Result<Artifact, Failure> {
         let mut artifact = Artifact::default();
         for (i, layer) in task.layers.iter().enumerate() {
-            let script = match parameters.script {
-                Some(script) => script,
-                None => serde_json::from_value(task.service.get(&layer.id).cloned().unwrap_or_default())
-                    .map_err(|e| Failure::internal(e.to_string()))?,
-            };
+            let script = parameters.script.or_else(|| scripts.get(&layer.id).copied()).unwrap_or_default();
             ctx.begin_unit(&layer.id).await?;
             let steps = 4;
             for step in 1..=steps {

@@ -23,10 +23,10 @@ use job::{FILE_UNIT, JOB_UNIT};
 use offmap_arcgis::{ArcGisClient, Downloaded};
 use offmap_disk::run_blocking;
 use offmap_engine::{ExportContext, Exporter, LayerPlan, PlanContext, ServiceDescription, ServiceRequest, TaskPlan};
-use offmap_formats::replica_file;
+use offmap_formats::geodatabase;
 use offmap_model::{
     AreaOfInterest, Artifact, ArtifactFile, AttachmentSyncDirection, ByteRange, CountUnit, ExportTask, Failure, FailureKind,
-    FailureOwner, GenerateOfflineMapUpdateMode, LayerArtifact, LayerSecrets, LayerType, MapLayer, OfflineMapSource,
+    FailureOwner, GenerateOfflineMapUpdateMode, LayerArtifact, LayerType, MapLayer, OfflineMapSource,
     ReturnLayerAttachmentOption, Unit,
 };
 use row_filter::{by_service_layer, layer_id};
@@ -73,7 +73,7 @@ impl GeodatabaseExporter {
 /// # Errors
 /// If the file is damaged, has no list of its items, or names anything but its ordinary tables there.
 pub fn rows(path: &Path, cancel: &CancellationToken) -> Result<HashMap<i64, (u64, Option<u64>)>, Failure> {
-    Ok(replica_file::describe(path, cancel)?.into_iter().map(|l| (l.item_id, (l.rows, l.attachments))).collect())
+    Ok(geodatabase::describe(path, cancel)?.into_iter().map(|l| (l.item_id, (l.rows, l.attachments))).collect())
 }
 
 /// Reads an answer as a service's and a layer's description, for fuzzing.
@@ -91,13 +91,6 @@ pub(crate) fn read_any_job_answer(answer: &Value) {
     job::read_any_answer(answer);
 }
 
-/// Reads a service out of a plan, which holds no secrets.
-fn read_service(task: &Value, secrets: &LayerSecrets) -> Result<FeatureService, Failure> {
-    let service: FeatureService = serde_json::from_value(task.clone())
-        .map_err(|e| Failure::internal(format!("the plan's service cannot be read: {e}")))?;
-    Ok(FeatureService { secrets: secrets.clone(), ..service })
-}
-
 /// The area as it goes over the wire; made off the async threads.
 async fn for_wire(parameters: &GenerateGeodatabaseParameters) -> Result<AreaOfInterest, Failure> {
     let area = parameters.extent.clone();
@@ -107,6 +100,7 @@ async fn for_wire(parameters: &GenerateGeodatabaseParameters) -> Result<AreaOfIn
 #[async_trait]
 impl Exporter for GeodatabaseExporter {
     type Parameters = GenerateGeodatabaseParameters;
+    type Service = FeatureService;
 
     fn name(&self) -> &'static str {
         "geodatabase"
@@ -128,7 +122,11 @@ impl Exporter for GeodatabaseExporter {
         (kind && service.kind() == "featureserver").then(|| service.root().to_owned())
     }
 
-    async fn describe(&self, request: &ServiceRequest, _: &PlanContext) -> Result<ServiceDescription, Failure> {
+    async fn describe(
+        &self,
+        request: &ServiceRequest,
+        _: &PlanContext,
+    ) -> Result<ServiceDescription<FeatureService>, Failure> {
         let mut ids: Vec<u32> = request.layers.iter().filter_map(layer_id).collect();
         ids.sort_unstable();
         ids.dedup();
@@ -142,12 +140,16 @@ impl Exporter for GeodatabaseExporter {
             extent: service.extent_in(),
             attribution,
             edit_date: service.layers.values().filter_map(|l| l.edit_date).max(),
-            service: serde_json::to_value(&service).map_err(|e| Failure::internal(e.to_string()))?,
+            service,
         })
     }
 
-    fn default_parameters(&self, request: &ServiceRequest, found: &ServiceDescription) -> Result<Self::Parameters, Failure> {
-        let service = read_service(&found.service, &request.secrets())?;
+    fn default_parameters(
+        &self,
+        request: &ServiceRequest,
+        found: &ServiceDescription<FeatureService>,
+    ) -> Result<Self::Parameters, Failure> {
+        let service = found.service.clone().with_secrets(&request.secrets());
         let wanted = &request.parameters;
         // The author may have made a layer read-only in this map though the service is editable.
         let narrowed = |l: &MapLayer| l.capabilities.as_deref().is_some_and(|c| !allows_editing(c));
@@ -186,11 +188,11 @@ impl Exporter for GeodatabaseExporter {
     async fn plan(
         &self,
         request: &ServiceRequest,
-        found: &ServiceDescription,
+        found: &ServiceDescription<FeatureService>,
         parameters: &Self::Parameters,
         _: &PlanContext,
     ) -> Result<TaskPlan, Failure> {
-        let service = read_service(&found.service, &request.secrets())?;
+        let service = found.service.clone().with_secrets(&request.secrets());
         parameters.check(&service)?;
         utility_network::check(parameters, &service)?;
         let mut layers = Vec::new();
@@ -249,16 +251,17 @@ impl Exporter for GeodatabaseExporter {
     async fn export(
         &self,
         task: &ExportTask,
+        service: &FeatureService,
         parameters: &Self::Parameters,
         ctx: &ExportContext,
     ) -> Result<Artifact, Failure> {
-        Self::new(self.client.for_task(ctx.clone())).run(task, parameters, ctx).await
+        let service = service.clone().with_secrets(ctx.secrets());
+        Self::new(self.client.for_task(ctx.clone())).run(task, &service, parameters, ctx).await
     }
 
-    async fn rollback(&self, task: &ExportTask, ctx: &ExportContext) {
-        if let Ok(service) = read_service(&task.service, ctx.secrets()) {
-            job::unregister(&self.client.for_task(ctx.clone()), ctx, &service).await;
-        }
+    async fn rollback(&self, _: &ExportTask, service: &FeatureService, ctx: &ExportContext) {
+        let service = service.clone().with_secrets(ctx.secrets());
+        job::unregister(&self.client.for_task(ctx.clone()), ctx, &service).await;
     }
 }
 
@@ -266,18 +269,18 @@ impl GeodatabaseExporter {
     async fn run(
         &self,
         task: &ExportTask,
+        service: &FeatureService,
         parameters: &GenerateGeodatabaseParameters,
         ctx: &ExportContext,
     ) -> Result<Artifact, Failure> {
-        let service = read_service(&task.service, ctx.secrets())?;
         let path = ctx.work_dir().join("replica.geodatabase");
-        let outcome = self.download(task, &service, parameters, ctx, &path).await;
+        let outcome = self.download(task, service, parameters, ctx, &path).await;
         if let Err(failure) = &outcome
             && ctx.rolls_back(failure)
         {
             // Nobody will use the replica, so it must not stay on the service, and its file is worth nothing without it.
             ctx.fail_unit(FILE_UNIT, failure.clone()).await;
-            self.rollback(task, ctx).await;
+            self.rollback(task, service, ctx).await;
         }
         outcome
     }
@@ -353,7 +356,7 @@ impl GeodatabaseExporter {
         // It stays also if what follows fails, which asks the service only.
         ctx.finish_file(FILE_UNIT, Some(JOB_UNIT), path, (bytes, &sha256)).await?;
         let (file, cancel) = (path.to_owned(), ctx.cancel_token().clone());
-        let found = match ctx.blocking(move || replica_file::describe(&file, &cancel)).await {
+        let found = match ctx.blocking(move || geodatabase::describe(&file, &cancel)).await {
             Ok(found) => found,
             Err(failure) if failure.kind == FailureKind::Corrupt => return Err(ctx.fail_unit(FILE_UNIT, failure).await),
             Err(failure) => return Err(failure),

@@ -156,7 +156,7 @@ impl ListedLayer {
 
 /// A feature service with the layers that a map uses.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct FeatureService {
+pub struct FeatureService {
     pub(super) root: String,
     pub(super) title: String,
     pub(super) capabilities: String,
@@ -212,6 +212,11 @@ fn entries(answer: &Value) -> impl Iterator<Item = &Value> {
 }
 
 impl FeatureService {
+    /// With the secrets of its layers, which no plan holds.
+    pub(super) fn with_secrets(self, secrets: &LayerSecrets) -> Self {
+        Self { secrets: secrets.clone(), ..self }
+    }
+
     /// Asks the service, and each of the layers that it lists among `wanted`.
     pub(super) async fn fetch(
         client: &ArcGisClient,

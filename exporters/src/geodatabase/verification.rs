@@ -9,8 +9,8 @@ use super::service::{FeatureService, Relationship, RowFilter, ServiceLayer};
 use futures_util::StreamExt as _;
 use offmap_arcgis::ArcGisClient;
 use offmap_engine::ExportContext;
-use offmap_formats::replica_file;
-use offmap_formats::replica_file::ReplicaLayer;
+use offmap_formats::geodatabase;
+use offmap_formats::geodatabase::ReplicaLayer;
 use offmap_model::{
     AreaOfInterest, Failure, FailureKind, FailureOwner, FailureStage, LayerArtifact, LayerNote, LayerNoteKind, Missing,
     TaskLayer,
@@ -320,7 +320,7 @@ impl Verification<'_> {
                 left = left.saturating_sub(1);
                 !too_many && sender.blocking_send(keys).is_ok()
             };
-            replica_file::key_literals(&file, (&table, &primary), KEYS_AT_A_TIME, &cancel, hand_on)?;
+            geodatabase::key_literals(&file, (&table, &primary), KEYS_AT_A_TIME, &cancel, hand_on)?;
             Ok(too_many)
         });
         let one = |keys: String| async move {

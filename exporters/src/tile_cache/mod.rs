@@ -6,8 +6,8 @@ pub use parameters::ExportTileCacheParameters;
 
 use crate::tile_export::{self, export_package};
 use crate::tile_service::{
-    DESCRIPTION, FILE_UNIT, JobUrlStyle, PartCall, TiledService, export_not_allowed, layers_of, read_service,
-    reference_not_supported, text, title_of,
+    DESCRIPTION, FILE_UNIT, JobUrlStyle, PartCall, TiledService, export_not_allowed, layers_of, reference_not_supported,
+    text, title_of,
 };
 use async_trait::async_trait;
 use offmap_arcgis::body::expect_description;
@@ -16,8 +16,8 @@ use offmap_arcgis::{AnswerKind, ArcGisClient, ServiceCall};
 use offmap_disk::run_blocking;
 use offmap_engine::{ExportContext, Exporter, PlanContext, ServiceDescription, ServiceRequest, TaskPlan};
 use offmap_formats::tile_package;
-use offmap_formats::tile_package::TilePackage;
-use offmap_formats::tiling::{cut_to_layers, levels_in_range, levels_text};
+use offmap_formats::tile_package::{TilePackage, TilePackageKind};
+use offmap_formats::tiles::{cut_to_layers, levels_in_range, levels_text};
 use offmap_model::{
     Artifact, ArtifactFile, Capability, CapabilityReason, ExportTask, Failure, FailureKind, FailureOwner, FailureStage,
     LayerType, MapLayer, OfflineMapSource, TaskLayer,
@@ -46,6 +46,8 @@ impl TileCacheExporter {
 #[async_trait]
 impl Exporter for TileCacheExporter {
     type Parameters = ExportTileCacheParameters;
+    /// `None` where it does not export tiles.
+    type Service = Option<TiledService>;
 
     fn name(&self) -> &'static str {
         "tile-cache"
@@ -64,7 +66,11 @@ impl Exporter for TileCacheExporter {
         ((tiled || other) && matches!(kind.as_str(), "mapserver" | "imageserver")).then(|| service.root().to_owned())
     }
 
-    async fn describe(&self, request: &ServiceRequest, _: &PlanContext) -> Result<ServiceDescription, Failure> {
+    async fn describe(
+        &self,
+        request: &ServiceRequest,
+        _: &PlanContext,
+    ) -> Result<ServiceDescription<Self::Service>, Failure> {
         let custom = request.secrets();
         let root = export_root(&request.service_url, &request.source.export_hosts);
         let call =
@@ -98,15 +104,19 @@ impl Exporter for TileCacheExporter {
         Ok(ServiceDescription {
             capabilities: request.layers.iter().map(|l| (l.id.clone(), capability(l))).collect(),
             extent: service.as_ref().and_then(TiledService::extent_in),
-            service: serde_json::to_value(&service).map_err(|e| Failure::internal(e.to_string()))?,
+            service,
             attribution: text(&answer, "copyrightText"),
             edit_date: None,
             title,
         })
     }
 
-    fn default_parameters(&self, request: &ServiceRequest, found: &ServiceDescription) -> Result<Self::Parameters, Failure> {
-        let service = read_service(&found.service, &request.secrets())?;
+    fn default_parameters(
+        &self,
+        request: &ServiceRequest,
+        found: &ServiceDescription<Self::Service>,
+    ) -> Result<Self::Parameters, Failure> {
+        let service = exporting(&found.service)?;
         let wanted = &request.parameters;
         let cached = service.cached_levels();
         let drawn = |l: &MapLayer| (l.min_scale.unwrap_or(0.0), l.max_scale.unwrap_or(0.0));
@@ -119,7 +129,7 @@ impl Exporter for TileCacheExporter {
         let level_ids: Vec<u32> =
             cached.iter().map(|l| l.level).filter(|id| chosen.iter().any(|l| l.level == *id)).collect();
         if level_ids.is_empty() {
-            let scale = |i: Option<&offmap_formats::tiling::Lod>| i.map_or(0.0, |l| l.scale.round());
+            let scale = |i: Option<&offmap_formats::tiles::Lod>| i.map_or(0.0, |l| l.scale.round());
             return Err(Failure::invalid_parameter(format!(
                 "no level of \"{}\" lies between minScale {min_scale} and maxScale {max_scale}; it has tiles from 1:{} to 1:{}",
                 found.title,
@@ -137,12 +147,12 @@ impl Exporter for TileCacheExporter {
     async fn plan(
         &self,
         request: &ServiceRequest,
-        found: &ServiceDescription,
+        found: &ServiceDescription<Self::Service>,
         parameters: &Self::Parameters,
         _: &PlanContext,
     ) -> Result<TaskPlan, Failure> {
         parameters.check()?;
-        let service = read_service(&found.service, &request.secrets())?;
+        let service = exporting(&found.service)?.clone().with_secrets(&request.secrets());
         let layers: Vec<String> = request.layers.iter().map(|l| l.id.clone()).collect();
         let area = service.area(parameters.area_of_interest.as_ref())?;
         let level_ids = parameters.level_ids.clone();
@@ -156,13 +166,15 @@ impl Exporter for TileCacheExporter {
     async fn export(
         &self,
         task: &ExportTask,
+        service: &Self::Service,
         parameters: &Self::Parameters,
         ctx: &ExportContext,
     ) -> Result<Artifact, Failure> {
-        Self::new(self.client.for_task(ctx.clone())).run(task, parameters, ctx).await
+        let service = exporting(service)?.clone().with_secrets(ctx.secrets());
+        Self::new(self.client.for_task(ctx.clone())).run(task, service, parameters, ctx).await
     }
 
-    async fn rollback(&self, _: &ExportTask, ctx: &ExportContext) {
+    async fn rollback(&self, _: &ExportTask, _: &Self::Service, ctx: &ExportContext) {
         tile_export::rollback(&self.client.for_task(ctx.clone()), ctx).await;
     }
 }
@@ -171,10 +183,10 @@ impl TileCacheExporter {
     async fn run(
         &self,
         task: &ExportTask,
+        service: TiledService,
         parameters: &ExportTileCacheParameters,
         ctx: &ExportContext,
     ) -> Result<Artifact, Failure> {
-        let service = read_service(&task.service, ctx.secrets())?;
         let compact = if service.version >= TPKX_SINCE {
             "esriMapCacheStorageModeCompactV2"
         } else {
@@ -212,23 +224,28 @@ impl TileCacheExporter {
         }
         ctx.finish_file(FILE_UNIT, None, &path, (got.bytes, &got.sha256)).await?;
         Ok(Artifact {
-            files: vec![ArtifactFile::file("package", package.kind).with_sha256(got.sha256)],
+            files: vec![ArtifactFile::file("package", package.kind.extension()).with_sha256(got.sha256)],
             layers: layers_of(task, package.total(), missing.as_ref(), None),
             warnings: Vec::new(),
         })
     }
 }
 
+/// The service of a plan; one that does not export tiles has none.
+fn exporting(service: &Option<TiledService>) -> Result<&TiledService, Failure> {
+    service.as_ref().ok_or_else(|| Failure::internal("the plan's service does not export tiles"))
+}
+
 /// A level that was asked for and has no tile at all is missing, whatever the sum says. A `.tpk` may count its folders from
 /// zero, so there only the number of levels is compared.
 fn check_levels(package: &TilePackage, task: &ExportTask, level_ids: &[u32]) -> Result<(), Failure> {
-    if package.kind == "vtpk" {
+    if package.kind == TilePackageKind::Vtpk {
         let message = format!("\"{}\" is a raster service and sent a vector tile package", task.title);
         return Err(Failure::new(FailureOwner::Source, FailureKind::InvalidAnswer, FailureStage::Check, message));
     }
     let there: Vec<u32> = package.tiles.iter().filter(|(_, n)| **n > 0).map(|(level, _)| *level).collect();
     let missing: Vec<u32> = match package.kind {
-        "tpkx" => level_ids.iter().copied().filter(|id| !there.contains(id)).collect(),
+        TilePackageKind::Tpkx => level_ids.iter().copied().filter(|id| !there.contains(id)).collect(),
         _ if there.len() < level_ids.len() => level_ids.iter().copied().skip(there.len()).collect(),
         _ => Vec::new(),
     };

@@ -22,7 +22,7 @@ pub(super) struct LayerStyle {
 
 /// All that the export needs to know; kept in the plan.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub(super) struct Described {
+pub struct Described {
     /// The service of the map, where it exports.
     pub(super) service: Option<TiledService>,
     /// Its twin with fewer fonts, where one is known and exports.
@@ -36,14 +36,12 @@ pub(super) struct Described {
 }
 
 impl Described {
-    /// Reads it out of a plan, which holds no secrets.
-    pub(super) fn read(value: &Value, secrets: &LayerSecrets) -> Result<Self, Failure> {
-        let mut described =
-            Self::deserialize(value).map_err(|e| Failure::internal(format!("the plan's service cannot be read: {e}")))?;
-        for service in described.service.iter_mut().chain(described.reduced.iter_mut()) {
+    /// With the secrets of its layers, which no plan holds.
+    pub(super) fn with_secrets(mut self, secrets: &LayerSecrets) -> Self {
+        for service in self.service.iter_mut().chain(self.reduced.iter_mut()) {
             service.secrets = secrets.clone();
         }
-        Ok(described)
+        self
     }
 
     /// The service to export from: the twin where it is wanted and there, else the original.

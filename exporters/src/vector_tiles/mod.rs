@@ -17,9 +17,9 @@ use describe::{Described, LayerStyle, describe, is_own_style, item_style, no_twi
 use offmap_arcgis::ArcGisClient;
 use offmap_disk::{atomic_file, hash_result, run_blocking};
 use offmap_engine::{ExportContext, Exporter, PlanContext, ServiceDescription, ServiceRequest, TaskPlan};
-use offmap_formats::tile_package::TilePackage;
-use offmap_formats::tiling::{cut_to_layers, levels_in_range, levels_text};
-use offmap_formats::{packed_style, tile_package};
+use offmap_formats::tile_package;
+use offmap_formats::tile_package::{TilePackage, TilePackageKind};
+use offmap_formats::tiles::{cut_to_layers, levels_in_range, levels_text};
 use offmap_model::{
     Artifact, ArtifactFile, Capability, CapabilityReason, EsriVectorTilesDownloadOption, ExportTask, Failure, FailureKind,
     FailureOwner, FailureStage, LayerNote, LayerNoteKind, LayerType, MapLayer, OfflineMapSource, Unit,
@@ -52,6 +52,7 @@ impl VectorTilesExporter {
 #[async_trait]
 impl Exporter for VectorTilesExporter {
     type Parameters = ExportVectorTilesParameters;
+    type Service = Described;
 
     fn name(&self) -> &'static str {
         "vector-tiles"
@@ -70,7 +71,7 @@ impl Exporter for VectorTilesExporter {
         service.or_else(|| layer.style_url.clone()).or_else(|| item_style(layer, source))
     }
 
-    async fn describe(&self, request: &ServiceRequest, _: &PlanContext) -> Result<ServiceDescription, Failure> {
+    async fn describe(&self, request: &ServiceRequest, _: &PlanContext) -> Result<ServiceDescription<Described>, Failure> {
         let secrets = request.secrets();
         let mut title = request.layers.first().map(|l| l.title.clone()).unwrap_or_default();
         let mut refused: HashMap<&str, Capability> = HashMap::new();
@@ -159,16 +160,19 @@ impl Exporter for VectorTilesExporter {
             title,
             capabilities: request.layers.iter().map(capability).collect(),
             extent,
-            service: serde_json::to_value(&described).map_err(|e| Failure::internal(e.to_string()))?,
+            service: described,
             attribution,
             edit_date: None,
         })
     }
 
-    fn default_parameters(&self, request: &ServiceRequest, found: &ServiceDescription) -> Result<Self::Parameters, Failure> {
+    fn default_parameters(
+        &self,
+        request: &ServiceRequest,
+        found: &ServiceDescription<Described>,
+    ) -> Result<Self::Parameters, Failure> {
         let wanted = &request.parameters;
-        let described = Described::read(&found.service, &request.secrets())?;
-        let service = described.chosen(wanted.esri_vector_tiles_download_option)?;
+        let service = found.service.chosen(wanted.esri_vector_tiles_download_option)?;
         // Vector tiles ignore the minimum scale.
         let drawn: Vec<(f64, f64)> = request.layers.iter().map(|l| (0.0, l.max_scale.unwrap_or(0.0))).collect();
         let (_, max_scale) = cut_to_layers(0.0, wanted.max_scale, &drawn);
@@ -192,12 +196,12 @@ impl Exporter for VectorTilesExporter {
     async fn plan(
         &self,
         request: &ServiceRequest,
-        found: &ServiceDescription,
+        found: &ServiceDescription<Described>,
         parameters: &Self::Parameters,
         _: &PlanContext,
     ) -> Result<TaskPlan, Failure> {
         parameters.check()?;
-        let described = Described::read(&found.service, &request.secrets())?;
+        let described = found.service.clone().with_secrets(&request.secrets());
         let service = described.chosen(parameters.esri_vector_tiles_download_option)?.clone();
         let level_ids = level_ids(&service, parameters)?;
         let layers: Vec<String> = request.layers.iter().map(|l| l.id.clone()).collect();
@@ -216,13 +220,15 @@ impl Exporter for VectorTilesExporter {
     async fn export(
         &self,
         task: &ExportTask,
+        described: &Described,
         parameters: &Self::Parameters,
         ctx: &ExportContext,
     ) -> Result<Artifact, Failure> {
-        Self::new(self.client.for_task(ctx.clone())).run(task, parameters, ctx).await
+        let described = described.clone().with_secrets(ctx.secrets());
+        Self::new(self.client.for_task(ctx.clone())).run(task, &described, parameters, ctx).await
     }
 
-    async fn rollback(&self, _: &ExportTask, ctx: &ExportContext) {
+    async fn rollback(&self, _: &ExportTask, _: &Described, ctx: &ExportContext) {
         tile_export::rollback(&self.client.for_task(ctx.clone()), ctx).await;
     }
 }
@@ -231,10 +237,10 @@ impl VectorTilesExporter {
     async fn run(
         &self,
         task: &ExportTask,
+        described: &Described,
         parameters: &ExportVectorTilesParameters,
         ctx: &ExportContext,
     ) -> Result<Artifact, Failure> {
-        let described = Described::read(&task.service, ctx.secrets())?;
         let service = described.chosen(parameters.esri_vector_tiles_download_option)?;
         let level_ids = level_ids(service, parameters)?;
         let area = service.area(parameters.area_of_interest.as_ref())?;
@@ -250,7 +256,7 @@ impl VectorTilesExporter {
             let path = path.clone();
             let opened = move || {
                 let package = tile_package::open(&path)?;
-                let lacking = packed_style::missing_resources(&path)?;
+                let lacking = tile_package::missing_resources(&path)?;
                 // Without an index nobody can tell a tile that is missing from one that was empty.
                 let missing = match package.promised {
                     Some(_) => asked.missing(&area, &level_ids, &package)?,
@@ -266,7 +272,7 @@ impl VectorTilesExporter {
             warnings.push(format!("of what the index of \"{}\" promises, {}", task.title, missing.words("tiles")));
         }
         ctx.finish_file(FILE_UNIT, None, &path, (got.bytes, &got.sha256)).await?;
-        let mut files = vec![ArtifactFile::file("package", "vtpk").with_sha256(got.sha256)];
+        let mut files = vec![ArtifactFile::file("package", TilePackageKind::Vtpk.extension()).with_sha256(got.sha256)];
         let mut layers = layers_of(task, package.total(), missing.as_ref(), None);
         if package.promised.is_none() {
             // Unverified is not verified. A budget counts what is not there against the plan.
@@ -372,7 +378,7 @@ fn level_ids(service: &TiledService, parameters: &ExportVectorTilesParameters) -
 }
 
 fn check(package: &TilePackage, task: &ExportTask) -> Result<(), Failure> {
-    if package.kind != "vtpk" {
+    if package.kind != TilePackageKind::Vtpk {
         let message = format!("\"{}\" is a vector service and sent a .{}", task.title, package.kind);
         return Err(Failure::new(FailureOwner::Source, FailureKind::InvalidAnswer, FailureStage::Check, message));
     }

@@ -2,34 +2,28 @@
 //!
 //! Source: tile reference §14.
 
+use super::kind::TilePackageKind;
+use super::package_archive::PackageArchive;
 use crate::style;
 use crate::style::Missing;
-use crate::tile_package::{archive, corrupt, read_json};
 use offmap_model::Failure;
-use std::collections::BTreeSet;
 use std::path::Path;
 
 /// The style of a package.
 const STYLE: &str = "p12/resources/styles/root.json";
-/// What only a vector tile package has.
-const ROOT: &str = "p12/root.json";
 
 /// What the style of a vector tile package needs and is not in it; nothing for packages of other kinds. Blocks.
 ///
 /// # Errors
 /// If it is no zip that can be trusted, or its style cannot be read.
 pub fn missing_resources(path: &Path) -> Result<Vec<Missing>, Failure> {
-    let mut archive = archive(path)?;
-    let mut files = BTreeSet::new();
-    for name in archive.file_names() {
-        files.insert(name.map_err(|e| corrupt(path, e))?.into_owned());
-    }
-    if !files.contains(ROOT) {
+    let mut archive = PackageArchive::open(path)?;
+    if !TilePackageKind::Vtpk.root().is_some_and(|root| archive.has(root)) {
         return Ok(Vec::new());
     }
-    if !files.contains(STYLE) {
+    if !archive.has(STYLE) {
         return Ok(vec![Missing::Style]);
     }
-    let json = read_json(path, &mut archive, STYLE)?;
-    Ok(style::missing(&json, STYLE, &files))
+    let json = archive.read_json(STYLE)?;
+    Ok(style::missing(&json, STYLE, &archive.names().iter().cloned().collect()))
 }

@@ -1,94 +1,11 @@
-//! Compact Cache bundles: which tiles are in them. V2 is of `.tpkx` and `.vtpk`, V1 of `.tpk`.
-//!
-//! All integers are little-endian. Source: tile reference §12 and §15.
+//! Bundles of version 2: a head and an index, then the tiles, each after its size.
 
-use std::io::{self, Read, Seek, SeekFrom};
+use super::record::{PACKET_SIZE, RECORDS, TileRecord, broken, check_overlaps};
+use crate::little_endian::number;
+use std::io::{self, Read};
 
-/// Tiles on one side of a bundle.
-pub const PACKET_SIZE: u64 = 128;
-/// Records in an index.
-const RECORDS: usize = 16_384;
 /// Bytes of a V2 bundle before its tiles.
 const V2_HEAD: usize = 64 + 8 * RECORDS;
-/// Bytes of a V1 index file.
-const V1_INDEX: usize = 81_952;
-/// Offset of the first tile in a V1 bundle; below it lie the zero words of empty tiles.
-const V1_FIRST_TILE: u64 = 65_596;
-
-/// Bytes of the largest tile, which are all that 24 bits count.
-pub const LARGEST_TILE: u64 = 0xff_ffff;
-
-/// One tile of a bundle.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TileRecord {
-    /// Row in the level.
-    pub row: u64,
-    /// Column in the level.
-    pub column: u64,
-    /// Offset of its data in the bundle.
-    pub offset: u64,
-    /// Size of its data.
-    pub size: u64,
-}
-
-/// Row and column of a bundle's first tile, out of its name `R<rrrr>C<cccc>`.
-///
-/// The digits are lower-case hexadecimal, of which `c` is one: only the upper-case `C` parts row and column (tile reference §12).
-/// A name whose digits are upper case, or that is all lower case, is read if one way alone gives two numbers as they are
-/// written: four digits, or more without a leading zero, and a multiple of 128.
-#[must_use]
-pub fn bundle_origin(name: &str) -> Option<(u64, u64)> {
-    let digits = name.rsplit('/').next()?.split('.').next()?.strip_prefix(['R', 'r'])?;
-    let mut upper = digits.match_indices('C');
-    if let (Some((at, _)), None) = (upper.next(), upper.next()) {
-        return Some((hexadecimal(digits.get(..at)?)?, hexadecimal(digits.get(at + 1..)?)?));
-    }
-    let parting = if digits.contains('C') { 'C' } else { 'c' };
-    let written = |text: &str| {
-        let number = hexadecimal(text)?;
-        let is_padded = text.len() == 4 || (text.len() > 4 && !text.starts_with('0'));
-        (is_padded && number % PACKET_SIZE == 0).then_some(number)
-    };
-    let mut ways = digits
-        .match_indices(parting)
-        .filter_map(|(at, _)| Some((written(digits.get(..at)?)?, written(digits.get(at + 1..)?)?)));
-    ways.next().filter(|_| ways.next().is_none())
-}
-
-/// A number in hexadecimal digits alone. No level has more rows than 32 bits count: a longer number is hostile, and rows are
-/// added to it.
-fn hexadecimal(text: &str) -> Option<u64> {
-    // The parser of the standard library takes a sign, too.
-    let only_digits = text.bytes().all(|b| b.is_ascii_hexdigit());
-    only_digits.then(|| u32::from_str_radix(text, 16).ok().map(u64::from))?
-}
-
-fn broken(words: String) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, words)
-}
-
-fn le(bytes: &[u8]) -> u64 {
-    bytes.iter().rev().fold(0, |n, b| (n << 8) | u64::from(*b))
-}
-
-fn field(bytes: &[u8], at: usize, size: usize) -> u64 {
-    le(bytes.get(at..at + size).unwrap_or_default())
-}
-
-/// Tiles may share their bytes, but do not overlap otherwise: what all different tiles hold together fits into the bundle.
-fn check_overlaps(tiles: &[TileRecord]) -> io::Result<()> {
-    let mut ranges: Vec<(u64, u64)> = tiles.iter().map(|t| (t.offset, t.size)).collect();
-    ranges.sort_unstable();
-    ranges.dedup();
-    for pair in ranges.windows(2) {
-        if let [(offset, size), (next, _)] = pair
-            && offset.saturating_add(*size) > *next
-        {
-            return Err(broken(format!("tiles overlap: one has {size} bytes at {offset}, another starts at {next}")));
-        }
-    }
-    Ok(())
-}
 
 /// Reads the index of a V2 bundle of `size` bytes; every record is checked against the file's bounds.
 ///
@@ -100,26 +17,26 @@ pub fn read_v2(mut bundle: impl Read, size: u64, origin: (u64, u64)) -> io::Resu
     for (at, length, expected, what) in
         [(0, 4, 3, "version"), (12, 4, 5, "offset byte count"), (32, 8, 40, "header offset"), (60, 4, 131_072, "index size")]
     {
-        let found = field(&head, at, length);
+        let found = number(&head, at, length);
         if found != expected {
             return Err(broken(format!("the bundle's {what} is {found}, expected {expected}")));
         }
     }
     let mut tiles = Vec::new();
     for record in 0..RECORDS {
-        let word = field(&head, 64 + 8 * record, 8);
+        let word = number(&head, 64 + 8 * record, 8);
         let (offset, length) = (word & 0xff_ffff_ffff, word >> 40);
         if length == 0 {
             continue;
         }
         let (row, column) = (record as u64 / PACKET_SIZE, record as u64 % PACKET_SIZE);
         if offset < V2_HEAD as u64 || offset + length > size {
-            let words = format!(
+            let what = format!(
                 "tile {}/{} points to {offset}+{length}, the bundle has {size} bytes",
                 origin.0 + row,
                 origin.1 + column
             );
-            return Err(broken(words));
+            return Err(broken(what));
         }
         tiles.push(TileRecord { row: origin.0 + row, column: origin.1 + column, offset, size: length });
     }
@@ -178,72 +95,10 @@ pub(crate) fn v2_head_of(blobs: &[u64], tiles: &[(u64, u64, usize)]) -> Vec<u8> 
     head
 }
 
-/// Reads a V1 bundle by its index file (`.bundlx`).
-///
-/// # Errors
-/// If the index has another size, a tile lies outside the bundle or is too large, or tiles overlap without being the same.
-pub fn read_v1(
-    mut index: impl Read,
-    mut bundle: impl Read + Seek,
-    size: u64,
-    origin: (u64, u64),
-) -> io::Result<Vec<TileRecord>> {
-    let mut slots = Vec::new();
-    index.by_ref().take(V1_INDEX as u64 + 1).read_to_end(&mut slots)?;
-    if slots.len() != V1_INDEX {
-        return Err(broken(format!("the index has {} bytes, expected {V1_INDEX}", slots.len())));
-    }
-    let mut wanted: Vec<(u64, u64, u64)> = Vec::new();
-    for slot in 0..RECORDS {
-        let offset = field(&slots, 16 + 5 * slot, 5);
-        if offset >= V1_FIRST_TILE {
-            // Column-major, unlike V2.
-            wanted.push((offset, slot as u64 % PACKET_SIZE, slot as u64 / PACKET_SIZE));
-        }
-    }
-    wanted.sort_unstable();
-    let mut tiles = Vec::new();
-    let mut before = None;
-    for (offset, row, column) in wanted {
-        // In the order of the bytes, each word once: a compressed bundle is read forward only.
-        let length = match before {
-            Some((at, length)) if at == offset => length,
-            _ => {
-                let outside = |_| broken(format!("a tile points to {offset}, the bundle has {size} bytes"));
-                let mut word = [0; 4];
-                bundle.seek(SeekFrom::Start(offset)).map_err(outside)?;
-                bundle.read_exact(&mut word).map_err(outside)?;
-                le(&word)
-            }
-        };
-        before = Some((offset, length));
-        if length == 0 {
-            continue;
-        }
-        if offset + 4 + length > size {
-            return Err(broken(format!("a tile points to {offset}+{length}, the bundle has {size} bytes")));
-        }
-        if length > LARGEST_TILE {
-            return Err(broken(format!("a tile has {length} bytes, expected at most {LARGEST_TILE}")));
-        }
-        tiles.push(TileRecord { row: origin.0 + row, column: origin.1 + column, offset: offset + 4, size: length });
-    }
-    check_overlaps(&tiles)?;
-    Ok(tiles)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::path::Path;
-
-    #[test]
-    fn bundle_names_are_hexadecimal() {
-        assert_eq!(bundle_origin("tile/L05/R0080C1f00.bundle"), Some((128, 0x1f00)));
-        assert_eq!(bundle_origin("R0000C0000.bundlx"), Some((0, 0)));
-        assert_eq!(bundle_origin("x.bundle"), None);
-        assert_eq!(bundle_origin("RffffffffffffffffC0000.bundle"), None);
-    }
 
     #[test]
     fn the_tiles_of_esri_s_sample_cache_are_its_source_tiles() {

@@ -1,0 +1,139 @@
+//! Tiles of one level as runs of columns, never one by one.
+
+use std::collections::BTreeMap;
+
+/// Tiles of one level: row → first and last column of each run, in order and apart from each other.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct TileRows(BTreeMap<u64, Vec<(u64, u64)>>);
+
+impl TileRows {
+    /// Some runs of columns of one row.
+    pub(super) fn of_row(row: u64, runs: impl Iterator<Item = (u64, u64)>) -> Self {
+        Self(BTreeMap::from([(row, runs.collect())])).coalesce()
+    }
+
+    /// Adds a run; [`TileRows::coalesce`] puts it in its place.
+    pub(super) fn add_run(&mut self, row: u64, run: (u64, u64)) {
+        self.0.entry(row).or_default().push(run);
+    }
+
+    /// Adds a tile; [`TileRows::coalesce`] puts it in its place.
+    pub(crate) fn add(&mut self, row: u64, column: u64) {
+        let runs = self.0.entry(row).or_default();
+        match runs.last_mut() {
+            Some((_, last)) if last.checked_add(1) == Some(column) => *last = column,
+            _ => runs.push((column, column)),
+        }
+    }
+
+    /// Puts runs in order and joins those that touch.
+    pub(crate) fn coalesce(mut self) -> Self {
+        for runs in self.0.values_mut() {
+            runs.sort_unstable();
+            let mut joined: Vec<(u64, u64)> = Vec::with_capacity(runs.len());
+            for (first, last) in runs.drain(..) {
+                match joined.last_mut() {
+                    Some((_, end)) if first <= end.saturating_add(1) => *end = last.max(*end),
+                    _ => joined.push((first, last)),
+                }
+            }
+            *runs = joined;
+        }
+        self
+    }
+
+    /// How many tiles.
+    #[must_use]
+    pub fn tiles(&self) -> u64 {
+        let tiles = |(first, last): &(u64, u64)| (last - first).saturating_add(1);
+        self.0.values().flatten().map(tiles).fold(0, u64::saturating_add)
+    }
+
+    /// Tiles of both.
+    pub fn intersection(&self, other: &Self) -> Self {
+        self.row_by_row(other, |own, theirs| {
+            let meet = |b: &(u64, u64)| (own.0.max(b.0), own.1.min(b.1));
+            theirs.iter().map(meet).collect()
+        })
+    }
+
+    /// Tiles of this that are not in the other.
+    pub fn difference(&self, other: &Self) -> Self {
+        self.row_by_row(other, |(first, last), theirs| {
+            let mut rest = Vec::new();
+            let mut next = Some(first);
+            for (a, b) in theirs {
+                if let Some(free) = next.filter(|n| n < a) {
+                    rest.push((free, a - 1));
+                }
+                next = b.checked_add(1).filter(|n| *n <= last);
+            }
+            rest.extend(next.map(|free| (free, last)));
+            rest
+        })
+    }
+
+    /// What becomes of each run, given the runs of the other that meet it. Both are walked through once.
+    fn row_by_row(&self, other: &Self, rest: impl Fn((u64, u64), &[(u64, u64)]) -> Vec<(u64, u64)>) -> Self {
+        let row = |(row, runs): (&u64, &Vec<(u64, u64)>)| {
+            let mut theirs = other.0.get(row).map(Vec::as_slice).unwrap_or_default();
+            let mut all = Vec::new();
+            for (first, last) in runs {
+                let passed = theirs.iter().take_while(|(_, b)| b < first).count();
+                theirs = theirs.get(passed..).unwrap_or_default();
+                let meeting = theirs.iter().take_while(|(a, _)| a <= last).count();
+                all.extend(rest((*first, *last), theirs.get(..meeting).unwrap_or_default()));
+            }
+            (*row, all)
+        };
+        Self(self.0.iter().map(row).collect())
+    }
+
+    /// Row and column of every tile.
+    pub fn each(&self) -> impl Iterator<Item = (u64, u64)> {
+        let of_row = |(row, runs): (&u64, &Vec<(u64, u64)>)| {
+            let row = *row;
+            runs.clone().into_iter().flat_map(move |(first, last)| (first..=last).map(move |column| (row, column)))
+        };
+        self.0.iter().flat_map(of_row)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_package_has_not_is_found_by_runs() {
+        let of = |tiles: &[(u64, u64)]| {
+            let mut rows = TileRows::default();
+            tiles.iter().for_each(|(row, column)| rows.add(*row, *column));
+            rows.coalesce()
+        };
+        let wanted = of(&[(0, 1), (0, 2), (0, 3), (0, 4), (1, 7), (1, 5), (1, 6)]);
+        assert_eq!((wanted.tiles(), wanted.0.get(&1)), (7, Some(&vec![(5, 7)])));
+        let stored = of(&[(0, 2), (0, 4), (0, 9), (1, 6), (2, 2)]);
+        let missing: Vec<_> = wanted.difference(&stored).each().collect();
+        assert_eq!(missing, [(0, 1), (0, 3), (1, 5), (1, 7)]);
+        assert_eq!(wanted.intersection(&stored).each().collect::<Vec<_>>(), [(0, 2), (0, 4), (1, 6)]);
+        assert_eq!(wanted.difference(&TileRows::default()), wanted);
+        // The same by asking every tile, for rows with gaps of all kinds.
+        let some = |seed: u64| of(&(0..60).filter(|c| (c * seed + seed) % 7 < 3).map(|c| (0, c)).collect::<Vec<_>>());
+        for (a, b) in [(1, 2), (2, 5), (3, 4), (6, 1), (5, 5)] {
+            let (a, b) = (some(a), some(b));
+            let in_b: Vec<_> = b.each().collect();
+            let (both, only): (Vec<_>, Vec<_>) = a.each().partition(|t| in_b.contains(t));
+            assert_eq!(
+                (a.intersection(&b).each().collect::<Vec<_>>(), a.difference(&b).each().collect::<Vec<_>>()),
+                (both, only)
+            );
+        }
+    }
+
+    #[test]
+    fn rows_of_all_columns_that_there_can_be_are_counted_without_overflow() {
+        let all = TileRows(BTreeMap::from([(0, vec![(0, u64::MAX)]), (1, vec![(0, u64::MAX)])]));
+        assert_eq!(all.tiles(), u64::MAX);
+        assert_eq!(all.difference(&all).tiles(), 0);
+    }
+}
