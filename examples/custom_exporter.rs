@@ -16,7 +16,7 @@ use offmap::testing::{
 use offmap::{
     AreaOfInterest, Artifact, ArtifactFile, Capability, CountUnit, ExportContext, ExportTask, Exporter, Failure,
     FailureKind, FailureOwner, FailureStage, GenerateOfflineMapParameterOverrides, GenerateOfflineMapParameters,
-    LayerArtifact, LayerPlan, LayerType, MapLayer, OfflineMapSource, OfflineMapTask, PlanContext, Progress,
+    LayerArtifact, LayerContents, LayerPlan, LayerType, MapLayer, OfflineMapSource, OfflineMapTask, PlanContext, Progress,
     ServiceDescription, ServiceRequest, TaskPlan, Unit, WebMap,
 };
 use offmap_sandbox::{FaultyLayer, Sandbox, SandboxOptions};
@@ -143,8 +143,7 @@ impl Exporter for GeoJsonExporter {
         let layer = |l: &offmap::TaskLayer| LayerArtifact {
             id: l.id.clone(),
             file: Some(0),
-            planned: l.expected,
-            got,
+            contents: LayerContents { planned: l.expected, got, ..LayerContents::default() },
             ..LayerArtifact::default()
         };
         Ok(Artifact {

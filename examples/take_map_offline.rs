@@ -90,7 +90,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     println!("\npackage {} ({} bytes)", result.package.display(), result.bytes);
     for layer in package.maps().iter().flat_map(|m| &m.layers) {
         let data = layer.data.as_ref().map_or_else(|| "online".to_owned(), |d| d.path.clone());
-        let got = result.layers.iter().find(|l| l.id == layer.id).map_or(0, |l| l.got);
+        let got = result.layers.iter().find(|l| l.id == layer.id).map_or(0, |l| l.contents.got);
         println!("  {:<14} {got:>6}  {data}", layer.title);
     }
     let proof = verify(&result.package)?;

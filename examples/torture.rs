@@ -329,8 +329,7 @@ fn content(package: &Path) -> Result<BTreeMap<String, String>, Box<dyn Error>> {
     }
     let manifest = opened.manifest().ok_or("no manifest")??;
     for layer in &manifest.layers {
-        let proof =
-            json!({"state": layer.state, "planned": layer.planned, "got": layer.got, "attachments": layer.attachments});
+        let proof = json!({"state": layer.state, "planned": layer.contents.planned, "got": layer.contents.got, "attachments": layer.contents.attachments});
         all.insert(format!("proof of {}", layer.id), proof.to_string());
     }
     Ok(all)

@@ -106,7 +106,7 @@ pub(crate) fn show(arguments: &PackageArguments) -> Result<u8, Stop> {
         for words in layer.missing() {
             out!("lacks {}: {words}", layer.title);
         }
-        for note in layer.notes.iter().filter(|n| n.kind != LayerNoteKind::Missing) {
+        for note in layer.contents.notes.iter().filter(|n| n.kind != LayerNoteKind::Missing) {
             out!("note {}: {}: {}", layer.title, note.kind.words(), note.message);
         }
     }

@@ -160,8 +160,8 @@ fn check_mmpk(path: &Path) -> Result<(), Stop> {
 }
 
 fn layer_json(layer: &LayerOutcome) -> Value {
-    json!({"id": layer.id, "title": layer.title, "state": layer.state, "planned": layer.planned, "got": layer.got,
-        "bytes": layer.bytes, "lacking": layer.lacking(), "notes": layer.notes, "failure": layer.failure})
+    json!({"id": layer.id, "title": layer.title, "state": layer.state, "planned": layer.contents.planned, "got": layer.contents.got,
+        "bytes": layer.bytes, "lacking": layer.lacking(), "notes": layer.contents.notes, "failure": layer.failure})
 }
 
 fn result_json(
@@ -210,19 +210,19 @@ fn way_out(failure: &Failure) -> &'static str {
 fn tell_layers(layers: &[LayerOutcome], to_stderr: bool) {
     let line = |words: String| if to_stderr { note!("{words}") } else { out!("{words}") };
     for layer in layers {
-        let planned = layer.planned.map_or_else(|| "?".to_owned(), |p| p.to_string());
+        let planned = layer.contents.planned.map_or_else(|| "?".to_owned(), |p| p.to_string());
         line(format!(
             "{:<9} {:<30} {:>9} of {:>9} {:>12} bytes",
             progress::state_word(layer.state),
             layer.title,
-            layer.got,
+            layer.contents.got,
             planned,
             layer.bytes
         ));
         for words in layer.lacking() {
             line(format!("          lacks: {words}"));
         }
-        for note in layer.notes.iter().filter(|n| n.kind != LayerNoteKind::Missing) {
+        for note in layer.contents.notes.iter().filter(|n| n.kind != LayerNoteKind::Missing) {
             line(format!("          {}: {}", note.kind.words(), note.message));
         }
         if let Some(failure) = layer.failure.as_ref().filter(|f| !f.is_cancelled()) {

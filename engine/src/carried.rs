@@ -109,7 +109,7 @@ impl Carried<'_> {
             layer_type: layer.layer_type.clone(),
             url: layer.url.clone(),
             service_layer_id: None,
-            expected: outcome.planned,
+            expected: outcome.contents.planned,
             exact: false,
             attachments: data.attachments_planned,
         };

@@ -141,12 +141,7 @@ fn artifact_of(task: &ExportTask, earlier: &EarlierPackage) -> Result<(Artifact,
             file,
             item_id: data.item_id,
             resources,
-            planned: outcome.planned,
-            got: outcome.got,
-            attachments: outcome.attachments,
-            missing_tiles: outcome.missing_tiles.clone(),
-            missing_attachments: outcome.missing_attachments.clone(),
-            notes: outcome.notes.clone(),
+            contents: outcome.contents.clone(),
             failure: None,
         });
     }

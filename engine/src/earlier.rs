@@ -155,12 +155,12 @@ impl Reader<'_> {
             },
         };
         let (title, item_id) = (layer.title.as_str(), data.item_id);
-        let expected = ExpectedLayer { title, item_id, got: layer.got, attachments: layer.attachments };
+        let expected = ExpectedLayer { title, item_id, got: layer.contents.got, attachments: layer.contents.attachments };
         let missing = match containers::judge(&contents, resources.as_ref(), &expected, "the manifest") {
             Ok(missing) => missing,
             Err(damages) => return Ok(Err(damaged(title, &damages.words()))),
         };
-        layer.notes.extend(notes_of_missing(missing, &layer.notes));
+        layer.contents.notes.extend(notes_of_missing(missing, &layer.contents.notes));
         Ok(Ok(()))
     }
 }

@@ -180,10 +180,12 @@ impl EarlierPackage {
             let lost = match new {
                 None => Some("is not in the new one at all".to_owned()),
                 Some(new) if succeeded(old) && !succeeded(new) => Some("succeeded and would be missing".to_owned()),
-                Some(new) if succeeded(old) && new.got < old.got => {
-                    Some(format!("has {} of what the new one has {} of", old.got, new.got))
+                Some(new) if succeeded(old) && new.contents.got < old.contents.got => {
+                    Some(format!("has {} of what the new one has {} of", old.contents.got, new.contents.got))
                 }
-                Some(new) if succeeded(old) && new.attachments.unwrap_or(0) < old.attachments.unwrap_or(0) => {
+                Some(new)
+                    if succeeded(old) && new.contents.attachments.unwrap_or(0) < old.contents.attachments.unwrap_or(0) =>
+                {
                     Some("has more attachments".to_owned())
                 }
                 Some(new) => {

@@ -11,7 +11,8 @@ use offmap_formats::tiles::{Lod, TileInfo};
 use offmap_model::area_shape::LONGEST_GEOMETRY;
 use offmap_model::{
     AreaOfInterest, CountUnit, Envelope, ExportTask, Failure, FailureKind, FailureOwner, FailureStage, LayerArtifact,
-    LayerSecrets, MOST_EXAMPLES, Missing, PlannedLevel, ServiceLimit, SpatialReference, TaskLayer, Unit, number,
+    LayerContents, LayerSecrets, MOST_EXAMPLES, Missing, PlannedLevel, ServiceLimit, SpatialReference, TaskLayer, Unit,
+    number,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -331,9 +332,7 @@ pub(crate) fn layers_of(
         id: l.id.clone(),
         file: Some(0),
         resources,
-        planned: l.expected,
-        got,
-        missing_tiles: missing.cloned(),
+        contents: LayerContents { planned: l.expected, got, missing_tiles: missing.cloned(), ..LayerContents::default() },
         ..LayerArtifact::default()
     };
     task.layers.iter().map(layer).collect()

@@ -1,8 +1,7 @@
 //! What an exporter brings home.
 
-use crate::budget::Missing;
 use crate::failure::Failure;
-use crate::note::LayerNote;
+use crate::layer_contents::LayerContents;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -58,19 +57,9 @@ pub struct LayerArtifact {
     pub item_id: Option<i64>,
     /// Index of a folder of item resources (style, sprites, fonts) that belongs to it.
     pub resources: Option<usize>,
-    /// How many features, tiles or items were planned.
-    pub planned: Option<u64>,
-    /// How many came home.
-    pub got: u64,
-    /// How many attachments came home, where the layer has some.
-    pub attachments: Option<u64>,
-    /// Tiles that are missing, where it is known; judged by the layer's error budget.
-    pub missing_tiles: Option<Missing>,
-    /// Attachments that are missing; judged by the layer's error budget.
-    pub missing_attachments: Option<Missing>,
-    /// What is worth knowing of the layer and is no failure.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub notes: Vec<LayerNote>,
+    /// What is there of it, and what is missing.
+    #[serde(flatten)]
+    pub contents: LayerContents,
     /// Why this layer failed though others of the artifact did not.
     pub failure: Option<Failure>,
 }

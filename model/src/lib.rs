@@ -15,6 +15,7 @@ pub mod failure;
 pub mod geometry;
 pub mod item;
 pub mod json;
+pub mod layer_contents;
 mod layer_kinds;
 pub mod lenient;
 pub mod note;
@@ -49,6 +50,7 @@ pub use clock::{Clock, SystemClock, system_now_ms};
 pub use failure::{Failure, FailureKind, FailureOwner, FailureStage};
 pub use geometry::{Envelope, Polygon, SpatialReference};
 pub use item::{OfflineMapItemInfo, PortalItem};
+pub use layer_contents::LayerContents;
 pub use note::{LayerNote, LayerNoteKind};
 pub use overrides::{GenerateOfflineMapParameterOverrides, OfflineMapParametersKey};
 pub use parameters::{

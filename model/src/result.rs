@@ -1,8 +1,7 @@
 //! How a job ended.
 
-use crate::budget::Missing;
 use crate::failure::Failure;
-use crate::note::{LayerNote, LayerNoteKind};
+use crate::layer_contents::LayerContents;
 use crate::plan::CountUnit;
 use crate::status::ExportState;
 use serde::{Deserialize, Serialize};
@@ -20,26 +19,13 @@ pub struct LayerOutcome {
     pub is_table: bool,
     /// How it ended.
     pub state: ExportState,
-    /// How many features, tiles or items were planned, where that was known.
-    pub planned: Option<u64>,
-    /// How many came home.
-    pub got: u64,
-    /// How many attachments came home, where the layer has some.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub attachments: Option<u64>,
-    /// Tiles that are missing from a layer that was taken all the same.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub missing_tiles: Option<Missing>,
-    /// Attachments that are missing from a layer that was taken all the same.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub missing_attachments: Option<Missing>,
+    /// What is there of it, and what is missing.
+    #[serde(flatten)]
+    pub contents: LayerContents,
     /// What is counted.
     pub count_unit: CountUnit,
     /// Size of the file that holds it; a file that several layers share counts for each.
     pub bytes: u64,
-    /// What is worth knowing of it and is no failure: what was not counted, what was edited meanwhile.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub notes: Vec<LayerNote>,
     /// Why it failed or was skipped.
     pub failure: Option<Failure>,
 }
@@ -55,21 +41,8 @@ impl LayerOutcome {
     #[must_use]
     pub fn lacking(&self) -> Vec<String> {
         let came = self.state == ExportState::Succeeded;
-        let words = lacking(self.missing_tiles.as_ref(), self.missing_attachments.as_ref(), &self.notes);
-        words.filter(|_| came).collect()
+        self.contents.missing().filter(|_| came).collect()
     }
-}
-
-/// What is missing of a layer that came, in words: tiles, attachments, and what notes say is missing.
-pub fn lacking<'a>(
-    missing_tiles: Option<&'a Missing>,
-    missing_attachments: Option<&'a Missing>,
-    notes: &'a [LayerNote],
-) -> impl Iterator<Item = String> + 'a {
-    let tiles = missing_tiles.map(|m| m.words("tiles"));
-    let attachments = missing_attachments.map(|m| m.words("attachments"));
-    let others = notes.iter().filter(|n| n.kind == LayerNoteKind::Missing).map(|n| n.message.clone());
-    tiles.into_iter().chain(attachments).chain(others)
 }
 
 /// What a job that ended well has made.

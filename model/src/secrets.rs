@@ -439,7 +439,7 @@ impl SecretRegistry {
         artifact.warnings.iter_mut().for_each(|text| self.scrub_in_place(text));
         for layer in &mut artifact.layers {
             layer.failure = layer.failure.take().map(|f| self.failure(f));
-            layer.notes.iter_mut().for_each(|note| self.scrub_in_place(&mut note.message));
+            layer.contents.notes.iter_mut().for_each(|note| self.scrub_in_place(&mut note.message));
         }
         artifact
     }
@@ -469,6 +469,7 @@ impl SecretRegistry {
 mod tests {
     use super::*;
     use crate::artifact::LayerArtifact;
+    use crate::layer_contents::LayerContents;
     use crate::note::{LayerNote, LayerNoteKind};
 
     fn url(text: &str) -> Url {
@@ -514,9 +515,15 @@ mod tests {
         assert_eq!(json, serde_json::json!({"a": ["x …"], "…": 1}));
         let mut artifact = Artifact { warnings: vec!["of the map".to_owned()], ..Artifact::default() };
         let note = LayerNote::new(LayerNoteKind::NotCounted, "refused: of the map");
-        artifact.layers.push(LayerArtifact { notes: vec![note], ..LayerArtifact::default() });
+        artifact.layers.push(LayerArtifact {
+            contents: LayerContents { notes: vec![note], ..LayerContents::default() },
+            ..LayerArtifact::default()
+        });
         let artifact = job.artifact(artifact);
-        assert_eq!((artifact.warnings[0].as_str(), artifact.layers[0].notes[0].message.as_str()), ("…", "refused: …"));
+        assert_eq!(
+            (artifact.warnings[0].as_str(), artifact.layers[0].contents.notes[0].message.as_str()),
+            ("…", "refused: …")
+        );
         let many: Vec<String> = (0..2 * MOST_SECRETS).map(|i| format!("another token {i}")).collect();
         registry.add_all(many.iter().map(String::as_str));
         assert_eq!(registry.scrub("pass word+\"/1"), "…", "what is pinned stays");

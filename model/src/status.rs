@@ -72,6 +72,16 @@ impl ExportState {
             Self::Succeeded | Self::Failed | Self::Cancelled | Self::Skipped => true,
         }
     }
+
+    /// The state in which something ends that was begun: with a failure, or without one. A cancelled job is no fault.
+    #[must_use]
+    pub fn ended(failure: Option<&Failure>) -> Self {
+        match failure {
+            None => Self::Succeeded,
+            Some(failure) if failure.is_cancelled() => Self::Cancelled,
+            Some(_) => Self::Failed,
+        }
+    }
 }
 
 /// What a progress counts.

@@ -121,7 +121,7 @@ impl Deep<'_> {
         let promise = self.layers.get(layer.id.as_str()).copied();
         let Some(data) = layer.data.clone() else {
             let is_promised = promise.is_some_and(|p| p.state == ExportState::Succeeded && p.file.is_some());
-            if is_promised || (layer.url.is_none() && promise.is_some_and(|p| p.got > 0)) {
+            if is_promised || (layer.url.is_none() && promise.is_some_and(|p| p.contents.got > 0)) {
                 self.found.problem(&layer.title, "the map has this layer without its data".to_owned());
             }
             return Ok(());
@@ -134,7 +134,8 @@ impl Deep<'_> {
         let item_id = data.item_id;
         match (promise, &contents.counted) {
             (Some(p), _) => {
-                let expected = ExpectedLayer { title: &layer.title, item_id, got: p.got, attachments: p.attachments };
+                let expected =
+                    ExpectedLayer { title: &layer.title, item_id, got: p.contents.got, attachments: p.contents.attachments };
                 let damages = contents.differences(&expected, "the manifest");
                 self.problems(&data.path, &damages);
             }
@@ -223,7 +224,7 @@ impl Deep<'_> {
                 self.found.missing.extend(named);
             }
             Some(promise) => {
-                for name in untold(&missing, &promise.notes) {
+                for name in untold(&missing, &promise.contents.notes) {
                     let what = format!("layer \"{}\" needs {name}, which is missing", layer.title);
                     self.found.problem(place, what);
                 }

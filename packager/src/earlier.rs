@@ -85,12 +85,7 @@ fn outcome(layer: &ManifestLayer, sizes: &HashMap<&str, u64>) -> LayerOutcome {
         title: layer.title.clone(),
         is_table: layer.is_table,
         state: layer.state,
-        planned: layer.planned,
-        got: layer.got,
-        attachments: layer.attachments,
-        missing_tiles: layer.missing_tiles.clone(),
-        missing_attachments: layer.missing_attachments.clone(),
-        notes: layer.notes.clone(),
+        contents: layer.contents.clone(),
         count_unit: layer.count_unit,
         bytes: layer.file.as_deref().and_then(|f| sizes.get(f).copied()).unwrap_or(0),
         failure: layer.failure.clone(),
@@ -122,7 +117,7 @@ fn lost(package: &MobileMapPackage, manifest: &Manifest, data: &[EarlierData]) -
     let layers = package.maps().iter().flat_map(|m| &m.layers);
     let online = layers.filter(|l| l.data.is_none() && l.url.is_some());
     let online: HashSet<&str> = online.map(|l| l.id.as_str()).collect();
-    let has_data = |l: &&ManifestLayer| l.file.is_some() || (l.got > 0 && !online.contains(l.id.as_str()));
+    let has_data = |l: &&ManifestLayer| l.file.is_some() || (l.contents.got > 0 && !online.contains(l.id.as_str()));
     let succeeded = manifest.layers.iter().filter(|l| l.state == ExportState::Succeeded);
     succeeded.filter(has_data).filter(|l| !there.contains(l.id.as_str())).map(|l| l.id.clone()).collect()
 }

@@ -5,8 +5,7 @@
 //! itself with the digest's own 64 digits read as zeros, so that no byte of the package is unverified.
 
 use offmap_disk::{hex, path as names};
-use offmap_model::result::lacking;
-use offmap_model::{AreaOfInterest, CountUnit, ExportState, Failure, LayerNote, LayerNoteKind, Missing};
+use offmap_model::{AreaOfInterest, CountUnit, ExportState, Failure, LayerContents, LayerNoteKind};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use std::collections::HashSet;
@@ -53,22 +52,12 @@ pub struct ManifestLayer {
     pub layer_type: Option<String>,
     /// How it ended.
     pub state: ExportState,
-    /// How many features, tiles or items were planned.
-    pub planned: Option<u64>,
-    /// How many were exported.
-    pub got: u64,
+    /// What is there of it, and what is missing.
+    #[serde(flatten)]
+    pub contents: LayerContents,
     /// How many attachments were planned, where they were counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attachments_planned: Option<u64>,
-    /// How many attachments were exported, where the layer has some.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub attachments: Option<u64>,
-    /// Tiles that are missing all the same, where that is known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub missing_tiles: Option<Missing>,
-    /// Attachments that are missing all the same.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub missing_attachments: Option<Missing>,
     /// What is counted.
     pub count_unit: CountUnit,
     /// Its file in the package.
@@ -85,9 +74,6 @@ pub struct ManifestLayer {
     /// Terms of use of the layer's item.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub terms_of_use: Option<String>,
-    /// What is worth knowing of it and is no failure: what was not counted, what was edited meanwhile.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub notes: Vec<LayerNote>,
     /// Why it is missing.
     pub failure: Option<Failure>,
 }
@@ -151,7 +137,7 @@ impl ManifestLayer {
     /// What is missing of it, a line each, for people; that it is missing itself is its failure.
     pub fn missing(&self) -> impl Iterator<Item = String> + '_ {
         let is_there = self.state == ExportState::Succeeded;
-        lacking(self.missing_tiles.as_ref(), self.missing_attachments.as_ref(), &self.notes).filter(move |_| is_there)
+        self.contents.missing().filter(move |_| is_there)
     }
 }
 
@@ -178,7 +164,7 @@ impl Manifest {
     pub fn not_counted(&self) -> Vec<String> {
         let succeeded = self.layers.iter().filter(|l| l.state == ExportState::Succeeded);
         let of_layer = |l: &ManifestLayer| {
-            let notes = l.notes.iter().filter(|n| n.kind == LayerNoteKind::NotCounted);
+            let notes = l.contents.notes.iter().filter(|n| n.kind == LayerNoteKind::NotCounted);
             notes.map(|n| format!("{}: {}", l.title, n.message)).collect::<Vec<_>>()
         };
         succeeded.flat_map(of_layer).collect()

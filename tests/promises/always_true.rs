@@ -64,7 +64,9 @@ async fn nothing_planned_is_missing_without_a_failure_that_names_it() {
     assert_eq!(result.layers.iter().map(|l| l.id.clone()).collect::<Vec<_>>(), planned, "every layer has an outcome");
     for layer in &result.layers {
         match (&layer.failure, layer.state) {
-            (None, ExportState::Succeeded) => assert!(layer.got > 0 && layer.planned.is_some(), "{layer:?}"),
+            (None, ExportState::Succeeded) => {
+                assert!(layer.contents.got > 0 && layer.contents.planned.is_some(), "{layer:?}")
+            }
             (Some(failure), ExportState::Failed) => {
                 assert_eq!(failure.layer.as_deref(), Some(layer.id.as_str()));
                 assert_eq!(failure.owner, FailureOwner::Source, "{failure}");

@@ -149,7 +149,7 @@ async fn a_thousand_font_stacks_are_not_thirty_thousand_requests_and_the_rest_is
     assert!(!result.has_errors(), "{:?}", result.layers);
     assert_eq!(server.asked(), 32 * 256);
     let streets = result.layers.iter().find(|l| l.id == "streets").expect("an outcome");
-    let words: Vec<&str> = streets.notes.iter().map(|n| n.message.as_str()).collect();
+    let words: Vec<&str> = streets.contents.notes.iter().map(|n| n.message.as_str()).collect();
     assert!(
         words.iter().any(|w| w.contains("`Font 0032`") && w.contains("1000 fonts are named, 32 are fetched")),
         "{words:?}"
@@ -157,7 +157,7 @@ async fn a_thousand_font_stacks_are_not_thirty_thousand_requests_and_the_rest_is
     assert!(words.len() < 30 && words.iter().any(|w| w.contains("948 more fonts")), "{words:?}");
     let package = offmap::packager::MobileMapPackage::open(&result.package).expect("opens");
     let manifest = package.manifest().expect("a manifest").expect("a good one");
-    assert_eq!(manifest.layers.iter().find(|l| l.id == "streets").map(|l| &l.notes), Some(&streets.notes));
+    assert_eq!(manifest.layers.iter().find(|l| l.id == "streets").map(|l| &l.contents.notes), Some(&streets.contents.notes));
 }
 
 #[tokio::test]
@@ -170,7 +170,7 @@ async fn a_font_name_that_cannot_be_a_file_costs_its_labels_and_not_the_job() {
         let (result, messages) = run_to_end(&bench.job(HOSTED_MAP, |_| {}).await).await;
         let result = result.expect("a package");
         assert!(!result.has_errors(), "{name:?}: {:?}", result.layers);
-        let notes: Vec<&str> = result.layers.iter().flat_map(|l| &l.notes).map(|n| n.message.as_str()).collect();
+        let notes: Vec<&str> = result.layers.iter().flat_map(|l| &l.contents.notes).map(|n| n.message.as_str()).collect();
         let [note] = notes.as_slice() else { panic!("{name:?}: {notes:?}") };
         assert!(note.contains("its name cannot be a file"), "{name:?}: {note}");
         assert!(note.len() < 500 && !note.contains(char::is_control), "{note:?}");

@@ -48,7 +48,11 @@ async fn an_area_over_fiji_brings_features_raster_and_vector_tiles_from_both_sid
         assert_eq!(count("SELECT count(*) FROM Countries_evw WHERE NAME = 'Fiji'"), 1, "once, though it is on both sides");
 
         let layer = |id: &str| result.layers.iter().find(|l| l.id == id).expect("an outcome");
-        assert_eq!(Some(layer("world").got), layer("world").planned, "as many tiles as were counted, none twice");
+        assert_eq!(
+            Some(layer("world").contents.got),
+            layer("world").contents.planned,
+            "as many tiles as were counted, none twice"
+        );
         let raster = tile_package::open(&file("world")).expect("opens");
         assert_eq!((raster.tiles[&0], raster.tiles[&1]), (1, 2), "the first level once, then a tile on each side");
         let vector = tile_package::open(&file("streets")).expect("opens");
@@ -84,8 +88,8 @@ async fn a_polygon_over_the_dateline_is_cut_and_joined() {
     let result = run_to_end(&job.await).await.0.expect("a package");
     assert!(!result.has_errors(), "{:?}", result.layers);
     let layer = |id: &str| result.layers.iter().find(|l| l.id == id).expect("an outcome");
-    assert_eq!(layer("places").got, 2, "Suva and Nuku'alofa; Apia lies beyond the slanted edge");
-    assert_eq!(Some(layer("world").got), layer("world").planned);
+    assert_eq!(layer("places").contents.got, 2, "Suva and Nuku'alofa; Apia lies beyond the slanted edge");
+    assert_eq!(Some(layer("world").contents.got), layer("world").contents.planned);
 }
 
 #[tokio::test]

@@ -38,26 +38,26 @@ async fn within_its_budget_a_layer_is_taken_and_what_it_lacks_is_in_the_manifest
     let result = run_to_end(&job).await.0.expect("a package");
     assert!(!result.has_errors(), "{:?}", result.layers);
     let world = layer(&result.layers, "world");
-    let missing = world.missing_tiles.as_ref().expect("some are missing");
-    assert_eq!((missing.count, Some(missing.of), missing.examples.len()), (4, world.planned, 4));
-    assert_eq!(world.got + 4, missing.of);
+    let missing = world.contents.missing_tiles.as_ref().expect("some are missing");
+    assert_eq!((missing.count, Some(missing.of), missing.examples.len()), (4, world.contents.planned, 4));
+    assert_eq!(world.contents.got + 4, missing.of);
     assert!(missing.examples[0].split('/').count() == 3, "{missing:?}");
     let streets = layer(&result.layers, "streets");
-    assert_eq!(streets.missing_tiles.as_ref().map(|m| m.count), Some(4), "{streets:?}");
-    let photos = layer(&result.layers, "places").missing_attachments.clone().expect("one is missing");
+    assert_eq!(streets.contents.missing_tiles.as_ref().map(|m| m.count), Some(4), "{streets:?}");
+    let photos = layer(&result.layers, "places").contents.missing_attachments.clone().expect("one is missing");
     assert_eq!(photos.count, 1);
     let proof = verify(&result.package).expect("verifies");
     assert!(proof.ok && proof.complete == Some(false) && !result.is_complete(), "{proof:?}");
     assert!(proof.missing.iter().any(|w| w.starts_with("World: 4 of 21 tiles are missing")), "{:?}", proof.missing);
     let package = MobileMapPackage::open(&result.package).expect("opens");
     let manifest = package.manifest().expect("there").expect("whole");
-    let told = manifest.layers.iter().find(|l| l.id == "world").and_then(|l| l.missing_tiles.clone());
+    let told = manifest.layers.iter().find(|l| l.id == "world").and_then(|l| l.contents.missing_tiles.clone());
     assert_eq!(told.as_ref(), Some(missing));
     assert!(manifest.warnings.iter().any(|w| w.contains("error budget allows that")), "{:?}", manifest.warnings);
     // The tiles that are named are those that are not there.
     let file = manifest.layers.iter().find(|l| l.id == "world").and_then(|l| l.file.clone()).expect("a file");
     let stored = offmap::formats::tile_package::open(&result.package.join(file)).expect("opens");
-    assert_eq!(stored.total(), world.got);
+    assert_eq!(stored.total(), world.contents.got);
 }
 
 #[tokio::test]

@@ -97,7 +97,7 @@ async fn what_succeeded_is_carried_over_without_asking_its_services() {
         }
     }
     let sizes = |m: &offmap::packager::manifest::Manifest| -> Vec<(String, u64)> {
-        m.layers.iter().filter(|l| l.id != "borders").map(|l| (l.id.clone(), l.got)).collect()
+        m.layers.iter().filter(|l| l.id != "borders").map(|l| (l.id.clone(), l.contents.got)).collect()
     };
     assert_eq!(sizes(&before), sizes(&after));
 }

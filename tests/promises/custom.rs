@@ -58,7 +58,7 @@ async fn overrides_of_a_custom_exporter_are_typed_and_keyed_like_the_built_in_on
     let dir = tempfile::tempdir().expect("a directory");
     let job = task.generate_offline_map(parameters.clone(), overrides, dir.path().join("p"));
     let result = run_to_end(&job).await.0.expect("a package");
-    let got: Vec<(&str, u64)> = result.layers.iter().map(|l| (l.id.as_str(), l.got)).collect();
+    let got: Vec<(&str, u64)> = result.layers.iter().map(|l| (l.id.as_str(), l.contents.got)).collect();
     assert_eq!(got, [("a", 3), ("b", 0)], "what has no entry is left out");
     assert!(!result.has_errors());
     for (text, words) in [

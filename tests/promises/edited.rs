@@ -76,14 +76,14 @@ async fn rows_that_a_colleague_adds_deletes_or_both_cost_no_layer_and_are_told()
         });
         let result = take_complete(&bench).await;
         let places = layer(&result, "places");
-        assert_eq!(places.got as usize, ids.len() - adds - deletes, "deleted {deletes}, added {adds}");
-        assert_eq!(places.planned, Some(places.got), "what came is one state of the data");
-        let changed = places.notes.iter().any(|n| n.kind == LayerNoteKind::DataChanged);
-        assert_eq!(changed, deletes > 0, "deleted {deletes}, added {adds}: {:?}", places.notes);
+        assert_eq!(places.contents.got as usize, ids.len() - adds - deletes, "deleted {deletes}, added {adds}");
+        assert_eq!(places.contents.planned, Some(places.contents.got), "what came is one state of the data");
+        let changed = places.contents.notes.iter().any(|n| n.kind == LayerNoteKind::DataChanged);
+        assert_eq!(changed, deletes > 0, "deleted {deletes}, added {adds}: {:?}", places.contents.notes);
         let package = MobileMapPackage::open(&result.package).expect("opens");
         let manifest = package.manifest().expect("there").expect("readable");
         let told = manifest.layers.iter().find(|l| l.id == "places").expect("a layer");
-        assert_eq!(told.notes, places.notes);
+        assert_eq!(told.contents.notes, places.contents.notes);
     }
 }
 
@@ -190,7 +190,7 @@ async fn attachments_that_cannot_be_counted_cost_nothing_and_are_called_not_coun
     bench.sandbox.fault(Fault::always("queryattachments", FaultAction::Status(500, "boom".into(), None)));
     let result = take_rows(&bench).await;
     assert!(!result.has_errors(), "{:?}", result.layers);
-    let notes = &layer(&result, "places").notes;
+    let notes = &layer(&result, "places").contents.notes;
     assert!(notes.iter().any(|n| n.kind == LayerNoteKind::NotCounted && n.message.contains("attachments")), "{notes:?}");
     let found = verify_deep(&result.package).expect("verifies");
     assert!(found.not_counted.iter().any(|w| w.contains("Places: attachments")), "{found:?}");
@@ -217,8 +217,11 @@ async fn a_relationship_that_no_key_follows_is_not_counted_and_costs_no_rows() {
     let result = take_rows(&bench).await;
     let inspections = layer(&result, "inspections");
     assert_eq!(inspections.failure, None);
-    assert!(inspections.got > 0 && inspections.planned == Some(inspections.got), "{inspections:?}");
-    let notes = &inspections.notes;
+    assert!(
+        inspections.contents.got > 0 && inspections.contents.planned == Some(inspections.contents.got),
+        "{inspections:?}"
+    );
+    let notes = &inspections.contents.notes;
     assert!(notes.iter().any(|n| n.kind == LayerNoteKind::NotCounted && n.message.contains("many to many")), "{notes:?}");
 }
 
@@ -240,8 +243,12 @@ async fn a_table_with_two_origins_is_verified_and_may_have_no_rows_at_all() {
         let result = take_rows(&bench).await;
         let measurements = layer(&result, "measurements");
         assert_eq!(measurements.failure, None);
-        assert_eq!((measurements.planned, measurements.got == 0), (Some(measurements.got), is_empty), "{measurements:?}");
-        assert_eq!(measurements.notes, [], "all of it was counted");
+        assert_eq!(
+            (measurements.contents.planned, measurements.contents.got == 0),
+            (Some(measurements.contents.got), is_empty),
+            "{measurements:?}"
+        );
+        assert_eq!(measurements.contents.notes, [], "all of it was counted");
     }
 }
 
@@ -277,7 +284,7 @@ async fn related_rows_are_counted_by_long_lists_of_keys_and_a_lost_one_is_found(
         let result = run_to_end(&job).await.0.expect("a package");
         let checks = layer(&result, "checks");
         assert_eq!(checks.failure.is_some(), lost, "{checks:?}");
-        assert_eq!(checks.notes, [], "all of it was counted");
+        assert_eq!(checks.contents.notes, [], "all of it was counted");
         let requests = bench.sandbox.requests();
         let counts = requests.iter().filter(|r| r.parameters.get("where").is_some_and(|w| w.contains(" IN ("))).count();
         assert_eq!(counts, 6, "2,100 keys are three lists, each counted now and as it was before");

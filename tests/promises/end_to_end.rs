@@ -18,7 +18,7 @@ async fn a_map_goes_offline_in_both_dialects_with_every_planned_row() {
         let bench = Bench::new().await;
         let result = bench.take(item).await;
         assert!(!result.has_errors(), "{:?}", result.layers);
-        assert!(result.layers.iter().all(|l| l.state == ExportState::Succeeded && l.got > 0 && l.bytes > 0));
+        assert!(result.layers.iter().all(|l| l.state == ExportState::Succeeded && l.contents.got > 0 && l.bytes > 0));
         let package = MobileMapPackage::open(&result.package).expect("opens");
         let layers = &package.maps()[0].layers;
         let file = |id: &str| {
@@ -28,7 +28,7 @@ async fn a_map_goes_offline_in_both_dialects_with_every_planned_row() {
         let (fieldwork, places) = file("places");
         assert_eq!(file("countries").0, fieldwork, "one service, one file");
         assert_eq!((places.item_id, file("inspections").1.item_id), (Some(0), Some(5)));
-        let got = |id: &str| result.layers.iter().find(|l| l.id == id).map(|l| l.got as i64).expect("an outcome");
+        let got = |id: &str| result.layers.iter().find(|l| l.id == id).map(|l| l.contents.got as i64).expect("an outcome");
         assert_eq!(rows(&fieldwork, "SELECT count(*) FROM Places_evw"), got("places"));
         assert_eq!(rows(&fieldwork, "SELECT count(*) FROM Place_inspections"), got("inspections"));
         assert_eq!(rows(&fieldwork, "SELECT count(*) FROM Measurements"), got("measurements"));
@@ -135,13 +135,13 @@ async fn a_polygon_is_sent_as_polygon_and_filters_rows_and_tiles() {
         assert!(request.parameters.contains_key("exportextent"));
     }
     let layer = |id: &str| result.layers.iter().find(|l| l.id == id).expect("an outcome");
-    assert!(layer("places").got < 15, "{:?}", layer("places"));
+    assert!(layer("places").contents.got < 15, "{:?}", layer("places"));
     assert_eq!(
-        Some(layer("world").got),
-        layer("world").planned,
+        Some(layer("world").contents.got),
+        layer("world").contents.planned,
         "tiles are counted within the polygon, as the service cuts"
     );
-    assert!(layer("world").got < 75, "the envelope has more: {:?}", layer("world"));
+    assert!(layer("world").contents.got < 75, "the envelope has more: {:?}", layer("world"));
 }
 
 #[tokio::test]
@@ -372,9 +372,13 @@ async fn overrides_replace_one_service_s_parameters_and_a_template_of_them_chang
     let result = run_to_end(&job).await.0.expect("a package");
     assert!(!result.has_errors(), "{:?}", result.layers);
     let layer = |id: &str| result.layers.iter().find(|l| l.id == id).expect("an outcome");
-    assert_eq!(layer("places").got, 2, "Bern and Geneva");
-    assert_eq!((layer("countries").state, layer("countries").got), (ExportState::Skipped, 0), "left out on purpose");
-    assert_eq!(layer("world").got, 3);
+    assert_eq!(layer("places").contents.got, 2, "Bern and Geneva");
+    assert_eq!(
+        (layer("countries").state, layer("countries").contents.got),
+        (ExportState::Skipped, 0),
+        "left out on purpose"
+    );
+    assert_eq!(layer("world").contents.got, 3);
 }
 
 #[tokio::test]

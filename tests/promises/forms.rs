@@ -115,7 +115,7 @@ async fn a_map_is_taken_from_servers_that_write_a_mark_before_every_answer_and_f
         assert!(!result.has_errors(), "{:?}", result.layers);
         let plain = Bench::new().await.take(item).await;
         let counts = |r: &offmap::GenerateOfflineMapResult| -> Vec<_> {
-            r.layers.iter().map(|l| (l.id.clone(), l.planned, l.got, l.attachments)).collect()
+            r.layers.iter().map(|l| (l.id.clone(), l.contents.planned, l.contents.got, l.contents.attachments)).collect()
         };
         assert_eq!(counts(&result), counts(&plain));
         let found = verify_deep(&result.package).expect("verifies");

@@ -85,8 +85,11 @@ async fn related_rows_are_counted_however_a_replica_spells_its_guids() {
                 let inspections = result.layers.iter().find(|l| l.id == "inspections").expect("a table");
                 assert_eq!(inspections.failure.is_some(), lost, "{case}: {inspections:?}");
                 if !lost {
-                    assert!(inspections.got > 0 && inspections.planned == Some(inspections.got), "{case}: {inspections:?}");
-                    assert_eq!(inspections.notes, [], "{case}: all of it was counted");
+                    assert!(
+                        inspections.contents.got > 0 && inspections.contents.planned == Some(inspections.contents.got),
+                        "{case}: {inspections:?}"
+                    );
+                    assert_eq!(inspections.contents.notes, [], "{case}: all of it was counted");
                 }
                 // What is asked is what every server takes.
                 let requests = bench.sandbox.requests();

@@ -198,7 +198,7 @@ async fn a_style_whose_gaps_nobody_knows_any_more_is_fetched_again_and_they_are_
         let tiles = |bench: &Bench| bench.sandbox.requests().iter().filter(|r| r.path.contains(".vtpk")).count();
         let result = resumed(&bench, &bench.destination()).await.expect("a package");
         let streets = result.layers.iter().find(|l| l.id == "streets").expect("a layer");
-        let reason = streets.notes.iter().find(|n| n.kind == LayerNoteKind::Missing).expect("a note");
+        let reason = streets.contents.notes.iter().find(|n| n.kind == LayerNoteKind::Missing).expect("a note");
         assert!(reason.message.contains('('), "with the reason, which only a fetch knows: {reason:?}");
         assert!(!result.warnings.is_empty() || !streets.lacking().is_empty());
         assert_eq!(tiles(&bench), 1, "the tiles are there");

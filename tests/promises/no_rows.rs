@@ -65,7 +65,7 @@ async fn layers_of_a_service_without_rows_come_as_empty_layers_whatever_it_says_
         assert!(!result.has_errors(), "{what}: {:?}", result.layers);
         for id in ["layer-0", "layer-2"] {
             let layer = result.layers.iter().find(|l| l.id == id).expect("an outcome");
-            assert_eq!((layer.planned, layer.got), (Some(0), 0), "{what}: {layer:?}");
+            assert_eq!((layer.contents.planned, layer.contents.got), (Some(0), 0), "{what}: {layer:?}");
         }
         let found = verify_deep(&result.package).expect("verifies");
         assert!(found.ok && found.complete == Some(true), "{what}: {found:?}");

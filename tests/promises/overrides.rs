@@ -71,7 +71,10 @@ async fn less_tile_data_for_one_layer() {
     template.drop_service(GEODATABASE, "Fieldwork/FeatureServer");
     let result = template.take().await;
     let before = |id: &str| plan.tasks.iter().flat_map(|t| &t.layers).find(|l| l.id == id).and_then(|l| l.expected);
-    assert!(Some(of(&result, "world").got) < before("world") && Some(of(&result, "streets").got) < before("streets"));
+    assert!(
+        Some(of(&result, "world").contents.got) < before("world")
+            && Some(of(&result, "streets").contents.got) < before("streets")
+    );
     let sent = template.bench.sandbox.requests();
     let mut levels: Vec<_> =
         sent.iter().filter(|r| r.path.ends_with("exportTiles")).map(|r| r.parameters["levels"].as_str()).collect();
@@ -88,9 +91,9 @@ async fn a_base_map_larger_than_the_study_area() {
     template.of_service(GEODATABASE, "Reference/FeatureServer")["extent"] = larger;
     let result = template.take().await;
     let before = |id: &str| plan.tasks.iter().flat_map(|t| &t.layers).find(|l| l.id == id).and_then(|l| l.expected);
-    assert!(Some(of(&result, "world").got) > before("world"));
-    assert!(Some(of(&result, "borders").got) > before("borders"));
-    assert_eq!(Some(of(&result, "places").got), before("places"), "the others keep the study area");
+    assert!(Some(of(&result, "world").contents.got) > before("world"));
+    assert!(Some(of(&result, "borders").contents.got) > before("borders"));
+    assert_eq!(Some(of(&result, "places").contents.got), before("places"), "the others keep the study area");
 }
 
 #[tokio::test]
@@ -109,8 +112,8 @@ async fn a_where_clause_and_features_without_the_area() {
         }
     }
     let result = template.take().await;
-    assert_eq!(of(&result, "places").got, 2, "Bern and Geneva");
-    assert!(of(&result, "countries").got > 150, "{}", of(&result, "countries").got);
+    assert_eq!(of(&result, "places").contents.got, 2, "Bern and Geneva");
+    assert!(of(&result, "countries").contents.got > 150, "{}", of(&result, "countries").contents.got);
 }
 
 #[tokio::test]
@@ -130,11 +133,11 @@ async fn a_layer_without_rows_and_related_tables_with_all_rows() {
     }
     let result = template.take().await;
     assert_eq!(
-        (of(&result, "countries").got, of(&result, "countries").state),
+        (of(&result, "countries").contents.got, of(&result, "countries").state),
         (0, ExportState::Succeeded),
         "its schema only"
     );
-    assert!(of(&result, "inspections").got > 100, "every row of the service");
+    assert!(of(&result, "inspections").contents.got > 100, "every row of the service");
     assert_eq!(template.bench.sandbox.replicas("Fieldwork"), 0);
     let file = offmap::packager::MobileMapPackage::open(&result.package).expect("opens");
     let data = file.maps()[0].layers.iter().find(|l| l.id == "places").and_then(|l| l.data.clone()).expect("data");
@@ -155,9 +158,9 @@ async fn a_removed_entry_leaves_its_layers_out_and_a_removed_option_one_layer_wi
     let result = template.take().await;
     for id in ["streets", "world", "countries"] {
         let layer = of(&result, id);
-        assert_eq!((layer.state, layer.got, layer.is_error()), (ExportState::Skipped, 0, false), "{id}");
+        assert_eq!((layer.state, layer.contents.got, layer.is_error()), (ExportState::Skipped, 0, false), "{id}");
     }
-    assert!(of(&result, "places").got > 0);
+    assert!(of(&result, "places").contents.got > 0);
     assert!(!template.bench.sandbox.requests().iter().any(|r| r.path.ends_with("exportTiles")));
     let package = offmap::packager::MobileMapPackage::open(&result.package).expect("opens");
     let ids: Vec<_> = package.maps()[0].layers.iter().map(|l| l.id.as_str()).collect();
@@ -212,8 +215,8 @@ async fn what_an_entry_says_supersedes_the_parameters() {
     template.parameters.update_mode = offmap::GenerateOfflineMapUpdateMode::NoUpdates;
     template.drop_service(VECTOR, "Streets/VectorTileServer");
     let result = template.take().await;
-    assert!(of(&result, "world").got > 0, "the base map's entry counts, and its levels");
-    assert!(of(&result, "places").got > 0, "and its query options");
+    assert!(of(&result, "world").contents.got > 0, "the base map's entry counts, and its levels");
+    assert!(of(&result, "places").contents.got > 0, "and its query options");
     assert_eq!(template.bench.sandbox.replicas("Fieldwork"), 1, "and its sync model");
     assert_eq!(of(&result, "streets").state, ExportState::Skipped);
 }

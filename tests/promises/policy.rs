@@ -255,7 +255,7 @@ async fn the_author_s_online_layers_stay_online_when_the_caller_wants_the_author
         let job = task.generate_offline_map(parameters, none, dir.path().join("p"));
         let result = run_to_end(&job).await.0.expect("a package");
         assert!(!result.has_errors(), "{:?}", result.layers);
-        assert_eq!(result.layers[1].got, got);
+        assert_eq!(result.layers[1].contents.got, got);
         let package = offmap::packager::MobileMapPackage::open(&result.package).expect("opens");
         let layers = &package.maps()[0].layers;
         assert_eq!(layers.len(), 2, "the layer is in the map either way");

@@ -58,11 +58,11 @@ async fn an_area_of_the_deepest_levels_at_real_places_is_taken_whole_with_every_
         assert!(found.ok && found.complete == Some(true), "{place}: {found:?}");
         for (ending, id) in [("tpkx", "detail"), ("vtpk", "streets")] {
             let outcome = result.layers.iter().find(|l| l.id == id).expect("an outcome");
-            assert_eq!(Some(outcome.got), outcome.planned, "{place} {id}");
+            assert_eq!(Some(outcome.contents.got), outcome.contents.planned, "{place} {id}");
             let files = crate::support::files_below(&result.package);
             let file = files.iter().find(|p| p.extension().is_some_and(|e| e == ending)).expect("a package");
             let tiles = tiles(file, &mut digits);
-            assert_eq!(tiles.len() as u64, outcome.got, "{place} {id}");
+            assert_eq!(tiles.len() as u64, outcome.contents.got, "{place} {id}");
             let levels: BTreeSet<u32> = tiles.keys().map(|(level, ..)| *level).collect();
             let first = if id == "detail" { 17 } else { 0 };
             assert_eq!(levels.into_iter().collect::<Vec<_>>(), (first..=19).collect::<Vec<_>>(), "{place} {id}");

@@ -39,7 +39,7 @@ async fn layers_with_odd_urls_are_exported_and_each_that_is_not_names_what_is_th
     for id in ["slash", "double", "token", "case"] {
         let layer = result.layers.iter().find(|l| l.id == id).expect("an outcome");
         assert_eq!(layer.state, ExportState::Succeeded, "{layer:?}");
-        assert!(layer.got > 0 && Some(layer.got) == layer.planned, "{layer:?}");
+        assert!(layer.contents.got > 0 && Some(layer.contents.got) == layer.contents.planned, "{layer:?}");
     }
     let there = "0 `Places`, 1 `Borders`, 2 `Countries`, 3 `Routes`, 9 `Boundaries` (Group Layer)";
     for (id, kind, words) in [

@@ -37,7 +37,11 @@ async fn data_that_changed_on_a_service_that_cannot_be_planned_anew_stay_as_they
         let again = GenerateOfflineMapJob::resume(&bench.engine, bench.destination()).await.expect("a job");
         let result = run_to_end(&again).await.0.unwrap_or_else(|e| panic!("{what}: {}", e.failure));
         let places = result.layers.iter().find(|l| l.id == "places").expect("an outcome");
-        assert_eq!((places.state, Some(places.got)), (ExportState::Succeeded, places.planned), "{what}: {places:?}");
+        assert_eq!(
+            (places.state, Some(places.contents.got)),
+            (ExportState::Succeeded, places.contents.planned),
+            "{what}: {places:?}"
+        );
         let told = result.warnings.iter().find(|w| w.contains("changed since and cannot be planned anew"));
         assert!(told.is_some_and(|w| w.contains("\"Fieldwork\"")), "{what}: {:?}", result.warnings);
         let replicas =

@@ -290,7 +290,7 @@ async fn a_null_area_of_a_tile_override_is_the_full_extent_and_quality_is_a_doub
         bench.destination(),
     );
     let result = run_to_end(&job).await.0.expect("a package");
-    let got = |id: &str| result.layers.iter().find(|l| l.id == id).map(|l| l.got);
+    let got = |id: &str| result.layers.iter().find(|l| l.id == id).map(|l| l.contents.got);
     assert_eq!(got("world"), Some(21));
     let sent = bench.sandbox.requests().into_iter().find(|r| r.path.ends_with("MapServer/exportTiles")).expect("an export");
     assert_eq!(sent.parameters["compressionquality"], "82.5");
@@ -364,7 +364,7 @@ async fn a_table_related_to_itself_or_in_a_circle_or_with_an_origin_outside_the_
     let job = task.generate_offline_map(small(&task), Overrides::default(), bench.destination());
     let result = run_to_end(&job).await.0.expect("a package");
     assert!(!result.has_errors(), "{:?}", result.layers);
-    let got: Vec<u64> = result.layers.iter().map(|l| l.got).collect();
+    let got: Vec<u64> = result.layers.iter().map(|l| l.contents.got).collect();
     assert_eq!(got, [6, 6, 6, 6, 5]);
 }
 

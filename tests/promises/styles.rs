@@ -59,11 +59,11 @@ async fn take(bench: &Bench, layer: &str) -> GenerateOfflineMapResult {
 /// What the result, the manifest and a deep look say is missing; all three say the same.
 fn missing(result: &GenerateOfflineMapResult) -> Vec<String> {
     let [layer] = result.layers.as_slice() else { panic!("{:?}", result.layers) };
-    let missing = layer.notes.iter().filter(|n| n.kind == LayerNoteKind::Missing);
+    let missing = layer.contents.notes.iter().filter(|n| n.kind == LayerNoteKind::Missing);
     let missing: Vec<String> = missing.map(|n| n.message.clone()).collect();
     let package = MobileMapPackage::open(&result.package).expect("opens");
     let manifest = package.manifest().expect("a manifest").expect("a good one").clone();
-    assert_eq!(manifest.layers[0].notes, layer.notes);
+    assert_eq!(manifest.layers[0].contents.notes, layer.contents.notes);
     let found = looked_at(result);
     assert!(found.ok, "{:?}", found.problems);
     assert_eq!(found.missing.len(), missing.len(), "each is told once: {:?}", found.missing);

@@ -113,7 +113,7 @@ async fn a_deep_look_names_each_damaged_tile_and_each_attachment_that_is_cut() {
     let named = |found: &offmap::packager::Verification, words: &str| {
         found.problems.iter().filter(|p| p.what.contains(words)).count() as u64
     };
-    let photos = layer(&result.layers, "places").attachments.expect("photos");
+    let photos = layer(&result.layers, "places").contents.attachments.expect("photos");
     for is_corrected in [false, true] {
         if is_corrected {
             [&tiles, &replica].into_iter().for_each(|name| correct(&result.package, name));
@@ -258,7 +258,7 @@ async fn an_answer_that_counts_nothing_is_not_counted_and_no_zero() {
     bench.sandbox.fault(Fault::always("/queryattachments", FaultAction::Body(serde_json::json!({"status": "ok"}))));
     let result = take_to(&bench, bench.dir.path().join("second")).await;
     let places = layer(&result.layers, "places");
-    assert_eq!((places.state, places.attachments), (ExportState::Succeeded, Some(0)), "{places:?}");
+    assert_eq!((places.state, places.contents.attachments), (ExportState::Succeeded, Some(0)), "{places:?}");
     let said = |words: &[String]| words.iter().any(|w| w.starts_with("Places: attachments: "));
     let found = verify_deep(&result.package).expect("verifies");
     assert!(found.ok && said(&found.not_counted), "{found:?}");
@@ -282,6 +282,15 @@ async fn zero_of_zero_is_taken_only_where_the_service_counts_zero() {
     let counted = bench.client.json(&call.with("returnCountOnly", true)).await.expect("answers");
     let counted = counted["count"].as_u64().expect("a count");
     let places = layer(&result.layers, "places");
-    assert!(counted > 0 && places.got == counted && places.planned == Some(counted), "{counted}: {places:?}");
-    assert!(result.layers.iter().filter(|l| l.id == "world").all(|l| l.got > 0 && Some(l.got) == l.planned));
+    assert!(
+        counted > 0 && places.contents.got == counted && places.contents.planned == Some(counted),
+        "{counted}: {places:?}"
+    );
+    assert!(
+        result
+            .layers
+            .iter()
+            .filter(|l| l.id == "world")
+            .all(|l| l.contents.got > 0 && Some(l.contents.got) == l.contents.planned)
+    );
 }

@@ -201,7 +201,7 @@ async fn the_whole_world_and_wide_strips_of_it_are_taken_whole() {
         assert!(!result.has_errors(), "{area}: {:?}", result.layers);
         let found = verify_deep(&result.package).expect("verifies");
         assert!(found.ok && found.complete == Some(true), "{area}: {found:?}");
-        let got = |id: &str| result.layers.iter().find(|l| l.id == id).map(|l| l.got).expect("an outcome");
+        let got = |id: &str| result.layers.iter().find(|l| l.id == id).map(|l| l.contents.got).expect("an outcome");
         rows.push((got("countries"), got("places")));
         tiles.push(got("world"));
         std::fs::remove_dir_all(&result.package).expect("removes");

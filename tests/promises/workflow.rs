@@ -69,7 +69,7 @@ async fn replicas(bench: &Bench, item: &str, change: impl FnOnce(&mut GenerateOf
         change(p);
     });
     let result = run_to_end(&job.await).await.0.expect("a package");
-    let broken: Vec<_> = result.layers.iter().filter(|l| l.got == 0 && l.is_error()).map(|l| &l.failure).collect();
+    let broken: Vec<_> = result.layers.iter().filter(|l| l.contents.got == 0 && l.is_error()).map(|l| &l.failure).collect();
     assert!(item != FIELD_MAP || broken.is_empty(), "{broken:?}");
     let requests = bench.sandbox.requests();
     let of = |service: &str| {
@@ -103,7 +103,7 @@ async fn attachments(option: Attachments, direction: Direction) -> [(String, Str
     assert_eq!(photos > 0, editable["returnattachments"] == "true", "the photos came home if and only if they were wanted");
     let manifest = package.manifest().expect("a manifest").expect("a good one");
     let counted = manifest.layers.iter().find(|l| l.id == "places").expect("the layer");
-    assert_eq!(counted.attachments, Some(photos.unsigned_abs()));
+    assert_eq!(counted.contents.attachments, Some(photos.unsigned_abs()));
     assert_eq!(counted.attachments_planned, (photos > 0).then_some(photos.unsigned_abs()), "planned = got");
     let pair = |sent: &Sent| (sent["returnattachments"].clone(), sent["attachmentssyncdirection"].clone());
     [pair(&editable), pair(&read_only)]

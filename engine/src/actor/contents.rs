@@ -55,10 +55,10 @@ pub(crate) async fn judge(
                 continue;
             }
         };
-        let (item_id, got, attachments) = (layer.item_id, layer.got, layer.attachments);
+        let (item_id, got, attachments) = (layer.item_id, layer.contents.got, layer.contents.attachments);
         let expected = ExpectedLayer { title, item_id, got, attachments };
         match containers::judge(contents, read.resources.as_ref(), &expected, "its export") {
-            Ok(missing) => layer.notes.extend(notes_of_missing(missing, &layer.notes)),
+            Ok(missing) => layer.contents.notes.extend(notes_of_missing(missing, &layer.contents.notes)),
             Err(damages) => layer.failure = Some(damaged(title, &damages).for_layer(&layer.id)),
         }
     }

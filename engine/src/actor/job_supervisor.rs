@@ -18,7 +18,8 @@ use crate::carried::{passing, stays_as_it_is};
 use crate::packager::{EarlierPackage, PackRequest, Packed, Replacement, TaskArtifact};
 use actix::{Actor, ActorContext as _, AsyncContext as _, Context, Handler, WrapFuture as _, fut::ActorFutureExt as _};
 use offmap_model::{
-    Artifact, CountUnit, ExportState, Failure, FailureKind, FailureOwner, FailureStage, LayerArtifact, LayerOutcome, Subject,
+    Artifact, CountUnit, ExportState, Failure, FailureKind, FailureOwner, FailureStage, LayerArtifact, LayerContents,
+    LayerOutcome, Subject,
 };
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -143,16 +144,13 @@ impl JobSupervisor {
         let of_layer: HashMap<&str, &LayerArtifact> = of_layer.collect();
         for layer in &task.layers {
             let got = of_layer.get(layer.id.as_str()).copied();
+            let contents = got.map(|g| g.contents.clone()).unwrap_or_default();
             let file = got.and_then(|g| artifact.as_ref()?.files.get(g.file?));
             let failure = whole.clone().or_else(|| got.and_then(|g| g.failure.clone())).map(|mut f| {
                 f.layer = Some(layer.id.clone());
                 f
             });
-            let state = match &failure {
-                None => ExportState::Succeeded,
-                Some(f) if f.is_cancelled() => ExportState::Cancelled,
-                Some(_) => ExportState::Failed,
-            };
+            let state = ExportState::ended(failure.as_ref());
             if let Some(f) = failure.as_ref().filter(|f| !f.is_cancelled()) {
                 tracing::warn!(layer = %layer.title, failure = %f, "layer failed");
                 if f.owner == FailureOwner::Storage && self.fatal.is_none() {
@@ -171,14 +169,9 @@ impl JobSupervisor {
                 title: layer.title.clone(),
                 is_table: layer.is_table,
                 state,
-                planned: got.and_then(|g| g.planned).or(layer.expected),
-                got: got.map_or(0, |g| g.got),
-                attachments: got.and_then(|g| g.attachments),
-                missing_tiles: got.and_then(|g| g.missing_tiles.clone()),
-                missing_attachments: got.and_then(|g| g.missing_attachments.clone()),
+                contents: LayerContents { planned: contents.planned.or(layer.expected), ..contents },
                 count_unit: task.count_unit,
                 bytes: file.map_or(0, |f| f.bytes),
-                notes: got.map(|g| g.notes.clone()).unwrap_or_default(),
                 failure,
             });
         }
@@ -211,14 +204,9 @@ impl JobSupervisor {
             title: title.to_owned(),
             is_table,
             state,
-            planned: None,
-            got: 0,
-            attachments: None,
-            missing_tiles: None,
-            missing_attachments: None,
+            contents: LayerContents::default(),
             count_unit: CountUnit::Items,
             bytes: 0,
-            notes: Vec::new(),
             failure,
         };
         for s in &shared.plan.skipped {

@@ -6,7 +6,8 @@ use crate::context::ExportContext;
 use crate::ledger::{UnitRecord, UnitResult};
 use offmap_disk::{hash_file_until, hash_result_until, run_blocking, safe_path};
 use offmap_model::{
-    Artifact, ArtifactFile, CountUnit, ExportTask, Failure, FailureKind, FailureOwner, FailureStage, LayerArtifact, Missing,
+    Artifact, ArtifactFile, CountUnit, ExportTask, Failure, FailureKind, FailureOwner, FailureStage, LayerArtifact,
+    LayerContents, Missing,
 };
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -288,7 +289,7 @@ async fn verify(task: &ExportTask, ctx: &ExportContext, work_dir: &Path, artifac
             let failure = incomplete(format!("nothing came home for layer \"{}\"", layer.title)).for_layer(&layer.id);
             artifact.layers.push(LayerArtifact {
                 id: layer.id.clone(),
-                planned: layer.expected,
+                contents: LayerContents { planned: layer.expected, ..LayerContents::default() },
                 failure: Some(failure),
                 ..LayerArtifact::default()
             });
@@ -297,28 +298,29 @@ async fn verify(task: &ExportTask, ctx: &ExportContext, work_dir: &Path, artifac
         if got.failure.is_some() {
             continue;
         }
-        let short = match got.planned {
-            Some(planned) if layer.exact => planned != got.got,
-            Some(planned) => got.got == 0 && planned > 0,
-            None => got.got == 0,
+        let short = match got.contents.planned {
+            Some(planned) if layer.exact => planned != got.contents.got,
+            Some(planned) => got.contents.got == 0 && planned > 0,
+            None => got.contents.got == 0,
         };
         if short || got.file.is_none_or(|f| f >= artifact.files.len()) {
-            let planned = got.planned.map_or_else(|| "an unknown number".to_owned(), |p| p.to_string());
-            let message = format!("layer \"{}\": {planned} planned, {} came home", layer.title, got.got);
+            let planned = got.contents.planned.map_or_else(|| "an unknown number".to_owned(), |p| p.to_string());
+            let message = format!("layer \"{}\": {planned} planned, {} came home", layer.title, got.contents.got);
             got.failure = Some(incomplete(message).for_layer(&layer.id));
             continue;
         }
         let budget = ctx.error_budget(&layer.id);
-        if task.count_unit == CountUnit::Tiles && got.missing_tiles.is_none() && budget.missing_tiles.is_some() {
-            got.missing_tiles = got.planned.and_then(|planned| Missing::between(planned, got.got));
+        if task.count_unit == CountUnit::Tiles && got.contents.missing_tiles.is_none() && budget.missing_tiles.is_some() {
+            got.contents.missing_tiles =
+                got.contents.planned.and_then(|planned| Missing::between(planned, got.contents.got));
         }
-        let tiles = got.missing_tiles.as_ref().filter(|_| budget.missing_tiles.is_some());
+        let tiles = got.contents.missing_tiles.as_ref().filter(|_| budget.missing_tiles.is_some());
         for (what, missing, judged) in [
             ("tiles", tiles, tiles.map(|m| budget.judge_tiles(&layer.title, m))),
             (
                 "attachments",
-                got.missing_attachments.as_ref(),
-                got.missing_attachments.as_ref().map(|m| budget.judge_attachments(&layer.title, m)),
+                got.contents.missing_attachments.as_ref(),
+                got.contents.missing_attachments.as_ref().map(|m| budget.judge_attachments(&layer.title, m)),
             ),
         ] {
             match (missing, judged) {

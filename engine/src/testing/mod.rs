@@ -17,9 +17,9 @@ use crate::registry::ExporterRegistry;
 use async_trait::async_trait;
 use offmap_model::{
     Artifact, ArtifactFile, Capability, CapabilityReason, Clock, CountUnit, ExportTask, Failure, FailureKind, FailureOwner,
-    FailureStage, GenerateOfflineMapParameterOverrides, GenerateOfflineMapParameters, LayerArtifact, LayerSecrets, MapLayer,
-    OfflineMapParametersKey, OfflineMapSource, Progress, ProgressUnit, SecretRegistry, Subject, SubjectKind, Unit, WebMap,
-    system_now_ms,
+    FailureStage, GenerateOfflineMapParameterOverrides, GenerateOfflineMapParameters, LayerArtifact, LayerContents,
+    LayerSecrets, MapLayer, OfflineMapParametersKey, OfflineMapSource, Progress, ProgressUnit, SecretRegistry, Subject,
+    SubjectKind, Unit, WebMap, system_now_ms,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -269,8 +269,7 @@ impl Exporter for ScriptedExporter {
             artifact.layers.push(LayerArtifact {
                 id: layer.id.clone(),
                 file: Some(i),
-                planned: Some(script.items),
-                got,
+                contents: LayerContents { planned: Some(script.items), got, ..LayerContents::default() },
                 ..LayerArtifact::default()
             });
         }
@@ -463,8 +462,8 @@ async fn export_and_look(
         match artifact.layers.iter().find(|a| a.id == layer.id) {
             None => broken.push(format!("layer `{}` is not in the artifact", layer.id)),
             Some(a) if a.failure.is_some() => broken.push(format!("layer `{}` failed: {:?}", layer.id, a.failure)),
-            Some(a) if layer.exact && a.planned != Some(a.got) => {
-                broken.push(format!("layer `{}`: planned {:?}, got {}", layer.id, a.planned, a.got));
+            Some(a) if layer.exact && a.contents.planned != Some(a.contents.got) => {
+                broken.push(format!("layer `{}`: planned {:?}, got {}", layer.id, a.contents.planned, a.contents.got));
             }
             Some(_) => {}
         }

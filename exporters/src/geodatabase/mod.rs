@@ -26,7 +26,7 @@ use offmap_engine::{ExportContext, Exporter, LayerPlan, PlanContext, ServiceDesc
 use offmap_formats::geodatabase;
 use offmap_model::{
     AreaOfInterest, Artifact, ArtifactFile, AttachmentSyncDirection, ByteRange, CountUnit, ExportTask, Failure, FailureKind,
-    FailureOwner, GenerateOfflineMapUpdateMode, LayerArtifact, LayerType, MapLayer, OfflineMapSource,
+    FailureOwner, GenerateOfflineMapUpdateMode, LayerArtifact, LayerContents, LayerType, MapLayer, OfflineMapSource,
     ReturnLayerAttachmentOption, Unit,
 };
 use row_filter::{by_service_layer, layer_id};
@@ -371,7 +371,12 @@ impl GeodatabaseExporter {
             if let Some(RefusedLayer { failure, .. }) = own {
                 let failure = Some(failure.clone().for_layer(&layer.id));
                 let planned = layer.expected;
-                artifact.layers.push(LayerArtifact { id: layer.id.clone(), planned, failure, ..LayerArtifact::default() });
+                artifact.layers.push(LayerArtifact {
+                    id: layer.id.clone(),
+                    contents: LayerContents { planned, ..LayerContents::default() },
+                    failure,
+                    ..LayerArtifact::default()
+                });
                 continue;
             }
             let highest = match layer.service_layer_id {

@@ -12,8 +12,8 @@ use offmap_engine::ExportContext;
 use offmap_formats::geodatabase;
 use offmap_formats::geodatabase::ReplicaLayer;
 use offmap_model::{
-    AreaOfInterest, Failure, FailureKind, FailureOwner, FailureStage, LayerArtifact, LayerNote, LayerNoteKind, Missing,
-    TaskLayer,
+    AreaOfInterest, Failure, FailureKind, FailureOwner, FailureStage, LayerArtifact, LayerContents, LayerNote,
+    LayerNoteKind, Missing, TaskLayer,
 };
 use std::path::Path;
 
@@ -124,9 +124,12 @@ impl Verification<'_> {
             id: layer.id.clone(),
             file: Some(0),
             item_id: got.map(|g| g.item_id),
-            planned: layer.expected,
-            got: got.map_or(0, |g| g.rows),
-            attachments: got.and_then(|g| g.attachments),
+            contents: LayerContents {
+                planned: layer.expected,
+                got: got.map_or(0, |g| g.rows),
+                attachments: got.and_then(|g| g.attachments),
+                ..LayerContents::default()
+            },
             ..LayerArtifact::default()
         };
         let (Some(got), Some(option)) = (got, option) else {
@@ -158,12 +161,12 @@ impl Verification<'_> {
         highest: Option<i64>,
         verified: &mut LayerArtifact,
     ) -> Result<(), Failure> {
-        let got = verified.got;
+        let got = verified.contents.got;
         let RowSelection::Rows(rows) = selection(self.service, option, self.area) else {
             if got > before {
-                verified.planned = Some(got);
+                verified.contents.planned = Some(got);
                 let message = format!("no rows were asked for, {got} came");
-                verified.notes.push(LayerNote::new(LayerNoteKind::DataChanged, message));
+                verified.contents.notes.push(LayerNote::new(LayerNoteKind::DataChanged, message));
             }
             return Ok(());
         };
@@ -179,8 +182,8 @@ impl Verification<'_> {
             Ok(counted) => counted,
             Err(failure) if got >= before => {
                 let message = format!("{before} rows were counted before, {got} came; the count after failed: {failure}");
-                verified.notes.push(LayerNote::new(LayerNoteKind::NotCounted, message));
-                verified.planned = Some(got);
+                verified.contents.notes.push(LayerNote::new(LayerNoteKind::NotCounted, message));
+                verified.contents.planned = Some(got);
                 return Ok(());
             }
             Err(failure) if failure.is_cancelled() => return Err(failure),
@@ -190,7 +193,7 @@ impl Verification<'_> {
             }
         };
         if got < least {
-            verified.planned = Some(least.max(before.min(after)));
+            verified.contents.planned = Some(least.max(before.min(after)));
             let message = format!(
                 "layer \"{}\": the service counts {before} rows before and {after} after the export for the same filter, at \
                  least {least} of them were there all the time; {got} came",
@@ -200,10 +203,10 @@ impl Verification<'_> {
             return Ok(());
         }
         // What came is one state of the data; more cannot be asked of it.
-        verified.planned = Some(got);
+        verified.contents.planned = Some(got);
         if got != after || before != after {
             let message = format!("{before} rows were counted before the export and {after} after it; {got} came");
-            verified.notes.push(LayerNote::new(LayerNoteKind::DataChanged, message));
+            verified.contents.notes.push(LayerNote::new(LayerNoteKind::DataChanged, message));
         }
         Ok(())
     }
@@ -216,7 +219,7 @@ impl Verification<'_> {
         highest: Option<i64>,
         verified: &mut LayerArtifact,
     ) -> Result<(), Failure> {
-        let got = verified.got;
+        let got = verified.contents.got;
         let bracket = match self.related_bracket(option, highest).await {
             Ok(bracket) => bracket,
             Err(failure) if failure.is_cancelled() => return Err(failure),
@@ -224,7 +227,7 @@ impl Verification<'_> {
         };
         match bracket {
             Ok(Bracket { least, .. }) if got < least => {
-                verified.planned = Some(least);
+                verified.contents.planned = Some(least);
                 let message = format!(
                     "layer \"{}\": the service counts at least {least} rows that are related to the rows that came, {got} came",
                     layer.title
@@ -232,15 +235,15 @@ impl Verification<'_> {
                 verified.failure = Some(incomplete(layer, message));
             }
             Ok(Bracket { least, most }) => {
-                verified.planned = Some(got);
+                verified.contents.planned = Some(got);
                 if got > most {
                     let message = format!("{least} to {most} related rows were counted after the export, {got} came");
-                    verified.notes.push(LayerNote::new(LayerNoteKind::DataChanged, message));
+                    verified.contents.notes.push(LayerNote::new(LayerNoteKind::DataChanged, message));
                 }
             }
             Err(reason) => {
-                verified.planned = Some(got);
-                verified.notes.push(LayerNote::new(LayerNoteKind::NotCounted, format!("related rows: {reason}")));
+                verified.contents.planned = Some(got);
+                verified.contents.notes.push(LayerNote::new(LayerNoteKind::NotCounted, format!("related rows: {reason}")));
             }
         }
         Ok(())
@@ -367,7 +370,7 @@ impl Verification<'_> {
         }
         let not_counted = |reason: &str| LayerNote::new(LayerNoteKind::NotCounted, format!("attachments: {reason}"));
         if layer.attachments.is_none() {
-            verified.notes.push(not_counted(match layer.expected {
+            verified.contents.notes.push(not_counted(match layer.expected {
                 None => "their rows are related ones",
                 Some(rows) if rows > MOST_ROWS_ASKED => "there are too many rows to ask for",
                 Some(_) => "the service did not count them",
@@ -376,12 +379,12 @@ impl Verification<'_> {
         }
         let rows = layer.expected;
         match expected_attachments(self.client, self.service, (option, self.area), self.parameters, rows, highest).await {
-            None => verified.notes.push(not_counted("the service did not count them again")),
+            None => verified.contents.notes.push(not_counted("the service did not count them again")),
             Some(again) if came > again => {
                 let message = format!("{again} attachments were counted after the export, {came} came");
-                verified.notes.push(LayerNote::new(LayerNoteKind::DataChanged, message));
+                verified.contents.notes.push(LayerNote::new(LayerNoteKind::DataChanged, message));
             }
-            Some(again) => verified.missing_attachments = Missing::between(again, came),
+            Some(again) => verified.contents.missing_attachments = Missing::between(again, came),
         }
     }
 }

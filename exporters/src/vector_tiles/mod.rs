@@ -279,7 +279,7 @@ impl VectorTilesExporter {
             let counted = |id: &str| ctx.error_budget(id).missing_tiles.is_some();
             let words = "tiles: the package has no index, so one that is missing cannot be told from an empty one";
             let note = LayerNote::new(LayerNoteKind::NotCounted, words);
-            layers.iter_mut().filter(|l| !counted(&l.id)).for_each(|l| l.notes.push(note.clone()));
+            layers.iter_mut().filter(|l| !counted(&l.id)).for_each(|l| l.contents.notes.push(note.clone()));
         }
         for (i, LayerStyle { layers: drawn, style }) in described.styles.iter().enumerate() {
             let (unit, name) = (numbered(STYLE_UNIT, i), numbered(STYLE_FOLDER, i));
@@ -302,13 +302,13 @@ impl VectorTilesExporter {
             warnings.extend(left_out);
             for layer in layers.iter_mut().filter(|l| drawn.contains(&l.id)) {
                 layer.resources = Some(files.len());
-                layer.notes.extend(notes.iter().cloned());
+                layer.contents.notes.extend(notes.iter().cloned());
             }
             files.push(ArtifactFile::folder(name));
         }
         // The others are drawn by the package's own style.
         for layer in layers.iter_mut().filter(|l| l.resources.is_none()) {
-            layer.notes.extend(lacking.iter().map(|what| note(what, "")));
+            layer.contents.notes.extend(lacking.iter().map(|what| note(what, "")));
         }
         Ok(Artifact { files, layers, warnings })
     }
