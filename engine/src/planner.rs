@@ -12,9 +12,9 @@ use crate::registry::{ErasedExporter, ExporterRegistry};
 use crate::{counts, networks};
 use futures_util::StreamExt as _;
 use offmap_disk::run_blocking;
-use offmap_model::area_shape::LONGEST_GEOMETRY;
-use offmap_model::bounded_json::json_bytes;
+use offmap_model::area::LONGEST_GEOMETRY;
 use offmap_model::failure::{LONGEST_ATTRIBUTION, LONGEST_WORDS, shortened};
+use offmap_model::json::json_bytes;
 use offmap_model::plan::EmbeddedLayer;
 use offmap_model::{
     AreaOfInterest, Capability, CapabilityReason, ExportTask, Failure, FailureKind, FailureOwner, FailureStage,
