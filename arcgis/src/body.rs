@@ -362,10 +362,10 @@ mod tests {
                 "invalid_request; Invalid client_id",
             ),
         ];
-        for (value, code, words) in cases {
+        for (value, code, message) in cases {
             let error = error_of(&value).or_else(|| flat_error(&value)).expect("an error");
             assert_eq!(error.code, code, "{value}");
-            assert!(error.message.contains(words), "{value}: {}", error.message);
+            assert!(error.message.contains(message), "{value}: {}", error.message);
         }
         assert_eq!(flat_error(&json!({"status": "success", "message": "success"})), None);
         assert_eq!(error_of(&json!({"status": "Failed", "error": {"code": 500}})), None);
@@ -374,7 +374,7 @@ mod tests {
     #[test]
     fn only_a_token_that_is_invalid_expired_or_missing_is_the_token_s_fault() {
         let denied = "You do not have permissions to access this resource or perform this operation.";
-        for (code, words, is_about_token) in [
+        for (code, message, is_about_token) in [
             (498, "Invalid token.", true),
             (498, "", true),
             (499, "Token Required", true),
@@ -390,14 +390,14 @@ mod tests {
             (400, "Invalid token", false),
             (0, "Invalid token", false),
         ] {
-            let error = ServiceError { code, message: words.to_owned() };
+            let error = ServiceError { code, message: message.to_owned() };
             assert_eq!(error.is_about_token(), is_about_token, "{error:?}");
         }
     }
 
     #[test]
     fn a_job_that_failed_says_why_in_every_shape() {
-        for (state, words) in [
+        for (state, message) in [
             (json!({"status": "Failed", "error": {"code": 400, "message": "m", "details": ["d"]}}), Some("m; d")),
             (
                 json!({"status": "failed", "message": "{\"error\":{\"code\":500,\"message\":\"Export failed\"}}"}),
@@ -411,7 +411,7 @@ mod tests {
             (json!({"status": "failed", "message": "{}"}), Some("{}")),
             (json!({"status": "failed"}), None),
         ] {
-            assert_eq!(job_message(&state).as_deref(), words, "{state}");
+            assert_eq!(job_message(&state).as_deref(), message, "{state}");
         }
     }
 
@@ -471,7 +471,7 @@ mod tests {
     #[test]
     fn a_service_that_asks_to_be_left_alone_in_its_message_is() {
         let retry_after =
-            |words: &str| ServiceError { code: 400, message: words.to_owned() }.retry_after().map(|d| d.as_secs());
+            |message: &str| ServiceError { code: 400, message: message.to_owned() }.retry_after().map(|d| d.as_secs());
         assert_eq!(retry_after("Unable to perform query. Too many requests."), Some(60));
         assert_eq!(retry_after("Too many requests. Please try again after 7 sec."), Some(7));
         assert_eq!(retry_after("Request limit reached, try again in 30 seconds"), Some(30));
