@@ -192,7 +192,7 @@ pub(crate) fn hash(
         report(part.len() as u64);
         Ok(())
     })?;
-    Ok((bytes, hex(&hasher.finalize())))
+    Ok((bytes, hex(hasher.finalize())))
 }
 
 fn look_at_layers(package: &MobileMapPackage, manifest: Option<&Manifest>, push: &mut impl FnMut(&str, String)) {
