@@ -27,7 +27,7 @@ async fn the_destination_is_absent_or_whole_and_verified_never_half() {
         job.start();
         let mut seen = 0;
         while let Some(message) = status.next().await {
-            let whole = !destination.exists() || verify(&destination).is_ok_and(|v| v.ok && v.proven);
+            let whole = !destination.exists() || verify(&destination).is_ok_and(|v| v.ok && v.by_manifest);
             assert!(whole, "half a package at {message:?}");
             if seen == at {
                 job.cancel();
@@ -92,7 +92,7 @@ async fn no_token_outside_the_request_it_was_made_for() {
                 Credentials::user(&sandbox.portal_url(), USER, PASSWORD, "https://field.example").expect("credentials")
             }
             "application" => Credentials::application(&sandbox.portal_url(), CLIENT_ID, CLIENT_SECRET).expect("credentials"),
-            _ => Credentials::token(sandbox.token()).for_address(sandbox.url()).expect("an address"),
+            _ => Credentials::token(sandbox.token()).for_url(sandbox.url()).expect("an address"),
         })
         .await;
         // A result that leads to another host, a redirect to another host, and an error that repeats what was asked.
