@@ -118,7 +118,7 @@ fn finish(file: &PartFile, part: Part, to: &Path) -> Result<Downloaded, Failure>
     atomic_file::put(file.path(), to).map_err(failed)?;
     // Without its part the note means nothing; a rest of it harms nobody.
     let _ = std::fs::remove_file(file.note_path());
-    Ok(Downloaded { bytes: part.bytes, sha256: hex(&part.hasher.finalize()) })
+    Ok(Downloaded { bytes: part.bytes, sha256: hex(part.hasher.finalize()) })
 }
 
 /// A file that was fetched before, under its final name.
