@@ -3,7 +3,7 @@
 //! Source: `feature-service-rest` reference §6.1; tile reference §11.
 
 use crate::answer_kind::AnswerKind;
-use offmap_model::failure::{LONGEST_ATTRIBUTION, LONGEST_WORDS, shortened};
+use offmap_model::failure::{LONGEST_ATTRIBUTION, LONGEST_SERVER_MESSAGE, shortened};
 use offmap_model::json::NotJson;
 use offmap_model::number::{JsonNumber, NotANumber};
 use offmap_model::{Failure, FailureKind, FailureOwner, FailureStage, number};
@@ -24,7 +24,7 @@ const MOST_MESSAGES: usize = 10;
 pub struct ServiceError {
     /// ArcGIS code or HTTP status; 0 where there is none.
     pub code: i64,
-    /// Its message, cut to [`LONGEST_WORDS`].
+    /// Its message, cut to [`LONGEST_SERVER_MESSAGE`].
     pub message: String,
 }
 
@@ -49,7 +49,7 @@ fn push(messages: &mut Vec<String>, value: Option<&Value>) {
 
 /// A text of a service as it goes into messages; cut before it is copied.
 pub fn cut(text: &str) -> String {
-    cut_to(text, LONGEST_WORDS)
+    cut_to(text, LONGEST_SERVER_MESSAGE)
 }
 
 /// The same for an attribution, which is a legal text and may be long.
@@ -90,7 +90,7 @@ pub fn read_error(error: &Value, around: &Value) -> ServiceError {
     if code == 403 && number(error.get("subcode")) == 4 && !messages.iter().any(|m| is_about_https(m)) {
         messages.push(SSL_REQUIRED.to_owned());
     }
-    ServiceError { code, message: shortened(messages.join("; "), LONGEST_WORDS) }
+    ServiceError { code, message: shortened(messages.join("; "), LONGEST_SERVER_MESSAGE) }
 }
 
 /// Why a job failed: its `error`, else its first error message, else a `message` or `statusMessage` of its own, which may hold an
@@ -131,7 +131,7 @@ pub fn flat_error(value: &Value) -> Option<ServiceError> {
     for key in ["message", "messages", "statusMessage", "details"] {
         push(&mut messages, value.get(key));
     }
-    Some(ServiceError { code: number(value.get("code")), message: shortened(messages.join("; "), LONGEST_WORDS) })
+    Some(ServiceError { code: number(value.get("code")), message: shortened(messages.join("; "), LONGEST_SERVER_MESSAGE) })
 }
 
 /// An error where a job's state was asked for. What has a state is the state of the job, and a job that failed is never taken for
@@ -426,11 +426,15 @@ mod tests {
             json!({"status": "failed", "statusMessage": long}),
         ] {
             let error = error_of(&value).or_else(|| flat_error(&value)).expect("an error");
-            assert!(error.message.len() <= LONGEST_WORDS && error.message.ends_with('…'), "{} bytes", error.message.len());
-            assert!(error.into_failure(FailureStage::Run).to_string().len() < 2 * LONGEST_WORDS);
+            assert!(
+                error.message.len() <= LONGEST_SERVER_MESSAGE && error.message.ends_with('…'),
+                "{} bytes",
+                error.message.len()
+            );
+            assert!(error.into_failure(FailureStage::Run).to_string().len() < 2 * LONGEST_SERVER_MESSAGE);
         }
         let job = json!({"messages": [{"type": "esriJobMessageTypeError", "description": long}]});
-        assert!(job_message(&job).is_some_and(|w| w.len() <= LONGEST_WORDS));
+        assert!(job_message(&job).is_some_and(|w| w.len() <= LONGEST_SERVER_MESSAGE));
     }
 
     #[test]

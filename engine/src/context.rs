@@ -6,7 +6,7 @@ use crate::ledger::{TaskLedger, UnitRecord};
 use crate::pause::Pause;
 use async_trait::async_trait;
 use offmap_disk::{hash_result_until, run_blocking, safe_path};
-use offmap_model::failure::{LONGEST_WORDS, shortened};
+use offmap_model::failure::{LONGEST_SERVER_MESSAGE, shortened};
 use offmap_model::{
     ByteRange, Clock, ErrorBudget, ExportTask, Failure, FailureOwner, LayerSecrets, MessageSeverity, MessageSource, Missing,
     OfflineMapPlan, Progress, ProgressUnit, SecretRegistry, Subject, TaskControl,
@@ -175,9 +175,9 @@ impl ExportContext {
         self.note(message.into(), MessageSource::Client);
     }
 
-    /// Passes on a service's own job message, cut to [`LONGEST_WORDS`].
+    /// Passes on a service's own job message, cut to [`LONGEST_SERVER_MESSAGE`].
     pub fn server_message(&self, message: impl Into<String>) {
-        self.note(shortened(message, LONGEST_WORDS), MessageSource::Service);
+        self.note(shortened(message, LONGEST_SERVER_MESSAGE), MessageSource::Service);
     }
 
     fn note(&self, message: String, source: MessageSource) {

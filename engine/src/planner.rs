@@ -13,7 +13,7 @@ use crate::{counts, networks};
 use futures_util::StreamExt as _;
 use offmap_disk::run_blocking;
 use offmap_model::area::LONGEST_GEOMETRY;
-use offmap_model::failure::{LONGEST_ATTRIBUTION, LONGEST_WORDS, shortened};
+use offmap_model::failure::{LONGEST_ATTRIBUTION, LONGEST_SERVER_MESSAGE, shortened};
 use offmap_model::json::json_bytes;
 use offmap_model::plan::EmbeddedLayer;
 use offmap_model::{
@@ -226,7 +226,7 @@ pub(crate) fn shorten(warnings: &mut Vec<String>) {
         warnings.push(format!("{}{}{}", AND_MORE.0, before + dropped, AND_MORE.1));
     }
     for warning in warnings.iter_mut() {
-        *warning = shortened(std::mem::take(warning), LONGEST_WORDS);
+        *warning = shortened(std::mem::take(warning), LONGEST_SERVER_MESSAGE);
     }
 }
 
@@ -569,7 +569,7 @@ fn assemble(
         id: format!("{index:03}-{}", exporter.name()),
         exporter: exporter.name().to_owned(),
         key: key.clone(),
-        title: shortened(found.title, LONGEST_WORDS),
+        title: shortened(found.title, LONGEST_SERVER_MESSAGE),
         layers,
         units: task.units,
         count_unit: task.count_unit,
@@ -596,7 +596,7 @@ mod tests {
         let mut all: Vec<String> = (0..250).map(|i| format!("warning {i} {}", "x".repeat(5_000))).collect();
         shorten(&mut all);
         assert_eq!((all.len(), all.last().map(String::as_str)), (MOST_WARNINGS, Some("and 151 more warnings")));
-        assert!(all.iter().all(|w| w.len() <= LONGEST_WORDS));
+        assert!(all.iter().all(|w| w.len() <= LONGEST_SERVER_MESSAGE));
         all.extend(["one".to_owned(), "two".to_owned()]);
         shorten(&mut all);
         assert_eq!((all.len(), all.last().map(String::as_str)), (MOST_WARNINGS, Some("and 153 more warnings")));
