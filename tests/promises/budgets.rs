@@ -49,9 +49,9 @@ async fn within_its_budget_a_layer_is_taken_and_what_it_lacks_is_in_the_manifest
     let verification = verify(&result.package).expect("verifies");
     assert!(verification.ok && verification.complete == Some(false) && !result.is_complete(), "{verification:?}");
     assert!(
-        verification.lacking.iter().any(|w| w.starts_with("World: 4 of 21 tiles are missing")),
+        verification.missing.iter().any(|w| w.starts_with("World: 4 of 21 tiles are missing")),
         "{:?}",
-        verification.lacking
+        verification.missing
     );
     let package = MobileMapPackage::open(&result.package).expect("opens");
     let manifest = package.manifest().expect("there").expect("whole");

@@ -240,7 +240,7 @@ async fn an_archive_is_stored_opens_and_verifies() {
         entry.read_to_end(&mut Vec::new()).expect("its checksum is right");
     }
     let verification = verify(&mmpk).expect("verifies");
-    assert!(verification.ok && verification.proven && verification.complete == Some(true), "{verification:?}");
+    assert!(verification.ok && verification.by_manifest && verification.complete == Some(true), "{verification:?}");
     let package = MobileMapPackage::open(&mmpk).expect("opens");
     assert!(
         package.is_archive() && package.maps()[0].layers.iter().all(|l| l.data.as_ref().is_some_and(|d| d.bytes.is_some()))

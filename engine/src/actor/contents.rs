@@ -4,6 +4,7 @@
 //! exporter did not say so becomes a note of the layer.
 
 use crate::context::ExportContext;
+use crate::packager::ReadContents;
 use crate::resource_folder::{self, unreadable};
 use offmap_disk::safe_path;
 use offmap_formats::containers::{Damages, ExpectedLayer, Reading, Resources, notes_of_missing, of_the_layer};
@@ -23,7 +24,8 @@ struct Read {
     resources: Option<Resources>,
 }
 
-/// Judges the layers of an artifact. Reads every byte of its files once more, off the async threads.
+/// Judges the layers of an artifact; answers what is in its files whose hash is known. Reads every byte of them, off the async
+/// threads.
 ///
 /// Fails only where nothing can be said of any layer, as of a disk that cannot be read.
 pub(crate) async fn judge(
@@ -32,12 +34,17 @@ pub(crate) async fn judge(
     containers: &Containers,
     work_dir: &Path,
     artifact: &mut Artifact,
-) -> Result<(), Failure> {
+) -> Result<ReadContents, Failure> {
     let came = artifact.layers.iter().filter(|l| l.failure.is_none());
     let places: BTreeSet<Place> = came.filter_map(|l| Some((l.file?, l.resources))).collect();
     let (files, root) = (artifact.files.clone(), work_dir.to_owned());
     let (readers, cancel) = (containers.clone(), ctx.cancel_token().clone());
     let read = ctx.blocking(move || read_all(&readers, &root, &files, &places, &cancel)).await?;
+    let known = read.iter().filter_map(|((file, _), read)| {
+        let sha256 = artifact.files.get(*file)?.sha256.clone()?;
+        Some((sha256, Arc::clone(read.contents.as_ref().ok()?)))
+    });
+    let known = known.collect();
     for layer in artifact.layers.iter_mut().filter(|l| l.failure.is_none()) {
         let Some(read) = layer.file.and_then(|file| read.get(&(file, layer.resources))) else { continue };
         let title = task.layers.iter().find(|l| l.id == layer.id).map_or(layer.id.as_str(), |l| l.title.as_str());
@@ -55,7 +62,7 @@ pub(crate) async fn judge(
             Err(damages) => layer.failure = Some(damaged(title, &damages).for_layer(&layer.id)),
         }
     }
-    Ok(())
+    Ok(known)
 }
 
 fn damaged(title: &str, damages: &Damages) -> Failure {

@@ -362,8 +362,8 @@ impl GeodatabaseExporter {
             Err(failure) => return Err(failure),
         };
         let area = for_wire(&parameters).await?;
-        let mut artifact =
-            Artifact { files: vec![ArtifactFile::file("replica.geodatabase", "geodatabase")], ..Artifact::default() };
+        let file = ArtifactFile::file("replica.geodatabase", "geodatabase").with_sha256(sha256);
+        let mut artifact = Artifact { files: vec![file], ..Artifact::default() };
         let verification =
             Verification { client: &self.client, service, parameters: &parameters, area: &area, ctx, path, found: &found };
         for layer in &task.layers {
