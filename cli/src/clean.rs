@@ -1,9 +1,9 @@
 //! `offmap clean`.
 
+use crate::access;
 use crate::arguments::Clean;
 use crate::interrupt::or_interrupted;
 use crate::job_secrets;
-use crate::access;
 use crate::stop::Stop;
 use crate::terminal::{self, note, out};
 use offmap::arcgis::ArcGisClient;

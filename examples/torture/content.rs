@@ -57,7 +57,7 @@ pub(crate) fn content(package: &Path) -> Result<BTreeMap<String, String>, Box<dy
         } else {
             add_tiles(&mut digest, &path)?;
         }
-        all.insert(layer.id.clone(), offmap::hex(&digest.finalize()));
+        all.insert(layer.id.clone(), offmap::hex(digest.finalize()));
     }
     let manifest = opened.manifest().ok_or("no manifest")??;
     for layer in &manifest.layers {
