@@ -1,22 +1,17 @@
-//! Vector tiles: cut from the data, encoded as Mapbox Vector Tiles, gzipped; with style, sprites and fonts.
+//! Vector tiles: cut from the data, encoded as Mapbox Vector Tiles, gzipped.
 
+use super::scheme::{TileScheme, tile_extent};
 use crate::data::{Data, Row, Shape};
-use crate::draw::tile_extent;
-use crate::state::SandboxFont;
-use crate::tiles::TileScheme;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use mvt::{GeomEncoder, GeomType, Tile};
 use offmap_model::Envelope;
-use serde_json::{Value, json};
 use std::io::Write as _;
 
 /// Units of a tile.
 const EXTENT: u32 = 4096;
 /// Part of a tile that is cut beyond its edges.
 const BUFFER: f64 = 64.0 / 4096.0;
-/// Font stack of the style.
-pub(crate) const FONT: &str = "Sandbox Regular";
 
 /// Cuts a ring (Sutherland–Hodgman) or line at one side of an envelope.
 fn cut(points: &[[f64; 2]], axis: usize, limit: f64, keep_below: bool) -> Vec<[f64; 2]> {
@@ -168,84 +163,4 @@ pub(crate) fn tile(data: &Data, scheme: &TileScheme, level: u32, row: u64, colum
     let mut gzip = GzEncoder::new(Vec::new(), Compression::default());
     gzip.write_all(&tile.to_bytes().ok()?).ok()?;
     gzip.finish().ok()
-}
-
-/// The service's style, or the one that it was given.
-pub(crate) fn style(given: Option<&Value>, source: &str) -> Value {
-    if let Some(given) = given {
-        let mut style = given.clone();
-        let sources = style.get_mut("sources").and_then(Value::as_object_mut);
-        sources.into_iter().flat_map(|all| all.values_mut()).for_each(|one| one["url"] = json!(source));
-        return style;
-    }
-    json!({
-        "version": 8,
-        "sprite": "../sprites/sprite",
-        "glyphs": "../fonts/{fontstack}/{range}.pbf",
-        "sources": {"esri": {"type": "vector", "url": source}},
-        "layers": [
-            {"id": "background", "type": "background", "paint": {"background-color": "#bfd9e8"}},
-            {"id": "land", "type": "fill", "source": "esri", "source-layer": "land",
-                "paint": {"fill-color": "#eeead8", "fill-outline-color": "#8fa8b5"}},
-            {"id": "boundary", "type": "line", "source": "esri", "source-layer": "boundary",
-                "paint": {"line-color": "#a07c9c", "line-width": 1.2}},
-            {"id": "place", "type": "symbol", "source": "esri", "source-layer": "place",
-                "layout": {"icon-image": "dot", "text-field": "{name}", "text-font": [FONT], "text-size": 11,
-                    "text-offset": [0, 1], "text-optional": true},
-                "paint": {"text-color": "#333333"}},
-        ],
-    })
-}
-
-/// Index of the sprite sheet at a pixel ratio.
-pub(crate) fn sprite_index(ratio: u32) -> Value {
-    let one = |x: u32| json!({"x": x * ratio, "y": 0, "width": 16 * ratio, "height": 16 * ratio, "pixelRatio": ratio});
-    json!({"dot": one(0), "square": one(16)})
-}
-
-/// A glyph range of a font; `None` where it has no glyphs. That of the own style is there and empty, as real services send for ranges
-/// that their fonts do not cover. A glyph is as wide as its font's name is long.
-pub(crate) fn glyphs(fonts: &[SandboxFont], font: &str, range: &str) -> Option<Vec<u8>> {
-    let (first, last) = range.split_once('-')?;
-    let covered = first.parse::<u32>().ok()?..=last.parse::<u32>().ok()?;
-    let code_points: Vec<u32> = match fonts.iter().find(|f| f.name == font) {
-        Some(font) => covered.filter(|c| font.code_points.contains(c)).collect(),
-        None if font == FONT => return Some(field(1, &[field(1, font.as_bytes()), field(2, range.as_bytes())].concat())),
-        None => return None,
-    };
-    if code_points.is_empty() {
-        return None;
-    }
-    let width = u8::try_from(font.len()).unwrap_or(0) & 0x7f;
-    let glyph = |code_point: u32| {
-        let numbers = [(3, width), (4, 1), (5, 0), (6, 0), (7, width)];
-        let numbers = numbers.iter().flat_map(|(number, value)| [number << 3, *value]);
-        [&[1 << 3][..], &varint(u64::from(code_point)), &numbers.collect::<Vec<u8>>()].concat()
-    };
-    let glyphs: Vec<u8> = code_points.into_iter().flat_map(|c| field(3, &glyph(c))).collect();
-    Some(field(1, &[field(1, font.as_bytes()), field(2, range.as_bytes()), glyphs].concat()))
-}
-
-/// A field of a protocol buffer with bytes in it.
-fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
-    [&[number << 3 | 2][..], &varint(bytes.len() as u64), bytes].concat()
-}
-
-fn varint(mut value: u64) -> Vec<u8> {
-    let mut out = Vec::new();
-    while value >= 0x80 {
-        out.push((value & 0x7f) as u8 | 0x80);
-        value >>= 7;
-    }
-    out.push(value as u8);
-    out
-}
-
-/// `metadata.json` of a package.
-pub(crate) fn metadata(scheme: &TileScheme, max_level: u32) -> Value {
-    let layer =
-        |id: &str| json!({"id": id, "description": "", "minzoom": 0, "maxzoom": max_level, "fields": {"name": "String"}});
-    let labels = scheme.labelled.then(|| layer("tile"));
-    let layers: Vec<Value> = ["land", "boundary", "place"].map(layer).into_iter().chain(labels).collect();
-    json!({"vector_layers": layers})
 }

@@ -1,7 +1,8 @@
 //! A feature service with a group layer: it has an id as layers have, and no rows.
 
+use super::fieldwork::{borders, countries, places};
 use crate::data::Data;
-use crate::feature::{Layer, borders, countries, places};
+use crate::feature::Layer;
 use serde_json::json;
 use std::sync::Arc;
 

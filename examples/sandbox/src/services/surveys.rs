@@ -2,26 +2,22 @@
 //!
 //! Written after the `feature-service-rest` reference §2.1, §2.3 and §3.1, and the web map reference B.5.
 
+use super::capabilities::EDITABLE;
+use super::fieldwork::{borders, countries, places};
 use crate::data::{Data, Row, Shape};
-use crate::feature::{FeatureService, Layer, borders, countries, places};
+use crate::feature::{FeatureService, Layer, Relation};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
 /// Rows of a made-up table.
 const ROWS: i64 = 6;
-const WORDS: &str = "Create,Delete,Query,Sync,Update,Editing";
 
 fn global_id(layer: u32, id: i64) -> String {
     format!("{{0FF0A901-{layer:04X}-4000-8000-{id:012X}}}")
 }
 
 /// A table whose rows each name the row before them, in a table of the same make, as their parent.
-fn table(
-    id: u32,
-    name: &'static str,
-    parent: u32,
-    relations: Vec<(i64, &'static str, u32, &'static str, &'static str)>,
-) -> Layer {
+fn table(id: u32, name: &'static str, parent: u32, relations: Vec<Relation>) -> Layer {
     let row = |n: i64| {
         let attributes = json!({"OBJECTID": n, "GlobalID": global_id(id, n), "REMARK": format!("{name} {n}"),
             "PARENT": (n > 1).then(|| global_id(parent, n - 1)), "OTHER": null});
@@ -135,7 +131,7 @@ fn with_options(mut service: FeatureService, version: f64, options: u32, extra: 
 
 /// All of them.
 pub(crate) fn services(data: &Arc<Data>) -> rusqlite::Result<Vec<FeatureService>> {
-    let make = |name, layers| FeatureService::new(name, WORDS, true, layers, data);
+    let make = |name, layers| FeatureService::new(name, EDITABLE, true, layers, data);
     let controller = json!({"controllerDatasetLayers": {"utilityNetworkLayerId": 7}});
     Ok(vec![
         make("Surveys", surveys(data))?,
