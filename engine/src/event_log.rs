@@ -1,4 +1,4 @@
-//! The status board of one job: an ordered log of what happened, and the latest progress of each subject.
+//! The event log of one job: what happened, in order, and the latest progress of each subject.
 //!
 //! Writers never wait for readers. Life-cycle messages are kept for every reader; progress is overwritten. A terminal state is
 //! taken once per subject, and the job's is the last message of all: what has no end by then ends as the job does.
@@ -89,7 +89,7 @@ impl EventLog {
         self.changed.send_replace(version);
     }
 
-    /// Says in how many parts the job's own progress is counted: its tasks, and the package.
+    /// Sets in how many parts the job's own progress is counted: its tasks, and the package.
     pub(crate) fn set_parts(&self, parts: usize) {
         self.lock().parts = parts;
     }
@@ -107,7 +107,7 @@ impl EventLog {
             let mut open: Vec<Subject> =
                 inner.states.iter().filter(|(s, state)| is_open(s, state)).map(|(s, _)| s.clone()).collect();
             open.sort();
-            // Nobody succeeded without a word.
+            // Nothing succeeded that did not say so.
             let end = if state == ExportState::Cancelled { state } else { ExportState::Failed };
             for left in open {
                 let failure = failure.clone().filter(|_| end == ExportState::Failed);
@@ -117,6 +117,12 @@ impl EventLog {
         }
         self.push(&mut inner, subject, state, message, failure);
         self.announce(inner);
+    }
+
+    /// Takes the end of a subject: with a failure, or without one. That of a cancelled one is no news.
+    pub(crate) fn ended(&self, subject: &Subject, failure: Option<&Failure>) {
+        let shown = failure.filter(|f| !f.is_cancelled()).cloned();
+        self.state(subject, ExportState::ended(failure), None, shown);
     }
 
     /// Writes a state into the log, with the latest progress of its subject.
@@ -227,7 +233,7 @@ fn blank(subject: &Subject) -> StatusMessage {
     }
 }
 
-/// The story of a job, from its start, in order.
+/// The events of a job, from its start, in order.
 ///
 /// Life-cycle messages are never lost; progress is the latest at the time of reading. `seq` rises by one. The job's own
 /// terminal message is the last, then [`StatusStream::next`] answers `None`. A slow reader delays nobody.
@@ -253,7 +259,7 @@ impl StatusStream {
                 Some(None) => return None,
                 None => {}
             }
-            // The board outlives the stream, so the sender is there.
+            // The event log outlives the stream, so the sender is there.
             self.changed.changed().await.ok()?;
         }
     }

@@ -144,12 +144,33 @@ impl ExporterRegistry {
         self.all.iter().map(|e| e.parameters_type())
     }
 
-    pub(crate) fn for_layer(
+    /// The exporters that support a layer, best first, each with the url of the service.
+    fn supporting<'a>(
+        exporters: &'a [Arc<dyn ErasedExporter>],
+        layer: &'a MapLayer,
+        source: &'a OfflineMapSource,
+    ) -> impl Iterator<Item = (Arc<dyn ErasedExporter>, String)> + 'a {
+        exporters.iter().filter_map(move |e| e.supports(layer, source).map(|url| (Arc::clone(e), url)))
+    }
+
+    /// The first exporter that supports a layer.
+    pub(crate) fn first_for(
         &self,
         layer: &MapLayer,
         source: &OfflineMapSource,
     ) -> Option<(Arc<dyn ErasedExporter>, String)> {
-        self.all.iter().find_map(|e| e.supports(layer, source).map(|url| (Arc::clone(e), url)))
+        Self::supporting(&self.all, layer, source).next()
+    }
+
+    /// Those that support a layer and stand behind an exporter in the list.
+    pub(crate) fn after<'a>(
+        &'a self,
+        exporter: &str,
+        layer: &'a MapLayer,
+        source: &'a OfflineMapSource,
+    ) -> impl Iterator<Item = (Arc<dyn ErasedExporter>, String)> + 'a {
+        let at = self.all.iter().position(|e| e.name() == exporter).map_or(self.all.len(), |at| at + 1);
+        Self::supporting(self.all.get(at..).unwrap_or_default(), layer, source)
     }
 
     pub(crate) fn by_name(&self, name: &str) -> Result<Arc<dyn ErasedExporter>, Failure> {

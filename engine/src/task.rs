@@ -3,7 +3,7 @@
 use crate::engine::Engine;
 use crate::exporter::PlanContext;
 use crate::job::GenerateOfflineMapJob;
-use crate::planner;
+use crate::plan::{PlanInputs, plan};
 use offmap_model::settings::{AuthoredDownload, AuthoredSync};
 use offmap_model::{
     AreaOfInterest, AttachmentSyncDirection, Failure, GenerateOfflineMapParameterOverrides, GenerateOfflineMapParameters,
@@ -97,13 +97,14 @@ impl OfflineMapTask {
         parameters: &GenerateOfflineMapParameters,
         overrides: &GenerateOfflineMapParameterOverrides,
     ) -> Result<OfflineMapPlan, Failure> {
-        let inner = self.engine.inner();
+        let resources = self.engine.resources();
         let ctx = PlanContext {
             cancel: CancellationToken::new(),
-            clock: Arc::clone(&inner.clock),
-            secrets: inner.secrets_of(&self.source),
+            clock: Arc::clone(&resources.clock),
+            secrets: resources.secrets_of(&self.source),
         };
-        planner::plan(&inner.registry, &self.source, parameters, overrides, &ctx).await
+        let inputs = PlanInputs { registry: &resources.registry, source: &self.source, parameters, overrides };
+        plan(inputs, None, &ctx).await
     }
 
     /// A dormant job that will write the package to `destination`, a directory that is absent or empty.
@@ -115,8 +116,7 @@ impl OfflineMapTask {
         overrides: GenerateOfflineMapParameterOverrides,
         destination: impl Into<PathBuf>,
     ) -> GenerateOfflineMapJob {
-        let engine = Arc::clone(self.engine.inner());
-        GenerateOfflineMapJob::new(engine, Arc::clone(&self.source), parameters, overrides, destination.into())
+        GenerateOfflineMapJob::new(self.engine.host(), Arc::clone(&self.source), parameters, overrides, destination.into())
     }
 }
 
