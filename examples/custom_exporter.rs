@@ -1,4 +1,4 @@
-//! Adds a layer kind that offmap does not know, from outside: GeoJSON layers, brought home as files.
+//! Adds a layer kind that offmap does not know, from outside: GeoJSON layers, downloaded as files.
 //!
 //! 1. Implement `Exporter`. 2. Check it with the conformance suite. 3. Register it; offmap's own exporters stay. 4. Play the fault
 //!    matrix: every fault of the net at every step of the server.
@@ -173,7 +173,7 @@ async fn under_every_fault(sandbox: &Sandbox) -> Result<FaultReport, Box<dyn Err
         },
     };
     let proven = |package: &Path| match verify(package) {
-        Ok(proof) if proof.ok => Ok(()),
+        Ok(verification) if verification.ok => Ok(()),
         other => Err(format!("{other:?}")),
     };
     let matrix = FaultMatrix {

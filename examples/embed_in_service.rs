@@ -167,9 +167,14 @@ async fn ask(client: &ArcGisClient, url: &str) -> Result<(), Box<dyn Error>> {
     let secrets = Default::default();
     let file = Download { url: &from, to: &to, presigned: true, limit: 1 << 30, secrets: &secrets };
     let got = client.download(file, |_, _| {}).await?;
-    let proof = verify(&to)?;
-    println!("package of {} bytes, whole: {}, complete: {}", got.bytes, proof.ok, proof.complete == Some(true));
+    let verification = verify(&to)?;
+    println!(
+        "package of {} bytes, whole: {}, complete: {}",
+        got.bytes,
+        verification.ok,
+        verification.complete == Some(true)
+    );
     let refused = client.json(&ServiceCall::post(&format!("{url}/jobs"))?.with("item", FIELD_MAP).with("area", "9,9")).await;
     println!("a bad area: {}", refused.err().map_or_else(String::new, |f| f.to_string()));
-    if proof.ok && last["state"] == "succeeded" { Ok(()) } else { Err("the package is not right".into()) }
+    if verification.ok && last["state"] == "succeeded" { Ok(()) } else { Err("the package is not right".into()) }
 }

@@ -93,12 +93,17 @@ async fn main() -> Result<(), Box<dyn Error>> {
         let got = result.layers.iter().find(|l| l.id == layer.id).map_or(0, |l| l.contents.got);
         println!("  {:<14} {got:>6}  {data}", layer.title);
     }
-    let proof = verify(&result.package)?;
-    println!("verified: {} files, {} bytes, complete: {}", proof.files, proof.bytes, proof.complete == Some(true));
+    let verification = verify(&result.package)?;
+    println!(
+        "verified: {} files, {} bytes, complete: {}",
+        verification.files,
+        verification.bytes,
+        verification.complete == Some(true)
+    );
     if let Some(mmpk) = &arguments.mmpk {
         println!("zipped: {} ({} bytes)", mmpk.display(), write_mmpk(&result.package, mmpk)?);
     }
-    if !proof.ok || result.has_errors() {
+    if !verification.ok || result.has_errors() {
         return Err("the package is not complete".into());
     }
     Ok(())

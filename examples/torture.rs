@@ -329,8 +329,8 @@ fn content(package: &Path) -> Result<BTreeMap<String, String>, Box<dyn Error>> {
     }
     let manifest = opened.manifest().ok_or("no manifest")??;
     for layer in &manifest.layers {
-        let proof = json!({"state": layer.state, "planned": layer.contents.planned, "got": layer.contents.got, "attachments": layer.contents.attachments});
-        all.insert(format!("proof of {}", layer.id), proof.to_string());
+        let verification = json!({"state": layer.state, "planned": layer.contents.planned, "got": layer.contents.got, "attachments": layer.contents.attachments});
+        all.insert(format!("proof of {}", layer.id), verification.to_string());
     }
     Ok(all)
 }
@@ -426,7 +426,7 @@ fn one_job(sandbox: &Sandbox, number: usize, out: &Path, random: &mut Seeded, ki
     finish(kind, out, count)
 }
 
-/// Checks what a job that came to its end left.
+/// Checks what a finished job left.
 fn finish(kind: &Kind, out: &Path, mut count: Count) -> Result<Count, Box<dyn Error>> {
     let package = MobileMapPackage::open(out)?;
     let manifest = package.manifest().ok_or("no manifest")??;

@@ -28,6 +28,7 @@ mod deep;
 
 pub use deep::{verify_deep, verify_deep_until};
 pub use offmap_arcgis as arcgis;
+pub use offmap_arcgis::run_within;
 pub use offmap_disk::{
     DiskReserve, hash_file, hash_file_until, hash_result, hash_result_until, hex, link_or_copy, link_or_copy_until,
     run_blocking,
@@ -48,7 +49,7 @@ pub use offmap_model::{
     OfflineMapSource, OfflineSettings, OnlineOnlyServicesOption, PlannedLevel, Polygon, PortalItem, Printable, Progress,
     ProgressUnit, ReducedFontsService, ReturnLayerAttachmentOption, SecretRegistry, ServiceLimit, ServiceUrl, SkippedLayer,
     SpatialReference, StatusMessage, Subject, SubjectKind, SystemClock, TaskControl, TaskLayer, TaskNetwork, Thumbnail,
-    Unit, UtilityNetwork, WebMap, printable, run_within, service_key, system_now_ms,
+    Unit, UtilityNetwork, WebMap, printable, service_key, system_now_ms,
 };
 pub use offmap_packager as packager;
 

@@ -13,7 +13,7 @@
 
 use crate::client::{ArcGisClient, Refused, ServiceCall, host_of};
 use crate::{body, page};
-use offmap_model::bounded_json::{JsonBudget, Unread};
+use offmap_model::json::{JsonBudget, Unread};
 use offmap_model::{Failure, FailureKind, FailureOwner, WebMap};
 use serde_json::Value;
 use std::time::Duration;

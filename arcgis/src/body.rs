@@ -4,7 +4,7 @@
 
 use crate::answer::AnswerKind;
 use offmap_model::failure::{LONGEST_ATTRIBUTION, LONGEST_WORDS, shortened};
-use offmap_model::lenient::NotJson;
+use offmap_model::json::NotJson;
 use offmap_model::number::{JsonNumber, NotANumber};
 use offmap_model::{Failure, FailureKind, FailureOwner, FailureStage, number};
 use serde_json::Value;

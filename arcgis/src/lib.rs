@@ -25,6 +25,7 @@ mod redirect;
 mod retry;
 pub mod server_job;
 mod sign_in;
+mod time_limit;
 mod tls;
 mod tokens;
 
@@ -35,3 +36,4 @@ pub use credentials::{AccessToken, Credentials, TokenSource};
 pub use download::{Download, Downloaded};
 pub use host::parse_host;
 pub use host_policy::HostPolicy;
+pub use time_limit::run_within;

@@ -4,11 +4,12 @@
 
 use crate::answer::AnswerKind;
 use crate::client::{ArcGisClient, ServiceCall, parse_http};
+use crate::time_limit::run_within;
 use offmap_model::failure::{LONGEST_ATTRIBUTION, shortened, without_secrets};
-use offmap_model::parameters::MAX_THUMBNAIL_BYTES;
+use offmap_model::thumbnail::MAX_THUMBNAIL_BYTES;
 use offmap_model::{
     ExportHost, Failure, FailureKind, FailureOwner, FailureStage, LayerItem, OfflineMapSource, PortalItem, ServiceUrl,
-    Thumbnail, WebMap, run_within,
+    Thumbnail, WebMap,
 };
 use serde::Deserialize as _;
 use serde_json::Value;

@@ -3,8 +3,8 @@
 use crate::arguments::{PackageArguments, VerifyArguments};
 use crate::interrupt::on_ctrl_c;
 use crate::progress::state_word;
+use crate::stop::{INCOMPLETE, Stop};
 use crate::terminal::{self, out};
-use crate::{INCOMPLETE, Stop};
 use offmap::packager::manifest::Manifest;
 use offmap::packager::{MobileMapPackage, verify_until};
 use offmap::{ExportState, LayerNoteKind, run_blocking, verify_deep_until};
@@ -30,15 +30,15 @@ pub(crate) async fn verify(arguments: &VerifyArguments) -> Result<u8, Stop> {
         if found.more_problems > 0 {
             out!("damaged  and {} problems more", found.more_problems);
         }
-        for words in &found.lacking {
+        for words in &found.missing {
             out!("lacks    {words}");
         }
         for words in &found.not_counted {
             out!("not counted  {words}");
         }
-        let verdict = match (found.ok, found.proven, found.complete) {
+        let verdict = match (found.ok, found.by_manifest, found.complete) {
             (false, ..) => "is damaged",
-            (true, false, _) if !found.lacking.is_empty() => {
+            (true, false, _) if !found.missing.is_empty() => {
                 "can be read, and lacks what is named above; it has no manifest"
             }
             (true, false, _) => "can be read; it has no manifest, so that nothing missing can be told",
@@ -49,7 +49,7 @@ pub(crate) async fn verify(arguments: &VerifyArguments) -> Result<u8, Stop> {
     }
     Ok(match found.ok {
         false => DAMAGED,
-        true if found.complete == Some(false) || !found.lacking.is_empty() => INCOMPLETE,
+        true if found.complete == Some(false) || !found.missing.is_empty() => INCOMPLETE,
         true => 0,
     })
 }
@@ -68,7 +68,7 @@ pub(crate) fn show(arguments: &PackageArguments) -> Result<u8, Stop> {
         terminal::json(
             &json!({"package": package.path(), "archive": package.is_archive(), "version": package.version(), "item": package.item(),
                 "extent": package.extent(), "maps": package.maps(), "files": files, "missing": missing,
-                "complete": manifest.map(|m| m.lacking().is_empty()), "lacking": manifest.map(Manifest::lacking),
+                "complete": manifest.map(|m| m.missing().is_empty()), "lacking": manifest.map(Manifest::missing),
                 "notCounted": manifest.map(Manifest::not_counted)}),
         );
         return Ok(0);
@@ -103,7 +103,7 @@ pub(crate) fn show(arguments: &PackageArguments) -> Result<u8, Stop> {
         }
     }
     for layer in manifest.iter().flat_map(|m| &m.layers).filter(|l| l.state == ExportState::Succeeded) {
-        for words in layer.lacking() {
+        for words in layer.missing() {
             out!("lacks {}: {words}", layer.title);
         }
         for note in layer.contents.notes.iter().filter(|n| n.kind != LayerNoteKind::Missing) {

@@ -215,8 +215,8 @@ async fn json_progress_is_one_object_a_line_and_the_last_is_the_result() {
     assert_eq!(output.status.code(), Some(3), "a package with layer errors: {}", words(&output));
     let lines: Vec<Value> =
         String::from_utf8_lossy(&output.stdout).lines().map(|l| serde_json::from_str(l).expect("JSON")).collect();
-    let (last, story) = lines.split_last().expect("lines");
-    for (i, line) in story.iter().enumerate() {
+    let (last, events) = lines.split_last().expect("lines");
+    for (i, line) in events.iter().enumerate() {
         assert_eq!(line["seq"], i as u64 + 1);
         for key in ["time", "subject", "state", "progress", "message", "failure"] {
             assert!(line.get(key).is_some(), "{key} in {line}");

@@ -16,8 +16,8 @@ fn sent(sandbox: &Sandbox) -> usize {
     sandbox.requests().iter().filter(|r| submits(&r.path)).count()
 }
 
-/// What every layer of a package is proven to hold.
-fn proof(package: &Path) -> Vec<Value> {
+/// What every layer of a package is verified to hold.
+fn verification(package: &Path) -> Vec<Value> {
     let text = std::fs::read(package.join("offmap/manifest.json")).expect("a manifest");
     let manifest: Value = serde_json::from_slice(&text).expect("JSON");
     assert!(manifest["complete"] == true && verify(package).expect("verifies").ok);
@@ -59,7 +59,7 @@ async fn after_kill_9_at_any_point_resume_ends_in_the_same_package_as_a_run_that
     let peace = dir.path().join("peace");
     let output = run(take(&peace.to_string_lossy()));
     assert_eq!(output.status.code(), Some(0), "{}", words(&output));
-    let expected = proof(&peace);
+    let expected = verification(&peace);
 
     let kind = |line: &Value| line["subject"]["kind"].as_str().unwrap_or_default().to_owned();
     let has_bytes =
@@ -82,7 +82,7 @@ async fn after_kill_9_at_any_point_resume_ends_in_the_same_package_as_a_run_that
         assert!(killed, "the job never came to where {moment}");
         let output = run(offmap(&["resume", &name, "--progress", "off"]));
         assert_eq!(output.status.code(), Some(0), "{moment}: {}", words(&output));
-        assert_eq!(proof(&out), expected, "{moment}");
+        assert_eq!(verification(&out), expected, "{moment}");
         let submitted = sent(&sandbox) - before;
         // A submission whose answer was on its way when the kill came is repeated; there are four at a time at most.
         assert!((4..=7).contains(&submitted), "{moment}: {submitted} jobs were submitted for four services");
@@ -214,7 +214,7 @@ async fn a_token_that_lives_for_3_seconds_survives_a_job_of_20() {
     let dir = tempfile::tempdir().expect("a directory");
     let output = taken(&sandbox, dir.path(), &["--user", USER, "--attempts", "6"], PASSWORD).await;
     assert_eq!(output.status.code(), Some(0), "{}", words(&output));
-    proof(&dir.path().join("out"));
+    verification(&dir.path().join("out"));
     let requests = sandbox.requests();
     let renewed = requests.iter().filter(|r| r.path.to_lowercase().ends_with("generatetoken")).count();
     assert!(renewed >= 5, "{renewed} tokens");
@@ -231,7 +231,7 @@ async fn a_map_is_taken_though_30_of_100_requests_fail_in_random_ways() {
     let dir = tempfile::tempdir().expect("a directory");
     let output = taken(&sandbox, dir.path(), &["--user", USER, "--attempts", "9"], PASSWORD).await;
     assert_eq!(output.status.code(), Some(0), "{}", words(&output));
-    proof(&dir.path().join("out"));
+    verification(&dir.path().join("out"));
     let own = sandbox.url().split("://").nth(1).expect("a host");
     assert!(sandbox.requests().iter().all(|r| !r.has_token || r.host == own), "no token at a foreign host");
     assert_eq!(sandbox.replicas("Fieldwork") + sandbox.replicas("Reference"), 2, "one replica for each service");
@@ -244,7 +244,7 @@ async fn a_map_is_taken_from_a_host_that_allows_5_requests_a_second() {
     let dir = tempfile::tempdir().expect("a directory");
     let output = taken(&sandbox, dir.path(), &["--user", USER], PASSWORD).await;
     assert_eq!(output.status.code(), Some(0), "{}", words(&output));
-    proof(&dir.path().join("out"));
+    verification(&dir.path().join("out"));
     assert!(words(&output).contains("throttled until"), "the status tells: {}", words(&output));
     let own = sandbox.url().split("://").nth(1).expect("a host");
     assert!(sandbox.requests().iter().all(|r| !r.has_token || r.host == own), "no token at a foreign host");

@@ -130,7 +130,7 @@ async fn a_work_directory_that_others_made_or_may_write_to_is_not_used() {
     assert_eq!(names(&work_dir), ["letter"]);
 }
 
-/// A job that was killed when a layer had come home; the other service's job runs for ever.
+/// A job that was killed when a layer had been downloaded; the other service's job runs for ever.
 fn killed(sandbox: &Sandbox, out: &Path) -> PathBuf {
     sandbox.fault(Fault::always("reference/featureserver/createreplica", FaultAction::Job(JobFault::Stuck)));
     let mut take =

@@ -19,9 +19,9 @@ fn lines(output: &Output, what: &str) -> Vec<Value> {
 /// The last line, which is the result; every other one is a status message, and the job's end is the last of these.
 fn result_of(output: &Output, what: &str) -> Value {
     let lines = lines(output, what);
-    let (last, story) = lines.split_last().unwrap_or_else(|| panic!("{what}: no line on stdout: {}", words(output)));
-    assert!(story.iter().all(|l| l["seq"].is_u64() && l.get("result").is_none()), "{what}: {story:?}");
-    if let Some(end) = story.last() {
+    let (last, events) = lines.split_last().unwrap_or_else(|| panic!("{what}: no line on stdout: {}", words(output)));
+    assert!(events.iter().all(|l| l["seq"].is_u64() && l.get("result").is_none()), "{what}: {events:?}");
+    if let Some(end) = events.last() {
         assert_eq!(end["subject"]["kind"], "job", "{what}");
     }
     let result = last["result"].clone();

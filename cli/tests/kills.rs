@@ -1,4 +1,4 @@
-//! Kills (`SIGKILL`) at chosen moments: what is left is known, and what goes on is right.
+//! Kills (`SIGKILL`) at chosen moments: what is left is known, and what is resumed is right.
 
 mod support;
 
@@ -78,7 +78,7 @@ async fn a_kill_while_changed_data_are_thrown_away_never_packs_old_data_under_th
         sandbox.fault(Fault::always("fieldwork/featureserver/0", FaultAction::Body(edited)));
         // The description is asked, the query is not broken by it.
         sandbox.fault_first(Fault::always("fieldwork/featureserver/0/query", FaultAction::Delay(Duration::ZERO)));
-        // What was made for the old data is taken back first; that takes for ever.
+        // What was made for the old data is rolled back first; that takes for ever.
         sandbox.fault_first(Fault::times("unregisterreplica", 1, FaultAction::Delay(Duration::from_secs(600))));
         kill_when(offmap(&["resume", &name, "--progress", "off"]), |_| sent(&sandbox, "unRegisterReplica") > 0);
         if files_are_gone {

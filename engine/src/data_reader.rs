@@ -80,6 +80,11 @@ impl<'a> DataReader<'a> {
         })
     }
 
+    /// What is in a file that was read.
+    pub(crate) fn read(&self, file: &Path) -> Option<Arc<Contents>> {
+        self.contents.get(file)?.as_ref().ok().cloned()
+    }
+
     fn contents(&mut self, reader: &dyn ContainerReader, file: &Path) -> Result<Result<Arc<Contents>, Failure>, Failure> {
         if let Some(read) = self.contents.get(file) {
             return Ok(read.clone());

@@ -50,7 +50,7 @@ pub use job::GenerateOfflineMapJob;
 pub use ledger::{Ledger, TaskLedger, UnitRecord, UnitState};
 pub use packager::{
     EarlierData, EarlierFile, EarlierNetwork, EarlierPackage, LocalBasemap, PackRequest, Packager, Packed, REPLACED,
-    ReferenceBasemap, Replacement, TaskArtifact,
+    ReadContents, ReferenceBasemap, Replacement, TaskArtifact,
 };
 pub use registry::ExporterRegistry;
 pub use task::OfflineMapTask;

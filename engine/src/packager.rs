@@ -1,12 +1,13 @@
 //! The contract of a packager: what makes the package out of what came home.
 
 use async_trait::async_trait;
-use offmap_formats::Containers;
+use offmap_formats::{Containers, Contents};
 use offmap_model::{
     Artifact, Envelope, ExportState, Failure, LayerOutcome, LayerType, OfflineMapPlan, OfflineMapSource, SecretRegistry,
     SpatialReference,
 };
 use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
 use std::fmt::Debug;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -48,6 +49,10 @@ pub struct LocalBasemap {
 /// Where, beside the staging directory, a packager puts a package that is being replaced.
 pub const REPLACED: &str = "replaced";
 
+/// What is in files that were read in this run, by the SHA-256 of their bytes. A packager that finds the same bytes knows what is in
+/// them without reading them once more.
+pub type ReadContents = HashMap<String, Arc<Contents>>;
+
 /// All that a packager is given.
 #[derive(Debug, Clone)]
 pub struct PackRequest {
@@ -69,6 +74,8 @@ pub struct PackRequest {
     pub basemap: Option<ReferenceBasemap>,
     /// What reads the data files of the package before it is put in place.
     pub containers: Containers,
+    /// What is in those that were read already.
+    pub contents: ReadContents,
     /// How each layer and table ended, in the order of the map.
     pub layers: Vec<LayerOutcome>,
     /// A private directory on the destination's file system, to stage in.

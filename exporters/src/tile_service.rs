@@ -8,7 +8,7 @@ use offmap_engine::{LayerPlan, TaskPlan};
 use offmap_formats::tile_package::{TilePackage, TilePackageKind};
 use offmap_formats::tiles::TileRows;
 use offmap_formats::tiles::{Lod, TileInfo};
-use offmap_model::area_shape::LONGEST_GEOMETRY;
+use offmap_model::area::LONGEST_GEOMETRY;
 use offmap_model::{
     AreaOfInterest, CountUnit, Envelope, ExportTask, Failure, FailureKind, FailureOwner, FailureStage, LayerArtifact,
     LayerContents, LayerSecrets, MOST_EXAMPLES, Missing, PlannedLevel, ServiceLimit, SpatialReference, TaskLayer, Unit,

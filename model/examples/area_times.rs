@@ -1,6 +1,6 @@
 //! How long the work on areas of very many vertices takes: `cargo run --release -p offmap-engine --example area_times`.
 
-use offmap_model::area_shape::LONGEST_GEOMETRY;
+use offmap_model::area::LONGEST_GEOMETRY;
 use offmap_model::{AreaOfInterest, Polygon, SpatialReference};
 use std::time::Instant;
 

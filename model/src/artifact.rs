@@ -18,19 +18,30 @@ pub struct ArtifactFile {
     /// Size in bytes of a file; the engine fills it in.
     #[serde(default)]
     pub bytes: u64,
+    /// SHA-256 (hexadecimal) of a file, where it is known since it was written, as of a download that nobody changed afterwards. The
+    /// packager compares it with what it packs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
 }
 
 impl ArtifactFile {
     /// A file and its extension in the package, without dot.
     #[must_use]
     pub fn file(path: impl Into<PathBuf>, extension: impl Into<String>) -> Self {
-        Self { path: path.into(), extension: extension.into(), is_folder: false, bytes: 0 }
+        Self { path: path.into(), extension: extension.into(), is_folder: false, bytes: 0, sha256: None }
     }
 
     /// A folder of resources.
     #[must_use]
     pub fn folder(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), extension: String::new(), is_folder: true, bytes: 0 }
+        Self { path: path.into(), extension: String::new(), is_folder: true, bytes: 0, sha256: None }
+    }
+
+    /// The same with the SHA-256 of the file.
+    #[must_use]
+    pub fn with_sha256(mut self, sha256: impl Into<String>) -> Self {
+        self.sha256 = Some(sha256.into());
+        self
     }
 }
 

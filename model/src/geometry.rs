@@ -230,14 +230,8 @@ impl Polygon {
 
     /// Whether a point lies inside (even-odd rule over all rings).
     #[must_use]
-    pub fn contains(&self, [x, y]: [f64; 2]) -> bool {
-        let mut inside = false;
-        for (a, b) in self.edges() {
-            if (a[1] > y) != (b[1] > y) && x < (b[0] - a[0]) * (y - a[1]) / (b[1] - a[1]) + a[0] {
-                inside = !inside;
-            }
-        }
-        inside
+    pub fn contains(&self, point: [f64; 2]) -> bool {
+        self.edges().filter(|(a, b)| crosses_ray(*a, *b, point)).count() % 2 == 1
     }
 
     /// Whether the polygon and a rectangle of the same reference have a point in common.
@@ -277,8 +271,13 @@ impl Polygon {
     }
 }
 
+/// Whether an edge crosses the ray that runs from a point to the right.
+pub(crate) fn crosses_ray(a: [f64; 2], b: [f64; 2], [x, y]: [f64; 2]) -> bool {
+    (a[1] > y) != (b[1] > y) && x < (b[0] - a[0]) * (y - a[1]) / (b[1] - a[1]) + a[0]
+}
+
 /// Whether two segments touch or cross.
-pub(super) fn segments_cross(a: [f64; 2], b: [f64; 2], c: [f64; 2], d: [f64; 2]) -> bool {
+pub(crate) fn segments_cross(a: [f64; 2], b: [f64; 2], c: [f64; 2], d: [f64; 2]) -> bool {
     let turn = |p: [f64; 2], q: [f64; 2], r: [f64; 2]| (q[0] - p[0]) * (r[1] - p[1]) - (q[1] - p[1]) * (r[0] - p[0]);
     let within = |p: [f64; 2], q: [f64; 2], r: [f64; 2]| Envelope::of([p, q]).is_some_and(|e| e.contains(r));
     let (t1, t2, t3, t4) = (turn(c, d, a), turn(c, d, b), turn(a, b, c), turn(a, b, d));

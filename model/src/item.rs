@@ -1,6 +1,6 @@
 //! The portal item of a web map, and the metadata that a package carries.
 
-use crate::parameters::Thumbnail;
+use crate::thumbnail::Thumbnail;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 

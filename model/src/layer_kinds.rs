@@ -3,7 +3,7 @@
 //! Source: web map reference A.4.
 
 /// Why a kind of layer has no offline form; `None` for a word that is not known.
-pub(super) fn without_offline_form(word: &str) -> Option<&'static str> {
+pub(crate) fn without_offline_form(word: &str) -> Option<&'static str> {
     Some(match word {
         "ArcGISMapServiceLayer" => "a dynamic map image layer is drawn by its server on request",
         "ArcGISImageServiceLayer" => "a dynamic imagery layer is drawn by its server on request",

@@ -4,10 +4,7 @@
 //! Everything a job, a plan or a result is made of. No file, no network, no thread: what waits asks a [`Clock`].
 
 pub mod area;
-mod area_json;
-pub mod area_shape;
 pub mod artifact;
-pub mod bounded_json;
 pub mod budget;
 pub mod capability;
 pub mod clock;
@@ -17,30 +14,28 @@ pub mod item;
 pub mod json;
 pub mod layer_contents;
 mod layer_kinds;
-pub mod lenient;
+pub mod layer_secrets;
 pub mod note;
 pub mod number;
 pub mod overrides;
 pub mod parameters;
 mod parameters_json;
+pub mod parameters_key;
 pub mod plan;
 pub mod projection;
 pub mod result;
 pub mod secrets;
 pub mod service_url;
 pub mod settings;
-pub mod simplify;
 pub mod source;
 pub mod status;
 pub mod task_control;
 pub mod text;
-pub mod time_limit;
-mod union;
+pub mod thumbnail;
 pub mod unsupported;
 pub mod utility_network;
 pub mod web_map;
 mod well_known_text;
-pub mod withheld;
 
 pub use area::AreaOfInterest;
 pub use artifact::{Artifact, ArtifactFile, LayerArtifact};
@@ -51,24 +46,26 @@ pub use failure::{Failure, FailureKind, FailureOwner, FailureStage};
 pub use geometry::{Envelope, Polygon, SpatialReference};
 pub use item::{OfflineMapItemInfo, PortalItem};
 pub use layer_contents::LayerContents;
+pub use layer_secrets::LayerSecrets;
 pub use note::{LayerNote, LayerNoteKind};
-pub use overrides::{GenerateOfflineMapParameterOverrides, OfflineMapParametersKey};
+pub use overrides::GenerateOfflineMapParameterOverrides;
 pub use parameters::{
     AttachmentSyncDirection, DestinationTableRowFilter, EsriVectorTilesDownloadOption, GenerateOfflineMapParameters,
-    GenerateOfflineMapUpdateMode, LayerImportance, OnlineOnlyServicesOption, ReturnLayerAttachmentOption, Thumbnail,
+    GenerateOfflineMapUpdateMode, LayerImportance, OnlineOnlyServicesOption, ReturnLayerAttachmentOption,
 };
+pub use parameters_key::OfflineMapParametersKey;
 pub use plan::{
     ByteRange, BytesSource, CountUnit, ExportTask, OfflineMapPlan, PlannedLevel, ServiceLimit, SkippedLayer, TaskLayer,
     TaskNetwork, Unit,
 };
 pub use result::{GenerateOfflineMapResult, JobError, LayerOutcome};
-pub use secrets::{LayerSecrets, SecretRegistry};
+pub use secrets::SecretRegistry;
 pub use service_url::{ServiceUrl, service_key};
 pub use settings::OfflineSettings;
 pub use source::{ExportHost, LayerItem, OfflineMapSource, ReducedFontsService};
 pub use status::{ExportState, MessageSeverity, MessageSource, Progress, ProgressUnit, StatusMessage, Subject, SubjectKind};
 pub use task_control::TaskControl;
 pub use text::{Printable, printable};
-pub use time_limit::run_within;
+pub use thumbnail::Thumbnail;
 pub use utility_network::UtilityNetwork;
 pub use web_map::{LayerPlace, LayerType, MapLayer, WebMap};

@@ -5,7 +5,6 @@
 
 use serde::de::{Deserialize, Deserializer, Error};
 use serde_json::Value;
-use std::fmt;
 
 /// Characters that are shown of what was found.
 const SHOWN: usize = 60;
@@ -60,7 +59,8 @@ macro_rules! number_fields {
 }
 
 /// A number was expected and something else was found.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{field}` is {found}, expected {expected}")]
 pub struct NotANumber {
     field: String,
     found: String,
@@ -78,14 +78,6 @@ impl NotANumber {
         Self { field: field.to_owned(), found: text, expected: T::expected() }
     }
 }
-
-impl fmt::Display for NotANumber {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`{}` is {}, expected {}", self.field, self.found, self.expected)
-    }
-}
-
-impl std::error::Error for NotANumber {}
 
 /// The whole number of a value, whatever its form.
 fn whole(value: &Value) -> Option<i128> {

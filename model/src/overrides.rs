@@ -1,63 +1,12 @@
 //! `GenerateOfflineMapParameterOverrides`: one service's parameters in place of the defaults.
 
 use crate::failure::Failure;
+use crate::parameters_key::OfflineMapParametersKey;
 use crate::plan::OfflineMapPlan;
 use crate::service_url::service_key;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::fmt;
-
-/// Names what one exporter makes of one service: the service's address and the exporter's parameter type.
-///
-/// All layers and tables of one service have equal keys, hence one replica and one file. Addresses are compared without
-/// scheme and letter case.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct OfflineMapParametersKey {
-    /// Address of the service.
-    pub service_url: String,
-    /// The exporter's parameter type, for instance `generateGeodatabaseParameters`.
-    pub parameters_type: String,
-}
-
-impl OfflineMapParametersKey {
-    /// Makes a key.
-    #[must_use]
-    pub fn new(service_url: impl Into<String>, parameters_type: impl Into<String>) -> Self {
-        Self { service_url: service_url.into(), parameters_type: parameters_type.into() }
-    }
-
-    fn compared(&self) -> (String, &str) {
-        (service_key(&self.service_url), &self.parameters_type)
-    }
-}
-
-impl PartialEq for OfflineMapParametersKey {
-    fn eq(&self, other: &Self) -> bool {
-        self.compared() == other.compared()
-    }
-}
-
-impl Eq for OfflineMapParametersKey {}
-
-impl PartialOrd for OfflineMapParametersKey {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for OfflineMapParametersKey {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.compared().cmp(&other.compared())
-    }
-}
-
-impl fmt::Display for OfflineMapParametersKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} of {}", self.parameters_type, self.service_url)
-    }
-}
 
 /// Parameters per service that replace the exporters' defaults, and the layers and tables that stay online.
 ///

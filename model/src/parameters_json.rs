@@ -100,7 +100,7 @@ mod tests {
             tags: vec!["a".into()],
             access_information: "somebody".into(),
             terms_of_use: "terms".into(),
-            thumbnail: super::super::parameters::Thumbnail::new(b"\x89PNG\r\n\x1a\n".to_vec()).ok(),
+            thumbnail: crate::thumbnail::Thumbnail::new(b"\x89PNG\r\n\x1a\n".to_vec()).ok(),
         };
         GenerateOfflineMapParameters { item_info: Some(info), ..GenerateOfflineMapParameters::new(area) }
     }

@@ -2,8 +2,8 @@
 
 use crate::capability::{CapabilityReason, LayerCapability, OfflineMapCapabilities};
 use crate::failure::Failure;
-use crate::overrides::OfflineMapParametersKey;
 use crate::parameters::GenerateOfflineMapParameters;
+use crate::parameters_key::OfflineMapParametersKey;
 use crate::web_map::LayerType;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};

@@ -3,7 +3,8 @@
 //! Everything passes through WGS84 longitude and latitude in degrees. Datum shifts by a grid file are not done: a reference
 //! that needs one is refused rather than taken a hundred metres off.
 
-use crate::geometry::{SpatialReference, WEB_MERCATOR_HALF, to_web_mercator, to_wgs84};
+use crate::failure::Failure;
+use crate::geometry::{Envelope, SpatialReference, WEB_MERCATOR_HALF, to_web_mercator, to_wgs84};
 use proj4rs::Proj;
 use proj4rs::transform::transform;
 
@@ -67,6 +68,24 @@ impl Projection {
             Self::Mercator => Some(to_web_mercator(point)),
             Self::Other { own, wgs84 } => shifted(wgs84, own, point),
         }
+    }
+}
+
+impl SpatialReference {
+    /// Checks that areas can be brought into it.
+    ///
+    /// # Errors
+    /// If it is not known by a number of the EPSG list, or needs grid files.
+    pub fn check(&self) -> Result<(), Failure> {
+        Projection::of(self).map(drop).map_err(|why| Failure::invalid_parameter(format!("{self}, {why}")))
+    }
+
+    /// The whole world in it, where x runs around it; for Web Mercator its square.
+    #[must_use]
+    pub fn world(&self) -> Option<Envelope> {
+        let half = Projection::of(self).ok()?.world_width()? / 2.0;
+        let top = if self.is_web_mercator() { half } else { 90.0 };
+        Some(Envelope::new(-half, -top, half, top, self.clone()))
     }
 }
 

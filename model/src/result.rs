@@ -87,27 +87,17 @@ impl GenerateOfflineMapResult {
 }
 
 /// A job that made no package.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, thiserror::Error)]
+#[error("{failure}")]
 #[serde(rename_all = "camelCase")]
 pub struct JobError {
     /// Whether the job's work was kept, so that it can go on.
     pub can_resume: bool,
     /// Why.
+    #[source]
     pub failure: Failure,
     /// How each layer and table ended, as far as it came to that.
     pub layers: Vec<LayerOutcome>,
-}
-
-impl std::fmt::Display for JobError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.failure.fmt(f)
-    }
-}
-
-impl std::error::Error for JobError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&self.failure)
-    }
 }
 
 impl From<Failure> for JobError {

@@ -2,7 +2,7 @@
 
 use crate::failure::{Failure, check_no_user};
 use crate::item::PortalItem;
-use crate::parameters::Thumbnail;
+use crate::thumbnail::Thumbnail;
 use crate::web_map::WebMap;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;

@@ -12,7 +12,8 @@ pub struct Printable<'a>(&'a str);
 /// For people only: JSON keeps text as it is. What is escaped once stays the same when it is escaped again.
 ///
 /// ```
-/// # use crate::text::printable;
+/// use offmap_model::text::printable;
+///
 /// assert_eq!(printable("Parks\u{1b}[2J\n").to_string(), "Parks\\u{1b}[2J\\n");
 /// ```
 ///

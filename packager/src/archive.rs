@@ -8,7 +8,7 @@ use offmap_formats::archive::ArchiveFile;
 use offmap_formats::package_files::Container;
 use offmap_model::{Failure, FailureStage};
 use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, Write as _};
 use std::path::Path;
 use tempfile::TempPath;
 use tokio_util::sync::CancellationToken;
@@ -21,7 +21,7 @@ const ZIP64_FROM: u64 = u32::MAX as u64;
 /// Bytes after which what was written is brought to the disk, so that no step takes long.
 const SYNC_EVERY: u64 = 64 << 20;
 
-/// Zips an unpacked package into `to`, which appears whole or not at all. It is written in a work directory beside `to`
+/// Zips an unpacked package into `to`, which appears complete or not at all. It is written in a work directory beside `to`
 /// (`.<name>.offmap`): what a process that was killed leaves there, [`Leftover`](offmap_engine::Leftover) finds and removes, and the
 /// next try for the same file uses it up. Blocks.
 ///

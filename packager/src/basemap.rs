@@ -1,10 +1,13 @@
-//! Reads what a base map on the device says of itself: `.tpkx`, `.vtpk` and `.tpk`.
+//! Reads what a basemap on the device says of itself: `.tpkx`, `.vtpk` and `.tpk`.
 //!
 //! Source: tile reference §13 to §15.
 
 use offmap_engine::LocalBasemap;
 use offmap_formats::package_files::{Container, damaged};
 use offmap_model::{Envelope, Failure, LayerType, SpatialReference};
+use quick_xml::Reader;
+use quick_xml::escape::resolve_predefined_entity;
+use quick_xml::events::Event;
 use serde_json::Value;
 use std::path::Path;
 
@@ -20,7 +23,7 @@ pub(crate) fn read(file: &Path) -> Result<LocalBasemap, Failure> {
         "vtpk" => described(file, "p12/root.json", LayerType::VectorTile),
         "tpk" => old(file),
         _ => Err(Failure::invalid_parameter(format!(
-            "the reference base map {} is not a .tpk, .tpkx or .vtpk",
+            "the reference basemap {} is not a .tpk, .tpkx or .vtpk",
             file.display()
         ))),
     }
@@ -29,8 +32,8 @@ pub(crate) fn read(file: &Path) -> Result<LocalBasemap, Failure> {
 fn described(file: &Path, name: &str, layer_type: LayerType) -> Result<LocalBasemap, Failure> {
     let json: Value = offmap_model::json::read(&Container::open(file)?.read(name, LARGEST)?, MEMORY)
         .map_err(|e| damaged(file, format!("{name}: {e}")))?;
-    let reference = json.get("spatialReference").or_else(|| json.pointer("/tileInfo/spatialReference"));
-    let spatial_reference: Option<SpatialReference> = reference.and_then(|v| serde_json::from_value(v.clone()).ok());
+    let given = json.get("spatialReference").or_else(|| json.pointer("/tileInfo/spatialReference"));
+    let spatial_reference: Option<SpatialReference> = given.and_then(|v| serde_json::from_value(v.clone()).ok());
     let extent: Option<Envelope> = json.get("fullExtent").and_then(|v| serde_json::from_value(v.clone()).ok());
     let extent = extent.map(|mut e| {
         e.spatial_reference = e.spatial_reference.or_else(|| spatial_reference.clone());
@@ -39,14 +42,14 @@ fn described(file: &Path, name: &str, layer_type: LayerType) -> Result<LocalBase
     Ok(LocalBasemap { layer_type, spatial_reference, extent })
 }
 
-/// An old package says its reference in `conf.xml`, whose place and letter case vary, and its extent in `conf.cdi` beside it.
+/// An old package has its spatial reference in `conf.xml`, whose place and letter case vary, and its extent in `conf.cdi` beside it.
 fn old(file: &Path) -> Result<LocalBasemap, Failure> {
     let container = Container::open(file)?;
     let files = container.files()?;
     let conf = files.iter().map(|(n, _)| n).find(|n| n.to_ascii_lowercase().ends_with("/conf.xml"));
     let conf = conf.ok_or_else(|| damaged(file, "it has no conf.xml, so it is no tile package"))?;
     let text = String::from_utf8_lossy(&container.read(conf, LARGEST)?).into_owned();
-    let spatial_reference = reference_in(&text);
+    let spatial_reference = spatial_reference_in(&text);
     let beside = files.iter().map(|(n, _)| n).find(|n| n.eq_ignore_ascii_case(&conf.replace(".xml", ".cdi")));
     let extent = match beside {
         Some(name) => extent_in(&String::from_utf8_lossy(&container.read(name, LARGEST)?)),
@@ -59,31 +62,43 @@ fn old(file: &Path) -> Result<LocalBasemap, Failure> {
     Ok(LocalBasemap { layer_type: LayerType::TiledMapService, spatial_reference, extent })
 }
 
-/// The text of an element without attributes, as these files write all values.
-fn value<'a>(text: &'a str, tag: &str) -> Option<&'a str> {
-    Some(text.split_once(&format!("<{tag}>"))?.1.split_once('<')?.0.trim()).filter(|value| !value.is_empty())
+/// The text of the first element of this name; `None` where it has none.
+fn value(text: &str, name: &str) -> Option<String> {
+    let mut reader = Reader::from_str(text);
+    // What is behind the element does not matter.
+    reader.config_mut().check_end_names = false;
+    let mut inside = false;
+    let mut value = String::new();
+    loop {
+        match reader.read_event().ok()? {
+            Event::Start(start) => inside = start.local_name().as_ref() == name,
+            Event::Text(part) if inside => value.push_str(&part),
+            Event::CData(part) if inside => value.push_str(&part),
+            Event::GeneralRef(entity) if inside => match entity.resolve_char_ref().ok()? {
+                Some(character) => value.push(character),
+                None => value.push_str(resolve_predefined_entity(&entity)?),
+            },
+            Event::End(_) if inside => return Some(value.trim().to_owned()).filter(|value| !value.is_empty()),
+            Event::Eof => return None,
+            _ => {}
+        }
+    }
 }
 
-/// A reference by its numbers, or by its text alone.
-fn reference_in(text: &str) -> Option<SpatialReference> {
-    let number = |tag: &str| value(text, tag)?.parse::<u32>().ok().filter(|n| *n > 0);
+/// A spatial reference by its numbers, or by its text alone.
+fn spatial_reference_in(text: &str) -> Option<SpatialReference> {
+    let number = |name: &str| value(text, name)?.parse::<u32>().ok().filter(|n| *n > 0);
     match (number("WKID"), number("LatestWKID")) {
         (Some(wkid), latest_wkid) => Some(SpatialReference { latest_wkid, ..SpatialReference::from_wkid(wkid) }),
         (None, Some(latest)) => Some(SpatialReference::from_wkid(latest)),
-        (None, None) => {
-            let mut wkt = value(text, "WKT")?.to_owned();
-            for (entity, character) in [("&quot;", "\""), ("&apos;", "'"), ("&lt;", "<"), ("&gt;", ">"), ("&amp;", "&")] {
-                wkt = wkt.replace(entity, character);
-            }
-            Some(SpatialReference { wkt: Some(wkt), ..SpatialReference::default() })
-        }
+        (None, None) => Some(SpatialReference { wkt: Some(value(text, "WKT")?), ..SpatialReference::default() }),
     }
 }
 
 fn extent_in(text: &str) -> Option<Envelope> {
     let number = |tag: &str| value(text, tag)?.parse::<f64>().ok().filter(|n| n.is_finite());
     let (xmin, ymin, xmax, ymax) = (number("XMin")?, number("YMin")?, number("XMax")?, number("YMax")?);
-    Some(Envelope { xmin, ymin, xmax, ymax, spatial_reference: reference_in(text) })
+    Some(Envelope { xmin, ymin, xmax, ymax, spatial_reference: spatial_reference_in(text) })
 }
 
 #[cfg(test)]
@@ -93,15 +108,17 @@ mod tests {
     const WKT: &str = "<WKT>PROJCS[&quot;ETRS_1989_UTM_Zone_32N&quot;,GEOGCS[&quot;GCS_ETRS_1989&quot;]]</WKT>";
 
     #[test]
-    fn a_reference_is_read_by_number_or_by_text() {
-        let by_text = reference_in(&format!("<SpatialReference>{WKT}</SpatialReference>")).expect("a reference");
+    fn a_spatial_reference_is_read_by_number_or_by_text() {
+        let by_text =
+            spatial_reference_in(&format!("<SpatialReference>{WKT}</SpatialReference>")).expect("a spatial reference");
         assert_eq!(by_text.wkt.as_deref(), Some(r#"PROJCS["ETRS_1989_UTM_Zone_32N",GEOGCS["GCS_ETRS_1989"]]"#));
         assert!(by_text.same_as(&SpatialReference::from_wkid(25832)));
         // A number of zero is none; the text is what is left.
-        assert_eq!(reference_in(&format!("{WKT}<WKID>0</WKID>")), Some(by_text));
-        let both = reference_in(&format!("{WKT}<WKID>102100</WKID><LatestWKID>3857</LatestWKID>")).expect("a reference");
+        assert_eq!(spatial_reference_in(&format!("{WKT}<WKID>0</WKID>")), Some(by_text));
+        let both = spatial_reference_in(&format!("{WKT}<WKID>102100</WKID><LatestWKID>3857</LatestWKID>"))
+            .expect("a spatial reference");
         assert_eq!((both.wkid, both.latest_wkid, both.wkt), (Some(102_100), Some(3857), None));
-        assert_eq!(reference_in("<WKT></WKT>"), None);
+        assert_eq!(spatial_reference_in("<WKT></WKT>"), None);
         let cdi = format!("<EnvelopeN><XMin>1.5</XMin><YMin>2</YMin><XMax>3</XMax><YMax>4</YMax>{WKT}</EnvelopeN>");
         let extent = extent_in(&cdi).expect("an extent");
         assert_eq!([extent.xmin, extent.ymin, extent.xmax, extent.ymax], [1.5, 2.0, 3.0, 4.0]);
@@ -110,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn a_real_old_package_tells_its_reference() {
+    fn a_real_old_package_has_its_spatial_reference() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/samples/tiles/packages/states_filled.tpk");
         if !path.exists() {
             eprintln!("skipped: {} is not there", path.display());

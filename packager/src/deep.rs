@@ -4,8 +4,10 @@
 //! in place, so that what it calls complete is called complete later.
 
 use crate::manifest::ManifestLayer;
-use crate::mobile_map_package::{LayerFile, MobileMapPackage, OfflineLayer};
-use crate::verify::{Verification, verify_opened};
+use crate::mobile_map_package::MobileMapPackage;
+use crate::offline_map::{LayerFile, OfflineLayer};
+use crate::verification::Verification;
+use crate::verify::{AlreadyRead, verify_opened};
 use offmap_formats::containers::{Counted, Damages, ExpectedLayer, Reading, ResourceFiles, Resources, untold};
 use offmap_formats::{Containers, Contents};
 use offmap_model::{ExportState, Failure, FailureKind, FailureStage};
@@ -35,17 +37,28 @@ pub fn verify_deep(path: &Path, containers: &Containers) -> Result<Verification,
 /// # Errors
 /// As [`verify_deep`]; also if it was cancelled.
 pub fn verify_deep_until(path: &Path, containers: &Containers, cancel: &CancellationToken) -> Result<Verification, Failure> {
-    verify_reporting(path, containers, cancel, &|_| {})
+    verify_all(path, containers, cancel, &|_| {}, None)
 }
 
-/// Verifies a package as [`verify_deep_until`] does; `report` takes bytes that were read.
-pub(crate) fn verify_reporting(
+/// Verifies a package as [`verify_deep_until`] does, but for what was read a moment ago; `report` takes bytes that are read.
+pub(crate) fn verify_staged(
     path: &Path,
     containers: &Containers,
     cancel: &CancellationToken,
     report: &dyn Fn(u64),
+    read: &AlreadyRead<'_>,
 ) -> Result<Verification, Failure> {
-    let (found, package) = verify_opened(path, cancel, report)?;
+    verify_all(path, containers, cancel, report, Some(read))
+}
+
+fn verify_all(
+    path: &Path,
+    containers: &Containers,
+    cancel: &CancellationToken,
+    report: &dyn Fn(u64),
+    read: Option<&AlreadyRead<'_>>,
+) -> Result<Verification, Failure> {
+    let (found, package) = verify_opened(path, cancel, report, read)?;
     let Some(package) = package else { return Ok(found) };
     let files = package.files()?.into_iter().map(|(path, _)| path).collect();
     let manifest = package.manifest().and_then(Result::ok);
@@ -56,6 +69,7 @@ pub(crate) fn verify_reporting(
         layers: manifest.iter().flat_map(|m| &m.layers).map(|l| (l.id.as_str(), l)).collect(),
         files,
         found,
+        read,
         opened: HashMap::new(),
         resources: HashMap::new(),
         reading: Reading { cancel, report },
@@ -90,6 +104,7 @@ struct Deep<'a> {
     /// Paths of all files.
     files: BTreeSet<String>,
     found: Verification,
+    read: Option<&'a AlreadyRead<'a>>,
     /// What is in containers that could be read, and in folders of resources: each is read once.
     opened: HashMap<String, Option<Arc<Contents>>>,
     resources: HashMap<String, Resources>,
@@ -103,29 +118,21 @@ impl Deep<'_> {
     }
 
     fn layer(&mut self, layer: &OfflineLayer) -> Result<(), Failure> {
-        let proof = self.layers.get(layer.id.as_str()).copied();
+        let promise = self.layers.get(layer.id.as_str()).copied();
         let Some(data) = layer.data.clone() else {
-            let is_promised = proof.is_some_and(|p| p.state == ExportState::Succeeded && p.file.is_some());
-            if is_promised || (layer.url.is_none() && proof.is_some_and(|p| p.contents.got > 0)) {
+            let is_promised = promise.is_some_and(|p| p.state == ExportState::Succeeded && p.file.is_some());
+            if is_promised || (layer.url.is_none() && promise.is_some_and(|p| p.contents.got > 0)) {
                 self.found.problem(&layer.title, "the map has this layer without its data".to_owned());
             }
             return Ok(());
         };
-        // What is not there was told already.
+        // What is not there is a problem already.
         if data.outside || data.bytes.is_none() {
             return Ok(());
         }
-        let opened = match self.opened.get(&data.path) {
-            Some(contents) => contents.clone(),
-            None => {
-                let contents = self.open(&data.path)?.map(Arc::new);
-                self.opened.insert(data.path.clone(), contents.clone());
-                contents
-            }
-        };
-        let Some(contents) = opened else { return Ok(()) };
+        let Some(contents) = self.contents(&data.path)? else { return Ok(()) };
         let item_id = data.item_id;
-        match (proof, &contents.counted) {
+        match (promise, &contents.counted) {
             (Some(p), _) => {
                 let expected =
                     ExpectedLayer { title: &layer.title, item_id, got: p.contents.got, attachments: p.contents.attachments };
@@ -140,6 +147,28 @@ impl Deep<'_> {
             (None, _) => {}
         }
         self.drawn_by(layer, &data, &contents)
+    }
+
+    /// What is in a container, read once.
+    fn contents(&mut self, name: &str) -> Result<Option<Arc<Contents>>, Failure> {
+        if let Some(contents) = self.opened.get(name) {
+            return Ok(contents.clone());
+        }
+        let contents = match self.already_read(name) {
+            Some(contents) => {
+                self.problems(name, &contents.damages);
+                Some(contents)
+            }
+            None => self.open(name)?.map(Arc::new),
+        };
+        self.opened.insert(name.to_owned(), contents.clone());
+        Ok(contents)
+    }
+
+    /// What is in a file whose bytes were read before.
+    fn already_read(&self, name: &str) -> Option<Arc<Contents>> {
+        let read = self.read?;
+        read.contents.get(&read.files.get(name)?.sha256).cloned()
     }
 
     /// Opens a container; one that is damaged is a problem.
@@ -192,10 +221,10 @@ impl Deep<'_> {
         match self.layers.get(layer.id.as_str()) {
             None => {
                 let named = missing.iter().map(|name| format!("{}: {name} of its style", layer.title));
-                self.found.lacking.extend(named);
+                self.found.missing.extend(named);
             }
-            Some(proof) => {
-                for name in untold(&missing, &proof.contents.notes) {
+            Some(promise) => {
+                for name in untold(&missing, &promise.contents.notes) {
                     let what = format!("layer \"{}\" needs {name}, which is missing", layer.title);
                     self.found.problem(place, what);
                 }

@@ -47,6 +47,11 @@ impl ItemXml {
         self.line()
     }
 
+    /// Writes elements with a text each.
+    pub(crate) fn elements<'a>(&mut self, all: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<(), Failure> {
+        all.into_iter().try_for_each(|(name, text)| self.element(name, text))
+    }
+
     /// Begins an element that has others in it.
     pub(crate) fn begin(&mut self, name: &'static str) -> Result<(), Failure> {
         self.event(Event::Start(BytesStart::new(name)))?;

@@ -1,8 +1,8 @@
-//! The manifest: what proves a package. It lies in the package as `offmap/manifest.json`.
+//! The manifest: what verifies a package. It lies in the package as `offmap/manifest.json`.
 //!
 //! Format `offmap-manifest`, version 1 (JSON schema: `manifest.schema.json` beside this crate's `Cargo.toml`): every file with size and SHA-256, every layer planned against got, where the data came
 //! from, when they were last edited, attributions and terms, and every failure. `digest` is the SHA-256 of the manifest file
-//! itself with the digest's own 64 digits read as zeros, so that no byte of the package is unproven.
+//! itself with the digest's own 64 digits read as zeros, so that no byte of the package is unverified.
 
 use offmap_disk::{hex, path as names};
 use offmap_model::{AreaOfInterest, CountUnit, ExportState, Failure, LayerContents, LayerNoteKind};
@@ -16,6 +16,8 @@ pub const MANIFEST_PATH: &str = "offmap/manifest.json";
 pub const FORMAT: &str = "offmap-manifest";
 /// The version of the format that this code writes.
 pub const VERSION: u32 = 1;
+/// Largest manifest that is read, in bytes.
+pub(crate) const LARGEST_MANIFEST: u64 = 128 << 20;
 /// Layers that a manifest may list.
 const MAX_LAYERS: usize = 100_000;
 /// Memory that a manifest may need, in bytes.
@@ -60,10 +62,10 @@ pub struct ManifestLayer {
     pub count_unit: CountUnit,
     /// Its file in the package.
     pub file: Option<String>,
-    /// Address of the service.
+    /// URL of the layer, else of its service.
     #[serde(rename = "address")]
     pub url: Option<String>,
-    /// The exporter that brought it.
+    /// The exporter that exported it.
     pub exporter: Option<String>,
     /// When its data were last edited, in milliseconds since 1970 UTC.
     pub edit_date: Option<i64>,
@@ -102,7 +104,7 @@ pub struct Manifest {
     pub access_information: Option<String>,
     /// Terms of use of the map.
     pub terms_of_use: Option<String>,
-    /// The area that was taken.
+    /// The area that was exported.
     pub area_of_interest: AreaOfInterest,
     /// Far limit of scales.
     pub min_scale: f64,
@@ -132,39 +134,40 @@ fn digest_of(text: &str, digest: &str) -> String {
 }
 
 impl ManifestLayer {
-    /// What is missing of it, in words; that it is missing itself is its failure.
-    pub fn lacking(&self) -> impl Iterator<Item = String> + '_ {
-        let came = self.state == ExportState::Succeeded;
-        self.contents.missing().filter(move |_| came)
+    /// What is missing of it, a line each, for people; that it is missing itself is its failure.
+    pub fn missing(&self) -> impl Iterator<Item = String> + '_ {
+        let is_there = self.state == ExportState::Succeeded;
+        self.contents.missing().filter(move |_| is_there)
     }
 }
 
 impl Manifest {
     /// Whether nothing is missing of these layers.
     pub(crate) fn is_complete(layers: &[ManifestLayer]) -> bool {
-        layers.iter().all(|l| l.failure.is_none() && l.lacking().next().is_none())
+        layers.iter().all(|l| l.failure.is_none() && l.missing().next().is_none())
     }
 
-    /// What is missing, in words: each layer that is not there though it was wanted, and what layers that are there lack.
+    /// What is missing, a line each, for people: each layer that is not there though it was wanted, and what is missing of layers that are
+    /// there.
     #[must_use]
-    pub fn lacking(&self) -> Vec<String> {
+    pub fn missing(&self) -> Vec<String> {
         let of_layer = |l: &ManifestLayer| {
             let title = l.title.clone();
             let itself = l.failure.as_ref().map(|f| format!("the layer is missing: {f}"));
-            itself.into_iter().chain(l.lacking()).map(move |words| format!("{title}: {words}")).collect::<Vec<_>>()
+            itself.into_iter().chain(l.missing()).map(move |what| format!("{title}: {what}")).collect::<Vec<_>>()
         };
         self.layers.iter().flat_map(of_layer).collect()
     }
 
-    /// What of layers that are there could not be counted, in words: it came unverified.
+    /// What of layers that are there could not be counted, a line each, for people: it was exported and not verified.
     #[must_use]
     pub fn not_counted(&self) -> Vec<String> {
-        let came = self.layers.iter().filter(|l| l.state == ExportState::Succeeded);
+        let succeeded = self.layers.iter().filter(|l| l.state == ExportState::Succeeded);
         let of_layer = |l: &ManifestLayer| {
             let notes = l.contents.notes.iter().filter(|n| n.kind == LayerNoteKind::NotCounted);
             notes.map(|n| format!("{}: {}", l.title, n.message)).collect::<Vec<_>>()
         };
-        came.flat_map(of_layer).collect()
+        succeeded.flat_map(of_layer).collect()
     }
 
     /// The manifest's file, with its digest in it.
@@ -181,7 +184,7 @@ impl Manifest {
     /// Reads a manifest and checks its digest.
     ///
     /// # Errors
-    /// In words: what is wrong with the file.
+    /// What is wrong with the file, for people.
     pub fn read(bytes: &[u8]) -> Result<Self, String> {
         let manifest: Self = offmap_model::json::read(bytes, MEMORY).map_err(|e| format!("it cannot be read: {e}"))?;
         if manifest.format != FORMAT {

@@ -27,7 +27,7 @@ async fn the_destination_is_absent_or_whole_and_verified_never_half() {
         job.start();
         let mut seen = 0;
         while let Some(message) = status.next().await {
-            let whole = !destination.exists() || verify(&destination).is_ok_and(|v| v.ok && v.proven);
+            let whole = !destination.exists() || verify(&destination).is_ok_and(|v| v.ok && v.by_manifest);
             assert!(whole, "half a package at {message:?}");
             if seen == at {
                 job.cancel();

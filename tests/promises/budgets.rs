@@ -46,9 +46,13 @@ async fn within_its_budget_a_layer_is_taken_and_what_it_lacks_is_in_the_manifest
     assert_eq!(streets.contents.missing_tiles.as_ref().map(|m| m.count), Some(4), "{streets:?}");
     let photos = layer(&result.layers, "places").contents.missing_attachments.clone().expect("one is missing");
     assert_eq!(photos.count, 1);
-    let proof = verify(&result.package).expect("verifies");
-    assert!(proof.ok && proof.complete == Some(false) && !result.is_complete(), "{proof:?}");
-    assert!(proof.lacking.iter().any(|w| w.starts_with("World: 4 of 21 tiles are missing")), "{:?}", proof.lacking);
+    let verification = verify(&result.package).expect("verifies");
+    assert!(verification.ok && verification.complete == Some(false) && !result.is_complete(), "{verification:?}");
+    assert!(
+        verification.missing.iter().any(|w| w.starts_with("World: 4 of 21 tiles are missing")),
+        "{:?}",
+        verification.missing
+    );
     let package = MobileMapPackage::open(&result.package).expect("opens");
     let manifest = package.manifest().expect("there").expect("whole");
     let told = manifest.layers.iter().find(|l| l.id == "world").and_then(|l| l.contents.missing_tiles.clone());

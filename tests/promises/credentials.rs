@@ -61,7 +61,7 @@ async fn a_token_of_the_host_is_renewed_in_the_middle_of_a_poll_and_of_a_file() 
     assert_eq!(asked.load(Ordering::Acquire), 3, "once at first, once for the poll, once for the file");
     let requests = bench.sandbox.requests();
     let ranges: Vec<_> = requests.iter().filter(|r| r.path.ends_with(".geodatabase")).map(|r| r.range.as_deref()).collect();
-    assert_eq!(ranges, [None, Some("bytes=5000-"), Some("bytes=5000-")], "the file went on where it stopped");
+    assert_eq!(ranges, [None, Some("bytes=5000-"), Some("bytes=5000-")], "the file was continued where it stopped");
 }
 
 #[tokio::test]

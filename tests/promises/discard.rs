@@ -1,4 +1,4 @@
-//! What a job kept can be discarded, at any time: then it is taken back on the services, too.
+//! What a job kept can be discarded, at any time: then it is rolled back on the services, too.
 
 use crate::support::{Bench, files_below, run_to_end};
 use offmap::{GenerateOfflineMapJob, Leftover};

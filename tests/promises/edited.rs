@@ -36,7 +36,7 @@ fn withhold_from(bench: &Bench, new: &[i64]) {
     }
 }
 
-/// Takes the map without its base map and with few tiles: these tests are about rows.
+/// Takes the map without its basemap and with few tiles: these tests are about rows.
 async fn take_rows(bench: &Bench) -> GenerateOfflineMapResult {
     let job = bench.job(FIELD_MAP, |p| {
         p.include_basemap = false;

@@ -181,7 +181,7 @@ async fn one_failing_layer_stops_the_job_or_is_recorded_as_the_policy_says() {
     stop.start();
     while let Some(message) = status.next().await {
         if message.subject.id == "countries" && message.state == ExportState::Succeeded {
-            // Only now, so that there is a replica to take back.
+            // Only now, so that there is a replica to roll back.
             assert_eq!(bench.sandbox.replicas("Fieldwork"), 1);
             bench.sandbox.fault(Fault::always("reference/featureserver/jobs", FaultAction::Body(failed.clone())));
         }
@@ -240,7 +240,7 @@ async fn an_archive_is_stored_opens_and_verifies() {
         entry.read_to_end(&mut Vec::new()).expect("its checksum is right");
     }
     let verification = verify(&mmpk).expect("verifies");
-    assert!(verification.ok && verification.proven && verification.complete == Some(true), "{verification:?}");
+    assert!(verification.ok && verification.by_manifest && verification.complete == Some(true), "{verification:?}");
     let package = MobileMapPackage::open(&mmpk).expect("opens");
     assert!(
         package.is_archive() && package.maps()[0].layers.iter().all(|l| l.data.as_ref().is_some_and(|d| d.bytes.is_some()))
@@ -427,5 +427,5 @@ async fn a_base_map_on_the_device_takes_the_place_of_the_map_s_own() {
         std::fs::remove_dir_all(&result.package).expect("removes");
     }
     let exports = bench.sandbox.requests().iter().skip(before).filter(|r| r.path.ends_with("exportTiles")).count();
-    assert_eq!(exports, 0, "nothing was downloaded for the base map");
+    assert_eq!(exports, 0, "nothing was downloaded for the basemap");
 }

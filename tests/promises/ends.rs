@@ -118,13 +118,13 @@ async fn every_layer_ends_once_whatever_it_does_and_whenever_the_job_is_cancelle
             let job =
                 task.generate_offline_map(parameters(continue_on_errors), Default::default(), dir.path().join("package"));
             let hangs = acts.contains(&Hang);
-            let story = story_of(&job, |message, job| {
+            let events = story_of(&job, |message, job| {
                 if hangs && message.subject.id == "layer0" && message.progress.is_some() {
                     job.cancel();
                 }
             })
             .await;
-            let ends = check(what, &story);
+            let ends = check(what, &events);
             assert_eq!(ends[&SubjectKind::Job].len(), 1, "{what}");
             let layers = ends.get(&SubjectKind::Layer).map_or(0, Vec::len);
             let was_planned = !job.result().await.is_err_and(|e| e.layers.is_empty());
@@ -144,13 +144,13 @@ async fn a_package_that_fails_panics_or_is_cancelled_ends_once() {
         let task = OfflineMapTask::new(&engine, OfflineMapSource::from_web_map(map));
         let dir = tempfile::tempdir().expect("a directory");
         let job = task.generate_offline_map(parameters(true), Default::default(), dir.path().join("package"));
-        let story = story_of(&job, |message, job| {
+        let events = story_of(&job, |message, job| {
             if message.subject.kind == SubjectKind::Package && matches!(packs, Packs::Hangs) {
                 job.cancel();
             }
         })
         .await;
-        let ends = check(&format!("{packs:?}"), &story);
+        let ends = check(&format!("{packs:?}"), &events);
         let expected = if matches!(packs, Packs::Hangs) { ExportState::Cancelled } else { ExportState::Failed };
         assert_eq!(ends[&SubjectKind::Package], [expected], "{packs:?}");
         assert_eq!(ends[&SubjectKind::Job], [expected], "{packs:?}");
@@ -199,7 +199,7 @@ async fn an_engine_that_is_shut_down_and_a_time_limit_end_all_that_runs_once() {
             job.limit_time(Duration::from_millis(300));
         }
         let reader = job.clone();
-        let story = tokio::spawn(async move { run_to_end(&reader).await.1 });
+        let events = tokio::spawn(async move { run_to_end(&reader).await.1 });
         if is_shut_down {
             let mut status = job.status();
             while let Some(message) = status.next().await {
@@ -209,7 +209,7 @@ async fn an_engine_that_is_shut_down_and_a_time_limit_end_all_that_runs_once() {
                 }
             }
         }
-        let ends = check(&format!("shut down: {is_shut_down}"), &story.await.expect("a story"));
+        let ends = check(&format!("shut down: {is_shut_down}"), &events.await.expect("a story"));
         let job_end = if is_shut_down { ExportState::Cancelled } else { ExportState::Failed };
         assert_eq!(ends[&SubjectKind::Job], [job_end]);
         assert_eq!(ends[&SubjectKind::Layer], [ExportState::Cancelled, ExportState::Cancelled]);

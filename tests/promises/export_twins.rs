@@ -1,4 +1,4 @@
-//! Base maps whose host does not export are exported by the host that the portal names for it, whatever its scheme and port.
+//! Basemaps whose host does not export are exported by the host that the portal names for it, whatever its scheme and port.
 
 use crate::support::{Bench, run_to_end};
 use offmap::arcgis::Credentials;

@@ -2,7 +2,7 @@
 
 use crate::support::{Bench, area, run_to_end};
 use offmap::arcgis::{Credentials, ServiceCall};
-use offmap::model::lenient::strict;
+use offmap::model::json::strict;
 use offmap::testing::FaultAction;
 use offmap::{
     ExportTask, GenerateOfflineMapParameters, OfflineMapPlan, OfflineMapSource, OfflineMapTask, WebMap, verify_deep,
@@ -231,7 +231,7 @@ proptest! {
         if !read.starts_with(b"\xef\xbb\xbf") {
             prop_assert_eq!(strict(&read), read.as_ref());
         }
-        let budget = offmap::model::bounded_json::JsonBudget { bytes: 1 << 20, values: 1000 };
+        let budget = offmap::model::json::JsonBudget { bytes: 1 << 20, values: 1000 };
         if let Err(unread) = budget.read(&text) {
             prop_assert!(!unread.to_string().contains(char::is_control));
         }

@@ -121,7 +121,7 @@ async fn links_pipes_and_devices_inside_a_package_are_damage_and_nothing_is_read
         }
     }
     assert_eq!(std::fs::read(package.join("package.info")).expect("reads"), package_info);
-    assert!(verified(&package).ok, "all is taken back");
+    assert!(verified(&package).ok, "all is restored");
     // A pipe or device in place of the package is not waited for either.
     make_pipe(&dir.path().join("pipe.mmpk"));
     for path in [dir.path().join("pipe.mmpk"), PathBuf::from("/dev/zero")] {
@@ -138,7 +138,7 @@ async fn a_manifest_names_only_plain_paths_below_the_package_and_each_once() {
         change_manifest(&package, |manifest| manifest.files.push(file(bad)));
         names_damage(&verified(&package), "offmap/manifest.json", "its name");
         change_manifest_unchecked(&package, |manifest| drop(manifest["files"].as_array_mut().expect("files").pop()));
-        assert!(verified(&package).ok, "taken back");
+        assert!(verified(&package).ok, "restored");
     }
     change_manifest(&package, |manifest| manifest.files.insert(0, manifest.files[0].clone()));
     names_damage(&verified(&package), "offmap/manifest.json", "twice");

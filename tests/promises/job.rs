@@ -49,7 +49,7 @@ async fn a_paused_job_begins_nothing_new_and_goes_on_when_it_is_started_again() 
     let dir = tempfile::tempdir().expect("a directory");
     let job = task.generate_offline_map(GenerateOfflineMapParameters::new(area()), Default::default(), dir.path().join("p"));
     let mut status = job.start().status();
-    let mut story: Vec<StatusMessage> = Vec::new();
+    let mut events: Vec<StatusMessage> = Vec::new();
     // The first layer has begun its unit and sleeps.
     let _first = gate.0.acquire().await.expect("open");
     job.pause();
@@ -58,18 +58,18 @@ async fn a_paused_job_begins_nothing_new_and_goes_on_when_it_is_started_again() 
         if is(&message, SubjectKind::Layer, "a", ExportState::Succeeded) {
             job.start();
         }
-        story.push(message);
+        events.push(message);
     }
     assert!(job.result().await.is_ok());
     let place = |kind, id: &str, state, from: usize| {
-        let found = story
+        let found = events
             .iter()
             .skip(from)
             .position(|m| is(m, kind, id, state) && m.progress.is_none_or(|p| p.unit == ProgressUnit::Percent));
         from + found.unwrap_or_else(|| panic!("no {state:?} of {id}"))
     };
     let paused = place(SubjectKind::Job, "", ExportState::Paused, 0);
-    let ended = story.iter().position(|m| is(m, SubjectKind::Layer, "a", ExportState::Succeeded)).expect("an end");
+    let ended = events.iter().position(|m| is(m, SubjectKind::Layer, "a", ExportState::Succeeded)).expect("an end");
     let again = place(SubjectKind::Job, "", ExportState::Started, paused);
     let second = place(SubjectKind::Layer, "b", ExportState::Started, 0);
     assert!(paused < ended && ended < again && again < second, "{paused} {ended} {again} {second}");
@@ -100,24 +100,24 @@ async fn a_paused_job_can_be_cancelled() {
 async fn messages_have_time_severity_and_source_and_progress_runs_from_0_to_100() {
     let bench = Bench::new().await;
     let before = system_now_ms();
-    let (result, story) = run_to_end(&bench.job(MIXED_MAP, |_| {}).await).await;
+    let (result, events) = run_to_end(&bench.job(MIXED_MAP, |_| {}).await).await;
     assert!(result.expect("a package").has_errors());
-    assert!(story.iter().all(|m| m.time >= before - 1000 && m.time > 0));
+    assert!(events.iter().all(|m| m.time >= before - 1000 && m.time > 0));
     let from_service: Vec<&str> =
-        story.iter().filter(|m| m.source == MessageSource::Service).filter_map(|m| m.message.as_deref()).collect();
+        events.iter().filter(|m| m.source == MessageSource::Service).filter_map(|m| m.message.as_deref()).collect();
     assert!(from_service.contains(&"Pending"), "the service's own job messages: {from_service:?}");
     assert!(
-        story
+        events
             .iter()
             .any(|m| is(m, SubjectKind::Layer, "wms", ExportState::Skipped) && m.severity == MessageSeverity::Warning)
     );
-    let percent: Vec<u64> = story
+    let percent: Vec<u64> = events
         .iter()
         .filter(|m| m.subject.kind == SubjectKind::Job)
         .filter_map(|m| m.progress.filter(|p| p.unit == ProgressUnit::Percent).map(|p| p.completed))
         .collect();
     assert!(percent.is_sorted() && percent.last() == Some(&100) && percent.len() > 3, "{percent:?}");
-    let json = serde_json::to_value(&story[0]).expect("JSON");
+    let json = serde_json::to_value(&events[0]).expect("JSON");
     assert_eq!((json["severity"].as_str(), json["source"].as_str()), (Some("info"), Some("client")));
 }
 

@@ -192,7 +192,7 @@ async fn a_replica_whose_download_broke_off_goes_on_and_is_not_made_again() {
     assert_eq!((sent(&bench, "createReplica"), bench.sandbox.replicas("Reference")), (1, 1), "the job's result is fetched");
     let requests = bench.sandbox.requests();
     let mut files = requests.iter().skip(before).filter(|r| r.path.ends_with(".geodatabase"));
-    assert!(files.next().is_some_and(|r| r.range.is_some()), "half a file goes on");
+    assert!(files.next().is_some_and(|r| r.range.is_some()), "half a file is continued");
 }
 
 #[tokio::test]

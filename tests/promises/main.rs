@@ -36,6 +36,7 @@ mod no_rows;
 mod old_packages;
 mod overrides;
 mod package_files;
+mod pages;
 mod policy;
 mod progress;
 mod random;

@@ -215,7 +215,7 @@ async fn what_an_entry_says_supersedes_the_parameters() {
     template.parameters.update_mode = offmap::GenerateOfflineMapUpdateMode::NoUpdates;
     template.drop_service(VECTOR, "Streets/VectorTileServer");
     let result = template.take().await;
-    assert!(of(&result, "world").contents.got > 0, "the base map's entry counts, and its levels");
+    assert!(of(&result, "world").contents.got > 0, "the basemap's entry counts, and its levels");
     assert!(of(&result, "places").contents.got > 0, "and its query options");
     assert_eq!(template.bench.sandbox.replicas("Fieldwork"), 1, "and its sync model");
     assert_eq!(of(&result, "streets").state, ExportState::Skipped);

@@ -39,13 +39,14 @@ async fn a_thumbnail_keeps_its_kind_and_is_called_by_it() {
 }
 
 /// Where files are made or renamed, and why that is right: elsewhere a file that is trusted is written by `offmap_disk::atomic_file`.
-const WRITERS: [(&str, &str); 6] = [
+const WRITERS: [(&str, &str); 7] = [
     ("disk/src/atomic_file.rs", "the helper"),
     ("disk/src/safe_path.rs", "a copy where there are no links, into a directory that is not trusted yet"),
     ("engine/src/work_dir.rs", "a package that goes back to its place"),
     ("exporters/src/vector_tiles/fetcher.rs", "into a folder that gets its name when it is complete"),
     ("packager/src/archive.rs", "an archive in its work directory, which must not replace a file"),
-    ("packager/src/write.rs", "the staged package, which is put in place when it is verified"),
+    ("packager/src/destination.rs", "the staged package, which is put in place when it is verified"),
+    ("packager/src/stage.rs", "documents of the staged package, which are not trusted yet"),
 ];
 
 #[test]

@@ -106,27 +106,27 @@ async fn story_of(says: Says) -> Vec<StatusMessage> {
     let task = OfflineMapTask::new(&engine, OfflineMapSource::from_web_map(scripted_map([("a", script)])));
     let dir = tempfile::tempdir().expect("a directory");
     let job = task.generate_offline_map(GenerateOfflineMapParameters::new(area()), Default::default(), dir.path().join("p"));
-    let (result, story) = run_to_end(&job).await;
+    let (result, events) = run_to_end(&job).await;
     assert!(!result.expect("a package").has_errors());
     engine.shutdown().await.expect("shuts down");
-    story
+    events
 }
 
-fn of_kind(story: &[StatusMessage], kind: SubjectKind) -> Vec<&StatusMessage> {
-    story.iter().filter(|m| m.subject.kind == kind).collect()
+fn of_kind(events: &[StatusMessage], kind: SubjectKind) -> Vec<&StatusMessage> {
+    events.iter().filter(|m| m.subject.kind == kind).collect()
 }
 
 /// Per cent of the job when its layer ended.
-fn percent_before_the_layer_ends(story: &[StatusMessage]) -> Option<Progress> {
-    let end = story.iter().position(|m| m.subject.kind == SubjectKind::Layer && m.state.is_terminal()).expect("an end");
-    story[..end].iter().rev().find(|m| m.subject.kind == SubjectKind::Job && m.progress.is_some())?.progress
+fn percent_before_the_layer_ends(events: &[StatusMessage]) -> Option<Progress> {
+    let end = events.iter().position(|m| m.subject.kind == SubjectKind::Layer && m.state.is_terminal()).expect("an end");
+    events[..end].iter().rev().find(|m| m.subject.kind == SubjectKind::Job && m.progress.is_some())?.progress
 }
 
 #[tokio::test]
 async fn reports_are_few_however_many_tiles_there_are_and_the_last_one_comes() {
     const TILES: u64 = 20_000;
-    let story = story_of(Says::Tiles(TILES)).await;
-    let layer = of_kind(&story, SubjectKind::Layer);
+    let events = story_of(Says::Tiles(TILES)).await;
+    let layer = of_kind(&events, SubjectKind::Layer);
     assert!(layer.len() > 50, "{} messages of the layer are too few", layer.len());
     assert!(layer.len() < 150, "{} messages of the layer for {TILES} reports", layer.len());
     let last = layer.last().and_then(|m| m.progress).expect("a progress at the end");
@@ -140,8 +140,8 @@ async fn reports_are_few_however_many_tiles_there_are_and_the_last_one_comes() {
 async fn a_length_that_is_not_known_is_not_precise_and_does_not_jump() {
     const PIECES: u64 = 5000;
     for is_planned in [false, true] {
-        let story = story_of(Says::PiecesOfUnknown(PIECES, is_planned)).await;
-        let layer = of_kind(&story, SubjectKind::Layer);
+        let events = story_of(Says::PiecesOfUnknown(PIECES, is_planned)).await;
+        let layer = of_kind(&events, SubjectKind::Layer);
         assert!(layer.len() < 1000, "{} messages of the layer for {PIECES} reports", layer.len());
         let (end, before) = layer.split_last().expect("messages");
         for progress in before.iter().filter_map(|m| m.progress) {
@@ -149,7 +149,7 @@ async fn a_length_that_is_not_known_is_not_precise_and_does_not_jump() {
             assert!(progress.fraction() < 0.01, "nobody knows how much that is: {progress:?}");
         }
         // The layer is half of this job, the package the other; waiting for a server is the first half of a layer.
-        let percent = percent_before_the_layer_ends(&story).expect("a progress of the job");
+        let percent = percent_before_the_layer_ends(&events).expect("a progress of the job");
         let most = if is_planned { 48 } else { 25 };
         assert!(percent.completed <= most, "{percent:?} with a plan: {is_planned}");
         assert!(!percent.precise, "{percent:?}");
@@ -305,12 +305,12 @@ async fn the_first_of_two_parts_of_tiles_is_not_all_of_them() {
     let mut parameters = task.default_parameters(across).expect("parameters");
     parameters.max_scale = 10_000_000.0;
     let job = task.generate_offline_map(parameters, Default::default(), bench.destination());
-    let (_, story) = run_to_end(&job).await;
+    let (_, events) = run_to_end(&job).await;
     let joined = |m: &&StatusMessage| m.message.as_deref().is_some_and(|w| w.contains("are joined"));
-    let layers: Vec<_> = story.iter().filter(joined).map(|m| m.subject.clone()).collect();
+    let layers: Vec<_> = events.iter().filter(joined).map(|m| m.subject.clone()).collect();
     assert!(!layers.is_empty(), "a layer has two parts");
     for layer in layers {
-        let of_layer: Vec<_> = story.iter().filter(|m| m.subject == layer && !m.state.is_terminal()).collect();
+        let of_layer: Vec<_> = events.iter().filter(|m| m.subject == layer && !m.state.is_terminal()).collect();
         let told: Vec<Progress> = of_layer.iter().filter_map(|m| m.progress).collect();
         let all = told.iter().filter(|p| p.precise).map(|p| p.required).max().unwrap_or(0);
         let early: Vec<_> = told.iter().filter(|p| p.precise && p.required < all).collect();

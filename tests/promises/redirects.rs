@@ -153,7 +153,7 @@ async fn a_request_with_a_secret_takes_it_to_no_other_origin() {
             let cell = format!("{status} of {how}");
             assert!(!seen.contains(&token) && !seen.contains(API_KEY), "{cell}: {seen}");
             if matches!(how, "GET" | "address") {
-                assert!(seen.starts_with("GET /elsewhere?f=json HTTP/1.1"), "{cell}: goes on as it stands: {seen}");
+                assert!(seen.starts_with("GET /elsewhere?f=json HTTP/1.1"), "{cell}: is followed as it stands: {seen}");
                 answer.expect("an answer");
             } else {
                 assert_eq!(seen, "", "{cell}: a form stays where it is");
@@ -250,7 +250,7 @@ async fn every_step(layers: &[&str]) {
     let builder = offmap::with_defaults(&client).expect("exporters").clock(VirtualClock::default());
     let engine = builder.start().expect("starts");
     let all = [StepKind::Words, StepKind::Submit, StepKind::State, StepKind::File];
-    // A form is refused here; a GET goes on with nothing, and is refused there.
+    // A form is refused here; a GET is followed with nothing, and is refused there.
     let ends = FaultEnds::fails([
         (FailureOwner::Source, FailureKind::InvalidAnswer),
         (FailureOwner::Credentials, FailureKind::Unauthorized),
@@ -259,7 +259,7 @@ async fn every_step(layers: &[&str]) {
     let row = |status| FaultRow::always(&format!("{status} to a stranger"), &all, to(status), ends.clone());
     let rows = STATUSES.map(row);
     let proven = |package: &Path| match verify(package) {
-        Ok(proof) if proof.ok => Ok(()),
+        Ok(verification) if verification.ok => Ok(()),
         other => Err(format!("{other:?}")),
     };
     for layer in layers {

@@ -53,7 +53,7 @@ async fn a_cancelled_job_that_is_kept_goes_on_where_it_stopped() {
         let job = bench.job(item, |_| {}).await;
         stop_when(&job, |m| m.subject.id == "world" && has_bytes(m)).await;
         assert!(!bench.destination().exists() && work_dir(&bench).join("ledger.sqlite").exists());
-        assert_eq!(bench.sandbox.cancelled_jobs(), 0, "nothing is taken back");
+        assert_eq!(bench.sandbox.cancelled_jobs(), 0, "nothing is rolled back");
         let left = Leftover::find(bench.dir.path()).expect("finds");
         assert!(left.len() == 1 && left[0].can_resume && !left[0].in_use && left[0].bytes > 20_000, "{left:?}");
         let text =
@@ -70,7 +70,7 @@ async fn a_cancelled_job_that_is_kept_goes_on_where_it_stopped() {
         assert!(!work_dir(&bench).exists(), "a finished job leaves nothing beside");
         let after = sent(&bench, "createReplica") + sent(&bench, "exportTiles");
         assert!(after <= 4 && after >= before, "nothing is submitted twice: {before} {after}");
-        assert!(bench.sandbox.requests().iter().any(|r| r.range.is_some()), "half a file goes on");
+        assert!(bench.sandbox.requests().iter().any(|r| r.range.is_some()), "half a file is continued");
         assert_eq!((bench.sandbox.replicas("Fieldwork"), bench.sandbox.replicas("Reference")), (1, 1));
         let done = GenerateOfflineMapJob::resume(&bench.engine, bench.destination()).await.expect("a job");
         assert_eq!(run_to_end(&done).await.0.expect("a package").layers.len(), result.layers.len(), "nothing is left to do");
@@ -103,7 +103,7 @@ async fn a_server_job_that_still_runs_is_picked_up_and_one_that_was_forgotten_is
         stop_when(&job, |m| m.subject.id == "countries" && m.message.as_deref() == Some("Pending")).await;
         bench.sandbox.heal();
         bench.sandbox.unstick();
-        // The service has registered the first job's replica; what it registers later nobody can take back.
+        // The service has registered the first job's replica; what it registers later nobody can unregister.
         let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
         while bench.sandbox.replicas("Fieldwork") == 0 {
             assert!(tokio::time::Instant::now() < deadline, "no replica");
@@ -114,11 +114,11 @@ async fn a_server_job_that_still_runs_is_picked_up_and_one_that_was_forgotten_is
             bench.sandbox.fault(Fault::times("fieldwork/featureserver/jobs", times, FaultAction::Body(gone)));
         }
         let again = GenerateOfflineMapJob::resume(&bench.engine, bench.destination()).await.expect("a job");
-        let (result, story) = run_to_end(&again).await;
+        let (result, events) = run_to_end(&again).await;
         let result = result.expect("a package");
         assert_eq!(!result.has_errors(), whole, "{:?}", result.layers);
         assert_eq!(sent(&bench, "Fieldwork/FeatureServer/createReplica"), if times == 0 { 1 } else { 2 });
-        let said = story.iter().filter_map(|m| m.message.as_deref()).any(|m| m.contains("submitted once more"));
+        let said = events.iter().filter_map(|m| m.message.as_deref()).any(|m| m.contains("submitted once more"));
         assert_eq!(said, times > 0);
         assert!(!whole || bench.sandbox.replicas("Fieldwork") == 1, "one replica");
     }
@@ -147,13 +147,13 @@ async fn data_that_changed_since_are_fetched_again_and_nothing_else() {
     // The description is asked, the query is not broken by it.
     bench.sandbox.fault_first(Fault::always("fieldwork/featureserver/0/query", FaultAction::Delay(Duration::ZERO)));
     let again = GenerateOfflineMapJob::resume(&bench.engine, bench.destination()).await.expect("a job");
-    let (result, story) = run_to_end(&again).await;
+    let (result, events) = run_to_end(&again).await;
     let result = result.expect("a package");
     assert!(!result.has_errors(), "{:?}", result.layers);
-    assert!(story.iter().filter_map(|m| m.message.as_deref()).any(|m| m.contains("changed since")), "it says so");
+    assert!(events.iter().filter_map(|m| m.message.as_deref()).any(|m| m.contains("changed since")), "it says so");
     assert_eq!(sent(&bench, "Fieldwork/FeatureServer/createReplica"), 2, "what changed");
     assert_eq!(sent(&bench, "exportTiles"), 2, "and nothing else");
-    assert_eq!(bench.sandbox.replicas("Fieldwork"), 1, "the first replica was taken back");
+    assert_eq!(bench.sandbox.replicas("Fieldwork"), 1, "the first replica was unregistered");
 }
 
 #[tokio::test]
@@ -250,7 +250,7 @@ async fn a_disk_that_is_full_while_packing_leaves_a_job_that_goes_on_without_fet
     let error = run_to_end(&job).await.0.expect_err("full");
     assert_eq!((error.failure.owner, error.can_resume), (FailureOwner::Storage, true), "{error:?}");
     assert!(!bench.destination().exists());
-    assert_eq!(bench.sandbox.replicas("Fieldwork"), 1, "nothing is taken back");
+    assert_eq!(bench.sandbox.replicas("Fieldwork"), 1, "nothing is rolled back");
     let files = |r: &offmap_sandbox::LoggedRequest| [".geodatabase", ".tpkx", ".vtpk"].iter().any(|e| r.path.ends_with(e));
     let fetched = bench.sandbox.requests().iter().filter(|r| files(r)).count();
     let again = GenerateOfflineMapJob::resume(&bench.engine, bench.destination()).await.expect("a job");

@@ -112,7 +112,7 @@ fn a_package_of_another_writer_opens_and_verifies() {
     assert_eq!(data.bytes, Some(272_384));
     assert!(package.manifest().is_none());
     let found = verify(&path).expect("verifies");
-    assert!(found.ok && !found.proven && found.files == 7, "{found:?}");
+    assert!(found.ok && !found.by_manifest && found.files == 7, "{found:?}");
     let dir = tempfile::tempdir().expect("a directory");
     let file = package.extract(&data.path, &dir.path().join("x.geodatabase")).expect("extracts");
     let rows: i64 = rusqlite::Connection::open(file)

@@ -66,9 +66,9 @@ fn missing(result: &GenerateOfflineMapResult) -> Vec<String> {
     assert_eq!(manifest.layers[0].contents.notes, layer.contents.notes);
     let found = looked_at(result);
     assert!(found.ok, "{:?}", found.problems);
-    assert_eq!(found.lacking.len(), missing.len(), "each is told once: {:?}", found.lacking);
+    assert_eq!(found.missing.len(), missing.len(), "each is told once: {:?}", found.missing);
     for words in &missing {
-        assert!(found.lacking.iter().any(|lacking| lacking.contains(words)), "{words}: {:?}", found.lacking);
+        assert!(found.missing.iter().any(|lacking| lacking.contains(words)), "{words}: {:?}", found.missing);
     }
     missing
 }
@@ -403,7 +403,7 @@ async fn a_package_without_a_manifest_is_looked_at_by_the_same_rule() {
     let result = take(&bench, "style").await;
     std::fs::remove_file(result.package.join("offmap/manifest.json")).expect("removes");
     let found = looked_at(&result);
-    assert!(found.ok && !found.proven, "{:?}", found.problems);
-    assert_eq!(found.lacking.len(), 1, "{:?}", found.lacking);
-    assert!(found.lacking[0].contains("the font `Zeta`"), "{:?}", found.lacking);
+    assert!(found.ok && !found.by_manifest, "{:?}", found.problems);
+    assert_eq!(found.missing.len(), 1, "{:?}", found.missing);
+    assert!(found.missing[0].contains("the font `Zeta`"), "{:?}", found.missing);
 }

@@ -28,7 +28,7 @@ async fn one_flipped_byte_anywhere_in_a_directory_is_found_and_its_file_named() 
             flip(&path, at);
         }
     }
-    assert!(verify(&ended.destination).expect("verifies").ok, "all flips are taken back");
+    assert!(verify(&ended.destination).expect("verifies").ok, "all flips are undone");
 }
 
 #[tokio::test]

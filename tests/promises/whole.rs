@@ -2,16 +2,20 @@
 
 use crate::support::{Bench, area, run_to_end};
 use async_trait::async_trait;
+use offmap::exporters::TilePackageReader;
+use offmap::formats::containers::Reading;
 use offmap::packager::{MobileMapPackage, MobileMapPackager};
 use offmap::{
-    EarlierPackage, Engine, ExportState, Failure, FailureKind, FailureOwner, GenerateOfflineMapJob,
-    GenerateOfflineMapResult, LayerOutcome, OfflineMapTask, PackRequest, Packager, Packed, hex, verify_deep,
+    ContainerReader, Contents, EarlierPackage, Engine, ExportState, Failure, FailureKind, FailureOwner,
+    GenerateOfflineMapJob, GenerateOfflineMapResult, LayerOutcome, OfflineMapTask, PackRequest, Packager, Packed, hex,
+    verify_deep,
 };
 use offmap_sandbox::{FIELD_MAP, Fault, FaultAction};
 use rusqlite::Connection;
 use sha2::{Digest as _, Sha256};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio_util::sync::CancellationToken;
 
 fn layer<'a>(layers: &'a [LayerOutcome], id: &str) -> &'a LayerOutcome {
@@ -79,7 +83,7 @@ async fn a_layer_whose_tiles_came_damaged_fails_and_costs_only_itself() {
     assert!(result.layers.iter().all(|l| l.id == "world" || l.state == ExportState::Succeeded), "{:?}", result.layers);
     let found = verify_deep(&result.package).expect("verifies");
     assert!(found.ok && found.complete == Some(false) && !result.is_complete(), "{found:?}");
-    assert!(found.lacking.iter().any(|w| w.starts_with("World: the layer is missing: ")), "{:?}", found.lacking);
+    assert!(found.missing.iter().any(|w| w.starts_with("World: the layer is missing: ")), "{:?}", found.missing);
 }
 
 #[tokio::test]
@@ -155,9 +159,20 @@ async fn a_package_that_is_damaged_inside_is_completed_by_fetching_the_layer_aga
     assert!(found.ok && found.complete == Some(true), "{found:?}");
 }
 
-/// A packager whose disk damages a tile of what came, after it was judged.
+/// Changes one byte in the middle of a file, which no reader of tiles can see.
+fn flip(file: &Path) {
+    let mut bytes = std::fs::read(file).expect("reads");
+    let middle = bytes.windows(4).position(|w| w == b"IDAT").expect("a picture") + 8;
+    bytes[middle] ^= 1;
+    std::fs::write(file, bytes).expect("writes");
+}
+
+/// What becomes of a file.
+type Damage = fn(&Path);
+
+/// A packager whose disk damages the tiles, after they were judged.
 #[derive(Debug)]
-struct BadDisk;
+struct BadDisk(Damage);
 
 #[async_trait]
 impl Packager for BadDisk {
@@ -177,26 +192,58 @@ impl Packager for BadDisk {
     ) -> Result<Packed, Failure> {
         let tiles = request.artifacts.iter().find(|a| a.artifact.files.iter().any(|f| f.extension == "tpkx"));
         let tiles = tiles.expect("a tile package");
-        spoil(&tiles.work_dir.join(&tiles.artifact.files[0].path), 1);
+        (self.0)(&tiles.work_dir.join(&tiles.artifact.files[0].path));
         MobileMapPackager.pack(request, report, cancel).await
     }
 }
 
 #[tokio::test]
 async fn a_package_that_does_not_verify_is_not_put_in_place_and_its_job_goes_on() {
-    let bench = Bench::new().await;
-    let engine = offmap::exporters::register(Engine::builder(BadDisk), &bench.client).expect("registers");
-    let engine = engine.start().expect("starts");
-    let source = offmap::arcgis::portal::read_item(&bench.client, &bench.sandbox.portal_url(), FIELD_MAP).await;
-    let job = job_of(&OfflineMapTask::new(&engine, source.expect("a map")), bench.destination());
-    let error = run_to_end(&job).await.0.expect_err("it does not verify");
-    assert_eq!((error.failure.owner, error.failure.kind), (FailureOwner::Storage, FailureKind::Corrupt), "{error}");
-    assert!(error.failure.message.contains("is no tile"), "{error}");
-    assert!(error.can_resume && !bench.destination().exists(), "{error}");
-    let job = GenerateOfflineMapJob::resume(&bench.engine, bench.destination()).await.expect("a job");
-    let result = run_to_end(&job).await.0.expect("a package");
-    let found = verify_deep(&result.package).expect("verifies");
-    assert!(result.is_complete() && found.ok && found.complete == Some(true), "{found:?} {:?}", result.layers);
+    let damages: [(Damage, &str); 2] = [(|file| spoil(file, 1), "is no tile"), (flip, "when it was exported")];
+    for (damage, expected) in damages {
+        let bench = Bench::new().await;
+        let engine = offmap::exporters::register(Engine::builder(BadDisk(damage)), &bench.client).expect("registers");
+        let engine = engine.start().expect("starts");
+        let source = offmap::arcgis::portal::read_item(&bench.client, &bench.sandbox.portal_url(), FIELD_MAP).await;
+        let job = job_of(&OfflineMapTask::new(&engine, source.expect("a map")), bench.destination());
+        let error = run_to_end(&job).await.0.expect_err("it does not verify");
+        assert_eq!((error.failure.owner, error.failure.kind), (FailureOwner::Storage, FailureKind::Corrupt), "{error}");
+        assert!(error.failure.message.contains(expected), "{error}");
+        assert!(error.can_resume && !bench.destination().exists(), "{error}");
+        let job = GenerateOfflineMapJob::resume(&bench.engine, bench.destination()).await.expect("a job");
+        let result = run_to_end(&job).await.0.expect("a package");
+        let found = verify_deep(&result.package).expect("verifies");
+        assert!(result.is_complete() && found.ok && found.complete == Some(true), "{found:?} {:?}", result.layers);
+    }
+}
+
+/// Counts how often tile packages are read.
+#[derive(Debug)]
+struct CountingReader(Arc<AtomicUsize>);
+
+impl ContainerReader for CountingReader {
+    fn extensions(&self) -> &'static [&'static str] {
+        &["tpkx"]
+    }
+
+    fn read(&self, path: &Path, reading: &Reading<'_>) -> Result<Contents, Failure> {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        TilePackageReader.read(path, reading)
+    }
+}
+
+#[tokio::test]
+async fn tiles_that_were_read_after_their_export_are_read_once_more_only_if_their_bytes_changed() {
+    for (damage, expected) in [((|_| {}) as Damage, 1), (|file| spoil(file, 1), 2)] {
+        let bench = Bench::new().await;
+        let reads = Arc::new(AtomicUsize::new(0));
+        let engine = offmap::exporters::register(Engine::builder(BadDisk(damage)), &bench.client).expect("registers");
+        let engine = engine.container(CountingReader(Arc::clone(&reads))).start().expect("starts");
+        let source = offmap::arcgis::portal::read_item(&bench.client, &bench.sandbox.portal_url(), FIELD_MAP).await;
+        let job = job_of(&OfflineMapTask::new(&engine, source.expect("a map")), bench.destination());
+        assert_eq!(run_to_end(&job).await.0.is_ok(), expected == 1);
+        assert_eq!(reads.load(Ordering::SeqCst), expected);
+    }
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! Every parameter of the on-demand workflow, as it arrives on the wire.
 //!
 //! The requests are checked against the reference of `createReplica` (feature service reference §3), parameter by parameter; what
-//! the sandbox accepts proves nothing here.
+//! the sandbox accepts shows nothing here.
 
 use crate::support::{Bench, area, run_to_end};
 use offmap::packager::MobileMapPackage;
@@ -61,7 +61,7 @@ fn check_against_the_reference(sent: &Sent) {
     assert!(sent["syncmodel"] != "none" || !sent.contains_key("syncdirection"), "nothing is synchronised without a replica");
 }
 
-/// Takes a map without its base map and answers the `createReplica` of the editable and of the read-only service.
+/// Takes a map without its basemap and answers the `createReplica` of the editable and of the read-only service.
 async fn replicas(bench: &Bench, item: &str, change: impl FnOnce(&mut GenerateOfflineMapParameters)) -> (Sent, Sent) {
     let before = bench.sandbox.requests().len();
     let job = bench.job(item, |p| {
@@ -100,7 +100,11 @@ async fn attachments(option: Attachments, direction: Direction) -> [(String, Str
     let photos: i64 = Connection::open(bench.destination().join(places.path))
         .and_then(|c| c.query_row("SELECT count(*) FROM Places__ATTACH", [], |r| r.get(0)))
         .expect("counts");
-    assert_eq!(photos > 0, editable["returnattachments"] == "true", "the photos came home if and only if they were wanted");
+    assert_eq!(
+        photos > 0,
+        editable["returnattachments"] == "true",
+        "the photos were downloaded if and only if they were wanted"
+    );
     let manifest = package.manifest().expect("a manifest").expect("a good one");
     let counted = manifest.layers.iter().find(|l| l.id == "places").expect("the layer");
     assert_eq!(counted.contents.attachments, Some(photos.unsigned_abs()));

@@ -163,6 +163,7 @@ impl JobSupervisor {
             plan: Arc::clone(&shared.plan),
             basemap: shared.basemap.clone(),
             containers: shared.containers.clone(),
+            contents: shared.read_contents(),
             artifacts: std::mem::take(&mut self.outcomes.artifacts),
             layers,
             staging_dir: shared.work_dir.join("package"),

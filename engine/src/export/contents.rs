@@ -5,13 +5,15 @@
 
 use crate::context::ExportContext;
 use crate::data_reader::{DataPlace, DataReader, Wrong, unreadable};
+use crate::packager::ReadContents;
 use offmap_disk::safe_path;
 use offmap_formats::Containers;
 use offmap_formats::containers::Damages;
 use offmap_model::{Artifact, ArtifactFile, ExportTask, Failure, FailureKind, FailureOwner, FailureStage, LayerArtifact};
 use std::path::{Path, PathBuf};
 
-/// Judges the layers of an artifact. Reads every byte of its files once more, off the async threads.
+/// Judges the layers of an artifact; answers what is in its files whose hash is known. Reads every byte of them, off the async
+/// threads.
 ///
 /// Fails only where nothing can be said of any layer, as of a disk that cannot be read.
 pub(super) async fn judge(
@@ -20,11 +22,11 @@ pub(super) async fn judge(
     containers: &Containers,
     work_dir: &Path,
     artifact: &mut Artifact,
-) -> Result<(), Failure> {
+) -> Result<ReadContents, Failure> {
     let titles: Vec<(String, String)> = task.layers.iter().map(|l| (l.id.clone(), l.title.clone())).collect();
     let (mut layers, files) = (std::mem::take(&mut artifact.layers), artifact.files.clone());
     let (containers, root, cancel) = (containers.clone(), work_dir.to_owned(), ctx.cancel_token().clone());
-    artifact.layers = ctx
+    let (layers, known) = ctx
         .blocking(move || {
             let mut reader = DataReader::new(&containers, &cancel);
             for layer in layers.iter_mut().filter(|l| l.failure.is_none()) {
@@ -33,10 +35,15 @@ pub(super) async fn judge(
                     layer.failure = Some(failure.for_layer(&layer.id));
                 }
             }
-            Ok(layers)
+            let known = files.iter().filter_map(|file| {
+                let (path, _) = safe_path::file(&root, &file.path).ok()?;
+                Some((file.sha256.clone()?, reader.read(&path)?))
+            });
+            Ok((layers, known.collect()))
         })
         .await?;
-    Ok(())
+    artifact.layers = layers;
+    Ok(known)
 }
 
 fn judge_layer(

@@ -5,7 +5,7 @@ use crate::context::ExportContext;
 use crate::event_log::EventLog;
 use crate::keep::Keep;
 use crate::ledger::Ledger;
-use crate::packager::{EarlierPackage, Packager, ReferenceBasemap};
+use crate::packager::{EarlierPackage, Packager, ReadContents, ReferenceBasemap};
 use crate::pause::Pause;
 use crate::registry::ExporterRegistry;
 use offmap_formats::Containers;
@@ -13,7 +13,7 @@ use offmap_model::{
     Clock, ExportTask, LayerSecrets, OfflineMapPlan, OfflineMapSource, SecretRegistry, Subject, SubjectKind,
 };
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
@@ -35,6 +35,8 @@ pub(crate) struct JobShared {
     pub(crate) registry: ExporterRegistry,
     pub(crate) packager: Arc<dyn Packager>,
     pub(crate) containers: Containers,
+    /// What is in the files that this run has read.
+    pub(crate) contents: Mutex<ReadContents>,
     pub(crate) ledger: Ledger,
     pub(crate) event_log: Arc<EventLog>,
     pub(crate) clock: Arc<dyn Clock>,
@@ -59,6 +61,16 @@ pub(crate) struct JobShared {
 }
 
 impl JobShared {
+    /// What is in the files that this run has read so far.
+    pub(crate) fn read_contents(&self) -> ReadContents {
+        self.contents.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Remembers what is in files that were read.
+    pub(crate) fn remember_contents(&self, read: ReadContents) {
+        self.contents.lock().unwrap_or_else(PoisonError::into_inner).extend(read);
+    }
+
     /// The secrets of a task's layers.
     pub(crate) fn secrets_of(&self, task: &ExportTask) -> LayerSecrets {
         let layers = self.source.web_map.layers();

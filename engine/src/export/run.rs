@@ -51,6 +51,6 @@ async fn export(shared: &Arc<JobShared>, task: &ExportTask) -> Result<Artifact, 
         () = grace => return Err(Failure::cancelled()),
     };
     verify::verify(task, &ctx, &work_dir, &mut artifact).await?;
-    contents::judge(task, &ctx, &shared.containers, &work_dir, &mut artifact).await?;
+    shared.remember_contents(contents::judge(task, &ctx, &shared.containers, &work_dir, &mut artifact).await?);
     Ok(artifact)
 }

@@ -150,6 +150,7 @@ impl JobState {
             registry: engine.registry.clone(),
             packager: Arc::clone(&engine.packager),
             containers: engine.containers.clone(),
+            contents: Default::default(),
             ledger,
             event_log: Arc::clone(&self.event_log),
             clock: Arc::clone(&engine.clock),

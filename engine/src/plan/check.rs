@@ -4,7 +4,7 @@ use super::group::Group;
 use super::inputs::PlanInputs;
 use super::networks;
 use offmap_disk::run_blocking;
-use offmap_model::area_shape::LONGEST_GEOMETRY;
+use offmap_model::area::LONGEST_GEOMETRY;
 use offmap_model::{
     Failure, GenerateOfflineMapParameterOverrides, GenerateOfflineMapParameters, MapLayer, OfflineMapParametersKey,
 };

@@ -11,7 +11,7 @@ use super::service::{PlanRequest, Planned, plan_group};
 use super::sort::keeps_online;
 use crate::exporter::PlanContext;
 use futures_util::StreamExt as _;
-use offmap_model::bounded_json::json_bytes;
+use offmap_model::json::json_bytes;
 use offmap_model::{
     CapabilityReason, ExportTask, Failure, FailureKind, FailureOwner, FailureStage, GenerateOfflineMapParameters, MapLayer,
     OfflineMapParametersKey, OfflineMapPlan, SkippedLayer, TaskLayer, UtilityNetwork, service_key,

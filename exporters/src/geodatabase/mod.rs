@@ -78,7 +78,7 @@ pub fn rows(path: &Path, cancel: &CancellationToken) -> Result<HashMap<i64, (u64
 
 /// Reads an answer as a service's and a layer's description, for fuzzing.
 pub(crate) fn read_any_service(answer: &Value) {
-    let custom = offmap_model::secrets::LayerSecrets::default();
+    let custom = offmap_model::LayerSecrets::default();
     if let Ok(mut service) = FeatureService::read("https://h/rest/services/S/FeatureServer", answer, &custom) {
         service.layers.extend(service::read_layer(answer, answer).ok().map(|layer| (0, layer)));
         let _ = service.extent_in();
@@ -362,8 +362,8 @@ impl GeodatabaseExporter {
             Err(failure) => return Err(failure),
         };
         let area = for_wire(&parameters).await?;
-        let mut artifact =
-            Artifact { files: vec![ArtifactFile::file("replica.geodatabase", "geodatabase")], ..Artifact::default() };
+        let file = ArtifactFile::file("replica.geodatabase", "geodatabase").with_sha256(sha256);
+        let mut artifact = Artifact { files: vec![file], ..Artifact::default() };
         let verification =
             Verification { client: &self.client, service, parameters: &parameters, area: &area, ctx, path, found: &found };
         for layer in &task.layers {

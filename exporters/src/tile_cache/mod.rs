@@ -224,7 +224,7 @@ impl TileCacheExporter {
         }
         ctx.finish_file(FILE_UNIT, None, &path, (got.bytes, &got.sha256)).await?;
         Ok(Artifact {
-            files: vec![ArtifactFile::file("package", package.kind.extension())],
+            files: vec![ArtifactFile::file("package", package.kind.extension()).with_sha256(got.sha256)],
             layers: layers_of(task, package.total(), missing.as_ref(), None),
             warnings: Vec::new(),
         })

@@ -3,7 +3,7 @@
 //! Sources: PNG (third edition) §5; MapLibre style specification, "sprite".
 
 use offmap_formats::glyphs::is_glyphs;
-use offmap_model::lenient::strict;
+use offmap_model::json::strict;
 use serde_json::Value;
 use std::path::Path;
 

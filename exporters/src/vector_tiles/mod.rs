@@ -272,7 +272,7 @@ impl VectorTilesExporter {
             warnings.push(format!("of what the index of \"{}\" promises, {}", task.title, missing.words("tiles")));
         }
         ctx.finish_file(FILE_UNIT, None, &path, (got.bytes, &got.sha256)).await?;
-        let mut files = vec![ArtifactFile::file("package", TilePackageKind::Vtpk.extension())];
+        let mut files = vec![ArtifactFile::file("package", TilePackageKind::Vtpk.extension()).with_sha256(got.sha256)];
         let mut layers = layers_of(task, package.total(), missing.as_ref(), None);
         if package.promised.is_none() {
             // Unverified is not verified. A budget counts what is not there against the plan.

@@ -1,26 +1,16 @@
-//! JSON from others, read within a budget: what would take more memory than it may is refused before the memory is spent.
-//!
-//! A text of a few kilobytes can stand for gigabytes of values: two bytes of text are a list, nine an object of some hundred
-//! bytes. So beside the bytes of the text its values are counted while it is read, by the memory that they take.
-//!
-//! The form of the text is read leniently, as [`crate::lenient`] says.
+//! JSON read within a budget: what would take more memory than it may is refused before the memory is spent.
 
-use crate::lenient::{NotJson, strict};
-use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
-use serde_json::{Map, Number, Value};
-use std::cell::Cell;
+use super::lenient::{NotJson, strict};
+use super::values::Values;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserialize as _, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::Value;
 use std::fmt;
-
-/// What an object counts for beside its members: the first member makes a node of a tree of more than 600 bytes.
-const OBJECT: usize = 8;
-/// What a member of an object counts for beside its value.
-const MEMBER: usize = 2;
-/// Members that a list makes room for before they are read.
-const ROOM: usize = 16;
+use std::marker::PhantomData;
 
 /// How much JSON may be read.
 ///
-/// A number, text, list or `null` counts for one value, an object for eight more, each member of an object for two more.
+/// A number, text, list or `null` counts for one value, an object for nine more, each member of an object for two more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct JsonBudget {
     /// Longest text in bytes, decompressed.
@@ -30,9 +20,11 @@ pub struct JsonBudget {
 }
 
 /// Why a text was not read.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum Unread {
     /// It is longer than the budget allows.
+    #[error("it has {bytes} bytes, expected at most {most}")]
     TooLong {
         /// Its bytes.
         bytes: usize,
@@ -40,12 +32,14 @@ pub enum Unread {
         most: usize,
     },
     /// It holds more values than the budget allows.
+    #[error("it holds more than {most} values, expected at most that")]
     TooMany {
         /// The budget's.
         most: usize,
     },
     /// It is not JSON.
-    NotJson(NotJson),
+    #[error(transparent)]
+    NotJson(#[from] NotJson),
 }
 
 impl Unread {
@@ -56,141 +50,53 @@ impl Unread {
     }
 }
 
-impl fmt::Display for Unread {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::TooLong { bytes, most } => write!(f, "it has {bytes} bytes, expected at most {most}"),
-            Self::TooMany { most } => write!(f, "it holds more than {most} values, expected at most that"),
-            Self::NotJson(error) => error.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for Unread {}
-
 impl JsonBudget {
     /// Reads a text.
     ///
     /// # Errors
     /// If it is not JSON, or more than the budget allows.
     pub fn read(self, text: &[u8]) -> Result<Value, Unread> {
-        let left = Cell::new(Some(self.values));
-        self.deserialize(text, Counted { left: &left }, &left)
+        self.deserialize(text, |values| values.all, PhantomData::<Value>)
     }
 
     /// Hands the members of a list on, one by one: each may hold as many values as the budget says, the list as many members as
-    /// its bytes allow. A text that is something else than a list is handed back as a whole.
+    /// its bytes allow. An object or `null` is handed back as a whole.
     ///
     /// # Errors
-    /// As [`JsonBudget::read`].
+    /// As [`JsonBudget::read`]; also if it is neither.
     pub fn each(self, text: &[u8], member: impl FnMut(Value)) -> Result<Option<Value>, Unread> {
-        let left = Cell::new(Some(self.values));
-        self.deserialize(text, EachMember { budget: self, left: &left, member }, &left)
+        let is_list = |text: &[u8]| text.trim_ascii_start().starts_with(b"[");
+        let is_list = is_list(&strict(text));
+        let count = |values: Values| if is_list { values.largest_member } else { values.all };
+        self.deserialize(text, count, EachMember { member })
     }
 
     fn deserialize<T>(
         self,
         text: &[u8],
+        count: impl Fn(Values) -> usize,
         seed: impl for<'de> DeserializeSeed<'de, Value = T>,
-        left: &Cell<Option<usize>>,
     ) -> Result<T, Unread> {
         if text.len() > self.bytes {
             return Err(Unread::TooLong { bytes: text.len(), most: self.bytes });
         }
         let strict = strict(text);
+        // What begins otherwise is a single value, or no JSON.
+        let holds_values = strict.trim_ascii_start().first().is_some_and(|b| b"[{".contains(b));
+        if holds_values && count(Values::of(&strict)) > self.values {
+            return Err(Unread::TooMany { most: self.values });
+        }
         let mut reader = serde_json::Deserializer::from_slice(&strict);
         let read = seed.deserialize(&mut reader).and_then(|value| reader.end().map(|()| value));
-        read.map_err(|error| match left.get() {
-            None => Unread::TooMany { most: self.values },
-            Some(_) => Unread::NotJson(NotJson::new(text, &error)),
-        })
+        read.map_err(|error| NotJson::new(text, &error).into())
     }
 }
 
-/// Reads one value and takes what it counts for off the rest; `None` once there is no rest.
-#[derive(Clone, Copy)]
-struct Counted<'a> {
-    left: &'a Cell<Option<usize>>,
-}
-
-impl Counted<'_> {
-    fn take<E: serde::de::Error>(self, values: usize) -> Result<(), E> {
-        let rest = self.left.get().and_then(|left| left.checked_sub(values));
-        self.left.set(rest);
-        rest.map(drop).ok_or_else(|| E::custom("too many values"))
-    }
-}
-
-impl<'de> DeserializeSeed<'de> for Counted<'_> {
-    type Value = Value;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
-        self.take(1)?;
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Counted<'_> {
-    type Value = Value;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON value")
-    }
-
-    fn visit_unit<E>(self) -> Result<Value, E> {
-        Ok(Value::Null)
-    }
-
-    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
-        Ok(Value::Bool(value))
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
-        Ok(Number::from_f64(value).map_or(Value::Null, Value::Number))
-    }
-
-    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
-        Ok(Value::String(value.to_owned()))
-    }
-
-    fn visit_string<E>(self, value: String) -> Result<Value, E> {
-        Ok(Value::String(value))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
-        let mut list = Vec::with_capacity(members.size_hint().unwrap_or(0).min(ROOM));
-        while let Some(member) = members.next_element_seed(self)? {
-            list.push(member);
-        }
-        Ok(Value::Array(list))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
-        self.take(OBJECT)?;
-        let mut map = Map::new();
-        while let Some(key) = members.next_key::<String>()? {
-            self.take(MEMBER)?;
-            map.insert(key, members.next_value_seed(self)?);
-        }
-        Ok(Value::Object(map))
-    }
-}
-
-struct EachMember<'a, F> {
-    budget: JsonBudget,
-    left: &'a Cell<Option<usize>>,
+struct EachMember<F> {
     member: F,
 }
 
-impl<'de, F: FnMut(Value)> DeserializeSeed<'de> for EachMember<'_, F> {
+impl<'de, F: FnMut(Value)> DeserializeSeed<'de> for EachMember<F> {
     type Value = Option<Value>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Option<Value>, D::Error> {
@@ -198,7 +104,7 @@ impl<'de, F: FnMut(Value)> DeserializeSeed<'de> for EachMember<'_, F> {
     }
 }
 
-impl<'de, F: FnMut(Value)> Visitor<'de> for EachMember<'_, F> {
+impl<'de, F: FnMut(Value)> Visitor<'de> for EachMember<F> {
     type Value = Option<Value>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -206,23 +112,18 @@ impl<'de, F: FnMut(Value)> Visitor<'de> for EachMember<'_, F> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(mut self, mut members: A) -> Result<Option<Value>, A::Error> {
-        while let Some(member) = members.next_element_seed(Counted { left: self.left })? {
+        while let Some(member) = members.next_element()? {
             (self.member)(member);
-            self.left.set(Some(self.budget.values));
         }
         Ok(None)
     }
 
     fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<Option<Value>, A::Error> {
-        Counted { left: self.left }.visit_map(members).map(Some)
+        Value::deserialize(MapAccessDeserializer::new(members)).map(Some)
     }
 
     fn visit_unit<E>(self) -> Result<Option<Value>, E> {
         Ok(Some(Value::Null))
-    }
-
-    fn visit_bool<E: serde::de::Error>(self, _: bool) -> Result<Option<Value>, E> {
-        Err(E::custom("neither a list nor an object"))
     }
 }
 

@@ -2,12 +2,12 @@
 //!
 //! 1. Straighten each ring within a tolerance, in one pass.
 //! 2. Once few vertices are left: make plain rings of them and grow these by the tolerance, so that nothing is lost.
-//! 3. See that every vertex of the polygon is inside; else, and while the text is too long, go on with twice the tolerance.
+//! 3. See that every vertex of the polygon is inside; else, and while the text is too long, repeat with twice the tolerance.
 
-use crate::area::AreaOfInterest;
-use crate::area_shape::esri_rings;
-use crate::bounded_json::json_bytes;
-use crate::geometry::{Envelope, Polygon, segments_cross};
+use super::area_of_interest::AreaOfInterest;
+use super::rings::{Ring, esri_rings, is_entangled};
+use crate::geometry::{Envelope, Polygon, crosses_ray};
+use crate::json::json_bytes;
 use i_overlay::core::fill_rule::FillRule;
 use i_overlay::core::overlay_rule::OverlayRule;
 use i_overlay::float::simplify::SimplifyShape as _;
@@ -23,14 +23,8 @@ const FIRST_TOLERANCE: f64 = 1e-6;
 const ROUND: f64 = 0.5;
 /// How far round corners made of pieces stay behind a true arc, with room for the library's grid.
 const ROUND_MARGIN: f64 = 1.05;
-/// Edges that are looked at for crossings, all with all.
-pub(super) const MOST_EDGES: usize = 10_000;
-/// Crossings up to which edges are brought into plain rings: each becomes a vertex.
-const MOST_CROSSINGS: usize = 20_000;
 /// Bands of height in which the edges of a polygon are looked up.
 const BANDS: usize = 1024;
-
-type Ring = Vec<[f64; 2]>;
 
 /// The polygon with a text of at most `longest` characters, or the envelope around it; never less than the polygon. `None` when
 /// `stop` says so, which is asked between the steps.
@@ -94,34 +88,6 @@ fn grown(rings: &[Ring], tolerance: f64, most: usize) -> Option<Vec<Ring>> {
         shapes = shapes.overlay_as::<i64>(&boxes, OverlayRule::Union, FillRule::NonZero);
     }
     Some(esri_rings(shapes))
-}
-
-/// Whether edges of open rings are many, or cross each other so often that bringing them into plain rings takes long.
-pub(super) fn is_entangled<'a>(rings: impl Iterator<Item = &'a Ring>) -> bool {
-    let mut edges: Vec<([f64; 2], [f64; 2])> = Vec::new();
-    for ring in rings {
-        let ends = ring.iter().skip(1).chain(ring.first());
-        edges.extend(ring.iter().copied().zip(ends.copied()));
-        if edges.len() > MOST_EDGES {
-            return true;
-        }
-    }
-    edges.sort_by(|a, b| a.0[0].min(a.1[0]).total_cmp(&b.0[0].min(b.1[0])));
-    // Neighbours touch, which is no crossing.
-    let mut left = MOST_CROSSINGS + 2 * edges.len();
-    for (i, (a, b)) in edges.iter().enumerate() {
-        let (right, low, high) = (a[0].max(b[0]), a[1].min(b[1]), a[1].max(b[1]));
-        let reached = edges.iter().skip(i + 1).take_while(|(c, d)| c[0].min(d[0]) <= right);
-        for (c, d) in reached.filter(|(c, d)| c[1].min(d[1]) <= high && low <= c[1].max(d[1])) {
-            if segments_cross(*a, *b, *c, *d) {
-                match left.checked_sub(1) {
-                    Some(rest) => left = rest,
-                    None => return true,
-                }
-            }
-        }
-    }
-    false
 }
 
 /// The line from a point along which the points that follow are straightened away.
@@ -219,36 +185,14 @@ impl Bands {
     /// As [`Polygon::contains`].
     fn contains(&self, [x, y]: [f64; 2]) -> bool {
         let near = self.bands.get(self.band(y)).into_iter().flatten().filter_map(|i| self.edges.get(*i as usize));
-        let crosses = |(a, b): &&([f64; 2], [f64; 2])| {
-            (a[1] > y) != (b[1] > y) && x < (b[0] - a[0]) * (y - a[1]) / (b[1] - a[1]) + a[0]
-        };
-        near.filter(crosses).count() % 2 == 1
+        near.filter(|(a, b)| crosses_ray(*a, *b, [x, y])).count() % 2 == 1
     }
-}
-
-/// What of closed rings lies between two meridians, with edges along these: the same ground by the even-odd rule. One pass.
-pub(super) fn clipped(rings: &[Ring], left: f64, right: f64) -> Vec<Ring> {
-    let cut = |ring: &Ring, x: f64, sign: f64| -> Ring {
-        let mut out = Vec::new();
-        for w in ring.windows(2) {
-            let (a, b) = (sign * (w[0][0] - x), sign * (w[1][0] - x));
-            if a >= 0.0 {
-                out.push(w[0]);
-            }
-            if (a > 0.0 && b < 0.0) || (a < 0.0 && b > 0.0) {
-                out.push([x, w[0][1] + (w[1][1] - w[0][1]) * a / (a - b)]);
-            }
-        }
-        out.extend(out.first().copied());
-        out
-    };
-    rings.iter().map(|r| cut(&cut(r, left, 1.0), right, -1.0)).filter(|r| r.len() >= 4).collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::geometry::{SpatialReference, signed_area};
     use super::*;
+    use crate::geometry::{SpatialReference, signed_area};
 
     const LONGEST: usize = 100_000;
 
@@ -377,13 +321,5 @@ mod tests {
             };
             assert!(rough.iter().all(near), "{tolerance}");
         }
-    }
-
-    #[test]
-    fn a_ring_is_clipped_between_two_meridians() {
-        let square = vec![[0.0, 0.0], [0.0, 4.0], [4.0, 4.0], [4.0, 0.0], [0.0, 0.0]];
-        let parts = clipped(std::slice::from_ref(&square), 1.0, 3.0);
-        assert_eq!(parts.iter().map(|r| signed_area(r)).sum::<f64>(), -8.0);
-        assert!(clipped(&[square], 5.0, 6.0).is_empty());
     }
 }

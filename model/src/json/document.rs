@@ -1,13 +1,11 @@
-//! JSON documents that others wrote: how much memory one may need is told from its bytes, before anything is built.
+//! JSON documents of packages and files: how much memory one may need is told from its bytes, before anything is built.
 
-use crate::lenient::{NotJson, strict};
+use super::lenient::{NotJson, strict};
+use super::values::Values;
 use serde::de::DeserializeOwned;
 
-/// Estimated bytes of an object, of a member in it, of a list, and of any other value once it is read.
-const OBJECT: u64 = 640;
-const MEMBER: u64 = 80;
-const LIST: u64 = 64;
-const VALUE: u64 = 40;
+/// Estimated bytes of a value once it is read.
+const VALUE: u64 = 58;
 
 /// Reads a document unless it would need more than `memory` bytes.
 ///
@@ -24,37 +22,10 @@ pub fn read<T: DeserializeOwned>(bytes: &[u8], memory: u64) -> Result<T, String>
     })
 }
 
-/// About how many bytes of memory the values of a document need. Counts the marks outside of strings; a text that is no JSON is
-/// counted as well.
+/// About how many bytes of memory the values of a document need. A text that is no JSON is counted as well.
 #[must_use]
 pub fn memory_of(bytes: &[u8]) -> u64 {
-    let mut total = VALUE.saturating_add(bytes.len() as u64);
-    let mut in_string = false;
-    let mut escaped = false;
-    for byte in bytes {
-        if in_string {
-            match byte {
-                _ if escaped => escaped = false,
-                b'\\' => escaped = true,
-                b'"' => in_string = false,
-                _ => {}
-            }
-            continue;
-        }
-        let more = match byte {
-            b'"' => {
-                in_string = true;
-                0
-            }
-            b'{' => OBJECT,
-            b'[' => LIST,
-            b':' => MEMBER,
-            b',' => VALUE,
-            _ => 0,
-        };
-        total = total.saturating_add(more);
-    }
-    total
+    VALUE.saturating_mul(Values::of(bytes).all as u64).saturating_add(bytes.len() as u64)
 }
 
 #[cfg(test)]

@@ -1,40 +1,13 @@
-//! The secrets of this run: taken out of what is told and logged, and supplied again to jobs that go on.
+//! The secrets of a map, supplied again to a job that is resumed.
 
-use crate::setup;
+use crate::inputs::place_of;
+use crate::known_secrets::know_map;
 use crate::terminal::note;
 use offmap::arcgis::ArcGisClient;
 use offmap::arcgis::portal::{self, MapPlace, ReadLimits};
-use offmap::{Failure, GenerateOfflineMapJob, SecretRegistry, WebMap};
-use std::sync::OnceLock;
+use offmap::{Failure, GenerateOfflineMapJob};
 
-static KNOWN: OnceLock<SecretRegistry> = OnceLock::new();
-
-/// From now on the secrets of a client are taken out of whatever is logged.
-pub(crate) fn know_client(client: &ArcGisClient) {
-    KNOWN.get_or_init(|| client.secrets().child());
-}
-
-/// The same with those of a map.
-pub(crate) fn know_map(map: &WebMap) {
-    if let Some(known) = KNOWN.get() {
-        known.add_all(map.secret_texts());
-    }
-}
-
-/// A text without the secrets that are known.
-pub(crate) fn scrubbed(text: &str) -> String {
-    KNOWN.get().map_or_else(|| text.to_owned(), |known| known.scrub(text).into_owned())
-}
-
-/// A failure without them.
-pub(crate) fn without(failure: Failure) -> Failure {
-    match KNOWN.get() {
-        Some(known) => known.failure(failure),
-        None => failure,
-    }
-}
-
-/// A job that goes on needs the secrets of its map again: they come from the file or url that is named, else from the portal item
+/// A job that is resumed needs the secrets of its map again: they come from the file or url that is named, else from the portal item
 /// that the map was read from. Where they cannot be had, the layers that need them say so.
 pub(crate) async fn supply(
     job: GenerateOfflineMapJob,
@@ -43,7 +16,7 @@ pub(crate) async fn supply(
     limits: &ReadLimits,
 ) -> Result<GenerateOfflineMapJob, Failure> {
     if let Some(named) = named {
-        let map = portal::read(client, setup::place_of(named), limits).await?.web_map;
+        let map = portal::read(client, place_of(named), limits).await?.web_map;
         know_map(&map);
         return Ok(job.with_secrets_of(&map));
     }

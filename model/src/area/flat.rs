@@ -7,7 +7,7 @@ use serde_json::Value;
 /// An area whose coordinates are X and Y only.
 #[derive(Deserialize)]
 #[serde(untagged)]
-pub(crate) enum Flat {
+pub(super) enum Flat {
     Envelope(Envelope),
     Polygon(Polygon),
 }
@@ -16,7 +16,7 @@ pub(crate) enum Flat {
 const CURVES: [&str; 2] = ["curveRings", "curvePaths"];
 
 /// Takes Z and M away, so that X and Y are left. Refuses curves: without their bends they would be another area.
-pub(crate) fn flat(mut value: Value) -> Result<Value, String> {
+pub(super) fn flat(mut value: Value) -> Result<Value, String> {
     let curved = |name: &str| {
         format!(
             "the area has curves (`{name}`), which are not taken; give it with straight lines (densify it, then write `rings`)"

@@ -1,7 +1,6 @@
 //! Work that ends with its time or its cancel.
 
-use crate::clock::Clock;
-use crate::failure::{Failure, FailureKind, FailureOwner, FailureStage};
+use offmap_model::{Clock, Failure, FailureKind, FailureOwner, FailureStage};
 use std::future::Future;
 use tokio_util::sync::CancellationToken;
 
@@ -41,7 +40,7 @@ pub async fn run_within<T>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{FailureKind, SystemClock};
+    use offmap_model::SystemClock;
     use std::time::Duration;
 
     #[tokio::test(start_paused = true)]

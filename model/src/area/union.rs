@@ -1,24 +1,33 @@
 //! Several polygons as one area: what lies in any of them. Polygons that no other reaches stay as they are.
 
-use crate::area_shape::esri_rings;
-use crate::geometry::{Envelope, segments_cross};
+use super::limits::MOST_VERTICES;
+use super::rings::{MOST_PAIRS, Ring, esri_rings, overlap_often};
+use crate::failure::Failure;
+use crate::geometry::{Envelope, Polygon, SpatialReference};
 use i_overlay::core::fill_rule::FillRule;
 use i_overlay::float::simplify::SimplifyShape as _;
 
-/// Pairs of polygons, and of edges, that are looked at.
-const MOST_PAIRS: usize = 100_000_000;
-/// Crossings of edges beyond those of neighbours; each becomes a vertex.
-const MOST_CROSSINGS: usize = 20_000;
-/// Pairs of edges that meet at a vertex or along a common border, for each edge.
-const MEETINGS_PER_EDGE: usize = 10;
-
-type Ring = Vec<[f64; 2]>;
+/// Several polygons as one.
+pub(super) fn one_of(polygons: Vec<Vec<Ring>>, spatial_reference: Option<SpatialReference>) -> Result<Polygon, Failure> {
+    let vertices: usize = polygons.iter().flatten().map(Vec::len).sum();
+    if vertices > MOST_VERTICES {
+        // The check says so by name.
+        return Ok(Polygon { rings: polygons.into_iter().flatten().collect(), spatial_reference });
+    }
+    let count = polygons.len();
+    let rings = united(polygons).ok_or_else(|| {
+        Failure::invalid_parameter(format!(
+            "the {count} polygons of the area overlap in too many places; unite them first, or give the envelope around them"
+        ))
+    })?;
+    Ok(Polygon { rings, spatial_reference })
+}
 
 /// The rings of all polygons together. `None` where they overlap in so many places that uniting them would take long.
 ///
 /// Each polygon is read even-odd by itself, as its own rings say; together they are united. Rings that are no rings are left to
 /// the check of the area.
-pub(super) fn united(polygons: Vec<Vec<Ring>>) -> Option<Vec<Ring>> {
+fn united(polygons: Vec<Vec<Ring>>) -> Option<Vec<Ring>> {
     let is_ring = |r: &Ring| r.len() >= 4 && r.first() == r.last() && r.iter().flatten().all(|n| n.is_finite());
     if polygons.len() < 2 || !polygons.iter().flatten().all(is_ring) {
         return Some(polygons.into_iter().flatten().collect());
@@ -89,24 +98,4 @@ fn head(heads: &mut [usize], mut i: usize) -> usize {
         i = next;
     }
     i
-}
-
-/// Whether edges cross so often, or reach past each other so often, that uniting their rings would take long.
-fn overlap_often<'a>(rings: impl Iterator<Item = &'a Ring>) -> bool {
-    let mut edges: Vec<([f64; 2], [f64; 2])> = rings.flat_map(|ring| ring.windows(2).map(|w| (w[0], w[1]))).collect();
-    edges.sort_by(|a, b| a.0[0].min(a.1[0]).total_cmp(&b.0[0].min(b.1[0])));
-    let mut pairs = MOST_PAIRS;
-    let mut crossings = MOST_CROSSINGS + MEETINGS_PER_EDGE * edges.len();
-    for (i, (a, b)) in edges.iter().enumerate() {
-        let (right, low, high) = (a[0].max(b[0]), a[1].min(b[1]), a[1].max(b[1]));
-        for (c, d) in edges.iter().skip(i + 1).take_while(|(c, d)| c[0].min(d[0]) <= right) {
-            let Some(rest) = pairs.checked_sub(1) else { return true };
-            pairs = rest;
-            if c[1].min(d[1]) <= high && low <= c[1].max(d[1]) && segments_cross(*a, *b, *c, *d) {
-                let Some(rest) = crossings.checked_sub(1) else { return true };
-                crossings = rest;
-            }
-        }
-    }
-    false
 }

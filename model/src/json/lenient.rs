@@ -5,7 +5,6 @@
 //! that hold these words. One pass over the bytes, and at most one copy of them.
 
 use std::borrow::Cow;
-use std::fmt;
 use std::ops::Range;
 
 /// UTF-8's byte order mark.
@@ -95,7 +94,9 @@ impl Iterator for BareWords<'_> {
 }
 
 /// Where and why a text is not JSON.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}: {why}", place(*.line, *.column, found))]
+#[non_exhaustive]
 pub struct NotJson {
     /// The line, from 1.
     pub line: usize,
@@ -113,39 +114,34 @@ impl NotJson {
     #[must_use]
     pub fn new(text: &[u8], error: &serde_json::Error) -> Self {
         let text = without_mark(text);
-        let place = match error.is_eof() {
+        let at = match error.is_eof() {
             true => text.len(),
             false => original_offset(text, offset_of(&strict(text), error.line(), error.column())).min(text.len()),
         };
         // The reader sees at the end of a string what is wrong inside of it.
-        let place = std::str::from_utf8(text).err().map_or(place, |e| e.valid_up_to().min(place));
-        let before = text.get(..place).unwrap_or_default();
+        let at = std::str::from_utf8(text).err().map_or(at, |e| e.valid_up_to().min(at));
+        let before = text.get(..at).unwrap_or_default();
         let line_start = before.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
         let begins = text.trim_ascii_start().first();
         let shown = if begins.is_some_and(|b| b"{[".contains(b)) { SHOWN } else { 1 };
-        let rest = text.get(place..).unwrap_or_default();
-        let words = error.to_string();
-        let why = words.rsplit_once(" at line ").map_or(words.as_str(), |(why, _)| why).to_owned();
+        let rest = text.get(at..).unwrap_or_default();
+        let message = error.to_string();
+        let why = message.rsplit_once(" at line ").map_or(message.as_str(), |(why, _)| why).to_owned();
         Self {
             line: 1 + before.iter().filter(|b| **b == b'\n').count(),
-            column: 1 + place - line_start,
+            column: 1 + at - line_start,
             found: rest.get(..shown.min(rest.len())).unwrap_or_default().escape_ascii().to_string(),
             why,
         }
     }
 }
 
-impl fmt::Display for NotJson {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { line, column, found, why } = self;
-        match found.as_str() {
-            "" => write!(f, "it ends at line {line}, column {column}: {why}"),
-            found => write!(f, "line {line}, column {column} has `{found}`: {why}"),
-        }
+fn place(line: usize, column: usize, found: &str) -> String {
+    match found {
+        "" => format!("it ends at line {line}, column {column}"),
+        found => format!("line {line}, column {column} has `{found}`"),
     }
 }
-
-impl std::error::Error for NotJson {}
 
 /// The byte that a line and column of the reader mean.
 fn offset_of(text: &[u8], line: usize, column: usize) -> usize {

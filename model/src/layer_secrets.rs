@@ -1,0 +1,236 @@
+//! The parameters of a map's layers that are sent to one origin and written nowhere.
+
+use crate::failure::{Failure, FailureKind, FailureOwner, FailureStage};
+use std::fmt;
+use url::Url;
+
+/// Shortest text that is known as a secret: shorter ones would take ordinary words out of messages.
+pub const SHORTEST_SECRET: usize = 8;
+/// Most secrets that a registry keeps, and that are looked for in one map.
+pub const MOST_SECRETS: usize = 4096;
+/// Most parameters of one layer that are sent.
+const MOST_PARAMETERS: usize = 200;
+/// What stands in the place of a secret.
+pub const WITHHELD: &str = "…";
+
+/// Names that the calls of offmap use for themselves. A map's parameter of such a name is never sent.
+const RESERVED: &[&str] = &[
+    "areaofinterest",
+    "async",
+    "attachmentssyncdirection",
+    "callback",
+    "client",
+    "client_id",
+    "client_secret",
+    "compressionquality",
+    "dataformat",
+    "expiration",
+    "exportby",
+    "exportextent",
+    "f",
+    "geometry",
+    "geometrytype",
+    "grant_type",
+    "insr",
+    "ip",
+    "layerqueries",
+    "layers",
+    "levels",
+    "objectids",
+    "optimizetilesforsize",
+    "outfields",
+    "password",
+    "polygon",
+    "referer",
+    "refresh_token",
+    "replicaid",
+    "replicaname",
+    "replicaoptions",
+    "replicasr",
+    "returnattachments",
+    "returncountonly",
+    "returngeometry",
+    "returnidsonly",
+    "serverurl",
+    "spatialrel",
+    "storageformattype",
+    "syncdirection",
+    "syncmodel",
+    "targettype",
+    "tilepackage",
+    "timereferenceunknownclient",
+    "token",
+    "transporttype",
+    "url",
+    "username",
+    "where",
+];
+
+/// Whether a map's parameter of this name would take the place of one of a call's own.
+#[must_use]
+pub fn is_reserved(name: &str) -> bool {
+    RESERVED.contains(&name.trim().to_ascii_lowercase().as_str())
+}
+
+/// Scheme, host and port of a url.
+fn origin_of(url: &Url) -> String {
+    url.origin().ascii_serialization()
+}
+
+/// One parameter, and the only origin that it is sent to.
+#[derive(Clone, PartialEq, Eq)]
+struct SecretParameter {
+    origin: Url,
+    name: String,
+    value: String,
+}
+
+impl SecretParameter {
+    /// The same origin; or the same host by `https` in place of `http`, each on its default port.
+    fn is_for(&self, url: &Url) -> bool {
+        let upgraded = self.origin.scheme() == "http"
+            && url.scheme() == "https"
+            && self.origin.port().is_none()
+            && url.port().is_none()
+            && self.origin.host() == url.host();
+        upgraded || self.origin.origin() == url.origin()
+    }
+}
+
+/// The `customParameters` of layers, and the query of their urls: sent with every request to the origin of the layer's url, to no
+/// other, and written nowhere. It has no serialised form, and its `Debug` shows names only.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct LayerSecrets {
+    all: Vec<SecretParameter>,
+    missing: Vec<String>,
+}
+
+impl fmt::Debug for LayerSecrets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let known = self.all.iter().map(|p| format!("{}={WITHHELD} for {}", p.name, origin_of(&p.origin)));
+        f.debug_struct("LayerSecrets").field("known", &known.collect::<Vec<_>>()).field("missing", &self.missing).finish()
+    }
+}
+
+impl LayerSecrets {
+    /// Adds a parameter for an origin; one that is there for the origin already stays.
+    pub fn add(&mut self, origin: &Url, name: &str, value: &str) {
+        let known = self.all.iter().any(|p| p.name.eq_ignore_ascii_case(name) && p.origin.origin() == origin.origin());
+        if !known && !is_reserved(name) && self.all.len() < MOST_PARAMETERS {
+            // The path is of no use here, and may be long.
+            let mut origin = origin.clone();
+            origin.set_path("");
+            origin.set_query(None);
+            origin.set_fragment(None);
+            self.all.push(SecretParameter { origin, name: name.to_owned(), value: value.to_owned() });
+        }
+    }
+
+    /// Notes that a parameter belongs here whose value was not kept.
+    pub(crate) fn add_missing(&mut self, name: &str) {
+        self.missing.push(name.to_owned());
+    }
+
+    /// The parameters of several layers of one service; of two with one name for one origin the first counts.
+    #[must_use]
+    pub fn merged<'a>(each: impl IntoIterator<Item = &'a Self>) -> Self {
+        let mut merged = Self::default();
+        for secrets in each {
+            for p in &secrets.all {
+                merged.add(&p.origin, &p.name, &p.value);
+            }
+            merged.missing.extend(secrets.missing.iter().cloned());
+        }
+        merged.missing.sort_unstable();
+        merged.missing.dedup();
+        merged
+    }
+
+    /// The parameters that go with a request for this url.
+    pub fn parameters_for<'a>(&'a self, url: &'a Url) -> impl Iterator<Item = (&'a str, &'a str)> {
+        self.all.iter().filter(|p| p.is_for(url)).map(|p| (p.name.as_str(), p.value.as_str()))
+    }
+
+    /// Whether there is nothing to send and nothing missing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.all.is_empty() && self.missing.is_empty()
+    }
+
+    /// Whether the name is that of one of the parameters.
+    #[must_use]
+    pub fn has_name(&self, name: &str) -> bool {
+        self.all.iter().any(|p| p.name.eq_ignore_ascii_case(name))
+    }
+
+    /// Whether a pair of a url's query is one of the parameters, or has the value of one under another name.
+    #[must_use]
+    pub fn holds(&self, name: &str, value: &str) -> bool {
+        let is_long = value.chars().count() >= SHORTEST_SECRET;
+        self.all.iter().any(|p| p.value == value && (is_long || p.name.eq_ignore_ascii_case(name)))
+    }
+
+    /// The values, to be taken out of what is written.
+    pub fn values(&self) -> impl Iterator<Item = &str> {
+        self.all.iter().map(|p| p.value.as_str())
+    }
+
+    /// Names of parameters whose values were not kept.
+    #[must_use]
+    pub fn missing(&self) -> &[String] {
+        &self.missing
+    }
+
+    /// Takes the values that are missing here from the same layer of a map that was read again, as far as they are for an origin
+    /// that the layer's url has.
+    pub(crate) fn supply(&mut self, from: &Self, urls: &[Url]) {
+        for p in from.all.iter().filter(|p| urls.iter().any(|url| p.is_for(url))) {
+            if let Some(index) = self.missing.iter().position(|name| name.eq_ignore_ascii_case(&p.name)) {
+                self.missing.remove(index);
+                self.add(&p.origin, &p.name, &p.value);
+            }
+        }
+    }
+
+    /// Why a layer cannot be asked for, where values are missing.
+    #[must_use]
+    pub fn missing_failure(&self, title: &str) -> Option<Failure> {
+        let names: Vec<String> = self.missing.iter().map(|name| format!("`{name}`")).collect();
+        (!names.is_empty()).then(|| {
+            let message = format!(
+                "the requests of \"{title}\" need {}, which the map holds and offmap does not write down: resume with credentials \
+                 for the map's portal, or name the map by --web-map (GenerateOfflineMapJob::with_secrets_of)",
+                names.join(", ")
+            );
+            Failure::new(FailureOwner::Credentials, FailureKind::Unauthorized, FailureStage::Plan, message)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn url(text: &str) -> Url {
+        Url::parse(text).expect("a url")
+    }
+
+    #[test]
+    fn a_parameter_goes_to_its_own_origin_only() {
+        let mut secrets = LayerSecrets::default();
+        secrets.add(&url("http://h/rest/services/S/FeatureServer"), "key", "value");
+        secrets.add(&url("https://other:6443/x"), "key", "another");
+        secrets.add(&url("http://h/"), "Token", "never");
+        let at = |text: &str| secrets.parameters_for(&url(text)).map(|(n, v)| format!("{n}={v}")).collect::<Vec<_>>();
+        assert_eq!(at("http://h/anything?x=1"), ["key=value"]);
+        assert_eq!(at("https://h/anything"), ["key=value"], "the same host by https");
+        assert_eq!(at("https://other:6443/"), ["key=another"]);
+        for elsewhere in
+            ["http://h:8080/", "https://h:8443/", "http://other:6443/", "https://other/", "http://h.evil/", "http://x/?h"]
+        {
+            assert!(at(elsewhere).is_empty(), "{elsewhere}");
+        }
+        let shown = format!("{secrets:?}");
+        assert!(!shown.contains("value") && !shown.contains("another"), "{shown}");
+    }
+}

@@ -1,0 +1,7 @@
+//! Texts that nobody may read, taken out of whatever is written or shown.
+
+mod documents;
+mod forms;
+mod registry;
+
+pub use registry::SecretRegistry;

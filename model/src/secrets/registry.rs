@@ -1,0 +1,207 @@
+//! The secrets that are known, and texts without them.
+
+use super::forms::forms;
+use crate::layer_secrets::{MOST_SECRETS, SHORTEST_SECRET, WITHHELD};
+use aho_corasick::{AhoCorasick, MatchKind};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use std::borrow::Cow;
+use std::collections::{HashSet, VecDeque};
+use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock};
+
+/// The secrets that are known, taken out of whatever is written or shown. Cheap to clone; all clones are one registry.
+///
+/// A child also knows what its parent knows: a job's registry is a child of the client's, so that what one map's author writes
+/// changes no other job's words.
+#[derive(Clone, Default)]
+pub struct SecretRegistry {
+    inner: Arc<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    parent: Option<SecretRegistry>,
+    known: RwLock<Known>,
+}
+
+#[derive(Default)]
+struct Known {
+    secrets: VecDeque<String>,
+    /// So many at the front are never given up.
+    pinned: usize,
+    matcher: Option<Arc<AhoCorasick>>,
+}
+
+impl fmt::Debug for SecretRegistry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let known = self.inner.known.read().unwrap_or_else(PoisonError::into_inner).secrets.len();
+        f.debug_struct("SecretRegistry").field("known", &known).finish_non_exhaustive()
+    }
+}
+
+impl SecretRegistry {
+    /// A registry that also knows what this one knows.
+    #[must_use]
+    pub fn child(&self) -> Self {
+        Self { inner: Arc::new(Inner { parent: Some(self.clone()), known: RwLock::default() }) }
+    }
+
+    /// Keeps a secret. One shorter than [`SHORTEST_SECRET`] is not kept.
+    pub fn add(&self, secret: &str) {
+        self.add_all([secret]);
+    }
+
+    /// Never gives up what is kept so far, however many secrets follow.
+    pub fn pin(&self) {
+        let mut known = self.inner.known.write().unwrap_or_else(PoisonError::into_inner);
+        known.pinned = known.secrets.len();
+    }
+
+    /// Keeps several secrets.
+    pub fn add_all<'a>(&self, secrets: impl IntoIterator<Item = &'a str>) {
+        let mut known = self.inner.known.write().unwrap_or_else(PoisonError::into_inner);
+        let before = known.secrets.len();
+        let mut have: HashSet<String> = known.secrets.iter().cloned().collect();
+        for secret in secrets.into_iter().map(str::trim) {
+            if known.secrets.len() - before >= MOST_SECRETS {
+                break;
+            }
+            if secret.chars().count() >= SHORTEST_SECRET && have.insert(secret.to_owned()) {
+                known.secrets.push_back(secret.to_owned());
+            }
+        }
+        if known.secrets.len() == before {
+            return;
+        }
+        while known.secrets.len() > MOST_SECRETS.max(known.pinned + 1) {
+            let oldest = known.pinned;
+            known.secrets.remove(oldest);
+        }
+        let patterns: Vec<String> = known.secrets.iter().flat_map(|s| forms(s)).collect();
+        let built =
+            AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).ascii_case_insensitive(true).build(patterns);
+        match built {
+            Ok(matcher) => known.matcher = Some(Arc::new(matcher)),
+            Err(error) => tracing::error!(%error, "secrets cannot be looked for"),
+        }
+    }
+
+    /// The text without any secret that is known.
+    #[must_use]
+    pub fn scrub<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        let of_parent = match &self.inner.parent {
+            Some(parent) => parent.scrub(text),
+            None => Cow::Borrowed(text),
+        };
+        let matcher = self.inner.known.read().unwrap_or_else(PoisonError::into_inner).matcher.clone();
+        let Some(matcher) = matcher.filter(|m| m.is_match(of_parent.as_ref())) else { return of_parent };
+        let mut out = String::with_capacity(of_parent.len());
+        matcher.replace_all_with(of_parent.as_ref(), &mut out, |_, _, out| {
+            out.push_str(WITHHELD);
+            true
+        });
+        Cow::Owned(out)
+    }
+
+    /// The text without any secret that is known; an owned text that has none is not copied.
+    #[must_use]
+    pub fn scrubbed(&self, text: String) -> String {
+        match self.scrub(&text) {
+            Cow::Borrowed(_) => text,
+            Cow::Owned(clean) => clean,
+        }
+    }
+
+    /// The registry of the caller's own secrets: what a map says is not in it, so that it is safe to take them out of urls and ids.
+    fn root(&self) -> &Self {
+        self.inner.parent.as_ref().map_or(self, Self::root)
+    }
+
+    /// A text that a program reads back, such as a url, without the caller's secrets.
+    #[must_use]
+    pub fn scrub_word<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        self.root().scrub(text)
+    }
+
+    /// Takes the caller's secrets out of every text of a JSON value, its keys as well.
+    pub fn scrub_json(&self, value: &mut Value) {
+        match value {
+            Value::String(text) => {
+                if let Cow::Owned(clean) = self.scrub_word(text) {
+                    *text = clean;
+                }
+            }
+            Value::Array(list) => list.iter_mut().for_each(|v| self.scrub_json(v)),
+            Value::Object(map) => {
+                map.values_mut().for_each(|v| self.scrub_json(v));
+                let dirty: Vec<String> = map.keys().filter(|k| self.scrub_word(k) != k.as_str()).cloned().collect();
+                for key in dirty {
+                    if let Some(value) = map.remove(&key) {
+                        map.insert(self.scrub_word(&key).into_owned(), value);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// A value as JSON text without the caller's secrets.
+    ///
+    /// # Errors
+    /// If it is not JSON.
+    pub fn json_of(&self, value: &impl Serialize) -> serde_json::Result<String> {
+        let text = serde_json::to_string(value)?;
+        if matches!(self.scrub_word(&text), Cow::Borrowed(_)) {
+            return Ok(text);
+        }
+        // Text by text: a secret may look like a part of JSON itself.
+        let mut json = serde_json::from_str(&text)?;
+        self.scrub_json(&mut json);
+        Ok(json.to_string())
+    }
+
+    /// A value by way of its JSON, without the caller's secrets.
+    ///
+    /// # Errors
+    /// If it cannot be read back.
+    pub fn clean<T: Serialize + DeserializeOwned>(&self, value: &T) -> serde_json::Result<T> {
+        serde_json::from_str(&self.json_of(value)?)
+    }
+
+    /// Takes every secret that is known out of a text.
+    pub(super) fn scrub_in_place(&self, text: &mut String) {
+        if let Cow::Owned(clean) = self.scrub(text) {
+            *text = clean;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn known_secrets_are_taken_out_in_every_form_and_those_of_a_map_concern_its_job_only() {
+        let registry = SecretRegistry::default();
+        registry.add_all(["pass word+\"/1", "short"]);
+        registry.pin();
+        let job = registry.child();
+        job.add("of the map");
+        for text in
+            ["pass word+\"/1", "pass+word%2B%22%2F1", "pass%20word%2b%22%2f1", r#"pass word+\"/1"#, r#"pass word+\"\/1"#]
+        {
+            assert_eq!(registry.scrub(&format!("a {text} b")), "a … b", "{text}");
+        }
+        assert_eq!(job.scrub("of the map, short, pass word+\"/1"), "…, short, …");
+        assert_eq!(registry.scrub("of the map"), "of the map");
+        assert_eq!(job.scrub_word("of the map"), "of the map", "what a program reads back keeps what a map's author wrote");
+        let mut json = serde_json::json!({"a": ["x pass word+\"/1"], "pass word+\"/1": 1});
+        job.scrub_json(&mut json);
+        assert_eq!(json, serde_json::json!({"a": ["x …"], "…": 1}));
+        let many: Vec<String> = (0..2 * MOST_SECRETS).map(|i| format!("another token {i}")).collect();
+        registry.add_all(many.iter().map(String::as_str));
+        assert_eq!(registry.scrub("pass word+\"/1"), "…", "what is pinned stays");
+    }
+}

@@ -1,0 +1,13 @@
+//! The ArcGIS web map and typed views on its layers and tables.
+
+mod layer;
+mod layer_type;
+mod layers;
+mod map;
+mod secret_text;
+mod withheld;
+
+pub(crate) use layer::LONGEST_URL;
+pub use layer::{LayerPlace, MapLayer};
+pub use layer_type::LayerType;
+pub use map::{MOST_LAYERS, WebMap};
