@@ -18,6 +18,25 @@ use tokio_util::sync::CancellationToken;
 
 /// Lent to [`Exporter::export`](crate::Exporter::export): a private directory, progress, cancellation, time and the task's
 /// part of the ledger.
+///
+/// ```
+/// use offmap_engine::ExportContext;
+/// use offmap_model::{Failure, Progress};
+///
+/// /// Downloads a file unless an earlier run did.
+/// async fn file(ctx: &ExportContext, download: impl AsyncFnOnce() -> Result<(u64, String), Failure>) -> Result<(), Failure> {
+///     let path = ctx.work_dir().join("package");
+///     let (bytes, sha256) = match ctx.finished_file("file", &path).await? {
+///         Some(there) => there,
+///         None => {
+///             ctx.begin_unit("file").await?;
+///             download().await?
+///         }
+///     };
+///     ctx.report(Progress::bytes(bytes, Some(bytes)));
+///     ctx.finish_file("file", None, &path, (bytes, &sha256)).await
+/// }
+/// ```
 #[derive(Debug, Clone)]
 pub struct ExportContext {
     pub(crate) task: String,

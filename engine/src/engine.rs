@@ -29,10 +29,10 @@ pub const DEFAULT_CONCURRENT_EXPORTS: usize = 8;
 /// ```
 /// # #[cfg(feature = "testing")]
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// use crate::Engine;
-/// use crate::testing::{PlainPackager, ScriptedExporter};
+/// use offmap_engine::Engine;
+/// use offmap_engine::testing::{PlainPackager, ScriptedExporter};
 ///
-/// let engine = Engine::builder(PlainPackager).exporter(ScriptedExporter::default())?.start()?;
+/// let engine = Engine::builder(PlainPackager).exporter(ScriptedExporter)?.start()?;
 /// assert_eq!(engine.exporters(), ["scripted"]);
 /// # Ok(()) }
 /// # #[cfg(not(feature = "testing"))]
@@ -122,6 +122,20 @@ impl Engine {
 }
 
 /// Builds an [`Engine`].
+///
+/// ```
+/// # #[cfg(feature = "testing")]
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use offmap_engine::Engine;
+/// use offmap_engine::testing::{PlainPackager, ScriptedExporter, VirtualClock};
+///
+/// let builder = Engine::builder(PlainPackager).exporter(ScriptedExporter)?;
+/// let engine = builder.clock(VirtualClock::default()).concurrent_jobs(4).concurrent_exports(2).start()?;
+/// assert_eq!(engine.stats().jobs, 0);
+/// # Ok(()) }
+/// # #[cfg(not(feature = "testing"))]
+/// # fn main() {}
+/// ```
 #[derive(Debug)]
 pub struct EngineBuilder {
     registry: ExporterRegistry,
@@ -135,7 +149,7 @@ pub struct EngineBuilder {
 }
 
 impl EngineBuilder {
-    /// Adds an exporter; the last one added is asked first.
+    /// Adds an exporter; the last one added has the first rank ([`ExporterRegistry`]).
     ///
     /// # Errors
     /// If its name or parameter type is taken.
@@ -144,8 +158,8 @@ impl EngineBuilder {
         Ok(self)
     }
 
-    /// Adds a reader of data files: what exports bring in its formats is read before its layers are called done, and again in the
-    /// package before that is put in place.
+    /// Adds a reader of data files: what exports download in its formats is read before its layers are called done, and again in
+    /// the package before that is put in place.
     #[must_use]
     pub fn container(mut self, reader: impl ContainerReader) -> Self {
         self.containers = self.containers.with(reader);

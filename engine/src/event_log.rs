@@ -237,6 +237,33 @@ fn blank(subject: &Subject) -> StatusMessage {
 ///
 /// Life-cycle messages are never lost; progress is the latest at the time of reading. `seq` rises by one. The job's own
 /// terminal message is the last, then [`StatusStream::next`] answers `None`. A slow reader delays nobody.
+///
+/// ```
+/// # #[cfg(feature = "testing")]
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use offmap_engine::testing::{Act, PlainPackager, Script, ScriptedExporter, scripted_map};
+/// use offmap_engine::{Engine, OfflineMapTask};
+/// use offmap_model::{AreaOfInterest, OfflineMapSource};
+///
+/// let engine = Engine::builder(PlainPackager).exporter(ScriptedExporter)?.start()?;
+/// let map = scripted_map([("roads", Script::of(Act::Succeed))]);
+/// let task = OfflineMapTask::new(&engine, OfflineMapSource::from_web_map(map));
+/// let parameters = task.default_parameters(AreaOfInterest::from_numbers("7,46,8,47")?)?;
+/// let dir = tempfile::tempdir()?;
+/// let job = task.generate_offline_map(parameters, Default::default(), dir.path().join("package"));
+/// let mut status = job.start().status();
+/// let mut last = None;
+/// while let Some(message) = status.next().await {
+///     println!("{:>3} {} {:?}", message.seq, message.subject.title, message.state);
+///     last = Some(message);
+/// }
+/// assert!(last.is_some_and(|message| message.state.is_terminal()));
+/// engine.shutdown().await?;
+/// # Ok(()) }
+/// # #[cfg(not(feature = "testing"))]
+/// # fn main() {}
+/// ```
 #[derive(Debug)]
 pub struct StatusStream {
     event_log: Arc<EventLog>,

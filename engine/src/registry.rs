@@ -107,14 +107,32 @@ impl<E: Exporter> ErasedExporter for Erased<E> {
     }
 }
 
-/// The exporters of an engine, in the order they are asked.
+/// The exporters of an engine, ranked: for each layer the first one that supports it describes the service. Where the service says that
+/// this exporter cannot export the layer, the next one that supports it describes the service, and so on; where none can, the layer's
+/// reason is that of the first.
+///
+/// ```
+/// # #[cfg(feature = "testing")]
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use offmap_engine::ExporterRegistry;
+/// use offmap_engine::testing::ScriptedExporter;
+///
+/// let mut registry = ExporterRegistry::default();
+/// registry.register(ScriptedExporter)?;
+/// assert_eq!(registry.names(), ["scripted"]);
+/// assert!(registry.register(ScriptedExporter).is_err(), "names are unique");
+/// # Ok(()) }
+/// # #[cfg(not(feature = "testing"))]
+/// # fn main() {}
+/// ```
 #[derive(Debug, Clone, Default)]
 pub struct ExporterRegistry {
     all: Vec<Arc<dyn ErasedExporter>>,
 }
 
 impl ExporterRegistry {
-    /// Adds an exporter. The last one added is asked first, so a host's own exporter can take over a layer kind.
+    /// Adds an exporter. The last one added has the first rank, so that a host's own exporter can take over a layer kind; the others
+    /// stay its fallbacks.
     ///
     /// # Errors
     /// If the name or parameter type is taken already.

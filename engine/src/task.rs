@@ -17,6 +17,27 @@ use tokio_util::sync::CancellationToken;
 /// Takes one web map offline.
 ///
 /// Unlike the SDK's class it also takes a map that came as a file, without portal item.
+///
+/// ```
+/// # #[cfg(feature = "testing")]
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use offmap_engine::testing::{Act, PlainPackager, Script, ScriptedExporter, scripted_map};
+/// use offmap_engine::{Engine, OfflineMapTask};
+/// use offmap_model::{AreaOfInterest, OfflineMapSource};
+///
+/// let engine = Engine::builder(PlainPackager).exporter(ScriptedExporter)?.start()?;
+/// let map = scripted_map([("roads", Script::of(Act::Succeed))]);
+/// let task = OfflineMapTask::new(&engine, OfflineMapSource::from_web_map(map));
+/// let parameters = task.default_parameters(AreaOfInterest::from_numbers("7,46,8,47")?)?;
+/// let plan = task.plan(&parameters, &Default::default()).await?;
+/// assert_eq!(plan.tasks[0].exporter, "scripted");
+/// assert!(!task.capabilities(&parameters).await?.has_errors());
+/// engine.shutdown().await?;
+/// # Ok(()) }
+/// # #[cfg(not(feature = "testing"))]
+/// # fn main() {}
+/// ```
 #[derive(Debug, Clone)]
 pub struct OfflineMapTask {
     engine: Engine,

@@ -19,6 +19,28 @@ use std::time::Duration;
 ///
 /// Made dormant by [`OfflineMapTask::generate_offline_map`](crate::OfflineMapTask::generate_offline_map). Dropping all
 /// handles does not stop a running job; [`GenerateOfflineMapJob::cancel`] does.
+///
+/// ```
+/// # #[cfg(feature = "testing")]
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use offmap_engine::testing::{Act, PlainPackager, Script, ScriptedExporter, scripted_map};
+/// use offmap_engine::{Engine, OfflineMapTask};
+/// use offmap_model::{AreaOfInterest, OfflineMapSource};
+///
+/// let engine = Engine::builder(PlainPackager).exporter(ScriptedExporter)?.start()?;
+/// let map = scripted_map([("roads", Script::of(Act::Succeed))]);
+/// let task = OfflineMapTask::new(&engine, OfflineMapSource::from_web_map(map));
+/// let parameters = task.default_parameters(AreaOfInterest::from_numbers("7,46,8,47")?)?;
+/// let dir = tempfile::tempdir()?;
+/// let job = task.generate_offline_map(parameters, Default::default(), dir.path().join("package"));
+/// let result = job.start().result().await?;
+/// assert!(!result.has_errors() && result.package.is_dir());
+/// engine.shutdown().await?;
+/// # Ok(()) }
+/// # #[cfg(not(feature = "testing"))]
+/// # fn main() {}
+/// ```
 #[derive(Debug, Clone)]
 pub struct GenerateOfflineMapJob {
     inner: Arc<JobState>,
