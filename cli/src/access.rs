@@ -67,7 +67,7 @@ fn hosts(arguments: &AccessArguments, web_map: Option<&str>) -> Result<HostPolic
     let mut policy = HostPolicy::any();
     if !arguments.allow_host.is_empty() {
         let mut listed = arguments.allow_host.clone();
-        let is_url = |map: &&str| matches!(place_of(map), MapPlace::Address(_));
+        let is_url = |map: &&str| matches!(place_of(map), MapPlace::Url(_));
         for url in [arguments.portal.as_deref(), web_map.filter(is_url)].into_iter().flatten() {
             let url = parse_http(url)?;
             let host = url.host_str().unwrap_or_default();

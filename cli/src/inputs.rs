@@ -25,7 +25,7 @@ pub(crate) fn read_text(path: &Path, what: &str) -> Result<String, Stop> {
 /// Where a map is that `--web-map` names.
 pub(crate) fn place_of(named: &str) -> MapPlace<'_> {
     match named.starts_with("http://") || named.starts_with("https://") {
-        true => MapPlace::Address(named),
+        true => MapPlace::Url(named),
         false => MapPlace::File(Path::new(named)),
     }
 }

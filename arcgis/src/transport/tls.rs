@@ -1,6 +1,6 @@
 //! TLS with the system's trust store and, where asked, a private CA.
 
-use crate::given_certificates::{GivenCertificates, check, is_anchor};
+use super::given_certificates::{GivenCertificates, check, is_anchor};
 use offmap_model::{Failure, FailureKind, FailureOwner, FailureStage};
 use rustls::ClientConfig;
 use rustls::client::WebPkiServerVerifier;

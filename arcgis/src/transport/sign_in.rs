@@ -1,12 +1,13 @@
 //! Ways to sign in that stand before a service, and what can be done about each.
 
-use crate::client::{ServiceCall, host_of};
-use crate::connection;
+use super::connection;
+use crate::call::ServiceCall;
+use crate::urls::host_of;
 use offmap_model::{Failure, FailureKind, FailureOwner};
 use reqwest::StatusCode;
 use reqwest::header::{HeaderMap, WWW_AUTHENTICATE};
 
-/// Words of gateways whose client has to show a certificate (nginx; IIS 403.7).
+/// Texts of gateways whose client has to show a certificate (nginx; IIS 403.7).
 const CERTIFICATE_WANTED: [&[u8]; 2] = [b"required SSL certificate", b"Error 403.7"];
 
 /// The failure of an answer by something that wants another way to sign in than a token; `None` where none is asked for.
@@ -21,7 +22,7 @@ pub(super) fn wanted(
     let host = host_of(&call.url);
     let message = match status.as_u16() {
         407 => return Some(connection::proxy_wants_password(call, proxy)),
-        400 | 403 | 495 | 496 if CERTIFICATE_WANTED.iter().any(|words| page.windows(words.len()).any(|w| w == *words)) => {
+        400 | 403 | 495 | 496 if CERTIFICATE_WANTED.iter().any(|text| page.windows(text.len()).any(|w| w == *text)) => {
             connection::wants_certificate(&host)
         }
         401 => {
@@ -30,7 +31,7 @@ pub(super) fn wanted(
                 return None;
             }
             format!(
-                "{host} wants a sign-in by {} (401), which offmap does not know; name a url of the service that takes tokens, such as \
+                "{host} wants a sign-in by {} (401), which offmap does not know; name a url of the service that supports tokens, such as \
                  the server's own beside its web adaptor, and give a token for it by `--token-for HOST=VAR`",
                 schemes.join(", ")
             )
@@ -45,15 +46,7 @@ pub(super) fn wanted(
 fn schemes(headers: &HeaderMap) -> Vec<&'static str> {
     const KNOWN: [&str; 6] = ["Negotiate", "Kerberos", "NTLM", "Digest", "Basic", "Bearer"];
     let offered = headers.get_all(WWW_AUTHENTICATE).into_iter().filter_map(|value| value.to_str().ok());
-    let words: Vec<&str> =
+    let offers: Vec<&str> =
         offered.flat_map(|value| value.split(',')).filter_map(|part| part.split_whitespace().next()).collect();
-    KNOWN.into_iter().filter(|known| words.iter().any(|word| word.eq_ignore_ascii_case(known))).collect()
-}
-
-/// Words for a server that wants a token and got none that it takes.
-pub(super) fn wants_token(host: &str) -> String {
-    format!(
-        "{host} wants a token; give one for it by `--token-for {host}=VAR` (VAR is the environment variable that holds it), or, if it \
-         belongs to a portal, sign in there (`--portal` with `--user`, `--client-id` or `--token-env`)"
-    )
+    KNOWN.into_iter().filter(|known| offers.iter().any(|offer| offer.eq_ignore_ascii_case(known))).collect()
 }

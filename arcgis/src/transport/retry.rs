@@ -14,9 +14,13 @@
 //! - A host that answers 30 times in a row that it is busy counts as out of order from then on.
 //! - A wait ends with its limit, also within a pause that the host asked for. Dropping the request, as a cancel does, ends any pause.
 
-use crate::client::{ArcGisClient, ClientOptions, Refused, host_of};
+use super::governor::Governor;
+use crate::options::ClientOptions;
+use crate::refused::Refused;
+use crate::urls::host_of;
 use backon::BackoffBuilder as _;
-use offmap_model::{Failure, FailureKind, FailureOwner};
+use offmap_model::{Clock, Failure, FailureKind, FailureOwner, TaskControl};
+use std::sync::Arc;
 use std::time::Duration;
 use url::Url;
 
@@ -24,10 +28,10 @@ use url::Url;
 const LEAST_TRIES: u32 = 4;
 /// Answers in a row that the host is busy, whose pauses do not count.
 const MOST_BUSY_ANSWERS: u32 = 30;
-/// The pause before a request that the host refused for being busy, where it said no time and the other pauses are used up.
+/// The pause before a request that the host refused for being busy, where it asked for no time and the other pauses are used up.
 const LONG_PAUSE: Duration = Duration::from_secs(20);
-/// Trouble that lasts longer is told to people.
-const WORTH_A_WORD: Duration = Duration::from_secs(5);
+/// Trouble that lasts longer is logged for people.
+const LOGGED_FROM: Duration = Duration::from_secs(5);
 
 /// The pauses between two tries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +53,15 @@ impl Pauses {
     }
 }
 
+/// What a decision on a retry goes by.
+pub(crate) struct RetryContext<'a> {
+    pub(super) options: &'a ClientOptions,
+    pub(super) governor: &'a Governor,
+    pub(super) clock: Arc<dyn Clock>,
+    /// The task in whose event log trouble that lasts is reported.
+    pub(super) control: Option<&'a dyn TaskControl>,
+}
+
 /// The tries of one request.
 pub(crate) struct Retries {
     pauses: Box<dyn Iterator<Item = Duration> + Send>,
@@ -62,10 +75,6 @@ pub(crate) struct Retries {
     /// When a wait ends, in milliseconds since 1970.
     deadline: Option<i64>,
     is_reported: bool,
-}
-
-fn millis(time: Duration) -> i64 {
-    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
 }
 
 fn between(from: i64, to: i64) -> Duration {
@@ -97,39 +106,39 @@ impl Retries {
     }
 
     /// Counts a failed try; answers how long to wait for the next one, or `None` if it was tried long enough.
-    pub(super) fn after(&mut self, client: &ArcGisClient, url: &Url, refused: &Refused) -> Option<Duration> {
+    pub(crate) fn after(&mut self, context: &RetryContext<'_>, url: &Url, refused: &Refused) -> Option<Duration> {
         let busy = refused.code == Some(429) || refused.retry_after.is_some();
         let pause = refused.retry_after.or_else(|| self.pauses.next()).unwrap_or(LONG_PAUSE);
         if busy {
             // Everybody leaves the host alone as long.
-            client.inner.governor.throttled(host_of(url), pause, client.clock().now_ms());
+            context.governor.throttled(host_of(url), pause, context.clock.now_ms());
         }
-        self.decide(client, url, &refused.failure, pause, busy)
+        self.decide(context, url, &refused.failure, pause, busy)
     }
 
     /// The same for a failure of a request that has ended, such as a submission.
-    pub(crate) fn after_failure(&mut self, client: &ArcGisClient, url: &Url, failure: &Failure) -> Option<Duration> {
+    pub(crate) fn after_failure(&mut self, context: &RetryContext<'_>, url: &Url, failure: &Failure) -> Option<Duration> {
         let pause = self.pauses.next().unwrap_or(LONG_PAUSE);
-        self.decide(client, url, failure, pause, false)
+        self.decide(context, url, failure, pause, false)
     }
 
     fn decide(
         &mut self,
-        client: &ArcGisClient,
+        context: &RetryContext<'_>,
         url: &Url,
         failure: &Failure,
         pause: Duration,
         busy: bool,
     ) -> Option<Duration> {
-        let options = &client.inner.options;
-        let now = client.clock().now_ms();
+        let options = context.options;
+        let now = context.clock.now_ms();
         let since = *self.since.get_or_insert(now);
         self.failed = self.failed.saturating_add(1);
         if !failure.retryable {
             return None;
         }
         if let Some(deadline) = self.deadline {
-            self.report(client, failure, between(since, now), between(now, deadline));
+            self.report(context, failure, between(since, now), between(now, deadline));
             return (now < deadline).then(|| pause.min(between(now, deadline)));
         }
         if busy && self.busy_answers < MOST_BUSY_ANSWERS {
@@ -141,37 +150,39 @@ impl Retries {
         }
         let mut lasted = between(since, now).saturating_sub(self.asked_for);
         if failure.owner == FailureOwner::Network {
-            let unreached = client.inner.governor.unreached(host_of(url), now);
+            let unreached = context.governor.unreached(host_of(url), now);
             lasted = lasted.max(between(unreached, now));
         }
-        let budget = budget_of(options, failure, client.inner.governor.has_answered(&host_of(url)));
+        let budget = budget_of(options, failure, context.governor.has_answered(&host_of(url)));
         let over = lasted >= budget && self.failed >= LEAST_TRIES;
         if over || self.failed as usize >= options.attempts {
             return None;
         }
         let left = budget.saturating_sub(lasted);
-        self.report(client, failure, lasted, left);
+        self.report(context, failure, lasted, left);
         // The last try is at the end of the time, not a pause after it.
         Some(if busy || left.is_zero() { pause } else { pause.min(left) })
     }
 
     /// Says once that a fault lasts, where an export is running.
-    fn report(&mut self, client: &ArcGisClient, failure: &Failure, lasted: Duration, left: Duration) {
+    fn report(&mut self, context: &RetryContext<'_>, failure: &Failure, lasted: Duration, left: Duration) {
         tracing::debug!(%failure, ?lasted, failed = self.failed, "trying again");
-        if self.is_reported || lasted < WORTH_A_WORD {
+        if self.is_reported || lasted < LOGGED_FROM {
             return;
         }
         self.is_reported = true;
-        client.log(format!("{failure}; it is tried again for up to {}", words(left)));
+        if let Some(control) = context.control {
+            control.log(format!("{failure}; it is tried again for up to {}", in_words(left)));
+        }
     }
 
     /// The failure with how often and how long it was tried.
-    pub(crate) fn explain(&self, client: &ArcGisClient, mut failure: Failure) -> Failure {
-        let now = client.clock().now_ms();
+    pub(crate) fn explain(&self, context: &RetryContext<'_>, mut failure: Failure) -> Failure {
+        let now = context.clock.now_ms();
         let since = self.since.unwrap_or(now);
         let tries = self.failed.saturating_add(self.busy_answers).max(1);
         if tries > 1 && failure.retryable {
-            let lasted = words(between(since, now));
+            let lasted = in_words(between(since, now));
             failure.message = format!("{}; it was tried {tries} times within {lasted}", failure.message);
         }
         failure.since = since;
@@ -189,7 +200,7 @@ fn budget_of(options: &ClientOptions, failure: &Failure, host_has_answered: bool
 }
 
 /// A time for people.
-fn words(time: Duration) -> String {
+fn in_words(time: Duration) -> String {
     let seconds = time.as_millis().div_ceil(1000);
     match seconds {
         0..=1 => "a second".to_owned(),
@@ -199,20 +210,11 @@ fn words(time: Duration) -> String {
     }
 }
 
-impl ArcGisClient {
-    /// When a time from now on is over, by the client's clock.
-    pub(super) fn deadline(&self, time: Duration) -> i64 {
-        self.clock().now_ms().saturating_add(millis(time))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::client::{ClientOptions, parse_http};
-    use crate::credentials::Credentials;
-    use offmap_model::{Clock, FailureStage};
-    use std::sync::Arc;
+    use crate::urls::parse_http;
+    use offmap_model::FailureStage;
     use std::sync::atomic::{AtomicI64, Ordering};
 
     /// A clock whose time passes by sleeping only.
@@ -230,9 +232,30 @@ mod tests {
         }
     }
 
-    fn client(options: ClientOptions) -> ArcGisClient {
-        ArcGisClient::with_clock(options, Credentials::none(), Arc::new(VirtualClock(AtomicI64::new(1_700_000_000_000))))
-            .expect("a client")
+    /// A client as far as retries know it.
+    struct Scene {
+        options: ClientOptions,
+        governor: Governor,
+        clock: Arc<dyn Clock>,
+    }
+
+    fn millis(time: Duration) -> i64 {
+        i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
+    }
+
+    impl Scene {
+        fn new(options: ClientOptions) -> Self {
+            let clock = Arc::new(VirtualClock(AtomicI64::new(1_700_000_000_000)));
+            Self { options, governor: Governor::new(4), clock }
+        }
+
+        fn context(&self) -> RetryContext<'_> {
+            RetryContext { options: &self.options, governor: &self.governor, clock: Arc::clone(&self.clock), control: None }
+        }
+
+        fn deadline(&self, time: Duration) -> i64 {
+            self.clock.now_ms() + millis(time)
+        }
     }
 
     fn failure(kind: FailureKind) -> Failure {
@@ -240,21 +263,21 @@ mod tests {
     }
 
     /// Tries until it is given up; the seconds that passed, and the failure.
-    async fn given_up(client: &ArcGisClient, mut retries: Retries, kind: FailureKind) -> (i64, Failure) {
+    async fn given_up(scene: &Scene, mut retries: Retries, kind: FailureKind) -> (i64, Failure) {
         let url = parse_http("https://h/x").expect("a url");
-        let began = client.clock().now_ms();
-        while let Some(pause) = retries.after(client, &url, &failure(kind).into()) {
-            client.clock().sleep(pause).await;
+        let began = scene.clock.now_ms();
+        while let Some(pause) = retries.after(&scene.context(), &url, &failure(kind).into()) {
+            scene.clock.sleep(pause).await;
         }
-        ((client.clock().now_ms() - began) / 1000, retries.explain(client, failure(kind)))
+        ((scene.clock.now_ms() - began) / 1000, retries.explain(&scene.context(), failure(kind)))
     }
 
     #[tokio::test]
     async fn each_kind_of_trouble_has_its_time() {
         let heard = || {
-            let client = client(ClientOptions::default());
-            client.inner.governor.heard("h".to_owned());
-            client
+            let scene = Scene::new(ClientOptions::default());
+            scene.governor.heard("h".to_owned());
+            scene
         };
         let short = || Retries::new(Pauses::Short);
         let (seconds, ended) = given_up(&heard(), short(), FailureKind::Unavailable).await;
@@ -263,11 +286,11 @@ mod tests {
         assert_eq!(ended.since, 1_700_000_000_000, "since the first fault");
         let (seconds, _) = given_up(&heard(), short(), FailureKind::ServiceError).await;
         assert!((30..=31).contains(&seconds), "{seconds} s");
-        let (seconds, _) = given_up(&client(ClientOptions::default()), short(), FailureKind::Unavailable).await;
+        let (seconds, _) = given_up(&Scene::new(ClientOptions::default()), short(), FailureKind::Unavailable).await;
         assert!((30..=31).contains(&seconds), "{seconds} s for a host that never answered");
         let (seconds, ended) = given_up(&heard(), Retries::new(Pauses::Long), FailureKind::Unavailable).await;
         assert!((300..=301).contains(&seconds) && ended.attempts <= 10, "{seconds} s: {ended:?}");
-        let waiting = client(ClientOptions { attempts: 1, ..ClientOptions::default() });
+        let waiting = Scene::new(ClientOptions { attempts: 1, ..ClientOptions::default() });
         let until = waiting.deadline(Duration::from_hours(1));
         let (seconds, _) = given_up(&waiting, short().until(Some(until)), FailureKind::ServiceError).await;
         assert_eq!(seconds, 3600, "a wait ends with its limit");
@@ -275,17 +298,17 @@ mod tests {
 
     #[tokio::test]
     async fn a_host_that_cannot_be_reached_has_its_time_once() {
-        let client = client(ClientOptions::default());
-        client.inner.governor.heard("h".to_owned());
+        let scene = Scene::new(ClientOptions::default());
+        scene.governor.heard("h".to_owned());
         let unreached = || Failure { owner: FailureOwner::Network, ..failure(FailureKind::Unavailable) };
         let url = parse_http("https://h/x").expect("a url");
         let mut times = Vec::new();
         for _ in 0..3 {
-            let (began, mut retries) = (client.clock().now_ms(), Retries::new(Pauses::Short));
-            while let Some(pause) = retries.after(&client, &url, &unreached().into()) {
-                client.clock().sleep(pause).await;
+            let (began, mut retries) = (scene.clock.now_ms(), Retries::new(Pauses::Short));
+            while let Some(pause) = retries.after(&scene.context(), &url, &unreached().into()) {
+                scene.clock.sleep(pause).await;
             }
-            times.push((client.clock().now_ms() - began) / 1000);
+            times.push((scene.clock.now_ms() - began) / 1000);
         }
         assert!(times[0] >= 300 && times[1] < 10 && times[2] < 10, "{times:?}");
     }
@@ -297,18 +320,18 @@ mod tests {
             (ClientOptions { attempts: 2, ..ClientOptions::default() }, 2),
             (ClientOptions { attempts: 1, ..ClientOptions::default() }, 1),
         ] {
-            let (_, ended) = given_up(&client(options), Retries::new(Pauses::Short), FailureKind::Unavailable).await;
+            let (_, ended) = given_up(&Scene::new(options), Retries::new(Pauses::Short), FailureKind::Unavailable).await;
             assert_eq!(ended.attempts, tries);
         }
         let mut retries = Retries::new(Pauses::Short);
         let url = parse_http("https://h/x").expect("a url");
         let lasting = Failure::new(FailureOwner::Source, FailureKind::NotFound, FailureStage::Run, "gone");
-        assert_eq!(retries.after(&client(ClientOptions::default()), &url, &lasting.into()), None);
+        assert_eq!(retries.after(&Scene::new(ClientOptions::default()).context(), &url, &lasting.into()), None);
     }
 
     #[tokio::test]
     async fn time_that_a_host_asks_for_does_not_count() {
-        let client = client(ClientOptions::default());
+        let scene = Scene::new(ClientOptions::default());
         let url = parse_http("https://h/x").expect("a url");
         let mut retries = Retries::new(Pauses::Short);
         let busy = || Refused {
@@ -317,19 +340,22 @@ mod tests {
             ..Refused::from(failure(FailureKind::Throttled))
         };
         for _ in 0..MOST_BUSY_ANSWERS {
-            let pause = retries.after(&client, &url, &busy()).expect("it is tried again");
+            let pause = retries.after(&scene.context(), &url, &busy()).expect("it is tried again");
             assert_eq!(pause, Duration::from_hours(2));
-            client.clock().sleep(pause).await;
+            scene.clock.sleep(pause).await;
         }
-        assert!(retries.after(&client, &url, &failure(FailureKind::Unavailable).into()).is_some(), "its time begins now");
-        let until = client.deadline(Duration::from_mins(5));
-        let pause = Retries::new(Pauses::Short).until(Some(until)).after(&client, &url, &busy());
+        assert!(
+            retries.after(&scene.context(), &url, &failure(FailureKind::Unavailable).into()).is_some(),
+            "its time begins now"
+        );
+        let until = scene.deadline(Duration::from_mins(5));
+        let pause = Retries::new(Pauses::Short).until(Some(until)).after(&scene.context(), &url, &busy());
         assert_eq!(pause, Some(Duration::from_mins(5)), "not beyond the limit of a wait");
     }
 
     #[test]
-    fn times_are_told_in_words() {
-        let is_reported = [0, 1, 90, 300, 7200].map(|s| words(Duration::from_secs(s)));
-        assert_eq!(is_reported, ["a second", "a second", "90 seconds", "5 minutes", "2 hours"]);
+    fn times_are_for_people() {
+        let shown = [0, 1, 90, 300, 7200].map(|s| in_words(Duration::from_secs(s)));
+        assert_eq!(shown, ["a second", "a second", "90 seconds", "5 minutes", "2 hours"]);
     }
 }

@@ -1,17 +1,17 @@
 //! The one rule of where a url is asked: places that moved, and hosts that are to be asked by https.
 //!
-//! 1. A host that is known to have https ([`TokenKeeper::upgrade_to_https`](super::tokens::TokenKeeper::raise)), that redirects its `http` urls to
-//!    https with the same path, or that says that it answers by https only ("SSL required", code 403 with subcode 4), is asked by
-//!    https from then on, on the default ports.
+//! 1. A host that is known to have https (`AccessRules::upgrade_to_https`), that redirects its `http` urls to https with the same
+//!    path, or that says that it answers by https only ("SSL required", code 403 with subcode 4), is asked by https from then on, on
+//!    the default ports.
 //! 2. A service whose GET was redirected (301, 302, 308) to another place of the same host is asked there from then on, forms as forms:
 //!    the old place may know how to redirect a GET and nothing else.
 //!
 //! Only what answered well at the new place is learnt, nothing from a sign-in, and no step from https to http. Which token and which
 //! secrets of a layer go with a request is judged by the new url, as if the map had named it: nothing is sent on because of a move.
 //!
-//! Source: feature service reference §6.1 for the words of a service that wants https.
+//! Source: feature service reference §6.1 for the message of a service that wants https.
 
-use crate::client::{ArcGisClient, Refused, by_https};
+use crate::urls::{by_https, is_same_place, origin_of};
 use dashmap::DashMap;
 use offmap_model::failure::without_secrets;
 use url::Url;
@@ -21,18 +21,7 @@ const MOST_STEPS: usize = 3;
 
 /// What was learnt: new places by old ones, which are origins, or roots of services.
 #[derive(Debug, Default)]
-pub(super) struct Moves(DashMap<String, Url>);
-
-/// Whether both are one origin, or the second is the first by `https`, both on the default ports.
-pub(super) fn is_same_place(from: &Url, to: &Url) -> bool {
-    let is_raised = from.scheme() == "http" && to.scheme() == "https";
-    let by_default = from.port().is_none() && to.port().is_none() && from.host() == to.host();
-    from.origin() == to.origin() || (is_raised && by_default)
-}
-
-fn origin_of(url: &Url) -> String {
-    url.origin().ascii_serialization()
-}
+pub(crate) struct Moves(DashMap<String, Url>);
 
 /// The root of a url's service and what comes after it: `…/Parcels/FeatureServer` and `/0/query`.
 fn root_and_rest(url: &Url) -> Option<(&str, &str)> {
@@ -50,7 +39,7 @@ fn kind(root: &str) -> String {
 
 impl Moves {
     /// Where a url is asked.
-    fn apply(&self, url: &mut Url) {
+    pub(super) fn apply(&self, url: &mut Url) {
         for _ in 0..MOST_STEPS {
             let moved = root_and_rest(url).and_then(|(root, rest)| {
                 let new = self.0.get(&format!("{}{root}", origin_of(url)))?;
@@ -68,7 +57,7 @@ impl Moves {
     }
 
     /// Learns that a host is asked by https; answers whether that helps for the url, and is news.
-    fn learn_https(&self, url: &Url) -> bool {
+    pub(super) fn learn_https(&self, url: &Url) -> bool {
         if url.scheme() != "http" || url.port().is_some() {
             return false;
         }
@@ -78,7 +67,7 @@ impl Moves {
     }
 
     /// Learns from a GET that was asked at one url and answered well at another; answers whether it is news.
-    fn learn(&self, from: &Url, to: &Url) -> bool {
+    pub(super) fn learn(&self, from: &Url, to: &Url) -> bool {
         if from.host() != to.host() || (from.scheme() == "https" && to.scheme() == "http") {
             return false;
         }
@@ -98,40 +87,19 @@ impl Moves {
     }
 }
 
-/// A move in words.
-fn words(from: &Url, to: &Url) -> String {
+/// A move for people.
+pub(super) fn notice(from: &Url, to: &Url) -> String {
     let (from, to) = (without_secrets(from.as_str()), without_secrets(to.as_str()));
     format!("{from} has moved to {to}, where it is asked from now on; put the new url into the map")
 }
 
-impl ArcGisClient {
-    /// Turns a url to where it is asked.
-    pub(super) fn relocate(&self, url: &mut Url) {
-        self.inner.keeper.upgrade_to_https(url);
-        self.inner.moves.apply(url);
-    }
-
-    /// Learns from the redirects of a GET, and says so once.
-    pub(super) fn learn_move(&self, from: &Url, to: &Url) {
-        if self.inner.moves.learn(from, to) {
-            let words = words(from, to);
-            tracing::info!("{words}");
-            self.log(words);
-        }
-    }
-
-    /// Whether a request is asked again, by https, because the service wants that.
-    pub(super) fn is_asked_by_https(&self, url: &Url, refused: &Refused) -> bool {
-        refused.wants_https && self.inner.moves.learn_https(url)
-    }
-
+impl Moves {
     /// Says that a service is asked at another place than its url, where that was learnt.
-    #[must_use]
-    pub fn move_of(&self, url: &str) -> Option<String> {
+    pub(crate) fn of(&self, url: &str) -> Option<String> {
         let from = Url::parse(url).ok()?;
         let mut to = from.clone();
-        self.inner.moves.apply(&mut to);
-        (to != from).then(|| words(&from, &to))
+        self.apply(&mut to);
+        (to != from).then(|| notice(&from, &to))
     }
 }
 

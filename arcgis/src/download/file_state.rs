@@ -1,7 +1,7 @@
-//! Whether the rest of a file is of the same file as the half that is here.
+//! Whether the rest of a file is of the same file as the part that is here.
 //!
-//! A 206 is joined only if its validator and the total length in its `Content-Range` are those of the first half. A weak `ETag`
-//! says that the bytes may differ, so it proves nothing by itself (RFC 9110 §8.8.1, §15.3.7).
+//! A 206 is joined only if its validator and the total length in its `Content-Range` are those of the first part. A weak `ETag`
+//! says that the bytes may differ, so it is no evidence by itself (RFC 9110 §8.8.1, §15.3.7).
 
 use reqwest::header::{CONTENT_RANGE, ETAG, HeaderMap, HeaderName, HeaderValue, LAST_MODIFIED};
 use serde::{Deserialize, Serialize};
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 pub(super) struct FileState {
     etag: Option<String>,
     modified: Option<String>,
-    /// Length of the whole file.
+    /// Length of the complete file.
     pub(super) total: Option<u64>,
 }
 
@@ -25,7 +25,8 @@ impl FileState {
         self.etag.as_ref().filter(|tag| !tag.get(..2).is_some_and(|start| start.eq_ignore_ascii_case("W/")))
     }
 
-    /// What proves on the server that the file is still the same; `None` where nothing does, or its length is not known.
+    /// The validator by which the server can tell that the file is still the same; `None` where there is none, or its length is not
+    /// known.
     pub(super) fn if_range(&self) -> Option<HeaderValue> {
         let validator = self.strong().or(self.modified.as_ref()).filter(|_| self.total.is_some())?;
         HeaderValue::from_str(validator).ok()
@@ -33,15 +34,15 @@ impl FileState {
 
     /// Whether two answers are of one state of the file.
     fn is_same(&self, other: &Self) -> bool {
-        let is_proven = self.strong().is_some() || (self.modified.is_some() && self.modified == other.modified);
-        is_proven && self.etag == other.etag && self.total.is_some() && self.total == other.total
+        let is_validated = self.strong().is_some() || (self.modified.is_some() && self.modified == other.modified);
+        is_validated && self.etag == other.etag && self.total.is_some() && self.total == other.total
     }
 
-    /// Whether a 206 goes on at `from`, of this very file. `length` is what it says of its body.
+    /// Whether a 206 resumes at `from`, of this very file. `length` is what it says of its body.
     pub(super) fn is_continued_by(&self, headers: &HeaderMap, length: Option<u64>, from: u64) -> bool {
         let Some((first, last, total)) = content_range(headers) else { return false };
-        let is_whole = length.is_none_or(|length| length == last - first + 1);
-        from > 0 && first == from && is_whole && self.is_same(&Self::of(headers, Some(total)))
+        let is_complete = length.is_none_or(|length| length == last - first + 1);
+        from > 0 && first == from && is_complete && self.is_same(&Self::of(headers, Some(total)))
     }
 }
 
@@ -61,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_content_range_is_read_as_a_whole_or_not_at_all() {
+    fn a_content_range_is_read_completely_or_not_at_all() {
         let read = |text: &str| {
             let mut headers = HeaderMap::new();
             headers.insert(CONTENT_RANGE, HeaderValue::from_str(text).expect("a value"));

@@ -5,25 +5,30 @@
 //!    and 308 keep method and form, 303 drops them.
 //! 3. To another origin a GET goes as the `Location` stands, without any parameter of the request; a form does not go, but for
 //!    303 of a form without a secret. A `Location` that repeats a secret is refused.
-//! 4. A service that a GET finds at another place of the same host is asked there from then on ([`super::moved`]).
-//! 5. A managed token is attached where the host may see it, and the secrets of a layer at their origin, but no more once a host that may not see it, or a step from `https`
-//!    to `http`, was on the way: then somebody else chooses what is asked.
+//! 4. A service that a GET finds at another place of the same host is asked there from then on (`moves`).
+//! 5. A managed token is attached where the host may see it, and the secrets of a layer at their origin, but no more once a host that
+//!    may not see it, or a step from `https` to `http`, was on the way: then somebody else chooses what is asked.
 
-use crate::client::{ArcGisClient, MAX_REDIRECTS, Refused, ServiceCall, by_https};
-use crate::governor::Weight;
-use crate::moved::is_same_place;
-use crate::tokens::Token;
+use super::governor::Weight;
+use super::http::Transport;
+use super::moves;
+use crate::access::Access;
+use crate::call::ServiceCall;
+use crate::refused::Refused;
+use crate::urls::{by_https, is_same_place};
 use offmap_model::failure::without_secrets;
 use offmap_model::{Failure, FailureKind, FailureOwner};
 use reqwest::header::{HeaderMap, LOCATION};
 use reqwest::{Response, StatusCode};
 use url::Url;
 
+/// Redirects that are followed.
+const MAX_REDIRECTS: usize = 5;
 /// Parameters by which a request signs in.
 const SIGN_IN: [&str; 5] = ["token", "password", "client_secret", "refresh_token", "code"];
-/// Names of secrets in the query of an address that a map has. The signature of a storage's address is no secret from where the
+/// Names of secrets in the query of a url that a map has. The signature of a storage's url is no secret from where the
 /// storage itself leads.
-const IN_ADDRESSES: [&str; 7] = ["token", "access_token", "apikey", "api_key", "api-key", "key", "subscription-key"];
+const IN_URLS: [&str; 7] = ["token", "access_token", "apikey", "api_key", "api-key", "key", "subscription-key"];
 /// Shortest secret that is looked for anywhere in a `Location`; a shorter one counts only as the value of its own parameter.
 const LEAST_IN_TEXT: usize = 6;
 
@@ -46,19 +51,19 @@ struct Sent<'a> {
 /// Reads a `Location`.
 ///
 /// # Errors
-/// In words: why it leads nowhere.
+/// Why it leads nowhere, as text.
 fn target(from: &Url, location: &[u8]) -> Result<Url, String> {
     let mut base = from.clone();
-    // User information of the address that was asked is not inherited. Both only fail for addresses without a host.
+    // User information of the url that was asked is not inherited. Both only fail for urls without a host.
     let _ = base.set_username("");
     let _ = base.set_password(None);
-    let text = std::str::from_utf8(location).map_err(|_| "an address that is not text".to_owned())?;
-    let mut url = base.join(text.trim()).map_err(|_| "an address that cannot be read".to_owned())?;
+    let text = std::str::from_utf8(location).map_err(|_| "a url that is not text".to_owned())?;
+    let mut url = base.join(text.trim()).map_err(|_| "a url that cannot be read".to_owned())?;
     if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
-        return Err(format!("an address by `{}`, which is not http", url.scheme()));
+        return Err(format!("a url by `{}`, which is not http", url.scheme()));
     }
     if !url.username().is_empty() || url.password().is_some() {
-        return Err(format!("an address at {} with user and password in it", url.origin().ascii_serialization()));
+        return Err(format!("a url at {} with user and password in it", url.origin().ascii_serialization()));
     }
     // What was asked by https is not asked in the clear.
     if from.scheme() == "https" && url.scheme() == "http" && url.port().is_none() && from.host() == url.host() {
@@ -73,7 +78,7 @@ fn decoded(text: &str) -> String {
     pairs.collect::<Vec<_>>().join("&").to_lowercase()
 }
 
-/// Whether an address has a secret in it, in any part and as it stands or percent-encoded.
+/// Whether a url has a secret in it, in any part and as it stands or percent-encoded.
 fn repeats(url: &Url, secrets: &[(&str, &str)]) -> bool {
     let (plain, text) = (url.as_str().to_lowercase(), decoded(url.as_str()));
     secrets.iter().filter(|(_, value)| !value.is_empty()).any(|(name, value)| {
@@ -85,7 +90,7 @@ fn repeats(url: &Url, secrets: &[(&str, &str)]) -> bool {
     })
 }
 
-/// An address for people: without query, and without what repeats a secret.
+/// A url for people: without query, and without what repeats a secret.
 fn place(url: &Url, secrets: &[(&str, &str)]) -> String {
     let path = decoded(url.path());
     if secrets.iter().all(|(_, value)| value.is_empty() || !path.contains(&value.to_lowercase())) {
@@ -94,7 +99,7 @@ fn place(url: &Url, secrets: &[(&str, &str)]) -> String {
     let origin = url.origin().ascii_serialization();
     match Url::parse(&origin) {
         Ok(bare) if !repeats(&bare, secrets) => origin,
-        _ => "an address that repeats a secret".to_owned(),
+        _ => "a url that repeats a secret".to_owned(),
     }
 }
 
@@ -103,13 +108,13 @@ impl ServiceCall {
         self.parameters.iter().any(|(name, _)| SIGN_IN.iter().any(|secret| name.eq_ignore_ascii_case(secret)))
     }
 
-    /// Secrets of the request: of its form or query, of its layer, and of the address that it was made with.
+    /// Secrets of the request: of its form or query, of its layer, and of the url that it was made with.
     fn secret_pairs(&self) -> Vec<(String, String)> {
         let is = |names: &[&str], name: &str| names.iter().any(|secret| name.eq_ignore_ascii_case(secret));
         let own = self.parameters.iter().filter(|(name, _)| is(&SIGN_IN, name)).cloned();
         let of_layer = self.secrets.parameters_for(&self.url).map(|(name, value)| (name.to_owned(), value.to_owned()));
         let pairs = self.url.query_pairs().into_owned();
-        own.chain(of_layer).chain(pairs.filter(|(name, _)| is(&SIGN_IN, name) || is(&IN_ADDRESSES, name))).collect()
+        own.chain(of_layer).chain(pairs.filter(|(name, _)| is(&SIGN_IN, name) || is(&IN_URLS, name))).collect()
     }
 }
 
@@ -118,7 +123,7 @@ impl Hop {
         Self { url: call.url.clone(), parameters: call.parameters.clone(), form: call.post, with_token: true }
     }
 
-    /// The rule. `is_allowed_for` says whether a host may see the token that was sent.
+    /// The rule. `is_allowed_for` answers whether a host may see the token that was sent.
     fn next(
         &self,
         call: &ServiceCall,
@@ -131,7 +136,7 @@ impl Hop {
         let refused = |owner, message: String| {
             Failure::new(owner, FailureKind::InvalidAnswer, call.stage, message).with_url(call.url.as_str())
         };
-        let source = |words: String| refused(FailureOwner::Source, format!("{asked} redirects to {words}"));
+        let source = |what: String| refused(FailureOwner::Source, format!("{asked} redirects to {what}"));
         let target = target(&self.url, location).map_err(source)?;
         let own = call.secret_pairs();
         let mut secrets: Vec<(&str, &str)> = own.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
@@ -154,7 +159,7 @@ impl Hop {
         let is_secret = sent.token.is_some() || !own.is_empty();
         if sent.form && (keeps || is_secret) {
             return Err(source(format!(
-                "{}, another origin, where a form is not sent on; if that is the service's place, put its address into the map",
+                "{}, another origin, where a form is not sent on; if that is the service's place, put its url into the map",
                 place(&target, &secrets)
             )));
         }
@@ -165,8 +170,8 @@ impl Hop {
         }
         if repeats(&target, &secrets) {
             return Err(source(format!(
-                "{}, another origin, with a secret of the request in the address; if that is the service's place, put its \
-                 address into the map",
+                "{}, another origin, with a secret of the request in the url; if that is the service's place, put its \
+                 url into the map",
                 place(&target, &secrets)
             )));
         }
@@ -180,25 +185,28 @@ fn location(response: &Response) -> Option<&[u8]> {
     response.headers().get(LOCATION).filter(|_| is_redirect).map(|value| value.as_bytes())
 }
 
-impl ArcGisClient {
-    /// Sends a request and follows its redirects. `headers` go with every hop; `with_permits` waits for each host's turn.
-    pub(super) async fn follow(
+impl Transport {
+    /// Sends a request and follows its redirects. `headers` go with every hop; each hop waits for its host's turn by `weight`, or not
+    /// at all.
+    pub(crate) async fn follow(
         &self,
         call: &ServiceCall,
-        token: Option<&Token>,
+        access: &Access,
         headers: &HeaderMap,
-        with_permits: bool,
+        weight: Option<Weight>,
     ) -> Result<Response, Refused> {
         let mut hop = Hop::first(call);
         hop.url = self.without_repeated_secrets(call, hop.url);
-        let is_allowed_for = |token: &Token, url: &Url| self.inner.keeper.is_allowed_for(url, token);
         let (first, mut is_move) = (hop.url.clone(), !call.signs_in());
         for _ in 0..=MAX_REDIRECTS {
-            let _permit = if with_permits { Some(self.permit(&hop.url, Weight::Small, call.deadline).await?) } else { None };
-            let attached = token.filter(|token| hop.with_token && is_allowed_for(token, &hop.url));
+            let _permit = match weight {
+                Some(weight) => Some(self.permit(&hop.url, weight, call.deadline).await?),
+                None => None,
+            };
+            let attached = access.token_at(&hop.url).filter(|_| hop.with_token);
             let parameters = call.parameters_at(&hop.url, &hop.parameters, hop.with_token);
-            let (request, form) = self.request(&hop.url, parameters, attached, hop.form, headers);
-            let response = self.execute(call, request).await?;
+            let (request, form) = self.request(&hop.url, parameters, access, attached, hop.form);
+            let response = self.execute(call, request, headers).await?;
             let Some(location) = location(&response) else {
                 if is_move && hop.url != first && response.status().is_success() {
                     self.learn_move(&first, &hop.url);
@@ -207,9 +215,9 @@ impl ArcGisClient {
             };
             is_move &= !form && matches!(response.status().as_u16(), 301 | 302 | 308);
             let sent = Sent { form, token: attached.map(|token| &*token.text) };
-            let to = |url: &Url| token.is_some_and(|token| is_allowed_for(token, url));
+            let to = |url: &Url| access.token_at(url).is_some();
             let next = hop.next(call, &sent, response.status(), location, to)?;
-            // What another host, or one that answered in the clear, says of where the service is, is nobody's word.
+            // What another host, or one that answered in the clear, answers about the service's place is not to be trusted.
             is_move &= next.url.host() == first.host() && !(hop.url.scheme() == "https" && next.url.scheme() == "http");
             hop = next;
         }
@@ -217,21 +225,30 @@ impl ArcGisClient {
         let failure = Failure::new(FailureOwner::Source, FailureKind::InvalidAnswer, call.stage, message);
         Err(failure.with_url(call.url.as_str()).into())
     }
+
+    /// Learns from the redirects of a GET, and logs it once.
+    fn learn_move(&self, from: &Url, to: &Url) {
+        if self.moves().learn(from, to) {
+            let notice = moves::notice(from, to);
+            tracing::info!("{notice}");
+            self.log(notice);
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::client::parse_http;
+    use crate::urls::parse_http;
     use offmap_model::LayerSecrets;
 
     fn url(text: &str) -> Url {
-        parse_http(text).expect("an address")
+        parse_http(text).expect("a url")
     }
 
     /// Where a GET at `from` with a token and an API key goes, and with what.
     fn goes(from: &str, status: u16, location: &str) -> Result<Hop, Failure> {
-        let call = ServiceCall::get(from).expect("an address");
+        let call = ServiceCall::get(from).expect("a url");
         let mut secrets = LayerSecrets::default();
         secrets.add(&call.url, "apiKey", "key-key-key");
         let call = call.with("lang", "en").with_secrets(&secrets);
@@ -332,7 +349,7 @@ mod tests {
             ("https://h/a?password=pw", "https://h/a"),
             ("https://h/a/PW/b", "https://h"),
             ("https://h/a/%70w", "https://h"),
-            ("https://token-token.h/token-token", "an address that repeats a secret"),
+            ("https://token-token.h/token-token", "a url that repeats a secret"),
         ] {
             assert_eq!(place(&url(location), &secrets), shown, "{location}");
         }
@@ -346,7 +363,7 @@ mod tests {
     fn no_token_goes_in_the_clear_after_https_nor_to_what_a_stranger_chooses() {
         assert!(goes("http://c.example/", 302, "http://a.example/").is_ok_and(|hop| hop.with_token));
         assert!(goes("https://c.example/", 302, "http://a.example/").is_ok_and(|hop| !hop.with_token));
-        let call = ServiceCall::get("https://a.example/").expect("an address");
+        let call = ServiceCall::get("https://a.example/").expect("a url");
         let strange = goes("https://a.example/", 302, "https://evil.example/").expect("goes");
         let sent = Sent { form: false, token: None };
         let back = strange.next(&call, &sent, StatusCode::FOUND, b"https://a.example/delete", |_| true).expect("goes");
@@ -355,7 +372,7 @@ mod tests {
 
     #[test]
     fn a_form_goes_to_no_other_origin_but_by_303_without_a_secret() {
-        let call = ServiceCall::post("https://a.example/q").expect("an address").with("where", "1=1");
+        let call = ServiceCall::post("https://a.example/q").expect("a url").with("where", "1=1");
         let next = |token: Option<&str>, status: u16, location: &str| {
             let (sent, status) = (Sent { form: true, token }, StatusCode::from_u16(status).expect("a status"));
             Hop::first(&call).next(&call, &sent, status, location.as_bytes(), |_| true)

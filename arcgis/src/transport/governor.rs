@@ -1,6 +1,6 @@
 //! One governor per host: how many requests at a time, and when the next one may go.
 //!
-//! | what the host says | what follows |
+//! | what the host answers | what follows |
 //! | --- | --- |
 //! | 429, 503 with `Retry-After`, "try again" | nobody asks the host before the time is over; half as many at a time |
 //! | ArcGIS request units at 80 % of the limit | a pause between requests |
@@ -15,7 +15,7 @@
 
 use dashmap::DashMap;
 use offmap_model::{Clock, Failure, FailureKind, FailureOwner, FailureStage};
-use reqwest::header::{HeaderMap, RETRY_AFTER};
+use reqwest::header::HeaderMap;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -27,23 +27,21 @@ const GOOD_ANSWERS: u32 = 16;
 const MUCH_USED: f64 = 0.8;
 /// The pause between requests then.
 const SLOW: Duration = Duration::from_secs(1);
-/// A shorter wait is not worth a word.
-const WORTH_A_WORD: i64 = 900;
+/// A shorter wait is not logged.
+const LOGGED_FROM: i64 = 900;
 /// Two failures to reach a host are the same trouble if no more time lies between, in milliseconds.
 const SAME_TROUBLE: i64 = 120_000;
-/// A host that asks for more asks for this: no job lasts as long, and dates beyond cannot all be told.
-const LONGEST_RETRY_AFTER: Duration = Duration::from_hours(366 * 24);
 
 /// The governors of all hosts.
 #[derive(Debug)]
-pub(super) struct Governor {
+pub(crate) struct Governor {
     hosts: DashMap<String, Arc<Host>>,
     most: usize,
 }
 
 /// What a request is to its host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Weight {
+pub(crate) enum Weight {
     /// An answer that comes at once.
     Small,
     /// A download, which lasts.
@@ -72,7 +70,7 @@ struct State {
     good: u32,
     /// Nobody asks before, in milliseconds since 1970 UTC.
     open_at: i64,
-    /// The time that was told to people already.
+    /// The time that was logged already.
     is_reported: i64,
     /// Whether it answered at all, whatever it was.
     heard: bool,
@@ -127,7 +125,7 @@ impl Host {
         loop {
             let next = self.lock().next();
             let Some((waiting, weight)) = next else { return };
-            // A permit that nobody takes any more comes back when it is dropped.
+            // A permit that nobody waits for any more comes back when it is dropped.
             drop(waiting.send(Permit { host: Arc::clone(self), weight }));
         }
     }
@@ -152,7 +150,7 @@ impl Host {
 
 /// Leave to ask a host once.
 #[derive(Debug)]
-pub(super) struct Permit {
+pub(crate) struct Permit {
     host: Arc<Host>,
     weight: Weight,
 }
@@ -165,7 +163,7 @@ impl Drop for Permit {
 }
 
 impl Governor {
-    pub(super) fn new(most: usize) -> Self {
+    pub(crate) fn new(most: usize) -> Self {
         Self { hosts: DashMap::new(), most: most.max(1) }
     }
 
@@ -189,14 +187,14 @@ impl Governor {
     }
 
     /// The host answered.
-    pub(super) fn heard(&self, name: String) {
+    pub(crate) fn heard(&self, name: String) {
         let host = self.host(name);
         let mut state = host.lock();
         (state.heard, state.unreached) = (true, None);
     }
 
     /// The host could not be reached; answers since when that is so for all who ask it.
-    pub(super) fn unreached(&self, name: String, now: i64) -> i64 {
+    pub(crate) fn unreached(&self, name: String, now: i64) -> i64 {
         let host = self.host(name);
         let mut state = host.lock();
         let is_recent = |last: i64| now.saturating_sub(last) <= SAME_TROUBLE;
@@ -206,7 +204,7 @@ impl Governor {
     }
 
     /// Whether the host has answered before.
-    pub(super) fn has_answered(&self, name: &str) -> bool {
+    pub(crate) fn has_answered(&self, name: &str) -> bool {
         self.hosts.get(name).is_some_and(|host| host.lock().heard)
     }
 
@@ -214,7 +212,7 @@ impl Governor {
     ///
     /// # Errors
     /// If the host wants to be left alone beyond the deadline, which has passed then.
-    pub(super) async fn admit(
+    pub(crate) async fn admit(
         &self,
         name: String,
         weight: Weight,
@@ -229,7 +227,7 @@ impl Governor {
             let (wait, report) = {
                 let mut state = host.lock();
                 let wait = state.open_at - now;
-                let report = wait >= WORTH_A_WORD && state.is_reported != state.open_at;
+                let report = wait >= LOGGED_FROM && state.is_reported != state.open_at;
                 if report {
                     state.is_reported = state.open_at;
                 }
@@ -256,7 +254,7 @@ impl Governor {
     }
 
     /// The host wants to be left alone for a time.
-    pub(super) fn throttled(&self, name: String, pause: Duration, now: i64) {
+    pub(crate) fn throttled(&self, name: String, pause: Duration, now: i64) {
         let host = self.host(name);
         let mut state = host.lock();
         state.good = 0;
@@ -264,8 +262,8 @@ impl Governor {
         state.allowed = (state.allowed / 2).max(1);
     }
 
-    /// The host answered well; its headers may say that much of the budget is used.
-    pub(super) fn answered(&self, name: String, headers: &HeaderMap, now: i64) {
+    /// The host answered well; its headers may show that much of the budget is used.
+    pub(crate) fn answered(&self, name: String, headers: &HeaderMap, now: i64) {
         let host = self.host(name);
         {
             let mut state = host.lock();
@@ -294,23 +292,6 @@ fn used_share(headers: &HeaderMap) -> Option<f64> {
     number("max").filter(|max| *max > 0.0).and_then(|max| Some(number("usage")? / max))
 }
 
-/// `Retry-After`, in seconds or as a date (RFC 9110 §10.2.3).
-pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    let is_number = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-    if is_number {
-        // A number that is too large for the type is long, too.
-        return Some(pause(text.parse().unwrap_or(u64::MAX)));
-    }
-    let date = httpdate::parse_http_date(text).ok()?;
-    Some(pause(date.duration_since(SystemTime::now()).unwrap_or_default().as_secs()))
-}
-
-/// A pause that a host asks for.
-pub(super) fn pause(seconds: u64) -> Duration {
-    Duration::from_secs(seconds).min(LONGEST_RETRY_AFTER)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -321,20 +302,6 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert(name, HeaderValue::from_str(value).expect("a header"));
         headers
-    }
-
-    #[test]
-    fn a_retry_after_is_seconds_or_a_date() {
-        assert_eq!(retry_after(&with("retry-after", "7")), Some(Duration::from_secs(7)));
-        let date = httpdate::fmt_http_date(SystemTime::now() + Duration::from_secs(90));
-        let wait = retry_after(&with("retry-after", &date)).expect("a date");
-        assert!((80..=90).contains(&wait.as_secs()), "{wait:?}");
-        assert_eq!(retry_after(&with("retry-after", "Wed, 21 Oct 2015 07:28:00 GMT")), Some(Duration::ZERO));
-        assert_eq!(retry_after(&with("retry-after", "soon")), None);
-        assert_eq!(retry_after(&with("retry-after", "90000")), Some(Duration::from_hours(25)), "whatever its length");
-        for endless in ["99999999999", "99999999999999999999999999"] {
-            assert_eq!(retry_after(&with("retry-after", endless)), Some(LONGEST_RETRY_AFTER));
-        }
     }
 
     #[test]

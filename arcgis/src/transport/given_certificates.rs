@@ -44,13 +44,13 @@ pub(super) fn is_anchor(certificate: &CertificateDer<'_>) -> bool {
     Facts::read(certificate).is_some_and(|facts| facts.is_ca)
 }
 
-/// Checks that a given certificate can be judged: one whose own words cannot be read is trusted for nothing.
+/// Checks that a given certificate can be judged: one whose own statements cannot be read is trusted for nothing.
 ///
 /// # Errors
-/// In words: what is wrong.
+/// What is wrong, as text.
 pub(super) fn check(certificate: &CertificateDer<'_>) -> Result<(), String> {
-    let words = "the validity or the basic constraints of a certificate in it are not as X.509 has them";
-    Facts::read(certificate).map(drop).ok_or_else(|| words.to_owned())
+    let wrong = "the validity or the basic constraints of a certificate in it are not as X.509 has them";
+    Facts::read(certificate).map(drop).ok_or_else(|| wrong.to_owned())
 }
 
 impl GivenCertificates {

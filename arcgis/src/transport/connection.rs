@@ -1,4 +1,4 @@
-//! What a connection that failed means: whose it is and what can be done, in words for people.
+//! What a connection that failed means: whose it is and what can be done, for people.
 //!
 //! | found | owner | way out |
 //! | --- | --- | --- |
@@ -11,8 +11,9 @@
 //!
 //! The texts of libraries go to the debug log only.
 
-use crate::client::{ServiceCall, host_of};
+use crate::call::ServiceCall;
 use crate::host_policy::HostPolicy;
+use crate::urls::host_of;
 use hyper_util::client::proxy::matcher::Matcher;
 use offmap_model::failure::shortened;
 use offmap_model::{Failure, FailureKind, FailureOwner};
@@ -59,7 +60,7 @@ fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn
     std::iter::successors(Some(error), |error| cause(*error))
 }
 
-/// Judges an error of the HTTP client. Its own text has the url with the query in it, and its causes are a library's words.
+/// Judges an error of the HTTP client. Its own text has the url with the query in it, and its causes are a library's texts.
 pub(super) fn network(call: &ServiceCall, error: &reqwest::Error, proxy: Option<&str>) -> Failure {
     tracing::debug!(host = %host_of(&call.url), causes = ?causes(error).skip(1).map(ToString::to_string).collect::<Vec<_>>(),
         "a request failed");
@@ -68,12 +69,12 @@ pub(super) fn network(call: &ServiceCall, error: &reqwest::Error, proxy: Option<
     if let Some(failure) = tls.and_then(|tls| of_tls(call, &host, tls)) {
         return failure.with_url(call.url.as_str());
     }
-    let words: Vec<String> = causes(error).skip(1).map(|cause| cause.to_string()).collect();
-    let says = |text: &str| words.iter().any(|word| word.contains(text));
+    let texts: Vec<String> = causes(error).skip(1).map(|cause| cause.to_string()).collect();
+    let says = |text: &str| texts.iter().any(|known| known.contains(text));
     if says("proxy authorization required") {
         return proxy_wants_password(call, proxy);
     }
-    let why = why(error, &words);
+    let why = why(error, &texts);
     let message = match proxy.filter(|_| error.is_connect()) {
         Some(proxy) if says("tunnel error: unsuccessful") => format!(
             "the proxy {proxy} does not connect to {host}; ask whoever runs it to allow that, or go without it by NO_PROXY={}",
@@ -92,10 +93,10 @@ pub(super) fn network(call: &ServiceCall, error: &reqwest::Error, proxy: Option<
         .retryable()
 }
 
-/// Why no answer came, in words for people.
-fn why(error: &reqwest::Error, words: &[String]) -> &'static str {
+/// Why no answer came, for people.
+fn why(error: &reqwest::Error, texts: &[String]) -> &'static str {
     let kind = causes(error).filter_map(|cause| cause.downcast_ref::<io::Error>()).last().map(io::Error::kind);
-    let says = |text: &str| words.iter().any(|word| word.contains(text));
+    let says = |text: &str| texts.iter().any(|known| known.contains(text));
     match kind {
         _ if says("failed to lookup address information") || says("dns error") => {
             "its name is not known here (no address was found for it)"
@@ -118,7 +119,7 @@ fn why(error: &reqwest::Error, words: &[String]) -> &'static str {
 fn of_tls(call: &ServiceCall, host: &str, error: &rustls::Error) -> Option<Failure> {
     use FailureOwner as O;
     let judged = |owner, kind, message: String| Some(Failure::new(owner, kind, call.stage, message));
-    let of_source = |words: String| judged(O::Source, FailureKind::Unavailable, format!("{host} {words}"));
+    let of_source = |what: String| judged(O::Source, FailureKind::Unavailable, format!("{host} {what}"));
     match error {
         rustls::Error::InvalidCertificate(error) => match error {
             CertificateError::Expired | CertificateError::ExpiredContext { .. } => of_source(
@@ -131,7 +132,7 @@ fn of_tls(call: &ServiceCall, host: &str, error: &rustls::Error) -> Option<Failu
                 of_source("has a certificate that is for other names; ask it by a name that is in its certificate".into())
             }
             CertificateError::NotValidForNameContext { presented, .. } => {
-                // Each is told as `DnsName("gis.city.example")`.
+                // Each is shown as `DnsName("gis.city.example")`.
                 let plain = |name: &String| {
                     let inner = name.split_once('(').map_or(name.as_str(), |(_, inner)| inner.trim_end_matches(')'));
                     inner.trim_matches('"').to_owned()
@@ -168,7 +169,7 @@ fn of_tls(call: &ServiceCall, host: &str, error: &rustls::Error) -> Option<Failu
     }
 }
 
-/// Words for a server that wants a certificate of its client.
+/// The message for a server that wants a certificate of its client.
 pub(super) fn wants_certificate(host: &str) -> String {
     format!(
         "{host} wants a certificate of the client, which offmap cannot show; name a url of the service that wants none, such as the \

@@ -1,22 +1,22 @@
 //! A page, or nothing, in place of an answer: of a proxy, a firewall or a login that stands before the service.
 //!
 //! Such pages come and go like a 503, so they are one: the request is tried again before the page is believed. Of its content only the
-//! title is told, or its first words where it has none, and only where it came from the host that was asked: what other hosts say to
-//! whom a redirect led is nobody's to read.
+//! title is quoted, or its first words where it has none, and only where it came from the host that was asked: what other hosts answer
+//! to whom a redirect led is nobody's to read.
 
-use crate::client::{ServiceCall, host_of};
-use crate::moved::is_same_place;
+use crate::call::ServiceCall;
+use crate::urls::{host_of, is_same_place};
 use offmap_model::failure::{shortened, without_secrets};
 use offmap_model::{Failure, FailureKind, FailureOwner};
 use url::Url;
 
-/// Longest part of a page that is told, in bytes.
+/// Longest part of a page that is quoted, in bytes.
 const LONGEST_TITLE: usize = 80;
-/// Bytes of a page that are looked at.
-const LOOKED_AT: usize = 16 << 10;
+/// Bytes of a page that are searched.
+const SEARCHED: usize = 16 << 10;
 
 /// The failure for such an answer, which may pass; `None` where it is something else.
-pub(super) fn judge(call: &ServiceCall, from: &Url, bytes: &[u8]) -> Option<Failure> {
+pub(crate) fn judge(call: &ServiceCall, from: &Url, bytes: &[u8]) -> Option<Failure> {
     let start = bytes.trim_ascii_start();
     // Some pages begin with a byte order mark.
     let start = start.strip_prefix(b"\xef\xbb\xbf").unwrap_or(start).trim_ascii_start();
@@ -26,12 +26,12 @@ pub(super) fn judge(call: &ServiceCall, from: &Url, bytes: &[u8]) -> Option<Fail
     } else if !start.starts_with(b"<") {
         return None;
     } else if is_same_place(&call.url, from) {
-        let text = String::from_utf8_lossy(start.get(..LOOKED_AT).unwrap_or(start));
-        let said = said(&text).map_or_else(String::new, |said| format!(" (\"{said}\")"));
+        let text = String::from_utf8_lossy(start.get(..SEARCHED).unwrap_or(start));
+        let title = title_of(&text).map_or_else(String::new, |title| format!(" (\"{title}\")"));
         (
             FailureOwner::Source,
             format!(
-                "the answer of {answered} is an HTML page{said}, expected JSON or a file; a login page or a proxy stands before the \
+                "the answer of {answered} is an HTML page{title}, expected JSON or a file; a login page or a proxy stands before the \
                  service: open {} in a browser to see it, then give credentials or ask who runs it to let offmap through",
                 without_secrets(call.url.as_str())
             ),
@@ -49,7 +49,7 @@ pub(super) fn judge(call: &ServiceCall, from: &Url, bytes: &[u8]) -> Option<Fail
 }
 
 /// The title of a page, else its first words.
-fn said(page: &str) -> Option<String> {
+fn title_of(page: &str) -> Option<String> {
     let lower = page.to_ascii_lowercase();
     let title = || {
         let tag = lower.find("<title")?;
@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_page_is_told_by_its_title_or_its_first_words() {
+    fn a_page_is_quoted_by_its_title_or_its_first_words() {
         for (page, words) in [
             ("<!DOCTYPE html><title>Sign in</title><p>more", Some("Sign in")),
             ("<html><TITLE lang=\"de\">\n Web \u{1b}[2J Gate\u{7}way </TITLE>", Some("Web [2J Gateway")),
@@ -92,9 +92,9 @@ mod tests {
             ("<html><title></title><body>Down for <b>maintenance</b>", Some("Down for maintenance")),
             ("<html></html>", None),
         ] {
-            assert_eq!(said(page).as_deref(), words, "{page}");
+            assert_eq!(title_of(page).as_deref(), words, "{page}");
         }
-        assert!(said(&format!("<p>{}", "x".repeat(5000))).is_some_and(|words| words.len() <= LONGEST_TITLE));
+        assert!(title_of(&format!("<p>{}", "x".repeat(5000))).is_some_and(|words| words.len() <= LONGEST_TITLE));
     }
 
     #[test]
