@@ -1,16 +1,15 @@
-//! Discarding what a job kept: what was begun on the services is taken back, then the files go.
+//! Discarding what a job kept: what was begun on the services is rolled back, then the files go.
 
-use crate::actor::shared::JobShared;
-use crate::actor::task_run;
-use crate::job::JobInner;
+use super::state::JobState;
+use crate::export::{JobShared, rollback_all};
 use crate::work_dir::{Leftover, WorkDir, path_for};
 use offmap_disk::run_blocking;
 use offmap_model::{Failure, FailureKind};
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
-/// Takes back and removes what is left of a job; nothing where nothing is left of it.
-pub(crate) async fn discard(job: &JobInner) -> Result<(), Failure> {
+/// Rolls back and removes what is left of a job; nothing where nothing is left of it.
+pub(super) async fn discard(job: &JobState) -> Result<(), Failure> {
     let destination = job.destination.clone();
     let work_dir = match run_blocking(move || WorkDir::open(&destination)).await {
         Ok(work_dir) => work_dir,
@@ -27,10 +26,10 @@ pub(crate) async fn discard(job: &JobInner) -> Result<(), Failure> {
         )));
     }
     if let Some(plan) = ledger.plan().await? {
-        // The job's own token is cancelled; what is taken back has its own time.
+        // The job's own token is cancelled; the roll-back has its own time.
         let cancel = CancellationToken::new();
         let shared = JobShared { cancel: cancel.clone(), stop: cancel, ..job.shared(plan, ledger.clone(), work_dir.path()) };
-        task_run::rollback_all(&Arc::new(shared)).await;
+        rollback_all(&Arc::new(shared)).await;
     }
     // The ledger is closed and the lock is free by now: a package that was being replaced goes back to its place first.
     drop(ledger);

@@ -4,17 +4,17 @@ use offmap_disk::safe_path::size_of;
 use offmap_model::{ByteRange, Failure, FailureKind, FailureOwner, FailureStage};
 use std::path::Path;
 
-/// Looks at the disk that a work directory is on. What lies in the directory already is a part of what is needed.
+/// Checks the disk that a work directory is on. What lies in the directory already is a part of what is needed.
 ///
-/// Answers words of warning where the plan may not fit. Blocks.
+/// Answers a warning where the plan may not fit. Blocks.
 ///
 /// # Errors
 /// If not even the least that the plan needs fits.
-pub(crate) fn look(work_dir: &Path, needed: ByteRange) -> Result<Option<String>, Failure> {
+pub(crate) fn check(work_dir: &Path, needed: ByteRange) -> Result<Option<String>, Failure> {
     match fs4::available_space(work_dir) {
         Ok(free) => judge(work_dir, needed, free, size_of(work_dir)),
         Err(error) => {
-            // A disk that does not tell its free space is found full when it is.
+            // Where the free space is not known, the disk is full when a write fails.
             tracing::debug!(%error, "the free space is not known");
             Ok(None)
         }
@@ -40,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_plan_that_cannot_fit_is_refused_and_one_that_may_not_is_told() {
+    fn a_plan_that_cannot_fit_is_refused_and_one_that_may_not_is_warned_of() {
         let needed = ByteRange { min: 1000, max: 9000 };
         let at = |free, there| judge(Path::new("/d/.out.offmap"), needed, free, there);
         assert_eq!(at(9000, 0).expect("fits"), None);
@@ -49,7 +49,7 @@ mod tests {
         let failure = at(999, 0).expect_err("too full");
         assert_eq!((failure.owner, failure.kind), (FailureOwner::Storage, FailureKind::StorageFull));
         assert!(failure.message.contains("at least 1000 bytes more, 999 are free"), "{failure}");
-        assert!(at(100, 900).is_ok(), "what came home already is not needed again");
+        assert!(at(100, 900).is_ok(), "what is there already is not needed again");
     }
 
     #[test]
@@ -59,7 +59,7 @@ mod tests {
         std::fs::write(dir.path().join("a/b/c"), [0; 100]).expect("writes");
         std::fs::write(dir.path().join("d"), [0; 11]).expect("writes");
         assert_eq!(size_of(dir.path()), 111);
-        assert!(look(dir.path(), ByteRange { min: 0, max: 0 }).expect("fits").is_none());
-        assert!(look(dir.path(), ByteRange { min: u64::MAX, max: u64::MAX }).is_err());
+        assert!(check(dir.path(), ByteRange { min: 0, max: 0 }).expect("fits").is_none());
+        assert!(check(dir.path(), ByteRange { min: u64::MAX, max: u64::MAX }).is_err());
     }
 }

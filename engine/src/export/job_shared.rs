@@ -1,5 +1,7 @@
-//! What all actors of one job share.
+//! What all parts of a running job share.
 
+use crate::census::Census;
+use crate::context::ExportContext;
 use crate::event_log::EventLog;
 use crate::keep::Keep;
 use crate::ledger::Ledger;
@@ -7,53 +9,21 @@ use crate::packager::{EarlierPackage, Packager, ReadContents, ReferenceBasemap};
 use crate::pause::Pause;
 use crate::registry::ExporterRegistry;
 use offmap_formats::Containers;
-use offmap_model::{Clock, ExportTask, LayerSecrets, OfflineMapPlan, OfflineMapSource, SecretRegistry};
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use offmap_model::{
+    Clock, ExportTask, LayerSecrets, OfflineMapPlan, OfflineMapSource, SecretRegistry, Subject, SubjectKind,
+};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-/// How long an exporter or packager may tidy up after a cancel before its future is dropped.
+/// How long an exporter or packager may clean up after a cancel before its future is dropped.
 pub(crate) const CANCEL_GRACE: Duration = Duration::from_secs(5);
 
-/// How long taking back what finished exports left on the services may take after a cancel.
+/// How long the roll-back of what finished exports left on the services may take after a cancel.
 pub(crate) const CANCELLED_ROLLBACK_LIMIT: Duration = Duration::from_millis(900);
-
-/// Counts actors that live.
-#[derive(Debug, Default)]
-pub(crate) struct Census {
-    alive: AtomicUsize,
-    peak: AtomicUsize,
-}
-
-impl Census {
-    pub(crate) fn alive(&self) -> usize {
-        self.alive.load(Ordering::Acquire)
-    }
-
-    pub(crate) fn peak(&self) -> usize {
-        self.peak.load(Ordering::Acquire)
-    }
-
-    /// One more actor, until the guard is dropped with it.
-    pub(crate) fn enter(self: &Arc<Self>) -> CensusGuard {
-        let alive = self.alive.fetch_add(1, Ordering::AcqRel) + 1;
-        self.peak.fetch_max(alive, Ordering::AcqRel);
-        CensusGuard(Arc::clone(self))
-    }
-}
-
-#[derive(Debug)]
-pub(crate) struct CensusGuard(Arc<Census>);
-
-impl Drop for CensusGuard {
-    fn drop(&mut self) {
-        self.0.alive.fetch_sub(1, Ordering::AcqRel);
-    }
-}
 
 /// Everything that is fixed for a job once its plan is made.
 #[derive(Debug)]
@@ -75,7 +45,7 @@ pub(crate) struct JobShared {
     /// A child of `cancel` that also fires when the error policy stops the job.
     pub(crate) stop: CancellationToken,
     pub(crate) pause: Arc<Pause>,
-    /// Whether the work is kept if the job does not come to its end.
+    /// Whether the work is kept if the job makes no package.
     pub(crate) keep: Arc<Keep>,
     /// The job as JSON, for the package.
     pub(crate) document: String,
@@ -105,5 +75,40 @@ impl JobShared {
     pub(crate) fn secrets_of(&self, task: &ExportTask) -> LayerSecrets {
         let layers = self.source.web_map.layers();
         LayerSecrets::merged(layers.iter().filter(|l| task.layers.iter().any(|t| t.id == l.id)).map(|l| &l.secrets))
+    }
+
+    /// The private directory of a task.
+    pub(crate) fn task_dir(&self, task: &ExportTask) -> PathBuf {
+        self.work_dir.join(Self::task_dir_below(task))
+    }
+
+    /// The same below the job's work directory.
+    pub(crate) fn task_dir_below(task: &ExportTask) -> PathBuf {
+        Path::new("tasks").join(&task.id)
+    }
+
+    /// The package as a subject of status messages.
+    pub(crate) fn package_subject(&self) -> Subject {
+        let name = self.destination.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+        Subject::new(SubjectKind::Package, "package", name)
+    }
+
+    /// What an exporter is lent for a task.
+    pub(crate) fn context(&self, task: &ExportTask, cancel: CancellationToken) -> ExportContext {
+        ExportContext {
+            task: task.id.clone(),
+            subjects: ExportContext::subjects_of(task),
+            work_dir: self.task_dir(task),
+            cancel,
+            clock: Arc::clone(&self.clock),
+            ledger: self.ledger.task(&task.id),
+            event_log: Arc::clone(&self.event_log),
+            pause: Arc::clone(&self.pause),
+            keep: Arc::clone(&self.keep),
+            plan: Arc::clone(&self.plan),
+            secrets: self.secrets_of(task),
+            known_secrets: self.secrets.clone(),
+            more_follows: false,
+        }
     }
 }

@@ -1,21 +1,20 @@
 //! What a job that completes a package carries over from it, and how its plan changes by that.
 
-use crate::group::{Group, skipped};
-use crate::networks;
+use super::group::{Group, skipped};
+use super::networks;
 use crate::packager::{EarlierData, EarlierNetwork, EarlierPackage};
 use offmap_model::{
-    BytesSource, CapabilityReason, ExportState, ExportTask, Failure, FailureOwner, LayerOutcome, MapLayer,
-    OfflineMapParametersKey, OfflineMapPlan, TaskLayer, TaskNetwork, UtilityNetwork, service_key,
+    BytesSource, CapabilityReason, ExportState, ExportTask, LayerOutcome, MapLayer, OfflineMapParametersKey, OfflineMapPlan,
+    TaskLayer, TaskNetwork, UtilityNetwork, service_key,
 };
 use serde_json::{Map, Value};
 use std::collections::HashSet;
-use std::path::Path;
 
-/// What a completing job takes from the earlier package instead of a service.
+/// What a completing job carries over from the earlier package instead of asking a service.
 pub(crate) struct Carried<'a> {
     pub(crate) earlier: &'a EarlierPackage,
     /// Ids of layers that succeeded and whose files are what the manifest promises.
-    pub(crate) proven: &'a HashSet<String>,
+    pub(crate) verified: &'a HashSet<String>,
 }
 
 impl Carried<'_> {
@@ -24,7 +23,7 @@ impl Carried<'_> {
     }
 
     fn data(&self, id: &str) -> Option<(&LayerOutcome, &EarlierData)> {
-        let outcome = self.outcome(id).filter(|_| self.proven.contains(id))?;
+        let outcome = self.outcome(id).filter(|_| self.verified.contains(id))?;
         Some((outcome, self.earlier.data.iter().find(|d| d.id == id)?))
     }
 
@@ -59,7 +58,7 @@ impl Carried<'_> {
                 rest.push(group);
             }
         }
-        // What no exporter of this engine would take is carried over as well.
+        // What no exporter of this engine supports is carried over as well.
         plan.skipped.retain(|s| self.data(&s.id).is_none());
         for layer in layers.iter().filter(|l| self.data(&l.id).is_some()) {
             let known = keys.iter().find(|(id, ..)| *id == layer.id);
@@ -148,7 +147,7 @@ impl Carried<'_> {
         });
     }
 
-    /// Says where a service that was asked has newer data than what is carried over from it.
+    /// Warns where a service that was asked has newer data than what is carried over from it.
     pub(crate) fn warn_of_changes(&self, plan: &mut OfflineMapPlan) {
         let asked = || plan.tasks.iter().filter(|t| !t.carried);
         let changed = |task: &ExportTask| {
@@ -164,27 +163,4 @@ impl Carried<'_> {
             ));
         }
     }
-}
-
-/// The failure of those that may be gone the next time: credentials or the network.
-pub(crate) fn passing<'a>(failures: impl Iterator<Item = &'a Failure>) -> Option<&'a Failure> {
-    let mut failures: Vec<&Failure> = failures.collect();
-    failures.retain(|f| matches!(f.owner, FailureOwner::Credentials | FailureOwner::Network));
-    failures.sort_by_key(|f| f.owner != FailureOwner::Credentials);
-    failures.first().copied()
-}
-
-/// Says what became of the package, and the way out.
-pub(crate) fn stays_as_it_is(mut failure: Failure, package: &Path) -> Failure {
-    if failure.is_cancelled() {
-        return failure;
-    }
-    let way = match failure.owner {
-        FailureOwner::Credentials => "; give credentials that may read the missing layers, then complete it again",
-        FailureOwner::Network => "; complete it again when the services answer",
-        _ => "",
-    };
-    failure.message =
-        format!("{}; nothing was replaced, the package {} stays as it is{way}", failure.message, package.display());
-    failure
 }

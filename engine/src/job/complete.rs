@@ -1,22 +1,23 @@
-//! Completing a package that lacks layers.
+//! Completing a package that is incomplete.
 //!
 //! 0. A package that was changed since it was made, such as a replica that was edited in the field, is not touched.
-//! 1. Every layer that succeeded is carried over from the earlier package, whether its service answers or not: its file is proven
+//! 1. Every layer that succeeded is carried over from the earlier package, whether its service answers or not: its file is verified
 //!    by the earlier manifest's hash and by what is in it, and linked into the new job's work directory. One that is gone or damaged
 //!    inside has failed.
 //! 2. Only what failed is planned and fetched; a layer of a service of which others succeeded is a task of its own.
 //! 3. The new package takes the earlier one's place only if it holds all of it and more. Else the earlier one stays as it is, byte
 //!    for byte.
 
-use crate::carried::{Carried, passing, stays_as_it_is};
-use crate::earlier::{self, Judged};
+use super::prepared::{PreparedJob, ResumeState, finished, released};
+use super::state::JobState;
+use crate::basemap;
+use crate::earlier::{self, Judged, UNCHANGED, passing, stays_as_it_is};
+use crate::export::JobShared;
 use crate::exporter::PlanContext;
-use crate::job::JobInner;
 use crate::ledger::Ledger;
 use crate::packager::EarlierPackage;
-use crate::resume::{PreparedJob, ResumeState, finished, released};
+use crate::plan::{Carried, plan};
 use crate::work_dir::WorkDir;
-use crate::{basemap, planner};
 use offmap_disk::{link_or_copy_until, run_blocking, safe_path};
 use offmap_model::{
     Artifact, ArtifactFile, ExportTask, Failure, FailureStage, GenerateOfflineMapResult, LayerArtifact, LayerOutcome,
@@ -27,7 +28,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 /// Begins a job that completes the package at its destination.
-pub(crate) async fn completing(job: &JobInner, document: &str, ctx: &PlanContext) -> Result<ResumeState, Failure> {
+pub(super) async fn completing(job: &JobState, document: &str, ctx: &PlanContext) -> Result<ResumeState, Failure> {
     let (packager, destination) = (Arc::clone(&job.engine.packager), job.destination.clone());
     let parameters = job.parameters.clone();
     let (earlier, basemap) = run_blocking(move || {
@@ -37,20 +38,19 @@ pub(crate) async fn completing(job: &JobInner, document: &str, ctx: &PlanContext
     .await?;
     let package = job.destination.clone();
     let (containers, cancel) = (job.engine.containers.clone(), ctx.cancel.clone());
-    let (earlier, proven, damaged) = run_blocking(move || {
+    let (earlier, verified, damaged) = run_blocking(move || {
         let mut earlier = earlier;
         let Judged { files, good, failed } = earlier::judge(&mut earlier, &containers, &cancel)?;
         files.check_unchanged(&package, &earlier)?;
-        files.check_whole(&package, &earlier)?;
+        files.check_complete(&package, &earlier)?;
         Ok((earlier, good, failed))
     })
     .await?;
     if !earlier.layers.iter().any(LayerOutcome::is_error) {
         return Ok(ResumeState::Finished(finished(&job.destination, earlier)));
     }
-    let carried = Carried { earlier: &earlier, proven: &proven };
-    let (source, registry) = (&job.source, &job.engine.registry);
-    let planned = planner::plan_beside(registry, source, &job.parameters, &job.overrides, Some(&carried), ctx).await;
+    let carried = Carried { earlier: &earlier, verified: &verified };
+    let planned = plan(job.plan_inputs(), Some(&carried), ctx).await;
     let plan = planned.map_err(|failure| stays_as_it_is(failure, &job.destination))?;
     if plan.tasks.iter().all(|t| t.carried) {
         let failures: Vec<Failure> = plan.skipped.iter().filter_map(|s| s.failure.clone()).collect();
@@ -78,16 +78,16 @@ pub(crate) async fn completing(job: &JobInner, document: &str, ctx: &PlanContext
 }
 
 /// The result of a job that could fetch nothing new.
-pub(crate) fn unchanged(package: &Path, earlier: EarlierPackage) -> GenerateOfflineMapResult {
+fn unchanged(package: &Path, earlier: EarlierPackage) -> GenerateOfflineMapResult {
     let mut result = finished(package, earlier);
-    result.warnings.push("nothing that is missing could be fetched; the package stays as it is".to_owned());
+    result.warnings.push(UNCHANGED.to_owned());
     result
 }
 
 /// Writes the ledger of a job that completes a package: what is carried over is finished already. The document is written last, so
 /// that a job that was interrupted before is not resumed with half of it.
 async fn carry_over(
-    job: &JobInner,
+    job: &JobState,
     work_dir: &WorkDir,
     document: &str,
     plan: &OfflineMapPlan,
@@ -101,11 +101,10 @@ async fn carry_over(
     for task in plan.tasks.iter().filter(|t| t.carried) {
         let root = work_dir.path().to_owned();
         let (artifact, from) = artifact_of(task, earlier)?;
-        let relative = Path::new("tasks").join(&task.id);
+        let relative = JobShared::task_dir_below(task);
         let cancel = ctx.cancel.clone();
         let artifact = run_blocking(move || link_all(&root, &relative, artifact, &from, &cancel)).await?;
-        let text = serde_json::to_string(&artifact).map_err(|e| Failure::internal(e.to_string()))?;
-        ledger.task(&task.id).set_state("finished", Some(text)).await?;
+        ledger.task(&task.id).end(Ok(&artifact)).await?;
     }
     ledger.put("document", &document).await?;
     Ok(ledger)
