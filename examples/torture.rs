@@ -325,7 +325,7 @@ fn content(package: &Path) -> Result<BTreeMap<String, String>, Box<dyn Error>> {
                 digest.update(&bytes);
             }
         }
-        all.insert(layer.id.clone(), offmap::hex(&digest.finalize()));
+        all.insert(layer.id.clone(), offmap::hex(digest.finalize()));
     }
     let manifest = opened.manifest().ok_or("no manifest")??;
     for layer in &manifest.layers {

@@ -2,7 +2,7 @@
 //!
 //! Source: `feature-service-rest` reference §6.1; tile reference §11.
 
-use crate::answer::AnswerKind;
+use crate::answer_kind::AnswerKind;
 use offmap_model::failure::{LONGEST_ATTRIBUTION, LONGEST_WORDS, shortened};
 use offmap_model::json::NotJson;
 use offmap_model::number::{JsonNumber, NotANumber};
@@ -10,39 +10,39 @@ use offmap_model::{Failure, FailureKind, FailureOwner, FailureStage, number};
 use serde_json::Value;
 use std::time::Duration;
 
-/// How long to leave a service alone that says "too many requests" and no time.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How long to leave a service alone that answers "too many requests" and no time.
+const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(60);
 
-/// What a service says that answers by https only.
+/// The message of a service that answers by https only.
 const SSL_REQUIRED: &str = "SSL required";
 
 /// Messages of one answer that are read.
 const MOST_MESSAGES: usize = 10;
 
-/// An error as a service words it.
+/// An error as a service reports it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ServiceError {
     /// ArcGIS code or HTTP status; 0 where there is none.
     pub code: i64,
-    /// What it says, cut to [`LONGEST_WORDS`].
-    pub words: String,
+    /// Its message, cut to [`LONGEST_WORDS`].
+    pub message: String,
 }
 
-fn is_about_https(words: &str) -> bool {
-    let words = words.to_ascii_lowercase();
-    ["ssl required", "https required", "requires ssl", "requires https"].iter().any(|said| words.contains(said))
+fn is_about_https(message: &str) -> bool {
+    let message = message.to_ascii_lowercase();
+    ["ssl required", "https required", "requires ssl", "requires https"].iter().any(|text| message.contains(text))
 }
 
 fn number(value: Option<&Value>) -> i64 {
     value.and_then(number::read).unwrap_or(0)
 }
 
-fn push(words: &mut Vec<String>, value: Option<&Value>) {
+fn push(messages: &mut Vec<String>, value: Option<&Value>) {
     match value {
-        _ if words.len() >= MOST_MESSAGES => {}
-        Some(Value::String(text)) if !text.trim().is_empty() => words.push(cut(text.trim())),
-        Some(Value::Array(list)) => list.iter().for_each(|v| push(words, Some(v))),
-        Some(Value::Object(map)) => push(words, map.get("description").or_else(|| map.get("message"))),
+        _ if messages.len() >= MOST_MESSAGES => {}
+        Some(Value::String(text)) if !text.trim().is_empty() => messages.push(cut(text.trim())),
+        Some(Value::Array(list)) => list.iter().for_each(|v| push(messages, Some(v))),
+        Some(Value::Object(map)) => push(messages, map.get("description").or_else(|| map.get("message"))),
         _ => {}
     }
 }
@@ -73,36 +73,36 @@ pub fn error_of(value: &Value) -> Option<ServiceError> {
     Some(read_error(error, value))
 }
 
-/// The words of an `error` member, wherever it stands.
+/// Reads an `error` member, wherever it stands.
 #[must_use]
 pub fn read_error(error: &Value, around: &Value) -> ServiceError {
-    let mut words = Vec::new();
-    push(&mut words, error.get("message"));
-    push(&mut words, error.get("details"));
-    push(&mut words, error.get("error_description"));
+    let mut messages = Vec::new();
+    push(&mut messages, error.get("message"));
+    push(&mut messages, error.get("details"));
+    push(&mut messages, error.get("error_description"));
     if error.is_string() {
-        push(&mut words, Some(error));
-        push(&mut words, around.get("error_description"));
+        push(&mut messages, Some(error));
+        push(&mut messages, around.get("error_description"));
     }
-    words.dedup();
+    messages.dedup();
     let code = number(error.get("code").or_else(|| around.get("code")));
     // Subcode 4 says why.
-    if code == 403 && number(error.get("subcode")) == 4 && !words.iter().any(|w| is_about_https(w)) {
-        words.push(SSL_REQUIRED.to_owned());
+    if code == 403 && number(error.get("subcode")) == 4 && !messages.iter().any(|m| is_about_https(m)) {
+        messages.push(SSL_REQUIRED.to_owned());
     }
-    ServiceError { code, words: shortened(words.join("; "), LONGEST_WORDS) }
+    ServiceError { code, message: shortened(messages.join("; "), LONGEST_WORDS) }
 }
 
 /// Why a job failed: its `error`, else its first error message, else a `message` or `statusMessage` of its own, which may hold an
-/// error as JSON text; `None` where it says nothing.
+/// error as JSON text; `None` where it gives no reason.
 #[must_use]
-pub fn job_words(state: &Value) -> Option<String> {
-    let from_error = state.get("error").filter(|e| !e.is_null()).map(|e| read_error(e, state).words);
+pub fn job_message(state: &Value) -> Option<String> {
+    let from_error = state.get("error").filter(|e| !e.is_null()).map(|e| read_error(e, state).message);
     let from_text = || {
         let text = ["statusMessage", "message"].iter().find_map(|key| state.get(key)?.as_str())?.trim();
         let inner = AnswerKind::Small.budget().read(text.as_bytes()).ok().filter(Value::is_object);
-        let words = inner.map(|inner| read_error(inner.get("error").unwrap_or(&inner), &inner).words);
-        Some(words.filter(|w| !w.is_empty()).unwrap_or_else(|| cut(text))).filter(|w| !w.is_empty())
+        let message = inner.map(|inner| read_error(inner.get("error").unwrap_or(&inner), &inner).message);
+        Some(message.filter(|m| !m.is_empty()).unwrap_or_else(|| cut(text))).filter(|m| !m.is_empty())
     };
     let from_messages = || {
         let bad = |m: &&Value| m.get("type").and_then(Value::as_str) == Some("esriJobMessageTypeError");
@@ -127,14 +127,14 @@ pub fn flat_error(value: &Value) -> Option<ServiceError> {
     {
         return Some(error_of(&parsed).unwrap_or_else(|| read_error(&parsed, &parsed)));
     }
-    let mut words = Vec::new();
+    let mut messages = Vec::new();
     for key in ["message", "messages", "statusMessage", "details"] {
-        push(&mut words, value.get(key));
+        push(&mut messages, value.get(key));
     }
-    Some(ServiceError { code: number(value.get("code")), words: shortened(words.join("; "), LONGEST_WORDS) })
+    Some(ServiceError { code: number(value.get("code")), message: shortened(messages.join("; "), LONGEST_WORDS) })
 }
 
-/// An error where a job's state was asked for. What has a state is the job's own word, and a job that failed is never taken for
+/// An error where a job's state was asked for. What has a state is the state of the job, and a job that failed is never taken for
 /// one that the server has forgotten: it would be submitted again. Only `failure` with a code and without anything that a job says
 /// of itself is the request's.
 #[must_use]
@@ -162,7 +162,7 @@ pub fn error_in_bytes(bytes: &[u8]) -> Option<ServiceError> {
     error_of(&value).or_else(|| flat_error(&value))
 }
 
-/// The failure for an answer that is not JSON: a page of a login or proxy, or nothing. Of what it says no more is quoted than the
+/// The failure for an answer that is not JSON: a page of a login or proxy, or nothing. Of its content no more is quoted than the
 /// bytes that are wrong in something that begins like JSON: it may be the answer of another host, to which a redirect led.
 #[must_use]
 pub fn not_json(bytes: &[u8], place: &NotJson, stage: FailureStage) -> Failure {
@@ -212,11 +212,11 @@ pub fn expect_description(answer: &Value, url: &str, what: &str, keys: &[&str]) 
 
 /// The two numbers that services put in brackets when an export is too large: asked and allowed.
 #[must_use]
-pub fn tile_limit(words: &str) -> Option<(u64, u64)> {
-    if !words.contains("number of tiles") && !words.contains("tile count") && !words.contains("tiles count") {
+pub fn tile_limit(message: &str) -> Option<(u64, u64)> {
+    if !message.contains("number of tiles") && !message.contains("tile count") && !message.contains("tiles count") {
         return None;
     }
-    let mut numbers = words.split('(').skip(1).filter_map(|rest| rest.split_once(')')?.0.parse().ok());
+    let mut numbers = message.split('(').skip(1).filter_map(|rest| rest.split_once(')')?.0.parse().ok());
     Some((numbers.next()?, numbers.next()?))
 }
 
@@ -224,7 +224,7 @@ impl ServiceError {
     /// An HTTP status without a body that says more.
     #[must_use]
     pub fn of_status(status: u16) -> Self {
-        Self { code: i64::from(status), words: String::new() }
+        Self { code: i64::from(status), message: String::new() }
     }
 
     /// Lets the HTTP status stand in where the body has no code.
@@ -242,39 +242,39 @@ impl ServiceError {
     /// Source: feature service reference §6.1.
     #[must_use]
     pub fn is_about_token(&self) -> bool {
-        let words = self.words.to_ascii_lowercase();
-        let is_old = || ["invalid", "expired", "required", "not valid"].iter().any(|word| words.contains(word));
+        let message = self.message.to_ascii_lowercase();
+        let is_old = || ["invalid", "expired", "required", "not valid"].iter().any(|word| message.contains(word));
         match self.code {
             498 => true,
-            499 => !words.contains("permission"),
-            401 => words.contains("token") && is_old(),
+            499 => !message.contains("permission"),
+            401 => message.contains("token") && is_old(),
             _ => false,
         }
     }
 
-    /// Whether the service answers by https only: code 403 with subcode 4, or such words.
+    /// Whether the service answers by https only: code 403 with subcode 4, or such a message.
     ///
     /// Source: feature service reference §6.1.
     #[must_use]
     pub fn wants_https(&self) -> bool {
-        is_about_https(&self.words)
+        is_about_https(&self.message)
     }
 
-    /// How long the service asks to be left alone in its own words, as ArcGIS Online does past its limits: "Too many requests.
-    /// Please try again after 60 sec". A bare "try again" is said of any error and asks for nothing.
+    /// How long the service asks to be left alone in its message, as ArcGIS Online does past its limits: "Too many requests.
+    /// Please try again after 60 sec". A bare "try again" comes with any error and asks for nothing.
     ///
     /// Source: feature service reference §6.3.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
-        let words = self.words.to_ascii_lowercase();
-        let seconds = words.split_once("try again").and_then(|(_, rest)| {
+        let message = self.message.to_ascii_lowercase();
+        let seconds = message.split_once("try again").and_then(|(_, rest)| {
             let digits = rest.get(rest.find(|c: char| c.is_ascii_digit())?..)?;
             let (number, unit) = digits.split_at(digits.find(|c: char| !c.is_ascii_digit())?);
             unit.trim_start().starts_with("sec").then(|| number.parse().ok())?
         });
         match seconds {
-            Some(seconds) => Some(super::governor::pause(seconds)),
-            None => words.contains("too many requests").then_some(PATIENCE),
+            Some(seconds) => Some(crate::retry_after::pause(seconds)),
+            None => message.contains("too many requests").then_some(DEFAULT_RETRY_AFTER),
         }
     }
 
@@ -285,10 +285,10 @@ impl ServiceError {
         use FailureOwner as O;
         let new = |owner, kind, message: String| {
             let failure = Failure::new(owner, kind, stage, message).with_status(self.code);
-            if self.words.is_empty() { failure } else { failure.with_server_message(self.words.clone()) }
+            if self.message.is_empty() { failure } else { failure.with_server_message(self.message.clone()) }
         };
         let code = self.code;
-        if let Some((asked, allowed)) = tile_limit(&self.words) {
+        if let Some((asked, allowed)) = tile_limit(&self.message) {
             let way = "drop the deepest level or make the area smaller";
             let message = format!("the service exports at most {allowed} tiles at once, this needs {asked}; {way}");
             return new(O::Limit, K::LimitExceeded, message);
@@ -308,12 +308,12 @@ impl ServiceError {
                 new(O::Credentials, K::Unauthorized, "the token is invalid, has expired or is missing (code 401)".to_owned())
             }
             401 | 403 => new(O::Credentials, K::Unauthorized, format!("no permission (code {code})")),
-            404 | 410 => new(O::Source, K::NotFound, "the address has nothing there (404)".to_owned()),
-            400 if self.words.contains("does not exist or is inaccessible") => {
+            404 | 410 => new(O::Source, K::NotFound, "there is nothing at the url (404)".to_owned()),
+            400 if self.message.contains("does not exist or is inaccessible") => {
                 new(O::Source, K::NotFound, "the item does not exist or is not shared with this user".to_owned())
             }
             // generateToken and the OAuth token service say 400 to a wrong user, password or client.
-            400 if self.words.contains("Unable to generate token") || self.words.contains("client_id") => {
+            400 if self.message.contains("Unable to generate token") || self.message.contains("client_id") => {
                 new(O::Credentials, K::Unauthorized, "user, password or client id is wrong".to_owned())
             }
             429 => new(O::Source, K::Throttled, "the service asks to come back later (429)".to_owned()).retryable(),
@@ -330,7 +330,7 @@ pub fn read_any_answer(answer: &Value) {
     for error in [error_of(answer), flat_error(answer)].into_iter().flatten() {
         let _ = error.into_failure(FailureStage::Run);
     }
-    let _ = job_words(answer);
+    let _ = job_message(answer);
 }
 
 #[cfg(test)]
@@ -365,7 +365,7 @@ mod tests {
         for (value, code, words) in cases {
             let error = error_of(&value).or_else(|| flat_error(&value)).expect("an error");
             assert_eq!(error.code, code, "{value}");
-            assert!(error.words.contains(words), "{value}: {}", error.words);
+            assert!(error.message.contains(words), "{value}: {}", error.message);
         }
         assert_eq!(flat_error(&json!({"status": "success", "message": "success"})), None);
         assert_eq!(error_of(&json!({"status": "Failed", "error": {"code": 500}})), None);
@@ -390,7 +390,7 @@ mod tests {
             (400, "Invalid token", false),
             (0, "Invalid token", false),
         ] {
-            let error = ServiceError { code, words: words.to_owned() };
+            let error = ServiceError { code, message: words.to_owned() };
             assert_eq!(error.is_about_token(), is_about_token, "{error:?}");
         }
     }
@@ -411,12 +411,12 @@ mod tests {
             (json!({"status": "failed", "message": "{}"}), Some("{}")),
             (json!({"status": "failed"}), None),
         ] {
-            assert_eq!(job_words(&state).as_deref(), words, "{state}");
+            assert_eq!(job_message(&state).as_deref(), words, "{state}");
         }
     }
 
     #[test]
-    fn words_of_an_answer_are_cut_and_counted() {
+    fn messages_of_an_answer_are_cut_and_counted() {
         let long = "ä".repeat(1 << 20);
         let list: Vec<&str> = vec![&long; 40];
         for value in [
@@ -426,11 +426,11 @@ mod tests {
             json!({"status": "failed", "statusMessage": long}),
         ] {
             let error = error_of(&value).or_else(|| flat_error(&value)).expect("an error");
-            assert!(error.words.len() <= LONGEST_WORDS && error.words.ends_with('…'), "{} bytes", error.words.len());
+            assert!(error.message.len() <= LONGEST_WORDS && error.message.ends_with('…'), "{} bytes", error.message.len());
             assert!(error.into_failure(FailureStage::Run).to_string().len() < 2 * LONGEST_WORDS);
         }
         let job = json!({"messages": [{"type": "esriJobMessageTypeError", "description": long}]});
-        assert!(job_words(&job).is_some_and(|w| w.len() <= LONGEST_WORDS));
+        assert!(job_message(&job).is_some_and(|w| w.len() <= LONGEST_WORDS));
     }
 
     #[test]
@@ -452,7 +452,7 @@ mod tests {
     }
 
     #[test]
-    fn a_service_that_wants_https_says_so_by_subcode_or_in_words() {
+    fn a_service_that_wants_https_says_so_by_subcode_or_message() {
         for (answer, wants) in [
             (json!({"error": {"code": 403, "subcode": 4, "message": "Forbidden", "details": []}}), true),
             (json!({"error": {"code": 403, "subcode": "4", "message": "SSL Required"}}), true),
@@ -469,16 +469,16 @@ mod tests {
     }
 
     #[test]
-    fn a_service_that_asks_for_patience_in_words_gets_it() {
+    fn a_service_that_asks_to_be_left_alone_in_its_message_is() {
         let retry_after =
-            |words: &str| ServiceError { code: 400, words: words.to_owned() }.retry_after().map(|d| d.as_secs());
+            |words: &str| ServiceError { code: 400, message: words.to_owned() }.retry_after().map(|d| d.as_secs());
         assert_eq!(retry_after("Unable to perform query. Too many requests."), Some(60));
         assert_eq!(retry_after("Too many requests. Please try again after 7 sec."), Some(7));
         assert_eq!(retry_after("Request limit reached, try again in 30 seconds"), Some(30));
         assert_eq!(retry_after("An error occurred. Please try again."), None);
         assert_eq!(retry_after("Try again with fewer than 100 features"), None);
         assert_eq!(retry_after("try again 99999999999999999999999 sec"), None);
-        let failure = ServiceError { code: 400, words: "Too many requests.".into() }.into_failure(FailureStage::Run);
+        let failure = ServiceError { code: 400, message: "Too many requests.".into() }.into_failure(FailureStage::Run);
         assert_eq!((failure.kind, failure.retryable), (FailureKind::Throttled, true));
     }
 
@@ -488,13 +488,13 @@ mod tests {
         let online = "Unable to export the cache, estimated tile count(18091) is greater than the max export tiles count(10000) that is set for the service.";
         assert_eq!(tile_limit(server), Some((1_225_884, 150_000)));
         assert_eq!(tile_limit(online), Some((18_091, 10_000)));
-        let failure = ServiceError { code: 500, words: online.to_owned() }.into_failure(FailureStage::Submit);
+        let failure = ServiceError { code: 500, message: online.to_owned() }.into_failure(FailureStage::Submit);
         assert_eq!((failure.owner, failure.retryable), (FailureOwner::Limit, false));
     }
 
     #[test]
     fn a_failure_keeps_the_code_of_its_answer_and_none_where_there_was_none() {
-        let status = |code: i64| ServiceError { code, words: String::new() }.into_failure(FailureStage::Run).status;
+        let status = |code: i64| ServiceError { code, message: String::new() }.into_failure(FailureStage::Run).status;
         assert_eq!([404, 498, -2_147_467_259, 0].map(status), [Some(404), Some(498), Some(-2_147_467_259), None]);
         assert_eq!(status(i64::MAX), None);
     }

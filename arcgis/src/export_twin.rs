@@ -5,7 +5,7 @@
 use offmap_model::ExportHost;
 use url::Url;
 
-/// A host as `exportTilesMap` or the caller names it: with or without a scheme, a port, and a path that says nothing.
+/// A host as `exportTilesMap` or the caller names it: with or without a scheme, a port, and a path that does not count.
 struct NamedHost {
     /// `None` where none is named.
     scheme: Option<String>,
@@ -16,14 +16,14 @@ struct NamedHost {
 }
 
 impl NamedHost {
-    /// `usual` is the scheme of a host that is named without one.
-    fn read(text: &str, usual: &str) -> Option<Self> {
+    /// `default_scheme` is the scheme of a host that is named without one.
+    fn read(text: &str, default_scheme: &str) -> Option<Self> {
         let text = text.trim();
         let (scheme, rest) = match text.split_once("://") {
             Some((scheme, rest)) => (Some(scheme.to_ascii_lowercase()), rest),
             None => (None, text.trim_start_matches('/')),
         };
-        let url = Url::parse(&format!("{}://{rest}", scheme.as_deref().unwrap_or(usual))).ok()?;
+        let url = Url::parse(&format!("{}://{rest}", scheme.as_deref().unwrap_or(default_scheme))).ok()?;
         let host = url.host_str().filter(|_| matches!(url.scheme(), "http" | "https"))?.to_owned();
         // The parser drops a port that is its scheme's default.
         let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
@@ -37,7 +37,7 @@ impl NamedHost {
     }
 }
 
-/// Puts the host that exports in the place of one that does not: its scheme and port are taken as they are named, the path stays.
+/// Puts the host that exports in the place of one that does not: its scheme and port as they are named, the path stays.
 /// What is asked by `https` is asked in the clear only where `http` is named with a port of its own.
 pub fn export_root(root: &str, hosts: &[ExportHost]) -> String {
     export_url(root, hosts).map_or_else(|| root.to_owned(), |url| url.to_string())

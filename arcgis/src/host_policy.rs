@@ -6,8 +6,8 @@
 //!
 //! An `http` proxy of the environment resolves names by itself, so it is used with [`HostPolicy::any`] only.
 
-use crate::client::host_of;
 use crate::ip_ranges::{Scope, scope};
+use crate::urls::host_of;
 use offmap_model::{Failure, FailureKind, FailureOwner, FailureStage};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use std::fmt;
@@ -19,7 +19,7 @@ use url::{Host, Url};
 /// addresses are refused by every policy.
 ///
 /// ```
-/// use crate::client::{ClientOptions, HostPolicy};
+/// use offmap_arcgis::{ClientOptions, HostPolicy};
 /// let hosts = HostPolicy::allow_hosts(["*.arcgis.com", "gis.city.example", "gis.city.example:6443"])?;
 /// let options = ClientOptions { hosts, ..ClientOptions::default() };
 /// # Ok::<(), offmap_model::Failure>(())
@@ -43,7 +43,7 @@ struct Entry {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Port {
     /// 80 by `http`, 443 by `https`.
-    Usual,
+    Default,
     Any,
     Only(u16),
 }
@@ -61,7 +61,7 @@ impl HostPolicy {
         Self { listed: None, only_public: true }
     }
 
-    /// Only these hosts: `host` or `*.suffix`, which is every host below the suffix. Without a port the usual one is meant;
+    /// Only these hosts: `host` or `*.suffix`, which is every host below the suffix. Without a port the default one is meant;
     /// `host:6443` is that port, `host:*` all of them.
     ///
     /// A host that is named as a whole may have a private address. A `*.suffix` gives public addresses only, since who may
@@ -85,7 +85,7 @@ impl HostPolicy {
     }
 
     /// Whether every host may be asked, so that a proxy may be left to find it.
-    pub(super) fn allows_proxies(&self) -> bool {
+    pub(crate) fn allows_proxies(&self) -> bool {
         self.listed.is_none() && !self.only_public
     }
 
@@ -113,7 +113,7 @@ impl HostPolicy {
     }
 
     /// Judges a request before it is sent: its host by name and port, and an IP address as such.
-    pub(super) fn judge_url(&self, url: &Url) -> Result<(), HostRefused> {
+    pub(crate) fn judge_url(&self, url: &Url) -> Result<(), HostRefused> {
         let host = url.host_str().map(plain).unwrap_or_default();
         let refused = |why| HostRefused { host: host_of(url), address: None, why };
         let port = url.port_or_known_default().map(|port| (port, url.port().is_none()));
@@ -160,12 +160,12 @@ impl Entry {
             ))
         };
         let (host, port) = match text.rsplit_once(':') {
-            _ if text.parse::<Ipv6Addr>().is_ok() => (format!("[{text}]"), Port::Usual),
+            _ if text.parse::<Ipv6Addr>().is_ok() => (format!("[{text}]"), Port::Default),
             Some((host, port)) if !text.ends_with(']') => match port {
                 "*" => (host.to_owned(), Port::Any),
                 digits => (host.to_owned(), Port::Only(digits.parse().ok().filter(|p| *p > 0).ok_or_else(bad)?)),
             },
-            _ => (text.to_owned(), Port::Usual),
+            _ => (text.to_owned(), Port::Default),
         };
         let (name, below) = host.strip_prefix("*.").map_or((host.as_str(), false), |suffix| (suffix, true));
         let is_name = !name.is_empty()
@@ -187,7 +187,7 @@ impl Entry {
         };
         let at = match (self.port, port) {
             (Port::Any, _) | (_, None) => true,
-            (Port::Usual, Some((_, is_usual))) => is_usual,
+            (Port::Default, Some((_, is_default))) => is_default,
             (Port::Only(own), Some((asked, _))) => own == asked,
         };
         named && at
@@ -206,7 +206,7 @@ enum Why {
 
 /// A host that the policy refuses.
 #[derive(Debug, Clone)]
-pub(super) struct HostRefused {
+pub(crate) struct HostRefused {
     host: String,
     address: Option<IpAddr>,
     why: Why,
@@ -244,7 +244,7 @@ impl std::error::Error for HostRefused {}
 
 impl HostRefused {
     /// The refusal in an error of the HTTP client, if that is its cause.
-    pub(super) fn cause_of(error: &reqwest::Error) -> Option<Self> {
+    pub(crate) fn cause_of(error: &reqwest::Error) -> Option<Self> {
         let mut cause = std::error::Error::source(error);
         while let Some(inner) = cause {
             if let Some(refused) = inner.downcast_ref::<Self>() {
@@ -256,7 +256,7 @@ impl HostRefused {
     }
 
     /// The failure of the request to `url`; it never passes by itself.
-    pub(super) fn into_failure(self, stage: FailureStage, url: &Url) -> Failure {
+    pub(crate) fn into_failure(self, stage: FailureStage, url: &Url) -> Failure {
         let named = Self { host: host_of(url), ..self };
         Failure::new(FailureOwner::Caller, FailureKind::NotSupported, stage, named.to_string()).with_url(url.as_str())
     }
@@ -264,7 +264,7 @@ impl HostRefused {
 
 /// Resolves names with the system's resolver and hands on only the addresses that the policy allows.
 #[derive(Debug)]
-pub(super) struct PolicyResolver(pub(super) HostPolicy);
+pub(crate) struct PolicyResolver(pub(crate) HostPolicy);
 
 impl Resolve for PolicyResolver {
     fn resolve(&self, name: Name) -> Resolving {
@@ -283,7 +283,7 @@ mod tests {
     use super::*;
 
     fn url(text: &str) -> Url {
-        super::super::parse_http(text).expect("a url")
+        crate::urls::parse_http(text).expect("a url")
     }
 
     fn judged(policy: &HostPolicy, text: &str) -> Result<(), String> {
@@ -300,15 +300,18 @@ mod tests {
         let ways = ways.into_iter().chain(["[::ffff:127.0.0.1]", "[::1]", "[::ffff:7f00:1]", "１２７.０.０.１"]);
         for way in ways {
             let text = format!("http://{way}:8080/x");
-            let words = judged(&HostPolicy::deny_private(), &text).expect_err(way);
-            assert!(words.contains("is private") && words.contains("127.0.0.1") | words.contains("::"), "{way}: {words}");
+            let message = judged(&HostPolicy::deny_private(), &text).expect_err(way);
+            assert!(
+                message.contains("is private") && message.contains("127.0.0.1") | message.contains("::"),
+                "{way}: {message}"
+            );
             assert!(judged(&HostPolicy::any(), &text).is_ok(), "{way}");
         }
         assert!(judged(&list(&["127.0.0.1:*"]), "http://0177.0.0.1:9/").is_ok());
         assert!(judged(&list(&["0x7f.1"]), "http://127.0.0.1/").is_ok());
         // A zone is no part of a url's host.
         for zone in ["http://[fe80::1%25eth0]/", "http://[fe80::1%eth0]/"] {
-            assert!(super::super::parse_http(zone).is_err(), "{zone}");
+            assert!(crate::urls::parse_http(zone).is_err(), "{zone}");
         }
     }
 
@@ -324,8 +327,8 @@ mod tests {
         ] {
             let host = url(text).host_str().map(str::to_owned).expect("a host");
             for policy in [HostPolicy::any(), HostPolicy::deny_private(), list(&[&host])] {
-                let words = judged(&policy, text).expect_err(text);
-                assert!(words.contains("refused by every policy"), "{text}: {words}");
+                let message = judged(&policy, text).expect_err(text);
+                assert!(message.contains("refused by every policy"), "{text}: {message}");
             }
         }
     }
@@ -358,11 +361,11 @@ mod tests {
             "http://127.0.0.1/",
             "http://[::2]/",
         ] {
-            let words = match super::super::parse_http(refused) {
+            let message = match crate::urls::parse_http(refused) {
                 Ok(url) => policy.judge_url(&url).expect_err(refused).to_string(),
                 Err(_) => continue,
             };
-            assert!(words.contains("not among the hosts") && words.contains("--allow-host"), "{refused}: {words}");
+            assert!(message.contains("not among the hosts") && message.contains("--allow-host"), "{refused}: {message}");
         }
     }
 
@@ -396,8 +399,8 @@ mod tests {
         assert_eq!(passed(&list(&["gis.city.example:6443"])).expect("some").len(), 4);
         assert_eq!(passed(&list(&["*.city.example"])).expect("some"), public);
         assert_eq!(passed(&list(&["gis.city.example"]).and_deny_private()).expect("some"), public);
-        let words = passed(&list(&["other.example"])).expect_err("not listed").to_string();
-        assert!(words.contains("not among the hosts"), "{words}");
+        let message = passed(&list(&["other.example"])).expect_err("not listed").to_string();
+        assert!(message.contains("not among the hosts"), "{message}");
         for (policy, expected) in [
             (HostPolicy::deny_private(), "gis.city.example (10.0.0.7) is not asked: its address is private"),
             (list(&["*.city.example"]), "allow it by its whole name, `--allow-host gis.city.example`"),

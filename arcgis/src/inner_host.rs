@@ -11,13 +11,14 @@
 //!
 //! No rule on tokens is here: each place is asked with what its host may see.
 
-use crate::client::{ArcGisClient, Refused, ServiceCall, host_of, parse_http};
 use crate::host_policy::HostPolicy;
 use crate::ip_ranges::{Scope, scope};
+use crate::refused::Refused;
+use crate::urls::host_of;
 use offmap_model::failure::{LONGEST_MESSAGE, shortened};
-use offmap_model::{Failure, FailureKind, FailureOwner};
+use offmap_model::{FailureKind, FailureOwner};
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use url::{Host, Url};
 
 /// Ports of ArcGIS Server itself, without anything before it.
@@ -30,7 +31,7 @@ const MOST_KNOWN: usize = 1000;
 
 /// The two places of one thing.
 #[derive(Debug, Clone)]
-pub(super) struct Places {
+pub(crate) struct Places {
     named: Url,
     outer: Url,
     outer_first: bool,
@@ -46,28 +47,10 @@ pub(super) struct Places {
 
 /// Which of both places of a service answered: whether the outer one did.
 #[derive(Debug, Default)]
-pub(super) struct KnownPlaces(Mutex<HashMap<(String, String), bool>>);
-
-impl KnownPlaces {
-    fn get(&self, key: &(String, String)) -> Option<bool> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(key).copied()
-    }
-
-    fn put(&self, key: (String, String), outer: bool) {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.len() >= MOST_KNOWN {
-            known.clear();
-        }
-        known.insert(key, outer);
-    }
-
-    fn forget(&self, key: &(String, String)) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
-    }
-}
+pub(crate) struct KnownPlaces(Mutex<HashMap<(String, String), bool>>);
 
 /// What one round at both places left.
-pub(super) enum Turn {
+pub(crate) enum Turn {
     /// The other place is asked at once.
     Other,
     /// Both were asked, or the other one is not worth it; with the url that the failure is of.
@@ -128,13 +111,18 @@ impl Places {
         })
     }
 
+    /// Whether the outer place is the one that is asked now.
+    pub(crate) fn is_at_outer(&self) -> bool {
+        self.at_outer
+    }
+
     /// Goes to a place.
     fn go(&mut self, outer: bool) -> Url {
         self.at_outer = outer;
         if outer { self.outer.clone() } else { self.named.clone() }
     }
 
-    /// Whether the other place is worth a try after what the first one said.
+    /// Whether the other place is worth a try after what the first one answered.
     fn is_worth_it(&self, refused: &Refused) -> bool {
         let failure = &refused.failure;
         let is_of_place = !matches!(failure.owner, FailureOwner::Storage | FailureOwner::Limit | FailureOwner::Engine)
@@ -149,18 +137,19 @@ impl Places {
     fn both(&self, first: Refused, then: Refused) -> (Refused, Url) {
         let (outer, named) = if self.outer_first { (first, then) } else { (then, first) };
         let may_pass_outside = outer.failure.retryable && !named.failure.retryable;
-        let is_reported = |refused: &Refused| {
-            let said = refused.failure.server_message.as_deref().filter(|words| !refused.failure.message.contains(words));
-            said.map_or_else(|| refused.failure.message.clone(), |said| format!("{} ({said})", refused.failure.message))
+        let shown = |refused: &Refused| {
+            let failure = &refused.failure;
+            let from_server = failure.server_message.as_deref().filter(|message| !failure.message.contains(message));
+            from_server.map_or_else(|| failure.message.clone(), |message| format!("{} ({message})", failure.message))
         };
         let found = format!(
             "the service at {} names {} in its answers: {}; the same path at {}: {}; the server's owner can set its WebContextURL \
              to the url that it is asked at",
             host_of(&self.outer),
             host_of(&self.named),
-            is_reported(&named),
+            shown(&named),
             host_of(&self.outer),
-            is_reported(&outer)
+            shown(&outer)
         );
         // A host that the policy refuses and that is no inner one is where the thing is: nothing is late at the outer place.
         let of_outer = self.is_inner || may_pass_outside;
@@ -170,54 +159,50 @@ impl Places {
     }
 }
 
-impl ServiceCall {
-    /// Whether it goes to the place that the service was asked at instead of the one that an answer names.
-    pub(super) fn is_at_outer(&self) -> bool {
-        self.places.as_ref().is_some_and(|places| places.at_outer)
+impl KnownPlaces {
+    fn lock(&self) -> MutexGuard<'_, HashMap<(String, String), bool>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
 
-impl ArcGisClient {
-    /// A GET of a url that an answer of the service at `root` names; it goes to the place where it is known to be, else it may go to
-    /// both.
-    ///
-    /// # Errors
-    /// If one of both is no `http` or `https` url.
-    pub fn named(&self, root: &str, named: &str) -> Result<ServiceCall, Failure> {
-        let mut call = ServiceCall::get(named)?;
-        let mut root = parse_http(root)?;
-        self.inner.keeper.upgrade_to_https(&mut root);
-        self.inner.keeper.upgrade_to_https(&mut call.url);
-        let Some(mut places) = Places::of(&root, &call.url, &self.inner.options.hosts) else { return Ok(call) };
-        if let Some(outer) = self.inner.known_places.get(&places.key) {
+    fn put(&self, key: (String, String), outer: bool) {
+        let mut known = self.lock();
+        if known.len() >= MOST_KNOWN {
+            known.clear();
+        }
+        known.insert(key, outer);
+    }
+
+    /// The places of what the service at `root` names, and the url that is asked first; `None` where it is one place.
+    pub(crate) fn places(&self, root: &Url, named: &Url, policy: &HostPolicy) -> Option<(Places, Url)> {
+        let mut places = Places::of(root, named, policy)?;
+        let known = self.lock().get(&places.key).copied();
+        if let Some(outer) = known {
             (places.is_known, places.outer_first) = (true, outer);
         }
-        call.url = places.go(places.outer_first);
-        call.places = Some(places);
-        Ok(call)
+        let url = places.go(places.outer_first);
+        Some((places, url))
     }
 
-    /// Judges a try that failed, together with the one at the other place where there are two.
-    pub(super) fn turn(&self, call: &mut ServiceCall, before: &mut Option<Refused>, refused: Refused) -> Turn {
-        let asked = call.url.clone();
-        let Some(places) = &mut call.places else { return Turn::Failed(refused, asked) };
+    /// Judges a try at `url` that failed, together with the one at the other place; `url` is then what is asked next.
+    pub(crate) fn turn(&self, places: &mut Places, url: &mut Url, before: &mut Option<Refused>, refused: Refused) -> Turn {
+        let asked = url.clone();
         if places.is_known {
             if places.is_worth_it(&refused) {
                 // Servers are set up anew, and who shares this may have heard a lie.
-                self.inner.known_places.forget(&places.key);
+                self.lock().remove(&places.key);
             }
             return Turn::Failed(refused, asked);
         }
         match before.take() {
             None if places.is_worth_it(&refused) => {
-                call.url = places.go(!places.at_outer);
+                *url = places.go(!places.at_outer);
                 *before = Some(refused);
                 Turn::Other
             }
             None => Turn::Failed(refused, asked),
             Some(first) => {
                 // The next try begins at the first place again.
-                call.url = places.go(places.outer_first);
+                *url = places.go(places.outer_first);
                 let (both, url) = places.both(first, refused);
                 Turn::Failed(both, url)
             }
@@ -225,20 +210,18 @@ impl ArcGisClient {
     }
 
     /// Keeps in mind which of both places answered.
-    pub(super) fn answered_at(&self, call: &ServiceCall, after_another: bool) {
-        let Some(places) = &call.places else { return };
+    pub(crate) fn answered(&self, places: &Places, after_another: bool) {
         if places.is_known {
             return;
         }
-        let outer = call.is_at_outer();
-        if outer {
+        if places.at_outer {
             tracing::info!(
                 service = %places.key.0, named = %places.key.1,
                 "the service names an inner host in its answers; the same paths are asked where the service is"
             );
         }
-        if outer || after_another {
-            self.inner.known_places.put(places.key.clone(), outer);
+        if places.at_outer || after_another {
+            self.put(places.key.clone(), places.at_outer);
         }
     }
 }
@@ -246,9 +229,8 @@ impl ArcGisClient {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::client::ClientOptions;
-    use crate::credentials::Credentials;
-    use offmap_model::FailureStage;
+    use crate::urls::parse_http;
+    use offmap_model::{Failure, FailureStage};
 
     fn url(text: &str) -> Url {
         parse_http(text).expect("a url")
@@ -323,41 +305,44 @@ mod tests {
 
     #[test]
     fn what_is_known_of_a_place_ends_when_it_fails_there() {
-        let client = ArcGisClient::new(ClientOptions::default(), Credentials::none()).expect("a client");
+        let (known_places, policy) = (KnownPlaces::default(), HostPolicy::any());
+        let places = |named: &str| known_places.places(&url(ROOT), &url(named), &policy).expect("two places");
         for (named, outer) in [("http://gisserver01:6080/arcgis/rest/x", true), ("https://files.city.example/x", false)] {
-            let key = client.named(ROOT, named).expect("a call").places.expect("two places").key;
+            let key = places(named).0.key;
             for known in [true, false] {
-                client.inner.known_places.put(key.clone(), known);
-                // Also for somebody else, who shares what is known.
-                let other = client.with_credentials(Credentials::none());
-                let mut call = other.named(ROOT, named).expect("a call");
-                assert_eq!(call.is_at_outer(), known, "{named}");
+                known_places.put(key.clone(), known);
+                let (mut there, mut asked) = places(named);
+                assert_eq!(there.is_at_outer(), known, "{named}");
+                let before = asked.clone();
                 let gone = Refused { unreachable: true, ..refused(FailureKind::NotFound) };
-                let Turn::Failed(_, url) = other.turn(&mut call, &mut None, gone) else {
+                let Turn::Failed(_, failed) = known_places.turn(&mut there, &mut asked, &mut None, gone) else {
                     panic!("the other place is asked")
                 };
-                assert_eq!(url, call.url);
-                let call = client.named(ROOT, named).expect("a call");
-                assert_eq!(call.is_at_outer(), outer, "{named}: as if nothing were known");
-                assert!(call.places.is_some_and(|places| !places.is_known));
+                assert_eq!((&failed, &asked), (&before, &before));
+                let (again, _) = places(named);
+                assert_eq!(again.is_at_outer(), outer, "{named}: as if nothing were known");
+                assert!(!again.is_known);
             }
         }
     }
 
     #[test]
     fn the_host_that_asks_for_patience_is_the_one_that_is_left_alone() {
-        let client = ArcGisClient::new(ClientOptions::default(), Credentials::none()).expect("a client");
-        let mut call = client.named(ROOT, "https://victim.example/x").expect("a call");
+        let known_places = KnownPlaces::default();
+        let named = url("https://victim.example/x");
+        let (mut places, mut asked) = known_places.places(&url(ROOT), &named, &HostPolicy::any()).expect("two places");
         let mut before = None;
         let closed = Refused { unreachable: true, ..refused(FailureKind::Unavailable) };
-        assert!(matches!(client.turn(&mut call, &mut before, closed), Turn::Other));
+        assert!(matches!(known_places.turn(&mut places, &mut asked, &mut before, closed), Turn::Other));
         let mut busy = Refused {
             retry_after: Some(std::time::Duration::from_hours(8000)),
             code: Some(429),
             ..refused(FailureKind::Throttled)
         };
         busy.failure.retryable = true;
-        let Turn::Failed(kept, url) = client.turn(&mut call, &mut before, busy) else { panic!("both were asked") };
+        let Turn::Failed(kept, url) = known_places.turn(&mut places, &mut asked, &mut before, busy) else {
+            panic!("both were asked")
+        };
         assert!(kept.retry_after.is_some());
         assert_eq!(url.host_str(), Some("gis.city.example"), "not the host that it names");
     }

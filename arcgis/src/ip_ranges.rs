@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Which addresses a rule is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Scope {
+pub(crate) enum Scope {
     /// Reached from everywhere.
     Public,
     /// This machine, a local network, or not assigned to anybody.
@@ -132,7 +132,7 @@ fn scope_v6(address: Ipv6Addr) -> Scope {
 }
 
 /// Judges an address; an IPv6 address that stands for an IPv4 address is judged by that.
-pub(super) fn scope(address: IpAddr) -> Scope {
+pub(crate) fn scope(address: IpAddr) -> Scope {
     match address {
         IpAddr::V4(address) => scope_v4(address),
         IpAddr::V6(address) => scope_v6(address),

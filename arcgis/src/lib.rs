@@ -1,39 +1,62 @@
 //! The wire to ArcGIS: one client for portal and services, with its credentials, retries and limits per host; downloads; the portal's
 //! items; jobs on a server.
 //!
-//! Knows no engine and no file format.
+//! | what | where |
+//! | --- | --- |
+//! | ask a service | [`ArcGisClient`], [`ServiceCall`], [`AnswerKind`] |
+//! | sign in | [`Credentials`], [`TokenSource`] |
+//! | which hosts may be asked, how long is tried, how much at a time | [`ClientOptions`], [`HostPolicy`] |
+//! | fetch a file | [`ArcGisClient::download`] |
+//! | read a web map from a portal | [`portal`] |
+//! | run a job on a server | [`server_job`] |
+//! | what error bodies mean | [`body`] |
+//!
+//! Every request passes one transport: one rule for redirects, one loop for retries, one governor per host. It is *not* a general HTTP
+//! client, and it knows no engine and no file format: what an answer or a file holds is for others to read.
+//!
+//! ```no_run
+//! use offmap_arcgis::{ArcGisClient, ClientOptions, Credentials, portal};
+//!
+//! # async fn run() -> Result<(), offmap_model::Failure> {
+//! let portal = "https://gis.city.example/portal";
+//! let credentials = Credentials::user(portal, "editor", "password", "https://app.city.example")?;
+//! let client = ArcGisClient::new(ClientOptions::default(), credentials)?;
+//! let source = portal::read_item(&client, portal, "0123456789abcdef0123456789abcdef").await?;
+//! println!("{} layers", source.web_map.layers().len());
+//! # Ok(())
+//! # }
+//! ```
 
-mod answer;
+mod access;
+mod answer_kind;
+mod auth;
 pub mod body;
-mod call_secrets;
+mod call;
 mod client;
-mod connection;
-mod credentials;
 mod download;
 pub mod export_twin;
-mod given_certificates;
-mod governor;
 mod host;
 mod host_policy;
 mod inner_host;
 mod ip_ranges;
-mod moved;
-mod page;
-mod part;
+mod options;
 pub mod portal;
-mod redirect;
-mod retry;
+mod refused;
+mod retry_after;
+mod secret_query;
 pub mod server_job;
-mod sign_in;
 mod time_limit;
-mod tls;
-mod tokens;
+mod transport;
+mod urls;
 
-pub use answer::AnswerKind;
-pub use call_secrets::without_secret_query;
-pub use client::{ArcGisClient, ClientOptions, ServiceCall, parse_http, resolve};
-pub use credentials::{AccessToken, Credentials, TokenSource};
+pub use answer_kind::AnswerKind;
+pub use auth::{AccessToken, Credentials, TokenClient, TokenSource};
+pub use call::ServiceCall;
+pub use client::ArcGisClient;
 pub use download::{Download, Downloaded};
 pub use host::parse_host;
 pub use host_policy::HostPolicy;
+pub use options::ClientOptions;
+pub use secret_query::without_secret_query;
 pub use time_limit::run_within;
+pub use urls::{parse_http, resolve};

@@ -1,10 +1,12 @@
-//! Reads a web map: from a portal item, an address or a file.
+//! Reads a web map: from a portal item, a url or a file.
 //!
 //! Source: `web-map-and-offline-api` reference A.1, A.8.
 
-use crate::answer::AnswerKind;
-use crate::client::{ArcGisClient, ServiceCall, parse_http};
+use crate::answer_kind::AnswerKind;
+use crate::call::ServiceCall;
+use crate::client::ArcGisClient;
 use crate::time_limit::run_within;
+use crate::urls::parse_http;
 use offmap_model::failure::{LONGEST_ATTRIBUTION, shortened, without_secrets};
 use offmap_model::thumbnail::MAX_THUMBNAIL_BYTES;
 use offmap_model::{
@@ -22,17 +24,17 @@ use url::Url;
 
 /// Export hosts of a portal that are kept; Esri's portal names fewer than ten.
 const MOST_EXPORT_HOSTS: usize = 100;
-/// Bytes of a file that tell what it is.
+/// First bytes of a file, which show what it is.
 const MAGIC: u64 = 16;
 /// Items of layers that are asked for their attributions and terms.
 const MOST_LAYER_ITEMS: usize = 500;
 
-/// The address of a portal without `/sharing`, `/sharing/rest`, `/home` and slash at the end.
+/// The url of a portal without `/sharing`, `/sharing/rest`, `/home` and slash at the end.
 ///
 /// # Errors
-/// If it is not an `http` or `https` address.
-pub fn portal_root(address: &str) -> Result<String, Failure> {
-    let mut url = parse_http(address)?;
+/// If it is not an `http` or `https` url.
+pub fn portal_root(portal: &str) -> Result<String, Failure> {
+    let mut url = parse_http(portal)?;
     url.set_query(None);
     url.set_fragment(None);
     let mut root = url.to_string();
@@ -46,7 +48,7 @@ pub fn portal_root(address: &str) -> Result<String, Failure> {
     }
 }
 
-/// Reads a web map by its item id, with item, thumbnail and what the portal says about export hosts.
+/// Reads a web map by its item id, with item, thumbnail and the export hosts that the portal names.
 ///
 /// # Errors
 /// If the portal cannot be reached, refuses the token, or the item is not a readable web map.
@@ -56,10 +58,10 @@ pub async fn read_item(client: &ArcGisClient, portal: &str, id: &str) -> Result<
         return Err(Failure::invalid_parameter(format!("`{id}` is not an item id; it is 32 hexadecimal digits")));
     }
     let base = format!("{portal}/sharing/rest/content/items/{id}");
-    let get = |address: &str| Ok::<_, Failure>(ServiceCall::get(address)?.in_stage(FailureStage::Read));
+    let get = |url: &str| Ok::<_, Failure>(ServiceCall::get(url)?.in_stage(FailureStage::Read));
     let mut item = client.json(&get(&base)?).await.map_err(|f| named(f, &format!("item {id} of {portal}")))?;
     client.secrets().scrub_json(&mut item);
-    // The reader's own words quote the answer, which may be that of another host to which a redirect led.
+    // The reader's own message quotes the answer, which may be that of another host to which a redirect led.
     let item: PortalItem = serde_json::from_value(item).map_err(|_| {
         let message = format!("the portal's answer for item {id} has not the form of an item");
         Failure::new(FailureOwner::Source, FailureKind::InvalidAnswer, FailureStage::Read, message)
@@ -73,7 +75,7 @@ pub async fn read_item(client: &ArcGisClient, portal: &str, id: &str) -> Result<
         reduced_fonts_services: Vec::new(),
         layer_items: Vec::new(),
     };
-    // An item that is no web map is told as such, before its data are looked at.
+    // An item that is no web map is named as such, before its data are read.
     source.check()?;
     let map = client.json(&get(&format!("{base}/data"))?.answer(AnswerKind::WebMap)).await;
     let mut map = map.map_err(|f| named(f, &format!("the web map of item {id}")))?;
@@ -105,6 +107,7 @@ pub struct ReadLimits {
 
 /// Where a web map is.
 #[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
 pub enum MapPlace<'a> {
     /// An item of a portal: see [`read_item`].
     Item {
@@ -113,8 +116,8 @@ pub enum MapPlace<'a> {
         /// Its id.
         id: &'a str,
     },
-    /// See [`read_address`].
-    Address(&'a str),
+    /// See [`read_url`].
+    Url(&'a str),
     /// See [`read_file`].
     File(&'a Path),
 }
@@ -122,12 +125,12 @@ pub enum MapPlace<'a> {
 /// Reads a web map from wherever it is, within limits: the time counts from the first request.
 ///
 /// # Errors
-/// As [`read_item`], [`read_address`] and [`read_file`]; also if the time is over or the reading was cancelled.
+/// As [`read_item`], [`read_url`] and [`read_file`]; also if the time is over or the reading was cancelled.
 pub async fn read(client: &ArcGisClient, place: MapPlace<'_>, limits: &ReadLimits) -> Result<OfflineMapSource, Failure> {
     let work = async {
         match place {
             MapPlace::Item { portal, id } => read_item(client, portal, id).await,
-            MapPlace::Address(address) => read_address(client, address).await,
+            MapPlace::Url(url) => read_url(client, url).await,
             MapPlace::File(path) => read_file(path).await,
         }
     };
@@ -135,14 +138,14 @@ pub async fn read(client: &ArcGisClient, place: MapPlace<'_>, limits: &ReadLimit
     run_within("the reading of the web map", limits.time, &limits.cancel, &*clock, work).await
 }
 
-/// Reads a web map from an address: of an item (`…/content/items/<id>…` or `…?webmap=<id>` / `?id=<id>` of a portal page), or
+/// Reads a web map from a url: of an item (`…/content/items/<id>…` or `…?webmap=<id>` / `?id=<id>` of a portal page), or
 /// of the map's JSON.
 ///
 /// # Errors
 /// As [`read_item`].
-pub async fn read_address(client: &ArcGisClient, address: &str) -> Result<OfflineMapSource, Failure> {
-    let url = parse_http(address)?;
-    if let Some((portal, rest)) = address.split_once("/content/items/") {
+pub async fn read_url(client: &ArcGisClient, at: &str) -> Result<OfflineMapSource, Failure> {
+    let url = parse_http(at)?;
+    if let Some((portal, rest)) = at.split_once("/content/items/") {
         let id: String = rest.chars().take_while(char::is_ascii_alphanumeric).collect();
         return read_item(client, portal, &id).await;
     }
@@ -156,8 +159,8 @@ pub async fn read_address(client: &ArcGisClient, address: &str) -> Result<Offlin
         }
     }
     // A service or a package is named as such, and nobody is asked.
-    let shown = without_secrets(address);
-    if let Some(kind) = ServiceUrl::parse(address).and_then(|url| url.kind_name()) {
+    let shown = without_secrets(at);
+    if let Some(kind) = ServiceUrl::parse(at).and_then(|url| url.kind_name()) {
         let way = "add the service to a web map, and give the url or item of that map";
         return Err(Failure::invalid_parameter(format!(
             "`{shown}` is the url of {kind}, expected that of a web map; {way}"
@@ -166,7 +169,7 @@ pub async fn read_address(client: &ArcGisClient, address: &str) -> Result<Offlin
     if let Some(kind) = package_kind(&path) {
         return Err(Failure::invalid_parameter(format!("`{shown}` is {kind}")));
     }
-    let call = ServiceCall::get(address)?.in_stage(FailureStage::Read).answer(AnswerKind::WebMap);
+    let call = ServiceCall::get(at)?.in_stage(FailureStage::Read).answer(AnswerKind::WebMap);
     let mut map = client.json(&call).await.map_err(|f| named(f, "the web map"))?;
     client.secrets().scrub_json(&mut map);
     Ok(OfflineMapSource::from_web_map(WebMap::from_value(map)?))
@@ -197,7 +200,7 @@ pub async fn read_file(path: &Path) -> Result<OfflineMapSource, Failure> {
     if size > most {
         return Err(too_large(size));
     }
-    // What is no file says nothing of its size and may never end.
+    // What is no file has no known size and may never end.
     file.take(most + 1).read_to_end(&mut text).await.map_err(failed)?;
     if text.len() as u64 > most {
         return Err(too_large(most + 1));
@@ -253,8 +256,8 @@ fn thumbnail_url(item: &str, name: &str) -> Option<Url> {
 }
 
 /// A picture is worth having, not worth failing for.
-async fn thumbnail(client: &ArcGisClient, address: &str) -> Option<Thumbnail> {
-    let call = ServiceCall::get(address).ok()?.in_stage(FailureStage::Read);
+async fn thumbnail(client: &ArcGisClient, url: &str) -> Option<Thumbnail> {
+    let call = ServiceCall::get(url).ok()?.in_stage(FailureStage::Read);
     match client.bytes(&call, MAX_THUMBNAIL_BYTES).await {
         Ok(bytes) => Thumbnail::new(bytes?).inspect_err(|failure| tracing::debug!(%failure, "no thumbnail")).ok(),
         Err(failure) => {
@@ -264,7 +267,7 @@ async fn thumbnail(client: &ArcGisClient, address: &str) -> Option<Thumbnail> {
     }
 }
 
-/// The items of the map's layers, each once. They may be another's and not to be read: then their words are not known.
+/// The items of the map's layers, each once. They may be another's and not to be read: then their terms are not known.
 async fn layer_items(client: &ArcGisClient, portal: &str, map: &WebMap) -> Vec<LayerItem> {
     let plain = |id: &String| !id.is_empty() && id.chars().all(|c| c.is_ascii_alphanumeric());
     let ids: BTreeSet<String> = map.layers().into_iter().filter_map(|l| l.item_id).filter(plain).collect();
@@ -310,10 +313,8 @@ mod tests {
 
     #[test]
     fn a_portal_is_known_with_or_without_its_sharing_path() {
-        for address in
-            ["https://h/portal", "https://h/portal/", "https://h/portal/sharing/rest/", "https://h/portal/sharing"]
-        {
-            assert_eq!(portal_root(address).as_deref(), Ok("https://h/portal"));
+        for url in ["https://h/portal", "https://h/portal/", "https://h/portal/sharing/rest/", "https://h/portal/sharing"] {
+            assert_eq!(portal_root(url).as_deref(), Ok("https://h/portal"));
         }
         assert!(portal_root("h/portal").is_err());
     }

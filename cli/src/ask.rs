@@ -2,8 +2,9 @@
 
 use crate::arguments::{Ask, Plan};
 use crate::interrupt::or_interrupted;
+use crate::setup;
+use crate::stop::{INCOMPLETE, Stop};
 use crate::terminal::{self, out};
-use crate::{INCOMPLETE, Stop, setup};
 use offmap::arcgis::portal::ReadLimits;
 use offmap::{
     BytesSource, CapabilityReason, CountUnit, GenerateOfflineMapParameterOverrides, LayerCapability, OfflineMapPlan,

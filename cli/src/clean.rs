@@ -1,9 +1,11 @@
 //! `offmap clean`.
 
+use crate::access;
 use crate::arguments::Clean;
 use crate::interrupt::or_interrupted;
+use crate::job_secrets;
+use crate::stop::Stop;
 use crate::terminal::{self, note, out};
-use crate::{Stop, secrets, setup};
 use offmap::arcgis::ArcGisClient;
 use offmap::arcgis::portal::ReadLimits;
 use offmap::packager::MobileMapPackager;
@@ -12,7 +14,7 @@ use serde_json::json;
 use std::time::Duration;
 
 pub(crate) async fn run(arguments: &Clean) -> Result<u8, Stop> {
-    let client = setup::client(&arguments.access, None)?;
+    let client = access::client(&arguments.access, None)?;
     let mut all: Vec<Leftover> = Vec::new();
     for place in &arguments.places {
         all.extend(Leftover::find(place)?);
@@ -86,6 +88,6 @@ async fn roll_back(left: &Leftover, client: &ArcGisClient) -> Result<(), Failure
     let engine = offmap::with_defaults(client)?.start()?;
     let job = GenerateOfflineMapJob::resume(&engine, &left.destination).await?;
     let limits = ReadLimits { time: Some(MAP_READ), ..ReadLimits::default() };
-    let job = secrets::supply(job, client, None, &limits).await?;
+    let job = job_secrets::supply(job, client, None, &limits).await?;
     job.discard().await
 }

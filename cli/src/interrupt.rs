@@ -1,6 +1,6 @@
 //! Ctrl-C, and the signals by which service managers end a program.
 
-use crate::Stop;
+use crate::stop::Stop;
 use offmap::Failure;
 
 /// Exit code after Ctrl-C.

@@ -3,8 +3,8 @@
 use crate::arguments::{PackageArguments, VerifyArguments};
 use crate::interrupt::on_ctrl_c;
 use crate::progress::state_word;
+use crate::stop::{INCOMPLETE, Stop};
 use crate::terminal::{self, out};
-use crate::{INCOMPLETE, Stop};
 use offmap::packager::manifest::Manifest;
 use offmap::packager::{MobileMapPackage, verify_until};
 use offmap::{ExportState, LayerNoteKind, run_blocking, verify_deep_until};

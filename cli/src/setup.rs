@@ -1,19 +1,20 @@
 //! From the command line to a client, an engine, a map and its parameters.
 
-use crate::arguments::{AccessArguments, MapArguments};
+use crate::access::client;
+use crate::arguments::MapArguments;
+use crate::inputs::{place_of, read_text};
 use crate::interrupt::interrupted;
-use crate::{Stop, secrets};
+use crate::known_secrets::know_map;
+use crate::stop::Stop;
+use offmap::arcgis::ArcGisClient;
 use offmap::arcgis::portal::{self, MapPlace, ReadLimits};
-use offmap::arcgis::{ArcGisClient, ClientOptions, Credentials, HostPolicy, parse_host, parse_http};
 use offmap::model::failure::check_no_user;
 use offmap::{
     AreaOfInterest, Engine, ExportHost, Failure, GenerateOfflineMapParameterOverrides, GenerateOfflineMapParameters,
     OfflineMapSource, OfflineMapTask, ReducedFontsService,
 };
 use serde_json::{Value, json};
-use std::io::Read as _;
 use std::path::Path;
-use std::time::Duration;
 
 /// All that a command needs.
 pub(crate) struct Setup {
@@ -21,109 +22,6 @@ pub(crate) struct Setup {
     pub(crate) task: OfflineMapTask,
     pub(crate) parameters: GenerateOfflineMapParameters,
     pub(crate) overrides: GenerateOfflineMapParameterOverrides,
-}
-
-/// Largest file of parameters, overrides, areas or certificates, in bytes.
-const LARGEST_INPUT: u64 = 64 << 20;
-
-/// Reads a small file, pipe or device; one without an end is refused when it has passed the limit.
-fn read_text(path: &Path, what: &str) -> Result<String, Stop> {
-    let mut text = String::new();
-    let read = std::fs::File::open(path).and_then(|file| file.take(LARGEST_INPUT + 1).read_to_string(&mut text));
-    match read {
-        _ if text.len() as u64 > LARGEST_INPUT => {
-            Err(Stop::usage(format!("{what} {} is larger than {LARGEST_INPUT} bytes", path.display())))
-        }
-        // Some editors write a byte order mark.
-        Ok(_) => Ok(text.trim_start_matches('\u{feff}').to_owned()),
-        Err(e) => Err(Stop::usage(format!("cannot read {what} {}: {e}", path.display()))),
-    }
-}
-
-fn secret(variable: &str, option: &str) -> Result<String, Stop> {
-    match std::env::var(variable) {
-        Ok(secret) if !secret.is_empty() => Ok(secret),
-        _ => Err(Stop::usage(format!("{option} needs the environment variable {variable}, which is not set"))),
-    }
-}
-
-fn host_of(text: &str, option: &str) -> Result<String, Stop> {
-    parse_host(text).map_err(|failure| Stop::usage(format!("{option}: {failure}")))
-}
-
-fn credentials(arguments: &AccessArguments) -> Result<Credentials, Stop> {
-    let portal = arguments.portal.as_deref().map(portal::portal_root).transpose()?;
-    let portal_or_none = portal.as_deref().unwrap_or_default();
-    let mut credentials = if let Some(variable) = &arguments.token_env {
-        let token = Credentials::token(secret(variable, "--token-env")?);
-        match &portal {
-            Some(portal) => token.for_portal(portal)?,
-            None => token,
-        }
-    } else if let Some(user) = &arguments.user {
-        let referer = arguments.referer.as_deref().unwrap_or(portal_or_none);
-        Credentials::user(portal_or_none, user, &secret("OFFMAP_PASSWORD", "--user")?, referer)?
-    } else if let Some(id) = &arguments.client_id {
-        Credentials::application(portal_or_none, id, &secret("OFFMAP_CLIENT_SECRET", "--client-id")?)?
-    } else {
-        Credentials::none()
-    };
-    arguments.referer.as_deref().map_or(Ok(()), check_no_user)?;
-    let bound = |credentials: Credentials| match &arguments.referer {
-        Some(referer) => credentials.with_referer(referer),
-        None => credentials,
-    };
-    credentials = bound(credentials);
-    for host in &arguments.trust_host {
-        credentials = credentials.for_host(&host_of(host, "--trust-host HOST")?);
-    }
-    for pair in &arguments.token_for {
-        let Some((host, variable)) =
-            pair.split_once('=').filter(|(host, variable)| !host.is_empty() && !variable.is_empty())
-        else {
-            return Err(Stop::usage(format!("--token-for is HOST=VAR, not {pair:?}")));
-        };
-        credentials = credentials.and(bound(
-            Credentials::token(secret(variable, "--token-for")?).for_host(&host_of(host, "--token-for HOST=VAR")?),
-        ));
-    }
-    if credentials.is_for_nobody() {
-        return Err(Stop::usage("a token is given and no host may see it: name the --portal or a --trust-host"));
-    }
-    Ok(credentials)
-}
-
-/// Which hosts may be asked. What the command line itself names may be asked in any case.
-fn hosts(arguments: &AccessArguments, web_map: Option<&str>) -> Result<HostPolicy, Stop> {
-    let mut policy = HostPolicy::any();
-    if !arguments.allow_host.is_empty() {
-        let mut listed = arguments.allow_host.clone();
-        let is_url = |map: &&str| matches!(place_of(map), MapPlace::Address(_));
-        for url in [arguments.portal.as_deref(), web_map.filter(is_url)].into_iter().flatten() {
-            let url = parse_http(url)?;
-            let host = url.host_str().unwrap_or_default();
-            listed.push(url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}")));
-        }
-        policy = HostPolicy::allow_hosts(listed)?;
-    }
-    Ok(if arguments.deny_private { policy.and_deny_private() } else { policy })
-}
-
-pub(crate) fn client(arguments: &AccessArguments, web_map: Option<&str>) -> Result<ArcGisClient, Stop> {
-    let mut options = ClientOptions {
-        request_timeout: Duration::from_secs(arguments.request_timeout.max(1)),
-        retry_time: Duration::from_secs(arguments.retry_time),
-        attempts: arguments.attempts.map_or(usize::MAX, |attempts| attempts.max(1)),
-        job_timeout: Duration::from_secs(arguments.job_timeout.max(1)),
-        hosts: hosts(arguments, web_map)?,
-        ..ClientOptions::default()
-    };
-    if let Some(path) = &arguments.ca_cert {
-        options.ca_certificates.push(read_text(path, "the CA certificate")?.into_bytes());
-    }
-    let client = ArcGisClient::new(options, credentials(arguments)?)?;
-    secrets::know_client(&client);
-    Ok(client)
 }
 
 async fn source(arguments: &MapArguments, client: &ArcGisClient, limits: &ReadLimits) -> Result<OfflineMapSource, Failure> {
@@ -140,14 +38,6 @@ pub(crate) async fn cancelled_by_ctrl_c(limits: &ReadLimits) {
     interrupted().await;
     limits.cancel.cancel();
     std::future::pending().await
-}
-
-/// Where a map is that `--web-map` names.
-pub(crate) fn place_of(named: &str) -> MapPlace<'_> {
-    match named.starts_with("http://") || named.starts_with("https://") {
-        true => MapPlace::Address(named),
-        false => MapPlace::File(Path::new(named)),
-    }
 }
 
 /// A file if there is one of that name, else numbers.
@@ -224,7 +114,7 @@ pub(crate) async fn prepare(arguments: &MapArguments, limits: &ReadLimits) -> Re
         source = source(arguments, &client, limits) => source?,
         () = cancelled_by_ctrl_c(limits) => return Err(Failure::cancelled().into()),
     };
-    secrets::know_map(&source.web_map);
+    know_map(&source.web_map);
     source.reduced_fonts_services = reduced_fonts_services;
     if !export_hosts.is_empty() {
         source.export_hosts = export_hosts;

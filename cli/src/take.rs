@@ -1,9 +1,13 @@
 //! `offmap take` and `offmap resume`.
 
+use crate::access;
 use crate::arguments::{ProgressStyle, Resume, RunArguments, Take};
 use crate::interrupt::{CANCELLED, on_ctrl_c};
+use crate::job_secrets;
+use crate::progress;
+use crate::setup;
+use crate::stop::{INCOMPLETE, Stop};
 use crate::terminal::{self, note, out};
-use crate::{INCOMPLETE, Stop, progress, secrets, setup};
 use offmap::arcgis::portal::ReadLimits;
 use offmap::packager::{MobileMapPackager, write_mmpk_until};
 use offmap::{
@@ -43,14 +47,14 @@ async fn begin_again(arguments: &Resume) -> Result<(Engine, GenerateOfflineMapJo
         check_mmpk(mmpk)?;
     }
     let began = Instant::now();
-    let client = setup::client(&arguments.access, arguments.web_map.as_deref())?;
+    let client = access::client(&arguments.access, arguments.web_map.as_deref())?;
     let engine = offmap::with_defaults(&client)?.start()?;
     let job = match arguments.failed_only {
         true => GenerateOfflineMapJob::complete(&engine, &arguments.out).await?,
         false => GenerateOfflineMapJob::resume(&engine, &arguments.out).await?,
     };
     let limits = read_limits(&arguments.run);
-    let job = secrets::supply(job, &client, arguments.web_map.as_deref(), &limits).await?;
+    let job = job_secrets::supply(job, &client, arguments.web_map.as_deref(), &limits).await?;
     job.count_time(began.elapsed());
     Ok((engine, job))
 }

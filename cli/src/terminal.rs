@@ -1,6 +1,6 @@
 //! The one way to stdout and stderr: what people read is escaped here and has no secret in it, JSON goes as it is.
 
-use crate::secrets::scrubbed;
+use crate::known_secrets::scrubbed;
 use offmap::printable;
 use serde_json::Value;
 use std::io::{self, Write};

@@ -11,7 +11,11 @@
 //!
 //! Everything here blocks.
 
+use crate::open::{careful, open_regular_in};
 use crate::safe_path;
+use crate::walk::{Next, Vanished, walk};
+use cap_std::ambient_authority;
+use cap_std::fs::Dir;
 use std::fs::File;
 use std::io::{Error, ErrorKind, Result};
 use std::path::{Path, PathBuf};
@@ -33,6 +37,18 @@ pub fn beside(to: &Path) -> PathBuf {
 ///
 /// # Errors
 /// What `write` or the disk says; the name then has what it had before.
+///
+/// ```
+/// use std::io::Write as _;
+///
+/// let dir = tempfile::tempdir()?;
+/// let to = dir.path().join("manifest.json");
+/// offmap_disk::atomic_file::write(&to, |e| e.to_string(), |file| {
+///     file.write_all(b"{}").map_err(|e| e.to_string())
+/// })?;
+/// assert_eq!(std::fs::read(&to)?, b"{}");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn write<T, E>(
     to: &Path,
     failed: impl Fn(&Error) -> E,
@@ -75,20 +91,20 @@ pub fn put(from: &Path, to: &Path) -> Result<()> {
 /// # Errors
 /// What the disk says; [`ErrorKind::Interrupted`] if it was cancelled.
 pub fn sync_tree(dir: &Path, cancel: &CancellationToken) -> Result<()> {
-    for entry in std::fs::read_dir(dir)? {
-        let entry = entry?;
+    walk(&Dir::open_ambient_dir(dir, ambient_authority())?, Vanished::Failed, |found| {
         if cancel.is_cancelled() {
             return Err(Error::new(ErrorKind::Interrupted, "cancelled"));
         }
-        let kind = entry.file_type()?;
-        if kind.is_dir() {
-            sync_tree(&entry.path(), cancel)?;
-        } else if kind.is_file() {
-            let path = entry.path();
-            let synced = File::open(&path).and_then(|file| file.sync_all());
+        let path = dir.join(&found.path);
+        if found.kind.is_dir() {
+            sync_dir(&path);
+        } else if found.kind.is_file() {
+            let file = open_regular_in(found.dir, Path::new(&found.name), path.display(), careful().read(true));
+            let synced = file.and_then(|file| file.sync_all());
             synced.map_err(|e| Error::new(e.kind(), format!("{}: {e}", path.display())))?;
         }
-    }
+        Ok(Next::Continue)
+    })?;
     sync_dir(dir);
     Ok(())
 }

@@ -10,8 +10,8 @@ const PIECE: usize = 1 << 16;
 ///
 /// # Errors
 /// What reading or `to` says; [`ErrorKind::Interrupted`] if it was cancelled.
-pub(crate) fn copy_until(
-    from: &mut impl Read,
+pub fn copy_until(
+    from: &mut (impl Read + ?Sized),
     cancel: &CancellationToken,
     mut to: impl FnMut(&[u8]) -> Result<()>,
 ) -> Result<u64> {

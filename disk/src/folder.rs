@@ -1,11 +1,13 @@
 //! A directory that others wrote: regular files in real directories, nothing else is opened. Links are not followed on any
 //! level; a pipe, socket or device is not opened, since that alone may wait for ever.
 
+use crate::kinds;
+use crate::open::{careful, descend, open_regular_in};
 use crate::path;
 use crate::path::invalid;
-use cap_fs_ext::{DirExt as _, FileTypeExt as _, FollowSymlinks, OpenOptionsFollowExt as _, OpenOptionsSyncExt as _};
+use crate::walk::{Next, Vanished, walk};
 use cap_std::ambient_authority;
-use cap_std::fs::{Dir, FileType, OpenOptions};
+use cap_std::fs::Dir;
 use std::fs::File;
 use std::io;
 use std::path::Path;
@@ -28,27 +30,6 @@ pub struct Listing {
     pub refused: Vec<(String, String)>,
 }
 
-/// What a thing is that is neither a regular file nor a directory.
-fn word_for(kind: FileType) -> &'static str {
-    if kind.is_symlink() {
-        "a link"
-    } else if kind.is_fifo() {
-        "a named pipe"
-    } else if kind.is_socket() {
-        "a socket"
-    } else if kind.is_char_device() || kind.is_block_device() {
-        "a device"
-    } else if kind.is_dir() {
-        "a directory"
-    } else {
-        "no regular file"
-    }
-}
-
-fn is_no_file(kind: FileType) -> io::Error {
-    invalid(format!("it is {}, expected a regular file", word_for(kind)))
-}
-
 /// Opens one file for reading. The caller named the path, so links on the way to it are followed, but it ends in a regular file.
 ///
 /// # Errors
@@ -58,23 +39,8 @@ pub fn open_regular(path: &Path) -> io::Result<File> {
     let (Some(parent), Some(name)) = (real.parent(), real.file_name()) else {
         return Err(invalid("it is a directory, expected a regular file"));
     };
-    open_in(&Dir::open_ambient_dir(parent, ambient_authority())?, Path::new(name))
-}
-
-fn open_in(dir: &Dir, name: &Path) -> io::Result<File> {
-    let kind = dir.symlink_metadata(name)?.file_type();
-    if !kind.is_file() {
-        return Err(is_no_file(kind));
-    }
-    let mut options = OpenOptions::new();
-    options.read(true).follow(FollowSymlinks::No).nonblock(true);
-    let file = dir.open_with(name, &options)?;
-    // What was looked at may have been swapped for something else since.
-    let kind = file.metadata()?.file_type();
-    if !kind.is_file() {
-        return Err(is_no_file(kind));
-    }
-    Ok(file.into_std())
+    let parent = Dir::open_ambient_dir(parent, ambient_authority())?;
+    open_regular_in(&parent, Path::new(name), "it", careful().read(true))
 }
 
 impl Folder {
@@ -92,17 +58,9 @@ impl Folder {
     /// If the path is none of a package, leads over a link, or to something else than a regular file.
     pub fn file(&self, name: &str) -> io::Result<File> {
         path::check(name).map_err(invalid)?;
-        let (folders, last) = name.rsplit_once('/').map_or(("", name), |(folders, last)| (folders, last));
-        let mut dir: Option<Dir> = None;
-        for part in folders.split('/').filter(|part| !part.is_empty()) {
-            let at = dir.as_ref().unwrap_or(&self.dir);
-            let kind = at.symlink_metadata(part)?.file_type();
-            if !kind.is_dir() {
-                return Err(invalid(format!("`{part}` is {}, expected a directory", word_for(kind))));
-            }
-            dir = Some(at.open_dir_nofollow(part)?);
-        }
-        open_in(dir.as_ref().unwrap_or(&self.dir), Path::new(last))
+        let shown = |path: &Path| format!("`{}`", path.file_name().unwrap_or_default().display());
+        let (dir, last) = descend(&self.dir, Path::new(name), shown)?;
+        open_regular_in(dir.as_ref().unwrap_or(&self.dir), Path::new(last), "it", careful().read(true))
     }
 
     /// Lists everything below it.
@@ -112,41 +70,36 @@ impl Folder {
     pub fn list(&self) -> io::Result<Listing> {
         let mut listing = Listing::default();
         let mut seen = 0;
-        walk(&self.dir, "", &mut seen, &mut listing)?;
+        walk(&self.dir, Vanished::Failed, |found| {
+            seen += 1;
+            if seen > MAX_FILES {
+                return Err(invalid(format!("it has more than {MAX_FILES} files and directories")));
+            }
+            let Some(name) = name_of_path(&found.path) else {
+                listing.refused.push((found.path.to_string_lossy().into_owned(), "its name is not UTF-8".to_owned()));
+                return Ok(Next::Skip);
+            };
+            if let Err(what) = path::check(&name) {
+                listing.refused.push((path::shown(&name).into_owned(), what.to_owned()));
+                return Ok(Next::Skip);
+            }
+            if found.kind.is_file() {
+                listing.files.push((name, found.bytes));
+            } else if !found.kind.is_dir() {
+                let what = format!("it is {}, expected a regular file", kinds::name_of(found.kind));
+                listing.refused.push((name, what));
+            }
+            Ok(Next::Continue)
+        })?;
         listing.files.sort_unstable();
         Ok(listing)
     }
 }
 
-fn walk(dir: &Dir, prefix: &str, seen: &mut usize, listing: &mut Listing) -> io::Result<()> {
-    for entry in dir.entries()? {
-        let entry = entry?;
-        *seen += 1;
-        if *seen > MAX_FILES {
-            return Err(invalid(format!("it has more than {MAX_FILES} files and directories")));
-        }
-        let file_name = entry.file_name();
-        let name = format!("{prefix}{}", file_name.to_string_lossy());
-        if file_name.to_str().is_none() {
-            listing.refused.push((name, "its name is not UTF-8".to_owned()));
-            continue;
-        }
-        if let Err(what) = path::check(&name) {
-            listing.refused.push((path::shown(&name).into_owned(), what.to_owned()));
-            continue;
-        }
-        // Of the thing itself, not of what it points to.
-        let metadata = dir.symlink_metadata(&file_name)?;
-        let kind = metadata.file_type();
-        if kind.is_dir() {
-            walk(&dir.open_dir_nofollow(&file_name)?, &format!("{name}/"), seen, listing)?;
-        } else if kind.is_file() {
-            listing.files.push((name, metadata.len()));
-        } else {
-            listing.refused.push((name, format!("it is {}, expected a regular file", word_for(kind))));
-        }
-    }
-    Ok(())
+/// A path with forward slashes; `None` if it is not UTF-8.
+fn name_of_path(path: &Path) -> Option<String> {
+    let parts: Option<Vec<&str>> = path.iter().map(std::ffi::OsStr::to_str).collect();
+    Some(parts?.join("/"))
 }
 
 #[cfg(all(test, unix))]

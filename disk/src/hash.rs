@@ -7,6 +7,9 @@ use sha2::{Digest as _, Sha256};
 use std::path::Path;
 use tokio_util::sync::CancellationToken;
 
+/// Bytes as lower-case hexadecimal digits.
+pub use const_hex::encode as hex;
+
 /// Size and SHA-256 (hexadecimal) of a regular file; a link at its place is not followed. Blocks.
 ///
 /// # Errors
@@ -31,7 +34,7 @@ pub fn hash_file_until(path: &Path, cancel: &CancellationToken) -> Result<(u64, 
         Ok(())
     });
     let bytes = hashed.map_err(|e| failed(&e))?;
-    Ok((bytes, hex(&hasher.finalize())))
+    Ok((bytes, hex(hasher.finalize())))
 }
 
 /// Size and SHA-256 (hexadecimal) of a regular file, or of a folder: of the names, sizes and hashes of all files in it, in order.
@@ -61,13 +64,5 @@ pub fn hash_result_until(path: &Path, cancel: &CancellationToken) -> Result<(u64
         // A name has neither a zero byte nor a line's end in it that could be taken for another's.
         hasher.update(format!("{}\0{bytes}\0{sha256}\n", file.display()));
     }
-    Ok((all, hex(&hasher.finalize())))
-}
-
-/// Bytes as lower-case hexadecimal digits.
-#[must_use]
-pub fn hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digit = |d: u8| char::from(DIGITS[usize::from(d)]);
-    bytes.iter().flat_map(|b| [digit(b >> 4), digit(b & 15)]).collect()
+    Ok((all, hex(hasher.finalize())))
 }

@@ -9,8 +9,11 @@ pub mod copying;
 pub mod disk_space;
 pub mod folder;
 pub mod hash;
+mod kinds;
+mod open;
 pub mod path;
 pub mod safe_path;
+mod walk;
 
 pub use blocking::run_blocking;
 pub use disk_space::DiskReserve;

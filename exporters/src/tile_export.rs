@@ -6,7 +6,7 @@
 use crate::download_limit::DownloadLimit;
 use crate::tile_service::{FILE_UNIT, JOB_UNIT, JobUrlStyle, PartCall, TiledService, job_unit, part_unit, units};
 use async_trait::async_trait;
-use offmap_arcgis::server_job::{Poll, ServerJob};
+use offmap_arcgis::server_job::{Poll, ServerJob, ServerTask, Submission};
 use offmap_arcgis::{ArcGisClient, Download, Downloaded, ServiceCall, body, resolve, server_job};
 use offmap_engine::{ExportContext, UnitRecord};
 use offmap_formats::tile_package;
@@ -17,8 +17,8 @@ use std::time::Duration;
 
 /// Looks at a result folder that is still empty right after success (Esri's scripts: 5).
 const FOLDER_LOOKS: u32 = 5;
-/// Notes that a forgotten job was submitted again.
-const AGAIN: &str = "again";
+/// Notes the url of a job's state.
+const JOB_URL: &str = "job";
 
 /// Runs the jobs to their end and brings the package home as `to`; the packages of several parts are joined.
 pub(crate) async fn export_package(
@@ -97,7 +97,7 @@ pub(crate) async fn export_package(
             std::fs::remove_file(file)
                 .map_err(|e| Failure::io(FailureStage::Check, format!("cannot remove {}", file.display()), &e))?;
         }
-        Ok(Downloaded { bytes, sha256 })
+        Ok((bytes, sha256).into())
     });
     let joined = joined.await?;
     for (unit, _, got) in files {
@@ -115,9 +115,7 @@ struct Step<'a> {
     limit: DownloadLimit,
 }
 
-/// 1. Submit, or pick up the job that the ledger knows. 2. Look until it ends. 3. Find the file. 4. Fetch it.
-///
-/// A job or result that the server has forgotten is asked for again, once.
+/// Runs one export job and fetches its file.
 async fn export_part(
     client: &ArcGisClient,
     ctx: &ExportContext,
@@ -131,50 +129,75 @@ async fn export_part(
         ctx.begin_unit(step.file).await?;
         return Ok(there.into());
     }
-    loop {
-        let job = match ctx.ledger().noted(step.job, "job").await?.filter(|job| !job.is_empty()) {
-            Some(job) => job,
-            None => {
-                ctx.begin_unit(step.job).await?;
-                let submission = || submit(client, &service.root, home, call);
-                // A job that nobody asks for ends by itself.
-                let take_back = || async { Ok(()) };
-                let job = server_job::submit(client, ctx, &service.root, submission, take_back).await?;
-                ctx.ledger().note(step.job, "job", &job).await?;
-                job
-            }
-        };
-        let mut waited = ExportJob { client, service, url: job.clone(), seen: false, lost: false };
-        let mut found = false;
-        let work = async {
-            let done = server_job::wait(client, ctx, &mut waited).await?;
-            found = true;
-            ctx.finish_unit(step.job, 0, None).await?;
-            ctx.begin_unit(step.file).await?;
-            let report =
-                |here: u64, all: Option<u64>| ctx.report(Progress::bytes(step.before + here, all.map(|n| step.before + n)));
-            let job = waited.url();
-            let fetch = || async {
-                let (url, presigned) = find_file(client, ctx, service, job, &done).await?;
-                let (limit, secrets) = (step.limit.bytes, &service.secrets);
-                let file = Download { url: &url, to: step.to, presigned, limit, secrets };
-                client.download_named(&service.root, file, report).await.map_err(|failure| step.limit.explain(failure))
-            };
-            server_job::while_it_lags(ctx, fetch).await
-        };
-        let got = ctx.or_cancelled(work).await;
-        let Err(failure) = &got else { return got };
-        if failure.is_cancelled() && ctx.rolls_back(failure) {
-            cancel(client, &job, &service.secrets).await;
-            ctx.ledger().note(step.job, "job", "").await?;
+    server_job::run(client, ctx, &ExportTiles { client, ctx, service, home, call, step }).await
+}
+
+/// `exportTiles` as [`server_job::run`] knows it.
+struct ExportTiles<'a> {
+    client: &'a ArcGisClient,
+    ctx: &'a ExportContext,
+    service: &'a TiledService,
+    home: JobUrlStyle,
+    call: &'a ServiceCall,
+    step: &'a Step<'a>,
+}
+
+#[async_trait]
+impl<'a> ServerTask for ExportTiles<'a> {
+    type Job = ExportJob<'a>;
+    type Output = Downloaded;
+
+    fn service_url(&self) -> &str {
+        &self.service.root
+    }
+
+    fn url_note(&self) -> &'static str {
+        JOB_URL
+    }
+
+    async fn noted(&self, name: &str) -> Result<Option<String>, Failure> {
+        self.ctx.ledger().noted(self.step.job, name).await
+    }
+
+    async fn note(&self, name: &str, value: &str) -> Result<(), Failure> {
+        self.ctx.ledger().note(self.step.job, name, value).await
+    }
+
+    fn job(&self, url: String) -> ExportJob<'a> {
+        ExportJob { client: self.client, service: self.service, url, seen: false, is_forgotten: false }
+    }
+
+    async fn prepare(&self) -> Result<(), Failure> {
+        self.ctx.begin_unit(self.step.job).await
+    }
+
+    /// A job that nobody asks for ends by itself, so nothing is removed.
+    async fn submit(&self) -> Result<Submission<FinishedExport>, Failure> {
+        Ok(Submission::Job(submit(self.client, &self.service.root, self.home, self.call).await?))
+    }
+
+    async fn job_finished(&self) -> Result<(), Failure> {
+        self.ctx.finish_unit(self.step.job, 0, None).await?;
+        self.ctx.begin_unit(self.step.file).await
+    }
+
+    async fn fetch(&self, done: &FinishedExport) -> Result<Downloaded, Failure> {
+        let step = self.step;
+        let report =
+            |here: u64, all: Option<u64>| self.ctx.report(Progress::bytes(step.before + here, all.map(|n| step.before + n)));
+        let (url, presigned) = find_file(self.client, self.ctx, self.service, &done.url, &done.state).await?;
+        let (to, limit, secrets) = (step.to, step.limit.bytes, &self.service.secrets);
+        let file = Download { url: &url, to, presigned, limit, secrets };
+        let fetched = self.client.download_named(&self.service.root, file, report).await;
+        fetched.map_err(|failure| step.limit.explain(failure))
+    }
+
+    async fn cancelled(&self, job: &ExportJob<'a>, failure: &Failure) -> Result<(), Failure> {
+        if !self.ctx.rolls_back(failure) {
+            return Ok(());
         }
-        let lost = waited.is_lost() || (found && failure.kind == FailureKind::NotFound);
-        if !lost || ctx.ledger().noted(step.job, AGAIN).await?.is_some() {
-            return got;
-        }
-        ctx.log(format!("the service has forgotten the job, which is submitted once more ({failure})"));
-        ctx.ledger().note(step.job, AGAIN, "1").await?;
-        ctx.ledger().note(step.job, "job", "").await?;
+        cancel(self.client, &job.url, &self.service.secrets).await;
+        self.note(JOB_URL, "").await
     }
 }
 
@@ -202,19 +225,25 @@ fn other_address(job: &str) -> Option<String> {
     })
 }
 
-/// An export job; its result is its last state.
+/// Where a job that is done was found, and its last state.
+struct FinishedExport {
+    url: String,
+    state: Value,
+}
+
+/// An export job.
 struct ExportJob<'a> {
     client: &'a ArcGisClient,
     service: &'a TiledService,
     url: String,
     /// Whether it was seen, so that its address is the right one.
     seen: bool,
-    lost: bool,
+    is_forgotten: bool,
 }
 
 #[async_trait]
 impl ServerJob for ExportJob<'_> {
-    type Result = Value;
+    type Result = FinishedExport;
 
     fn name(&self) -> &'static str {
         "export job"
@@ -224,11 +253,11 @@ impl ServerJob for ExportJob<'_> {
         &self.url
     }
 
-    fn is_lost(&self) -> bool {
-        self.lost
+    fn is_forgotten(&self) -> bool {
+        self.is_forgotten
     }
 
-    async fn poll(&mut self, left: Duration) -> Result<Poll<Value>, Failure> {
+    async fn poll(&mut self, left: Duration) -> Result<Poll<FinishedExport>, Failure> {
         let ask = |url: &str| {
             let call = ServiceCall::get(url)?.with_secrets(&self.service.secrets).in_stage(FailureStage::Wait);
             Ok::<_, Failure>(call.within(left))
@@ -246,18 +275,18 @@ impl ServerJob for ExportJob<'_> {
                 }
             }
         }
-        self.lost = state.as_ref().is_err_and(server_job::is_gone);
+        self.is_forgotten = state.as_ref().is_err_and(server_job::is_gone);
         let state = state?;
         self.seen = true;
         let word = ["jobStatus", "status"].iter().find_map(|k| state.get(*k).and_then(Value::as_str)).unwrap_or_default();
         match read_state(&state) {
-            State::Done => return Ok(Poll::Done(state)),
+            State::Done => return Ok(Poll::Done(FinishedExport { url: self.url.clone(), state })),
             State::Failed => return Err(job_failure(word, &state).with_url(&self.url)),
             State::Running => {}
         }
         let percent = state.pointer("/progress/percent").and_then(Value::as_f64);
-        let words = last_message(&state).unwrap_or_else(|| word.to_owned());
-        Ok(Poll::Running { words, done: percent.map(|p| p / 100.0) })
+        let message = last_message(&state).unwrap_or_else(|| word.to_owned());
+        Ok(Poll::Running { message, done: percent.map(|p| p / 100.0) })
     }
 
     async fn abandon(&mut self) {
@@ -303,9 +332,9 @@ fn last_message(state: &Value) -> Option<String> {
 fn job_failure(word: &str, state: &Value) -> Failure {
     let message = format!("the service's export job ended as {word}");
     let failure = Failure::new(FailureOwner::Source, FailureKind::ServiceError, FailureStage::Wait, message);
-    match body::job_words(state) {
-        Some(words) if body::tile_limit(&words).is_some() => {
-            body::ServiceError { code: 0, words }.into_failure(FailureStage::Wait)
+    match body::job_message(state) {
+        Some(message) if body::tile_limit(&message).is_some() => {
+            body::ServiceError { code: 0, message }.into_failure(FailureStage::Wait)
         }
         Some(words) => failure.with_server_message(words),
         None => failure,
@@ -348,7 +377,7 @@ async fn find_file(
             [".tpk", ".tpkx", ".vtpk"].iter().any(|ending| name.ends_with(ending))
         };
         if let Some(file) = files.iter().find(is_package) {
-            let url = file.get("url").and_then(Value::as_str).ok_or_else(|| missing("its file has no address"))?;
+            let url = file.get("url").and_then(Value::as_str).ok_or_else(|| missing("its file has no url"))?;
             return Ok((resolve(folder.as_str(), url)?.to_string(), false));
         }
         // The listing can be empty right after success.
@@ -357,7 +386,6 @@ async fn find_file(
     Err(missing("its folder holds no tile package"))
 }
 
-/// Asks the service to stop; nobody waits for the answer's meaning.
 /// Cancels the jobs that a task left running on its service.
 pub(crate) async fn rollback(client: &ArcGisClient, ctx: &ExportContext) {
     let units = match ctx.units().await {
@@ -366,17 +394,18 @@ pub(crate) async fn rollback(client: &ArcGisClient, ctx: &ExportContext) {
     };
     let is_open = |u: &UnitRecord| u.id.starts_with(JOB_UNIT) && u.state != "finished";
     for unit in units.into_iter().filter(is_open) {
-        if let Ok(Some(job)) = ctx.ledger().noted(&unit.id, "job").await
+        if let Ok(Some(job)) = ctx.ledger().noted(&unit.id, JOB_URL).await
             && !job.is_empty()
         {
             cancel(client, &job, ctx.secrets()).await;
-            if let Err(failure) = ctx.ledger().note(&unit.id, "job", "").await {
+            if let Err(failure) = ctx.ledger().note(&unit.id, JOB_URL, "").await {
                 tracing::debug!(%failure, "a cancelled job could not be noted");
             }
         }
     }
 }
 
+/// Asks the service to cancel a job; nobody waits for the answer's meaning.
 async fn cancel(client: &ArcGisClient, job: &str, secrets: &LayerSecrets) {
     let Ok(call) = ServiceCall::post(&format!("{job}/cancel")) else { return };
     let call = call.with_secrets(secrets).non_idempotent();

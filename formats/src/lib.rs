@@ -11,8 +11,10 @@ pub mod glyphs;
 mod little_endian;
 pub mod package_files;
 pub mod readers;
+pub mod sinks;
 pub mod style;
 pub mod tile_package;
 pub mod tiles;
 
 pub use containers::{ContainerReader, Containers, Contents};
+pub use sinks::{TileId, TileSink};

@@ -2,6 +2,7 @@
 
 use crate::archive;
 use crate::archive::Archive;
+use offmap_disk::copying::copy_until;
 use offmap_disk::folder::{Folder, open_regular};
 use offmap_disk::path as names;
 use offmap_model::{Failure, FailureKind, FailureOwner, FailureStage};
@@ -175,19 +176,9 @@ impl Container {
         cancel: &CancellationToken,
         mut to: impl FnMut(&[u8]) -> std::io::Result<()>,
     ) -> Result<u64, Failure> {
-        let mut buffer = vec![0; 1 << 16];
-        let copied = self.with_reader(name, |reader| {
-            let mut bytes = 0_u64;
-            while !cancel.is_cancelled() {
-                match reader.read(&mut buffer)? {
-                    0 => return Ok(Some(bytes)),
-                    n => {
-                        bytes += n as u64;
-                        to(buffer.get(..n).unwrap_or_default())?;
-                    }
-                }
-            }
-            Ok(None)
+        let copied = self.with_reader(name, |reader| match copy_until(reader, cancel, &mut to) {
+            Err(_) if cancel.is_cancelled() => Ok(None),
+            copied => copied.map(Some),
         })?;
         copied.ok_or_else(Failure::cancelled)
     }

@@ -120,7 +120,7 @@ pub struct Manifest {
 
 /// SHA-256 in hexadecimal.
 pub(crate) fn sha256_of(bytes: &[u8]) -> String {
-    hex(&Sha256::digest(bytes))
+    hex(Sha256::digest(bytes))
 }
 
 /// SHA-256 of a text in which the first place of `digest` reads as zeros.
@@ -130,7 +130,7 @@ fn digest_of(text: &str, digest: &str) -> String {
         Some((before, after)) => [before, NO_DIGEST, after].iter().for_each(|part| hasher.update(part.as_bytes())),
         None => hasher.update(text.as_bytes()),
     }
-    hex(&hasher.finalize())
+    hex(hasher.finalize())
 }
 
 impl ManifestLayer {

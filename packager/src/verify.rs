@@ -177,7 +177,7 @@ pub(crate) fn hash(
         report(part.len() as u64);
         Ok(())
     })?;
-    Ok((bytes, hex(&hasher.finalize())))
+    Ok((bytes, hex(hasher.finalize())))
 }
 
 /// Checks that every layer's data are where the map says, and where the manifest says.

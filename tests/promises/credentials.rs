@@ -2,7 +2,7 @@
 
 use crate::support::{Bench, area, quick_client, run_to_end};
 use async_trait::async_trait;
-use offmap::arcgis::{AccessToken, ArcGisClient, ClientOptions, Credentials, ServiceCall, TokenSource};
+use offmap::arcgis::{AccessToken, ArcGisClient, ClientOptions, Credentials, ServiceCall, TokenClient, TokenSource};
 use offmap::testing::VirtualClock;
 use offmap::{Clock, Failure, FailureKind, FailureOwner, OfflineMapSource, OfflineMapTask, WebMap};
 use offmap_sandbox::{Fault, FaultAction, PASSWORD, Sandbox, SandboxOptions, USER};
@@ -28,7 +28,7 @@ struct Callback {
 
 #[async_trait]
 impl TokenSource for Callback {
-    async fn token(&self, _: &ArcGisClient) -> Result<AccessToken, Failure> {
+    async fn token(&self, _: &TokenClient) -> Result<AccessToken, Failure> {
         let turn = self.asked.fetch_add(1, Ordering::AcqRel);
         let token = AccessToken::new(self.tokens.get(turn as usize).ok_or_else(|| Failure::internal("no token any more"))?);
         Ok(self.life.map_or(token.clone(), |life| token.expires_in(life)))
@@ -38,7 +38,7 @@ impl TokenSource for Callback {
 fn callback(sandbox: &Sandbox, asked: &Arc<AtomicU32>) -> Credentials {
     let tokens = (0..9).map(|_| sandbox.token()).collect();
     Credentials::from_source(Callback { tokens, life: None, asked: Arc::clone(asked) })
-        .for_address(sandbox.url())
+        .for_url(sandbox.url())
         .expect("an address")
 }
 
@@ -85,7 +85,7 @@ async fn a_token_is_renewed_before_it_ends_and_used_to_its_end_if_there_is_no_ot
     let sandbox = Sandbox::start(secured()).await.expect("a sandbox");
     let tokens = vec![sandbox.token(), sandbox.token()];
     let source = Callback { tokens: tokens.clone(), life: Some(Duration::from_hours(1)), asked: Arc::clone(&asked) };
-    let credentials = Credentials::from_source(source).for_address(sandbox.url()).expect("an address");
+    let credentials = Credentials::from_source(source).for_url(sandbox.url()).expect("an address");
     let clock = Arc::new(VirtualClock::default());
     let client = ArcGisClient::with_clock(ClientOptions::default(), credentials, Arc::clone(&clock) as Arc<dyn Clock>);
     let client = client.expect("a client");
@@ -105,7 +105,7 @@ async fn each_of_two_servers_sees_its_own_token_and_not_the_other_s() {
     let (one, two) =
         (Sandbox::start(secured()).await.expect("a sandbox"), Sandbox::start(secured()).await.expect("a sandbox"));
     let (first, second) = (one.token(), two.token());
-    let own = |sandbox: &Sandbox, token: &str| Credentials::token(token).for_address(sandbox.url()).expect("an address");
+    let own = |sandbox: &Sandbox, token: &str| Credentials::token(token).for_url(sandbox.url()).expect("an address");
     let client = quick_client(own(&one, &first).and(own(&two, &second)));
     for (sandbox, token) in [(&one, &first), (&two, &second)] {
         let call = ServiceCall::get(&format!("{}/arcgis/rest/services/World/MapServer", sandbox.url())).expect("an address");
@@ -119,7 +119,7 @@ async fn each_of_two_servers_sees_its_own_token_and_not_the_other_s() {
 async fn a_host_that_is_for_tokens_by_https_gets_none_by_http_and_the_failure_says_so() {
     let sandbox = Sandbox::start(secured()).await.expect("a sandbox");
     let safe = sandbox.url().replace("http://", "https://");
-    let client = quick_client(Credentials::token(sandbox.token()).for_address(&safe).expect("an address"));
+    let client = quick_client(Credentials::token(sandbox.token()).for_url(&safe).expect("an address"));
     let call = ServiceCall::get(&format!("{}/arcgis/rest/services/World/MapServer", sandbox.url())).expect("an address");
     let failure = client.json(&call).await.expect_err("wants a token");
     assert_eq!(failure.owner, FailureOwner::Credentials, "{failure}");
@@ -184,7 +184,7 @@ async fn a_server_that_only_says_it_belongs_to_the_portal_gets_no_token() {
 #[tokio::test]
 async fn two_users_of_one_engine_s_connections_share_limits_and_no_tokens() {
     let sandbox = Sandbox::start(secured()).await.expect("a sandbox");
-    let client = quick_client(Credentials::token(sandbox.token()).for_address(sandbox.url()).expect("an address"));
+    let client = quick_client(Credentials::token(sandbox.token()).for_url(sandbox.url()).expect("an address"));
     let other = client.with_credentials(Credentials::none());
     let call = ServiceCall::get(&format!("{}/arcgis/rest/services/World/MapServer", sandbox.url())).expect("an address");
     client.json(&call).await.expect("an answer");
@@ -243,7 +243,7 @@ async fn a_token_that_dies_while_its_request_is_repeated_is_renewed_with_three_t
         let made: Vec<_> = (0..different).map(|_| sandbox.token()).collect();
         let tokens = (0..9).map(|i| made[i % different].clone()).collect();
         let source = Callback { tokens, life: None, asked: Arc::clone(&count) };
-        let client = quick_client(Credentials::from_source(source).for_address(sandbox.url()).expect("an address"));
+        let client = quick_client(Credentials::from_source(source).for_url(sandbox.url()).expect("an address"));
         sandbox.fault(Fault::times("world/mapserver", dead, old_token()));
         let answer = client.json(&world(sandbox.url())).await;
         assert_eq!(answer.is_ok(), answers, "{dead} dead of {different}: {answer:?}");

@@ -39,11 +39,13 @@ async fn check(bench: &Bench, package: &Path) {
     assert!(replicated.len() > 1 && !others.is_empty());
     for layer in replicated {
         let tokens = &layer.contents.edit_tokens;
+        assert!(tokens.etag.is_some(), "{}", layer.id);
         assert_eq!(listed(bench, layer).await, tokens.replica_id.clone().into_iter().collect::<Vec<_>>(), "{}", layer.id);
         assert_eq!((tokens.server_gen, tokens.edit_date), (Some(1000), Some(EDITED)), "{}", layer.id);
     }
     for layer in others {
         let tokens = &layer.contents.edit_tokens;
+        assert_eq!(tokens.etag.is_some(), layer.file.is_some(), "{}", layer.id);
         assert_eq!((&tokens.replica_id, tokens.server_gen), (&None, None), "{}", layer.id);
     }
 }

@@ -58,7 +58,7 @@ fn replace(package: &Path, name: &str, bytes: &[u8]) {
     std::fs::write(package.join(name), bytes).expect("writes");
     change_manifest(package, |manifest| {
         for file in manifest.files.iter_mut().filter(|f| f.path == name) {
-            (file.bytes, file.sha256) = (bytes.len() as u64, hex(&Sha256::digest(bytes)));
+            (file.bytes, file.sha256) = (bytes.len() as u64, hex(Sha256::digest(bytes)));
         }
     });
 }
@@ -133,7 +133,7 @@ async fn links_pipes_and_devices_inside_a_package_are_damage_and_nothing_is_read
 async fn a_manifest_names_only_plain_paths_below_the_package_and_each_once() {
     let ended = scripted_package().await;
     let package = ended.destination;
-    let file = |path: &str| ManifestFile { path: path.to_owned(), bytes: 0, sha256: hex(&Sha256::digest(b"")) };
+    let file = |path: &str| ManifestFile { path: path.to_owned(), bytes: 0, sha256: hex(Sha256::digest(b"")) };
     for bad in ["../../victim", "/etc/passwd", "C:\\x", "//srv/x", "p13/../x", "a\\..\\b", "./x", "a//b", "x\0"] {
         change_manifest(&package, |manifest| manifest.files.push(file(bad)));
         names_damage(&verified(&package), "offmap/manifest.json", "its name");

@@ -137,7 +137,7 @@ async fn a_request_with_a_secret_takes_it_to_no_other_origin() {
         for how in ["GET", "POST", "long GET", "address"] {
             let (sandbox, stranger) = (secured().await, Stranger::glad().await);
             let token = sandbox.token();
-            let client = quick_client(Credentials::token(&token).for_address(sandbox.url()).expect("an address"));
+            let client = quick_client(Credentials::token(&token).for_url(sandbox.url()).expect("an address"));
             let url = service(&sandbox, "Fieldwork/FeatureServer/0/query");
             let call = match how {
                 "GET" => ServiceCall::get(&url),
@@ -170,7 +170,7 @@ async fn a_request_with_a_secret_takes_it_to_no_other_origin() {
 async fn a_redirect_that_repeats_a_secret_to_another_origin_is_not_followed() {
     let (sandbox, stranger) = (secured().await, Stranger::glad().await);
     let token = sandbox.token();
-    let client = quick_client(Credentials::token(&token).for_address(sandbox.url()).expect("an address"));
+    let client = quick_client(Credentials::token(&token).for_url(sandbox.url()).expect("an address"));
     let secrets = layer_secrets(sandbox.url(), &[("apiKey", API_KEY), ("lang", "en")]);
     let call = ServiceCall::get(&format!("{}?access_token=of-the-address", service(&sandbox, "World/MapServer")));
     let call = call.expect("an address").with_secrets(&secrets);
@@ -201,7 +201,7 @@ async fn a_stranger_on_the_way_gets_no_token_attached_to_what_it_chooses() {
     let token = sandbox.token();
     let back = format!("{}?chosen=1", service(&sandbox, "Streets/VectorTileServer"));
     let stranger = Stranger::answering(&format!("302 Found\r\nLocation: {back}"), &json!({})).await;
-    let client = quick_client(Credentials::token(&token).for_address(sandbox.url()).expect("an address"));
+    let client = quick_client(Credentials::token(&token).for_url(sandbox.url()).expect("an address"));
     sandbox.fault(Fault::always("world/mapserver", FaultAction::Redirect(format!("{}/there", stranger.url))));
     let call = ServiceCall::get(&service(&sandbox, "World/MapServer")).expect("an address");
     client.json(&call).await.expect_err("no token, no answer");
@@ -215,7 +215,7 @@ async fn a_stranger_on_the_way_gets_no_token_attached_to_what_it_chooses() {
 async fn a_redirect_within_an_origin_keeps_method_and_form_and_only_303_drops_them() {
     for status in STATUSES {
         let sandbox = secured().await;
-        let client = quick_client(Credentials::token(sandbox.token()).for_address(sandbox.url()).expect("an address"));
+        let client = quick_client(Credentials::token(sandbox.token()).for_url(sandbox.url()).expect("an address"));
         let to = "/arcgis/rest/services/Fieldwork/FeatureServer/0/query?moved=1&where=2=2&f=json".to_owned();
         let once = |to: &str| Fault::times("/query", 1, FaultAction::RedirectWith(status, to.to_owned()));
         let call = ServiceCall::post(&service(&sandbox, "Fieldwork/FeatureServer/0/query")).expect("an address");
@@ -239,7 +239,7 @@ async fn a_redirect_within_an_origin_keeps_method_and_form_and_only_303_drops_th
 async fn every_step(layers: &[&str]) {
     let (sandbox, stranger) = (secured().await, Stranger::refusing().await);
     let token = sandbox.token();
-    let credentials = Credentials::token(&token).for_address(sandbox.url()).expect("an address");
+    let credentials = Credentials::token(&token).for_url(sandbox.url()).expect("an address");
     let options = ClientOptions {
         poll_interval: Duration::from_secs(1),
         request_timeout: Duration::from_secs(5),

@@ -1,6 +1,7 @@
 //! Trouble that passes: a short step survives minutes of it, a wait for a service's job as long as the job may take.
 
 use crate::support::{Bench, run_to_end};
+use async_trait::async_trait;
 use offmap::arcgis::portal;
 use offmap::arcgis::{ArcGisClient, ClientOptions, Credentials, Download, ServiceCall};
 use offmap::testing::VirtualClock;
@@ -20,7 +21,22 @@ fn failed() -> FaultAction {
     FaultAction::Body(json!({"error": {"code": 500, "message": "Error performing query operation", "details": []}}))
 }
 
-/// A bench whose engine and client share one virtual clock.
+/// The clock of a bench, for its engine.
+#[derive(Debug)]
+struct Shared(Arc<VirtualClock>);
+
+#[async_trait]
+impl Clock for Shared {
+    fn now_ms(&self) -> i64 {
+        self.0.now_ms()
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        self.0.sleep(duration).await;
+    }
+}
+
+/// A bench whose client and engine go by one virtual clock.
 async fn bench(options: ClientOptions) -> (Bench, Arc<VirtualClock>) {
     let clock = Arc::new(VirtualClock::default());
     let mut bench = Bench::new().await;
@@ -30,10 +46,11 @@ async fn bench(options: ClientOptions) -> (Bench, Arc<VirtualClock>) {
     (bench, clock)
 }
 
-async fn take(bench: &mut Bench) -> GenerateOfflineMapResult {
+async fn take(bench: &mut Bench, clock: &Arc<VirtualClock>) -> GenerateOfflineMapResult {
     let builder = offmap::with_defaults(&bench.client).expect("exporters");
-    // Its own: what sleeps in the engine, such as a pause between two polls, does not hurry the client.
-    bench.engine = builder.clock(VirtualClock::default()).start().expect("starts");
+    // One export at a time: the pauses of one, which take no time, do not use up the time that another one has.
+    let builder = builder.clock(Shared(Arc::clone(clock))).concurrent_exports(1);
+    bench.engine = builder.start().expect("starts");
     let (result, _) = run_to_end(&bench.job(FIELD_MAP, |_| {}).await).await;
     result.expect("a package")
 }
@@ -61,10 +78,10 @@ async fn every_short_step_survives_minutes_of_trouble() {
         (".geodatabase", status(503)),
         ("streets/vectortileserver", FaultAction::Html),
     ] {
-        let (mut bench, _) = bench(ClientOptions::default()).await;
+        let (mut bench, clock) = bench(ClientOptions::default()).await;
         // Ten answers in a row are more than a minute and a half of trouble.
         bench.sandbox.fault(Fault::times(path, 10, action.clone()));
-        let result = take(&mut bench).await;
+        let result = take(&mut bench, &clock).await;
         assert!(!result.has_errors(), "{action:?} at {path}: {:?}", result.layers);
         assert_eq!(submissions(&bench, "Fieldwork/FeatureServer/createReplica"), 1, "{action:?} at {path}");
     }
@@ -104,10 +121,10 @@ async fn a_wait_for_a_job_rides_out_any_trouble_until_its_limit() {
         ("world/mapserver/exporttiles/jobs/", "World/MapServer/exportTiles"),
     ] {
         for action in [status(503), failed(), FaultAction::Reset, FaultAction::Html] {
-            let (mut bench, _) = bench(ClientOptions { attempts: 2, ..ClientOptions::default() }).await;
+            let (mut bench, clock) = bench(ClientOptions { attempts: 2, ..ClientOptions::default() }).await;
             // More than half an hour.
             bench.sandbox.fault(Fault::times(path, 100, action.clone()));
-            let result = take(&mut bench).await;
+            let result = take(&mut bench, &clock).await;
             assert!(!result.has_errors(), "{action:?} at {path}: {:?}", result.layers);
             assert_eq!(submissions(&bench, submission), 1, "{action:?} at {path}");
             assert_eq!(submissions(&bench, "unRegisterReplica"), 0, "{action:?} at {path}");
@@ -120,7 +137,7 @@ async fn a_wait_ends_with_the_limit_of_the_job_whatever_the_trouble() {
     let (mut bench, clock) = bench(ClientOptions::default()).await;
     bench.sandbox.fault(Fault::always("fieldwork/featureserver/jobs/", status(503)));
     let began = clock.now_ms();
-    let result = take(&mut bench).await;
+    let result = take(&mut bench, &clock).await;
     let failure = layer(&result, "places").failure.clone().expect("a failure");
     assert_eq!((failure.owner, failure.kind), (FailureOwner::Source, FailureKind::Unavailable), "{failure}");
     assert!(failure.attempts > 100 && failure.message.contains("within 60 minutes"), "{failure}");
@@ -153,7 +170,7 @@ async fn a_retry_after_beyond_the_limit_of_the_job_ends_with_the_limit() {
         .sandbox
         .fault(Fault::always("fieldwork/featureserver/jobs/", FaultAction::Status(429, "later".into(), Some(30 * 86_400))));
     let began = clock.now_ms();
-    let result = take(&mut bench).await;
+    let result = take(&mut bench, &clock).await;
     let failure = layer(&result, "places").failure.clone().expect("a failure");
     assert_eq!((failure.owner, failure.kind), (FailureOwner::Source, FailureKind::Throttled), "{failure}");
     assert!(began + 3_600_000 <= clock.now_ms());
@@ -234,9 +251,9 @@ async fn a_submission_that_a_page_or_a_500_answered_is_like_one_whose_answer_was
         ("world/mapserver/exporttiles", "World/MapServer/exportTiles"),
     ] {
         for action in [FaultAction::Html, status(500), failed(), status(503)] {
-            let (mut bench, _) = bench(ClientOptions::default()).await;
+            let (mut bench, clock) = bench(ClientOptions::default()).await;
             bench.sandbox.fault(Fault { exact: true, ..Fault::times(path, 3, action.clone()) });
-            let result = take(&mut bench).await;
+            let result = take(&mut bench, &clock).await;
             assert!(!result.has_errors(), "{action:?} at {path}: {:?}", result.layers);
             assert_eq!(submissions(&bench, submission), 4, "{action:?} at {path}");
             assert_eq!(bench.sandbox.replicas("Fieldwork"), 1, "{action:?} at {path}: what it made is removed");

@@ -80,7 +80,7 @@ async fn a_deep_look_finds_rows_tiles_and_styles_that_the_manifest_does_not_know
         let mut manifest = package.manifest().expect("a manifest").expect("a good one").clone();
         let bytes = std::fs::read(result.package.join(path)).expect("reads");
         for file in manifest.files.iter_mut().filter(|f| f.path == path) {
-            (file.bytes, file.sha256) = (bytes.len() as u64, offmap::hex(&Sha256::digest(&bytes)));
+            (file.bytes, file.sha256) = (bytes.len() as u64, offmap::hex(Sha256::digest(&bytes)));
         }
         let text = manifest.to_bytes().expect("writes");
         std::fs::write(result.package.join("offmap/manifest.json"), text).expect("writes");

@@ -52,7 +52,7 @@ fn correct(package: &Path, name: &str) {
     let mut manifest = opened.manifest().expect("a manifest").expect("a good one").clone();
     let bytes = std::fs::read(package.join(name)).expect("reads");
     for file in manifest.files.iter_mut().filter(|f| f.path == name) {
-        (file.bytes, file.sha256) = (bytes.len() as u64, hex(&Sha256::digest(&bytes)));
+        (file.bytes, file.sha256) = (bytes.len() as u64, hex(Sha256::digest(&bytes)));
     }
     std::fs::write(package.join("offmap/manifest.json"), manifest.to_bytes().expect("writes")).expect("writes");
 }

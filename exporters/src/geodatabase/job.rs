@@ -1,4 +1,4 @@
-//! `createReplica`: submit, wait, fetch, and take back.
+//! `createReplica`: submit, wait, fetch, and unregister.
 //!
 //! Source: `feature-service-rest` reference §3.2, §3.3, §4.2.
 
@@ -9,7 +9,7 @@ use super::sync_data;
 use super::units::{FILE_UNIT, JOB_UNIT};
 use crate::download_limit::DownloadLimit;
 use async_trait::async_trait;
-use offmap_arcgis::server_job::{Poll, ServerJob};
+use offmap_arcgis::server_job::{Poll, ServerJob, ServerTask, Submission};
 use offmap_arcgis::{ArcGisClient, Download, Downloaded, ServiceCall, body, resolve, server_job, without_secret_query};
 use offmap_engine::ExportContext;
 use offmap_model::{Failure, FailureKind, FailureOwner, FailureStage, Progress};
@@ -21,24 +21,15 @@ use std::time::Duration;
 const UNREGISTER: Duration = Duration::from_secs(10);
 const UNREGISTER_CANCELLED: Duration = Duration::from_millis(450);
 /// Replicas of earlier submissions that are unregistered; each submission makes one, about 10 within the time of their retries.
-const MOST_TAKEN_BACK: usize = 20;
+const MOST_UNREGISTERED: usize = 20;
 /// Notes the url of the job's state.
 pub(super) const STATUS_URL: &str = "statusUrl";
 /// Notes the name of the last replica that was asked for.
 pub(super) const REPLICA_NAME: &str = "replicaName";
 /// Names of replicas of earlier submissions, joined by commas.
 const EARLIER: &str = "earlierNames";
-/// Notes that a forgotten job was submitted again.
-const AGAIN: &str = "again";
 
-/// Where the replica's file is, or where to ask.
-enum Answer {
-    Status(String),
-    File(String),
-}
-
-/// Runs the job to its end and brings the geodatabase home as `to`. A job or result that the server has forgotten is asked for
-/// again, once.
+/// Runs the job and fetches the geodatabase as `to`.
 pub(super) async fn run(
     client: &ArcGisClient,
     ctx: &ExportContext,
@@ -47,28 +38,20 @@ pub(super) async fn run(
     to: &Path,
     limit: DownloadLimit,
 ) -> Result<Downloaded, Failure> {
-    // A replica that was unregistered cannot be synchronised: its file is worth nothing.
+    // A replica that was unregistered cannot be synchronised: its file is worth nothing, and so is what its job still has.
     if ctx.ledger().noted(JOB_UNIT, REPLICA_ID).await?.as_deref() == Some(GONE) {
         forget(to).await?;
+        ctx.ledger().note(JOB_UNIT, STATUS_URL, "").await?;
     }
     if let Some(there) = ctx.finished_file(FILE_UNIT, to).await? {
         ctx.finish_unit(JOB_UNIT, 0, None).await?;
         ctx.begin_unit(FILE_UNIT).await?;
         return Ok(there.into());
     }
-    let ended = match attempt(client, ctx, service, parameters, to, limit).await {
-        Err(Ended { lost: true, failure }) if ctx.ledger().noted(JOB_UNIT, AGAIN).await?.is_none() => {
-            ctx.log(format!("the service has forgotten the job, which is submitted once more ({failure})"));
-            ctx.ledger().note(JOB_UNIT, AGAIN, "1").await?;
-            ctx.ledger().note(JOB_UNIT, STATUS_URL, "").await?;
-            attempt(client, ctx, service, parameters, to, limit).await.map_err(|e| e.failure)
-        }
-        ended => ended.map_err(|e| e.failure),
-    };
-    if ended.is_ok() {
-        tidy_up(client, ctx, service).await?;
-    }
-    ended
+    let task = ReplicaTask { client, ctx, service, parameters, to, limit };
+    let downloaded = server_job::run(client, ctx, &task).await?;
+    unregister_earlier(client, ctx, service).await?;
+    Ok(downloaded)
 }
 
 async fn forget(file: &Path) -> Result<(), Failure> {
@@ -80,75 +63,71 @@ async fn forget(file: &Path) -> Result<(), Failure> {
     }
 }
 
-/// Why an attempt ended, and whether the server has forgotten its job or result.
-struct Ended {
-    failure: Failure,
-    lost: bool,
-}
-
-impl From<Failure> for Ended {
-    fn from(failure: Failure) -> Self {
-        Self { failure, lost: false }
-    }
-}
-
-async fn attempt(
-    client: &ArcGisClient,
-    ctx: &ExportContext,
-    service: &FeatureService,
-    parameters: &GenerateGeodatabaseParameters,
-    to: &Path,
+/// `createReplica` as [`server_job::run`] knows it.
+struct ReplicaTask<'a> {
+    client: &'a ArcGisClient,
+    ctx: &'a ExportContext,
+    service: &'a FeatureService,
+    parameters: &'a GenerateGeodatabaseParameters,
+    to: &'a Path,
     limit: DownloadLimit,
-) -> Result<Downloaded, Ended> {
-    // A replica that was taken back is no result, even if its job still has a file.
-    let gone = ctx.ledger().noted(JOB_UNIT, REPLICA_ID).await?.as_deref() == Some(GONE);
-    let known = ctx.ledger().noted(JOB_UNIT, STATUS_URL).await?.filter(|status| !gone && !status.is_empty());
-    let answer = match known {
-        Some(status) => Answer::Status(status),
-        None => {
-            ctx.begin_unit(JOB_UNIT).await?;
-            take_back_earlier(client, ctx, service).await?;
-            // Each submission has a name of its own, by which what it made is found.
-            let submission = || submit(client, ctx, service, parameters);
-            let take_back = || take_back_earlier(client, ctx, service);
-            let answer = server_job::submit(client, ctx, &service.root, submission, take_back).await?;
-            if let Answer::Status(status) = &answer {
-                ctx.ledger().note(JOB_UNIT, STATUS_URL, status).await?;
-            }
-            answer
-        }
-    };
-    let work = async {
-        let (file, can_ask_again) = match answer {
-            Answer::File(file) => (file, false),
-            Answer::Status(status) => {
-                let mut job = ReplicaJob { client, ctx, service, status: &status, lost: false };
-                let file = server_job::wait(client, ctx, &mut job).await;
-                let lost = job.is_lost();
-                (file.map_err(|failure| Ended { failure, lost })?, true)
-            }
-        };
-        ctx.finish_unit(JOB_UNIT, 0, None).await?;
-        ctx.begin_unit(FILE_UNIT).await?;
-        let report = |here, all| ctx.report(Progress::bytes(here, all));
-        let fetch = || async {
-            let file = Download { url: &file, to, presigned: false, limit: limit.bytes, secrets: &service.secrets };
-            client.download_named(&service.root, file, report).await.map_err(|failure| limit.explain(failure))
-        };
-        // Files that nobody fetched for some minutes are removed.
-        server_job::while_it_lags(ctx, fetch)
-            .await
-            .map_err(|failure| Ended { lost: can_ask_again && failure.kind == FailureKind::NotFound, failure })
-    };
-    tokio::select! {
-        biased;
-        () = ctx.cancelled() => Err(Failure::cancelled().into()),
-        ended = work => ended,
+}
+
+#[async_trait]
+impl<'a> ServerTask for ReplicaTask<'a> {
+    type Job = ReplicaJob<'a>;
+    type Output = Downloaded;
+
+    fn service_url(&self) -> &str {
+        &self.service.root
+    }
+
+    fn url_note(&self) -> &'static str {
+        STATUS_URL
+    }
+
+    async fn noted(&self, name: &str) -> Result<Option<String>, Failure> {
+        self.ctx.ledger().noted(JOB_UNIT, name).await
+    }
+
+    async fn note(&self, name: &str, value: &str) -> Result<(), Failure> {
+        self.ctx.ledger().note(JOB_UNIT, name, value).await
+    }
+
+    fn job(&self, status: String) -> ReplicaJob<'a> {
+        ReplicaJob { client: self.client, ctx: self.ctx, service: self.service, status, is_forgotten: false }
+    }
+
+    async fn prepare(&self) -> Result<(), Failure> {
+        self.ctx.begin_unit(JOB_UNIT).await?;
+        self.remove_submitted().await
+    }
+
+    async fn submit(&self) -> Result<Submission<String>, Failure> {
+        // Each submission has a name of its own, by which what it made is found.
+        submit(self.client, self.ctx, self.service, self.parameters).await
+    }
+
+    async fn remove_submitted(&self) -> Result<(), Failure> {
+        unregister_submitted(self.client, self.ctx, self.service).await
+    }
+
+    async fn job_finished(&self) -> Result<(), Failure> {
+        self.ctx.finish_unit(JOB_UNIT, 0, None).await?;
+        self.ctx.begin_unit(FILE_UNIT).await
+    }
+
+    async fn fetch(&self, file: &String) -> Result<Downloaded, Failure> {
+        let report = |here, all| self.ctx.report(Progress::bytes(here, all));
+        let (to, limit, secrets) = (self.to, self.limit.bytes, &self.service.secrets);
+        let file = Download { url: file, to, presigned: false, limit, secrets };
+        let fetched = self.client.download_named(&self.service.root, file, report).await;
+        fetched.map_err(|failure| self.limit.explain(failure))
     }
 }
 
 /// Unregisters the replica of an earlier submission whose end nobody knows, so that only one stays.
-async fn take_back_earlier(client: &ArcGisClient, ctx: &ExportContext, service: &FeatureService) -> Result<(), Failure> {
+async fn unregister_submitted(client: &ArcGisClient, ctx: &ExportContext, service: &FeatureService) -> Result<(), Failure> {
     if ctx.ledger().noted(JOB_UNIT, REPLICA_NAME).await?.is_none() {
         return Ok(());
     }
@@ -157,13 +136,13 @@ async fn take_back_earlier(client: &ArcGisClient, ctx: &ExportContext, service: 
 }
 
 /// Unregisters replicas of earlier submissions that the service registered after it had forgotten their jobs.
-async fn tidy_up(client: &ArcGisClient, ctx: &ExportContext, service: &FeatureService) -> Result<(), Failure> {
+async fn unregister_earlier(client: &ArcGisClient, ctx: &ExportContext, service: &FeatureService) -> Result<(), Failure> {
     let earlier = ctx.ledger().noted(JOB_UNIT, EARLIER).await?.unwrap_or_default();
     if earlier.is_empty() {
         return Ok(());
     }
     let names: Vec<&str> = earlier.split(',').collect();
-    for id in listed(client, service, &names).await.unwrap_or_default().into_iter().take(MOST_TAKEN_BACK) {
+    for id in listed(client, service, &names).await.unwrap_or_default().into_iter().take(MOST_UNREGISTERED) {
         unregister_replica(client, service, &id, UNREGISTER).await;
     }
     Ok(())
@@ -202,7 +181,7 @@ async fn submit(
     ctx: &ExportContext,
     service: &FeatureService,
     parameters: &GenerateGeodatabaseParameters,
-) -> Result<Answer, Failure> {
+) -> Result<Submission<String>, Failure> {
     let name = format!("offmap_{}", uuid::Uuid::new_v4().simple());
     if parameters.sync_model != SyncModel::None {
         if let Some(before) = ctx.ledger().noted(JOB_UNIT, REPLICA_NAME).await? {
@@ -224,10 +203,10 @@ async fn submit(
         keys.iter().find_map(|k| answer.get(*k).and_then(Value::as_str)).filter(|t| !t.is_empty()).map(str::to_owned)
     };
     if let Some(status) = text(&["statusUrl", "statusURL"]) {
-        return Ok(Answer::Status(without_secret_query(&resolve(&url, &status)?, &service.secrets)));
+        return Ok(Submission::Job(without_secret_query(&resolve(&url, &status)?, &service.secrets)));
     }
     if let Some(file) = text(&["resultUrl", "responseUrl", "URL"]) {
-        return Ok(Answer::File(resolve(&url, &file)?.to_string()));
+        return Ok(Submission::Done(resolve(&url, &file)?.to_string()));
     }
     let message = "createReplica answers without statusUrl, resultUrl, responseUrl and URL";
     let failure = Failure::new(FailureOwner::Source, FailureKind::InvalidAnswer, FailureStage::Submit, message);
@@ -269,13 +248,13 @@ fn phase(word: &str) -> f64 {
     }
 }
 
-/// A replica job; its result is the file's address.
+/// A replica job; its result is the file's url.
 struct ReplicaJob<'a> {
     client: &'a ArcGisClient,
     ctx: &'a ExportContext,
     service: &'a FeatureService,
-    status: &'a str,
-    lost: bool,
+    status: String,
+    is_forgotten: bool,
 }
 
 #[async_trait]
@@ -287,19 +266,19 @@ impl ServerJob for ReplicaJob<'_> {
     }
 
     fn url(&self) -> &str {
-        self.status
+        &self.status
     }
 
-    fn is_lost(&self) -> bool {
-        self.lost
+    fn is_forgotten(&self) -> bool {
+        self.is_forgotten
     }
 
     async fn poll(&mut self, left: Duration) -> Result<Poll<String>, Failure> {
-        let status = self.status;
+        let status = self.status.as_str();
         let call = self.client.named(&self.service.root, status)?;
         let call = call.with_secrets(&self.service.secrets).in_stage(FailureStage::Wait);
         let state = self.client.job_json(&call.within(left)).await;
-        self.lost = state.as_ref().is_err_and(server_job::is_gone);
+        self.is_forgotten = state.as_ref().is_err_and(server_job::is_gone);
         let state = state?;
         edit_tokens::note(self.ctx, &state).await?;
         let word = ["status", "jobStatus"].iter().find_map(|k| state.get(*k).and_then(Value::as_str)).unwrap_or_default();
@@ -314,7 +293,7 @@ impl ServerJob for ReplicaJob<'_> {
                 Ok(Poll::Done(resolve(status, file)?.to_string()))
             }
             State::Failed => Err(job_failure(word, &state).with_url(status)),
-            State::Running => Ok(Poll::Running { words: body::cut(word), done: Some(phase(word)) }),
+            State::Running => Ok(Poll::Running { message: body::cut(word), done: Some(phase(word)) }),
         }
     }
 }
@@ -322,7 +301,7 @@ impl ServerJob for ReplicaJob<'_> {
 fn job_failure(word: &str, state: &Value) -> Failure {
     let message = format!("the service's replica job ended as {word}");
     let failure = Failure::new(FailureOwner::Source, FailureKind::ServiceError, FailureStage::Wait, message);
-    match body::job_words(state) {
+    match body::job_message(state) {
         Some(words) => failure.with_server_message(words),
         None => failure,
     }

@@ -20,6 +20,7 @@ pub use parameters::{
 };
 
 use crate::download_limit::DownloadLimit;
+use crate::file_etag;
 use async_trait::async_trait;
 use offmap_arcgis::{ArcGisClient, Downloaded};
 use offmap_disk::run_blocking;
@@ -354,9 +355,9 @@ impl GeodatabaseExporter {
         ctx: &ExportContext,
         path: &Path,
     ) -> Result<Artifact, Failure> {
-        let (Downloaded { bytes, sha256 }, parameters, refused) = self.replica(task, service, parameters, ctx, path).await?;
+        let (downloaded, parameters, refused) = self.replica(task, service, parameters, ctx, path).await?;
         // It stays also if what follows fails, which asks the service only.
-        ctx.finish_file(FILE_UNIT, Some(JOB_UNIT), path, (bytes, &sha256)).await?;
+        ctx.finish_file(FILE_UNIT, Some(JOB_UNIT), path, (downloaded.bytes, &downloaded.sha256)).await?;
         let (file, cancel) = (path.to_owned(), ctx.cancel_token().clone());
         let read = move || Ok((geodatabase::describe(&file, &cancel)?, edit_tokens::of_file(&file, &cancel)?));
         let (found, state) = match ctx.blocking(read).await {
@@ -366,7 +367,7 @@ impl GeodatabaseExporter {
         };
         let state = edit_tokens::complete(ctx, state).await?;
         let area = for_wire(&parameters).await?;
-        let file = ArtifactFile::file("replica.geodatabase", "geodatabase").with_sha256(sha256);
+        let file = ArtifactFile::file("replica.geodatabase", "geodatabase").with_sha256(&downloaded.sha256);
         let mut artifact = Artifact { files: vec![file], ..Artifact::default() };
         let verification =
             Verification { client: &self.client, service, parameters: &parameters, area: &area, ctx, path, found: &found };
@@ -396,6 +397,7 @@ impl GeodatabaseExporter {
                 Err(failure) => return Err(failure),
             }
         }
+        file_etag::give(ctx, FILE_UNIT, &downloaded, &mut artifact.layers).await?;
         Ok(artifact)
     }
 

@@ -2,6 +2,17 @@
 
 use std::fmt;
 use std::io::{Error, ErrorKind, Result, Seek, SeekFrom, Write};
+use zip::CompressionMethod;
+use zip::write::SimpleFileOptions;
+
+/// From this size on an entry needs zip64.
+const ZIP64_FROM: u64 = u32::MAX as u64;
+
+/// How an entry of so many bytes is written: as it is, since readers open members in place.
+#[must_use]
+pub fn stored(size: u64) -> SimpleFileOptions {
+    SimpleFileOptions::default().compression_method(CompressionMethod::Stored).large_file(size >= ZIP64_FROM)
+}
 
 /// Asks whether nobody wants the archive any more.
 type Stop = Box<dyn Fn() -> bool + Send>;

@@ -12,5 +12,5 @@ mod file;
 mod open;
 
 pub use audit::{ArchiveDamage, DIRECTORY, audit};
-pub use file::ArchiveFile;
+pub use file::{ArchiveFile, stored};
 pub use open::{Archive, MAX_RATIO, Source, open, open_file};

@@ -4,11 +4,12 @@
 
 mod bundle_name;
 mod record;
+mod sink;
 mod v1;
 mod v2;
 
 pub use bundle_name::bundle_origin;
 pub use record::{LARGEST_TILE, PACKET_SIZE, TileRecord};
+pub(crate) use sink::BundleSink;
 pub use v1::read_v1;
-pub(crate) use v2::v2_head_of;
 pub use v2::{read_v2, v2_head};

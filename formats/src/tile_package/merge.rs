@@ -4,10 +4,11 @@
 
 use super::documents::{ITEM_JSON, ITEM_XML, join_item_xml, join_json};
 use super::kind::TilePackageKind;
-use super::package_archive::{PackageArchive, is_bundle};
+use super::package_archive::{PackageArchive, bundle_place, is_bundle};
 use super::tilemap::TILEMAP;
-use crate::archive::ArchiveFile;
-use crate::compact_cache::{TileRecord, bundle_origin, v2_head_of};
+use crate::archive::{ArchiveFile, stored};
+use crate::compact_cache::BundleSink;
+use crate::sinks::{TileId, TileSink as _};
 use offmap_disk::atomic_file;
 use offmap_model::{Failure, FailureKind, FailureOwner, FailureStage};
 use std::collections::{BTreeMap, HashSet};
@@ -16,11 +17,8 @@ use std::fs::File;
 use std::io::{self, BufWriter, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use tokio_util::sync::CancellationToken;
-use zip::write::SimpleFileOptions;
-use zip::{CompressionMethod, ZipWriter};
+use zip::ZipWriter;
 
-/// From this size on an entry needs zip64.
-const ZIP64_FROM: u64 = u32::MAX as u64;
 /// Largest text entry that is edited, in bytes.
 const LARGEST_TEXT: u64 = 1 << 20;
 
@@ -64,12 +62,13 @@ fn join(parts: &[PathBuf], file: &mut File, to: &Path, stop: &impl Stop) -> Resu
                        take the two sides as two areas";
         return Err(Failure::new(FailureOwner::Source, FailureKind::NotSupported, FailureStage::Check, message));
     };
+    let dir = to.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut zip = ZipWriter::new(ArchiveFile::new(BufWriter::new(file)).until(stop.clone()));
     for name in names.iter().filter(|name| !name.ends_with('/')) {
         let holders: Vec<usize> = (0..parts.len()).filter(|i| parts[*i].has(name)).collect();
         let many = holders.len() > 1;
         if many && is_bundle(name) {
-            join_bundle(&mut parts, &holders, name, &mut zip)?;
+            join_bundle(&mut parts, &holders, name, &mut zip, (dir, stop))?;
         } else if many && [root, TILEMAP, ITEM_JSON, ITEM_XML].contains(&name.as_str()) {
             let bytes = join_document(&mut parts, &holders, name)?;
             zip.start_file(name.as_str(), stored(bytes.len() as u64)).map_err(|e| failed(&e))?;
@@ -82,46 +81,42 @@ fn join(parts: &[PathBuf], file: &mut File, to: &Path, stop: &impl Stop) -> Resu
     Ok(())
 }
 
-fn stored(size: u64) -> SimpleFileOptions {
-    SimpleFileOptions::default().compression_method(CompressionMethod::Stored).large_file(size >= ZIP64_FROM)
-}
-
 /// One bundle of all tiles that the parts' bundles of that name hold.
-fn join_bundle(parts: &mut [PackageArchive], holders: &[usize], name: &str, zip: &mut Joined<'_>) -> Result<(), Failure> {
-    let mut tiles: BTreeMap<(u64, u64), (usize, TileRecord)> = BTreeMap::new();
-    let mut origin = (0, 0);
+fn join_bundle(
+    parts: &mut [PackageArchive],
+    holders: &[usize],
+    name: &str,
+    zip: &mut Joined<'_>,
+    (dir, stop): (&Path, &impl Stop),
+) -> Result<(), Failure> {
+    let mut seen = HashSet::new();
+    // By part and place of its bytes: which tiles have them. Tiles that share their bytes are read once.
+    let mut blobs: BTreeMap<(usize, u64, u64), Vec<TileId>> = BTreeMap::new();
+    let mut first = TileId { level: 0, row: 0, column: 0 };
     for i in holders {
         let Some(part) = parts.get_mut(*i) else { continue };
-        origin = bundle_origin(name).ok_or_else(|| part.corrupt(format!("bundle `{name}` has no position")))?;
-        let found = part.bundle_tiles(name, origin, TilePackageKind::Tpkx);
+        let place = bundle_place(name);
+        let place = place.ok_or_else(|| part.corrupt(format!("bundle `{name}` has no level or position in its name")))?;
+        first = TileId { level: place.level, row: place.origin.0, column: place.origin.1 };
+        let found = part.bundle_tiles(name, place.origin, TilePackageKind::Tpkx);
         for tile in found.map_err(|what| part.corrupt(what))? {
-            tiles.entry((tile.row, tile.column)).or_insert((*i, tile));
+            let id = TileId { row: tile.row, column: tile.column, ..first };
+            if seen.insert(id) {
+                blobs.entry((*i, tile.offset, tile.size)).or_default().push(id);
+            }
         }
     }
-    // Tiles that share their bytes in a part share them in the joined bundle: it never becomes larger than its parts.
-    let mut blobs: BTreeMap<(usize, u64, u64), usize> = BTreeMap::new();
-    for (i, tile) in tiles.values() {
-        blobs.entry((*i, tile.offset, tile.size)).or_default();
-    }
-    blobs.values_mut().enumerate().for_each(|(index, blob)| *blob = index);
-    let sizes: Vec<u64> = blobs.keys().map(|(_, _, size)| *size).collect();
-    let blob_of = |i: usize, tile: &TileRecord| blobs.get(&(i, tile.offset, tile.size)).copied().unwrap_or(0);
-    let records: Vec<(u64, u64, usize)> =
-        tiles.values().map(|(i, t)| (t.row - origin.0, t.column - origin.1, blob_of(*i, t))).collect();
-    let head = v2_head_of(&sizes, &records);
-    let size = head.len() as u64 + sizes.iter().map(|size| size + 4).sum::<u64>();
-    let failed = |e: &dyn Display| cannot_write(format!("join {name}"), e);
-    zip.start_file(name, stored(size)).map_err(|e| failed(&e))?;
-    zip.write_all(&head).map_err(|e| failed(&e))?;
+    let mut sink = BundleSink::new(zip, name, first, dir)?;
     let mut bytes = Vec::new();
-    for (i, offset, size) in blobs.keys() {
+    for ((i, offset, size), places) in &blobs {
+        if stop() {
+            return Err(Failure::cancelled());
+        }
         let Some(part) = parts.get_mut(*i) else { continue };
         read_tile(part, name, (*offset, *size), &mut bytes).map_err(|what| part.corrupt(format!("{name}: {what}")))?;
-        // A record holds 24 bits of size.
-        let length = u32::try_from(*size).unwrap_or(u32::MAX);
-        zip.write_all(&length.to_le_bytes()).and_then(|()| zip.write_all(&bytes)).map_err(|e| failed(&e))?;
+        sink.put(places, &bytes)?;
     }
-    Ok(())
+    sink.finish()
 }
 
 /// Reads the bytes of a tile.
@@ -155,6 +150,7 @@ fn join_document(parts: &mut [PackageArchive], holders: &[usize], name: &str) ->
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::compact_cache::v2_head;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -171,7 +167,7 @@ mod tests {
     fn packages_that_cannot_be_joined_leave_nothing_under_the_final_name() {
         let dir = tempfile::tempdir().expect("a directory");
         let (to, parts) = (dir.path().join("package"), [dir.path().join("package.part1"), dir.path().join("package.part2")]);
-        let bundle = v2_head_of(&[], &[]);
+        let bundle = v2_head(&[]);
         package(&parts[0], &bundle);
         package(&parts[1], b"no bundle");
         let failure = merge(&parts, &to, &CancellationToken::new()).expect_err("the second is damaged");
@@ -187,12 +183,11 @@ mod tests {
 
     /// A package of one bundle with eight tiles in a row that fill a megabyte.
     fn large_package(path: &Path, row: u64) {
-        let sizes = vec![1 << 17; 8];
-        let records: Vec<(u64, u64, usize)> = (0..8).map(|n| (row, n as u64, n)).collect();
-        let mut bundle = v2_head_of(&sizes, &records);
-        for size in sizes {
-            bundle.extend(u32::try_from(size).expect("small").to_le_bytes());
-            bundle.resize(bundle.len() + usize::try_from(size).expect("small"), 7);
+        let tiles: Vec<(u64, u64, u64)> = (0..8).map(|column| (row, column, 1 << 17)).collect();
+        let mut bundle = v2_head(&tiles);
+        for (n, (_, _, size)) in (7..).zip(&tiles) {
+            bundle.extend(u32::try_from(*size).expect("small").to_le_bytes());
+            bundle.resize(bundle.len() + usize::try_from(*size).expect("small"), n);
         }
         package(path, &bundle);
     }

@@ -1,0 +1,172 @@
+//! One request of the REST API, before it is sent.
+
+use crate::answer_kind::AnswerKind;
+use crate::inner_host::Places;
+use crate::secret_query::is_secret;
+use crate::urls::parse_http;
+use offmap_model::failure::without_secrets;
+use offmap_model::{Failure, FailureStage, LayerSecrets};
+use std::fmt;
+use std::time::Duration;
+use url::Url;
+
+/// One request: a url, parameters, and how to send them. Its `Debug` hides what is secret.
+///
+/// ```
+/// use offmap_arcgis::{AnswerKind, ServiceCall};
+///
+/// let layer = "https://gis.city.example/arcgis/rest/services/Trees/FeatureServer/0";
+/// let count = ServiceCall::get(&format!("{layer}/query"))?
+///     .with("where", "1=1")
+///     .with("returnCountOnly", true)
+///     .answer(AnswerKind::Small);
+/// assert!(!count.carries_secret());
+/// # Ok::<(), offmap_model::Failure>(())
+/// ```
+#[derive(Clone)]
+pub struct ServiceCall {
+    pub(crate) url: Url,
+    pub(crate) parameters: Vec<(String, String)>,
+    /// What goes only to the origins that it is for, whatever redirects say.
+    pub(crate) secrets: LayerSecrets,
+    pub(crate) post: bool,
+    pub(crate) is_idempotent: bool,
+    /// How long it is tried again, in place of the options.
+    pub(crate) within: Option<Duration>,
+    /// When that is over, in milliseconds since 1970; known once it is sent.
+    pub(crate) deadline: Option<i64>,
+    pub(crate) stage: FailureStage,
+    pub(crate) kind: AnswerKind,
+    /// Where it may be asked, if an answer names another host than the service's.
+    pub(crate) places: Option<Places>,
+    /// Whether its url, as it was named, carries its own signature.
+    pub(crate) signed: bool,
+}
+
+impl fmt::Debug for ServiceCall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = |(name, value): &(String, String)| {
+            let hidden = is_secret(name) || self.secrets.has_name(name);
+            format!("{name}={}", if hidden { "…" } else { value })
+        };
+        f.debug_struct("ServiceCall")
+            .field("url", &without_secrets(self.url.as_str()))
+            .field("parameters", &self.parameters.iter().map(shown).collect::<Vec<_>>())
+            .field("post", &self.post)
+            .finish_non_exhaustive()
+    }
+}
+
+impl ServiceCall {
+    /// A GET that turns to POST when it gets long.
+    ///
+    /// # Errors
+    /// If the url is not `http` or `https`.
+    pub fn get(url: &str) -> Result<Self, Failure> {
+        Ok(Self {
+            url: parse_http(url)?,
+            parameters: Vec::new(),
+            secrets: LayerSecrets::default(),
+            post: false,
+            is_idempotent: true,
+            within: None,
+            deadline: None,
+            stage: FailureStage::Run,
+            kind: AnswerKind::default(),
+            places: None,
+            signed: false,
+        })
+    }
+
+    /// A form by POST.
+    ///
+    /// # Errors
+    /// As [`ServiceCall::get`].
+    pub fn post(url: &str) -> Result<Self, Failure> {
+        Ok(Self { post: true, ..Self::get(url)? })
+    }
+
+    /// Adds a parameter. Objects and arrays go as JSON text.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: impl ToString) -> Self {
+        self.parameters.push((name.to_owned(), value.to_string()));
+        self
+    }
+
+    /// Adds the secrets of a map's layer (its `customParameters` and the query of its url), which go with every request for the
+    /// layer to the origin of its url. The call's own parameters win over one of the same name.
+    #[must_use]
+    pub fn with_secrets(mut self, secrets: &LayerSecrets) -> Self {
+        self.secrets = secrets.clone();
+        self
+    }
+
+    /// Whether anything in it may be seen by its own host only.
+    #[must_use]
+    pub fn carries_secret(&self) -> bool {
+        self.parameters.iter().any(|(name, _)| is_secret(name)) || self.secrets.parameters_for(&self.url).next().is_some()
+    }
+
+    /// Says that the request starts something on the service: it is sent again only when the service answered that it is too busy
+    /// to begin it (429). Any other fault leaves open what the service did; then the caller decides.
+    #[must_use]
+    pub fn non_idempotent(mut self) -> Self {
+        self.is_idempotent = false;
+        self
+    }
+
+    /// Says that the request is one of a wait that ends so long from now: until then it is tried again whatever fault may pass.
+    #[must_use]
+    pub fn within(mut self, time: Duration) -> Self {
+        self.within = Some(time);
+        self
+    }
+
+    /// Says for which stage of the work this is.
+    #[must_use]
+    pub fn in_stage(mut self, stage: FailureStage) -> Self {
+        self.stage = stage;
+        self
+    }
+
+    /// Says what is asked for, so that more than an honest answer is refused.
+    #[must_use]
+    pub fn answer(mut self, kind: AnswerKind) -> Self {
+        self.kind = kind;
+        self
+    }
+
+    /// The parameters that a request to this url has: its own, and the secrets that are for its origin.
+    pub(crate) fn parameters_at(&self, url: &Url, own: &[(String, String)], with_secrets: bool) -> Vec<(String, String)> {
+        let is_own = |name: &str| own.iter().any(|(own, _)| own.eq_ignore_ascii_case(name));
+        let secrets = self.secrets.parameters_for(url).filter(|(name, _)| with_secrets && !is_own(name));
+        own.iter().cloned().chain(secrets.map(|(n, v)| (n.to_owned(), v.to_owned()))).collect()
+    }
+
+    /// Whether it goes to the place that the service was asked at instead of the one that an answer names.
+    fn is_at_outer(&self) -> bool {
+        self.places.as_ref().is_some_and(Places::is_at_outer)
+    }
+
+    /// Whether it is asked at a url with a signature: no token goes there, whatever the host. Where the service itself is asked,
+    /// nothing is signed.
+    pub(crate) fn is_presigned(&self) -> bool {
+        self.signed && !self.is_at_outer()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_that_is_shown_shows_no_secret() {
+        let call = ServiceCall::post("https://h/generateToken?token=abc123").expect("a url");
+        let call = call.with("Token", "abc123").with("password", "abc123").with("client_secret", "abc123").with("f", "json");
+        let shown = format!("{call:?}");
+        assert!(
+            !shown.contains("abc123") && shown.contains("f=json") && shown.contains("https://h/generateToken"),
+            "{shown}"
+        );
+    }
+}

@@ -1,0 +1,101 @@
+//! Whether the rest of a file is of the same file as the part that is here.
+//!
+//! A 206 is joined only if its validator and the total length in its `Content-Range` are those of the first part. A weak `ETag`
+//! says that the bytes may differ, so it is no evidence by itself (RFC 9110 §8.8.1, §15.3.7).
+
+use reqwest::header::{CONTENT_RANGE, ETAG, HeaderMap, HeaderName, HeaderValue, LAST_MODIFIED};
+use serde::{Deserialize, Serialize};
+
+/// Bytes of the longest `ETag` that is kept.
+const LONGEST_ETAG: usize = 1_000;
+
+/// What a server says of the state that a file is in.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct FileState {
+    etag: Option<String>,
+    modified: Option<String>,
+    /// Length of the complete file.
+    pub(super) total: Option<u64>,
+}
+
+impl FileState {
+    pub(super) fn of(headers: &HeaderMap, total: Option<u64>) -> Self {
+        let text = |name: HeaderName| Some(headers.get(name)?.to_str().ok()?.trim().to_owned()).filter(|t| !t.is_empty());
+        Self { etag: text(ETAG), modified: text(LAST_MODIFIED), total }
+    }
+
+    /// The `ETag`, unless it is too long to be kept.
+    pub(super) fn short_etag(&self) -> Option<String> {
+        self.etag.clone().filter(|tag| tag.len() <= LONGEST_ETAG)
+    }
+
+    fn strong(&self) -> Option<&String> {
+        self.etag.as_ref().filter(|tag| !tag.get(..2).is_some_and(|start| start.eq_ignore_ascii_case("W/")))
+    }
+
+    /// The validator by which the server can tell that the file is still the same; `None` where there is none, or its length is not
+    /// known.
+    pub(super) fn if_range(&self) -> Option<HeaderValue> {
+        let validator = self.strong().or(self.modified.as_ref()).filter(|_| self.total.is_some())?;
+        HeaderValue::from_str(validator).ok()
+    }
+
+    /// Whether two answers are of one state of the file.
+    fn is_same(&self, other: &Self) -> bool {
+        let is_validated = self.strong().is_some() || (self.modified.is_some() && self.modified == other.modified);
+        is_validated && self.etag == other.etag && self.total.is_some() && self.total == other.total
+    }
+
+    /// Whether a 206 resumes at `from`, of this very file. `length` is what it says of its body.
+    pub(super) fn is_continued_by(&self, headers: &HeaderMap, length: Option<u64>, from: u64) -> bool {
+        let Some((first, last, total)) = content_range(headers) else { return false };
+        let is_complete = length.is_none_or(|length| length == last - first + 1);
+        from > 0 && first == from && is_complete && self.is_same(&Self::of(headers, Some(total)))
+    }
+}
+
+/// First byte, last byte and total length; nothing where any of them is missing or they make no sense.
+fn content_range(headers: &HeaderMap) -> Option<(u64, u64, u64)> {
+    let mut all = headers.get_all(CONTENT_RANGE).iter();
+    let text = all.next().filter(|_| all.next().is_none())?.to_str().ok()?;
+    let number = |text: &str| text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse::<u64>().ok())?;
+    let (range, total) = text.trim().strip_prefix("bytes ")?.split_once('/')?;
+    let (first, last) = range.split_once('-')?;
+    let (first, last, total) = (number(first)?, number(last)?, number(total)?);
+    (first <= last && last < total).then_some((first, last, total))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_content_range_is_read_completely_or_not_at_all() {
+        let read = |text: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(CONTENT_RANGE, HeaderValue::from_str(text).expect("a value"));
+            content_range(&headers)
+        };
+        assert_eq!(read("bytes 5-9/10"), Some((5, 9, 10)));
+        for text in [
+            "bytes 5-9",
+            "bytes 5-9/*",
+            "bytes */10",
+            "bytes 5-9/10 and more",
+            "bytes 5-10/10",
+            "bytes 9-5/10",
+            "bytes +5-9/10",
+            "bytes -9/10",
+            "items 5-9/10",
+            "bytes=5-9/10",
+            "bytes 5-9/18446744073709551616",
+            "",
+        ] {
+            assert_eq!(read(text), None, "{text}");
+        }
+        let mut twice = HeaderMap::new();
+        twice.append(CONTENT_RANGE, HeaderValue::from_static("bytes 5-9/10"));
+        twice.append(CONTENT_RANGE, HeaderValue::from_static("bytes 5-9/11"));
+        assert_eq!(content_range(&twice), None);
+    }
+}

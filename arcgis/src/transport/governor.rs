@@ -1,0 +1,396 @@
+//! One governor per host: how many requests at a time, and when the next one may go.
+//!
+//! | what the host answers | what follows |
+//! | --- | --- |
+//! | 429, 503 with `Retry-After`, "try again" | nobody asks the host before the time is over; half as many at a time |
+//! | ArcGIS request units at 80 % of the limit | a pause between requests |
+//! | answers in a row | one more at a time, up to the limit of the options |
+//!
+//! A download may take hours, and polls, renewals and roll-backs of other jobs go to the same host: downloads leave one of the
+//! requests at a time to small ones, and a small request goes in any case while no other one is under way. In return a download
+//! that waits is not put off for ever by small requests: they leave one place to it where none runs. Within each kind, first come,
+//! first served.
+//!
+//! Source: feature service reference §6.3; additive increase and multiplicative decrease as in TCP (RFC 5681).
+
+use dashmap::DashMap;
+use offmap_model::{Clock, Failure, FailureKind, FailureOwner, FailureStage};
+use reqwest::header::HeaderMap;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+use tokio::sync::oneshot;
+
+/// Good answers in a row after which one more request at a time is allowed.
+const GOOD_ANSWERS: u32 = 16;
+/// Share of an organisation's request units from which requests slow down.
+const MUCH_USED: f64 = 0.8;
+/// The pause between requests then.
+const SLOW: Duration = Duration::from_secs(1);
+/// A shorter wait is not logged.
+const LOGGED_FROM: i64 = 900;
+/// Two failures to reach a host are the same trouble if no more time lies between, in milliseconds.
+const SAME_TROUBLE: i64 = 120_000;
+
+/// The governors of all hosts.
+#[derive(Debug)]
+pub(crate) struct Governor {
+    hosts: DashMap<String, Arc<Host>>,
+    most: usize,
+}
+
+/// What a request is to its host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Weight {
+    /// An answer that comes at once.
+    Small,
+    /// A download, which lasts.
+    Bulk,
+}
+
+#[derive(Debug)]
+struct Host {
+    name: String,
+    state: Mutex<State>,
+}
+
+/// The requests of one kind.
+#[derive(Debug, Default)]
+struct Line {
+    running: usize,
+    waiting: VecDeque<oneshot::Sender<Permit>>,
+}
+
+#[derive(Debug)]
+struct State {
+    /// Requests at a time.
+    allowed: usize,
+    small: Line,
+    bulk: Line,
+    good: u32,
+    /// Nobody asks before, in milliseconds since 1970 UTC.
+    open_at: i64,
+    /// The time that was logged already.
+    is_reported: i64,
+    /// Whether it answered at all, whatever it was.
+    heard: bool,
+    /// The first and the last time since then that it could not be reached.
+    unreached: Option<(i64, i64)>,
+}
+
+impl State {
+    fn line(&mut self, weight: Weight) -> &mut Line {
+        match weight {
+            Weight::Small => &mut self.small,
+            Weight::Bulk => &mut self.bulk,
+        }
+    }
+
+    /// Whether one more of a kind may go.
+    fn may(&self, weight: Weight) -> bool {
+        let (small, bulk) = (self.small.running, self.bulk.running);
+        match weight {
+            Weight::Small => {
+                let kept_for_bulk = usize::from(bulk == 0 && !self.bulk.waiting.is_empty());
+                small == 0 || small + bulk + kept_for_bulk < self.allowed
+            }
+            Weight::Bulk => bulk < (self.allowed - 1).max(1) && small + bulk < self.allowed.max(2),
+        }
+    }
+
+    /// The next one that waits and may go, counted as running.
+    fn next(&mut self) -> Option<(oneshot::Sender<Permit>, Weight)> {
+        [Weight::Small, Weight::Bulk].into_iter().find_map(|weight| {
+            // Whoever gave up waiting has no turn.
+            while self.line(weight).waiting.front().is_some_and(oneshot::Sender::is_closed) {
+                self.line(weight).waiting.pop_front();
+            }
+            if !self.may(weight) {
+                return None;
+            }
+            let next = self.line(weight).waiting.pop_front()?;
+            self.line(weight).running += 1;
+            Some((next, weight))
+        })
+    }
+}
+
+impl Host {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets go who may.
+    fn hand_out(self: &Arc<Self>) {
+        loop {
+            let next = self.lock().next();
+            let Some((waiting, weight)) = next else { return };
+            // A permit that nobody waits for any more comes back when it is dropped.
+            drop(waiting.send(Permit { host: Arc::clone(self), weight }));
+        }
+    }
+
+    /// Waits for a turn.
+    async fn turn(self: &Arc<Self>, weight: Weight) -> Result<Permit, Failure> {
+        let turn = {
+            let mut state = self.lock();
+            if state.line(weight).waiting.is_empty() && state.may(weight) {
+                state.line(weight).running += 1;
+                return Ok(Permit { host: Arc::clone(self), weight });
+            }
+            let (send, turn) = oneshot::channel();
+            state.line(weight).waiting.push_back(send);
+            turn
+        };
+        // Somebody who gave up may stand before it.
+        self.hand_out();
+        turn.await.map_err(|_| Failure::internal("the governor of a host has gone"))
+    }
+}
+
+/// Leave to ask a host once.
+#[derive(Debug)]
+pub(crate) struct Permit {
+    host: Arc<Host>,
+    weight: Weight,
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.host.lock().line(self.weight).running -= 1;
+        self.host.hand_out();
+    }
+}
+
+impl Governor {
+    pub(crate) fn new(most: usize) -> Self {
+        Self { hosts: DashMap::new(), most: most.max(1) }
+    }
+
+    fn host(&self, name: String) -> Arc<Host> {
+        let entry = self.hosts.entry(name.clone());
+        let new = || {
+            let (small, bulk) = (Line::default(), Line::default());
+            let state = State {
+                allowed: self.most,
+                small,
+                bulk,
+                good: 0,
+                open_at: 0,
+                is_reported: 0,
+                heard: false,
+                unreached: None,
+            };
+            Arc::new(Host { name, state: Mutex::new(state) })
+        };
+        Arc::clone(&entry.or_insert_with(new))
+    }
+
+    /// The host answered.
+    pub(crate) fn heard(&self, name: String) {
+        let host = self.host(name);
+        let mut state = host.lock();
+        (state.heard, state.unreached) = (true, None);
+    }
+
+    /// The host could not be reached; answers since when that is so for all who ask it.
+    pub(crate) fn unreached(&self, name: String, now: i64) -> i64 {
+        let host = self.host(name);
+        let mut state = host.lock();
+        let is_recent = |last: i64| now.saturating_sub(last) <= SAME_TROUBLE;
+        let first = state.unreached.filter(|(_, last)| is_recent(*last)).map_or(now, |(first, _)| first);
+        state.unreached = Some((first, now));
+        first
+    }
+
+    /// Whether the host has answered before.
+    pub(crate) fn has_answered(&self, name: &str) -> bool {
+        self.hosts.get(name).is_some_and(|host| host.lock().heard)
+    }
+
+    /// Waits until a host may be asked, at most until the deadline, in milliseconds since 1970.
+    ///
+    /// # Errors
+    /// If the host wants to be left alone beyond the deadline, which has passed then.
+    pub(crate) async fn admit(
+        &self,
+        name: String,
+        weight: Weight,
+        clock: &Arc<dyn Clock>,
+        deadline: Option<i64>,
+        log: impl Fn(String),
+    ) -> Result<Permit, Failure> {
+        let host = self.host(name);
+        loop {
+            let permit = host.turn(weight).await?;
+            let now = clock.now_ms();
+            let (wait, report) = {
+                let mut state = host.lock();
+                let wait = state.open_at - now;
+                let report = wait >= LOGGED_FROM && state.is_reported != state.open_at;
+                if report {
+                    state.is_reported = state.open_at;
+                }
+                (wait, report)
+            };
+            if wait <= 0 {
+                return Ok(permit);
+            }
+            // Who waits holds no permit.
+            drop(permit);
+            if report {
+                let until = SystemTime::UNIX_EPOCH + Duration::from_millis((now + wait).unsigned_abs());
+                let until = httpdate::fmt_http_date(until);
+                log(format!("{} is busy; throttled until {until}", host.name));
+            }
+            let left = deadline.map_or(wait, |deadline| wait.min(deadline.saturating_sub(now)));
+            clock.sleep(Duration::from_millis(left.max(0).unsigned_abs())).await;
+            if left < wait {
+                let message = format!("{} asks to be left alone for longer than there is time to wait", host.name);
+                let failure = Failure::new(FailureOwner::Source, FailureKind::Throttled, FailureStage::Wait, message);
+                return Err(failure.retryable());
+            }
+        }
+    }
+
+    /// The host wants to be left alone for a time.
+    pub(crate) fn throttled(&self, name: String, pause: Duration, now: i64) {
+        let host = self.host(name);
+        let mut state = host.lock();
+        state.good = 0;
+        state.open_at = state.open_at.max(now.saturating_add(i64::try_from(pause.as_millis()).unwrap_or(i64::MAX)));
+        state.allowed = (state.allowed / 2).max(1);
+    }
+
+    /// The host answered well; its headers may show that much of the budget is used.
+    pub(crate) fn answered(&self, name: String, headers: &HeaderMap, now: i64) {
+        let host = self.host(name);
+        {
+            let mut state = host.lock();
+            if used_share(headers).is_some_and(|share| share >= MUCH_USED) {
+                state.open_at = state.open_at.max(now.saturating_add(i64::try_from(SLOW.as_millis()).unwrap_or(0)));
+                return;
+            }
+            state.good += 1;
+            if state.good < GOOD_ANSWERS || state.allowed >= self.most {
+                return;
+            }
+            state.good = 0;
+            state.allowed += 1;
+        }
+        host.hand_out();
+    }
+}
+
+/// `x-esri-org-request-units-per-min: usage=97;max=28800` as a share.
+fn used_share(headers: &HeaderMap) -> Option<f64> {
+    let text = headers.get("x-esri-org-request-units-per-min")?.to_str().ok()?;
+    let number = |name: &str| {
+        let part = text.split(';').find_map(|part| part.trim().strip_prefix(name)?.strip_prefix('='))?;
+        part.trim().parse::<f64>().ok()
+    };
+    number("max").filter(|max| *max > 0.0).and_then(|max| Some(number("usage")? / max))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use offmap_model::SystemClock;
+    use reqwest::header::HeaderValue;
+
+    fn with(name: &'static str, value: &str) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        headers.insert(name, HeaderValue::from_str(value).expect("a header"));
+        headers
+    }
+
+    #[test]
+    fn request_units_are_read_as_a_share() {
+        let name = "x-esri-org-request-units-per-min";
+        assert_eq!(used_share(&with(name, "usage=97;max=28800")), Some(97.0 / 28800.0));
+        assert_eq!(used_share(&with(name, "max=100; usage=90")), Some(0.9));
+        assert_eq!(used_share(&with(name, "usage=97")), None);
+    }
+
+    /// How many requests of a kind may go now.
+    fn free(host: &Arc<Host>, weight: Weight) -> usize {
+        let mut held = Vec::new();
+        while host.lock().may(weight) {
+            host.lock().line(weight).running += 1;
+            held.push(Permit { host: Arc::clone(host), weight });
+        }
+        held.len()
+    }
+
+    #[tokio::test]
+    async fn a_busy_host_gets_fewer_requests_at_a_time_and_slowly_more_again() {
+        let governor = Governor::new(4);
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let admit = || governor.admit("h".to_owned(), Weight::Small, &clock, None, |_| {});
+        let held: Vec<Permit> = vec![admit().await.expect("a"), admit().await.expect("b")];
+        governor.throttled("h".to_owned(), Duration::ZERO, 0);
+        let host = governor.host("h".to_owned());
+        assert_eq!(free(&host, Weight::Small), 0, "two are under way");
+        drop(held);
+        assert_eq!(free(&host, Weight::Small), 2);
+        governor.throttled("h".to_owned(), Duration::ZERO, 0);
+        governor.throttled("h".to_owned(), Duration::ZERO, 0);
+        assert_eq!(free(&host, Weight::Small), 1, "never less than one");
+        for _ in 0..3 * GOOD_ANSWERS {
+            governor.answered("h".to_owned(), &HeaderMap::new(), 0);
+        }
+        assert_eq!(free(&host, Weight::Small), 4);
+        governor.throttled("h".to_owned(), Duration::from_millis(30), clock.now_ms());
+        let before = clock.now_ms();
+        drop(admit().await.expect("d"));
+        assert!(clock.now_ms() - before >= 25, "nobody asks before the time is over");
+    }
+
+    #[tokio::test]
+    async fn downloads_leave_a_place_to_small_requests_and_get_one_of_their_own() {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        for (most, downloads) in [(1, 1), (2, 1), (4, 3)] {
+            let governor = Governor::new(most);
+            let admit = |weight| governor.admit("h".to_owned(), weight, &clock, None, |_| {});
+            let host = governor.host("h".to_owned());
+            assert_eq!(free(&host, Weight::Bulk), downloads, "{most}");
+            let mut held = Vec::new();
+            for _ in 0..downloads {
+                held.push(admit(Weight::Bulk).await.expect("a download"));
+            }
+            assert_eq!((free(&host, Weight::Bulk), free(&host, Weight::Small)), (0, 1), "{most}");
+            // Also after the host asked for less.
+            governor.throttled("h".to_owned(), Duration::ZERO, 0);
+            assert_eq!((free(&host, Weight::Bulk), free(&host, Weight::Small)), (0, 1), "{most}");
+        }
+        // Small requests that never end do not put a download off for ever.
+        let governor = Governor::new(2);
+        let admit = |weight| governor.admit("h".to_owned(), weight, &clock, None, |_| {});
+        let (first, second) = (admit(Weight::Small).await.expect("a"), admit(Weight::Small).await.expect("b"));
+        let mut download = Box::pin(admit(Weight::Bulk));
+        let mut third = Box::pin(admit(Weight::Small));
+        assert!(polled(&mut download).is_none() && polled(&mut third).is_none());
+        drop(first);
+        let download = polled(&mut download).expect("it has its turn").expect("a permit");
+        assert!(polled(&mut third).is_none());
+        drop(second);
+        let third = polled(&mut third).expect("it has its turn").expect("a permit");
+        drop((download, third));
+        // Whoever gives up waiting blocks nobody.
+        let (first, second) = (admit(Weight::Small).await.expect("a"), admit(Weight::Small).await.expect("b"));
+        let mut gives_up = Box::pin(admit(Weight::Small));
+        assert!(polled(&mut gives_up).is_none());
+        drop(gives_up);
+        drop((first, second));
+        assert_eq!(free(&governor.host("h".to_owned()), Weight::Small), 2);
+    }
+
+    /// Polls once.
+    fn polled<T>(future: &mut std::pin::Pin<Box<impl Future<Output = T>>>) -> Option<T> {
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        match future.as_mut().poll(&mut context) {
+            std::task::Poll::Ready(done) => Some(done),
+            std::task::Poll::Pending => None,
+        }
+    }
+}
