@@ -44,11 +44,13 @@ pub struct Downloaded {
     pub bytes: u64,
     /// SHA-256 in hexadecimal.
     pub sha256: String,
+    /// `ETag`, where the server sent one in this run.
+    pub etag: Option<String>,
 }
 
 impl From<(u64, String)> for Downloaded {
     fn from((bytes, sha256): (u64, String)) -> Self {
-        Self { bytes, sha256 }
+        Self { bytes, sha256, etag: None }
     }
 }
 
@@ -118,7 +120,8 @@ fn finish(file: &PartFile, part: Part, to: &Path) -> Result<Downloaded, Failure>
     atomic_file::put(file.path(), to).map_err(failed)?;
     // Without its part the note means nothing; a rest of it harms nobody.
     let _ = std::fs::remove_file(file.note_path());
-    Ok(Downloaded { bytes: part.bytes, sha256: hex(part.hasher.finalize()) })
+    let etag = part.state.short_etag();
+    Ok(Downloaded { bytes: part.bytes, sha256: hex(part.hasher.finalize()), etag })
 }
 
 /// A file that was fetched before, under its final name.

@@ -10,6 +10,7 @@
 //! tokens, limits and connections are shared.
 
 mod download_limit;
+mod file_etag;
 pub mod geodatabase;
 pub mod tile_cache;
 mod tile_export;

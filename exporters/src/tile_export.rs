@@ -97,7 +97,7 @@ pub(crate) async fn export_package(
             std::fs::remove_file(file)
                 .map_err(|e| Failure::io(FailureStage::Check, format!("cannot remove {}", file.display()), &e))?;
         }
-        Ok(Downloaded { bytes, sha256 })
+        Ok((bytes, sha256).into())
     });
     let joined = joined.await?;
     for (unit, _, got) in files {

@@ -1,6 +1,7 @@
 //! What is known of the data of one layer: one value for an artifact, an outcome and a manifest.
 
 use crate::budget::Missing;
+use crate::edit_tokens::EditTokens;
 use crate::note::{LayerNote, LayerNoteKind};
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +26,9 @@ pub struct LayerContents {
     /// What is worth knowing of it and is no failure: what was not counted, what was edited meanwhile.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<LayerNote>,
+    /// By which state of the service it was exported.
+    #[serde(flatten)]
+    pub edit_tokens: EditTokens,
 }
 
 impl LayerContents {

@@ -12,6 +12,7 @@ mod complete;
 mod credentials;
 mod custom;
 mod discard;
+mod edit_tokens;
 mod edited;
 mod end_to_end;
 mod ends;

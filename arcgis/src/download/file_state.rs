@@ -6,6 +6,9 @@
 use reqwest::header::{CONTENT_RANGE, ETAG, HeaderMap, HeaderName, HeaderValue, LAST_MODIFIED};
 use serde::{Deserialize, Serialize};
 
+/// Bytes of the longest `ETag` that is kept.
+const LONGEST_ETAG: usize = 1_000;
+
 /// What a server says of the state that a file is in.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct FileState {
@@ -19,6 +22,11 @@ impl FileState {
     pub(super) fn of(headers: &HeaderMap, total: Option<u64>) -> Self {
         let text = |name: HeaderName| Some(headers.get(name)?.to_str().ok()?.trim().to_owned()).filter(|t| !t.is_empty());
         Self { etag: text(ETAG), modified: text(LAST_MODIFIED), total }
+    }
+
+    /// The `ETag`, unless it is too long to be kept.
+    pub(super) fn short_etag(&self) -> Option<String> {
+        self.etag.clone().filter(|tag| tag.len() <= LONGEST_ETAG)
     }
 
     fn strong(&self) -> Option<&String> {

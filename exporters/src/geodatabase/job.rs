@@ -2,9 +2,11 @@
 //!
 //! Source: `feature-service-rest` reference §3.2, §3.3, §4.2.
 
+use super::edit_tokens::{self, GONE, REPLICA_ID};
 use super::parameters::{GenerateGeodatabaseParameters, SyncModel};
 use super::service::FeatureService;
 use super::sync_data;
+use super::units::{FILE_UNIT, JOB_UNIT};
 use crate::download_limit::DownloadLimit;
 use async_trait::async_trait;
 use offmap_arcgis::server_job::{Poll, ServerJob, ServerTask, Submission};
@@ -15,10 +17,6 @@ use serde_json::Value;
 use std::path::Path;
 use std::time::Duration;
 
-/// The unit of the server's job.
-pub(super) const JOB_UNIT: &str = "createReplica";
-/// The unit of the result file.
-pub(super) const FILE_UNIT: &str = "replica";
 /// How long a step of taking back a replica may take, and how long after a cancel.
 const UNREGISTER: Duration = Duration::from_secs(10);
 const UNREGISTER_CANCELLED: Duration = Duration::from_millis(450);
@@ -30,8 +28,6 @@ pub(super) const STATUS_URL: &str = "statusUrl";
 pub(super) const REPLICA_NAME: &str = "replicaName";
 /// Names of replicas of earlier submissions, joined by commas.
 const EARLIER: &str = "earlierNames";
-/// Stands for the id of a replica that is unregistered.
-const GONE: &str = "unregistered";
 
 /// Runs the job and fetches the geodatabase as `to`.
 pub(super) async fn run(
@@ -43,7 +39,7 @@ pub(super) async fn run(
     limit: DownloadLimit,
 ) -> Result<Downloaded, Failure> {
     // A replica that was unregistered cannot be synchronised: its file is worth nothing, and so is what its job still has.
-    if ctx.ledger().noted(JOB_UNIT, "replicaId").await?.as_deref() == Some(GONE) {
+    if ctx.ledger().noted(JOB_UNIT, REPLICA_ID).await?.as_deref() == Some(GONE) {
         forget(to).await?;
         ctx.ledger().note(JOB_UNIT, STATUS_URL, "").await?;
     }
@@ -136,7 +132,7 @@ async fn unregister_submitted(client: &ArcGisClient, ctx: &ExportContext, servic
         return Ok(());
     }
     unregister(client, ctx, service).await;
-    ctx.ledger().note(JOB_UNIT, "replicaId", "").await
+    ctx.ledger().note(JOB_UNIT, REPLICA_ID, "").await
 }
 
 /// Unregisters replicas of earlier submissions that the service registered after it had forgotten their jobs.
@@ -201,7 +197,8 @@ async fn submit(
         call = call.with(key, value);
     }
     let answer = client.json(&call).await?;
-    keep_replica_id(ctx, &answer).await?;
+    edit_tokens::forget_generations(ctx).await?;
+    edit_tokens::note(ctx, &answer).await?;
     let text = |keys: &[&str]| {
         keys.iter().find_map(|k| answer.get(*k).and_then(Value::as_str)).filter(|t| !t.is_empty()).map(str::to_owned)
     };
@@ -214,13 +211,6 @@ async fn submit(
     let message = "createReplica answers without statusUrl, resultUrl, responseUrl and URL";
     let failure = Failure::new(FailureOwner::Source, FailureKind::InvalidAnswer, FailureStage::Submit, message);
     Err(failure.with_url(&url).with_server_message(answer.to_string().chars().take(300).collect::<String>()))
-}
-
-async fn keep_replica_id(ctx: &ExportContext, answer: &Value) -> Result<(), Failure> {
-    match answer.get("replicaID").and_then(Value::as_str).filter(|id| !id.is_empty()) {
-        Some(id) => ctx.ledger().note(JOB_UNIT, "replicaId", id).await,
-        None => Ok(()),
-    }
 }
 
 /// What a state word means.
@@ -290,7 +280,7 @@ impl ServerJob for ReplicaJob<'_> {
         let state = self.client.job_json(&call.within(left)).await;
         self.is_forgotten = state.as_ref().is_err_and(server_job::is_gone);
         let state = state?;
-        keep_replica_id(self.ctx, &state).await?;
+        edit_tokens::note(self.ctx, &state).await?;
         let word = ["status", "jobStatus"].iter().find_map(|k| state.get(*k).and_then(Value::as_str)).unwrap_or_default();
         match read_state(word) {
             State::Done => {
@@ -328,7 +318,7 @@ pub(super) async fn unregister(client: &ArcGisClient, ctx: &ExportContext, servi
         Err(_) => return tracing::debug!(service = %service.root, "the service did not list its replicas in time"),
     };
     if unregister_replica(client, service, &id, limit).await
-        && let Err(failure) = ctx.ledger().note(JOB_UNIT, "replicaId", GONE).await
+        && let Err(failure) = ctx.ledger().note(JOB_UNIT, REPLICA_ID, GONE).await
     {
         tracing::debug!(%failure, "an unregistered replica could not be noted");
     }
@@ -341,7 +331,7 @@ async fn replica_id(
     ctx: &ExportContext,
     service: &FeatureService,
 ) -> Result<Option<String>, Failure> {
-    if let Some(id) = ctx.ledger().noted(JOB_UNIT, "replicaId").await?.filter(|id| !id.is_empty()) {
+    if let Some(id) = ctx.ledger().noted(JOB_UNIT, REPLICA_ID).await?.filter(|id| !id.is_empty()) {
         return Ok((id != GONE).then_some(id));
     }
     let Some(name) = ctx.ledger().noted(JOB_UNIT, REPLICA_NAME).await? else { return Ok(None) };

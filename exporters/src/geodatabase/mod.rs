@@ -3,6 +3,7 @@
 //! Source: `feature-service-rest` reference §2 to §4.
 
 mod compatibility;
+mod edit_tokens;
 mod job;
 mod judge;
 mod network_facts;
@@ -10,6 +11,7 @@ mod parameters;
 mod row_filter;
 mod service;
 mod sync_data;
+mod units;
 mod utility_network;
 mod verification;
 
@@ -18,8 +20,8 @@ pub use parameters::{
 };
 
 use crate::download_limit::DownloadLimit;
+use crate::file_etag;
 use async_trait::async_trait;
-use job::{FILE_UNIT, JOB_UNIT};
 use offmap_arcgis::{ArcGisClient, Downloaded};
 use offmap_disk::run_blocking;
 use offmap_engine::{ExportContext, Exporter, LayerPlan, PlanContext, ServiceDescription, ServiceRequest, TaskPlan};
@@ -36,6 +38,7 @@ use service::{FeatureService, RowFilter, allows_editing};
 use std::collections::HashMap;
 use std::path::Path;
 use tokio_util::sync::CancellationToken;
+use units::{FILE_UNIT, JOB_UNIT};
 use verification::{Verification, expected_attachments, expected_rows};
 
 /// Bytes of a row, from a bare point to a rich polygon; an estimate for plans, attachments not counted.
@@ -352,17 +355,19 @@ impl GeodatabaseExporter {
         ctx: &ExportContext,
         path: &Path,
     ) -> Result<Artifact, Failure> {
-        let (Downloaded { bytes, sha256 }, parameters, refused) = self.replica(task, service, parameters, ctx, path).await?;
+        let (downloaded, parameters, refused) = self.replica(task, service, parameters, ctx, path).await?;
         // It stays also if what follows fails, which asks the service only.
-        ctx.finish_file(FILE_UNIT, Some(JOB_UNIT), path, (bytes, &sha256)).await?;
+        ctx.finish_file(FILE_UNIT, Some(JOB_UNIT), path, (downloaded.bytes, &downloaded.sha256)).await?;
         let (file, cancel) = (path.to_owned(), ctx.cancel_token().clone());
-        let found = match ctx.blocking(move || geodatabase::describe(&file, &cancel)).await {
-            Ok(found) => found,
+        let read = move || Ok((geodatabase::describe(&file, &cancel)?, edit_tokens::of_file(&file, &cancel)?));
+        let (found, state) = match ctx.blocking(read).await {
+            Ok(read) => read,
             Err(failure) if failure.kind == FailureKind::Corrupt => return Err(ctx.fail_unit(FILE_UNIT, failure).await),
             Err(failure) => return Err(failure),
         };
+        let state = edit_tokens::complete(ctx, state).await?;
         let area = for_wire(&parameters).await?;
-        let file = ArtifactFile::file("replica.geodatabase", "geodatabase").with_sha256(sha256);
+        let file = ArtifactFile::file("replica.geodatabase", "geodatabase").with_sha256(&downloaded.sha256);
         let mut artifact = Artifact { files: vec![file], ..Artifact::default() };
         let verification =
             Verification { client: &self.client, service, parameters: &parameters, area: &area, ctx, path, found: &found };
@@ -384,11 +389,15 @@ impl GeodatabaseExporter {
                 None => None,
             };
             match ctx.or_cancelled(verification.layer(layer, highest)).await {
-                Ok(verified) => artifact.layers.push(verified),
+                Ok(mut verified) => {
+                    verified.contents.edit_tokens = edit_tokens::of_layer(&state, service, layer.service_layer_id);
+                    artifact.layers.push(verified);
+                }
                 Err(failure) if failure.kind == FailureKind::Corrupt => return Err(ctx.fail_unit(FILE_UNIT, failure).await),
                 Err(failure) => return Err(failure),
             }
         }
+        file_etag::give(ctx, FILE_UNIT, &downloaded, &mut artifact.layers).await?;
         Ok(artifact)
     }
 

@@ -4,6 +4,7 @@ mod parameters;
 
 pub use parameters::ExportTileCacheParameters;
 
+use crate::file_etag;
 use crate::tile_export::{self, export_package};
 use crate::tile_service::{
     DESCRIPTION, FILE_UNIT, JobUrlStyle, PartCall, TiledService, export_not_allowed, layers_of, reference_not_supported,
@@ -223,11 +224,10 @@ impl TileCacheExporter {
             check_levels(&package, task, &parameters.level_ids)?;
         }
         ctx.finish_file(FILE_UNIT, None, &path, (got.bytes, &got.sha256)).await?;
-        Ok(Artifact {
-            files: vec![ArtifactFile::file("package", package.kind.extension()).with_sha256(got.sha256)],
-            layers: layers_of(task, package.total(), missing.as_ref(), None),
-            warnings: Vec::new(),
-        })
+        let mut layers = layers_of(task, package.total(), missing.as_ref(), None);
+        file_etag::give(ctx, FILE_UNIT, &got, &mut layers).await?;
+        let file = ArtifactFile::file("package", package.kind.extension()).with_sha256(got.sha256);
+        Ok(Artifact { files: vec![file], layers, warnings: Vec::new() })
     }
 }
 

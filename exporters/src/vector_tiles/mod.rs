@@ -10,6 +10,7 @@ mod style;
 
 pub use parameters::ExportVectorTilesParameters;
 
+use crate::file_etag;
 use crate::tile_export::{self, export_package};
 use crate::tile_service::{FILE_UNIT, JobUrlStyle, TiledService, layers_of};
 use async_trait::async_trait;
@@ -272,8 +273,9 @@ impl VectorTilesExporter {
             warnings.push(format!("of what the index of \"{}\" promises, {}", task.title, missing.words("tiles")));
         }
         ctx.finish_file(FILE_UNIT, None, &path, (got.bytes, &got.sha256)).await?;
-        let mut files = vec![ArtifactFile::file("package", TilePackageKind::Vtpk.extension()).with_sha256(got.sha256)];
+        let mut files = vec![ArtifactFile::file("package", TilePackageKind::Vtpk.extension()).with_sha256(&got.sha256)];
         let mut layers = layers_of(task, package.total(), missing.as_ref(), None);
+        file_etag::give(ctx, FILE_UNIT, &got, &mut layers).await?;
         if package.promised.is_none() {
             // Unverified is not verified. A budget counts what is not there against the plan.
             let counted = |id: &str| ctx.error_budget(id).missing_tiles.is_some();
