@@ -136,10 +136,10 @@ pub(crate) struct RunArguments {
     /// Zip the package to this file as well; it must not exist.
     #[arg(long, value_name = "FILE")]
     pub(crate) mmpk: Option<PathBuf>,
-    /// Keep the work beside the destination when the job fails or is cancelled, to go on with `offmap resume`.
+    /// Keep the work beside the destination when the job fails or is cancelled, for `offmap resume`.
     #[arg(long)]
     pub(crate) keep: bool,
-    /// Longest time of the whole job in seconds; what came home is kept.
+    /// Longest time of the whole job in seconds; what was downloaded is kept.
     #[arg(long, value_name = "SECS", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) time_limit: Option<u64>,
     /// How progress is shown.

@@ -31,7 +31,7 @@ pub(crate) async fn run(arguments: &Clean) -> Result<u8, Stop> {
         let words = if left.in_use {
             format!("in use   {path} ({} bytes): a job for {out} is running", left.bytes)
         } else if arguments.dry_run {
-            let way = if left.can_resume { format!("; `offmap resume {out}` goes on with it") } else { String::new() };
+            let way = if left.can_resume { format!("; `offmap resume {out}` resumes it") } else { String::new() };
             format!("left     {path} ({} bytes){way}", left.bytes)
         } else {
             match remove(left, &client).await {

@@ -5,7 +5,7 @@ use crate::interrupt::on_ctrl_c;
 use crate::progress::state_word;
 use crate::stop::{INCOMPLETE, Stop};
 use crate::terminal::{self, out};
-use offmap::packager::manifest::Manifest;
+use offmap::packager::manifest::{Manifest, ManifestLayer};
 use offmap::packager::{MobileMapPackage, verify_until};
 use offmap::{ExportState, LayerNoteKind, run_blocking, verify_deep_until};
 use serde_json::json;
@@ -56,23 +56,43 @@ pub(crate) async fn verify(arguments: &VerifyArguments) -> Result<u8, Stop> {
 
 pub(crate) fn show(arguments: &PackageArguments) -> Result<u8, Stop> {
     let package = MobileMapPackage::open(&arguments.package)?;
-    let manifest = package.manifest().transpose();
-    let (manifest, broken) = match manifest {
+    let (manifest, broken) = match package.manifest().transpose() {
         Ok(manifest) => (manifest, None),
-        Err(words) => (None, Some(words)),
+        Err(message) => (None, Some(message)),
     };
-    let missing: Vec<_> = manifest.iter().flat_map(|m| &m.layers).filter(|l| l.state != ExportState::Succeeded).collect();
     let files = package.files()?;
     if arguments.json {
-        let files: Vec<_> = files.iter().map(|(path, bytes)| json!({"path": path, "bytes": bytes})).collect();
-        terminal::json(
-            &json!({"package": package.path(), "archive": package.is_archive(), "version": package.version(), "item": package.item(),
-                "extent": package.extent(), "maps": package.maps(), "files": files, "missing": missing,
-                "complete": manifest.map(|m| m.missing().is_empty()), "lacking": manifest.map(Manifest::missing),
-                "notCounted": manifest.map(Manifest::not_counted)}),
-        );
+        show_json(&package, manifest, &files);
         return Ok(0);
     }
+    show_item(&package);
+    show_maps(&package);
+    if let Some(manifest) = manifest {
+        show_layers(manifest);
+    }
+    if let Some(message) = broken {
+        out!("the manifest is damaged: {message}");
+    }
+    Ok(0)
+}
+
+/// Layers of a manifest that did not succeed.
+fn without(manifest: &Manifest) -> impl Iterator<Item = &ManifestLayer> {
+    manifest.layers.iter().filter(|l| l.state != ExportState::Succeeded)
+}
+
+fn show_json(package: &MobileMapPackage, manifest: Option<&Manifest>, files: &[(String, u64)]) {
+    let files: Vec<_> = files.iter().map(|(path, bytes)| json!({"path": path, "bytes": bytes})).collect();
+    let missing: Vec<_> = manifest.into_iter().flat_map(without).collect();
+    terminal::json(
+        &json!({"package": package.path(), "archive": package.is_archive(), "version": package.version(), "item": package.item(),
+            "extent": package.extent(), "maps": package.maps(), "files": files, "missing": missing,
+            "complete": manifest.map(|m| m.missing().is_empty()), "lacking": manifest.map(Manifest::missing),
+            "notCounted": manifest.map(Manifest::not_counted)}),
+    );
+}
+
+fn show_item(package: &MobileMapPackage) {
     let item = package.item();
     out!("{}", item.title);
     for (name, text) in [("snippet", &item.snippet), ("access", &item.access_information), ("terms", &item.terms_of_use)] {
@@ -87,6 +107,9 @@ pub(crate) fn show(arguments: &PackageArguments) -> Result<u8, Stop> {
         out!("  {:<8} {xmin:.4}, {ymin:.4} to {xmax:.4}, {ymax:.4}", "extent");
     }
     out!("  {:<8} {} (version {})", "package", package.path().display(), package.version().unwrap_or("?"));
+}
+
+fn show_maps(package: &MobileMapPackage) {
     for map in package.maps() {
         out!("map {}", map.title);
         for layer in &map.layers {
@@ -102,20 +125,20 @@ pub(crate) fn show(arguments: &PackageArguments) -> Result<u8, Stop> {
             out!("  {title:<40} {at}");
         }
     }
-    for layer in manifest.iter().flat_map(|m| &m.layers).filter(|l| l.state == ExportState::Succeeded) {
-        for words in layer.missing() {
-            out!("lacks {}: {words}", layer.title);
+}
+
+/// What of the layers is missing, noted, or left out.
+fn show_layers(manifest: &Manifest) {
+    for layer in manifest.layers.iter().filter(|l| l.state == ExportState::Succeeded) {
+        for what in layer.missing() {
+            out!("lacks {}: {what}", layer.title);
         }
         for note in layer.contents.notes.iter().filter(|n| n.kind != LayerNoteKind::Missing) {
             out!("note {}: {}: {}", layer.title, note.kind.words(), note.message);
         }
     }
-    for layer in missing {
+    for layer in without(manifest) {
         let why = layer.failure.as_ref().map_or_else(|| "left out on purpose".to_owned(), ToString::to_string);
         out!("without {} ({}): {why}", layer.title, state_word(layer.state));
     }
-    if let Some(words) = broken {
-        out!("the manifest is damaged: {words}");
-    }
-    Ok(0)
 }

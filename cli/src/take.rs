@@ -103,43 +103,54 @@ async fn run_job(engine: &Engine, job: GenerateOfflineMapJob, out: &Path, wishes
     if is_json {
         terminal::json_line(&json!({"result": result_json(&outcome, zipped.as_ref())}));
     }
-    let shown = out.display();
     match outcome {
         Ok(result) => {
             if !is_json {
-                tell(&result);
-                if let Some(Ok((path, bytes))) = &zipped {
-                    out!("zipped   {} ({bytes} bytes)", path.display());
-                }
-                let failures = || result.layers.iter().filter(|l| l.is_error()).filter_map(|l| l.failure.as_ref());
-                if failures().any(Failure::may_succeed_later) {
-                    out!("missing  go on with: offmap resume --failed-only {shown}");
-                }
+                report_package(&result, zipped.as_ref(), out);
             }
             match zipped {
                 Some(Err(failure)) => Err(failure.into()),
                 _ => Ok(if result.is_complete() { 0 } else { INCOMPLETE }),
             }
         }
-        Err(error) => {
-            if error.can_resume {
-                note!("offmap: what came home is kept; go on with: offmap resume {shown}");
-            }
-            if error.failure.is_cancelled() {
-                match out.exists() {
-                    true => note!("offmap: cancelled; {shown} stays as it was"),
-                    false => note!("offmap: cancelled; nothing is left at {shown}"),
-                }
-                return Ok(CANCELLED);
-            }
-            tell_layers(&error.layers, is_json);
-            Err(error.failure.into())
-        }
+        Err(error) => report_error(error, is_json, out),
     }
 }
 
+/// Reports a package for people: its layers, its archive, and how it can be completed.
+fn report_package(result: &GenerateOfflineMapResult, zipped: Option<&Zipped>, out: &Path) {
+    tell(result);
+    if let Some(Ok((path, bytes))) = zipped {
+        out!("zipped   {} ({bytes} bytes)", path.display());
+    }
+    let mut failures = result.layers.iter().filter(|l| l.is_error()).filter_map(|l| l.failure.as_ref());
+    if failures.any(Failure::may_succeed_later) {
+        out!("missing  complete it with: offmap resume --failed-only {}", out.display());
+    }
+}
+
+/// Reports why there is no package, and what is left.
+fn report_error(error: JobError, is_json: bool, out: &Path) -> Result<u8, Stop> {
+    let shown = out.display();
+    if error.can_resume {
+        note!("offmap: what was downloaded is kept; resume with: offmap resume {shown}");
+    }
+    if error.failure.is_cancelled() {
+        match out.exists() {
+            true => note!("offmap: cancelled; {shown} stays as it was"),
+            false => note!("offmap: cancelled; nothing is left at {shown}"),
+        }
+        return Ok(CANCELLED);
+    }
+    tell_layers(&error.layers, is_json);
+    Err(error.failure.into())
+}
+
+/// The archive of a package and its bytes, or why it was not written.
+type Zipped = Result<(PathBuf, u64), Failure>;
+
 /// Zips the package; one that is there is not thrown away because its archive could not be written.
-async fn zip(package: &Path, mmpk: &Path, cancel: CancellationToken) -> Result<(PathBuf, u64), Failure> {
+async fn zip(package: &Path, mmpk: &Path, cancel: CancellationToken) -> Zipped {
     let (from, to) = (package.to_owned(), mmpk.to_owned());
     let written = run_blocking(move || write_mmpk_until(&from, &to, &cancel)).await;
     let written = written.map_err(|mut failure| {
@@ -168,10 +179,7 @@ fn layer_json(layer: &LayerOutcome) -> Value {
         "bytes": layer.bytes, "lacking": layer.missing(), "notes": layer.contents.notes, "failure": layer.failure})
 }
 
-fn result_json(
-    outcome: &Result<GenerateOfflineMapResult, JobError>,
-    zipped: Option<&Result<(PathBuf, u64), Failure>>,
-) -> Value {
+fn result_json(outcome: &Result<GenerateOfflineMapResult, JobError>, zipped: Option<&Zipped>) -> Value {
     let (package, complete, layers, warnings, failure) = match outcome {
         Ok(r) => (Some(&r.package), r.is_complete(), &r.layers, r.warnings.as_slice(), None),
         Err(e) => (None, false, &e.layers, [].as_slice(), Some(&e.failure)),

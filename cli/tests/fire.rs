@@ -159,7 +159,7 @@ async fn a_full_disk_leaves_the_destination_absent_and_the_job_goes_on_when_ther
             continue;
         }
         assert!(said.contains("code 1") && !said.contains("there\n"), "{kib}: {said}");
-        assert!(said.contains("what came home is kept; go on with: offmap resume"), "{kib}: {said}");
+        assert!(said.contains("what was downloaded is kept; resume with: offmap resume"), "{kib}: {said}");
         assert!(said.contains("No space left") || said.contains("full"), "{kib}: {said}");
         stages.push("full");
     }
@@ -277,7 +277,7 @@ async fn a_disk_that_cannot_be_written_is_told_as_such_and_the_job_goes_on_when_
     for wanted in [
         "late 1",
         "time limit of 2 seconds",
-        "go on with: offmap resume",
+        "resume with: offmap resume",
         "read-only 1",
         "Read-only file system",
         "new 1",

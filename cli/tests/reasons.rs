@@ -61,7 +61,7 @@ async fn another_try_is_suggested_where_it_can_help() {
     let out = dir.path().join("out");
     let output = of_map("take", &map, Some(&out));
     assert_eq!(output.status.code(), Some(3), "{}", words(&output));
-    assert!(words(&output).contains("go on with: offmap resume --failed-only"), "{}", words(&output));
+    assert!(words(&output).contains("complete it with: offmap resume --failed-only"), "{}", words(&output));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -387,7 +387,7 @@ async fn the_packager_s_steps_end_rightly_whatever_the_disk_does() {
             (Err(error), Some((owner, kinds))) => {
                 let failure = &error.failure;
                 assert!(failure.owner == owner && kinds.contains(&failure.kind), "{name}: {failure:?}");
-                assert!(error.can_resume, "{name}: what came home is kept");
+                assert!(error.can_resume, "{name}: what was downloaded is kept");
                 let theirs = out.join("theirs").exists() || out.is_file();
                 assert!(!out.exists() || theirs, "{name}: half a destination");
             }
