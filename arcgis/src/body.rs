@@ -3,7 +3,7 @@
 //! Source: `feature-service-rest` reference §6.1; tile reference §11.
 
 use crate::answer_kind::AnswerKind;
-use offmap_model::failure::{LONGEST_ATTRIBUTION, LONGEST_WORDS, shortened};
+use offmap_model::failure::{LONGEST_ATTRIBUTION, LONGEST_SERVER_MESSAGE, shortened};
 use offmap_model::json::NotJson;
 use offmap_model::number::{JsonNumber, NotANumber};
 use offmap_model::{Failure, FailureKind, FailureOwner, FailureStage, number};
@@ -24,7 +24,7 @@ const MOST_MESSAGES: usize = 10;
 pub struct ServiceError {
     /// ArcGIS code or HTTP status; 0 where there is none.
     pub code: i64,
-    /// Its message, cut to [`LONGEST_WORDS`].
+    /// Its message, cut to [`LONGEST_SERVER_MESSAGE`].
     pub message: String,
 }
 
@@ -49,7 +49,7 @@ fn push(messages: &mut Vec<String>, value: Option<&Value>) {
 
 /// A text of a service as it goes into messages; cut before it is copied.
 pub fn cut(text: &str) -> String {
-    cut_to(text, LONGEST_WORDS)
+    cut_to(text, LONGEST_SERVER_MESSAGE)
 }
 
 /// The same for an attribution, which is a legal text and may be long.
@@ -90,7 +90,7 @@ pub fn read_error(error: &Value, around: &Value) -> ServiceError {
     if code == 403 && number(error.get("subcode")) == 4 && !messages.iter().any(|m| is_about_https(m)) {
         messages.push(SSL_REQUIRED.to_owned());
     }
-    ServiceError { code, message: shortened(messages.join("; "), LONGEST_WORDS) }
+    ServiceError { code, message: shortened(messages.join("; "), LONGEST_SERVER_MESSAGE) }
 }
 
 /// Why a job failed: its `error`, else its first error message, else a `message` or `statusMessage` of its own, which may hold an
@@ -131,7 +131,7 @@ pub fn flat_error(value: &Value) -> Option<ServiceError> {
     for key in ["message", "messages", "statusMessage", "details"] {
         push(&mut messages, value.get(key));
     }
-    Some(ServiceError { code: number(value.get("code")), message: shortened(messages.join("; "), LONGEST_WORDS) })
+    Some(ServiceError { code: number(value.get("code")), message: shortened(messages.join("; "), LONGEST_SERVER_MESSAGE) })
 }
 
 /// An error where a job's state was asked for. What has a state is the state of the job, and a job that failed is never taken for
@@ -362,10 +362,10 @@ mod tests {
                 "invalid_request; Invalid client_id",
             ),
         ];
-        for (value, code, words) in cases {
+        for (value, code, message) in cases {
             let error = error_of(&value).or_else(|| flat_error(&value)).expect("an error");
             assert_eq!(error.code, code, "{value}");
-            assert!(error.message.contains(words), "{value}: {}", error.message);
+            assert!(error.message.contains(message), "{value}: {}", error.message);
         }
         assert_eq!(flat_error(&json!({"status": "success", "message": "success"})), None);
         assert_eq!(error_of(&json!({"status": "Failed", "error": {"code": 500}})), None);
@@ -374,7 +374,7 @@ mod tests {
     #[test]
     fn only_a_token_that_is_invalid_expired_or_missing_is_the_token_s_fault() {
         let denied = "You do not have permissions to access this resource or perform this operation.";
-        for (code, words, is_about_token) in [
+        for (code, message, is_about_token) in [
             (498, "Invalid token.", true),
             (498, "", true),
             (499, "Token Required", true),
@@ -390,14 +390,14 @@ mod tests {
             (400, "Invalid token", false),
             (0, "Invalid token", false),
         ] {
-            let error = ServiceError { code, message: words.to_owned() };
+            let error = ServiceError { code, message: message.to_owned() };
             assert_eq!(error.is_about_token(), is_about_token, "{error:?}");
         }
     }
 
     #[test]
     fn a_job_that_failed_says_why_in_every_shape() {
-        for (state, words) in [
+        for (state, message) in [
             (json!({"status": "Failed", "error": {"code": 400, "message": "m", "details": ["d"]}}), Some("m; d")),
             (
                 json!({"status": "failed", "message": "{\"error\":{\"code\":500,\"message\":\"Export failed\"}}"}),
@@ -411,7 +411,7 @@ mod tests {
             (json!({"status": "failed", "message": "{}"}), Some("{}")),
             (json!({"status": "failed"}), None),
         ] {
-            assert_eq!(job_message(&state).as_deref(), words, "{state}");
+            assert_eq!(job_message(&state).as_deref(), message, "{state}");
         }
     }
 
@@ -426,11 +426,15 @@ mod tests {
             json!({"status": "failed", "statusMessage": long}),
         ] {
             let error = error_of(&value).or_else(|| flat_error(&value)).expect("an error");
-            assert!(error.message.len() <= LONGEST_WORDS && error.message.ends_with('…'), "{} bytes", error.message.len());
-            assert!(error.into_failure(FailureStage::Run).to_string().len() < 2 * LONGEST_WORDS);
+            assert!(
+                error.message.len() <= LONGEST_SERVER_MESSAGE && error.message.ends_with('…'),
+                "{} bytes",
+                error.message.len()
+            );
+            assert!(error.into_failure(FailureStage::Run).to_string().len() < 2 * LONGEST_SERVER_MESSAGE);
         }
         let job = json!({"messages": [{"type": "esriJobMessageTypeError", "description": long}]});
-        assert!(job_message(&job).is_some_and(|w| w.len() <= LONGEST_WORDS));
+        assert!(job_message(&job).is_some_and(|w| w.len() <= LONGEST_SERVER_MESSAGE));
     }
 
     #[test]
@@ -471,7 +475,7 @@ mod tests {
     #[test]
     fn a_service_that_asks_to_be_left_alone_in_its_message_is() {
         let retry_after =
-            |words: &str| ServiceError { code: 400, message: words.to_owned() }.retry_after().map(|d| d.as_secs());
+            |message: &str| ServiceError { code: 400, message: message.to_owned() }.retry_after().map(|d| d.as_secs());
         assert_eq!(retry_after("Unable to perform query. Too many requests."), Some(60));
         assert_eq!(retry_after("Too many requests. Please try again after 7 sec."), Some(7));
         assert_eq!(retry_after("Request limit reached, try again in 30 seconds"), Some(30));

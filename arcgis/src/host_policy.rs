@@ -10,7 +10,6 @@ use crate::ip_ranges::{Scope, scope};
 use crate::urls::host_of;
 use offmap_model::{Failure, FailureKind, FailureOwner, FailureStage};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use url::{Host, Url};
@@ -204,35 +203,20 @@ enum Why {
     PrivateBelow,
 }
 
-/// A host that the policy refuses.
-#[derive(Debug, Clone)]
-pub(crate) struct HostRefused {
-    host: String,
-    address: Option<IpAddr>,
-    why: Why,
-}
-
-impl fmt::Display for HostRefused {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let host = &self.host;
-        write!(f, "{host}")?;
-        let shown = self.address.map(|address| address.to_string()).filter(|address| !host.contains(address.as_str()));
-        if let Some(address) = shown {
-            write!(f, " ({address})")?;
-        }
-        f.write_str(" is not asked: ")?;
-        match self.why {
-            Why::Never => f.write_str(
-                "link-local, metadata, multicast and unspecified addresses are refused by every policy; correct the url",
-            ),
-            Why::NotListed => write!(f, "it is not among the hosts that may be asked; allow it by `--allow-host {host}`"),
-            Why::Private => write!(
-                f,
+impl Why {
+    /// The reason for people, with the way out.
+    fn explain(self, host: &str) -> String {
+        match self {
+            Self::Never => {
+                "link-local, metadata, multicast and unspecified addresses are refused by every policy; correct the url"
+                    .to_owned()
+            }
+            Self::NotListed => format!("it is not among the hosts that may be asked; allow it by `--allow-host {host}`"),
+            Self::Private => format!(
                 "its address is private and only public ones may be asked (`--deny-private`); leave that out and name the \
                  hosts that may be asked (`--allow-host {host}`)"
             ),
-            Why::PrivateBelow => write!(
-                f,
+            Self::PrivateBelow => format!(
                 "its address is private, and an entry with `*.` allows public ones only; allow it by its whole name, \
                  `--allow-host {host}`"
             ),
@@ -240,7 +224,20 @@ impl fmt::Display for HostRefused {
     }
 }
 
-impl std::error::Error for HostRefused {}
+/// A host that the policy refuses.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{host}{} is not asked: {}", in_brackets(.address, .host), .why.explain(.host))]
+pub(crate) struct HostRefused {
+    host: String,
+    address: Option<IpAddr>,
+    why: Why,
+}
+
+/// The address that a host resolved to, where its name does not show it.
+fn in_brackets(address: &Option<IpAddr>, host: &str) -> String {
+    let shown = address.map(|address| address.to_string()).filter(|address| !host.contains(address.as_str()));
+    shown.map(|address| format!(" ({address})")).unwrap_or_default()
+}
 
 impl HostRefused {
     /// The refusal in an error of the HTTP client, if that is its cause.

@@ -165,7 +165,7 @@ fn check_mmpk(path: &Path) -> Result<(), Stop> {
 
 fn layer_json(layer: &LayerOutcome) -> Value {
     json!({"id": layer.id, "title": layer.title, "state": layer.state, "planned": layer.contents.planned, "got": layer.contents.got,
-        "bytes": layer.bytes, "lacking": layer.lacking(), "notes": layer.contents.notes, "failure": layer.failure})
+        "bytes": layer.bytes, "lacking": layer.missing(), "notes": layer.contents.notes, "failure": layer.failure})
 }
 
 fn result_json(
@@ -223,7 +223,7 @@ fn tell_layers(layers: &[LayerOutcome], to_stderr: bool) {
             planned,
             layer.bytes
         ));
-        for words in layer.lacking() {
+        for words in layer.missing() {
             line(format!("          lacks: {words}"));
         }
         for note in layer.contents.notes.iter().filter(|n| n.kind != LayerNoteKind::Missing) {

@@ -45,7 +45,7 @@ fn kill_when(mut command: Command, wished: impl Fn(&Value) -> bool) -> bool {
 #[tokio::test(flavor = "multi_thread")]
 async fn after_kill_9_at_any_point_resume_ends_in_the_same_package_as_a_run_that_was_never_killed() {
     // The first look at a job finds it running, however fast it is.
-    let sandbox = Sandbox::start(SandboxOptions { looks: 2, ..SandboxOptions::default() }).await.expect("a sandbox");
+    let sandbox = Sandbox::start(SandboxOptions { polls: 2, ..SandboxOptions::default() }).await.expect("a sandbox");
     for path in [".geodatabase", ".tpkx", ".vtpk"] {
         sandbox.fault(Fault::always(path, FaultAction::Drip(64 << 10, Duration::from_millis(2))));
     }

@@ -86,7 +86,7 @@ pub fn put(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Brings every file and directory below a directory to the disk, until `cancel` is cancelled.
+/// Syncs every file and directory below a directory to the disk, until `cancel` is cancelled.
 ///
 /// # Errors
 /// What the disk says; [`ErrorKind::Interrupted`] if it was cancelled.
@@ -109,7 +109,7 @@ pub fn sync_tree(dir: &Path, cancel: &CancellationToken) -> Result<()> {
     Ok(())
 }
 
-/// Brings the names in a directory to the disk. Not every file system can; what it cannot promise is no reason to fail.
+/// Syncs the names in a directory to the disk. Not every file system can; what it cannot do is no reason to fail.
 pub fn sync_dir(dir: &Path) {
     if let Err(error) = File::open(dir).and_then(|d| d.sync_all()) {
         tracing::debug!(%error, dir = %dir.display(), "a directory could not be synced");

@@ -1,4 +1,4 @@
-//! Room that is kept free on a disk while files are written to it.
+//! Space that is kept free on a disk while files are written to it.
 
 use offmap_model::{Failure, FailureKind, FailureOwner, FailureStage};
 use std::path::Path;
@@ -12,7 +12,7 @@ const SHARE: u64 = 100;
 /// Share of a disk that is so small that the least would be much of it: one sixteenth.
 const SHARE_OF_SMALL: u64 = 16;
 
-/// How much of a disk is kept free: without a word one hundredth of it, at least 256 MiB and at most 2 GiB, of a
+/// How much of a disk is kept free: by default one hundredth of it, at least 256 MiB and at most 2 GiB, of a
 /// small disk one sixteenth. A download that would take more ends as [`FailureKind::StorageFull`], and its job can be resumed.
 #[derive(Debug, Clone, Copy)]
 pub struct DiskReserve {
@@ -43,9 +43,9 @@ impl DiskReserve {
     /// Checks that `needed` bytes more fit on the disk of a directory. Blocks.
     ///
     /// # Errors
-    /// If less than the reserve would be left. A disk that does not tell its free space is found full when it is.
+    /// If less than the reserve would be left. A disk that does not report its free space is found full when it is.
     pub fn check(&self, dir: &Path, needed: u64) -> Result<(), Failure> {
-        let known = (self.free)(dir).and_then(|free| Ok((free, self.bytes.map_or_else(|| usual(dir), Ok)?)));
+        let known = (self.free)(dir).and_then(|free| Ok((free, self.bytes.map_or_else(|| typical(dir), Ok)?)));
         let (free, reserve) = match known {
             Ok(known) => known,
             Err(error) => {
@@ -65,11 +65,11 @@ impl DiskReserve {
     }
 }
 
-fn usual(dir: &Path) -> std::io::Result<u64> {
-    Ok(usual_of(fs4::total_space(dir)?))
+fn typical(dir: &Path) -> std::io::Result<u64> {
+    Ok(typical_of(fs4::total_space(dir)?))
 }
 
-fn usual_of(total: u64) -> u64 {
+fn typical_of(total: u64) -> u64 {
     (total / SHARE).clamp(LEAST, MOST).min(total / SHARE_OF_SMALL)
 }
 
@@ -95,9 +95,9 @@ mod tests {
     #[test]
     fn a_hundredth_of_the_disk_is_kept_free_and_of_a_small_one_more() {
         let dir = tempfile::tempdir().expect("a directory");
-        let of = [64 << 20, 4 << 30, 10 << 30, 100 << 30, 1 << 40].map(usual_of);
+        let of = [64 << 20, 4 << 30, 10 << 30, 100 << 30, 1 << 40].map(typical_of);
         assert_eq!(of, [4 << 20, LEAST, LEAST, 1 << 30, MOST]);
-        assert!(usual(dir.path()).expect("a disk") > 0);
+        assert!(typical(dir.path()).expect("a disk") > 0);
         assert!(DiskReserve::default().check(dir.path(), u64::MAX).is_err());
     }
 }

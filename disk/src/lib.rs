@@ -1,7 +1,18 @@
-//! Files of a directory that others may write to as well: names and links are checked before anything is opened, a file is replaced
-//! whole or not at all, sizes and hashes, free space.
+//! Files of a directory that others may write to as well.
 //!
-//! Everything here blocks, but [`run_blocking`], which runs such work off the async threads.
+//! | what | where |
+//! | --- | --- |
+//! | a file or folder that has its name when it is complete, and not before | [`atomic_file`] |
+//! | names and paths out of ledgers and packages, checked before they are used | [`safe_path`], [`path`] |
+//! | everything below a directory, links not followed | [`folder`], [`safe_path::check_tree`] |
+//! | sizes and hashes | [`hash_file`], [`hash_result`] |
+//! | space that is kept free | [`DiskReserve`] |
+//!
+//! Links, pipes, sockets and devices are refused by name, never followed and never waited for: one walk and one way to open serve all of
+//! these modules.
+//!
+//! What it is not: no format is known here, and no job. Everything blocks but [`run_blocking`], which runs such work off the async
+//! threads.
 
 pub mod atomic_file;
 mod blocking;

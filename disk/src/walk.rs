@@ -31,7 +31,7 @@ pub(crate) enum Next {
     Stop,
 }
 
-/// Whether a thing may vanish while it is looked at.
+/// Whether a thing may vanish during the walk.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Vanished {
     /// It is passed over: somebody at work removes things meanwhile.

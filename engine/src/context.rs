@@ -2,13 +2,13 @@
 
 use crate::event_log::EventLog;
 use crate::keep::Keep;
-use crate::ledger::{TaskLedger, UnitRecord};
+use crate::ledger::{TaskLedger, UnitRecord, UnitState};
 use crate::pause::Pause;
 use async_trait::async_trait;
 use offmap_disk::{hash_result_until, run_blocking, safe_path};
-use offmap_model::failure::{LONGEST_WORDS, shortened};
+use offmap_model::failure::{LONGEST_SERVER_MESSAGE, shortened};
 use offmap_model::{
-    ByteRange, Clock, ErrorBudget, ExportTask, Failure, FailureOwner, LayerSecrets, MessageSeverity, MessageSource, Missing,
+    ByteRange, Clock, ErrorBudget, ExportTask, Failure, LayerSecrets, MessageSeverity, MessageSource, Missing,
     OfflineMapPlan, Progress, ProgressUnit, SecretRegistry, Subject, TaskControl,
 };
 use std::future::Future;
@@ -18,6 +18,25 @@ use tokio_util::sync::CancellationToken;
 
 /// Lent to [`Exporter::export`](crate::Exporter::export): a private directory, progress, cancellation, time and the task's
 /// part of the ledger.
+///
+/// ```
+/// use offmap_engine::ExportContext;
+/// use offmap_model::{Failure, Progress};
+///
+/// /// Downloads a file unless an earlier run did.
+/// async fn file(ctx: &ExportContext, download: impl AsyncFnOnce() -> Result<(u64, String), Failure>) -> Result<(), Failure> {
+///     let path = ctx.work_dir().join("package");
+///     let (bytes, sha256) = match ctx.finished_file("file", &path).await? {
+///         Some(there) => there,
+///         None => {
+///             ctx.begin_unit("file").await?;
+///             download().await?
+///         }
+///     };
+///     ctx.report(Progress::bytes(bytes, Some(bytes)));
+///     ctx.finish_file("file", None, &path, (bytes, &sha256)).await
+/// }
+/// ```
 #[derive(Debug, Clone)]
 pub struct ExportContext {
     pub(crate) task: String,
@@ -87,7 +106,7 @@ impl ExportContext {
     /// Whether what was begun on a service is taken back after a failure: not if the work is kept, as it is when the disk is full.
     #[must_use]
     pub fn rolls_back(&self, failure: &Failure) -> bool {
-        !self.keeps_work() && failure.owner != FailureOwner::Storage
+        self.keep.rolls_back(failure)
     }
 
     /// Bytes that the plan expects for the task, as far as known.
@@ -175,9 +194,9 @@ impl ExportContext {
         self.note(message.into(), MessageSource::Client);
     }
 
-    /// Passes on a service's own job message, cut to [`LONGEST_WORDS`].
+    /// Passes on a service's own job message, cut to [`LONGEST_SERVER_MESSAGE`].
     pub fn server_message(&self, message: impl Into<String>) {
-        self.note(shortened(message, LONGEST_WORDS), MessageSource::Service);
+        self.note(shortened(message, LONGEST_SERVER_MESSAGE), MessageSource::Service);
     }
 
     fn note(&self, message: String, source: MessageSource) {
@@ -249,7 +268,7 @@ impl ExportContext {
     /// If the ledger or the disk cannot be read.
     pub async fn finished_file(&self, unit: &str, path: &Path) -> Result<Option<(u64, String)>, Failure> {
         let record = self.units().await?.into_iter().find(|u| u.id == unit);
-        let known = record.filter(|u| u.state == "finished").and_then(|u| u.sha256);
+        let known = record.filter(|u| u.state == UnitState::Finished).and_then(|u| u.sha256);
         let (path, cancel) = (path.to_owned(), self.cancel.clone());
         run_blocking(move || {
             let is_folder = match std::fs::symlink_metadata(&path) {

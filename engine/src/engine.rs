@@ -1,14 +1,14 @@
 //! The engine: owns the actor system, the exporters and the limits, and outlives its jobs.
 
-use crate::actor::shared::Census;
+use crate::actor::Actors;
 use crate::exporter::Exporter;
-use crate::job::GenerateOfflineMapJob;
+use crate::job::JobHost;
 use crate::packager::Packager;
 use crate::registry::ExporterRegistry;
-use dashmap::DashMap;
+use crate::resources::EngineResources;
 use offmap_formats::{ContainerReader, Containers};
-use offmap_model::{Clock, Failure, OfflineMapSource, SecretRegistry, SystemClock};
-use std::sync::{Arc, mpsc};
+use offmap_model::{Clock, Failure, SecretRegistry, SystemClock};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, oneshot};
@@ -24,86 +24,15 @@ pub const DEFAULT_CONCURRENT_JOBS: usize = 16;
 /// Exports that run at a time in the whole engine unless the host says otherwise.
 pub const DEFAULT_CONCURRENT_EXPORTS: usize = 8;
 
-/// The thread that owns the actix system. No actix type leaves this module but through `spawn`.
-#[derive(Debug)]
-pub(crate) struct Actors {
-    system: actix::System,
-    arbiter: actix::ArbiterHandle,
-}
-
-impl Actors {
-    fn start() -> Result<(Self, std::thread::JoinHandle<()>), Failure> {
-        let (sender, receiver) = mpsc::channel();
-        let thread = std::thread::Builder::new()
-            .name("offmap-actors".to_owned())
-            .spawn(move || {
-                let runner = actix::System::new();
-                let actors = Self { system: actix::System::current(), arbiter: actix::Arbiter::current() };
-                if sender.send(actors).is_ok()
-                    && let Err(error) = runner.run()
-                {
-                    tracing::error!(%error, "the actor system ended with an error");
-                }
-            })
-            .map_err(|e| Failure::internal(format!("cannot start the actor thread: {e}")))?;
-        let actors = receiver.recv().map_err(|e| Failure::internal(format!("the actor thread did not start: {e}")))?;
-        Ok((actors, thread))
-    }
-
-    /// Runs a closure on the actor thread, to start an actor there.
-    pub(crate) fn spawn(&self, start: impl FnOnce() + Send + 'static) -> Result<(), Failure> {
-        if self.arbiter.spawn_fn(start) {
-            return Ok(());
-        }
-        Err(Failure::internal("the engine is shut down; make a new one"))
-    }
-}
-
-#[derive(Debug)]
-pub(crate) struct EngineInner {
-    pub(crate) registry: ExporterRegistry,
-    pub(crate) packager: Arc<dyn Packager>,
-    pub(crate) containers: Containers,
-    pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) runtime: Handle,
-    pub(crate) root: CancellationToken,
-    pub(crate) tracker: TaskTracker,
-    pub(crate) jobs: DashMap<String, GenerateOfflineMapJob>,
-    pub(crate) job_permits: Semaphore,
-    pub(crate) export_permits: Arc<Semaphore>,
-    pub(crate) census: Arc<Census>,
-    pub(crate) actors: Actors,
-    pub(crate) secrets: SecretRegistry,
-    thread: std::sync::Mutex<Option<std::thread::JoinHandle<()>>>,
-    /// Ends the engine's own runtime, where the host gave none.
-    _own_runtime: Option<oneshot::Sender<()>>,
-}
-
-impl EngineInner {
-    /// What is taken out of everything that a job for a map writes or shows: the caller's secrets and those of the map.
-    pub(crate) fn secrets_of(&self, source: &OfflineMapSource) -> SecretRegistry {
-        let own = self.secrets.child();
-        own.add_all(source.web_map.secret_texts());
-        own
-    }
-}
-
-impl Drop for EngineInner {
-    fn drop(&mut self) {
-        self.root.cancel();
-        self.actors.system.stop();
-    }
-}
-
 /// Owns exporters, packager, limits and the actor system. Cheap to clone; all clones are one engine.
 ///
 /// ```
 /// # #[cfg(feature = "testing")]
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// use crate::Engine;
-/// use crate::testing::{PlainPackager, ScriptedExporter};
+/// use offmap_engine::Engine;
+/// use offmap_engine::testing::{PlainPackager, ScriptedExporter};
 ///
-/// let engine = Engine::builder(PlainPackager).exporter(ScriptedExporter::default())?.start()?;
+/// let engine = Engine::builder(PlainPackager).exporter(ScriptedExporter)?.start()?;
 /// assert_eq!(engine.exporters(), ["scripted"]);
 /// # Ok(()) }
 /// # #[cfg(not(feature = "testing"))]
@@ -111,7 +40,7 @@ impl Drop for EngineInner {
 /// ```
 #[derive(Debug, Clone)]
 pub struct Engine {
-    inner: Arc<EngineInner>,
+    host: JobHost,
 }
 
 /// Numbers about an engine, for health pages and leak checks.
@@ -142,26 +71,26 @@ impl Engine {
         }
     }
 
-    pub(crate) fn inner(&self) -> &Arc<EngineInner> {
-        &self.inner
+    pub(crate) fn resources(&self) -> &EngineResources {
+        &self.host.resources
+    }
+
+    /// What each of its jobs is given.
+    pub(crate) fn host(&self) -> JobHost {
+        self.host.clone()
     }
 
     /// Names of the exporters, first asked first.
     #[must_use]
     pub fn exporters(&self) -> Vec<&'static str> {
-        self.inner.registry.names()
-    }
-
-    /// A job that was started and has not ended.
-    #[must_use]
-    pub fn job(&self, id: &str) -> Option<GenerateOfflineMapJob> {
-        self.inner.jobs.get(id).map(|entry| entry.value().clone())
+        self.resources().registry.names()
     }
 
     /// Numbers for health pages and leak checks.
     #[must_use]
     pub fn stats(&self) -> EngineStats {
-        EngineStats { actors: self.inner.census.alive(), peak_actors: self.inner.census.peak(), jobs: self.inner.jobs.len() }
+        let census = &self.resources().census;
+        EngineStats { actors: census.alive(), peak_actors: census.peak(), jobs: self.host.running.0.len() }
     }
 
     /// Cancels all jobs, waits for their ends, and ends the actor system.
@@ -169,11 +98,12 @@ impl Engine {
     /// # Errors
     /// If a job has not ended within 15 seconds; its exporter blocks a thread.
     pub async fn shutdown(&self) -> Result<(), Failure> {
-        self.inner.root.cancel();
-        self.inner.tracker.close();
-        let quiet = tokio::time::timeout(SHUTDOWN_GRACE, self.inner.tracker.wait()).await;
-        self.inner.actors.system.stop();
-        let thread = self.inner.thread.lock().ok().and_then(|mut t| t.take());
+        let resources = self.resources();
+        resources.root.cancel();
+        resources.tracker.close();
+        let quiet = tokio::time::timeout(SHUTDOWN_GRACE, resources.tracker.wait()).await;
+        resources.actors.stop();
+        let thread = resources.thread.lock().ok().and_then(|mut t| t.take());
         if let Some(thread) = thread {
             // A plain thread joins: `spawn_blocking` would make the host's runtime wait for it.
             let (sender, joined) = oneshot::channel();
@@ -186,12 +116,26 @@ impl Engine {
             }
         }
         quiet.map_err(|_| {
-            Failure::internal(format!("{} jobs did not end in time; an exporter blocks a thread", self.inner.jobs.len()))
+            Failure::internal(format!("{} jobs did not end in time; an exporter blocks a thread", self.host.running.0.len()))
         })
     }
 }
 
 /// Builds an [`Engine`].
+///
+/// ```
+/// # #[cfg(feature = "testing")]
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use offmap_engine::Engine;
+/// use offmap_engine::testing::{PlainPackager, ScriptedExporter, VirtualClock};
+///
+/// let builder = Engine::builder(PlainPackager).exporter(ScriptedExporter)?;
+/// let engine = builder.clock(VirtualClock::default()).concurrent_jobs(4).concurrent_exports(2).start()?;
+/// assert_eq!(engine.stats().jobs, 0);
+/// # Ok(()) }
+/// # #[cfg(not(feature = "testing"))]
+/// # fn main() {}
+/// ```
 #[derive(Debug)]
 pub struct EngineBuilder {
     registry: ExporterRegistry,
@@ -205,7 +149,7 @@ pub struct EngineBuilder {
 }
 
 impl EngineBuilder {
-    /// Adds an exporter; the last one added is asked first.
+    /// Adds an exporter; the last one added has the first rank ([`ExporterRegistry`]).
     ///
     /// # Errors
     /// If its name or parameter type is taken.
@@ -214,8 +158,8 @@ impl EngineBuilder {
         Ok(self)
     }
 
-    /// Adds a reader of data files: what exports bring in its formats is read before its layers are called done, and again in the
-    /// package before that is put in place.
+    /// Adds a reader of data files: what exports download in its formats is read before its layers are called done, and again in
+    /// the package before that is put in place.
     #[must_use]
     pub fn container(mut self, reader: impl ContainerReader) -> Self {
         self.containers = self.containers.with(reader);
@@ -270,7 +214,7 @@ impl EngineBuilder {
             Err(_) => own_runtime().map(|(handle, end)| (handle, Some(end)))?,
         };
         let (actors, thread) = Actors::start()?;
-        let inner = EngineInner {
+        let resources = EngineResources {
             registry: self.registry,
             packager: self.packager,
             containers: self.containers,
@@ -278,7 +222,6 @@ impl EngineBuilder {
             runtime,
             root: CancellationToken::new(),
             tracker: TaskTracker::new(),
-            jobs: DashMap::new(),
             job_permits: Semaphore::new(self.concurrent_jobs),
             export_permits: Arc::new(Semaphore::new(self.concurrent_exports)),
             census: Arc::default(),
@@ -287,7 +230,7 @@ impl EngineBuilder {
             thread: std::sync::Mutex::new(Some(thread)),
             _own_runtime: own_runtime,
         };
-        Ok(Engine { inner: Arc::new(inner) })
+        Ok(Engine { host: JobHost { resources: Arc::new(resources), running: Arc::default() } })
     }
 }
 

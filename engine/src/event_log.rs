@@ -1,4 +1,4 @@
-//! The status board of one job: an ordered log of what happened, and the latest progress of each subject.
+//! The event log of one job: what happened, in order, and the latest progress of each subject.
 //!
 //! Writers never wait for readers. Life-cycle messages are kept for every reader; progress is overwritten. A terminal state is
 //! taken once per subject, and the job's is the last message of all: what has no end by then ends as the job does.
@@ -89,7 +89,7 @@ impl EventLog {
         self.changed.send_replace(version);
     }
 
-    /// Says in how many parts the job's own progress is counted: its tasks, and the package.
+    /// Sets in how many parts the job's own progress is counted: its tasks, and the package.
     pub(crate) fn set_parts(&self, parts: usize) {
         self.lock().parts = parts;
     }
@@ -107,7 +107,7 @@ impl EventLog {
             let mut open: Vec<Subject> =
                 inner.states.iter().filter(|(s, state)| is_open(s, state)).map(|(s, _)| s.clone()).collect();
             open.sort();
-            // Nobody succeeded without a word.
+            // Nothing succeeded that did not say so.
             let end = if state == ExportState::Cancelled { state } else { ExportState::Failed };
             for left in open {
                 let failure = failure.clone().filter(|_| end == ExportState::Failed);
@@ -117,6 +117,12 @@ impl EventLog {
         }
         self.push(&mut inner, subject, state, message, failure);
         self.announce(inner);
+    }
+
+    /// Takes the end of a subject: with a failure, or without one. That of a cancelled one is no news.
+    pub(crate) fn ended(&self, subject: &Subject, failure: Option<&Failure>) {
+        let shown = failure.filter(|f| !f.is_cancelled()).cloned();
+        self.state(subject, ExportState::ended(failure), None, shown);
     }
 
     /// Writes a state into the log, with the latest progress of its subject.
@@ -227,10 +233,37 @@ fn blank(subject: &Subject) -> StatusMessage {
     }
 }
 
-/// The story of a job, from its start, in order.
+/// The events of a job, from its start, in order.
 ///
 /// Life-cycle messages are never lost; progress is the latest at the time of reading. `seq` rises by one. The job's own
 /// terminal message is the last, then [`StatusStream::next`] answers `None`. A slow reader delays nobody.
+///
+/// ```
+/// # #[cfg(feature = "testing")]
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use offmap_engine::testing::{Act, PlainPackager, Script, ScriptedExporter, scripted_map};
+/// use offmap_engine::{Engine, OfflineMapTask};
+/// use offmap_model::{AreaOfInterest, OfflineMapSource};
+///
+/// let engine = Engine::builder(PlainPackager).exporter(ScriptedExporter)?.start()?;
+/// let map = scripted_map([("roads", Script::of(Act::Succeed))]);
+/// let task = OfflineMapTask::new(&engine, OfflineMapSource::from_web_map(map));
+/// let parameters = task.default_parameters(AreaOfInterest::from_numbers("7,46,8,47")?)?;
+/// let dir = tempfile::tempdir()?;
+/// let job = task.generate_offline_map(parameters, Default::default(), dir.path().join("package"));
+/// let mut status = job.start().status();
+/// let mut last = None;
+/// while let Some(message) = status.next().await {
+///     println!("{:>3} {} {:?}", message.seq, message.subject.title, message.state);
+///     last = Some(message);
+/// }
+/// assert!(last.is_some_and(|message| message.state.is_terminal()));
+/// engine.shutdown().await?;
+/// # Ok(()) }
+/// # #[cfg(not(feature = "testing"))]
+/// # fn main() {}
+/// ```
 #[derive(Debug)]
 pub struct StatusStream {
     event_log: Arc<EventLog>,
@@ -253,7 +286,7 @@ impl StatusStream {
                 Some(None) => return None,
                 None => {}
             }
-            // The board outlives the stream, so the sender is there.
+            // The event log outlives the stream, so the sender is there.
             self.changed.changed().await.ok()?;
         }
     }

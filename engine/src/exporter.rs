@@ -1,4 +1,4 @@
-//! The contract of an exporter: one way of bringing layers home.
+//! The contract of an exporter: one way of downloading layers.
 
 use crate::context::ExportContext;
 use async_trait::async_trait;
@@ -14,10 +14,10 @@ use std::fmt::Debug;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
-/// All layers of a map that one exporter takes from one service.
+/// All layers of a map that one exporter is asked about, of one service.
 #[derive(Debug, Clone)]
 pub struct ServiceRequest {
-    /// Address of the service, as [`Exporter::supports`] named it.
+    /// Url of the service, as [`Exporter::supports`] named it.
     pub service_url: String,
     /// The layers, in the order of the map.
     pub layers: Vec<MapLayer>,
@@ -57,7 +57,7 @@ pub struct ServiceDescription<S = Value> {
     pub service: S,
     /// Layer id → whether it can go offline; one entry for each layer of the request.
     pub capabilities: Vec<(String, Capability)>,
-    /// Where its data lie, if it says so in a reference that the area can be projected to.
+    /// Where its data lie, if it says so in a spatial reference that the area can be projected to.
     pub extent: Option<Envelope>,
     /// Attribution.
     pub attribution: Option<String>,
@@ -120,7 +120,7 @@ pub struct TaskPlan {
     pub bytes: Option<ByteRange>,
     /// Where that comes from.
     pub bytes_from: BytesSource,
-    /// Requests that the export takes at least; looks at a service's job and repeats are not counted.
+    /// Requests that the export takes at least; polls of a service's job and repeats are not counted.
     pub requests: u64,
     /// Limits that the task touches.
     pub limits: Vec<ServiceLimit>,
@@ -132,24 +132,122 @@ pub struct TaskPlan {
     pub warnings: Vec<String>,
 }
 
-/// One way of bringing layers home. Implement it to add a layer kind to offmap; see `examples/custom_exporter.rs`.
+/// One way of downloading layers. Implement it to add a layer kind to offmap; see `examples/custom_exporter.rs`.
 ///
 /// An exporter is plain async Rust and never meets an actor. It is built with what it needs beyond the context (an HTTP
 /// client, a pool), and registered with `EngineBuilder::exporter`.
 ///
 /// # Contract
-/// - `takes` and `default_parameters` are pure; `examine` and `plan` only read and spend nothing on the service.
+/// - `supports` and `default_parameters` are pure; `describe` and `plan` only read and spend nothing on the service.
+/// - Exporters are a ranked list ([`ExporterRegistry`](crate::ExporterRegistry)). A layer that `describe` calls
+///   [`Capability::NotSupported`] is passed on to the next exporter that supports it; its siblings stay. An error of `describe` means that
+///   the service did not answer: its layers are asked of no other exporter.
 /// - `export` writes only below [`ExportContext::work_dir`] and leaves deleting to the engine.
 /// - Every planned unit is finished in the ledger ([`ExportContext::finish_unit`]) before `export` answers `Ok`, and every
 ///   planned layer is in the [`Artifact`]; the engine fails what is missing.
 /// - A file has its final name only when it is complete ([`offmap_disk::atomic_file`]). A unit that ends with one is finished with it
 ///   ([`ExportContext::finish_file`]) and not fetched again while it is there ([`ExportContext::finished_file`]).
 /// - Progress never falls; the engine drops reports that do.
-/// - After [`ExportContext::cancelled`] no new request is made but those that tidy up; `export` returns within a second.
+/// - After [`ExportContext::cancelled`] no new request is made but those that clean up; `export` returns within a second.
 /// - A dropped future leaves nothing running.
 /// - A panic is a failure of the task's layers, never of the process.
 ///
-/// `crate::testing::exporter_conformance` (feature `testing`) checks an exporter against this list.
+/// `testing::exporter_conformance` (feature `testing`) checks an exporter against this list.
+///
+/// ```
+/// use async_trait::async_trait;
+/// use offmap_engine::{ExportContext, Exporter, LayerPlan, PlanContext, ServiceDescription, ServiceRequest, TaskPlan};
+/// use offmap_model::{
+///     Artifact, ArtifactFile, Capability, ExportTask, Failure, FailureStage, LayerArtifact, LayerContents, MapLayer, OfflineMapSource, Unit,
+/// };
+/// use serde::{Deserialize, Serialize};
+///
+/// /// Exports layers of the type `Greeting`: one file with one item each.
+/// #[derive(Debug)]
+/// struct Greetings;
+///
+/// #[derive(Serialize, Deserialize)]
+/// #[serde(deny_unknown_fields)]
+/// struct GreetingParameters {
+///     text: String,
+/// }
+///
+/// #[async_trait]
+/// impl Exporter for Greetings {
+///     type Parameters = GreetingParameters;
+///     type Service = ();
+///
+///     fn name(&self) -> &'static str {
+///         "greetings"
+///     }
+///
+///     fn parameters_type(&self) -> &'static str {
+///         "greetingParameters"
+///     }
+///
+///     fn supports(&self, layer: &MapLayer, _: &OfflineMapSource) -> Option<String> {
+///         layer.url.clone().filter(|_| layer.layer_type.to_string() == "Greeting")
+///     }
+///
+///     async fn describe(&self, request: &ServiceRequest, _: &PlanContext) -> Result<ServiceDescription<()>, Failure> {
+///         Ok(ServiceDescription {
+///             title: "Greetings".to_owned(),
+///             service: (),
+///             capabilities: request.layers.iter().map(|l| (l.id.clone(), Capability::Supported)).collect(),
+///             extent: None,
+///             attribution: None,
+///             edit_date: None,
+///         })
+///     }
+///
+///     fn default_parameters(
+///         &self,
+///         _: &ServiceRequest,
+///         _: &ServiceDescription<()>,
+///     ) -> Result<GreetingParameters, Failure> {
+///         Ok(GreetingParameters { text: "hello".to_owned() })
+///     }
+///
+///     async fn plan(
+///         &self,
+///         request: &ServiceRequest,
+///         _: &ServiceDescription<()>,
+///         _: &GreetingParameters,
+///         _: &PlanContext,
+///     ) -> Result<TaskPlan, Failure> {
+///         let layer = |l: &MapLayer| LayerPlan { id: l.id.clone(), expected: Some(1), exact: true, ..LayerPlan::default() };
+///         Ok(TaskPlan {
+///             units: vec![Unit::new("file", "resultFile", "the greeting")],
+///             layers: request.layers.iter().map(layer).collect(),
+///             ..TaskPlan::default()
+///         })
+///     }
+///
+///     async fn export(
+///         &self,
+///         task: &ExportTask,
+///         _: &(),
+///         parameters: &GreetingParameters,
+///         ctx: &ExportContext,
+///     ) -> Result<Artifact, Failure> {
+///         ctx.begin_unit("file").await?;
+///         let (path, text) = (ctx.work_dir().join("greeting.txt"), parameters.text.clone());
+///         let write = move || {
+///             std::fs::write(path, text).map_err(|e| Failure::io(FailureStage::Run, "cannot write the greeting", &e))
+///         };
+///         ctx.blocking(write).await?;
+///         ctx.finish_unit("file", parameters.text.len() as u64, None).await?;
+///         let layer = |l: &offmap_model::TaskLayer| LayerArtifact {
+///             id: l.id.clone(),
+///             file: Some(0),
+///             contents: LayerContents { planned: Some(1), got: 1, ..LayerContents::default() },
+///             ..LayerArtifact::default()
+///         };
+///         let layers = task.layers.iter().map(layer).collect();
+///         Ok(Artifact { files: vec![ArtifactFile::file("greeting.txt", "txt")], layers, warnings: Vec::new() })
+///     }
+/// }
+/// ```
 #[async_trait]
 pub trait Exporter: Debug + Send + Sync + 'static {
     /// Its parameters. Use `#[serde(deny_unknown_fields)]`, so that a misspelt override is refused by name.
@@ -166,14 +264,14 @@ pub trait Exporter: Debug + Send + Sync + 'static {
     /// Outer key of its parameters in overrides, such as `generateGeodatabaseParameters`.
     fn parameters_type(&self) -> &'static str;
 
-    /// Keys of its parameters that belong to the entry of its own that a utility network has in overrides; none where it takes no
+    /// Keys of its parameters that belong to the entry of its own that a utility network has in overrides; none where it exports no
     /// networks.
     fn utility_network_parameters(&self) -> &'static [&'static str] {
         &[]
     }
 
-    /// Whether it takes a layer, and then the address of the service that serves it: layers with the same address (compared
-    /// without scheme and letter case) share one task.
+    /// Whether it can export layers of this kind, and then the url of the service that serves it: layers with the same url (compared
+    /// without scheme and letter case) share one task. Whether this service lets it, [`Exporter::describe`] finds out.
     fn supports(&self, layer: &MapLayer, source: &OfflineMapSource) -> Option<String>;
 
     /// Asks the service what it can do.
@@ -214,10 +312,10 @@ pub trait Exporter: Debug + Send + Sync + 'static {
         ctx: &PlanContext,
     ) -> Result<TaskPlan, Failure>;
 
-    /// Brings the layers home.
+    /// Downloads the layers.
     ///
     /// # Errors
-    /// If the whole task failed. A layer that failed by itself is told in the [`Artifact`].
+    /// If the whole task failed. A layer that failed by itself has its failure in the [`Artifact`].
     ///
     /// # Cancel safety
     /// The engine drops the future some seconds after a cancel if it has not ended by itself.
@@ -229,8 +327,8 @@ pub trait Exporter: Debug + Send + Sync + 'static {
         ctx: &ExportContext,
     ) -> Result<Artifact, Failure>;
 
-    /// Takes back what a finished or broken export left on the service, such as a registered replica, because no package
-    /// will be made of it. Where a task begins anew, the ledger does not tell of units that stay. Called after [`Exporter::export`], never beside it; failures are the exporter's to log.
+    /// Rolls back what a finished or broken export left on the service, such as a registered replica, because no package
+    /// will be made of it. Where a task begins anew, the ledger hides units that stay. Called after [`Exporter::export`], never beside it; failures are the exporter's to log.
     async fn rollback(&self, task: &ExportTask, service: &Self::Service, ctx: &ExportContext) {
         let _ = (task, service, ctx);
     }

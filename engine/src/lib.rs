@@ -19,28 +19,24 @@
 
 mod actor;
 mod basemap;
-mod carried;
-mod complete;
+mod census;
 mod context;
-mod counts;
-mod discard;
+mod data_reader;
+mod disk_space;
 mod earlier;
 mod engine;
 mod event_log;
+mod export;
 mod exporter;
-mod group;
 mod job;
 mod keep;
 mod ledger;
-mod ledger_file;
-mod networks;
 mod packager;
 mod pause;
-mod planner;
+mod plan;
 mod registry;
-mod resource_folder;
-mod resume;
-mod room;
+mod reopen;
+mod resources;
 mod task;
 #[cfg(feature = "testing")]
 pub mod testing;
@@ -51,7 +47,7 @@ pub use engine::{DEFAULT_CONCURRENT_EXPORTS, DEFAULT_CONCURRENT_JOBS, Engine, En
 pub use event_log::StatusStream;
 pub use exporter::{Exporter, LayerPlan, NetworkPlan, PlanContext, ServiceDescription, ServiceRequest, TaskPlan};
 pub use job::GenerateOfflineMapJob;
-pub use ledger::{Ledger, TaskLedger, UnitRecord};
+pub use ledger::{Ledger, TaskLedger, UnitRecord, UnitState};
 pub use packager::{
     EarlierData, EarlierFile, EarlierNetwork, EarlierPackage, LocalBasemap, PackRequest, Packager, Packed, REPLACED,
     ReadContents, ReferenceBasemap, Replacement, TaskArtifact,

@@ -107,14 +107,32 @@ impl<E: Exporter> ErasedExporter for Erased<E> {
     }
 }
 
-/// The exporters of an engine, in the order they are asked.
+/// The exporters of an engine, ranked: for each layer the first one that supports it describes the service. Where the service says that
+/// this exporter cannot export the layer, the next one that supports it describes the service, and so on; where none can, the layer's
+/// reason is that of the first.
+///
+/// ```
+/// # #[cfg(feature = "testing")]
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use offmap_engine::ExporterRegistry;
+/// use offmap_engine::testing::ScriptedExporter;
+///
+/// let mut registry = ExporterRegistry::default();
+/// registry.register(ScriptedExporter)?;
+/// assert_eq!(registry.names(), ["scripted"]);
+/// assert!(registry.register(ScriptedExporter).is_err(), "names are unique");
+/// # Ok(()) }
+/// # #[cfg(not(feature = "testing"))]
+/// # fn main() {}
+/// ```
 #[derive(Debug, Clone, Default)]
 pub struct ExporterRegistry {
     all: Vec<Arc<dyn ErasedExporter>>,
 }
 
 impl ExporterRegistry {
-    /// Adds an exporter. The last one added is asked first, so a host's own exporter can take over a layer kind.
+    /// Adds an exporter. The last one added has the first rank, so that a host's own exporter can take over a layer kind; the others
+    /// stay its fallbacks.
     ///
     /// # Errors
     /// If the name or parameter type is taken already.
@@ -144,12 +162,33 @@ impl ExporterRegistry {
         self.all.iter().map(|e| e.parameters_type())
     }
 
-    pub(crate) fn for_layer(
+    /// The exporters that support a layer, best first, each with the url of the service.
+    fn supporting<'a>(
+        exporters: &'a [Arc<dyn ErasedExporter>],
+        layer: &'a MapLayer,
+        source: &'a OfflineMapSource,
+    ) -> impl Iterator<Item = (Arc<dyn ErasedExporter>, String)> + 'a {
+        exporters.iter().filter_map(move |e| e.supports(layer, source).map(|url| (Arc::clone(e), url)))
+    }
+
+    /// The first exporter that supports a layer.
+    pub(crate) fn first_for(
         &self,
         layer: &MapLayer,
         source: &OfflineMapSource,
     ) -> Option<(Arc<dyn ErasedExporter>, String)> {
-        self.all.iter().find_map(|e| e.supports(layer, source).map(|url| (Arc::clone(e), url)))
+        Self::supporting(&self.all, layer, source).next()
+    }
+
+    /// Those that support a layer and stand behind an exporter in the list.
+    pub(crate) fn after<'a>(
+        &'a self,
+        exporter: &str,
+        layer: &'a MapLayer,
+        source: &'a OfflineMapSource,
+    ) -> impl Iterator<Item = (Arc<dyn ErasedExporter>, String)> + 'a {
+        let at = self.all.iter().position(|e| e.name() == exporter).map_or(self.all.len(), |at| at + 1);
+        Self::supporting(self.all.get(at..).unwrap_or_default(), layer, source)
     }
 
     pub(crate) fn by_name(&self, name: &str) -> Result<Arc<dyn ErasedExporter>, Failure> {

@@ -3,7 +3,7 @@
 use crate::engine::Engine;
 use crate::exporter::PlanContext;
 use crate::job::GenerateOfflineMapJob;
-use crate::planner;
+use crate::plan::{PlanInputs, plan};
 use offmap_model::settings::{AuthoredDownload, AuthoredSync};
 use offmap_model::{
     AreaOfInterest, AttachmentSyncDirection, Failure, GenerateOfflineMapParameterOverrides, GenerateOfflineMapParameters,
@@ -17,6 +17,27 @@ use tokio_util::sync::CancellationToken;
 /// Takes one web map offline.
 ///
 /// Unlike the SDK's class it also takes a map that came as a file, without portal item.
+///
+/// ```
+/// # #[cfg(feature = "testing")]
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use offmap_engine::testing::{Act, PlainPackager, Script, ScriptedExporter, scripted_map};
+/// use offmap_engine::{Engine, OfflineMapTask};
+/// use offmap_model::{AreaOfInterest, OfflineMapSource};
+///
+/// let engine = Engine::builder(PlainPackager).exporter(ScriptedExporter)?.start()?;
+/// let map = scripted_map([("roads", Script::of(Act::Succeed))]);
+/// let task = OfflineMapTask::new(&engine, OfflineMapSource::from_web_map(map));
+/// let parameters = task.default_parameters(AreaOfInterest::from_numbers("7,46,8,47")?)?;
+/// let plan = task.plan(&parameters, &Default::default()).await?;
+/// assert_eq!(plan.tasks[0].exporter, "scripted");
+/// assert!(!task.capabilities(&parameters).await?.has_errors());
+/// engine.shutdown().await?;
+/// # Ok(()) }
+/// # #[cfg(not(feature = "testing"))]
+/// # fn main() {}
+/// ```
 #[derive(Debug, Clone)]
 pub struct OfflineMapTask {
     engine: Engine,
@@ -97,13 +118,14 @@ impl OfflineMapTask {
         parameters: &GenerateOfflineMapParameters,
         overrides: &GenerateOfflineMapParameterOverrides,
     ) -> Result<OfflineMapPlan, Failure> {
-        let inner = self.engine.inner();
+        let resources = self.engine.resources();
         let ctx = PlanContext {
             cancel: CancellationToken::new(),
-            clock: Arc::clone(&inner.clock),
-            secrets: inner.secrets_of(&self.source),
+            clock: Arc::clone(&resources.clock),
+            secrets: resources.secrets_of(&self.source),
         };
-        planner::plan(&inner.registry, &self.source, parameters, overrides, &ctx).await
+        let inputs = PlanInputs { registry: &resources.registry, source: &self.source, parameters, overrides };
+        plan(inputs, None, &ctx).await
     }
 
     /// A dormant job that will write the package to `destination`, a directory that is absent or empty.
@@ -115,8 +137,7 @@ impl OfflineMapTask {
         overrides: GenerateOfflineMapParameterOverrides,
         destination: impl Into<PathBuf>,
     ) -> GenerateOfflineMapJob {
-        let engine = Arc::clone(self.engine.inner());
-        GenerateOfflineMapJob::new(engine, Arc::clone(&self.source), parameters, overrides, destination.into())
+        GenerateOfflineMapJob::new(self.engine.host(), Arc::clone(&self.source), parameters, overrides, destination.into())
     }
 }
 

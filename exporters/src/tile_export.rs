@@ -8,7 +8,7 @@ use crate::tile_service::{FILE_UNIT, JOB_UNIT, JobUrlStyle, PartCall, TiledServi
 use async_trait::async_trait;
 use offmap_arcgis::server_job::{Poll, ServerJob, ServerTask, Submission};
 use offmap_arcgis::{ArcGisClient, Download, Downloaded, ServiceCall, body, resolve, server_job};
-use offmap_engine::{ExportContext, UnitRecord};
+use offmap_engine::{ExportContext, UnitRecord, UnitState};
 use offmap_formats::tile_package;
 use offmap_model::{Failure, FailureKind, FailureOwner, FailureStage, LayerSecrets, Missing, Progress};
 use serde_json::Value;
@@ -392,7 +392,7 @@ pub(crate) async fn rollback(client: &ArcGisClient, ctx: &ExportContext) {
         Ok(units) => units,
         Err(failure) => return tracing::debug!(%failure, "whether a job is left on the service cannot be told"),
     };
-    let is_open = |u: &UnitRecord| u.id.starts_with(JOB_UNIT) && u.state != "finished";
+    let is_open = |u: &UnitRecord| u.id.starts_with(JOB_UNIT) && u.state != UnitState::Finished;
     for unit in units.into_iter().filter(is_open) {
         if let Ok(Some(job)) = ctx.ledger().noted(&unit.id, JOB_URL).await
             && !job.is_empty()

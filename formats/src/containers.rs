@@ -13,8 +13,8 @@ use tokio_util::sync::CancellationToken;
 
 /// Damages of one file that are named one by one; the rest is counted.
 pub const MOST_DAMAGES: usize = 100;
-/// Damages that are told in one message.
-const TOLD: usize = 3;
+/// Damages that are named in one message.
+const NAMED_IN_MESSAGE: usize = 3;
 
 /// What is wrong with something: the first ones in words, and how many more there are.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -61,7 +61,7 @@ impl Damages {
     /// The first ones in one line.
     #[must_use]
     pub fn words(&self) -> String {
-        let first: Vec<&str> = self.named.iter().take(TOLD).map(String::as_str).collect();
+        let first: Vec<&str> = self.named.iter().take(NAMED_IN_MESSAGE).map(String::as_str).collect();
         let rest = self.more + (self.named.len() - first.len()) as u64;
         let rest = if rest == 0 { String::new() } else { format!("; and {rest} more") };
         format!("{}{rest}", first.join("; "))

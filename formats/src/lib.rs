@@ -1,7 +1,20 @@
-//! Files of this field, readers and writers: tile grids and covers, Compact Cache packages (`.tpk`, `.tpkx`, `.vtpk`), mobile
-//! geodatabases, styles of vector tiles with their glyphs and sprites, archives.
+//! Files of this field, readers and writers.
 //!
-//! Knows no service, no job and no network.
+//! | format | where |
+//! | --- | --- |
+//! | tiling schemes, levels, tiles of an area | [`tiles`] |
+//! | tile packages (`.tpk`, `.tpkx`, `.vtpk`): open, check, join | [`tile_package`] |
+//! | bundles of the Compact Cache, versions 1 and 2 | [`compact_cache`] |
+//! | mobile geodatabases | [`geodatabase`] |
+//! | styles of vector tiles, with their fonts and sprites | [`style`], [`glyphs`] |
+//! | zip archives: checked, written, audited | [`archive`] |
+//! | the files of a package, directory or archive | [`package_files`] |
+//!
+//! Two traits stand between formats and those who use them: a [`ContainerReader`] says what is in a file, a [`TileSink`] takes tiles
+//! into one. A reader for a format of your own is registered beside those of [`readers::containers`].
+//!
+//! What it is not: it knows no service, no job and no network. Files of others are hostile until they are read: sizes, names and
+//! counts are checked before memory or time is spent on them.
 
 pub mod archive;
 pub mod compact_cache;

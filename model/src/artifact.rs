@@ -1,4 +1,4 @@
-//! What an exporter brings home.
+//! What an exporter has made.
 
 use crate::failure::Failure;
 use crate::layer_contents::LayerContents;
@@ -51,7 +51,7 @@ impl ArtifactFile {
 pub struct LayerArtifact {
     /// Id of the layer or table.
     pub id: String,
-    /// Index of its file; `None` if nothing came home for it.
+    /// Index of its file; `None` if nothing was fetched for it.
     pub file: Option<usize>,
     /// `GDB_ServiceItems.ItemId` in a geodatabase.
     pub item_id: Option<i64>,
@@ -64,7 +64,7 @@ pub struct LayerArtifact {
     pub failure: Option<Failure>,
 }
 
-/// What one task brought home.
+/// What one task has made.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Artifact {

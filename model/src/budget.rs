@@ -18,7 +18,7 @@ pub enum Allowance {
     Share(f64),
 }
 
-/// An allowance as it is read: a plain object, so that what is wrong with it can be told.
+/// An allowance as it is read: a plain object, so that the message can name what is wrong with it.
 #[derive(Deserialize)]
 #[serde(
     rename_all = "camelCase",
@@ -65,7 +65,7 @@ impl std::fmt::Display for Allowance {
     }
 }
 
-/// What of a layer may be missing without the layer being a failure. What is missing all the same is told in the layer's outcome
+/// What of a layer may be missing without the layer being a failure. What is missing all the same stands in the layer's outcome
 /// and in the package's manifest.
 ///
 /// | | not given (default) | given |
@@ -84,7 +84,7 @@ pub struct ErrorBudget {
 }
 
 impl ErrorBudget {
-    /// Looks at the numbers.
+    /// Checks the numbers.
     ///
     /// # Errors
     /// If a share is not between 0 and 1.
@@ -132,6 +132,15 @@ impl ErrorBudget {
 }
 
 /// What is missing of a layer.
+///
+/// ```
+/// use offmap_model::{Allowance, ErrorBudget, Missing};
+///
+/// let missing = Missing::between(400, 397).expect("three are missing");
+/// assert_eq!(missing.words("tiles"), "3 of 400 tiles are missing");
+/// let budget = ErrorBudget { missing_tiles: Some(Allowance::Share(0.01)), ..ErrorBudget::default() };
+/// assert!(budget.judge_tiles("Imagery", &missing).is_ok());
+/// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Missing {

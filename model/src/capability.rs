@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub enum CapabilityReason {
-    /// No exporter takes this kind of layer.
+    /// No exporter supports this kind of layer.
     LayerTypeNotSupported,
     /// The layer names no service.
     NoServiceAddress,
@@ -36,11 +36,11 @@ pub enum CapabilityReason {
     RelationshipKeyMissing,
     /// The field that holds the subtype is missing.
     SubtypeFieldMissing,
-    /// An editable view lacks its source's editor tracking fields.
+    /// An editable view has not its source's editor tracking fields.
     EditorTrackingMissing,
     /// The service hides features of other people.
     OwnershipBasedAccess,
-    /// The service's tiles are in a reference that the area cannot be projected to.
+    /// The service's tiles are in a spatial reference that the area cannot be projected to.
     SpatialReferenceNotSupported,
     /// No level of the service lies in the range of scales.
     NoLevelInRange,
@@ -53,7 +53,7 @@ pub enum CapabilityReason {
 impl CapabilityReason {
     /// Whether the layer is online-only in the SDK's sense: it, or its service, is one that cannot be taken offline.
     /// `onlineOnlyServicesOption` keeps those online. A service that does not answer, a layer that is not there and a range of
-    /// scales without a level are no such reasons: the layer could be taken, or is of no use online either.
+    /// scales without a level are no such reasons: the layer could go offline, or is of no use online either.
     #[must_use]
     pub fn is_online_only(self) -> bool {
         match self {
@@ -94,9 +94,9 @@ pub struct LayerCapability {
     pub layer_type: String,
     /// Whether it goes offline. False for one that somebody asked to stay online or leave out: its service is not asked.
     pub supports_offline: bool,
-    /// Whether it stays in the map with its online address.
+    /// Whether it stays in the map with its online url.
     pub remains_online: bool,
-    /// The exporter that takes it.
+    /// The exporter that supports it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exporter: Option<String>,
     /// Why not.

@@ -34,7 +34,7 @@ pub enum FailureKind {
     DestinationNotUsable,
     /// The layer or service cannot go offline.
     NotSupported,
-    /// The address answers that the thing is not there.
+    /// The url answers that the thing is not there.
     NotFound,
     /// No permission, or a token that is missing, wrong or expired.
     Unauthorized,
@@ -50,9 +50,9 @@ pub enum FailureKind {
     ServiceError,
     /// The answer is not what the service's contract says.
     InvalidAnswer,
-    /// A file that came home is damaged.
+    /// A file that was downloaded is damaged.
     Corrupt,
-    /// Less came home than was planned.
+    /// Less was fetched than was planned.
     Incomplete,
     /// The disk is full.
     StorageFull,
@@ -60,7 +60,7 @@ pub enum FailureKind {
     Io,
     /// The job was cancelled.
     Cancelled,
-    /// An exporter or packager panicked, or ended without a word.
+    /// An exporter or packager panicked, or ended without a result.
     Panicked,
     /// A broken promise inside the engine.
     Internal,
@@ -69,18 +69,19 @@ pub enum FailureKind {
 /// Where in the work it happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[non_exhaustive]
 pub enum FailureStage {
     /// Reading the portal item and web map.
     Read,
-    /// Examining services and making the plan.
+    /// Describing services and making the plan.
     Plan,
     /// Starting a job on the service.
     Submit,
     /// Waiting for a job on the service.
     Wait,
-    /// Bringing a file home.
+    /// Downloading a file.
     Download,
-    /// Checking what came home.
+    /// Checking what was fetched.
     Check,
     /// Writing the package.
     Package,
@@ -91,7 +92,23 @@ pub enum FailureStage {
 /// A failure, as the status stream shows it, the result holds it, the ledger and manifest keep it and the command line
 /// prints it.
 ///
-/// No token is ever in it: [`Failure::with_url`] keeps scheme, host and path of an address and drops the rest.
+/// ```
+/// use offmap_model::{Failure, FailureKind, FailureOwner, FailureStage};
+///
+/// let failure = Failure::new(
+///     FailureOwner::Network,
+///     FailureKind::Unavailable,
+///     FailureStage::Download,
+///     "the host example.com cannot be reached",
+/// )
+/// .with_url("https://example.com/a/FeatureServer?token=secret")
+/// .for_layer("sites")
+/// .retryable();
+/// assert!(failure.may_succeed_later());
+/// assert_eq!(failure.url.as_deref(), Some("https://example.com/a/FeatureServer"));
+/// ```
+///
+/// No token is ever in it: [`Failure::with_url`] keeps scheme, host and path of a url and drops the rest.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Failure {
@@ -116,7 +133,7 @@ pub struct Failure {
     /// with HTTP 200). `None` where nothing was answered, or nothing like a code was in it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<i32>,
-    /// What the service said, word for word.
+    /// What the service said, as it said it.
     #[serde(rename = "serviceWords", default, skip_serializing_if = "Option::is_none")]
     pub server_message: Option<String>,
     /// How often it was tried.
@@ -131,7 +148,7 @@ pub struct Failure {
 }
 
 /// Longest text of a service that is kept in failures, messages and titles, in bytes.
-pub const LONGEST_WORDS: usize = 1024;
+pub const LONGEST_SERVER_MESSAGE: usize = 1024;
 /// Longest attribution and terms of use that are kept of a service or item, in bytes.
 pub const LONGEST_ATTRIBUTION: usize = 16 << 10;
 /// Longest message of a failure, in bytes.
@@ -226,10 +243,10 @@ impl Failure {
         self
     }
 
-    /// Names the address; query, fragment and user information are dropped, and it is cut to [`LONGEST_WORDS`].
+    /// Names the url; query, fragment and user information are dropped, and it is cut to [`LONGEST_SERVER_MESSAGE`].
     #[must_use]
-    pub fn with_url(mut self, address: &str) -> Self {
-        self.url = Some(shortened(without_secrets(address), LONGEST_WORDS));
+    pub fn with_url(mut self, url: &str) -> Self {
+        self.url = Some(shortened(without_secrets(url), LONGEST_SERVER_MESSAGE));
         self
     }
 
@@ -240,10 +257,10 @@ impl Failure {
         self
     }
 
-    /// Keeps the service's own words, cut to [`LONGEST_WORDS`].
+    /// Keeps the service's own message, cut to [`LONGEST_SERVER_MESSAGE`].
     #[must_use]
-    pub fn with_server_message(mut self, words: impl Into<String>) -> Self {
-        self.server_message = Some(shortened(words, LONGEST_WORDS));
+    pub fn with_server_message(mut self, message: impl Into<String>) -> Self {
+        self.server_message = Some(shortened(message, LONGEST_SERVER_MESSAGE));
         self
     }
 
@@ -296,20 +313,20 @@ impl Failure {
     }
 }
 
-/// Cuts an address to scheme, host, port and path.
+/// Cuts a url to scheme, host, port and path.
 #[must_use]
-pub fn without_secrets(address: &str) -> String {
-    match url::Url::parse(address) {
+pub fn without_secrets(text: &str) -> String {
+    match url::Url::parse(text) {
         Ok(mut url) => {
             url.set_query(None);
             url.set_fragment(None);
-            // Both only fail for addresses that cannot have user information at all.
+            // Both only fail for urls that cannot have user information at all.
             let _ = url.set_username("");
             let _ = url.set_password(None);
             url.to_string()
         }
         Err(_) => {
-            let bare = address.split(['?', '#']).next().unwrap_or_default();
+            let bare = text.split(['?', '#']).next().unwrap_or_default();
             match bare.rsplit_once('@') {
                 // Whatever it is, what stands before `@` may be a password.
                 Some((user, rest)) => {
@@ -329,22 +346,22 @@ fn scheme_of(text: &str) -> &str {
     }
 }
 
-/// Checks that an address has no user name and password in it, before it is looked at any further.
+/// Checks that a url has no user name and password in it, before it is read any further.
 ///
 /// # Errors
-/// If it has; the address is told without them.
-pub fn check_no_user(address: &str) -> Result<(), Failure> {
-    let has_user = match url::Url::parse(address.trim()) {
+/// If it has; the message has the url without them.
+pub fn check_no_user(text: &str) -> Result<(), Failure> {
+    let has_user = match url::Url::parse(text.trim()) {
         Ok(url) => !url.username().is_empty() || url.password().is_some(),
         Err(_) => {
-            let rest = address.split_once("://").map_or(address, |(_, rest)| rest);
+            let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
             rest.split(['/', '?', '#']).next().is_some_and(|authority| authority.contains('@'))
         }
     };
     if has_user {
         return Err(Failure::invalid_parameter(format!(
-            "`{}` was given with a user name and password in it, expected an address without: give credentials by their own options",
-            without_secrets(address.trim())
+            "`{}` was given with a user name and password in it, expected a url without: give credentials by their own options",
+            without_secrets(text.trim())
         )));
     }
     Ok(())
@@ -354,11 +371,12 @@ pub fn check_no_user(address: &str) -> Result<(), Failure> {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", printable(&self.message))?;
-        if let Some(words) = self.server_message.as_deref().filter(|w| !w.is_empty() && !self.message.contains(*w)) {
-            write!(f, " (the service says: {})", printable(words))?;
+        let is_new = |text: &&str| !text.is_empty() && !self.message.contains(*text);
+        if let Some(message) = self.server_message.as_deref().filter(is_new) {
+            write!(f, " (the service says: {})", printable(message))?;
         }
-        if let Some(address) = self.url.as_deref().filter(|a| !self.message.contains(*a)) {
-            write!(f, " [{}]", printable(address))?;
+        if let Some(url) = self.url.as_deref().filter(is_new) {
+            write!(f, " [{}]", printable(url))?;
         }
         Ok(())
     }
@@ -382,15 +400,15 @@ mod tests {
     fn words_of_a_service_are_cut_between_characters() {
         assert_eq!(shortened("as it is", 8), "as it is");
         assert_eq!(shortened("ääääää", 9), "äää…");
-        assert_eq!(shortened("x".repeat(20 << 20), LONGEST_WORDS).len(), LONGEST_WORDS);
+        assert_eq!(shortened("x".repeat(20 << 20), LONGEST_SERVER_MESSAGE).len(), LONGEST_SERVER_MESSAGE);
         let failure =
             Failure::internal("m".repeat(1 << 20)).with_server_message("w".repeat(1 << 20)).with_url(&"a".repeat(1 << 20));
-        let most = LONGEST_MESSAGE + 2 * LONGEST_WORDS + 100;
+        let most = LONGEST_MESSAGE + 2 * LONGEST_SERVER_MESSAGE + 100;
         assert!(failure.to_string().len() <= most && failure.message.ends_with('…'));
     }
 
     #[test]
-    fn an_address_in_a_failure_has_no_token() {
+    fn a_url_in_a_failure_has_no_token() {
         let failure = Failure::internal("x").with_url("https://user:pw@host:6443/a/FeatureServer?f=json&token=secret#t");
         assert_eq!(failure.url.as_deref(), Some("https://host:6443/a/FeatureServer"));
         assert_eq!(without_secrets("not a url?token=secret"), "not a url");

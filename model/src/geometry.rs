@@ -16,7 +16,14 @@ pub const WEB_MERCATOR_MAX_LATITUDE: f64 = 85.051_128_779_806_6;
 
 /// A spatial reference as ArcGIS writes it: a well-known id, or well-known text.
 ///
-/// 102100 (Esri) and 3857 (EPSG) are the same reference.
+/// 102100 (Esri) and 3857 (EPSG) are the same spatial reference.
+///
+/// ```
+/// use offmap_model::SpatialReference;
+///
+/// assert!(SpatialReference::from_wkid(3857).same_as(&SpatialReference::web_mercator()));
+/// assert_eq!(SpatialReference::wgs84().to_string(), "wkid 4326");
+/// ```
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", from = "Written")]
 pub struct SpatialReference {
@@ -71,7 +78,7 @@ impl SpatialReference {
         Self { wkid: Some(102_100), latest_wkid: Some(3857), ..Self::default() }
     }
 
-    /// The reference of a bare number.
+    /// The spatial reference of a bare number.
     #[must_use]
     pub fn from_wkid(wkid: u32) -> Self {
         match wkid {
@@ -95,12 +102,12 @@ impl SpatialReference {
 
     /// Its numbers, the latest first; that of its text where it has none.
     pub(crate) fn numbers(&self) -> impl Iterator<Item = u32> {
-        let told = self.latest_wkid.or(self.wkid);
-        let read = if told.is_none() { self.wkt.as_deref().and_then(well_known_text::number_of) } else { None };
+        let given = self.latest_wkid.or(self.wkid);
+        let read = if given.is_none() { self.wkt.as_deref().and_then(well_known_text::number_of) } else { None };
         [self.latest_wkid, self.wkid, read].into_iter().flatten()
     }
 
-    /// Whether both are the same reference, whichever of its numbers each uses.
+    /// Whether both are the same spatial reference, whichever of its numbers each uses.
     #[must_use]
     pub fn same_as(&self, other: &Self) -> bool {
         if self.is_web_mercator() || self.is_wgs84() {
@@ -121,7 +128,7 @@ impl SpatialReference {
 
     /// The name out of its well-known text, as `package.info` wants it.
     ///
-    /// Known for WGS84, Web Mercator and references given by text; for another number it is `EPSG:<wkid>`.
+    /// Known for WGS84, Web Mercator and spatial references given by text; for another number it is `EPSG:<wkid>`.
     #[must_use]
     pub fn name(&self) -> String {
         if self.is_web_mercator() {
@@ -148,6 +155,15 @@ impl std::fmt::Display for SpatialReference {
 }
 
 /// An axis-parallel rectangle in map units.
+///
+/// ```
+/// use offmap_model::{AreaOfInterest, Envelope, SpatialReference};
+///
+/// let alps = Envelope::new(5.9, 45.8, 10.5, 47.8, SpatialReference::wgs84());
+/// assert!(alps.contains([7.4, 46.9]));
+/// AreaOfInterest::from(alps).check()?;
+/// # Ok::<(), offmap_model::Failure>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Envelope {
@@ -159,7 +175,7 @@ pub struct Envelope {
     pub xmax: f64,
     /// North or upper edge.
     pub ymax: f64,
-    /// The reference of the numbers.
+    /// The spatial reference of the numbers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub spatial_reference: Option<SpatialReference>,
 }
@@ -171,7 +187,7 @@ impl Envelope {
         Self { xmin, ymin, xmax, ymax, spatial_reference: Some(spatial_reference) }
     }
 
-    /// Whether both have a point in common; both must be in one reference.
+    /// Whether both have a point in common; both must be in one spatial reference.
     #[must_use]
     pub fn intersects(&self, other: &Self) -> bool {
         self.xmin <= other.xmax && other.xmin <= self.xmax && self.ymin <= other.ymax && other.ymin <= self.ymax
@@ -214,7 +230,7 @@ impl Envelope {
 pub struct Polygon {
     /// Closed rings of x, y.
     pub rings: Vec<Vec<[f64; 2]>>,
-    /// The reference of the numbers.
+    /// The spatial reference of the numbers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub spatial_reference: Option<SpatialReference>,
 }
@@ -234,7 +250,7 @@ impl Polygon {
         self.edges().filter(|(a, b)| crosses_ray(*a, *b, point)).count() % 2 == 1
     }
 
-    /// Whether the polygon and a rectangle of the same reference have a point in common.
+    /// Whether the polygon and a rectangle of the same spatial reference have a point in common.
     #[must_use]
     pub fn intersects_envelope(&self, envelope: &Envelope) -> bool {
         self.contains([envelope.xmin, envelope.ymin])
@@ -245,7 +261,7 @@ impl Polygon {
             })
     }
 
-    /// Whether two polygons of one reference have a point in common.
+    /// Whether two polygons of one spatial reference have a point in common.
     #[must_use]
     pub fn intersects(&self, other: &Self) -> bool {
         let first = |p: &Self| p.rings.iter().flatten().next().copied();

@@ -35,7 +35,7 @@ pub struct PortalItem {
     pub access_information: Option<String>,
     /// HTML; the API calls it terms of use.
     pub license_info: Option<String>,
-    /// Address of the service, for items that are one.
+    /// Url of the service, for items that are one.
     pub url: Option<String>,
     /// Everything else.
     #[serde(flatten)]
@@ -77,7 +77,7 @@ pub struct OfflineMapItemInfo {
     pub access_information: String,
     /// HTML.
     pub terms_of_use: String,
-    /// PNG or JPEG; as JSON a `data:` address.
+    /// PNG or JPEG; as JSON a `data:` url.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub thumbnail: Option<Thumbnail>,
 }

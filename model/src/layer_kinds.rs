@@ -11,8 +11,8 @@ pub(crate) fn without_offline_form(word: &str) -> Option<&'static str> {
         "WFS" | "OGCFeatureLayer" => "a feature service of the OGC makes no replica",
         "WebTiledLayer" | "OpenStreetMap" | "WMTS" => "its tiles cannot be exported",
         word if word.starts_with("BingMaps") => "its tiles cannot be exported",
-        "MediaLayer" => "its pictures are read from their own addresses each time",
-        "CSV" | "GeoRSS" | "KML" | "GeoJSON" => "it is read from its file's address each time",
+        "MediaLayer" => "its pictures are read from their own urls each time",
+        "CSV" | "GeoRSS" | "KML" | "GeoJSON" => "it is read from its file's url each time",
         "ArcGISStreamLayer" => "it is a live stream",
         "ArcGISSceneServiceLayer" | "IntegratedMeshLayer" | "BuildingSceneLayer" | "PointCloudLayer" => {
             "it belongs to scenes, not maps"

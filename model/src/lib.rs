@@ -1,7 +1,20 @@
 //! The words and pure rules of offmap: the web map, areas and their projection, parameters, overrides, plan, status, failure, and how
 //! JSON of other programs is read within limits.
 //!
-//! Everything a job, a plan or a result is made of. No file, no network, no thread: what waits asks a [`Clock`].
+//! | to know | start at |
+//! | --- | --- |
+//! | what is taken offline | [`WebMap`], [`OfflineMapSource`], [`PortalItem`] |
+//! | where, and in which spatial reference | [`AreaOfInterest`], [`SpatialReference`], [`Envelope`] |
+//! | what the caller wants | [`GenerateOfflineMapParameters`], [`GenerateOfflineMapParameterOverrides`] |
+//! | what will be done, before anything is spent | [`OfflineMapPlan`], [`ExportTask`], [`LayerCapability`] |
+//! | how it is going and how it ended | [`StatusMessage`], [`GenerateOfflineMapResult`], [`Failure`] |
+//! | JSON of others | [`json`], [`number`] |
+//!
+//! What it is not: it opens no file, asks no service and starts no thread. What waits asks a [`Clock`]; what works for a task asks its
+//! [`TaskControl`], which the engine implements. So everything here can be tested without a disk and without a network, and a
+//! program that only wants to read a map or print a plan needs nothing else.
+//!
+//! Names, defaults and JSON keys are those of the ArcGIS Maps SDK where it has them.
 
 pub mod area;
 pub mod artifact;

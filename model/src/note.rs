@@ -1,6 +1,6 @@
 //! What is worth knowing of a layer that came and is no failure.
 
-use crate::failure::{LONGEST_WORDS, shortened};
+use crate::failure::{LONGEST_SERVER_MESSAGE, shortened};
 use serde::{Deserialize, Serialize};
 
 /// What a note is about.
@@ -42,6 +42,6 @@ impl LayerNote {
     /// Makes a note.
     #[must_use]
     pub fn new(kind: LayerNoteKind, message: impl Into<String>) -> Self {
-        Self { kind, message: shortened(message.into(), LONGEST_WORDS) }
+        Self { kind, message: shortened(message.into(), LONGEST_SERVER_MESSAGE) }
     }
 }

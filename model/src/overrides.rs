@@ -17,6 +17,19 @@ use std::collections::BTreeMap;
 /// A utility network of the map has an entry of its own beside that of its service, by its own url; what it says goes over the
 /// service's entry, and removing it takes the network out of the offline map.
 ///
+/// ```
+/// use offmap_model::{GenerateOfflineMapParameterOverrides, OfflineMapParametersKey};
+///
+/// let service = "https://example.com/arcgis/rest/services/Sites/FeatureServer";
+/// let key = OfflineMapParametersKey::new(service, "generateGeodatabaseParameters");
+/// let mut overrides = GenerateOfflineMapParameterOverrides::default();
+/// overrides.set(&key, &serde_json::json!({"layerOptions": []}))?;
+/// // Scheme and letter case of the url do not matter.
+/// let same = OfflineMapParametersKey::new(service.replace("https", "http").to_uppercase(), "generateGeodatabaseParameters");
+/// assert!(overrides.get(&same).is_some());
+/// # Ok::<(), offmap_model::Failure>(())
+/// ```
+///
 /// As in the SDK a dictionary that is given is the whole dictionary: a service that has no entry in it is left out without an
 /// error. What is not given at all follows the parameters. A key or id that matches nothing in the map is refused.
 ///
@@ -76,7 +89,7 @@ impl GenerateOfflineMapParameterOverrides {
         Self { online_layers: online(false), online_tables: online(true), dictionaries }
     }
 
-    /// Layers that stay in the offline map with their online address; `None` leaves that to `onlineOnlyServicesOption`.
+    /// Layers that stay in the offline map with their online url; `None` leaves that to `onlineOnlyServicesOption`.
     pub fn set_online_layers(&mut self, ids: Option<Vec<String>>) {
         self.online_layers = ids;
     }

@@ -9,7 +9,7 @@ use crate::item::OfflineMapItemInfo;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// Which layers' attachments come down.
+/// Which layers' attachments are downloaded.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum ReturnLayerAttachmentOption {
@@ -37,13 +37,13 @@ pub enum AttachmentSyncDirection {
     Bidirectional,
 }
 
-/// Which rows of a related table come down.
+/// Which rows of a related table are downloaded.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum DestinationTableRowFilter {
     /// All rows.
     All,
-    /// Rows that are related to rows taken from other layers.
+    /// Rows that are related to exported rows of other layers.
     #[default]
     RelatedOnly,
 }
@@ -55,7 +55,7 @@ pub enum OnlineOnlyServicesOption {
     /// Left out.
     #[default]
     Exclude,
-    /// Kept with their online address.
+    /// Kept with their online url.
     Include,
     /// As the map's author says.
     UseAuthoredSettings,
@@ -96,6 +96,18 @@ pub enum LayerImportance {
 /// What the caller wants of an offline map.
 ///
 /// As JSON: camelCase, enum values in the SDK's spelling, every key but `areaOfInterest` optional, unknown keys refused.
+///
+/// ```
+/// use offmap_model::{AreaOfInterest, GenerateOfflineMapParameters};
+///
+/// let mut parameters = GenerateOfflineMapParameters::new(AreaOfInterest::from_numbers("5.9,45.8,10.5,47.8")?);
+/// // Scale denominators: the far limit is the larger number.
+/// (parameters.min_scale, parameters.max_scale) = (1_000_000.0, 25_000.0);
+/// parameters.check()?;
+/// parameters.max_scale = 2_000_000.0;
+/// assert!(parameters.check().is_err());
+/// # Ok::<(), offmap_model::Failure>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct GenerateOfflineMapParameters {
@@ -111,7 +123,7 @@ pub struct GenerateOfflineMapParameters {
     /// Not applied to geodatabases.
     #[serde(default)]
     pub max_scale: f64,
-    /// Whether base map layers come along.
+    /// Whether basemap layers are exported.
     #[serde(default = "yes")]
     pub include_basemap: bool,
     /// Metadata of the package; `None` copies the portal item's.
@@ -120,7 +132,7 @@ pub struct GenerateOfflineMapParameters {
     /// Which way attachments travel later.
     #[serde(default)]
     pub attachment_sync_direction: AttachmentSyncDirection,
-    /// Which layers' attachments come down.
+    /// Which layers' attachments are downloaded.
     #[serde(default)]
     pub return_layer_attachment_option: ReturnLayerAttachmentOption,
     /// Whether editable layers come without rows.
@@ -135,7 +147,7 @@ pub struct GenerateOfflineMapParameters {
     /// Which rows of related tables come down.
     #[serde(default)]
     pub destination_table_row_filter: DestinationTableRowFilter,
-    /// File name of a base map already on the device.
+    /// File name of a basemap already on the device.
     #[serde(default)]
     pub reference_basemap_filename: String,
     /// Its directory, absolute or relative to the parent directory of the package.

@@ -4,14 +4,14 @@ use crate::service_url::service_key;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// Names what one exporter makes of one service: the service's address and the exporter's parameter type.
+/// Names what one exporter makes of one service: the service's url and the exporter's parameter type.
 ///
-/// All layers and tables of one service have equal keys, hence one replica and one file. Addresses are compared without
+/// All layers and tables of one service have equal keys, hence one replica and one file. Urls are compared without
 /// scheme and letter case.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct OfflineMapParametersKey {
-    /// Address of the service.
+    /// Url of the service.
     pub service_url: String,
     /// The exporter's parameter type, for instance `generateGeodatabaseParameters`.
     pub parameters_type: String,

@@ -43,7 +43,7 @@ pub struct ByteRange {
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub enum BytesSource {
-    /// Usual sizes of a tile or row, times their number.
+    /// Typical sizes of a tile or row, times their number.
     #[default]
     TypicalSizes,
     /// The service's own estimate.
@@ -101,11 +101,11 @@ pub struct TaskLayer {
     pub is_table: bool,
     /// Kind of layer.
     pub layer_type: LayerType,
-    /// Address of the layer.
+    /// Url of the layer.
     pub url: Option<String>,
     /// Id in the service.
     pub service_layer_id: Option<u32>,
-    /// How many features, tiles or items are to come; `None` where the service cannot tell beforehand.
+    /// How many features, tiles or items are to come; `None` where the service does not say beforehand.
     pub expected: Option<u64>,
     /// Whether `expected` is exact; else it is an upper bound.
     pub exact: bool,
@@ -155,7 +155,7 @@ pub struct ExportTask {
     /// Where that comes from.
     #[serde(default)]
     pub bytes_from: BytesSource,
-    /// Requests that it takes at least; looks at a service's job and repeats are not counted.
+    /// Requests that it needs at least; polls of a service's job and repeats are not counted.
     #[serde(default)]
     pub requests: u64,
     /// Limits that it touches.
@@ -191,7 +191,7 @@ pub struct SkippedLayer {
     pub is_table: bool,
     /// Kind of layer.
     pub layer_type: LayerType,
-    /// Whether it stays in the offline map with its online address.
+    /// Whether it stays in the offline map with its online url.
     pub remains_online: bool,
     /// Why.
     pub reason: CapabilityReason,
@@ -209,7 +209,26 @@ pub struct EmbeddedLayer {
     pub title: String,
 }
 
-/// What will be done for a map and an area.
+/// What will be done for a map and an area: pure data, which a caller may print, keep and compare before anything is spent.
+///
+/// ```
+/// use offmap_model::{AreaOfInterest, GenerateOfflineMapParameters, OfflineMapPlan};
+///
+/// /// One line for each service, and why what is left out is left out.
+/// fn summary(plan: &OfflineMapPlan) -> Vec<String> {
+///     let tasks = plan.tasks.iter().map(|t| format!("{} by {}: {} layers", t.key.service_url, t.exporter, t.layers.len()));
+///     let skipped = plan.skipped.iter().map(|s| format!("{} is skipped: {:?}", s.title, s.reason));
+///     tasks.chain(skipped).collect()
+/// }
+///
+/// # fn main() -> Result<(), offmap_model::Failure> {
+/// # let parameters = GenerateOfflineMapParameters::new(AreaOfInterest::from_numbers("5.9,45.8,10.5,47.8")?);
+/// # let plan = OfflineMapPlan { parameters, tasks: vec![], embedded: vec![], skipped: vec![], left_out_networks: vec![], warnings: vec![] };
+/// assert!(summary(&plan).is_empty());
+/// assert_eq!((plan.bytes().min, plan.capabilities().has_errors()), (0, false));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct OfflineMapPlan {

@@ -1,7 +1,7 @@
 //! Projections between spatial references: own closed forms for WGS84 and Web Mercator, `proj4rs` for the rest.
 //!
-//! Everything passes through WGS84 longitude and latitude in degrees. Datum shifts by a grid file are not done: a reference
-//! that needs one is refused rather than taken a hundred metres off.
+//! Everything passes through WGS84 longitude and latitude in degrees. Datum shifts by a grid file are not done: a spatial
+//! reference that needs one is refused rather than used a hundred metres off.
 
 use crate::failure::Failure;
 use crate::geometry::{Envelope, SpatialReference, WEB_MERCATOR_HALF, to_web_mercator, to_wgs84};
@@ -16,15 +16,15 @@ pub(crate) enum Projection {
 }
 
 impl Projection {
-    /// Finds the projection of a reference; the error is half a sentence on why there is none.
-    pub(crate) fn of(reference: &SpatialReference) -> Result<Self, String> {
-        if reference.is_wgs84() {
+    /// Finds the projection of a spatial reference; the error is half a sentence on why there is none.
+    pub(crate) fn of(spatial_reference: &SpatialReference) -> Result<Self, String> {
+        if spatial_reference.is_wgs84() {
             return Ok(Self::Degrees);
         }
-        if reference.is_web_mercator() {
+        if spatial_reference.is_web_mercator() {
             return Ok(Self::Mercator);
         }
-        let mut ids = reference.numbers().peekable();
+        let mut ids = spatial_reference.numbers().peekable();
         if ids.peek().is_none() {
             return Err("which is given by text only, without a wkid or a name that is known".to_owned());
         }
@@ -72,7 +72,7 @@ impl Projection {
 }
 
 impl SpatialReference {
-    /// Checks that areas can be brought into it.
+    /// Checks that areas can be projected to it.
     ///
     /// # Errors
     /// If it is not known by a number of the EPSG list, or needs grid files.
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_projected_is_told_apart() {
+    fn what_cannot_be_projected_is_refused_with_the_reason() {
         let words = |wkid| Projection::of(&SpatialReference::from_wkid(wkid)).err().expect("refused");
         assert!(words(32).contains("not in the EPSG list"));
         assert!(words(4267).contains("grid"));

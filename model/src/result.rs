@@ -39,7 +39,7 @@ impl LayerOutcome {
 
     /// What is missing of a layer that came, in words; empty for one that did not come.
     #[must_use]
-    pub fn lacking(&self) -> Vec<String> {
+    pub fn missing(&self) -> Vec<String> {
         let came = self.state == ExportState::Succeeded;
         self.contents.missing().filter(|_| came).collect()
     }
@@ -82,7 +82,7 @@ impl GenerateOfflineMapResult {
     /// Whether nothing is missing: no layer or table, and nothing of those that came. offmap's own: the SDK knows whole layers only.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        !self.has_errors() && self.layers.iter().all(|l| l.lacking().is_empty())
+        !self.has_errors() && self.layers.iter().all(|l| l.missing().is_empty())
     }
 }
 

@@ -1,13 +1,14 @@
-//! Addresses of ArcGIS services, compared the way real maps need it.
+//! Urls of ArcGIS services, compared the way real maps need it.
 
+use crate::failure::without_secrets;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// The address of a service root (`…/FeatureServer`, `…/MapServer`, `…/VectorTileServer`) and, where a layer's address was
+/// The url of a service root (`…/FeatureServer`, `…/MapServer`, `…/VectorTileServer`) and, where a layer's url was
 /// given, the layer's id.
 ///
 /// Real maps write one server as `http:` and `https:`, with `/ArcGIS/` and `/arcgis/`, with and without a slash at the end.
-/// [`ServiceUrl::key`] is equal for all of them; [`ServiceUrl::root`] keeps the address as it was written.
+/// [`ServiceUrl::key`] is equal for all of them; [`ServiceUrl::root`] keeps the url as it was written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServiceUrl {
     root: String,
@@ -15,17 +16,17 @@ pub struct ServiceUrl {
 }
 
 impl ServiceUrl {
-    /// Reads the address of a service or of one of its layers; query and fragment are dropped.
+    /// Reads the url of a service or of one of its layers; query and fragment are dropped.
     ///
-    /// `None` if it is not an `http` or `https` address.
+    /// `None` if it is not an `http` or `https` url.
     #[must_use]
-    pub fn parse(address: &str) -> Option<Self> {
-        let url = url::Url::parse(address.trim()).ok()?;
+    pub fn parse(text: &str) -> Option<Self> {
+        let url = url::Url::parse(text.trim()).ok()?;
         if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
             return None;
         }
-        // Maps have urls with doubled slashes and slashes at the end; servers take them for one.
-        let root = super::failure::without_secrets(address.trim());
+        // Maps have urls with doubled slashes and slashes at the end; servers read them as one.
+        let root = without_secrets(text.trim());
         let (scheme, rest) = root.split_once("://")?;
         let parts: Vec<&str> = rest.split('/').filter(|part| !part.is_empty()).collect();
         let root = format!("{scheme}://{}", parts.join("/"));
@@ -37,13 +38,13 @@ impl ServiceUrl {
         }
     }
 
-    /// The service's address, without layer id, query and slash at the end.
+    /// The service's url, without layer id, query and slash at the end.
     #[must_use]
     pub fn root(&self) -> &str {
         &self.root
     }
 
-    /// The id of the layer or table, where the address named one.
+    /// The id of the layer or table, where the url named one.
     #[must_use]
     pub fn layer_id(&self) -> Option<u32> {
         self.layer_id
@@ -71,14 +72,14 @@ impl ServiceUrl {
         })
     }
 
-    /// What two addresses of one service share: no scheme, no letter case.
+    /// What two urls of one service share: no scheme, no letter case.
     #[must_use]
     pub fn key(&self) -> String {
         service_key(&self.root)
     }
 }
 
-/// The form of a service address in which two writings of one service are equal.
+/// The form of a service url in which two writings of one service are equal.
 #[must_use]
 pub fn service_key(root: &str) -> String {
     let bare = root.split(['?', '#']).next().unwrap_or_default().trim_end_matches('/');

@@ -15,7 +15,7 @@ pub struct OfflineSettings {
     pub editable_layers: Option<EditableLayersSettings>,
     /// Of layers that can only be read.
     pub readonly_layers: Option<ReadonlyLayersSettings>,
-    /// The base map already on the device.
+    /// The basemap already on the device.
     #[serde(rename = "offlinebasemap")]
     pub offline_basemap: Option<OfflineBasemapSettings>,
     /// Layers and tables to keep online.
@@ -150,7 +150,7 @@ impl OfflineSettings {
 /// Longest piece of what was found that a warning shows, in characters.
 const SHOWN: usize = 80;
 
-/// Warnings that are told; a hostile map could make as many as it has members.
+/// Warnings that are given; a hostile map could make as many as it has members.
 const MOST_WARNINGS: usize = 20;
 
 /// A boolean, also written as text.
@@ -228,7 +228,7 @@ impl Reader {
         let value = value.filter(|v| !v.is_null())?;
         let number = number::read(value);
         if number.is_none() {
-            self.warn("syncDataOptions", value, "a whole number", "none beside the usual ones");
+            self.warn("syncDataOptions", value, "a whole number", "none beside those of offmap");
         }
         number
     }

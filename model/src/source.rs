@@ -17,7 +17,7 @@ pub struct ExportHost {
 }
 
 impl ExportHost {
-    /// The documented pairs of Esri's base maps (tile reference §8: the list of ArcGIS Online): the default of a map that came as a
+    /// The documented pairs of Esri's basemaps (tile reference §8: the list of ArcGIS Online): the default of a map that came as a
     /// file, or of a portal that has no list of its own.
     #[must_use]
     pub fn documented() -> Vec<Self> {
@@ -53,7 +53,7 @@ pub struct OfflineMapSource {
     pub portal_url: Option<String>,
     /// The item's picture.
     pub thumbnail: Option<Thumbnail>,
-    /// Which hosts export for which; the documented pairs of Esri's base maps where neither portal nor caller says otherwise.
+    /// Which hosts export for which; the documented pairs of Esri's basemaps where neither portal nor caller says otherwise.
     pub export_hosts: Vec<ExportHost>,
     /// Which vector tile services have a twin with fewer fonts, for `esriVectorTilesDownloadOption`. No public document names
     /// Esri's, so the caller does.

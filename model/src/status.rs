@@ -1,4 +1,4 @@
-//! What a job says while it runs.
+//! What a job reports while it runs.
 
 use crate::failure::Failure;
 use serde::{Deserialize, Serialize};
@@ -87,6 +87,7 @@ impl ExportState {
 /// What a progress counts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[non_exhaustive]
 pub enum ProgressUnit {
     /// Hundredths.
     #[default]
@@ -145,7 +146,7 @@ pub enum MessageSeverity {
     /// Good to know.
     #[default]
     Info,
-    /// Worth a look; nothing is lost.
+    /// Worth knowing; nothing is lost.
     Warning,
     /// Something failed.
     Error,
@@ -155,6 +156,7 @@ pub enum MessageSeverity {
 #[doc(alias = "JobMessageSource")]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[non_exhaustive]
 pub enum MessageSource {
     /// offmap.
     #[default]
@@ -163,7 +165,7 @@ pub enum MessageSource {
     Service,
 }
 
-/// One line of a job's story.
+/// One entry of a job's event log.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct StatusMessage {

@@ -4,24 +4,24 @@ use crate::failure::Failure;
 use base64::Engine as _;
 use serde::{Deserialize, Serialize};
 
-/// A picture for a package: the bytes of a PNG, JPEG or GIF, which tell its kind.
+/// A picture for a package: the bytes of a PNG, JPEG or GIF, which show its kind.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Thumbnail {
     bytes: Vec<u8>,
 }
 
-/// Largest thumbnail that is taken, in bytes.
+/// Largest thumbnail that is accepted, in bytes.
 pub const MAX_THUMBNAIL_BYTES: usize = 1 << 20;
 
 impl Thumbnail {
-    /// Takes the bytes of a PNG, JPEG or GIF of at most [`MAX_THUMBNAIL_BYTES`].
+    /// Reads the bytes of a PNG, JPEG or GIF of at most [`MAX_THUMBNAIL_BYTES`].
     ///
     /// # Errors
     /// If they are larger or something else.
     pub fn new(bytes: Vec<u8>) -> Result<Self, Failure> {
         if bytes.len() > MAX_THUMBNAIL_BYTES {
             return Err(Failure::invalid_parameter(format!(
-                "the thumbnail has {} bytes, at most {MAX_THUMBNAIL_BYTES} are taken; make the picture smaller",
+                "the thumbnail has {} bytes, at most {MAX_THUMBNAIL_BYTES} are accepted; make the picture smaller",
                 bytes.len()
             )));
         }
@@ -49,21 +49,21 @@ impl Thumbnail {
         kind_of(&self.bytes).unwrap_or(PNG).1
     }
 
-    /// The picture as a `data:` address.
+    /// The picture as a `data:` url.
     #[must_use]
     pub fn data_uri(&self) -> String {
         let text = base64::engine::general_purpose::STANDARD.encode(&self.bytes);
         format!("data:{};base64,{text}", self.media_type())
     }
 
-    /// Reads a `data:` address.
+    /// Reads a `data:` url.
     ///
     /// # Errors
     /// If it is not one, or not of a usable picture.
     pub fn from_data_uri(text: &str) -> Result<Self, Failure> {
         let encoded = text.strip_prefix("data:").and_then(|t| t.split_once(";base64,")).map(|(_, encoded)| encoded);
         let Some(encoded) = encoded else {
-            return Err(Failure::invalid_parameter("the thumbnail is not a `data:image/png;base64,…` address"));
+            return Err(Failure::invalid_parameter("the thumbnail is not a `data:image/png;base64,…` url"));
         };
         let bytes = base64::engine::general_purpose::STANDARD
             .decode(encoded)

@@ -1,10 +1,10 @@
 //! Numbers of spatial references that are given by well-known text alone, as old services and packages do.
 //!
 //! Read are the authority code of the text's outermost element (`AUTHORITY` in OGC 01-009, called WKT1; `ID` in ISO 19162, called
-//! WKT2), and without one the names that Esri and EPSG give to the references in common use. Another text has no number: its
+//! WKT2), and without one the names that Esri and EPSG give to the spatial references in common use. Another text has no number: its
 //! parameters are not compared, as a datum that is guessed wrong is some hundred metres off.
 
-/// Deepest reference within a compound or bound one that is looked at.
+/// Deepest spatial reference within a compound or bound one that is read.
 const DEEPEST: usize = 4;
 
 /// The number of a spatial reference's well-known text: EPSG's, or Esri's own.
@@ -19,7 +19,7 @@ fn number_within(text: &str, depth: usize) -> Option<u32> {
         parts.iter().find(|p| element(p).is_some_and(|(k, _)| keywords.contains(&k.to_ascii_uppercase().as_str())))
     };
     match keyword.to_ascii_uppercase().as_str() {
-        // The horizontal part of a compound reference comes first.
+        // The horizontal part of a compound spatial reference comes first.
         "COMPD_CS" | "COMPOUNDCRS" if depth < DEEPEST => number_within(parts.get(1)?, depth + 1),
         "BOUNDCRS" if depth < DEEPEST => {
             let (_, source) = element(nested(&["SOURCECRS"])?)?;

@@ -126,7 +126,7 @@ impl Recorder {
 #[tokio::test]
 async fn the_same_place_is_not_looked_for_with_every_request() {
     let inner = Recorder::start().await;
-    let options = SandboxOptions { inner_host: Some(inner.url.clone()), looks: 12, ..SandboxOptions::default() };
+    let options = SandboxOptions { inner_host: Some(inner.url.clone()), polls: 12, ..SandboxOptions::default() };
     let bench = Bench::with(options, |_| Credentials::none()).await;
     // One service, so that its requests go one after another.
     let url = format!("{}/arcgis/rest/services/Reference/FeatureServer/0", bench.sandbox.url());

@@ -64,7 +64,9 @@ async fn fetch(url: &str, to: &Path, attempts: usize) -> Result<String, Failure>
     let client =
         ArcGisClient::with_clock(options, Credentials::none(), Arc::new(VirtualClock::default())).expect("a client");
     let download = Download { url, to, presigned: false, limit: 1 << 20, secrets: &LayerSecrets::default() };
-    client.download(download, |_, _| {}).await?;
+    let fetched = client.download(download, |_, _| {}).await?;
+    let on_disk = offmap_disk::hash_file(to).expect("hashes");
+    assert_eq!((fetched.bytes, fetched.sha256), on_disk, "the hash that was computed while the bytes arrived");
     Ok(std::fs::read_to_string(to).expect("reads"))
 }
 

@@ -200,7 +200,7 @@ async fn a_style_whose_gaps_nobody_knows_any_more_is_fetched_again_and_they_are_
         let streets = result.layers.iter().find(|l| l.id == "streets").expect("a layer");
         let reason = streets.contents.notes.iter().find(|n| n.kind == LayerNoteKind::Missing).expect("a note");
         assert!(reason.message.contains('('), "with the reason, which only a fetch knows: {reason:?}");
-        assert!(!result.warnings.is_empty() || !streets.lacking().is_empty());
+        assert!(!result.warnings.is_empty() || !streets.missing().is_empty());
         assert_eq!(tiles(&bench), 1, "the tiles are there");
         assert!(verify_deep(&result.package).expect("verifies").ok && !result.is_complete());
     }

@@ -41,6 +41,7 @@ mod pages;
 mod policy;
 mod progress;
 mod random;
+mod ranked;
 mod real_places;
 mod reasons;
 mod redirects;

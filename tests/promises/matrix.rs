@@ -174,7 +174,7 @@ async fn every_cell(layer: &str) {
 
 /// Plays the cells of some rows, where a job may take so long; how many there were.
 async fn cells(layer: &str, job_timeout: Duration, chosen: impl FnOnce(Vec<FaultRow>) -> Vec<FaultRow>) -> usize {
-    let options = SandboxOptions { secured: true, looks: 1, ..SandboxOptions::default() };
+    let options = SandboxOptions { secured: true, polls: 1, ..SandboxOptions::default() };
     let sandbox = Sandbox::start(options).await.expect("a sandbox");
     let credentials = || {
         Credentials::user(&sandbox.portal_url(), offmap_sandbox::USER, offmap_sandbox::PASSWORD, "https://app")

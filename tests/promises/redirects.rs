@@ -80,7 +80,7 @@ async fn receive(mut stream: TcpStream, kept: Arc<Mutex<Vec<u8>>>, answer: Strin
 }
 
 async fn secured() -> Sandbox {
-    Sandbox::start(SandboxOptions { secured: true, looks: 1, ..SandboxOptions::default() }).await.expect("a sandbox")
+    Sandbox::start(SandboxOptions { secured: true, polls: 1, ..SandboxOptions::default() }).await.expect("a sandbox")
 }
 
 fn service(sandbox: &Sandbox, path: &str) -> String {

@@ -14,6 +14,7 @@ use offmap_disk::run_blocking;
 use offmap_model::{Failure, FailureKind, FailureOwner, FailureStage};
 use reqwest::header::{ACCEPT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, IF_RANGE, RANGE};
 use reqwest::{Response, StatusCode};
+use std::pin::pin;
 
 /// Largest answer that is read as an error body, in bytes.
 const LARGEST_ERROR: usize = 64 << 10;
@@ -122,35 +123,45 @@ impl<R: Fn(u64, Option<u64>) + Send + Sync> FileAttempt<R> {
 
     /// Writes what comes, and keeps what is on the disk of it.
     async fn write(&mut self, transport: &Transport, call: &ServiceCall, mut response: Response) -> Result<(), Refused> {
-        let (total, mut here) = (self.part.state.total, self.part.bytes);
+        let (total, mut came) = (self.part.state.total, self.part.bytes);
         let part = std::mem::take(&mut self.part);
-        let writer = Writer::start(self.file.clone(), part, transport.options().disk_reserve);
+        let mut writer = Writer::start(self.file.clone(), part, transport.options().disk_reserve);
         let mut pace = Pace::new(transport.options());
         let mut is_too_large = false;
         let ended = loop {
-            let piece = match transport.chunk(call, &mut response).await {
+            let mut next = pin!(transport.chunk(call, &mut response));
+            let piece = loop {
+                tokio::select! {
+                    biased;
+                    // What is reported is on the disk: a cancel that follows does not lose it.
+                    here = writer.written() => (self.report)(here, total),
+                    piece = &mut next => break piece,
+                }
+            };
+            let piece = match piece {
                 Ok(Some(piece)) => piece,
                 Ok(None) => break Ok(()),
                 Err(refused) => break Err(refused),
             };
-            let came = piece.len();
-            here = here.saturating_add(came as u64);
-            if here > self.limit {
+            let length = piece.len();
+            came = came.saturating_add(length as u64);
+            if came > self.limit {
                 is_too_large = true;
-                break Err(too_large(call, here, self.limit).into());
+                break Err(too_large(call, came, self.limit).into());
             }
             if !writer.write(piece).await {
                 // Its own failure says why.
                 break Ok(());
             }
-            (self.report)(here, total);
-            if !pace.keeps(came) {
+            if !pace.keeps(length) {
                 break Err(transport.slow_transfer(call).into());
             }
         };
         let (part, written) = writer.finish().await;
         self.part = part;
-        if is_too_large {
+        if !is_too_large && written.is_ok() {
+            (self.report)(self.part.bytes, total);
+        } else if is_too_large {
             // Nobody will resume it, so it does not stay on the disk.
             self.part = Part::default();
             let file = self.file.clone();

@@ -85,6 +85,8 @@ impl PartFile {
     pub(super) fn open(&self, bytes: u64) -> Result<File, Failure> {
         let odd = |e| safe_path::judged("cannot write a downloaded file", &e);
         let mut file = safe_path::open_to_write(&self.0).map_err(odd)?;
+        // A writer whose download was dropped may still be at its last block. Not every file system has locks.
+        let _ = file.lock();
         let failed =
             |e: std::io::Error| Failure::io(FailureStage::Download, format!("cannot write {}", self.0.display()), &e);
         file.set_len(bytes).map_err(failed)?;
@@ -108,6 +110,8 @@ impl PartFile {
         let note: PartNote = serde_json::from_str(&text).ok()?;
         note.state.if_range()?;
         let mut file = safe_path::open_file(&self.0).ok()?;
+        // What a writer whose download was dropped still writes is waited for.
+        let _ = file.lock_shared();
         let length = file.metadata().ok()?.len();
         let same_start = note.boot.is_some() && note.boot == boot_id();
         let bytes = if same_start { length } else { length.min(note.synced) };

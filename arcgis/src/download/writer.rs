@@ -7,7 +7,7 @@ use offmap_model::{Failure, FailureStage};
 use sha2::Digest as _;
 use std::fs::File;
 use std::io::Write as _;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -24,6 +24,7 @@ const WAITING: usize = 16;
 /// Dropping it ends the writing with the block at hand.
 pub(super) struct Writer {
     pieces: mpsc::Sender<Bytes>,
+    written: watch::Receiver<u64>,
     work: JoinHandle<(Part, Result<(), Failure>)>,
     _stop: DropGuard,
 }
@@ -32,19 +33,31 @@ impl Writer {
     /// Begins to write behind a part.
     pub(super) fn start(file: PartFile, part: Part, reserve: DiskReserve) -> Self {
         let (pieces, waiting) = mpsc::channel(WAITING);
+        let (here, written) = watch::channel(part.bytes);
         let stop = CancellationToken::new();
         let own = stop.clone();
         let work = tokio::task::spawn_blocking(move || {
             let mut part = part;
-            let written = write(&file, &mut part, reserve, waiting, &own);
-            (part, written)
+            let ended = write(&file, &mut part, reserve, Lines { waiting, here, stop: own });
+            (part, ended)
         });
-        Self { pieces, work, _stop: stop.drop_guard() }
+        Self { pieces, written, work, _stop: stop.drop_guard() }
     }
 
     /// Hands on what came; false once the writer has failed.
     pub(super) async fn write(&self, piece: Bytes) -> bool {
         self.pieces.send(piece).await.is_ok()
+    }
+
+    /// Waits until more is on the disk, and answers how many bytes are there; ends never once the writer has ended.
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses nothing: the next one answers.
+    pub(super) async fn written(&mut self) -> u64 {
+        match self.written.changed().await {
+            Ok(()) => *self.written.borrow_and_update(),
+            Err(_) => std::future::pending().await,
+        }
     }
 
     /// Waits until all is written; answers what is on the disk in any case.
@@ -55,13 +68,15 @@ impl Writer {
     }
 }
 
-fn write(
-    file: &PartFile,
-    part: &mut Part,
-    reserve: DiskReserve,
-    mut waiting: mpsc::Receiver<Bytes>,
-    stop: &CancellationToken,
-) -> Result<(), Failure> {
+/// What connects the thread of a writer with the task that reads.
+struct Lines {
+    waiting: mpsc::Receiver<Bytes>,
+    here: watch::Sender<u64>,
+    stop: CancellationToken,
+}
+
+fn write(file: &PartFile, part: &mut Part, reserve: DiskReserve, lines: Lines) -> Result<(), Failure> {
+    let Lines { mut waiting, here, stop } = lines;
     let mut to = file.open(part.bytes)?;
     let mut synced = part.bytes;
     let mut block = Vec::with_capacity(BLOCK);
@@ -78,6 +93,7 @@ fn write(
             block.extend_from_slice(&piece);
         }
         write_block(&mut to, part, &block)?;
+        here.send_replace(part.bytes);
         if part.bytes - synced >= SYNC_EVERY {
             to.sync_data().map_err(|e| disk(&e))?;
             synced = part.bytes;

@@ -25,7 +25,7 @@ pub(crate) fn words(output: &Output) -> String {
 }
 
 pub(crate) async fn sandbox(options: SandboxOptions) -> Sandbox {
-    Sandbox::start(SandboxOptions { looks: 1, ..options }).await.expect("a sandbox")
+    Sandbox::start(SandboxOptions { polls: 1, ..options }).await.expect("a sandbox")
 }
 
 /// Names below a directory.

@@ -15,7 +15,7 @@ use std::io::{Result, Write as _};
 use std::path::Path;
 use tokio_util::sync::CancellationToken;
 
-/// Bytes of a copy after which it is brought to the disk, so that no step takes long.
+/// Bytes of a copy after which it is synced to the disk, so that no step takes long.
 const SYNC_EVERY: usize = 64 << 20;
 
 /// Makes a file or folder appear at another place of the same file system too: a hard link, or a copy where there are none.
@@ -35,7 +35,7 @@ pub fn link_or_copy(from: &Path, to: &Path) -> std::result::Result<(), Failure> 
 pub fn link_or_copy_until(from: &Path, to: &Path, cancel: &CancellationToken) -> std::result::Result<(), Failure> {
     link_tree(from, to, cancel).map_err(|e| match cancel.is_cancelled() {
         true => Failure::cancelled(),
-        false => judged(&format!("cannot bring {} to {}", from.display(), to.display()), &e),
+        false => judged(&format!("cannot link or copy {} to {}", from.display(), to.display()), &e),
     })
 }
 
@@ -66,7 +66,7 @@ fn link_tree(from: &Path, to: &Path, cancel: &CancellationToken) -> Result<()> {
 
 fn link_file(from: &Path, to: &Path, cancel: &CancellationToken) -> Result<()> {
     if std::fs::hard_link(from, to).is_ok() {
-        // What was linked is what stands there now, whatever took the place of `from` since it was looked at.
+        // What was linked is what stands there now, whatever took the place of `from` since it was checked.
         if std::fs::symlink_metadata(to)?.is_file() {
             return Ok(());
         }

@@ -6,7 +6,7 @@ use std::fs::{File, Metadata};
 use std::io::Result;
 use std::path::Path;
 
-/// How many names a file has; one where the system does not tell.
+/// How many names a file has; one where the system does not say.
 #[must_use]
 pub fn links(metadata: &Metadata) -> u64 {
     #[cfg(unix)]

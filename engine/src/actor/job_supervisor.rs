@@ -11,17 +11,14 @@
 
 use super::exporter_actor::ExporterActor;
 use super::message::{ExportFinished, PackFinished};
-use super::packager_actor::{PackagerActor, package_subject};
-use super::shared::{CensusGuard, JobShared};
-use super::task_run;
-use crate::carried::{passing, stays_as_it_is};
-use crate::packager::{EarlierPackage, PackRequest, Packed, Replacement, TaskArtifact};
+use super::outcomes::Outcomes;
+use super::packager_actor::PackagerActor;
+use crate::census::CensusGuard;
+use crate::earlier::{UNCHANGED, passing, stays_as_it_is};
+use crate::export::JobShared;
+use crate::packager::{EarlierPackage, PackRequest, Packed, Replacement};
 use actix::{Actor, ActorContext as _, AsyncContext as _, Context, Handler, WrapFuture as _, fut::ActorFutureExt as _};
-use offmap_model::{
-    Artifact, CountUnit, ExportState, Failure, FailureKind, FailureOwner, FailureStage, LayerArtifact, LayerContents,
-    LayerOutcome, Subject,
-};
-use std::collections::HashMap;
+use offmap_model::{ExportState, Failure, FailureKind, FailureOwner, FailureStage, LayerOutcome, Subject};
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
@@ -42,11 +39,7 @@ pub(crate) struct JobSupervisor {
     next: usize,
     running: usize,
     waits_for_permit: bool,
-    artifacts: Vec<TaskArtifact>,
-    outcomes: HashMap<String, LayerOutcome>,
-    /// The failure that stops the job under `continueOnErrors: false`.
-    fatal: Option<Failure>,
-    warnings: Vec<String>,
+    outcomes: Outcomes,
     packing: bool,
     unchanged: bool,
     end: Option<oneshot::Sender<JobEnd>>,
@@ -56,16 +49,13 @@ pub(crate) struct JobSupervisor {
 impl JobSupervisor {
     pub(crate) fn new(shared: Arc<JobShared>, end: oneshot::Sender<JobEnd>) -> Self {
         let census = shared.census.enter();
-        let warnings = shared.plan.warnings.clone();
+        let outcomes = Outcomes::new(shared.plan.warnings.clone());
         Self {
             shared,
             next: 0,
             running: 0,
             waits_for_permit: false,
-            artifacts: Vec::new(),
-            outcomes: HashMap::new(),
-            fatal: None,
-            warnings,
+            outcomes,
             packing: false,
             unchanged: false,
             end: Some(end),
@@ -74,7 +64,7 @@ impl JobSupervisor {
     }
 
     /// Starts the next task when a permit is free; packs when all are in.
-    fn go_on(&mut self, ctx: &mut Context<Self>) {
+    fn start_next(&mut self, ctx: &mut Context<Self>) {
         if self.packing || self.waits_for_permit {
             return;
         }
@@ -105,10 +95,10 @@ impl JobSupervisor {
                 if let Some(permit) = permit {
                     actor.start_child(permit, ctx);
                 }
-                actor.go_on(ctx);
+                actor.start_next(ctx);
             }));
         } else if self.running == 0 {
-            self.all_in(ctx);
+            self.all_ended(ctx);
         }
     }
 
@@ -121,8 +111,8 @@ impl JobSupervisor {
         ExporterActor {
             shared: Arc::clone(&self.shared),
             task: self.next,
-            supervisor: ctx.address(),
-            told: false,
+            supervisor: ctx.address().recipient(),
+            reported: false,
             _permit: permit,
             _census: self.shared.census.enter(),
         }
@@ -131,113 +121,40 @@ impl JobSupervisor {
         self.running += 1;
     }
 
-    /// Keeps the outcome of every layer of a task and says its terminal word.
-    fn keep(&mut self, index: usize, outcome: Result<Artifact, Failure>) {
-        let plan = Arc::clone(&self.shared.plan);
-        let Some(task) = plan.tasks.get(index) else { return };
-        let is_over = !outcome.as_ref().is_err_and(Failure::is_cancelled);
-        let (artifact, whole) = match outcome {
-            Ok(artifact) => (Some(artifact), None),
-            Err(failure) => (None, Some(failure)),
-        };
-        let of_layer = artifact.iter().flat_map(|a| a.layers.iter().rev()).map(|l| (l.id.as_str(), l));
-        let of_layer: HashMap<&str, &LayerArtifact> = of_layer.collect();
-        for layer in &task.layers {
-            let got = of_layer.get(layer.id.as_str()).copied();
-            let contents = got.map(|g| g.contents.clone()).unwrap_or_default();
-            let file = got.and_then(|g| artifact.as_ref()?.files.get(g.file?));
-            let failure = whole.clone().or_else(|| got.and_then(|g| g.failure.clone())).map(|mut f| {
-                f.layer = Some(layer.id.clone());
-                f
-            });
-            let state = ExportState::ended(failure.as_ref());
-            if let Some(f) = failure.as_ref().filter(|f| !f.is_cancelled()) {
-                tracing::warn!(layer = %layer.title, failure = %f, "layer failed");
-                if f.owner == FailureOwner::Storage && self.fatal.is_none() {
-                    // A full disk is not a layer's: the job ends, and can go on when there is room.
-                    self.shared.keep.keep();
-                    self.fatal = Some(f.clone());
-                    self.shared.stop.cancel();
-                }
-                if self.shared.plan.parameters.stops_at(&layer.id) && self.fatal.is_none() {
-                    self.fatal = Some(f.clone());
-                    self.shared.stop.cancel();
-                }
-            }
-            self.tell(LayerOutcome {
-                id: layer.id.clone(),
-                title: layer.title.clone(),
-                is_table: layer.is_table,
-                state,
-                contents: LayerContents { planned: contents.planned.or(layer.expected), ..contents },
-                count_unit: task.count_unit,
-                bytes: file.map_or(0, |f| f.bytes),
-                failure,
-            });
-        }
-        if let Some(artifact) = artifact {
-            self.warnings.extend(artifact.warnings.iter().cloned());
-            crate::planner::shorten(&mut self.warnings);
-            let work_dir = task_run::task_dir(&self.shared, task);
-            self.artifacts.push(TaskArtifact { task: task.id.clone(), work_dir, artifact });
-        }
-        if is_over {
-            self.shared.event_log.part_done(&task.id, 1.0, true);
-        }
-    }
-
-    fn tell(&mut self, outcome: LayerOutcome) {
-        let subject = Subject::layer(outcome.is_table, &outcome.id, &outcome.title);
-        self.shared.event_log.state(&subject, outcome.state, None, outcome.failure.clone());
-        self.outcomes.insert(outcome.id.clone(), outcome);
-    }
-
     /// Everything has ended: sum up, then pack or give up.
-    fn all_in(&mut self, ctx: &mut Context<Self>) {
-        for index in self.next..self.shared.plan.tasks.len() {
-            self.keep(index, Err(Failure::cancelled()));
-        }
-        self.next = self.shared.plan.tasks.len();
+    fn all_ended(&mut self, ctx: &mut Context<Self>) {
         let shared = Arc::clone(&self.shared);
-        let idle = |id: &str, title: &str, is_table: bool, state, failure: Option<Failure>| LayerOutcome {
-            id: id.to_owned(),
-            title: title.to_owned(),
-            is_table,
-            state,
-            contents: LayerContents::default(),
-            count_unit: CountUnit::Items,
-            bytes: 0,
-            failure,
-        };
-        for s in &shared.plan.skipped {
-            self.tell(idle(&s.id, &s.title, s.is_table, ExportState::Skipped, s.failure.clone()));
+        for index in self.next..shared.plan.tasks.len() {
+            self.outcomes.task_ended(&shared, index, Err(Failure::cancelled()));
         }
-        for e in &shared.plan.embedded {
-            self.tell(idle(&e.id, &e.title, false, ExportState::Succeeded, None));
-        }
-        let layers = self.layers();
-        let failure = if shared.cancel.is_cancelled() {
-            Some(Failure::cancelled())
-        } else if let Some(fatal) = self.fatal.take() {
-            Some(fatal)
-        } else if !layers.iter().any(|l| l.state == ExportState::Succeeded) {
-            Some(nothing_left(&layers))
-        } else {
-            None
-        };
-        if let Some(failure) = failure {
+        self.next = shared.plan.tasks.len();
+        self.outcomes.idle_layers(&shared);
+        let layers = self.outcomes.in_order(&shared);
+        if let Some(failure) = self.outcomes.failure(&shared, &layers) {
             self.finish(Err(failure), ctx);
             return;
         }
         self.packing = true;
-        shared.event_log.state(&package_subject(&shared), ExportState::Started, None, None);
+        shared.event_log.state(&shared.package_subject(), ExportState::Started, None, None);
         if let Some(earlier) = &shared.replaces
             && let Some(outcome) = self.judge(earlier, &layers)
         {
             self.finish(outcome, ctx);
             return;
         }
-        let request = PackRequest {
+        PackagerActor {
+            request: Some(self.request(layers)),
+            supervisor: ctx.address().recipient(),
+            reported: false,
+            _census: shared.census.enter(),
+            shared,
+        }
+        .start();
+    }
+
+    fn request(&mut self, layers: Vec<LayerOutcome>) -> PackRequest {
+        let shared = &self.shared;
+        PackRequest {
             job: shared.job.clone(),
             document: shared.document.clone(),
             replaces: shared.replaces.is_some(),
@@ -247,20 +164,12 @@ impl JobSupervisor {
             basemap: shared.basemap.clone(),
             containers: shared.containers.clone(),
             contents: shared.read_contents(),
-            artifacts: std::mem::take(&mut self.artifacts),
+            artifacts: std::mem::take(&mut self.outcomes.artifacts),
             layers,
             staging_dir: shared.work_dir.join("package"),
             destination: shared.destination.clone(),
             created: shared.clock.now_ms(),
-        };
-        PackagerActor {
-            shared: Arc::clone(&shared),
-            request: Some(request),
-            supervisor: ctx.address(),
-            told: false,
-            _census: shared.census.enter(),
         }
-        .start();
     }
 
     /// Judges what is to take the place of an earlier package; answers how the job ends where that package stays.
@@ -277,7 +186,7 @@ impl JobSupervisor {
                 Some(failure) => Some(Err(stays_as_it_is(failure.clone(), package))),
                 None => {
                     self.unchanged = true;
-                    self.warnings.push("nothing that is missing could be fetched; the package stays as it is".to_owned());
+                    self.outcomes.warnings.push(UNCHANGED.to_owned());
                     let files = earlier.files.len() as u64;
                     Some(Ok(Packed { path: package.clone(), bytes: earlier.bytes, files }))
                 }
@@ -285,38 +194,19 @@ impl JobSupervisor {
         }
     }
 
-    /// Outcomes in the order of the map.
-    fn layers(&self) -> Vec<LayerOutcome> {
-        self.shared.source.web_map.layers().iter().filter_map(|l| self.outcomes.get(&l.id).cloned()).collect()
-    }
-
     fn finish(&mut self, outcome: Result<Packed, Failure>, ctx: &mut Context<Self>) {
-        let (state, failure) = match &outcome {
-            Ok(_) => (ExportState::Succeeded, None),
-            Err(f) if f.is_cancelled() => (ExportState::Cancelled, None),
-            Err(f) => (ExportState::Failed, Some(f.clone())),
-        };
-        self.shared.event_log.state(&package_subject(&self.shared), state, None, failure);
+        self.shared.event_log.ended(&self.shared.package_subject(), outcome.as_ref().err());
         if let Some(end) = self.end.take() {
-            let warnings = std::mem::take(&mut self.warnings);
+            let warnings = std::mem::take(&mut self.outcomes.warnings);
             // The job's driver may have been dropped with its engine.
-            let _ = end.send(JobEnd { outcome, layers: self.layers(), warnings, unchanged: self.unchanged });
+            let _ = end.send(JobEnd {
+                outcome,
+                layers: self.outcomes.in_order(&self.shared),
+                warnings,
+                unchanged: self.unchanged,
+            });
         }
         ctx.stop();
-    }
-}
-
-/// Every layer failed = the job failed, with the first layer's failure.
-fn nothing_left(layers: &[LayerOutcome]) -> Failure {
-    let first = layers.iter().find_map(|l| l.failure.clone());
-    match first {
-        Some(mut failure) => {
-            failure.message = format!("no layer could be taken offline; the first: {}", failure.message);
-            failure
-        }
-        None => {
-            Failure::invalid_parameter("the map has nothing to take offline: it has no layers, or all of them were left out")
-        }
     }
 }
 
@@ -324,7 +214,7 @@ impl Actor for JobSupervisor {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        self.go_on(ctx);
+        self.start_next(ctx);
     }
 }
 
@@ -333,8 +223,8 @@ impl Handler<ExportFinished> for JobSupervisor {
 
     fn handle(&mut self, message: ExportFinished, ctx: &mut Self::Context) {
         self.running = self.running.saturating_sub(1);
-        self.keep(message.task, message.outcome);
-        self.go_on(ctx);
+        self.outcomes.task_ended(&self.shared, message.task, message.outcome);
+        self.start_next(ctx);
     }
 }
 

@@ -1,9 +1,9 @@
-//! What actors tell each other. Facts go up; nothing else is needed, since cancellation is a token.
+//! What actors report to each other. Facts go up; nothing else is needed, since cancellation is a token.
 
 use crate::packager::Packed;
 use offmap_model::{Artifact, Failure};
 
-/// A child has ended, with everything to say about it. Sent once by each child.
+/// A child has ended, with all that is known of it. Sent once by each child.
 #[derive(Debug)]
 pub(crate) struct ExportFinished {
     pub(crate) task: usize,

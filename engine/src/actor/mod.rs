@@ -1,9 +1,13 @@
-//! The actors of a job. They keep books and do no I/O; work runs on the host's Tokio runtime.
+//! The actors of a job. They do bookkeeping and no I/O; work runs on the host's Tokio runtime.
 
-mod contents;
-pub(crate) mod exporter_actor;
-pub(crate) mod job_supervisor;
-pub(crate) mod message;
-pub(crate) mod packager_actor;
-pub(crate) mod shared;
-pub(crate) mod task_run;
+mod exporter_actor;
+mod job_supervisor;
+mod join_error;
+mod message;
+mod outcomes;
+mod packager_actor;
+mod system;
+
+pub(crate) use job_supervisor::{JobEnd, JobSupervisor};
+pub(crate) use join_error::from_join_error;
+pub(crate) use system::Actors;

@@ -1,32 +1,26 @@
 //! One per job that has something to pack: holds the running packager and reports its end.
 
-use super::exporter_actor::from_join_error;
-use super::job_supervisor::JobSupervisor;
+use super::join_error::from_join_error;
 use super::message::PackFinished;
-use super::shared::{CANCEL_GRACE, CensusGuard, JobShared};
+use crate::census::CensusGuard;
+use crate::export::{CANCEL_GRACE, JobShared};
 use crate::packager::{PackRequest, Packed};
-use actix::{Actor, ActorContext as _, Addr, AsyncContext as _, Context, WrapFuture as _, fut::ActorFutureExt as _};
-use offmap_model::{Failure, FailureKind, FailureOwner, Progress, Subject, SubjectKind};
+use actix::{Actor, ActorContext as _, AsyncContext as _, Context, Recipient, WrapFuture as _, fut::ActorFutureExt as _};
+use offmap_model::{Failure, FailureKind, FailureOwner, Progress};
 use std::sync::Arc;
 
 #[derive(Debug)]
 pub(crate) struct PackagerActor {
     pub(crate) shared: Arc<JobShared>,
     pub(crate) request: Option<PackRequest>,
-    pub(crate) supervisor: Addr<JobSupervisor>,
-    pub(crate) told: bool,
+    pub(crate) supervisor: Recipient<PackFinished>,
+    pub(crate) reported: bool,
     pub(crate) _census: CensusGuard,
 }
 
-/// The package as a subject of status messages.
-pub(crate) fn package_subject(shared: &JobShared) -> Subject {
-    let name = shared.destination.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-    Subject::new(SubjectKind::Package, "package", name)
-}
-
 impl PackagerActor {
-    fn tell(&mut self, outcome: Result<Packed, Failure>) {
-        if !std::mem::replace(&mut self.told, true) {
+    fn report(&mut self, outcome: Result<Packed, Failure>) {
+        if !std::mem::replace(&mut self.reported, true) {
             self.supervisor.do_send(PackFinished(outcome));
         }
     }
@@ -34,7 +28,7 @@ impl PackagerActor {
 
 async fn pack(shared: Arc<JobShared>, request: PackRequest) -> Result<Packed, Failure> {
     let event_log = Arc::clone(&shared.event_log);
-    let subject = package_subject(&shared);
+    let subject = shared.package_subject();
     let report = Arc::new(move |done: u64, all: u64| {
         // The last hundredth is the package at its place, whatever the packager counts.
         let fraction = (done as f64 / all.max(1) as f64).min(0.99);
@@ -63,7 +57,7 @@ async fn pack(shared: Arc<JobShared>, request: PackRequest) -> Result<Packed, Fa
     packed
 }
 
-/// The task of a layer whose data were found damaged in the package is begun anew when the job goes on: its files were good once, and
+/// The task of a layer whose data were found damaged in the package is begun anew when the job is resumed: its files were good once, and
 /// what finds that out again may not look as deep.
 async fn distrust(shared: &JobShared, failure: &Failure) {
     let Some(layer) = &failure.layer else { return };
@@ -71,11 +65,7 @@ async fn distrust(shared: &JobShared, failure: &Failure) {
     for task in of_layer {
         // What a task failed with that was not the disk's is not relied on.
         let failure = Failure { owner: FailureOwner::Source, ..failure.clone() };
-        let marked = match serde_json::to_string(&failure) {
-            Ok(words) => shared.ledger.task(&task.id).set_state("failed", Some(words)).await,
-            Err(e) => Err(Failure::internal(e.to_string())),
-        };
-        if let Err(failure) = marked {
+        if let Err(failure) = shared.ledger.task(&task.id).end(Err(&failure)).await {
             tracing::warn!(%failure, task = %task.id, "the task cannot be marked in the ledger");
         }
     }
@@ -91,12 +81,12 @@ impl Actor for PackagerActor {
         };
         let work = self.shared.runtime.spawn(pack(Arc::clone(&self.shared), request));
         ctx.spawn(work.into_actor(self).map(|ended, actor, ctx| {
-            actor.tell(ended.unwrap_or_else(|e| Err(from_join_error(e, "packager"))));
+            actor.report(ended.unwrap_or_else(|e| Err(from_join_error(e, "packager"))));
             ctx.stop();
         }));
     }
 
     fn stopped(&mut self, _: &mut Self::Context) {
-        self.tell(Err(Failure::internal("the packager's actor ended without a word")));
+        self.report(Err(Failure::internal("the packager's actor ended without a word")));
     }
 }

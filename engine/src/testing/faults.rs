@@ -1,15 +1,15 @@
 //! The fault matrix: every step of a service under every fault of the world.
 //!
-//! Each cell is a job of its own. Whatever happens: it ends in bounded time, the destination is absent or whole, nothing is left
+//! Each cell is a job of its own. Whatever happens: it ends in bounded time, the destination is absent or complete, nothing is left
 //! beside it, what is missing is named by a failure of the right owner and kind, and no token is where it does not belong.
 //!
 //! An exporter's author writes a [`FaultyService`] for the server that the exporter is tested with (offmap's sandbox has one) and
-//! runs [`FaultMatrix::run`] with [`fault_rows`], rows of the exporter's own added.
+//! runs [`FaultMatrix::run`] with [`fault_rows`](super::fault_rows), rows of the exporter's own added.
 
 use crate::job::GenerateOfflineMapJob;
 use crate::task::OfflineMapTask;
 use offmap_model::{Failure, FailureKind, FailureOwner, GenerateOfflineMapParameters, SubjectKind};
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::path::Path;
 use std::time::Duration;
 
@@ -113,14 +113,14 @@ pub trait FaultyService: Sync {
 /// How a cell may end.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FaultEnds {
-    /// Whether a whole package may come of it.
+    /// Whether a complete package may come of it.
     pub whole: bool,
     /// Owners and kinds of the failures that may.
     pub failures: Vec<(FailureOwner, FailureKind)>,
 }
 
 impl FaultEnds {
-    /// The layer comes home all the same.
+    /// The layer is exported all the same.
     #[must_use]
     pub fn whole() -> Self {
         Self { whole: true, failures: Vec::new() }
@@ -176,106 +176,6 @@ impl FaultRow {
     }
 }
 
-/// Faults of any service. `elsewhere` is an address on a host that knows nobody and has nothing. Requests that stay silent for a few
-/// seconds must count as timed out, else the cells take long.
-///
-/// Source: feature service reference §6.1 for the shapes of errors.
-#[must_use]
-pub fn fault_rows(elsewhere: &str) -> Vec<FaultRow> {
-    use FaultAction as A;
-    use StepKind::{File, State, Submit, Words};
-    let (all, answers): (&[StepKind], &[StepKind]) = (&[Words, Submit, State, File], &[Words, Submit, State]);
-    let own = |kinds: &[FailureKind]| FaultEnds::fails(kinds.iter().map(|kind| (FailureOwner::Source, *kind)));
-    let network = || FaultEnds::fails([(FailureOwner::Network, FailureKind::Unavailable)]);
-    let silent = || FaultEnds::fails([(FailureOwner::Network, FailureKind::TimedOut)]);
-    let stranger = || FaultEnds::fails([(FailureOwner::Credentials, FailureKind::Unauthorized)]);
-    let invalid = || own(&[FailureKind::InvalidAnswer]);
-    let error = |code: i64, words: &str| A::Body(json!({"error": {"code": code, "message": words, "details": []}}));
-    let status = |code, retry_after| A::Status(code, "Service busy".to_owned(), retry_after);
-    let always = FaultRow::always;
-    let result_elsewhere = json!({
-        "status": "Completed", "resultUrl": elsewhere, "transportType": "esriTransportTypeUrl", "jobStatus": "esriJobSucceeded",
-        "output": {"outputUrl": [elsewhere]}, "results": {"out_service_url": {"paramUrl": elsewhere}},
-    });
-    // A form is refused before it goes there; what goes without its token is refused there.
-    let elsewhere_ends = || {
-        FaultEnds::fails([
-            (FailureOwner::Source, FailureKind::InvalidAnswer),
-            (FailureOwner::Credentials, FailureKind::Unauthorized),
-        ])
-    };
-    let redirect = |status: u16| {
-        let action = A::RedirectWith(status, elsewhere.to_owned());
-        always(&format!("{status} to another host"), all, action, elsewhere_ends())
-    };
-    let mut rows = vec![
-        FaultRow::passing("429 once with Retry-After", all, 1, status(429, Some(3))),
-        FaultRow::passing("429 twice without", all, 2, status(429, None)),
-        FaultRow::passing("429 in words once", all, 1, error(400, "Too many requests. Please try again after 5 sec.")),
-        always("429 always", all, status(429, Some(1)), own(&[FailureKind::Throttled])),
-        FaultRow::passing("503 once", all, 1, status(503, Some(2))),
-        always("503 always", all, status(503, None), own(&[FailureKind::Unavailable])),
-        FaultRow::passing("500 once", all, 1, status(500, None)),
-        FaultRow::passing("500 in 200 once", all, 1, error(500, "Error performing query operation")),
-        always("500 in 200", all, error(500, "Unable to create replica."), own(&[FailureKind::ServiceError])),
-        always("400 in 200", all, error(400, "Invalid URL"), own(&[FailureKind::ServiceError])),
-        always("403 in 200", all, error(403, "You do not have permissions"), stranger()),
-        always(
-            "error without code",
-            answers,
-            A::Body(json!({"error": {"message": "No."}})),
-            own(&[FailureKind::ServiceError]),
-        ),
-        FaultRow::passing(
-            "flat error that passes",
-            answers,
-            1,
-            A::Body(json!({"code": 503, "message": "Service unavailable", "status": "failure"})),
-        ),
-        always(
-            "flat error",
-            answers,
-            A::Body(json!({"code": 400, "message": "Unable to complete", "status": "failure"})),
-            own(&[FailureKind::ServiceError]),
-        ),
-        always("HTML with 200", all, A::Html, own(&[FailureKind::InvalidAnswer, FailureKind::Corrupt])),
-        FaultRow::passing("498 once", all, 1, error(498, "Invalid token.")),
-        always("499 always", all, error(499, "Token Required"), stranger()),
-        FaultRow::passing("connection reset once", all, 1, A::Reset),
-        always("connection reset", all, A::Reset, network()),
-        FaultRow::passing("truncated body once", all, 1, A::Truncate(5)),
-        always("truncated body", all, A::Truncate(5), network()),
-        always("file cut short", &[File], A::Cut(5000), own(&[FailureKind::Corrupt, FailureKind::Incomplete])),
-        FaultRow {
-            ends: FaultEnds::whole(),
-            ..always("slow drip", &[File], A::Drip(200_000, Duration::from_millis(2)), FaultEnds::whole())
-        },
-        always("hang", &[Submit, State], A::Delay(Duration::from_secs(900)), silent()),
-        always("result on another host", &[State], A::Body(result_elsewhere), stranger()),
-        always("result gone", &[File], A::Status(404, "gone".to_owned(), None), own(&[FailureKind::NotFound])),
-        FaultRow::passing("result gone once", &[File], 1, A::Status(404, "gone".to_owned(), None)),
-        always("job stuck", &[Submit], A::Job(JobFault::Stuck), own(&[FailureKind::TimedOut])),
-        always(
-            "job failed",
-            &[Submit],
-            A::Job(JobFault::Failed("no licence".to_owned())),
-            own(&[FailureKind::ServiceError]),
-        ),
-        always(
-            "job completed with errors",
-            &[Submit],
-            A::Job(JobFault::CompletedWithErrors),
-            own(&[FailureKind::ServiceError]),
-        ),
-        always("JSON where a file was expected", &[File], A::Body(json!({"status": "ok"})), invalid()),
-        always("an empty object", answers, A::Body(json!({})), own(&[FailureKind::InvalidAnswer, FailureKind::TimedOut])),
-        always("a list", answers, A::Body(json!([1, 2])), own(&[FailureKind::InvalidAnswer, FailureKind::TimedOut])),
-        always("oversized JSON", &[Words], A::Replace(format!("\"{}\"", "x".repeat(65 << 20)).into_bytes()), invalid()),
-    ];
-    rows.extend([301, 302, 303, 307, 308].map(redirect));
-    rows
-}
-
 /// Jobs of one layer under every fault.
 pub struct FaultMatrix<'a> {
     /// A map with one layer.
@@ -286,7 +186,7 @@ pub struct FaultMatrix<'a> {
     pub service: &'a dyn FaultyService,
     /// The faults.
     pub rows: &'a [FaultRow],
-    /// Proves a package, or says in words what is wrong with it.
+    /// Verifies a package, or says in words what is wrong with it.
     pub verify: &'a (dyn Fn(&Path) -> Result<(), String> + Sync),
     /// Longest time of a cell.
     pub longest: Duration,

@@ -1,6 +1,5 @@
 //! Other users who edit the data while a map is taken offline.
 
-use crate::state::{State, lock};
 use std::collections::VecDeque;
 
 /// Edits of one layer, made just before requests. A row that a colleague adds has to be withheld from the start
@@ -25,7 +24,7 @@ pub struct Colleague {
 
 impl Colleague {
     /// Takes what is due before a request for a path.
-    fn due(&mut self, path: &str) -> Option<(Vec<i64>, Vec<i64>)> {
+    pub(crate) fn due(&mut self, path: &str) -> Option<(Vec<i64>, Vec<i64>)> {
         if !path.contains(&self.before) {
             return None;
         }
@@ -39,17 +38,5 @@ impl Colleague {
         };
         let edits = (some(&mut self.deletes), some(&mut self.adds));
         (!edits.0.is_empty() || !edits.1.is_empty()).then_some(edits)
-    }
-}
-
-/// Lets the colleagues edit before a request is answered.
-pub(crate) fn edit(state: &State, path: &str) {
-    let path = path.to_ascii_lowercase();
-    for colleague in lock(&state.colleagues).iter_mut() {
-        let Some((deleted, added)) = colleague.due(&path) else { continue };
-        let service = state.services.iter().find(|s| s.name.eq_ignore_ascii_case(&colleague.service));
-        if let Some(service) = service {
-            service.edit(colleague.layer, &deleted, &added);
-        }
     }
 }

@@ -1,5 +1,6 @@
 //! The data that the sandbox serves: Natural Earth countries, borders and places, and inspections made up for the places.
 
+use crate::picture::photo;
 use offmap_model::geometry::{signed_area, to_web_mercator};
 use offmap_model::{AreaOfInterest, Envelope, Polygon, SpatialReference};
 use serde_json::{Map, Value, json};
@@ -117,8 +118,8 @@ fn cut_at_dateline(ring: &Value) -> Vec<Vec<[f64; 2]>> {
     if runs_around_a_pole {
         return vec![ring.as_array().into_iter().flatten().map(|p| [axis(p, 0), axis(p, 1)]).collect()];
     }
-    let whole = AreaOfInterest::Polygon(Polygon { rings: vec![points], spatial_reference: Some(SpatialReference::wgs84()) });
-    whole.parts().iter().flat_map(|part| part.polygon().rings).collect()
+    let uncut = AreaOfInterest::Polygon(Polygon { rings: vec![points], spatial_reference: Some(SpatialReference::wgs84()) });
+    uncut.parts().iter().flat_map(|part| part.polygon().rings).collect()
 }
 
 fn multi_polygon(value: &Value) -> Shape {
@@ -150,70 +151,85 @@ fn kilometres(line: &[[f64; 2]]) -> f64 {
     line.windows(2).map(piece).sum::<f64>() / 1000.0
 }
 
+fn coordinates(feature: &Value) -> Value {
+    feature.pointer("/geometry/coordinates").cloned().unwrap_or_default()
+}
+
+fn property(feature: &Value, key: &str) -> Value {
+    feature.pointer(&format!("/properties/{key}")).cloned().unwrap_or_default()
+}
+
+fn countries() -> Vec<Row> {
+    let row = |(id, f): (i64, Value)| {
+        let rest = json!({"NAME": property(&f, "name"), "ISO_CODE": property(&f, "code")});
+        row(2, id, Some(multi_polygon(&coordinates(&f))), rest)
+    };
+    (1..).zip(features(include_str!("../data/countries.geojson"))).map(row).collect()
+}
+
+fn borders() -> Vec<Row> {
+    let row = |(id, f): (i64, Value)| {
+        let line = line(&coordinates(&f));
+        let rest = json!({"LEFT_SIDE": property(&f, "left"), "RIGHT_SIDE": property(&f, "right"),
+            "LENGTH_KM": (kilometres(&line) * 10.0).round() / 10.0});
+        row(1, id, Some(Shape::Lines(vec![line])), rest)
+    };
+    (1..).zip(features(include_str!("../data/borders.geojson"))).map(row).collect()
+}
+
+fn places(countries: &[Row]) -> Vec<Row> {
+    let row = |(id, f): (i64, Value)| {
+        let at = position(&coordinates(&f));
+        let inside = |c: &&Row| matches!(&c.shape, Some(Shape::Polygon(p)) if p.contains(at));
+        // A few places lie at sea at this scale: they have no country, as real data have gaps.
+        let country = countries.iter().find(inside).map_or(Value::Null, |c| json!(c.text("NAME")));
+        let rest = json!({"NAME": property(&f, "name"), "COUNTRY": country, "KIND": id % 3, "SEEN": FIRST_DATE + id * DAY});
+        row(0, id, Some(Shape::Point(at)), rest)
+    };
+    (1..).zip(features(include_str!("../data/places.geojson"))).map(row).collect()
+}
+
+fn inspections(places: &[Row]) -> Vec<Row> {
+    let mut inspections = Vec::new();
+    for place in places {
+        for k in 0..place.id() % 4 {
+            let id = i64::try_from(inspections.len()).unwrap_or(0) + 1;
+            let remark = if k == 0 { json!(format!("first visit to {}", place.text("NAME"))) } else { Value::Null };
+            let rest = json!({"PLACE_ID": place.text("GlobalID"), "VISITED": FIRST_DATE + id * DAY / 2,
+                "RESULT": id % 3, "REMARK": remark});
+            inspections.push(row(5, id, None, rest));
+        }
+    }
+    inspections
+}
+
+fn measurements(inspections: &[Row]) -> Vec<Row> {
+    let row = |(i, id): (&Row, i64)| {
+        let value = f64::from(u32::try_from(id * 37 % 1000).unwrap_or(0)) / 10.0;
+        row(6, id, None, json!({"INSPECTION_ID": i.text("GlobalID"), "QUANTITY": "level", "VALUE": value}))
+    };
+    inspections.iter().filter(|i| i.id() % 2 == 0).zip(1..).map(row).collect()
+}
+
+fn photos(places: &[Row]) -> Vec<Attachment> {
+    let attachment = |(place, id): (&Row, i64)| Attachment {
+        id,
+        parent: place.id(),
+        global_id: global_id(0xA, id),
+        parent_global_id: place.text("GlobalID").to_owned(),
+        name: format!("place_{}.png", place.id()),
+        bytes: photo(place.id()),
+    };
+    places.iter().filter(|p| p.id() % 3 == 0).zip(1..).map(attachment).collect()
+}
+
 impl Data {
     pub(crate) fn load() -> Self {
-        let coordinates = |f: &Value| f.pointer("/geometry/coordinates").cloned().unwrap_or_default();
-        let property = |f: &Value, key: &str| f.pointer(&format!("/properties/{key}")).cloned().unwrap_or_default();
-        let countries: Vec<Row> = (1..)
-            .zip(features(include_str!("../data/countries.geojson")))
-            .map(|(id, f)| {
-                let rest = json!({"NAME": property(&f, "name"), "ISO_CODE": property(&f, "code")});
-                row(2, id, Some(multi_polygon(&coordinates(&f))), rest)
-            })
-            .collect();
-        let borders = (1..)
-            .zip(features(include_str!("../data/borders.geojson")))
-            .map(|(id, f)| {
-                let line = line(&coordinates(&f));
-                let rest = json!({"LEFT_SIDE": property(&f, "left"), "RIGHT_SIDE": property(&f, "right"),
-                    "LENGTH_KM": (kilometres(&line) * 10.0).round() / 10.0});
-                row(1, id, Some(Shape::Lines(vec![line])), rest)
-            })
-            .collect();
-        let places: Vec<Row> = (1..)
-            .zip(features(include_str!("../data/places.geojson")))
-            .map(|(id, f)| {
-                let at = position(&coordinates(&f));
-                let inside = |c: &&Row| matches!(&c.shape, Some(Shape::Polygon(p)) if p.contains(at));
-                // A few places lie at sea at this scale: they have no country, as real data have gaps.
-                let country = countries.iter().find(inside).map_or(Value::Null, |c| json!(c.text("NAME")));
-                let rest = json!({"NAME": property(&f, "name"), "COUNTRY": country, "KIND": id % 3,
-                    "SEEN": FIRST_DATE + id * DAY});
-                row(0, id, Some(Shape::Point(at)), rest)
-            })
-            .collect();
-        let mut inspections = Vec::new();
-        for place in &places {
-            for k in 0..place.id() % 4 {
-                let id = i64::try_from(inspections.len()).unwrap_or(0) + 1;
-                let remark = if k == 0 { json!(format!("first visit to {}", place.text("NAME"))) } else { Value::Null };
-                let rest = json!({"PLACE_ID": place.text("GlobalID"), "VISITED": FIRST_DATE + id * DAY / 2,
-                    "RESULT": id % 3, "REMARK": remark});
-                inspections.push(row(5, id, None, rest));
-            }
-        }
-        let measurements = inspections
-            .iter()
-            .filter(|i| i.id() % 2 == 0)
-            .zip(1..)
-            .map(|(i, id)| {
-                let value = f64::from(u32::try_from(id * 37 % 1000).unwrap_or(0)) / 10.0;
-                row(6, id, None, json!({"INSPECTION_ID": i.text("GlobalID"), "QUANTITY": "level", "VALUE": value}))
-            })
-            .collect();
-        let photos = places
-            .iter()
-            .filter(|p| p.id() % 3 == 0)
-            .zip(1..)
-            .map(|(place, id)| Attachment {
-                id,
-                parent: place.id(),
-                global_id: global_id(0xA, id),
-                parent_global_id: place.text("GlobalID").to_owned(),
-                name: format!("place_{}.png", place.id()),
-                bytes: crate::draw::photo(place.id()),
-            })
-            .collect();
-        Self { places, borders, countries, inspections, measurements, photos }
+        let countries = countries();
+        let places = places(&countries);
+        let inspections = inspections(&places);
+        let measurements = measurements(&inspections);
+        let photos = photos(&places);
+        Self { places, borders: borders(), countries, inspections, measurements, photos }
     }
 }

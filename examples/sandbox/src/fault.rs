@@ -1,7 +1,6 @@
 //! Faults on request.
 
-use crate::Sandbox;
-use offmap_engine::testing::{FaultAction, FaultEnds, FaultRow, FaultStep, FaultyService};
+use offmap_engine::testing::FaultAction;
 
 /// A fault: which requests, and what.
 #[derive(Debug, Clone)]
@@ -58,39 +57,5 @@ impl Fault {
             *times -= 1;
         }
         Some(self.action.clone())
-    }
-}
-
-/// A layer of the sandbox under the fault matrix.
-#[derive(Debug)]
-pub struct FaultyLayer<'a> {
-    /// The sandbox.
-    pub sandbox: &'a Sandbox,
-    /// The steps of the layer's way, by parts of their paths in lower case.
-    pub steps: Vec<FaultStep>,
-    /// Cells that end otherwise here than the row says.
-    pub other_ends: fn(&FaultStep, &FaultRow) -> Option<FaultEnds>,
-}
-
-impl FaultyService for FaultyLayer<'_> {
-    fn steps(&self) -> Vec<FaultStep> {
-        self.steps.clone()
-    }
-
-    fn break_step(&self, step: &FaultStep, action: FaultAction, times: Option<u32>) {
-        self.sandbox.fault(Fault { times, ..Fault::always_at(&step.name, action) });
-    }
-
-    fn heal(&self) {
-        self.sandbox.heal();
-    }
-
-    fn other_ends(&self, step: &FaultStep, row: &FaultRow) -> Option<FaultEnds> {
-        (self.other_ends)(step, row)
-    }
-
-    fn leaked_tokens(&self) -> usize {
-        let own = self.sandbox.url().split("://").nth(1).unwrap_or_default();
-        self.sandbox.requests().iter().filter(|r| r.has_token && r.host != own).count()
     }
 }

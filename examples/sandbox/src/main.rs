@@ -23,9 +23,9 @@ struct Arguments {
     /// Seconds that a token lives.
     #[arg(long, default_value_t = 3600)]
     token_life: u64,
-    /// Looks at a job until it is done.
+    /// Polls of a job until it is done.
     #[arg(long, default_value_t = 3)]
-    looks: u32,
+    polls: u32,
     /// Requests of a hundred that fail in random ways.
     #[arg(long, default_value_t = 0)]
     unreliable: u32,
@@ -47,7 +47,7 @@ async fn main() -> std::io::Result<()> {
         port: arguments.port,
         tls: arguments.tls,
         secured: arguments.secured,
-        looks: arguments.looks,
+        polls: arguments.polls,
         token_life: Duration::from_secs(arguments.token_life),
         unreliable: Some((arguments.unreliable, 1)).filter(|(percent, _)| *percent > 0),
         requests_per_second: arguments.requests_per_second,

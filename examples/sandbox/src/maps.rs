@@ -2,25 +2,10 @@
 //!
 //! Written after the web map reference A.
 
-use crate::awkward;
-use crate::portal::STYLE_ITEM;
+use crate::ids::{AWKWARD_MAP, DETAIL_MAP, FIELD_MAP, FULL_MAP, HOSTED_MAP, MIXED_MAP, STYLE_ITEM};
+use crate::services::awkward;
 use crate::state::State;
 use serde_json::{Value, json};
-
-/// Web map with all that can go offline, on services in the ArcGIS Server dialect.
-pub const FIELD_MAP: &str = "f1e1d0a9000000000000000000000001";
-/// The same on services in the ArcGIS Online dialect; its vector tiles are given by a style on a portal item.
-pub const HOSTED_MAP: &str = "f1e1d0a9000000000000000000000002";
-/// A map with layers that cannot go offline beside some that can.
-pub const MIXED_MAP: &str = "f1e1d0a9000000000000000000000003";
-/// A map that has all of it: groups in groups, one service in several groups, one service layer twice, a subtype group, a feature
-/// collection, tables, overridden symbols, layers of kinds without an offline form, and its author's offline settings.
-pub const FULL_MAP: &str = "f1e1d0a9000000000000000000000006";
-/// A map whose layers each break another rule for going offline.
-pub const AWKWARD_MAP: &str = "f1e1d0a9000000000000000000000007";
-
-/// A map of tiled services that have every level to 19, anywhere on earth.
-pub const DETAIL_MAP: &str = "f1e1d0a9000000000000000000000008";
 
 /// The map of an item.
 pub(crate) fn map_of(state: &State, id: &str) -> Option<Value> {

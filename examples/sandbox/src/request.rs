@@ -4,6 +4,7 @@ use axum::body::{Body, to_bytes};
 use axum::extract::{FromRequest as _, Multipart, Request};
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// Largest body that is read, in bytes.
 const LARGEST_BODY: usize = 16 << 20;
@@ -20,6 +21,25 @@ pub(crate) struct Call {
     pub(crate) authorization: Option<String>,
     pub(crate) range: Option<String>,
     pub(crate) if_range: Option<String>,
+}
+
+/// A request that the sandbox was asked.
+#[derive(Debug, Clone)]
+pub struct LoggedRequest {
+    /// `GET` or `POST`.
+    pub method: String,
+    /// Host and port that were asked.
+    pub host: String,
+    /// Path.
+    pub path: String,
+    /// Parameters of query and form, names in lower case.
+    pub parameters: BTreeMap<String, String>,
+    /// Whether a token came with it, as parameter or header.
+    pub has_token: bool,
+    /// `Range`, where one came with it.
+    pub range: Option<String>,
+    /// When, since the start of the sandbox.
+    pub at: Duration,
 }
 
 fn pairs(text: &str) -> impl Iterator<Item = (String, String)> + '_ {
@@ -58,6 +78,19 @@ impl Call {
         call
     }
 
+    /// The call as the log keeps it.
+    pub(crate) fn logged(&self, at: Duration) -> LoggedRequest {
+        LoggedRequest {
+            method: self.method.clone(),
+            host: self.host.clone(),
+            path: self.path.clone(),
+            parameters: self.parameters.clone(),
+            has_token: self.token().is_some(),
+            range: self.range.clone(),
+            at,
+        }
+    }
+
     pub(crate) fn text(&self, name: &str) -> Option<&str> {
         self.parameters.get(&name.to_ascii_lowercase()).map(String::as_str).filter(|t| !t.is_empty())
     }
@@ -72,6 +105,11 @@ impl Call {
 
     pub(crate) fn number(&self, name: &str) -> Option<i64> {
         self.text(name)?.trim().parse().ok()
+    }
+
+    /// Whole numbers of a list with commas; what is none is left out.
+    pub(crate) fn numbers(&self, name: &str) -> Option<Vec<i64>> {
+        self.text(name).map(|list| list.split(',').filter_map(|n| n.trim().parse().ok()).collect())
     }
 
     pub(crate) fn token(&self) -> Option<String> {

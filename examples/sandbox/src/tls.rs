@@ -86,12 +86,12 @@ pub(crate) fn config(kind: ServerCertificate, wants_client: bool) -> io::Result<
 /// Hands on connections whose handshake is done; a slow handshake delays nobody else.
 pub(crate) struct TlsListener {
     ready: mpsc::Receiver<(TlsStream<TcpStream>, SocketAddr)>,
-    address: SocketAddr,
+    local: SocketAddr,
 }
 
 impl TlsListener {
     pub(crate) fn new(listener: TcpListener, config: Arc<ServerConfig>) -> io::Result<Self> {
-        let address = listener.local_addr()?;
+        let local = listener.local_addr()?;
         let (sender, ready) = mpsc::channel(16);
         let acceptor = TlsAcceptor::from(config);
         tokio::spawn(async move {
@@ -111,7 +111,7 @@ impl TlsListener {
                 }
             }
         });
-        Ok(Self { ready, address })
+        Ok(Self { ready, local })
     }
 }
 
@@ -127,6 +127,6 @@ impl Listener for TlsListener {
     }
 
     fn local_addr(&self) -> io::Result<Self::Addr> {
-        Ok(self.address)
+        Ok(self.local)
     }
 }

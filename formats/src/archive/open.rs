@@ -1,4 +1,4 @@
-//! Zip archives that others wrote. One rule for packages, tile packages and base maps: what is opened here has been checked.
+//! Zip archives that others wrote. One rule for packages, tile packages and basemaps: what is opened here has been checked.
 
 use offmap_disk::folder::MAX_FILES;
 use offmap_disk::path::invalid;

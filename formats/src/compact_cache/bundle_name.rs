@@ -29,7 +29,7 @@ pub fn bundle_origin(name: &str) -> Option<(u64, u64)> {
 /// A number in hexadecimal digits alone. No level has more rows than 32 bits count: a longer number is hostile, and rows are
 /// added to it.
 fn hexadecimal(text: &str) -> Option<u64> {
-    // The parser of the standard library takes a sign, too.
+    // The parser of the standard library accepts a sign, too.
     let only_digits = text.bytes().all(|b| b.is_ascii_hexdigit());
     only_digits.then(|| u32::from_str_radix(text, 16).ok().map(u64::from))?
 }

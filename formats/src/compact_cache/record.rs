@@ -1,4 +1,4 @@
-//! What a bundle tells of its tiles.
+//! What the index of a bundle says of its tiles.
 
 use std::io;
 

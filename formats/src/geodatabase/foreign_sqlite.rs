@@ -72,11 +72,11 @@ impl ForeignSqlite {
         // The directory is named by the caller; the file itself is not looked for behind a link.
         let absolute = std::path::absolute(path).map_err(cannot_open)?;
         let (Some(parent), Some(name)) = (absolute.parent(), absolute.file_name()) else {
-            return Err(corrupt(path, "its path is no file address"));
+            return Err(corrupt(path, "its path cannot be a file url"));
         };
         let real = parent.canonicalize().map_err(cannot_open)?.join(name);
         // Immutable, since a file straight from a server may have the WAL flag set without its WAL beside it.
-        let mut url = url::Url::from_file_path(real).map_err(|()| corrupt(path, "its path is no file address"))?;
+        let mut url = url::Url::from_file_path(real).map_err(|()| corrupt(path, "its path cannot be a file url"))?;
         url.set_query(Some("immutable=1"));
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
             | OpenFlags::SQLITE_OPEN_URI

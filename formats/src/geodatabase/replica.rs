@@ -18,6 +18,7 @@ const LONGEST_NAME: usize = 1_000;
 
 /// A layer or table in the geodatabase.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ReplicaLayer {
     /// `GDB_ServiceItems.ItemId`: the service's layer id in a replica.
     pub item_id: i64,

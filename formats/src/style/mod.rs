@@ -50,6 +50,7 @@ pub fn shown(name: &str) -> String {
 
 /// Something that a style needs and that is not there.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Missing {
     /// The style itself.
     Style,
@@ -135,15 +136,15 @@ fn name_some<T>(
     missing.extend((rest > 0).then(|| more(rest)));
 }
 
-/// Where a relative reference in a file leads; `None` for an absolute one, and for one that leaves the root.
+/// Where a relative url in a file leads; `None` for an absolute one, and for one that leaves the root.
 #[must_use]
-pub fn relative(at: &str, reference: &str) -> Option<String> {
-    if reference.is_empty() || reference.starts_with('/') || reference.contains("://") {
+pub fn relative(at: &str, url: &str) -> Option<String> {
+    if url.is_empty() || url.starts_with('/') || url.contains("://") {
         return None;
     }
     let mut parts: Vec<&str> = at.split('/').collect();
     parts.pop();
-    for part in reference.split('/') {
+    for part in url.split('/') {
         match part {
             "" | "." => {}
             ".." => drop(parts.pop()?),

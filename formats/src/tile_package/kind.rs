@@ -4,6 +4,7 @@ use std::fmt;
 
 /// A kind of tile package.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum TilePackageKind {
     /// `.tpk`: raster tiles in bundles of version 1, described by `conf.xml`.
     Tpk,

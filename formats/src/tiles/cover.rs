@@ -15,7 +15,7 @@ impl TileInfo {
     /// Tiles that meet the area on each of the levels, every tile once: an upper bound where the service prunes or cuts otherwise.
     ///
     /// # Errors
-    /// If the area cannot be projected to the scheme's reference.
+    /// If the area cannot be projected to the scheme's spatial reference.
     pub fn count(
         &self,
         area: &AreaOfInterest,

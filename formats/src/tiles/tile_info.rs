@@ -42,6 +42,21 @@ pub struct Origin {
 }
 
 /// `tileInfo` of a tiled service.
+///
+/// ```
+/// use offmap_formats::tiles::{TileInfo, levels_in_range};
+/// use offmap_model::AreaOfInterest;
+///
+/// let info: TileInfo = serde_json::from_str(
+///     r#"{"rows": 256, "cols": 256, "origin": {"x": -20037508.34, "y": 20037508.34}, "spatialReference": {"wkid": 102100},
+///         "lods": [{"level": 0, "resolution": 156543.03, "scale": 591657527.6},
+///                  {"level": 1, "resolution": 78271.52, "scale": 295828763.8}]}"#,
+/// )?;
+/// let levels = levels_in_range(&info.lods, 0.0, 0.0);
+/// let tiles = info.count(&AreaOfInterest::from_numbers("5.9,45.8,10.5,47.8")?, None, &levels)?;
+/// assert_eq!(tiles.iter().map(|level| level.tiles).collect::<Vec<_>>(), [1, 1]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TileInfo {
@@ -53,7 +68,7 @@ pub struct TileInfo {
     pub cols: u32,
     /// Upper-left corner.
     pub origin: Origin,
-    /// Reference of the scheme.
+    /// Spatial reference of the scheme.
     pub spatial_reference: SpatialReference,
     /// Levels, in the service's order.
     pub lods: Vec<Lod>,

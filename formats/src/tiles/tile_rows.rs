@@ -3,8 +3,27 @@
 use std::collections::BTreeMap;
 
 /// Tiles of one level: row → first and last column of each run, in order and apart from each other.
+///
+/// ```
+/// use offmap_formats::tiles::TileRows;
+///
+/// let wanted: TileRows = [(4, 7), (4, 8), (5, 7)].into_iter().collect();
+/// let stored: TileRows = [(4, 8)].into_iter().collect();
+/// let missing = wanted.difference(&stored);
+/// assert_eq!(missing.tiles(), 2);
+/// assert_eq!(missing.each().collect::<Vec<_>>(), [(4, 7), (5, 7)]);
+/// ```
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct TileRows(BTreeMap<u64, Vec<(u64, u64)>>);
+
+/// Out of rows and columns, in any order.
+impl FromIterator<(u64, u64)> for TileRows {
+    fn from_iter<I: IntoIterator<Item = (u64, u64)>>(tiles: I) -> Self {
+        let mut rows = Self::default();
+        tiles.into_iter().for_each(|(row, column)| rows.add(row, column));
+        rows.coalesce()
+    }
+}
 
 impl TileRows {
     /// Some runs of columns of one row.
@@ -105,11 +124,7 @@ mod tests {
 
     #[test]
     fn what_a_package_has_not_is_found_by_runs() {
-        let of = |tiles: &[(u64, u64)]| {
-            let mut rows = TileRows::default();
-            tiles.iter().for_each(|(row, column)| rows.add(*row, *column));
-            rows.coalesce()
-        };
+        let of = |tiles: &[(u64, u64)]| tiles.iter().copied().collect::<TileRows>();
         let wanted = of(&[(0, 1), (0, 2), (0, 3), (0, 4), (1, 7), (1, 5), (1, 6)]);
         assert_eq!((wanted.tiles(), wanted.0.get(&1)), (7, Some(&vec![(5, 7)])));
         let stored = of(&[(0, 2), (0, 4), (0, 9), (1, 6), (2, 2)]);

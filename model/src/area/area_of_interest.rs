@@ -11,6 +11,19 @@ use serde_json::Value;
 /// As JSON it is an Esri envelope (`xmin, ymin, xmax, ymax, spatialReference`) or polygon (`rings, spatialReference`).
 /// A missing spatial reference is an error, never a guess: bare degrees read as metres would select almost nothing. Z and M are
 /// left out; curves are refused.
+///
+/// ```
+/// use offmap_model::{AreaOfInterest, SpatialReference};
+///
+/// let alps = AreaOfInterest::from_numbers("5.9,45.8,10.5,47.8")?;
+/// let fiji = AreaOfInterest::from_json(
+///     r#"{"xmin":175,"ymin":-22,"xmax":-170,"ymax":-10,"spatialReference":{"wkid":4326}}"#,
+/// )?;
+/// assert!(!alps.crosses_dateline() && fiji.crosses_dateline());
+/// // Requests want pieces within the world.
+/// assert_eq!(fiji.parts_in(&SpatialReference::web_mercator())?.len(), 2);
+/// # Ok::<(), offmap_model::Failure>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum AreaOfInterest {
@@ -46,7 +59,7 @@ impl From<Polygon> for AreaOfInterest {
 }
 
 impl AreaOfInterest {
-    /// The reference of its coordinates.
+    /// The spatial reference of its coordinates.
     #[must_use]
     pub fn spatial_reference(&self) -> Option<&SpatialReference> {
         match self {
@@ -55,7 +68,7 @@ impl AreaOfInterest {
         }
     }
 
-    /// The smallest envelope around it, in its own reference; `None` for a polygon without points.
+    /// The smallest envelope around it, in its own spatial reference; `None` for a polygon without points.
     #[must_use]
     pub fn envelope(&self) -> Option<Envelope> {
         match self {
@@ -64,7 +77,7 @@ impl AreaOfInterest {
         }
     }
 
-    /// The area as a polygon, in its own reference.
+    /// The area as a polygon, in its own spatial reference.
     #[must_use]
     pub fn polygon(&self) -> Polygon {
         match self {

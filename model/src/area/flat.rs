@@ -19,7 +19,7 @@ const CURVES: [&str; 2] = ["curveRings", "curvePaths"];
 pub(super) fn flat(mut value: Value) -> Result<Value, String> {
     let curved = |name: &str| {
         format!(
-            "the area has curves (`{name}`), which are not taken; give it with straight lines (densify it, then write `rings`)"
+            "the area has curves (`{name}`), which are not supported; give it with straight lines (densify it, then write `rings`)"
         )
     };
     if let Some(name) = CURVES.into_iter().find(|name| value.get(*name).is_some_and(|v| !v.is_null())) {

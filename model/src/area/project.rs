@@ -13,7 +13,7 @@ fn bad(message: impl Into<String>) -> Failure {
 }
 
 impl AreaOfInterest {
-    /// The pieces of the area in another reference, each within the world: see [`AreaOfInterest::parts`].
+    /// The pieces of the area in another spatial reference, each within the world: see [`AreaOfInterest::parts`].
     ///
     /// # Errors
     /// As [`AreaOfInterest::project`].
@@ -44,7 +44,7 @@ impl AreaOfInterest {
     /// polygon are densified. What lies around a pole reaches all longitudes up to it.
     ///
     /// # Errors
-    /// If either reference is unknown, or part of the area has no place in the other one.
+    /// If either spatial reference is unknown, or part of the area has no place in the other one.
     pub fn project(&self, to: &SpatialReference) -> Result<Self, Failure> {
         let Some(from) = self.spatial_reference() else {
             return Err(bad("the area of interest has no spatial reference"));
@@ -58,9 +58,9 @@ impl AreaOfInterest {
                 return whole.project(to);
             }
         }
-        let find = |reference: &SpatialReference| {
-            let failed = |words| bad(format!("cannot project the area of interest from {from} to {to}, {words}"));
-            Projection::of(reference).map_err(failed)
+        let find = |spatial_reference: &SpatialReference| {
+            let failed = |why| bad(format!("cannot project the area of interest from {from} to {to}, {why}"));
+            Projection::of(spatial_reference).map_err(failed)
         };
         let (source, target) = (find(from)?, find(to)?);
         let straight = source.world_width().is_some() && target.world_width().is_some();
@@ -99,10 +99,10 @@ fn keep_together(rings: &mut [Vec<[f64; 2]>], width: f64) {
     }
 }
 
-/// A closed ring in another reference; `None` where a point has no place in it.
+/// A closed ring in another spatial reference; `None` where a point has no place in it.
 ///
-/// x runs around the world in some references, so a point has many. Where it does in both, the one that the source has is kept,
-/// and so is every step from point to point. Out of a plane reference points come within one turn: there a step of more than half
+/// x runs around the world in some spatial references, so a point has many. Where it does in both, the one that the source has is kept,
+/// and so is every step from point to point. Out of a plane spatial reference points come within one turn: there a step of more than half
 /// the world is none that the source has, as its edges were densified.
 fn projected(ring: &[[f64; 2]], source: &Projection, target: &Projection) -> Option<Vec<[f64; 2]>> {
     let mut out: Vec<[f64; 2]> = Vec::with_capacity(ring.len());

@@ -10,7 +10,7 @@ use crate::geometry::{Envelope, SpatialReference};
 use crate::json::{JsonBudget, Unread};
 use serde_json::Value;
 
-/// Largest text of an area: the most vertices, each with room for its numbers.
+/// Largest text of an area: the most vertices, each with space for its numbers.
 const LARGEST_AREA: JsonBudget = JsonBudget { bytes: 32 << 20, values: 4 * MOST_VERTICES + 10_000 };
 
 fn bad(message: impl Into<String>) -> Failure {

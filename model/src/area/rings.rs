@@ -7,11 +7,11 @@ pub(super) type Ring = Vec<[f64; 2]>;
 /// An edge of a ring, from point to point.
 type Edge = ([f64; 2], [f64; 2]);
 
-/// Edges of open rings that are looked at for crossings, all with all.
+/// Edges of open rings that are compared for crossings, all with all.
 pub(super) const MOST_EDGES: usize = 10_000;
-/// Pairs that are looked at.
+/// Pairs that are compared.
 pub(super) const MOST_PAIRS: usize = 100_000_000;
-/// Crossings beyond those of neighbours up to which edges are brought into plain rings: each becomes a vertex.
+/// Crossings beyond those of neighbours up to which edges are made into plain rings: each becomes a vertex.
 const MOST_CROSSINGS: usize = 20_000;
 /// Pairs of edges that meet at a vertex or along a common border, for each edge.
 const MEETINGS_PER_EDGE: usize = 10;
@@ -33,7 +33,7 @@ pub(super) fn esri_rings(shapes: Vec<Vec<Ring>>) -> Vec<Ring> {
     rings
 }
 
-/// Whether edges of open rings are many, or cross each other so often that bringing them into plain rings takes long.
+/// Whether edges of open rings are many, or cross each other so often that making plain rings of them takes long.
 pub(super) fn is_entangled<'a>(rings: impl Iterator<Item = &'a Ring>) -> bool {
     let mut edges: Vec<Edge> = Vec::new();
     for ring in rings {

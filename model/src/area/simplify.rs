@@ -21,7 +21,7 @@ const SHORTEST_VERTEX: usize = 20;
 const FIRST_TOLERANCE: f64 = 1e-6;
 /// Angle of the pieces of a round corner, in radians.
 const ROUND: f64 = 0.5;
-/// How far round corners made of pieces stay behind a true arc, with room for the library's grid.
+/// How far round corners made of pieces stay behind a true arc, with a margin for the library's grid.
 const ROUND_MARGIN: f64 = 1.05;
 /// Bands of height in which the edges of a polygon are looked up.
 const BANDS: usize = 1024;
@@ -105,8 +105,8 @@ impl Corridor {
         Self { from, half, farthest: 0.0, turn: None }
     }
 
-    /// Takes a point if the line to it is near all points that were taken before.
-    fn takes(&mut self, [x, y]: [f64; 2]) -> bool {
+    /// Accepts a point if the line to it is near all points that were accepted before.
+    fn accepts(&mut self, [x, y]: [f64; 2]) -> bool {
         let (dx, dy) = (x - self.from[0], y - self.from[1]);
         let distance = dx.hypot(dy);
         // The line may end behind its farthest point by half its width, so that nothing is farther than the width from it.
@@ -128,7 +128,7 @@ impl Corridor {
     }
 }
 
-/// An angle brought into half a turn to either side.
+/// An angle within half a turn to either side.
 fn around(angle: f64) -> f64 {
     use std::f64::consts::{PI, TAU};
     match angle {
@@ -146,17 +146,17 @@ fn straightened(ring: &[[f64; 2]], tolerance: f64) -> Ring {
     let mut corridor = Corridor::new(first, half);
     let mut last = first;
     for point in ring.iter().skip(1).copied().chain([first]) {
-        if !corridor.takes(point) {
+        if !corridor.accepts(point) {
             kept.push(last);
             corridor = Corridor::new(last, half);
-            corridor.takes(point);
+            corridor.accepts(point);
         }
         last = point;
     }
     kept
 }
 
-/// The edges of a polygon by bands of height, so that a point looks at few of them.
+/// The edges of a polygon by bands of height, so that a point is compared with few of them.
 struct Bands {
     low: f64,
     height: f64,

@@ -59,7 +59,7 @@ fn united_group(polygons: Vec<Vec<Ring>>) -> Option<Vec<Ring>> {
     Some(esri_rings(rings.simplify_shape_as::<i64>(FillRule::NonZero)))
 }
 
-/// Polygons whose envelopes meet, directly or by others between them; all together where that is too much to look at.
+/// Polygons whose envelopes meet, directly or by others between them; all together where that is too much to compare.
 fn groups(polygons: &[Vec<Ring>]) -> Vec<Vec<usize>> {
     let reach = |i: usize| Envelope::of(polygons.get(i)?.iter().flatten().copied());
     let mut order: Vec<(usize, Envelope)> = (0..polygons.len()).filter_map(|i| Some((i, reach(i)?))).collect();

@@ -1,4 +1,4 @@
-//! JSON documents of packages and files: how much memory one may need is told from its bytes, before anything is built.
+//! JSON documents of packages and files: how much memory one may need is estimated from its bytes, before anything is built.
 
 use super::lenient::{NotJson, strict};
 use super::values::Values;

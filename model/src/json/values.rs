@@ -1,4 +1,4 @@
-//! How many values a text stands for, told from its marks before anything is built.
+//! How many values a text stands for, counted by its marks before anything is built.
 //!
 //! A text of a few kilobytes can stand for gigabytes of values: two bytes of text are a list, nine an object of some hundred bytes.
 
@@ -58,7 +58,7 @@ impl Count {
     fn mark(&mut self, byte: u8) {
         let ends = matches!(byte, b']' | b'}');
         if std::mem::take(&mut self.is_new) && !ends {
-            // The first member; the others are told by their commas.
+            // The first member; the others are counted by their commas.
             self.add(1);
         }
         match byte {

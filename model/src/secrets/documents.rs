@@ -18,7 +18,7 @@ impl SecretRegistry {
         failure
     }
 
-    /// Takes every secret that is known out of what services told for a plan.
+    /// Takes every secret that is known out of what services said for a plan.
     pub fn scrub_plan(&self, plan: &mut OfflineMapPlan) {
         plan.tasks.iter_mut().for_each(|task| self.scrub_task(task));
         for skipped in &mut plan.skipped {
@@ -27,7 +27,7 @@ impl SecretRegistry {
         plan.warnings.iter_mut().for_each(|text| self.scrub_in_place(text));
     }
 
-    /// Takes every secret that is known out of what a service told for a task.
+    /// Takes every secret that is known out of what a service said for a task.
     pub fn scrub_task(&self, task: &mut ExportTask) {
         self.scrub_in_place(&mut task.title);
         task.attribution.as_mut().into_iter().for_each(|text| self.scrub_in_place(text));
@@ -35,7 +35,7 @@ impl SecretRegistry {
         self.scrub_words(&mut task.service);
     }
 
-    /// Takes every secret that is known out of what a task brought home says.
+    /// Takes every secret that is known out of what a task has made.
     pub fn artifact(&self, mut artifact: Artifact) -> Artifact {
         artifact.warnings.iter_mut().for_each(|text| self.scrub_in_place(text));
         for layer in &mut artifact.layers {

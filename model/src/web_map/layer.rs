@@ -11,6 +11,7 @@ pub(crate) const LONGEST_URL: usize = 2048;
 /// Where in the map a layer stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[non_exhaustive]
 pub enum LayerPlace {
     /// `operationalLayers[]`, in a group or not.
     Operational,
@@ -33,6 +34,7 @@ impl LayerPlace {
 /// A typed view on one layer or table of a web map. Groups are not in it, their children are.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[non_exhaustive]
 pub struct MapLayer {
     /// Unique id; the map's own where it has one that is unique.
     pub id: String,

@@ -23,12 +23,12 @@ pub(super) fn layers_of(map: &Map<String, Value>) -> Vec<MapLayer> {
     let mut all = Vec::new();
     let base = list_of(map.get("baseMap").and_then(|b| b.get("baseMapLayers")));
     let is_reference = |v: &Value| v.get("isReference").and_then(Value::as_bool).unwrap_or(false);
-    for reference in [false, true] {
-        for (i, layer) in base.iter().enumerate().filter(|(_, v)| is_reference(v) == reference) {
-            let place = if reference { LayerPlace::BasemapReference } else { LayerPlace::Basemap };
+    for above in [false, true] {
+        for (i, layer) in base.iter().enumerate().filter(|(_, v)| is_reference(v) == above) {
+            let place = if above { LayerPlace::BasemapReference } else { LayerPlace::Basemap };
             collect(layer, &format!("/baseMap/baseMapLayers/{i}"), place, &[], &mut all);
         }
-        if !reference {
+        if !above {
             for (i, layer) in list_of(map.get("operationalLayers")).iter().enumerate() {
                 collect(layer, &format!("/operationalLayers/{i}"), LayerPlace::Operational, &[], &mut all);
             }

@@ -24,6 +24,20 @@ pub const MOST_LAYERS: usize = 10_000;
 ///
 /// The values of `customParameters`, tokens and keys in urls are taken out as the map is read ([`MapLayer::secrets`] has what is
 /// sent with requests): neither [`WebMap::json`] nor the serialised form has them. In their place is `null`.
+///
+/// ```
+/// use offmap_model::{LayerType, WebMap};
+///
+/// let map = WebMap::from_json(
+///     r#"{"version": "2.35", "myKey": 7, "operationalLayers": [{
+///         "id": "sites", "title": "Sites", "layerType": "ArcGISFeatureLayer",
+///         "url": "https://example.com/arcgis/rest/services/Sites/FeatureServer/0"}]}"#,
+/// )?;
+/// let layers = map.layers();
+/// assert_eq!((layers[0].title.as_str(), &layers[0].layer_type), ("Sites", &LayerType::Feature));
+/// assert_eq!(map.json()["myKey"], 7, "what offmap does not know stays");
+/// # Ok::<(), offmap_model::Failure>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct WebMap {
     json: Map<String, Value>,
@@ -49,7 +63,7 @@ impl WebMap {
     /// Reads a web map.
     ///
     /// # Errors
-    /// If the text is not JSON, not an object, has neither layers nor tables nor a base map, or is larger than
+    /// If the text is not JSON, not an object, has neither layers nor tables nor a basemap, or is larger than
     /// [`WebMap::BUDGET`] or [`MOST_LAYERS`] allow.
     pub fn from_json(text: &str) -> Result<Self, Failure> {
         Self::from_bytes(text.as_bytes())
@@ -151,7 +165,7 @@ impl WebMap {
         OfflineSettings::read(self.json.get("applicationProperties").and_then(|v| v.get("offline")))
     }
 
-    /// All layers and tables, bottom to top: base map, operational layers (groups opened), reference layers, tables.
+    /// All layers and tables, bottom to top: basemap, operational layers (groups opened), reference layers, tables.
     #[must_use]
     pub fn layers(&self) -> Vec<MapLayer> {
         let mut all = layers_of(&self.json);

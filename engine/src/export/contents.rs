@@ -1,0 +1,77 @@
+//! Judges what an export downloaded by what is in its files.
+//!
+//! A layer whose data are damaged fails before it is called succeeded; its siblings do not. What is missing though the exporter did
+//! not say so becomes a note of the layer.
+
+use crate::context::ExportContext;
+use crate::data_reader::{DataPlace, DataReader, Wrong, unreadable};
+use crate::packager::ReadContents;
+use offmap_disk::safe_path;
+use offmap_formats::Containers;
+use offmap_formats::containers::Damages;
+use offmap_model::{Artifact, ArtifactFile, ExportTask, Failure, FailureKind, FailureOwner, FailureStage, LayerArtifact};
+use std::path::{Path, PathBuf};
+
+/// Judges the layers of an artifact; answers what is in its files whose hash is known. Reads every byte of them, off the async
+/// threads.
+///
+/// Fails only where nothing can be said of any layer, as of a disk that cannot be read.
+pub(super) async fn judge(
+    task: &ExportTask,
+    ctx: &ExportContext,
+    containers: &Containers,
+    work_dir: &Path,
+    artifact: &mut Artifact,
+) -> Result<ReadContents, Failure> {
+    let titles: Vec<(String, String)> = task.layers.iter().map(|l| (l.id.clone(), l.title.clone())).collect();
+    let (mut layers, files) = (std::mem::take(&mut artifact.layers), artifact.files.clone());
+    let (containers, root, cancel) = (containers.clone(), work_dir.to_owned(), ctx.cancel_token().clone());
+    let (layers, known) = ctx
+        .blocking(move || {
+            let mut reader = DataReader::new(&containers, &cancel);
+            for layer in layers.iter_mut().filter(|l| l.failure.is_none()) {
+                let title = titles.iter().find(|(id, _)| *id == layer.id).map_or_else(|| layer.id.clone(), |t| t.1.clone());
+                if let Err(failure) = judge_layer(&mut reader, &root, &files, &title, layer)? {
+                    layer.failure = Some(failure.for_layer(&layer.id));
+                }
+            }
+            let known = files.iter().filter_map(|file| {
+                let (path, _) = safe_path::file(&root, &file.path).ok()?;
+                Some((file.sha256.clone()?, reader.read(&path)?))
+            });
+            Ok((layers, known.collect()))
+        })
+        .await?;
+    artifact.layers = layers;
+    Ok(known)
+}
+
+fn judge_layer(
+    reader: &mut DataReader<'_>,
+    root: &Path,
+    files: &[ArtifactFile],
+    title: &str,
+    layer: &mut LayerArtifact,
+) -> Result<Result<(), Failure>, Failure> {
+    let Some(data) = layer.file.and_then(|index| files.get(index)) else { return Ok(Ok(())) };
+    if !reader.knows(&data.extension) {
+        return Ok(Ok(()));
+    }
+    let (file, _) = safe_path::file(root, &data.path).map_err(|e| unreadable(&data.path, &e))?;
+    let folder = |folder: &ArtifactFile| -> Result<PathBuf, Failure> {
+        safe_path::folder(root, &folder.path).map_err(|e| unreadable(&folder.path, &e))
+    };
+    let resources = layer.resources.and_then(|index| files.get(index)).map(folder).transpose()?;
+    let place =
+        DataPlace { file: &file, extension: &data.extension, resources: resources.as_deref(), item_id: layer.item_id };
+    let judged = reader.judge((title, &mut layer.contents), &place, "its export")?;
+    Ok(judged.map_err(|wrong| match wrong {
+        Wrong::Unreadable(failure) => failure,
+        Wrong::Damaged(damages) => damaged(title, &damages),
+    }))
+}
+
+fn damaged(title: &str, damages: &Damages) -> Failure {
+    let message = format!("what came of layer \"{title}\" is damaged: {}", damages.words());
+    Failure::new(FailureOwner::Source, FailureKind::Corrupt, FailureStage::Check, message)
+}

@@ -1,0 +1,114 @@
+//! What all parts of a running job share.
+
+use crate::census::Census;
+use crate::context::ExportContext;
+use crate::event_log::EventLog;
+use crate::keep::Keep;
+use crate::ledger::Ledger;
+use crate::packager::{EarlierPackage, Packager, ReadContents, ReferenceBasemap};
+use crate::pause::Pause;
+use crate::registry::ExporterRegistry;
+use offmap_formats::Containers;
+use offmap_model::{
+    Clock, ExportTask, LayerSecrets, OfflineMapPlan, OfflineMapSource, SecretRegistry, Subject, SubjectKind,
+};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+/// How long an exporter or packager may clean up after a cancel before its future is dropped.
+pub(crate) const CANCEL_GRACE: Duration = Duration::from_secs(5);
+
+/// How long the roll-back of what finished exports left on the services may take after a cancel.
+pub(crate) const CANCELLED_ROLLBACK_LIMIT: Duration = Duration::from_millis(900);
+
+/// Everything that is fixed for a job once its plan is made.
+#[derive(Debug)]
+pub(crate) struct JobShared {
+    pub(crate) job: String,
+    pub(crate) source: Arc<OfflineMapSource>,
+    pub(crate) plan: Arc<OfflineMapPlan>,
+    pub(crate) basemap: Option<ReferenceBasemap>,
+    pub(crate) registry: ExporterRegistry,
+    pub(crate) packager: Arc<dyn Packager>,
+    pub(crate) containers: Containers,
+    /// What is in the files that this run has read.
+    pub(crate) contents: Mutex<ReadContents>,
+    pub(crate) ledger: Ledger,
+    pub(crate) event_log: Arc<EventLog>,
+    pub(crate) clock: Arc<dyn Clock>,
+    /// The caller's cancel.
+    pub(crate) cancel: CancellationToken,
+    /// A child of `cancel` that also fires when the error policy stops the job.
+    pub(crate) stop: CancellationToken,
+    pub(crate) pause: Arc<Pause>,
+    /// Whether the work is kept if the job makes no package.
+    pub(crate) keep: Arc<Keep>,
+    /// The job as JSON, for the package.
+    pub(crate) document: String,
+    /// The earlier package whose place the new one takes.
+    pub(crate) replaces: Option<Arc<EarlierPackage>>,
+    /// What is taken out of whatever is written or shown.
+    pub(crate) secrets: SecretRegistry,
+    pub(crate) runtime: Handle,
+    pub(crate) permits: Arc<Semaphore>,
+    pub(crate) census: Arc<Census>,
+    pub(crate) work_dir: PathBuf,
+    pub(crate) destination: PathBuf,
+}
+
+impl JobShared {
+    /// What is in the files that this run has read so far.
+    pub(crate) fn read_contents(&self) -> ReadContents {
+        self.contents.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Remembers what is in files that were read.
+    pub(crate) fn remember_contents(&self, read: ReadContents) {
+        self.contents.lock().unwrap_or_else(PoisonError::into_inner).extend(read);
+    }
+
+    /// The secrets of a task's layers.
+    pub(crate) fn secrets_of(&self, task: &ExportTask) -> LayerSecrets {
+        let layers = self.source.web_map.layers();
+        LayerSecrets::merged(layers.iter().filter(|l| task.layers.iter().any(|t| t.id == l.id)).map(|l| &l.secrets))
+    }
+
+    /// The private directory of a task.
+    pub(crate) fn task_dir(&self, task: &ExportTask) -> PathBuf {
+        self.work_dir.join(Self::task_dir_below(task))
+    }
+
+    /// The same below the job's work directory.
+    pub(crate) fn task_dir_below(task: &ExportTask) -> PathBuf {
+        Path::new("tasks").join(&task.id)
+    }
+
+    /// The package as a subject of status messages.
+    pub(crate) fn package_subject(&self) -> Subject {
+        let name = self.destination.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+        Subject::new(SubjectKind::Package, "package", name)
+    }
+
+    /// What an exporter is lent for a task.
+    pub(crate) fn context(&self, task: &ExportTask, cancel: CancellationToken) -> ExportContext {
+        ExportContext {
+            task: task.id.clone(),
+            subjects: ExportContext::subjects_of(task),
+            work_dir: self.task_dir(task),
+            cancel,
+            clock: Arc::clone(&self.clock),
+            ledger: self.ledger.task(&task.id),
+            event_log: Arc::clone(&self.event_log),
+            pause: Arc::clone(&self.pause),
+            keep: Arc::clone(&self.keep),
+            plan: Arc::clone(&self.plan),
+            secrets: self.secrets_of(task),
+            known_secrets: self.secrets.clone(),
+            more_follows: false,
+        }
+    }
+}

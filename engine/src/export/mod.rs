@@ -1,0 +1,13 @@
+//! Runs the export of one task: what is there already, what begins anew, what came of it.
+
+mod again;
+mod contents;
+mod finished;
+mod held;
+mod job_shared;
+mod run;
+mod verify;
+
+pub(crate) use again::{begin_anew, begin_changed, rollback_all};
+pub(crate) use job_shared::{CANCEL_GRACE, JobShared};
+pub(crate) use run::run;

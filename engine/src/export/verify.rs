@@ -1,0 +1,122 @@
+//! "Done" means planned = got, verified.
+
+use crate::context::ExportContext;
+use crate::ledger::UnitState;
+use offmap_disk::{run_blocking, safe_path};
+use offmap_model::{
+    Artifact, ArtifactFile, CountUnit, ErrorBudget, ExportTask, Failure, FailureKind, FailureOwner, FailureStage,
+    LayerArtifact, LayerContents, Missing, TaskLayer,
+};
+use std::collections::HashMap;
+use std::path::Path;
+
+/// Every unit is finished, every layer is in the artifact, every file is there, and zero came only if zero was planned. Fails as a
+/// whole where a promise of the exporter is broken; a layer that lacks something has its own failure from then on.
+pub(super) async fn verify(
+    task: &ExportTask,
+    ctx: &ExportContext,
+    work_dir: &Path,
+    artifact: &mut Artifact,
+) -> Result<(), Failure> {
+    if let Some(unit) = ctx.units().await?.into_iter().find(|u| u.state != UnitState::Finished) {
+        return Err(incomplete(format!("unit `{}` of \"{}\" was planned and is {}", unit.id, task.title, unit.state))
+            .for_unit(unit.id));
+    }
+    measure(task, work_dir, artifact).await?;
+    let files = artifact.files.len();
+    let mut place_of: HashMap<String, usize> = HashMap::new();
+    for (at, layer) in artifact.layers.iter().enumerate() {
+        place_of.entry(layer.id.clone()).or_insert(at);
+    }
+    for layer in &task.layers {
+        let Some(got) = place_of.get(&layer.id).and_then(|at| artifact.layers.get_mut(*at)) else {
+            let failure = incomplete(format!("nothing came home for layer \"{}\"", layer.title)).for_layer(&layer.id);
+            artifact.layers.push(LayerArtifact {
+                id: layer.id.clone(),
+                contents: LayerContents { planned: layer.expected, ..LayerContents::default() },
+                failure: Some(failure),
+                ..LayerArtifact::default()
+            });
+            continue;
+        };
+        if got.failure.is_none() {
+            let (warnings, failure) = match too_little(layer, got, files) {
+                Some(failure) => (Vec::new(), Some(failure)),
+                None => by_budget(layer, task.count_unit, ctx.error_budget(&layer.id), &mut got.contents),
+            };
+            artifact.warnings.extend(warnings);
+            got.failure = failure.map(|f| f.for_layer(&layer.id));
+        }
+    }
+    Ok(())
+}
+
+/// Fills in the sizes of the files; all of them must be there.
+async fn measure(task: &ExportTask, work_dir: &Path, artifact: &mut Artifact) -> Result<(), Failure> {
+    let (root, files) = (work_dir.to_owned(), artifact.files.clone());
+    let measured = run_blocking(move || Ok(files.iter().map(|f| bytes_of(&root, f)).collect::<Vec<_>>())).await?;
+    for (file, bytes) in artifact.files.iter_mut().zip(measured) {
+        file.bytes = bytes.map_err(|e| {
+            Failure::internal(format!(
+                "exporter `{}` names {}, which is not a file or folder in its work directory: {e}",
+                task.exporter,
+                file.path.display()
+            ))
+        })?;
+    }
+    Ok(())
+}
+
+/// Size of a file of an artifact; a folder has none.
+fn bytes_of(root: &Path, file: &ArtifactFile) -> std::io::Result<u64> {
+    match file.is_folder {
+        true => safe_path::folder(root, &file.path).map(|_| 0),
+        false => safe_path::file(root, &file.path).map(|(_, metadata)| metadata.len()),
+    }
+}
+
+/// The failure of a layer of which less came than was planned, or nothing though nobody counted zero.
+fn too_little(layer: &TaskLayer, got: &LayerArtifact, files: usize) -> Option<Failure> {
+    let contents = &got.contents;
+    let short = match contents.planned {
+        Some(planned) if layer.exact => planned != contents.got,
+        Some(planned) => contents.got == 0 && planned > 0,
+        None => contents.got == 0,
+    };
+    (short || got.file.is_none_or(|f| f >= files)).then(|| {
+        let planned = contents.planned.map_or_else(|| "an unknown number".to_owned(), |p| p.to_string());
+        incomplete(format!("layer \"{}\": {planned} planned, {} came home", layer.title, contents.got))
+    })
+}
+
+/// Judges what is missing of a layer by its error budget: warnings of what it allows, and the failure where it does not.
+fn by_budget(
+    layer: &TaskLayer,
+    count_unit: CountUnit,
+    budget: ErrorBudget,
+    contents: &mut LayerContents,
+) -> (Vec<String>, Option<Failure>) {
+    if count_unit == CountUnit::Tiles && contents.missing_tiles.is_none() && budget.missing_tiles.is_some() {
+        contents.missing_tiles = contents.planned.and_then(|planned| Missing::between(planned, contents.got));
+    }
+    let mut warnings = Vec::new();
+    let mut failed = None;
+    let mut judge = |what: &str, missing: &Missing, judged: Result<(), Failure>| match judged {
+        Ok(()) if missing.count > 0 => {
+            warnings.push(format!("layer \"{}\": {}; its error budget allows that", layer.title, missing.words(what)));
+        }
+        Ok(()) => {}
+        Err(failure) => failed = Some(failure),
+    };
+    if let Some(tiles) = contents.missing_tiles.as_ref().filter(|_| budget.missing_tiles.is_some()) {
+        judge("tiles", tiles, budget.judge_tiles(&layer.title, tiles));
+    }
+    if let Some(attachments) = &contents.missing_attachments {
+        judge("attachments", attachments, budget.judge_attachments(&layer.title, attachments));
+    }
+    (warnings, failed)
+}
+
+fn incomplete(message: String) -> Failure {
+    Failure::new(FailureOwner::Source, FailureKind::Incomplete, FailureStage::Check, message)
+}

@@ -1,0 +1,44 @@
+//! Discarding what a job kept: what was begun on the services is rolled back, then the files go.
+
+use super::state::JobState;
+use crate::export::{JobShared, rollback_all};
+use crate::work_dir::{Leftover, WorkDir, path_for};
+use offmap_disk::run_blocking;
+use offmap_model::{Failure, FailureKind};
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+
+/// Rolls back and removes what is left of a job; nothing where nothing is left of it.
+pub(super) async fn discard(job: &JobState) -> Result<(), Failure> {
+    let destination = job.destination.clone();
+    let work_dir = match run_blocking(move || WorkDir::open(&destination)).await {
+        Ok(work_dir) => work_dir,
+        Err(failure) if failure.kind == FailureKind::NotFound => return Ok(()),
+        Err(failure) => return Err(failure),
+    };
+    let ledger = job.open_ledger(&work_dir).await?;
+    let found = ledger.lineage().await?.job;
+    if found != job.id {
+        let shown = job.destination.display();
+        return Err(Failure::invalid_parameter(format!(
+            "the unfinished job for {shown} is {found}, expected {}; it stays as it is: remove it with `offmap clean {shown}`",
+            job.id
+        )));
+    }
+    if let Some(plan) = ledger.plan().await? {
+        // The job's own token is cancelled; the roll-back has its own time.
+        let cancel = CancellationToken::new();
+        let shared = JobShared { cancel: cancel.clone(), stop: cancel, ..job.shared(plan, ledger.clone(), work_dir.path()) };
+        rollback_all(&Arc::new(shared)).await;
+    }
+    // The ledger is closed and the lock is free by now: a package that was being replaced goes back to its place first.
+    drop(ledger);
+    drop(work_dir);
+    let (packager, destination) = (Arc::clone(&job.engine.packager), job.destination.clone());
+    run_blocking(move || {
+        let own = path_for(&destination)?;
+        let left = Leftover::find(&destination)?.into_iter().find(|l| l.path == own);
+        left.map_or(Ok(()), |left| left.remove(&*packager))
+    })
+    .await
+}

@@ -1,0 +1,84 @@
+//! What a job runs with, and how it begins with nothing.
+
+use super::state::JobState;
+use crate::basemap;
+use crate::exporter::PlanContext;
+use crate::ledger::Ledger;
+use crate::packager::{EarlierPackage, ReferenceBasemap};
+use crate::plan::plan;
+use crate::work_dir::WorkDir;
+use offmap_disk::run_blocking;
+use offmap_model::{Failure, GenerateOfflineMapResult, OfflineMapPlan};
+use std::path::Path;
+use std::sync::Arc;
+
+/// All that a job needs to run.
+pub(crate) struct PreparedJob {
+    pub(crate) plan: OfflineMapPlan,
+    pub(crate) basemap: Option<ReferenceBasemap>,
+    pub(crate) work_dir: WorkDir,
+    pub(crate) ledger: Ledger,
+    /// The earlier package whose place the new one takes.
+    pub(crate) replaces: Option<Arc<EarlierPackage>>,
+    /// Indexes of tasks whose data changed on their service since.
+    pub(crate) changed: Vec<usize>,
+}
+
+/// What is there of a job.
+pub(crate) enum ResumeState {
+    /// Its package.
+    Finished(GenerateOfflineMapResult),
+    /// Something to run.
+    PreparedJob(Box<PreparedJob>),
+}
+
+/// Begins with nothing: checks the destination, plans, and makes the work directory.
+pub(super) async fn begin(job: &JobState, document: &str, ctx: &PlanContext) -> Result<ResumeState, Failure> {
+    let engine = &job.engine;
+    let (parameters, packager) = (job.parameters.clone(), Arc::clone(&engine.packager));
+    let destination = job.destination.clone();
+    let basemap = run_blocking(move || {
+        packager.check_destination(&destination)?;
+        basemap::find(&parameters, &destination, &*packager)
+    })
+    .await?;
+    let plan = plan(job.plan_inputs(), None, ctx).await?;
+    let destination = job.destination.clone();
+    let work_dir = run_blocking(move || WorkDir::make(&destination)).await?;
+    let written = async {
+        let ledger = job.open_ledger(&work_dir).await?;
+        ledger.put("document", &document).await?;
+        ledger.put_plan(&plan, engine.clock.now_ms()).await?;
+        Ok(ledger)
+    };
+    let ledger = match written.await {
+        Ok(ledger) => ledger,
+        Err(failure) => return Err(released(work_dir, failure).await),
+    };
+    Ok(ResumeState::PreparedJob(Box::new(PreparedJob {
+        plan,
+        basemap,
+        work_dir,
+        ledger,
+        replaces: None,
+        changed: Vec::new(),
+    })))
+}
+
+/// The result of a job whose package is there already.
+pub(super) fn finished(destination: &Path, earlier: EarlierPackage) -> GenerateOfflineMapResult {
+    GenerateOfflineMapResult {
+        package: destination.to_owned(),
+        bytes: earlier.bytes,
+        layers: earlier.layers,
+        warnings: Vec::new(),
+    }
+}
+
+/// Removes the work directory of a job that could not even begin, and hands the reason on.
+pub(super) async fn released(work_dir: WorkDir, failure: Failure) -> Failure {
+    if let Err(left) = run_blocking(move || work_dir.remove()).await {
+        tracing::warn!(failure = %left, "the job's work directory could not be removed");
+    }
+    failure
+}

@@ -1,0 +1,50 @@
+//! What an engine owns and its jobs share.
+
+use crate::actor::Actors;
+use crate::census::Census;
+use crate::packager::Packager;
+use crate::registry::ExporterRegistry;
+use offmap_formats::Containers;
+use offmap_model::{Clock, OfflineMapSource, SecretRegistry};
+use std::sync::Arc;
+use tokio::runtime::Handle;
+use tokio::sync::{Semaphore, oneshot};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// Ends with the last engine handle and job: then everything is told to stop.
+#[derive(Debug)]
+pub(crate) struct EngineResources {
+    pub(crate) registry: ExporterRegistry,
+    pub(crate) packager: Arc<dyn Packager>,
+    pub(crate) containers: Containers,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) runtime: Handle,
+    pub(crate) root: CancellationToken,
+    pub(crate) tracker: TaskTracker,
+    pub(crate) job_permits: Semaphore,
+    pub(crate) export_permits: Arc<Semaphore>,
+    pub(crate) census: Arc<Census>,
+    pub(crate) actors: Actors,
+    pub(crate) secrets: SecretRegistry,
+    /// The thread of the actor system.
+    pub(crate) thread: std::sync::Mutex<Option<std::thread::JoinHandle<()>>>,
+    /// Ends the engine's own runtime, where the host gave none.
+    pub(crate) _own_runtime: Option<oneshot::Sender<()>>,
+}
+
+impl EngineResources {
+    /// What is taken out of everything that a job for a map writes or shows: the caller's secrets and those of the map.
+    pub(crate) fn secrets_of(&self, source: &OfflineMapSource) -> SecretRegistry {
+        let own = self.secrets.child();
+        own.add_all(source.web_map.secret_texts());
+        own
+    }
+}
+
+impl Drop for EngineResources {
+    fn drop(&mut self) {
+        self.root.cancel();
+        self.actors.stop();
+    }
+}

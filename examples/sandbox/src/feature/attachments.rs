@@ -1,0 +1,43 @@
+//! Attachments of rows.
+
+use super::service::FeatureService;
+use crate::answer::{Rest, RestError};
+use crate::data::Attachment;
+use crate::request::Call;
+use serde_json::{Value, json};
+use std::collections::HashSet;
+
+fn attachment_info(a: &Attachment) -> Value {
+    json!({"id": a.id, "globalId": a.global_id, "parentGlobalId": a.parent_global_id, "name": a.name,
+        "contentType": "image/png", "size": a.bytes.len(), "keywords": ""})
+}
+
+impl FeatureService {
+    pub(crate) fn attachments(&self, id: u32, parent: i64) -> Rest<Value> {
+        let layer = self.layer(id)?;
+        let infos: Vec<Value> = self.photos_of(layer, parent).map(attachment_info).collect();
+        Ok(json!({"attachmentInfos": infos}))
+    }
+
+    pub(crate) fn attachment(&self, id: u32, parent: i64, attachment: i64) -> Rest<Vec<u8>> {
+        let found = self.photos_of(self.layer(id)?, parent).find(|a| a.id == attachment);
+        found.map(|a| a.bytes.clone()).ok_or_else(|| RestError::new(404, "Attachment not found."))
+    }
+
+    pub(crate) fn query_attachments(&self, id: u32, call: &Call) -> Rest<Value> {
+        let layer = self.layer(id)?;
+        let clause = call.text("definitionExpression").unwrap_or("1=1");
+        let by_id: Option<HashSet<i64>> = call.numbers("objectIds").map(|ids| ids.into_iter().collect());
+        let rows = self.ids_where(layer, clause, "OBJECTID ASC", call.is_online())?.into_iter();
+        let groups: Vec<Value> = rows
+            .filter(|id| by_id.as_ref().is_none_or(|ids| ids.contains(id)))
+            .filter_map(|id| {
+                let infos: Vec<Value> = self.photos_of(layer, id).map(attachment_info).collect();
+                let parent = layer.row(id)?.text("GlobalID");
+                (!infos.is_empty())
+                    .then(|| json!({"parentObjectId": id, "parentGlobalId": parent, "attachmentInfos": infos}))
+            })
+            .collect();
+        Ok(json!({"attachmentGroups": groups}))
+    }
+}

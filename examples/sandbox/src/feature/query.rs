@@ -1,0 +1,113 @@
+//! Queries and related records.
+//!
+//! Written after the `feature-service-rest` reference §5.
+
+use super::area::area_of;
+use super::layer::Layer;
+use super::service::{FeatureService, MAX_RECORDS};
+use crate::answer::{Rest, RestError};
+use crate::data::{Row, Shape};
+use crate::request::Call;
+use offmap_model::SpatialReference;
+use offmap_model::geometry::to_wgs84;
+use serde_json::{Map, Value, json};
+use std::collections::{BTreeSet, HashSet};
+
+fn geometry_json(shape: &Shape, in_degrees: bool) -> Value {
+    let out = |p: &[f64; 2]| if in_degrees { to_wgs84(*p) } else { *p };
+    let lists = |lines: &[Vec<[f64; 2]>]| lines.iter().map(|l| l.iter().map(out).collect::<Vec<_>>()).collect::<Vec<_>>();
+    match shape {
+        Shape::Point(p) => {
+            let [x, y] = out(p);
+            json!({"x": x, "y": y})
+        }
+        Shape::Lines(lines) => json!({"paths": lists(lines)}),
+        Shape::Polygon(polygon) => json!({"rings": lists(&polygon.rings)}),
+    }
+}
+
+impl FeatureService {
+    /// The rows that a query selects, in order.
+    pub(crate) fn select<'a>(&self, layer: &'a Layer, call: &Call) -> Rest<Vec<&'a Row>> {
+        let area = area_of(call)?;
+        let ids: Option<BTreeSet<i64>> = call.numbers("objectIds").map(|ids| ids.into_iter().collect());
+        let clause = match (call.text("where"), &ids, &area) {
+            (Some(clause), _, _) => clause,
+            (None, None, None) => return Err(RestError::new(400, "No where clause specified.")),
+            _ => "1=1",
+        };
+        let order = call.text("orderByFields").unwrap_or("OBJECTID ASC");
+        if !order.chars().all(|c| c.is_ascii_alphanumeric() || "_ ,".contains(c)) {
+            return Err(RestError::new(400, "'orderByFields' parameter is invalid"));
+        }
+        let found = self.ids_where(layer, clause, order, call.is_online())?;
+        let wanted = |id: &i64| ids.as_ref().is_none_or(|ids| ids.contains(id));
+        let rows = found.into_iter().filter(wanted).filter_map(|id| layer.row(id));
+        Ok(rows.filter(|r| area.as_ref().is_none_or(|a| r.shape.as_ref().is_some_and(|s| s.meets(a)))).collect())
+    }
+
+    pub(crate) fn query(&self, id: u32, call: &Call) -> Rest<Value> {
+        let layer = self.layer(id)?;
+        let rows = self.select(layer, call)?;
+        if call.flag("returnCountOnly", false) {
+            return Ok(json!({"count": rows.len()}));
+        }
+        if call.flag("returnIdsOnly", false) {
+            let ids: Vec<i64> = rows.iter().map(|r| r.id()).collect();
+            return Ok(json!({"objectIdFieldName": "OBJECTID", "objectIds": ids}));
+        }
+        let offset = usize::try_from(call.number("resultOffset").unwrap_or(0)).unwrap_or(0);
+        let limit =
+            call.number("resultRecordCount").and_then(|n| usize::try_from(n).ok()).unwrap_or(MAX_RECORDS).min(MAX_RECORDS);
+        let exceeded = rows.len() > offset + limit;
+        let in_degrees = call.text("outSR").is_some_and(|t| t.contains("4326"));
+        let fields: Option<HashSet<String>> =
+            call.text("outFields").filter(|t| *t != "*").map(|t| t.split(',').map(|f| f.trim().to_owned()).collect());
+        let with_geometry = call.flag("returnGeometry", true) && layer.geometry.is_some();
+        let feature = |row: &&Row| {
+            let kept = row.attributes.iter().filter(|(k, _)| fields.as_ref().is_none_or(|f| f.contains(*k)));
+            let attributes: Map<String, Value> = kept.map(|(k, v)| (k.clone(), v.clone())).collect();
+            match row.shape.as_ref().filter(|_| with_geometry).map(|s| geometry_json(s, in_degrees)) {
+                Some(geometry) => json!({"attributes": attributes, "geometry": geometry}),
+                None => json!({"attributes": attributes}),
+            }
+        };
+        let features: Vec<Value> = rows.iter().skip(offset).take(limit).map(feature).collect();
+        let spatial_reference = if in_degrees { SpatialReference::wgs84() } else { SpatialReference::web_mercator() };
+        let mut json = json!({"objectIdFieldName": "OBJECTID", "globalIdFieldName": "GlobalID",
+            "uniqueIdField": {"name": "OBJECTID", "isSystemMaintained": true},
+            "fields": layer.fields_json(), "features": features});
+        if let Some(json) = json.as_object_mut() {
+            if let Some(geometry) = layer.geometry {
+                json.insert("geometryType".to_owned(), json!(geometry));
+                json.insert("spatialReference".to_owned(), json!(spatial_reference));
+            }
+            if exceeded {
+                json.insert("exceededTransferLimit".to_owned(), json!(true));
+            }
+        }
+        Ok(json)
+    }
+
+    pub(crate) fn related(&self, id: u32, call: &Call) -> Rest<Value> {
+        let layer = self.layer(id)?;
+        let relation = call.number("relationshipId").unwrap_or(-1);
+        let found = layer.relations.iter().find(|r| r.0 == relation);
+        let (_, _, other, _, key) = found.ok_or_else(|| RestError::new(400, "Invalid relationshipId."))?;
+        let other = self.layer(*other)?;
+        let other_key = other.relations.iter().find(|r| r.0 == relation).map_or("", |r| r.4);
+        let ids = call.numbers("objectIds").unwrap_or_default();
+        let groups: Vec<Value> = ids
+            .iter()
+            .filter_map(|id| layer.row(*id))
+            .filter_map(|row| {
+                let own = row.attributes.get(*key);
+                let related = other.rows.iter().filter(|r| self.has_row(other.id, r.id()));
+                let related = related.filter(|r| r.attributes.get(other_key) == own);
+                let records: Vec<Value> = related.map(|r| json!({"attributes": r.attributes})).collect();
+                (!records.is_empty()).then(|| json!({"objectId": row.id(), "relatedRecords": records}))
+            })
+            .collect();
+        Ok(json!({"fields": other.fields_json(), "relatedRecordGroups": groups}))
+    }
+}

@@ -1,0 +1,16 @@
+//! What the portal and the services answer, by path.
+
+mod access;
+mod feature;
+mod output;
+mod portal;
+mod raster;
+mod route;
+mod services;
+mod style_resource;
+mod tile_export;
+mod tile_path;
+mod tokens;
+mod vector;
+
+pub(crate) use route::route;

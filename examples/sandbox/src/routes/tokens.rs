@@ -1,0 +1,44 @@
+//! Tokens of the portal, and for the servers that are federated with it.
+
+use super::access::check_token;
+use crate::answer::{Answer, Rest, RestError};
+use crate::ids::{CLIENT_ID, CLIENT_SECRET, PASSWORD, USER};
+use crate::lock::lock;
+use crate::request::Call;
+use crate::state::State;
+use serde_json::json;
+
+pub(crate) fn generate_token(state: &State, call: &Call) -> Rest<Answer> {
+    if let (Some(token), Some(server)) = (call.text("token"), call.text("serverurl")) {
+        return server_token(state, call, token, server);
+    }
+    let known = call.text("username") == Some(USER) && call.text("password") == Some(PASSWORD);
+    if call.method != "POST" || !known {
+        return Err(RestError::with_detail(400, "Unable to generate token.", "Invalid username or password."));
+    }
+    let bound = call.text("client").is_some_and(|c| c == "referer");
+    let (token, expires) = state.mint(call.text("referer").filter(|_| bound).map(str::to_owned), None);
+    Ok(Answer::Json(json!({"token": token, "expires": expires, "ssl": state.options.tls})))
+}
+
+/// A token for a server of the portal, for who has one of the portal's.
+fn server_token(state: &State, call: &Call, token: &str, server: &str) -> Rest<Answer> {
+    check_token(state, call)?;
+    let host = server.split("://").nth(1).and_then(|rest| rest.split('/').next()).unwrap_or_default();
+    if call.method != "POST" || host != state.federated() {
+        let detail = format!("{server} is not federated with this portal.");
+        return Err(RestError::with_detail(400, "Unable to generate token.", &detail));
+    }
+    let referer = lock(&state.tokens).get(token).and_then(|t| t.referer.clone());
+    let (token, expires) = state.mint(referer, Some(host.to_owned()));
+    Ok(Answer::Json(json!({"token": token, "expires": expires, "ssl": state.options.tls})))
+}
+
+pub(crate) fn oauth_token(state: &State, call: &Call) -> Answer {
+    if call.text("client_id") != Some(CLIENT_ID) || call.text("client_secret") != Some(CLIENT_SECRET) {
+        return Answer::Json(json!({"error": {"code": 400, "error": "invalid_client_id",
+            "error_description": "Invalid client_id", "message": "Invalid client_id", "details": []}}));
+    }
+    let (token, _) = state.mint(None, None);
+    Answer::Json(json!({"access_token": token, "expires_in": state.options.token_life.as_secs()}))
+}

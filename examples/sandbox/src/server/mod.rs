@@ -1,0 +1,8 @@
+//! Serves: reads a call, logs it, plays faults, and sends what the routes answer.
+
+mod faults;
+mod handlers;
+mod play;
+mod respond;
+
+pub(crate) use handlers::{handle, handle_storage};

@@ -1,0 +1,10 @@
+//! The feature services that the sandbox has, with their layers.
+
+mod all;
+mod assets;
+pub(crate) mod awkward;
+mod capabilities;
+mod fieldwork;
+mod surveys;
+
+pub(crate) use all::all;

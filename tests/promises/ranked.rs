@@ -1,0 +1,168 @@
+//! Exporters are a ranked list that is judged after the service described itself: a layer that the first one cannot export goes to the
+//! next one that supports it, and its siblings stay where they are.
+
+use crate::support::{area, run_to_end};
+use async_trait::async_trait;
+use offmap::testing::{Act, PlainPackager, Script, ScriptedExporter, ScriptedParameters, scripted_map};
+use offmap::{
+    Artifact, Capability, CapabilityReason, Engine, ExportContext, ExportState, ExportTask, Exporter, Failure,
+    GenerateOfflineMapParameterOverrides, GenerateOfflineMapParameters, MapLayer, OfflineMapPlan, OfflineMapSource,
+    OfflineMapTask, PlanContext, ServiceDescription, ServiceRequest, TaskPlan, WebMap,
+};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// The scripted exporter under another name, which refuses some layers after it described their service.
+#[derive(Debug, Clone)]
+struct Picky {
+    name: &'static str,
+    parameters_type: &'static str,
+    refuses: Vec<&'static str>,
+    described: Arc<AtomicUsize>,
+}
+
+impl Picky {
+    fn new(name: &'static str, parameters_type: &'static str, refuses: &[&'static str]) -> Self {
+        Self { name, parameters_type, refuses: refuses.to_vec(), described: Arc::default() }
+    }
+}
+
+#[async_trait]
+impl Exporter for Picky {
+    type Parameters = ScriptedParameters;
+    type Service = <ScriptedExporter as Exporter>::Service;
+
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn parameters_type(&self) -> &'static str {
+        self.parameters_type
+    }
+
+    fn supports(&self, layer: &MapLayer, source: &OfflineMapSource) -> Option<String> {
+        ScriptedExporter.supports(layer, source)
+    }
+
+    async fn describe(
+        &self,
+        request: &ServiceRequest,
+        ctx: &PlanContext,
+    ) -> Result<ServiceDescription<Self::Service>, Failure> {
+        self.described.fetch_add(1, Ordering::AcqRel);
+        let mut found = ScriptedExporter.describe(request, ctx).await?;
+        for (id, capability) in &mut found.capabilities {
+            if self.refuses.contains(&id.as_str()) {
+                let message = format!("{} does not export {id}", self.name);
+                *capability = Capability::refused(CapabilityReason::ExportTilesNotAllowed, message);
+            }
+        }
+        Ok(found)
+    }
+
+    fn default_parameters(
+        &self,
+        request: &ServiceRequest,
+        found: &ServiceDescription<Self::Service>,
+    ) -> Result<Self::Parameters, Failure> {
+        ScriptedExporter.default_parameters(request, found)
+    }
+
+    async fn plan(
+        &self,
+        request: &ServiceRequest,
+        found: &ServiceDescription<Self::Service>,
+        parameters: &Self::Parameters,
+        ctx: &PlanContext,
+    ) -> Result<TaskPlan, Failure> {
+        ScriptedExporter.plan(request, found, parameters, ctx).await
+    }
+
+    async fn export(
+        &self,
+        task: &ExportTask,
+        scripts: &Self::Service,
+        parameters: &Self::Parameters,
+        ctx: &ExportContext,
+    ) -> Result<Artifact, Failure> {
+        ScriptedExporter.export(task, scripts, parameters, ctx).await
+    }
+}
+
+/// An engine whose first exporter refuses some layers, whose second one refuses others, and that has no third one.
+fn engine(first: &[&'static str], second: &[&'static str]) -> (Engine, Picky, Picky) {
+    let (first, second) = (Picky::new("first", "firstParameters", first), Picky::new("second", "secondParameters", second));
+    // The last one added is asked first.
+    let builder = Engine::builder(PlainPackager).exporter(second.clone()).and_then(|b| b.exporter(first.clone()));
+    let engine = builder.expect("registers").start().expect("starts");
+    assert_eq!(engine.exporters(), ["first", "second"]);
+    (engine, first, second)
+}
+
+/// A map whose layers are all of one service.
+fn one_service(ids: &[&str]) -> OfflineMapSource {
+    let map = scripted_map(ids.iter().map(|id| (*id, Script::of(Act::Succeed))));
+    let mut map: Value = serde_json::to_value(map).expect("JSON");
+    for layer in map["operationalLayers"].as_array_mut().expect("layers") {
+        layer["url"] = json!("https://scripted.invalid/all/Server");
+    }
+    OfflineMapSource::from_web_map(WebMap::from_value(map).expect("a map"))
+}
+
+fn tasks(plan: &OfflineMapPlan) -> Vec<(&str, Vec<&str>)> {
+    plan.tasks.iter().map(|t| (t.exporter.as_str(), t.layers.iter().map(|l| l.id.as_str()).collect())).collect()
+}
+
+#[tokio::test]
+async fn a_layer_that_the_first_exporter_refuses_goes_to_the_next_one_and_takes_no_sibling_with_it() {
+    let (engine, ..) = engine(&["b"], &[]);
+    let task = OfflineMapTask::new(&engine, one_service(&["a", "b", "c"]));
+    let parameters = GenerateOfflineMapParameters::new(area());
+    let plan = task.plan(&parameters, &Default::default()).await.expect("a plan");
+    assert_eq!(tasks(&plan), [("first", vec!["a", "c"]), ("second", vec!["b"])]);
+    assert_eq!(plan.skipped, []);
+    let dir = tempfile::tempdir().expect("a directory");
+    let job = task.generate_offline_map(parameters, Default::default(), dir.path().join("p"));
+    let result = run_to_end(&job).await.0.expect("a package");
+    let got: Vec<_> = result.layers.iter().map(|l| (l.id.as_str(), l.state, l.contents.got)).collect();
+    assert_eq!(got, ["a", "b", "c"].map(|id| (id, ExportState::Succeeded, 10)));
+    engine.shutdown().await.expect("shuts down");
+}
+
+#[tokio::test]
+async fn where_no_exporter_can_the_reason_of_the_first_one_is_the_layers() {
+    let (engine, first, second) = engine(&["b", "c"], &["b"]);
+    let task = OfflineMapTask::new(&engine, one_service(&["a", "b", "c"]));
+    let parameters = GenerateOfflineMapParameters::new(area());
+    let plan = task.plan(&parameters, &Default::default()).await.expect("a plan");
+    assert_eq!(tasks(&plan), [("first", vec!["a"]), ("second", vec!["c"])]);
+    let [skipped] = plan.skipped.as_slice() else { panic!("{:?}", plan.skipped) };
+    let failure = skipped.failure.as_ref().expect("a reason");
+    assert_eq!((skipped.id.as_str(), skipped.reason), ("b", CapabilityReason::ExportTilesNotAllowed));
+    assert_eq!(failure.message, "first does not export b");
+    let asked = [&first, &second].map(|e| e.described.load(Ordering::Acquire));
+    assert_eq!(asked, [1, 1], "each exporter is asked once for all layers of the service");
+    let strict = GenerateOfflineMapParameters { continue_on_errors: false, ..parameters };
+    let failure = task.plan(&strict, &Default::default()).await.expect_err("stops at the first reason");
+    assert_eq!(failure.message, "first does not export b");
+    engine.shutdown().await.expect("shuts down");
+}
+
+#[tokio::test]
+async fn an_override_of_the_next_exporter_is_known_and_a_dictionary_without_an_entry_leaves_its_layers_to_the_first_reason()
+{
+    let (engine, ..) = engine(&["b"], &[]);
+    let task = OfflineMapTask::new(&engine, one_service(&["a", "b"]));
+    let parameters = GenerateOfflineMapParameters::new(area());
+    let read = |text: &str| GenerateOfflineMapParameterOverrides::from_json(text).expect("reads");
+    let three = r#"{"secondParameters": {"https://scripted.invalid/all/Server": {"script": {"items": 3}}}}"#;
+    let plan = task.plan(&parameters, &read(three)).await.expect("a plan");
+    let expected: Vec<_> = plan.tasks.iter().flat_map(|t| &t.layers).map(|l| (l.id.as_str(), l.expected)).collect();
+    assert_eq!(expected, [("a", Some(10)), ("b", Some(3))]);
+    let plan = task.plan(&parameters, &read(r#"{"secondParameters": {}}"#)).await.expect("a plan");
+    assert_eq!(tasks(&plan), [("first", vec!["a"])]);
+    let reasons: Vec<_> = plan.skipped.iter().filter_map(|s| s.failure.as_ref()).map(|f| f.message.as_str()).collect();
+    assert_eq!(reasons, ["first does not export b"]);
+    engine.shutdown().await.expect("shuts down");
+}
