@@ -14,6 +14,7 @@ mod file_etag;
 pub mod geodatabase;
 pub mod tile_cache;
 mod tile_export;
+mod tile_parts;
 mod tile_service;
 pub mod vector_tiles;
 

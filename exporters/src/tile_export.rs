@@ -1,126 +1,39 @@
-//! The `exportTiles` job that raster and vector services share: submit, look, find the file, fetch it.
+//! The `exportTiles` job that raster and vector services share: submit, poll, find the file, fetch it.
 //!
 //! Two families of servers answer in different shapes; which one it is is decided by what comes back.
 //! Source: tile reference §5, §7, §8.
 
 use crate::download_limit::DownloadLimit;
-use crate::tile_service::{FILE_UNIT, JOB_UNIT, JobUrlStyle, PartCall, TiledService, job_unit, part_unit, units};
+use crate::tile_service::{JOB_UNIT, JobUrlStyle, TiledService};
 use async_trait::async_trait;
 use offmap_arcgis::server_job::{Poll, ServerJob, ServerTask, Submission};
 use offmap_arcgis::{ArcGisClient, Download, Downloaded, ServiceCall, body, resolve, server_job};
 use offmap_engine::{ExportContext, UnitRecord, UnitState};
-use offmap_formats::tile_package;
-use offmap_model::{Failure, FailureKind, FailureOwner, FailureStage, LayerSecrets, Missing, Progress};
+use offmap_model::{Failure, FailureKind, FailureOwner, FailureStage, LayerSecrets, Progress};
 use serde_json::Value;
 use std::path::Path;
 use std::time::Duration;
 
-/// Looks at a result folder that is still empty right after success (Esri's scripts: 5).
-const FOLDER_LOOKS: u32 = 5;
+/// Polls of a result folder that is still empty right after success (Esri's scripts: 5).
+const FOLDER_POLLS: u32 = 5;
 /// Notes the url of a job's state.
 const JOB_URL: &str = "job";
 
-/// Runs the jobs to their end and brings the package home as `to`; the packages of several parts are joined.
-pub(crate) async fn export_package(
-    client: &ArcGisClient,
-    ctx: &ExportContext,
-    service: &TiledService,
-    home: JobUrlStyle,
-    calls: Vec<PartCall>,
-    level_ids: &[u32],
-    to: &Path,
-) -> Result<Downloaded, Failure> {
-    let parts = calls.len();
-    let mut files = Vec::new();
-    let mut before = 0;
-    let mut lacking = Missing::default();
-    let limit = DownloadLimit::of_plan(ctx.planned_bytes().map(|planned| planned.max));
-    {
-        let areas: Vec<_> = calls.iter().map(|part| part.area.clone()).collect();
-        let (service, level_ids) = (service.clone(), level_ids.to_vec());
-        let planned = move || {
-            let mut each = areas.iter().map(|area| service.planned_tiles(area, &level_ids));
-            each.try_fold(0_u64, |sum, tiles| Ok(tiles?.saturating_add(sum)))
-        };
-        lacking.of = ctx.blocking(planned).await?;
-    }
-    if parts > 1
-        && let Some(joined) = ctx.finished_file(FILE_UNIT, to).await?
-    {
-        for unit in units(parts).into_iter().filter(|u| u.id != FILE_UNIT) {
-            ctx.finish_unit(&unit.id, 0, None).await?;
-        }
-        ctx.begin_unit(FILE_UNIT).await?;
-        return Ok(joined.into());
-    }
-    for (part, PartCall { area, call }) in calls.into_iter().enumerate() {
-        let job = job_unit(part, parts);
-        let (file_unit, path) = match parts {
-            1 => (FILE_UNIT.to_owned(), to.to_owned()),
-            _ => (part_unit(part), to.with_extension(format!("part{}", part + 1))),
-        };
-        let step = Step { job: &job, file: &file_unit, to: &path, before, limit: limit.without(before) };
-        // How large the parts are in all is known with the last one.
-        let open = (part + 1 < parts).then(|| ctx.with_more_to_follow());
-        let got = export_part(client, open.as_ref().unwrap_or(ctx), service, home, &call, &step).await?;
-        if parts == 1 {
-            return Ok(got);
-        }
-        before += got.bytes;
-        // A budget that cannot be kept any more ends the export before the next part is asked for.
-        let missing = {
-            let (path, service, level_ids) = (path.clone(), service.clone(), level_ids.to_vec());
-            ctx.blocking(move || service.missing(&area, &level_ids, &tile_package::open(&path)?)).await?
-        };
-        match missing {
-            None => ctx.finish_file(&file_unit, None, &path, (got.bytes, &got.sha256)).await?,
-            // A part that lacks tiles is asked for again if the export fails: the service may have them by then.
-            Some(missing) => {
-                lacking.count += missing.count;
-                lacking.examples.extend(missing.examples);
-                ctx.may_lack_tiles(&lacking)?;
-            }
-        }
-        files.push((file_unit, path, got));
-    }
-    ctx.begin_unit(FILE_UNIT).await?;
-    ctx.log("the parts on both sides of the dateline are joined");
-    let (to, reserve) = (to.to_owned(), client.options().disk_reserve);
-    let paths: Vec<_> = files.iter().map(|(_, path, _)| path.clone()).collect();
-    let cancel = ctx.cancel_token().clone();
-    let joined = ctx.blocking(move || {
-        // The parts stay until they are joined.
-        reserve.check(to.parent().unwrap_or(&to), before)?;
-        tile_package::merge(&paths, &to, &cancel)?;
-        let (bytes, sha256) = offmap_disk::hash_file_until(&to, &cancel)?;
-        for file in &paths {
-            std::fs::remove_file(file)
-                .map_err(|e| Failure::io(FailureStage::Check, format!("cannot remove {}", file.display()), &e))?;
-        }
-        Ok((bytes, sha256).into())
-    });
-    let joined = joined.await?;
-    for (unit, _, got) in files {
-        ctx.finish_unit(&unit, got.bytes, Some(&got.sha256)).await?;
-    }
-    Ok(joined)
-}
-
 /// One part of an export: the units of its job and file, where the file goes, how many bytes came before and how many may come.
-struct Step<'a> {
-    job: &'a str,
-    file: &'a str,
-    to: &'a Path,
-    before: u64,
-    limit: DownloadLimit,
+pub(crate) struct Step<'a> {
+    pub(crate) job: &'a str,
+    pub(crate) file: &'a str,
+    pub(crate) to: &'a Path,
+    pub(crate) before: u64,
+    pub(crate) limit: DownloadLimit,
 }
 
 /// Runs one export job and fetches its file.
-async fn export_part(
+pub(crate) async fn export_part(
     client: &ArcGisClient,
     ctx: &ExportContext,
     service: &TiledService,
-    home: JobUrlStyle,
+    url_style: JobUrlStyle,
     call: &ServiceCall,
     step: &Step<'_>,
 ) -> Result<Downloaded, Failure> {
@@ -129,7 +42,7 @@ async fn export_part(
         ctx.begin_unit(step.file).await?;
         return Ok(there.into());
     }
-    server_job::run(client, ctx, &ExportTiles { client, ctx, service, home, call, step }).await
+    server_job::run(client, ctx, &ExportTiles { client, ctx, service, url_style, call, step }).await
 }
 
 /// `exportTiles` as [`server_job::run`] knows it.
@@ -137,7 +50,7 @@ struct ExportTiles<'a> {
     client: &'a ArcGisClient,
     ctx: &'a ExportContext,
     service: &'a TiledService,
-    home: JobUrlStyle,
+    url_style: JobUrlStyle,
     call: &'a ServiceCall,
     step: &'a Step<'a>,
 }
@@ -173,7 +86,7 @@ impl<'a> ServerTask for ExportTiles<'a> {
 
     /// A job that nobody asks for ends by itself, so nothing is removed.
     async fn submit(&self) -> Result<Submission<FinishedExport>, Failure> {
-        Ok(Submission::Job(submit(self.client, &self.service.root, self.home, self.call).await?))
+        Ok(Submission::Job(submit(self.client, &self.service.root, self.url_style, self.call).await?))
     }
 
     async fn job_finished(&self) -> Result<(), Failure> {
@@ -201,11 +114,11 @@ impl<'a> ServerTask for ExportTiles<'a> {
     }
 }
 
-async fn submit(client: &ArcGisClient, root: &str, home: JobUrlStyle, call: &ServiceCall) -> Result<String, Failure> {
+async fn submit(client: &ArcGisClient, root: &str, url_style: JobUrlStyle, call: &ServiceCall) -> Result<String, Failure> {
     let answer = client.json(call).await?;
     match answer.get("jobId").and_then(Value::as_str).filter(|id| !id.is_empty()) {
         Some(id) if id.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '{' | '}')) => {
-            let [first, _] = home.addresses(root, id);
+            let [first, _] = url_style.addresses(root, id);
             Ok(first)
         }
         _ => {
@@ -369,7 +282,7 @@ async fn find_file(
     let answer = client.json(&get(result.as_str())?).await?;
     let folder = answer.get("value").and_then(|v| v.as_str().or_else(|| v.get("url")?.as_str()));
     let folder = resolve(job, folder.ok_or_else(|| missing("its result has no value"))?)?;
-    for look in 0..FOLDER_LOOKS {
+    for look in 0..FOLDER_POLLS {
         let listing = client.json(&get(folder.as_str())?).await?;
         let files = listing.get("files").and_then(Value::as_array).cloned().unwrap_or_default();
         let is_package = |f: &&Value| {

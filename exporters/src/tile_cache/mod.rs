@@ -5,7 +5,8 @@ mod parameters;
 pub use parameters::ExportTileCacheParameters;
 
 use crate::file_etag;
-use crate::tile_export::{self, export_package};
+use crate::tile_export;
+use crate::tile_parts::TileParts;
 use crate::tile_service::{
     DESCRIPTION, FILE_UNIT, JobUrlStyle, PartCall, TiledService, export_not_allowed, layers_of, reference_not_supported,
     text, title_of,
@@ -206,9 +207,9 @@ impl TileCacheExporter {
             PartCall { area, call }
         });
         let path = ctx.work_dir().join("package");
-        let got =
-            export_package(&self.client, ctx, &service, JobUrlStyle::Raster, calls.collect(), &parameters.level_ids, &path)
-                .await?;
+        let (client, level_ids) = (&self.client, &parameters.level_ids);
+        let parts = TileParts { client, ctx, service: &service, url_style: JobUrlStyle::Raster, level_ids };
+        let got = parts.export(calls.collect(), &path).await?;
         let level_ids = parameters.level_ids.clone();
         let (package, missing) = {
             let path = path.clone();
