@@ -15,7 +15,7 @@ use crate::call::ServiceCall;
 use crate::options::ClientOptions;
 use crate::transport::{self, Attempt, JsonAnswer, ListAnswer, SmallFile, Transport};
 use crate::urls::parse_http;
-use offmap_model::{Clock, Failure, SecretRegistry, SystemClock, TaskControl};
+use offmap_model::{Clock, Failure, SecretRegistry, TaskControl};
 use serde_json::Value;
 use std::sync::Arc;
 
@@ -41,19 +41,23 @@ pub struct ArcGisClient {
 }
 
 impl ArcGisClient {
-    /// Makes a client with the machine's clock.
+    /// Makes a client that waits by the clock of the task that it works for, else by the machine's.
     ///
     /// # Errors
     /// If a CA certificate cannot be read, or TLS cannot be set up.
     pub fn new(options: ClientOptions, credentials: Credentials) -> Result<Self, Failure> {
-        Self::with_clock(options, credentials, Arc::new(SystemClock))
+        Self::made(options, credentials, None)
     }
 
-    /// Makes a client that waits by `clock`.
+    /// Makes a client whose requests wait by `clock`, whatever they are for.
     ///
     /// # Errors
     /// As [`ArcGisClient::new`].
     pub fn with_clock(options: ClientOptions, credentials: Credentials, clock: Arc<dyn Clock>) -> Result<Self, Failure> {
+        Self::made(options, credentials, Some(clock))
+    }
+
+    fn made(options: ClientOptions, credentials: Credentials, clock: Option<Arc<dyn Clock>>) -> Result<Self, Failure> {
         let transport = Transport::new(options, credentials.known_secrets(), clock)?;
         Ok(Self { transport, keeper: Arc::new(TokenKeeper::new(credentials)) })
     }
@@ -65,7 +69,8 @@ impl ArcGisClient {
         Self { transport, keeper: Arc::new(TokenKeeper::new(credentials)) }
     }
 
-    /// The same client at work for a task: it waits on the clock of the task's job, and reports there what takes long.
+    /// The same client at work for a task: it waits on the clock of the task's job, unless it was given one, and reports there what
+    /// takes long.
     #[must_use]
     pub fn for_task(&self, control: impl TaskControl) -> Self {
         Self { transport: self.transport.for_task(Arc::new(control)), keeper: Arc::clone(&self.keeper) }
@@ -84,7 +89,7 @@ impl ArcGisClient {
         self.transport.secrets()
     }
 
-    /// The clock that the client waits by: the task's, where it works for one.
+    /// The clock that the client waits by: the one that was given, else the task's, where it works for one, else the machine's.
     #[must_use]
     pub fn clock(&self) -> Arc<dyn Clock> {
         self.transport.clock()

@@ -13,7 +13,7 @@ use crate::options::ClientOptions;
 use crate::refused::Refused;
 use crate::secret_query::without_pairs;
 use crate::urls::host_of;
-use offmap_model::{Clock, Failure, FailureKind, FailureOwner, SecretRegistry, TaskControl};
+use offmap_model::{Clock, Failure, FailureKind, FailureOwner, SecretRegistry, SystemClock, TaskControl};
 use reqwest::header::{HeaderMap, HeaderValue, REFERER};
 use reqwest::{Method, RequestBuilder, Response};
 use std::sync::Arc;
@@ -28,7 +28,8 @@ struct Inner {
     http: reqwest::Client,
     options: ClientOptions,
     governor: Arc<Governor>,
-    clock: Arc<dyn Clock>,
+    /// A clock that was given; without one the task's, else the machine's.
+    clock: Option<Arc<dyn Clock>>,
     known_places: Arc<KnownPlaces>,
     moves: Moves,
     secrets: SecretRegistry,
@@ -43,7 +44,11 @@ pub(crate) struct Transport {
 }
 
 impl Transport {
-    pub(crate) fn new(options: ClientOptions, secrets: SecretRegistry, clock: Arc<dyn Clock>) -> Result<Self, Failure> {
+    pub(crate) fn new(
+        options: ClientOptions,
+        secrets: SecretRegistry,
+        clock: Option<Arc<dyn Clock>>,
+    ) -> Result<Self, Failure> {
         let tls = tls::config(&options.ca_certificates)?;
         let builder = reqwest::Client::builder().dns_resolver(PolicyResolver(options.hosts.clone()));
         // A proxy resolves names by itself, where no policy sees their addresses.
@@ -70,7 +75,7 @@ impl Transport {
             http: http.clone(),
             options: options.clone(),
             governor: Arc::clone(governor),
-            clock: Arc::clone(clock),
+            clock: clock.clone(),
             known_places: Arc::clone(known_places),
             // What another session was led to is nobody's word.
             moves: Moves::default(),
@@ -100,9 +105,10 @@ impl Transport {
         &self.inner.moves
     }
 
-    /// The one clock for all that waits: the task's, where it works for one.
+    /// The one clock for all that waits: the one that was given, else the task's, where it works for one, else the machine's.
     pub(crate) fn clock(&self) -> Arc<dyn Clock> {
-        self.control.as_ref().map_or_else(|| Arc::clone(&self.inner.clock), |control| control.clock())
+        let of_task = || self.control.as_ref().map(|control| control.clock());
+        self.inner.clock.clone().or_else(of_task).unwrap_or_else(|| Arc::new(SystemClock))
     }
 
     /// Logs a message for the people of the task that it works for, where it works for one.
@@ -250,12 +256,11 @@ fn with_query(url: &Url, parameters: &[(String, String)]) -> Url {
 mod tests {
     use super::*;
     use crate::urls::parse_http;
-    use offmap_model::SystemClock;
 
     #[test]
     fn a_query_in_a_url_is_merged_not_pasted() {
         let secrets = SecretRegistry::default();
-        let transport = Transport::new(ClientOptions::default(), secrets, Arc::new(SystemClock)).expect("a transport");
+        let transport = Transport::new(ClientOptions::default(), secrets, None).expect("a transport");
         let access = Access::new(&Arc::default(), None);
         let made = |url: &Url, parameters| {
             let (request, form) = transport.request(url, parameters, &access, None, false);

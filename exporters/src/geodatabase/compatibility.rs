@@ -2,7 +2,7 @@
 //!
 //! Source: web map reference A.9. The words of SQL that a field may not be named by are those of SQLite that must be quoted.
 
-use super::service::{allows_editing, flag, words};
+use super::answer::{allows_editing, flag, text};
 use offmap_model::CapabilityReason;
 use serde_json::Value;
 use std::collections::HashSet;
@@ -91,16 +91,16 @@ pub(super) fn problem(layer: &Value, service: &Value) -> Option<(CapabilityReaso
         let words = "it is a view that joins several layers; take the layers themselves".to_owned();
         return Some((CapabilityReason::JoinView, words));
     }
-    let key_of = |r: &Value| words(r, "keyField").map(str::to_owned);
+    let key_of = |r: &Value| text(r, "keyField").map(str::to_owned);
     if let Some(key) = list("relationships").iter().filter_map(key_of).find(|key| knows_fields && !has_field(key)) {
         let words = format!("the key field `{key}` of one of its relationships is missing");
         return Some((CapabilityReason::RelationshipKeyMissing, words));
     }
-    if let Some(subtype) = words(layer, "subtypeField").filter(|f| knows_fields && !has_field(f)) {
+    if let Some(subtype) = text(layer, "subtypeField").filter(|f| knows_fields && !has_field(f)) {
         return Some((CapabilityReason::SubtypeFieldMissing, format!("its subtype field `{subtype}` is missing")));
     }
     let is_view = [layer, service].iter().any(|v| flag(v, &["isView"]) == Some(true));
-    let editable = words(layer, "capabilities").or_else(|| words(service, "capabilities")).is_some_and(allows_editing);
+    let editable = text(layer, "capabilities").or_else(|| text(service, "capabilities")).is_some_and(allows_editing);
     let tracking = layer.get("editFieldsInfo").and_then(Value::as_object);
     if let Some(missing) = tracking
         .into_iter()

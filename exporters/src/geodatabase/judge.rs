@@ -1,7 +1,8 @@
 //! Whether a layer of a map can come down as part of a replica, by what its service says.
 
 use super::row_filter::layer_id;
-use super::service::{FeatureService, ListedLayer};
+use super::service::FeatureService;
+use super::service_layer::ListedLayer;
 use super::sync_data;
 use offmap_model::{Capability, CapabilityReason, Failure, FailureKind, FailureOwner, FailureStage, MapLayer};
 

@@ -1,6 +1,7 @@
 //! `GenerateGeodatabaseParameters` and its `GenerateLayerOption`s.
 
-use super::service::{FeatureService, geometry_type};
+use super::counts::geometry_type;
+use super::service::FeatureService;
 use offmap_model::{AreaOfInterest, AttachmentSyncDirection, Failure, SpatialReference};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};

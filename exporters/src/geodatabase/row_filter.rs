@@ -172,3 +172,33 @@ fn select_first_rows(service: &FeatureService, rows: &mut BTreeMap<u32, (Rows, S
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use offmap_model::WebMap;
+    use serde_json::Value;
+
+    fn layers(wheres: &[Option<&str>]) -> Vec<MapLayer> {
+        let list: Vec<Value> = wheres
+            .iter()
+            .map(|w| {
+                serde_json::json!({"layerType": "ArcGISFeatureLayer", "url": "https://h/S/FeatureServer/0",
+                "layerDefinition": {"definitionExpression": w}})
+            })
+            .collect();
+        WebMap::from_value(serde_json::json!({"operationalLayers": list})).expect("a map").layers()
+    }
+
+    fn joined(wheres: &[Option<&str>]) -> String {
+        let layers = layers(wheres);
+        joined_where(&layers.iter().collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn two_filters_on_one_service_layer_are_joined_with_or() {
+        assert_eq!(joined(&[Some("A = 1")]), "A = 1");
+        assert_eq!(joined(&[Some("A = 1"), Some("B = 2"), Some("A = 1")]), "(A = 1) OR (B = 2)");
+        assert_eq!(joined(&[Some("A = 1"), None]), "");
+    }
+}

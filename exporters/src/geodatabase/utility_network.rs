@@ -3,7 +3,8 @@
 //! Source: API reference B.5 and the guide "take a utility network offline" that it names.
 
 use super::parameters::{GenerateGeodatabaseParameters, SyncModel, UtilityNetworkSyncMode as Mode};
-use super::service::{FeatureService, ServiceLayer};
+use super::service::FeatureService;
+use super::service_layer::ServiceLayer;
 use super::sync_data::{NETWORK_SYSTEM, NETWORK_TOPOLOGY};
 use offmap_engine::{NetworkPlan, ServiceRequest};
 use offmap_model::{Failure, GenerateOfflineMapUpdateMode, OnlineOnlyServicesOption, ServiceUrl, UtilityNetwork};
