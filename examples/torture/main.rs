@@ -28,7 +28,7 @@ use std::path::PathBuf;
 
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// Kills in all; as many jobs as that takes.
+    /// Kills in all; jobs run until there were so many.
     #[arg(long, default_value_t = 20)]
     kills: u32,
     /// Seed of the moments.

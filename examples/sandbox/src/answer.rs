@@ -1,4 +1,4 @@
-//! What the services and the portal answer: JSON, bytes, a file, or an error as ArcGIS words it.
+//! What the services and the portal answer: JSON, bytes, a file, or an error as ArcGIS writes it.
 
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -11,7 +11,7 @@ pub(crate) enum Answer {
     NotFound,
 }
 
-/// An error as ArcGIS words it.
+/// An error as ArcGIS writes it.
 #[derive(Debug, Clone)]
 pub(crate) struct RestError {
     pub(crate) code: i64,

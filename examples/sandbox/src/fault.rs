@@ -24,7 +24,7 @@ impl Fault {
         Self { path: path.to_ascii_lowercase(), exact: false, skip: 0, times: None, action }
     }
 
-    /// Every request whose path ends with `path`, or goes on below it with no letter-case word of its own, goes wrong: the step
+    /// Every request whose path ends with `path`, or continues below it only with an id or a file name, goes wrong: the step
     /// itself, not the steps behind it.
     #[must_use]
     pub fn always_at(path: &str, action: FaultAction) -> Self {

@@ -11,7 +11,7 @@ pub struct FaultyLayer<'a> {
     pub sandbox: &'a Sandbox,
     /// The steps of the layer's way, by parts of their paths in lower case.
     pub steps: Vec<FaultStep>,
-    /// Cells that end otherwise here than the row says.
+    /// Cells that end otherwise here than the row states.
     pub other_ends: fn(&FaultStep, &FaultRow) -> Option<FaultEnds>,
 }
 

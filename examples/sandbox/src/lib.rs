@@ -19,7 +19,7 @@
 //! | `…/StreetsReduced/VectorTileServer` | the same vector tiles, as a twin with fewer fonts |
 //! | `…/World/MapServer` | raster tiles, drawn from the data |
 //! | `…/Streets/VectorTileServer` | vector tiles with style, sprites and fonts |
-//! | `…/Detail/MapServer`, `…/DetailStreets/VectorTileServer` | tiles of every level to 19, anywhere; each says its level, row and column |
+//! | `…/Detail/MapServer`, `…/DetailStreets/VectorTileServer` | tiles of every level to 19, anywhere; each names its level, row and column |
 //! | `…/Empty/FeatureServer` | sync, layers and a table without rows, and without an extent |
 //!
 //! The data are Natural Earth's (public domain); the inspections are made up. Every request is logged

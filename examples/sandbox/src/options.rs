@@ -47,7 +47,7 @@ pub struct SandboxOptions {
     pub sloppy: bool,
     /// Fonts beside the one of its own style; each is served by its own name, and a stack of several is not known.
     pub fonts: Vec<SandboxFont>,
-    /// A style in place of its own: of the vector tile services, in their packages, and of the style item, whose source is a whole url.
+    /// A style in place of its own: of the vector tile services, in their packages, and of the style item, whose source is an absolute url.
     pub style: Option<Value>,
 }
 

@@ -94,7 +94,7 @@ impl Sandbox {
         self.state.base()
     }
 
-    /// The same services on another host, which is federated with the portal: it takes only tokens that the portal made for it.
+    /// The same services on another host, which is federated with the portal: it accepts only tokens that the portal made for it.
     #[must_use]
     pub fn federated_url(&self) -> String {
         format!("{}://{}", self.url().split("://").next().unwrap_or("http"), self.state.federated())

@@ -19,9 +19,9 @@ pub enum ServerCertificate {
     /// Signed by a private CA.
     #[default]
     OfPrivateCa,
-    /// Self-signed; it does not say that it is a CA.
+    /// Self-signed; it does not claim to be a CA.
     SelfSigned,
-    /// Self-signed; it says that it is a CA.
+    /// Self-signed; it claims to be a CA.
     SelfSignedCa,
     /// Self-signed, for a time that is over.
     SelfSignedExpired,
@@ -103,7 +103,7 @@ impl TlsListener {
                         let (acceptor, sender) = (acceptor.clone(), sender.clone());
                         tokio::spawn(async move {
                             if let Ok(stream) = acceptor.accept(stream).await {
-                                // The server has stopped if nobody takes it.
+                                // Nobody receives it after the server has stopped.
                                 let _ = sender.send((stream, from)).await;
                             }
                         });

@@ -12,13 +12,13 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-/// A description that says whether the host that was asked exports.
+/// A description that states whether the host that was asked exports.
 pub(crate) fn exported_here(state: &State, call: &Call, mut root: Value) -> Value {
     root["exportTilesAllowed"] = json!(state.exports(call));
     root
 }
 
-/// Accepts an export: each family in its own shape, and with its own way to say that it is too much.
+/// Accepts an export: each family in its own shape, and with its own error where it is too much.
 pub(crate) fn export(
     state: &Arc<State>,
     call: &Call,

@@ -7,7 +7,7 @@ use crate::draw::map_picture;
 /// Bytes of a PNG's signature and first chunk.
 const PNG_HEAD: usize = 8 + 25;
 
-/// A raster tile. Where the scheme wants it, a comment in the picture says which one it is.
+/// A raster tile. Where the scheme wants it, a comment in the picture names its level, row and column.
 pub(crate) fn tile(data: &Data, scheme: &TileScheme, level: u32, row: u64, column: u64) -> Vec<u8> {
     let mut picture = map_picture(data, &tile_extent(level, row, column), 256, 256);
     if scheme.labelled {

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 pub(crate) struct TileScheme {
     /// Name of the service.
     pub(crate) title: &'static str,
-    /// Whether every tile of the world is there and says its level, row and column.
+    /// Whether every tile of the world exists and names its level, row and column.
     pub(crate) labelled: bool,
     pub(crate) pixels: u32,
     scale0: f64,

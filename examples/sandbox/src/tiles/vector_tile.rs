@@ -120,7 +120,7 @@ fn encode(shape: &Shape, grid: &Grid<'_>, cut_at: &Envelope) -> Option<mvt::Geom
     }
 }
 
-/// A gzipped tile; `None` where there is nothing. Where the scheme wants it, a point in the middle says which one it is.
+/// A gzipped tile; `None` where there is nothing. Where the scheme wants it, a point in the middle names its level, row and column.
 pub(crate) fn tile(data: &Data, scheme: &TileScheme, level: u32, row: u64, column: u64) -> Option<Vec<u8>> {
     let extent = tile_extent(level, row, column);
     let width = extent.xmax - extent.xmin;
