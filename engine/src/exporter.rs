@@ -155,6 +155,8 @@ pub struct TaskPlan {
 /// `testing::exporter_conformance` (feature `testing`) checks an exporter against this list.
 ///
 /// ```
+/// use offmap_disk::atomic_file;
+/// use std::io::Write as _;
 /// use async_trait::async_trait;
 /// use offmap_engine::{ExportContext, Exporter, LayerPlan, PlanContext, ServiceDescription, ServiceRequest, TaskPlan};
 /// use offmap_model::{
@@ -232,8 +234,9 @@ pub struct TaskPlan {
 ///     ) -> Result<Artifact, Failure> {
 ///         ctx.begin_unit("file").await?;
 ///         let (path, text) = (ctx.work_dir().join("greeting.txt"), parameters.text.clone());
+///         let failed = |e: &_| Failure::io(FailureStage::Run, "cannot write the greeting", e);
 ///         let write = move || {
-///             std::fs::write(path, text).map_err(|e| Failure::io(FailureStage::Run, "cannot write the greeting", &e))
+///             atomic_file::write(&path, failed, |file| file.write_all(text.as_bytes()).map_err(|e| failed(&e)))
 ///         };
 ///         ctx.blocking(write).await?;
 ///         ctx.finish_unit("file", parameters.text.len() as u64, None).await?;

@@ -127,15 +127,17 @@ fn verify(
     passes: &Passes<'_>,
     cancel: &CancellationToken,
 ) -> Result<Verification, Failure> {
+    let known = |path: &str| staged.sha256.get(path.strip_prefix(MAP_FOLDER)?.strip_prefix('/')?);
     let mut changed = Vec::new();
     for file in &files {
-        let known = file.path.strip_prefix(MAP_FOLDER).and_then(|name| staged.sha256.get(name.strip_prefix('/')?));
-        if let Some(known) = known.filter(|known| **known != file.sha256) {
+        if let Some(known) = known(&file.path).filter(|known| **known != file.sha256) {
             let what = format!("it has SHA-256 {}, it had {known} when it was exported", file.sha256);
             changed.push(Problem { file: file.path.clone(), what });
         }
     }
-    let files = files.into_iter().map(|f| (f.path.clone(), f)).collect();
+    // Documents were written after the last look at them, so they are read back.
+    let data = files.into_iter().filter(|f| known(&f.path).is_some());
+    let files = data.map(|f| (f.path.clone(), f)).collect();
     let read = AlreadyRead { files: &files, contents: &request.contents };
     let report = |bytes| passes.read(bytes);
     let mut found = verify_staged(&request.staging_dir, &request.containers, cancel, &report, &read).map_err(of_the_disk)?;

@@ -10,7 +10,7 @@ use std::marker::PhantomData;
 
 /// How much JSON may be read.
 ///
-/// A number, text, list or `null` counts for one value, an object for nine more, each member of an object for two more.
+/// A number, text, list or `null` counts for one value, an object for seven more, each member of an object for two more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct JsonBudget {
     /// Longest text in bytes, decompressed.

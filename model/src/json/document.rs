@@ -6,6 +6,8 @@ use serde::de::DeserializeOwned;
 
 /// Estimated bytes of a value once it is read.
 const VALUE: u64 = 58;
+/// Estimated bytes of an object beside its values: the first member makes a node of a tree.
+const OBJECT: u64 = 128;
 
 /// Reads a document unless it would need more than `memory` bytes.
 ///
@@ -25,7 +27,9 @@ pub fn read<T: DeserializeOwned>(bytes: &[u8], memory: u64) -> Result<T, String>
 /// About how many bytes of memory the values of a document need. A text that is no JSON is counted as well.
 #[must_use]
 pub fn memory_of(bytes: &[u8]) -> u64 {
-    VALUE.saturating_mul(Values::of(bytes).all as u64).saturating_add(bytes.len() as u64)
+    let values = Values::of(bytes);
+    let objects = OBJECT.saturating_mul(values.objects as u64);
+    VALUE.saturating_mul(values.all as u64).saturating_add(objects).saturating_add(bytes.len() as u64)
 }
 
 #[cfg(test)]

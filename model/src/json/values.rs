@@ -3,7 +3,7 @@
 //! A text of a few kilobytes can stand for gigabytes of values: two bytes of text are a list, nine an object of some hundred bytes.
 
 /// What an object counts for beside its members: the first member makes a node of a tree of more than 600 bytes.
-const OBJECT: usize = 9;
+const OBJECT: usize = 7;
 /// What a member of an object counts for beside its value.
 const MEMBER: usize = 2;
 
@@ -14,6 +14,8 @@ pub(super) struct Values {
     pub(super) all: usize,
     /// Those of the member that holds most, where the text is a list.
     pub(super) largest_member: usize,
+    /// Objects among them.
+    pub(super) objects: usize,
 }
 
 impl Values {
@@ -34,7 +36,7 @@ impl Values {
                 }
             }
         }
-        Self { all: count.all.saturating_add(1), largest_member: count.largest.max(count.member) }
+        Self { all: count.all.saturating_add(1), largest_member: count.largest.max(count.member), objects: count.objects }
     }
 }
 
@@ -45,6 +47,7 @@ struct Count {
     member: usize,
     largest: usize,
     depth: usize,
+    objects: usize,
     /// A list or object has begun and nothing of it came yet.
     is_new: bool,
 }
@@ -63,7 +66,10 @@ impl Count {
         }
         match byte {
             b'[' | b'{' => {
-                self.add(if byte == b'{' { OBJECT } else { 0 });
+                if byte == b'{' {
+                    self.objects = self.objects.saturating_add(1);
+                    self.add(OBJECT);
+                }
                 self.depth += 1;
                 self.is_new = true;
             }
