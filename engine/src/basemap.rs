@@ -1,21 +1,21 @@
-//! The reference base map: a file on the device in place of the map's own base map.
+//! The reference basemap: a file on the device in place of the map's own basemap.
 //!
 //! Source: ArcGIS Maps SDK reference, `referenceBasemapDirectory` and `referenceBasemapFilename`: both must be set to take effect,
 //! a relative directory counts from the parent directory of the package, a missing one fails the job, and both are ignored when
-//! base maps are left out.
+//! basemaps are left out.
 
 use crate::packager::{Packager, ReferenceBasemap};
 use offmap_model::{AreaOfInterest, Failure, FailureKind, GenerateOfflineMapParameters};
 use std::path::{Path, PathBuf};
 
-/// Whether a base map on the device takes the place of the map's own.
+/// Whether a basemap on the device takes the place of the map's own.
 pub(crate) fn is_wanted(parameters: &GenerateOfflineMapParameters) -> bool {
     parameters.include_basemap
         && !parameters.reference_basemap_directory.is_empty()
         && !parameters.reference_basemap_filename.is_empty()
 }
 
-/// Finds and reads the base map, before anything is spent. Blocks.
+/// Finds and reads the basemap, before anything is spent. Blocks.
 pub(crate) fn find(
     parameters: &GenerateOfflineMapParameters,
     destination: &Path,
@@ -41,18 +41,18 @@ pub(crate) fn find(
     }
     let file = from.join(name);
     if !file.is_file() {
-        return Err(missing("the reference base map", &file));
+        return Err(missing("the reference basemap", &file));
     }
     let says = packager.read_basemap(&file)?;
     Ok(Some(ReferenceBasemap { file, directory, says }))
 }
 
-/// A warning, if the base map does not cover the area, or if that cannot be judged.
+/// A warning, if the basemap does not cover the area, or if that cannot be judged.
 pub(crate) fn uncovered(basemap: &ReferenceBasemap, area: &AreaOfInterest) -> Option<String> {
     let file = basemap.file.display();
     let unknown = |why: &str| {
         Some(format!(
-            "it is not known whether the reference base map {file} covers the area: {why}; look at it before going out"
+            "it is not known whether the reference basemap {file} covers the area: {why}; look at it before going out"
         ))
     };
     let Some(extent) = &basemap.says.extent else { return unknown("it does not say what it covers") };
@@ -67,5 +67,5 @@ pub(crate) fn uncovered(basemap: &ReferenceBasemap, area: &AreaOfInterest) -> Op
         part.envelope().is_some_and(|e| extent.contains([e.xmin, e.ymin]) && extent.contains([e.xmax, e.ymax]))
     };
     let covers = parts.into_iter().all(covers);
-    (!covers).then(|| format!("the reference base map {file} does not cover the whole area"))
+    (!covers).then(|| format!("the reference basemap {file} does not cover the whole area"))
 }

@@ -97,13 +97,13 @@ impl ExportContext {
         self.cancel.is_cancelled()
     }
 
-    /// Whether the job's work is kept to go on with later: then nothing that was begun on a service is taken back.
+    /// Whether the job's work is kept to be resumed later: then nothing that was begun on a service is rolled back.
     #[must_use]
     pub fn keeps_work(&self) -> bool {
         self.keep.is_kept()
     }
 
-    /// Whether what was begun on a service is taken back after a failure: not if the work is kept, as it is when the disk is full.
+    /// Whether what was begun on a service is rolled back after a failure: not if the work is kept, as it is when the disk is full.
     #[must_use]
     pub fn rolls_back(&self, failure: &Failure) -> bool {
         self.keep.rolls_back(failure)
@@ -155,14 +155,14 @@ impl ExportContext {
         }
     }
 
-    /// Says how far the task is. Latest wins; a report that falls behind is dropped.
+    /// Reports how far the task is. Latest wins; a report that falls behind is dropped.
     pub fn report(&self, progress: Progress) {
         let progress = Progress { precise: progress.precise && !self.more_follows, ..progress };
         let taken = self.subjects.iter().filter(|subject| self.event_log.progress(subject, progress)).count();
         if taken == 0 && !self.subjects.is_empty() {
             return;
         }
-        // Waiting for a server is the first half of a part, bringing home the second.
+        // Waiting for a server is the first half of a part, the download the second.
         let fraction = if progress.precise { progress.fraction() } else { self.estimated(progress) };
         self.event_log.part_done(&self.task, (0.5 + fraction / 2.0).min(0.99), progress.precise);
     }
@@ -178,13 +178,13 @@ impl ExportContext {
         }
     }
 
-    /// The same context for one of several parts whose sizes are not known yet: what it reports is told as a lower bound.
+    /// The same context for one of several parts whose sizes are not known yet: what it reports is shown as a lower bound.
     #[must_use]
     pub fn with_more_to_follow(&self) -> Self {
         Self { more_follows: true, ..self.clone() }
     }
 
-    /// Says how far the server's own work for this task is, from 0 to 1, before anything can come home.
+    /// Reports how far the server's own work for this task is, from 0 to 1, before anything can be downloaded.
     pub fn waiting(&self, fraction: f64) {
         self.event_log.part_done(&self.task, fraction.clamp(0.0, 1.0) / 2.0, true);
     }
@@ -205,7 +205,7 @@ impl ExportContext {
         }
     }
 
-    /// Sleeps on the engine's clock between two looks at a server's job, and as long as the job is paused.
+    /// Sleeps on the engine's clock between two polls of a server's job, and as long as the job is paused.
     pub async fn sleep(&self, time: std::time::Duration) {
         self.clock.sleep(time).await;
         self.pause.passed().await;
@@ -217,7 +217,7 @@ impl ExportContext {
         &self.ledger
     }
 
-    /// Says in the ledger that a unit is begun. Waits while the job is paused.
+    /// Notes in the ledger that a unit is begun. Waits while the job is paused.
     ///
     /// # Errors
     /// If the unit was not planned, the ledger cannot be written, or the job was cancelled while it waited.
@@ -230,7 +230,7 @@ impl ExportContext {
         self.ledger.begin(unit, self.clock.now_ms()).await
     }
 
-    /// Says in the ledger that a unit is done.
+    /// Notes in the ledger that a unit is done.
     ///
     /// # Errors
     /// As [`ExportContext::begin_unit`].
@@ -238,7 +238,7 @@ impl ExportContext {
         self.ledger.finish(unit, bytes, sha256, self.clock.now_ms()).await
     }
 
-    /// Says in the ledger that a unit is done whose result is a file or folder below the work directory, with its size and hash
+    /// Notes in the ledger that a unit is done whose result is a file or folder below the work directory, with its size and hash
     /// ([`hash_result`](offmap_disk::hash_result)). As long as it has them it is not fetched again, also when the task begins anew after a failure; the unit
     /// `of` that it came out of, such as a server's job, then stays finished with its notes.
     ///
@@ -292,7 +292,7 @@ impl ExportContext {
         self.known_secrets.failure(failure)
     }
 
-    /// Says in the ledger why a unit failed, and hands the failure back with the unit's name.
+    /// Notes in the ledger why a unit failed, and hands the failure back with the unit's name.
     pub async fn fail_unit(&self, unit: &str, failure: Failure) -> Failure {
         let failure = self.known_secrets.failure(failure.for_unit(unit));
         if let Err(ledger) = self.ledger.fail(unit, &failure, self.clock.now_ms()).await {

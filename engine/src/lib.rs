@@ -1,7 +1,7 @@
 //! The words and rules of offmap: web map model, parameters, overrides, plan, ledger, exporter trait, actors, result.
 //!
 //! offmap takes an ArcGIS web map offline on demand. This crate knows what a job is; it knows no service, no file format and
-//! no package. Exporters bring layers home, a packager makes the package; both are given to an [`Engine`]. Most programs take
+//! no package. Exporters download layers, a packager makes the package; both are given to an [`Engine`]. Most programs take
 //! the facade crate `offmap`, which has ArcGIS exporters and the mobile map package in it.
 //!
 //! ```text
@@ -13,9 +13,9 @@
 //! - No actor framework for its users: actix is a private detail, no type of it is in the public API.
 //!
 //! # Always true
-//! - The destination is absent, or whole and verified: never half.
+//! - The destination is absent, or complete and verified: never half.
 //! - One terminal message per layer, table, package and job; the job's is the last.
-//! - Zero is never success: "done" means planned = got, proven.
+//! - Zero is never success: "done" means planned = got, verified.
 
 mod actor;
 mod basemap;

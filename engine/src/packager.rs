@@ -1,4 +1,4 @@
-//! The contract of a packager: what makes the package out of what came home.
+//! The contract of a packager: what makes the package out of what was exported.
 
 use async_trait::async_trait;
 use offmap_formats::{Containers, Contents};
@@ -13,18 +13,18 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
-/// What one task brought home, and where it lies.
+/// What one task downloaded, and where it lies.
 #[derive(Debug, Clone)]
 pub struct TaskArtifact {
     /// The task's id in the plan.
     pub task: String,
     /// The task's work directory; paths in the artifact are below it.
     pub work_dir: PathBuf,
-    /// What it brought home.
+    /// What it downloaded.
     pub artifact: Artifact,
 }
 
-/// A base map that is on the device already and takes the place of the map's own.
+/// A basemap that is on the device already and takes the place of the map's own.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ReferenceBasemap {
     /// The file.
@@ -68,9 +68,9 @@ pub struct PackRequest {
     pub source: Arc<OfflineMapSource>,
     /// The plan.
     pub plan: Arc<OfflineMapPlan>,
-    /// What came home, one entry per task that did.
+    /// What was exported, one entry per task that did.
     pub artifacts: Vec<TaskArtifact>,
-    /// The base map on the device that takes the place of the map's own.
+    /// The basemap on the device that takes the place of the map's own.
     pub basemap: Option<ReferenceBasemap>,
     /// What reads the data files of the package before it is put in place.
     pub containers: Containers,
@@ -214,7 +214,7 @@ pub struct Packed {
 }
 
 /// Makes the package: stage, verify down to every row and tile, rename into place. At every moment the destination is absent (or the empty directory
-/// that it was), or whole and verified.
+/// that it was), or complete and verified.
 #[async_trait]
 pub trait Packager: Debug + Send + Sync + 'static {
     /// Checks that a package can be made at the destination, before anything is spent.
@@ -223,12 +223,12 @@ pub trait Packager: Debug + Send + Sync + 'static {
     /// If it exists and is not an empty directory, or its parent cannot be used.
     fn check_destination(&self, destination: &Path) -> Result<(), Failure>;
 
-    /// Reads what a base map on the device says of itself, before anything is spent. Blocks.
+    /// Reads what a basemap on the device says of itself, before anything is spent. Blocks.
     ///
     /// # Errors
-    /// If it is no base map, or this packager knows none.
+    /// If it is no basemap, or this packager knows none.
     fn read_basemap(&self, file: &Path) -> Result<LocalBasemap, Failure> {
-        Err(Failure::not_supported(format!("this packager takes no reference base map ({})", file.display())))
+        Err(Failure::not_supported(format!("this packager takes no reference basemap ({})", file.display())))
     }
 
     /// Reads back a package that this packager made, to complete it or to see which job made it. Blocks.

@@ -22,12 +22,12 @@ impl Engine {
 }
 
 impl GenerateOfflineMapJob {
-    /// The job for a destination that did not come to its end: after a crash, `kill -9`, a power cut, a full disk, or
+    /// The job for a destination that did not finish: after a crash, `kill -9`, a power cut, a full disk, or
     /// [`GenerateOfflineMapJob::cancel_and_keep`]. A job whose package is there already ends at once with it. It goes on where it stopped; what is done is not done again, a server job that
     /// still runs is picked up, half a file goes on. Credentials are the engine's: they are not in the ledger. offmap's own.
     ///
     /// # Errors
-    /// If there is no unfinished job, or a living job holds it (the message tells which process).
+    /// If there is no unfinished job, or a living job holds it (the message names its process).
     pub async fn resume(engine: &Engine, destination: impl Into<PathBuf>) -> Result<Self, Failure> {
         let destination = plain_destination(&destination.into());
         let (text, start_mode) = match document_of(&destination).await {

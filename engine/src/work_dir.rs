@@ -14,7 +14,7 @@ use std::fs::{File, TryLockError};
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
-/// The ledger in a work directory: where it is, there is a job to go on with.
+/// The ledger in a work directory: where it is, there is a job to resume.
 const LEDGER: &str = "ledger.sqlite";
 /// Files of SQLite beside the ledger.
 const LEDGER_BESIDE: [&str; 2] = ["ledger.sqlite-wal", "ledger.sqlite-shm"];
@@ -170,7 +170,7 @@ impl WorkDir {
         Ok(work_dir)
     }
 
-    /// Opens and locks the directory of a job that did not come to its end.
+    /// Opens and locks the directory of a job that did not finish.
     pub(crate) fn open(destination: &Path) -> Result<Self, Failure> {
         let path = path_for(destination)?;
         let nothing = || {
@@ -242,7 +242,7 @@ impl WorkDir {
     }
 }
 
-/// The work directory of a job that did not come to its end.
+/// The work directory of a job that did not finish.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Leftover {
     /// The directory.

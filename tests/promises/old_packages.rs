@@ -184,7 +184,7 @@ async fn a_base_map_whose_reference_is_given_by_text_alone_is_judged_by_it_or_th
         let destination = dir.path().join("package");
         let job = task.generate_offline_map(parameters, GenerateOfflineMapParameterOverrides::default(), &destination);
         let result = run_to_end(&job).await.0.expect("a package");
-        let told: Vec<&String> = result.warnings.iter().filter(|w| w.contains("reference base map")).collect();
+        let told: Vec<&String> = result.warnings.iter().filter(|w| w.contains("reference basemap")).collect();
         match expected {
             None => assert!(told.is_empty(), "{told:?}"),
             Some(words) => assert!(told.len() == 1 && told[0].contains(words), "{name}: {told:?}"),

@@ -15,7 +15,7 @@ pub(crate) struct PackageFiles {
     states: BTreeMap<PathBuf, Option<&'static str>>,
 }
 
-/// Words about a file that is there and different, and about one that is not there.
+/// What is wrong with a file that is there and different, and about one that is not there.
 const CHANGED: &str = "is not as its manifest says";
 const GONE: &str = "is gone";
 

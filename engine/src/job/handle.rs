@@ -178,7 +178,7 @@ impl GenerateOfflineMapJob {
         self.inner.event_log.subscribe()
     }
 
-    /// Lets the job stand still: what runs on a service goes on there, a file that is on its way comes to its end, and nothing new
+    /// Lets the job stand still: what runs on a service goes on there, a file that is on its way is finished, and nothing new
     /// is begun or asked until [`GenerateOfflineMapJob::start`]. A paused job can be cancelled.
     pub fn pause(&self) {
         if self.inner.pause.set(true) && self.inner.started.load(Ordering::Acquire) {
@@ -192,15 +192,15 @@ impl GenerateOfflineMapJob {
         self.inner.cancel.cancel();
     }
 
-    /// Like [`GenerateOfflineMapJob::cancel`], but what was brought home and begun is kept beside the destination, so that
-    /// [`GenerateOfflineMapJob::resume`] goes on with it.
+    /// Like [`GenerateOfflineMapJob::cancel`], but what was downloaded and begun is kept beside the destination, so that
+    /// [`GenerateOfflineMapJob::resume`] resumes it.
     pub fn cancel_and_keep(&self) {
         self.keep_unfinished();
         self.cancel();
     }
 
     /// Like [`GenerateOfflineMapJob::cancel`], and nothing is kept, also where a cancel that keeps was said before: what was begun on
-    /// services is taken back, and what was brought home is removed. After the job's end, and for a job of another process
+    /// services is rolled back, and what was downloaded is removed. After the job's end, and for a job of another process
     /// ([`GenerateOfflineMapJob::resume`]), see [`GenerateOfflineMapJob::discard`].
     pub fn cancel_and_discard(&self) {
         self.inner.keep.discard();
@@ -225,14 +225,14 @@ impl GenerateOfflineMapJob {
         discard(&self.inner).await
     }
 
-    /// Keeps the work beside the destination if the job fails or is cancelled, so that [`GenerateOfflineMapJob::resume`] goes on with it. A full or
+    /// Keeps the work beside the destination if the job fails or is cancelled, so that [`GenerateOfflineMapJob::resume`] resumes it. A full or
     /// broken disk keeps it in any case.
     pub fn keep_unfinished(&self) {
         self.inner.keep.keep();
     }
 
-    /// Ends the job as failed when it runs longer than this by the engine's clock, pauses and the wait for a turn counted in. What came
-    /// home is kept, so that [`GenerateOfflineMapJob::resume`] goes on with it. To be said before the start.
+    /// Ends the job as failed when it runs longer than this by the engine's clock, pauses and the wait for a turn counted in. What was
+    /// downloaded is kept, so that [`GenerateOfflineMapJob::resume`] resumes it. To be said before the start.
     pub fn limit_time(&self, limit: Duration) {
         let limit = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX).max(1);
         self.inner.time_limit.store(limit, Ordering::Release);

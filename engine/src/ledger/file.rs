@@ -33,7 +33,7 @@ pub(crate) const LARGEST_FILE: u64 = 1 << 30;
 pub(crate) const LARGEST_VALUE: usize = 128 << 20;
 /// How long opening a ledger, or one read of it, may take.
 pub(crate) const LONGEST_READ: Duration = Duration::from_secs(10);
-/// Steps of SQLite's machine between two looks at the clock.
+/// Steps of SQLite's machine between two checks of the clock.
 const STEPS: i32 = 10_000;
 /// Longest SQL of a schema, in bytes.
 const LONGEST_SQL: i32 = 64 << 10;

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use std::path::Path;
 
-/// What a ledger says of the packages that its job deals with.
+/// The packages that a job deals with, by its ledger.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Lineage {
     /// Id of the job.

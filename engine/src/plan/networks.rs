@@ -104,7 +104,7 @@ pub(crate) fn of_task(task: &ExportTask, source: &OfflineMapSource) -> Vec<Utili
 /// What is to be said of the networks that come with no task.
 pub(crate) fn warnings(plan: &OfflineMapPlan, source: &OfflineMapSource) -> Vec<String> {
     let planned = plan.tasks.iter().flat_map(|t| &t.networks).map(|n| n.index);
-    let told: HashSet<usize> = planned.chain(plan.left_out_networks.iter().copied()).collect();
+    let known: HashSet<usize> = planned.chain(plan.left_out_networks.iter().copied()).collect();
     let keeps = plan.parameters.online_only_services_option == OnlineOnlyServicesOption::Include;
     let words = |network: UtilityNetwork| {
         let title = &network.title;
@@ -127,7 +127,7 @@ pub(crate) fn warnings(plan: &OfflineMapPlan, source: &OfflineMapSource) -> Vec<
         }
     };
     let mut all = UtilityNetwork::of(&source.web_map);
-    all.retain(|n| !told.contains(&n.index));
+    all.retain(|n| !known.contains(&n.index));
     let more = all.len().saturating_sub(MOST_WARNINGS);
     let mut warnings: Vec<String> = all.into_iter().take(MOST_WARNINGS).map(words).collect();
     if more > 0 {
