@@ -172,7 +172,7 @@ async fn under_every_fault(sandbox: &Sandbox) -> Result<FaultReport, Box<dyn Err
             (row.name == "498 once").then(unauthorized)
         },
     };
-    let proven = |package: &Path| match verify(package) {
+    let verified = |package: &Path| match verify(package) {
         Ok(verification) if verification.ok => Ok(()),
         other => Err(format!("{other:?}")),
     };
@@ -181,7 +181,7 @@ async fn under_every_fault(sandbox: &Sandbox) -> Result<FaultReport, Box<dyn Err
         parameters: GenerateOfflineMapParameters::new(AreaOfInterest::from_numbers("2,43,20,52")?),
         service: &service,
         rows: &fault_rows(&format!("{}/elsewhere", sandbox.storage_url())),
-        verify: &proven,
+        verify: &verified,
         longest: Duration::from_secs(30),
     };
     let report = matrix.run().await?;

@@ -1,4 +1,4 @@
-//! offmap takes an ArcGIS web map offline on demand: one map and one area in, a proven mobile map package out.
+//! offmap takes an ArcGIS web map offline on demand: one map and one area in, a verified mobile map package out.
 //!
 //! This crate puts the parts together: the engine ([`offmap_engine`], re-exported here), the ArcGIS exporters
 //! ([`exporters`]) and the mobile map package ([`packager`]).

@@ -19,9 +19,9 @@ pub(crate) enum Command {
     Check(Box<Ask>),
     /// Say what would be done: tasks, layers, levels, tiles, features, bytes.
     Plan(Box<Plan>),
-    /// Go on with a job that did not come to its end, or complete a package that lacks layers.
+    /// Resume a job that did not finish, or complete a package where layers are missing.
     Resume(Box<Resume>),
-    /// List what unfinished jobs left beside their destinations, take back what they began on services, and remove it.
+    /// List what unfinished jobs left beside their destinations, roll back what they began on services, and remove it.
     Clean(Box<Clean>),
     /// Prove a package by its manifest.
     Verify(VerifyArguments),
@@ -32,7 +32,7 @@ pub(crate) enum Command {
 /// Which map, which area, and how to reach it.
 #[derive(Debug, Args)]
 pub(crate) struct MapArguments {
-    /// Web map as a file or address.
+    /// Web map as a file or url.
     #[arg(long, value_name = "FILE|URL", required_unless_present = "item", conflicts_with = "item")]
     pub(crate) web_map: Option<String>,
     /// Id of the web map's item on the portal.
@@ -53,7 +53,7 @@ pub(crate) struct MapArguments {
     /// Near limit of tile levels, a scale denominator; 0 for the most detailed.
     #[arg(long, value_name = "N")]
     pub(crate) max_scale: Option<f64>,
-    /// Leave all base map layers out.
+    /// Leave all basemap layers out.
     #[arg(long)]
     pub(crate) no_basemap: bool,
     /// Stop at the first layer that fails.
@@ -68,7 +68,7 @@ pub(crate) struct MapArguments {
     /// Vector tile service and its twin with reduced fonts, for esriVectorTilesDownloadOption; may be given several times.
     #[arg(long, value_name = "URL=URL")]
     pub(crate) reduced_fonts: Vec<String>,
-    /// Host of base map tiles and the host that exports them, in place of the portal's and Esri's; may be given several times.
+    /// Host of basemap tiles and the host that exports them, in place of the portal's and Esri's; may be given several times.
     #[arg(long, value_name = "HOST=HOST")]
     pub(crate) export_host: Vec<String>,
     #[command(flatten)]
@@ -168,7 +168,7 @@ pub(crate) struct Resume {
     /// Fetch only the layers that failed of a package that was written without them.
     #[arg(long)]
     pub(crate) failed_only: bool,
-    /// The map again, as a file or address: for the customParameters and keys of its layers, which offmap writes down nowhere.
+    /// The map again, as a file or url: for the customParameters and keys of its layers, which offmap writes down nowhere.
     /// A map of a portal item is read again from there without this.
     #[arg(long, value_name = "FILE|URL")]
     pub(crate) web_map: Option<String>,

@@ -86,7 +86,7 @@ fn tell(plan: &OfflineMapPlan) {
             let from = match task.bytes_from {
                 BytesSource::ServiceEstimate => "by the service's estimate",
                 BytesSource::Samples => "by samples",
-                _ => "by usual sizes",
+                _ => "by typical sizes",
             };
             out!("    {} to {} bytes {from}, {} requests or more", bytes.min, bytes.max, task.requests);
         }

@@ -65,7 +65,7 @@ pub(crate) async fn run(arguments: &Clean) -> Result<u8, Stop> {
 /// How long the map of a job may be read again, whose layers have secrets that are written nowhere.
 const MAP_READ: Duration = Duration::from_secs(20);
 
-/// Takes back what a job began on services, and removes what it left here. Services that are out of reach keep nobody from cleaning
+/// Rolls back what a job began on services, and removes what it left here. Services that are out of reach keep nobody from cleaning
 /// up here.
 async fn remove(left: &Leftover, client: &ArcGisClient) -> Result<(), Stop> {
     if left.can_resume {

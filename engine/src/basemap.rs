@@ -56,10 +56,10 @@ pub(crate) fn uncovered(basemap: &ReferenceBasemap, area: &AreaOfInterest) -> Op
         ))
     };
     let Some(extent) = &basemap.says.extent else { return unknown("it does not say what it covers") };
-    let Some(reference) = extent.spatial_reference.as_ref().or(basemap.says.spatial_reference.as_ref()) else {
+    let Some(spatial_reference) = extent.spatial_reference.as_ref().or(basemap.says.spatial_reference.as_ref()) else {
         return unknown("it has no spatial reference");
     };
-    let parts = match reference.check().and_then(|()| area.parts_in(reference)) {
+    let parts = match spatial_reference.check().and_then(|()| area.parts_in(spatial_reference)) {
         Ok(parts) => parts,
         Err(failure) => return unknown(&failure.message),
     };

@@ -40,7 +40,7 @@ pub struct ReferenceBasemap {
 pub struct LocalBasemap {
     /// Raster or vector tiles.
     pub layer_type: LayerType,
-    /// Its reference, which becomes the offline map's.
+    /// Its spatial reference, which becomes the offline map's.
     pub spatial_reference: Option<SpatialReference>,
     /// What it covers.
     pub extent: Option<Envelope>,

@@ -1,6 +1,6 @@
 //! Exporters of offmap, and the ArcGIS REST client that they share.
 //!
-//! | exporter | takes | asks | brings home | parameters in overrides |
+//! | exporter | supports | asks | downloads | parameters in overrides |
 //! | --- | --- | --- | --- | --- |
 //! | [`GeodatabaseExporter`](geodatabase::GeodatabaseExporter) | feature layers, tables, subtype groups, annotation, dimensions of sync-enabled feature services | `createReplica` | `.geodatabase` | `generateGeodatabaseParameters` |
 //! | [`TileCacheExporter`](tile_cache::TileCacheExporter) | raster tiled layers | `exportTiles` | `.tpkx` or `.tpk` | `exportTileCacheParameters` |

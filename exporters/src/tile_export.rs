@@ -118,7 +118,7 @@ async fn submit(client: &ArcGisClient, root: &str, url_style: JobUrlStyle, call:
     let answer = client.json(call).await?;
     match answer.get("jobId").and_then(Value::as_str).filter(|id| !id.is_empty()) {
         Some(id) if id.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '{' | '}')) => {
-            let [first, _] = url_style.addresses(root, id);
+            let [first, _] = url_style.urls(root, id);
             Ok(first)
         }
         _ => {
@@ -129,7 +129,7 @@ async fn submit(client: &ArcGisClient, root: &str, url_style: JobUrlStyle, call:
     }
 }
 
-/// The other address at which a job may be looked at.
+/// The other url at which a job may be polled.
 fn other_address(job: &str) -> Option<String> {
     let (head, id) = job.rsplit_once("/jobs/")?;
     Some(match head.strip_suffix("/exportTiles") {
@@ -149,7 +149,7 @@ struct ExportJob<'a> {
     client: &'a ArcGisClient,
     service: &'a TiledService,
     url: String,
-    /// Whether it was seen, so that its address is the right one.
+    /// Whether it was seen, so that its url is the right one.
     seen: bool,
     is_forgotten: bool,
 }
@@ -182,7 +182,7 @@ impl ServerJob for ExportJob<'_> {
                 let nothing_there = state.as_ref().is_err_and(|f| f.kind == FailureKind::NotFound);
                 match self.client.job_json(&ask(&other)?).await {
                     Ok(found) => (self.url, state) = (other, Ok(found)),
-                    // An address that has nothing says less than one that fails.
+                    // A url that has nothing says less than one that fails.
                     Err(failure) if nothing_there => state = Err(failure),
                     Err(_) => {}
                 }
@@ -341,7 +341,7 @@ mod tests {
 
     #[test]
     fn a_job_has_two_homes() {
-        let [first, second] = JobUrlStyle::Raster.addresses("https://h/S/MapServer", "j1");
+        let [first, second] = JobUrlStyle::Raster.urls("https://h/S/MapServer", "j1");
         assert_eq!(other_address(&first).as_deref(), Some(second.as_str()));
         assert_eq!(other_address(&second).as_deref(), Some(first.as_str()));
     }

@@ -297,8 +297,8 @@ pub(crate) fn export_not_allowed(title: &str) -> String {
 }
 
 /// Words for a service whose tiles are in a reference that areas cannot be brought into; `None` where they can.
-pub(crate) fn reference_not_supported(title: &str, reference: &SpatialReference) -> Option<String> {
-    let failure = reference.check().err()?;
+pub(crate) fn spatial_reference_not_supported(title: &str, spatial_reference: &SpatialReference) -> Option<String> {
+    let failure = spatial_reference.check().err()?;
     Some(format!("the tiles of \"{title}\" are in {}", failure.message))
 }
 
@@ -312,7 +312,7 @@ pub(crate) enum JobUrlStyle {
 }
 
 impl JobUrlStyle {
-    pub(crate) fn addresses(self, root: &str, id: &str) -> [String; 2] {
+    pub(crate) fn urls(self, root: &str, id: &str) -> [String; 2] {
         let (long, short) = (format!("{root}/exportTiles/jobs/{id}"), format!("{root}/jobs/{id}"));
         match self {
             Self::Raster => [long, short],

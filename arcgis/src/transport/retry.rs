@@ -144,7 +144,7 @@ impl Retries {
         if busy && self.busy_answers < MOST_BUSY_ANSWERS {
             self.busy_answers += 1;
             self.asked_for += pause;
-            // A host that asks for patience gets it.
+            // A host that asks for time gets it.
             self.failed -= 1;
             return Some(pause);
         }

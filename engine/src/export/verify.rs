@@ -30,7 +30,7 @@ pub(super) async fn verify(
     }
     for layer in &task.layers {
         let Some(got) = place_of.get(&layer.id).and_then(|at| artifact.layers.get_mut(*at)) else {
-            let failure = incomplete(format!("nothing came home for layer \"{}\"", layer.title)).for_layer(&layer.id);
+            let failure = incomplete(format!("nothing was downloaded for layer \"{}\"", layer.title)).for_layer(&layer.id);
             artifact.layers.push(LayerArtifact {
                 id: layer.id.clone(),
                 contents: LayerContents { planned: layer.expected, ..LayerContents::default() },
@@ -85,7 +85,7 @@ fn too_little(layer: &TaskLayer, got: &LayerArtifact, files: usize) -> Option<Fa
     };
     (short || got.file.is_none_or(|f| f >= files)).then(|| {
         let planned = contents.planned.map_or_else(|| "an unknown number".to_owned(), |p| p.to_string());
-        incomplete(format!("layer \"{}\": {planned} planned, {} came home", layer.title, contents.got))
+        incomplete(format!("layer \"{}\": {planned} planned, {} downloaded", layer.title, contents.got))
     })
 }
 

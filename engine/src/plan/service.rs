@@ -197,10 +197,10 @@ async fn touched(request: &ServiceRequest, found: &ServiceDescription, task: &Ta
 }
 
 fn touches(extent: &Envelope, area: &AreaOfInterest) -> bool {
-    let Some(reference) = &extent.spatial_reference else { return true };
+    let Some(spatial_reference) = &extent.spatial_reference else { return true };
     // An extent may go on beyond the dateline as an area may.
     let extents: Vec<_> = AreaOfInterest::from(extent.clone()).parts().iter().filter_map(AreaOfInterest::envelope).collect();
-    match area.parts_in(reference) {
+    match area.parts_in(spatial_reference) {
         Ok(parts) => parts.iter().any(|part| {
             let polygon = part.polygon();
             extents.iter().any(|extent| polygon.intersects_envelope(extent))

@@ -17,7 +17,7 @@ use serde_json::Value;
 use std::path::Path;
 use std::time::Duration;
 
-/// How long a step of taking back a replica may take, and how long after a cancel.
+/// How long a step of unregistering a replica may take, and how long after a cancel.
 const UNREGISTER: Duration = Duration::from_secs(10);
 const UNREGISTER_CANCELLED: Duration = Duration::from_millis(450);
 /// Replicas of earlier submissions that are unregistered; each submission makes one, about 10 within the time of their retries.
@@ -370,7 +370,7 @@ mod tests {
     fn a_status_address_keeps_its_query_and_loses_its_token() {
         let url =
             url::Url::parse("https://h/FeatureServer/createReplica/1?statusId=1&token=secret&APIKEY=layer-key&x=layer-key")
-                .expect("an address");
+                .expect("a url");
         let mut secrets = LayerSecrets::default();
         secrets.add(&url, "apiKey", "layer-key");
         assert_eq!(without_secret_query(&url, &secrets), "https://h/FeatureServer/createReplica/1?statusId=1");

@@ -193,7 +193,7 @@ impl GenerateGeodatabaseParameters {
     ) -> Vec<(&'static str, String)> {
         let extent = self.extent.for_wire();
         let ids: Vec<String> = self.layer_options.iter().map(|o| o.layer_id.to_string()).collect();
-        let reference = extent.spatial_reference().cloned().unwrap_or_default();
+        let spatial_reference = extent.spatial_reference().cloned().unwrap_or_default();
         let model = match self.sync_model {
             SyncModel::None => "none",
             SyncModel::Layer if service.sync.per_layer => "perLayer",
@@ -205,8 +205,8 @@ impl GenerateGeodatabaseParameters {
             ("layers", ids.join(",")),
             ("geometry", json!(extent).to_string()),
             ("geometryType", geometry_type(&extent).to_owned()),
-            ("inSR", json!(reference).to_string()),
-            ("replicaSR", json!(self.out_spatial_reference.as_ref().unwrap_or(&reference)).to_string()),
+            ("inSR", json!(spatial_reference).to_string()),
+            ("replicaSR", json!(self.out_spatial_reference.as_ref().unwrap_or(&spatial_reference)).to_string()),
             ("transportType", "esriTransportTypeUrl".to_owned()),
             ("returnAttachments", self.return_attachments.to_string()),
             ("async", service.sync.is_async.to_string()),

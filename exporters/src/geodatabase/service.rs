@@ -144,7 +144,7 @@ impl FeatureService {
         })
     }
 
-    /// Where the data lie, with a reference; `None` for the empty or unreadable extents of services without data.
+    /// Where the data lie, with a spatial reference; `None` for the empty or unreadable extents of services without data.
     pub(super) fn extent_in(&self) -> Option<Envelope> {
         let mut extent = self.extent.clone()?;
         extent.spatial_reference = extent.spatial_reference.or_else(|| self.spatial_reference.clone());

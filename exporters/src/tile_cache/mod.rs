@@ -8,8 +8,8 @@ use crate::file_etag;
 use crate::tile_export;
 use crate::tile_parts::TileParts;
 use crate::tile_service::{
-    DESCRIPTION, FILE_UNIT, JobUrlStyle, PartCall, TiledService, export_not_allowed, layers_of, reference_not_supported,
-    text, title_of,
+    DESCRIPTION, FILE_UNIT, JobUrlStyle, PartCall, TiledService, export_not_allowed, layers_of,
+    spatial_reference_not_supported, text, title_of,
 };
 use async_trait::async_trait;
 use offmap_arcgis::body::expect_description;
@@ -95,8 +95,8 @@ impl Exporter for TileCacheExporter {
             None => Some(TiledService::read(&root, &answer, &custom)?),
         };
         let refused = refused.or_else(|| {
-            let reference = &service.as_ref()?.tile_info.spatial_reference;
-            let words = reference_not_supported(&title, reference)?;
+            let spatial_reference = &service.as_ref()?.tile_info.spatial_reference;
+            let words = spatial_reference_not_supported(&title, spatial_reference)?;
             Some((CapabilityReason::SpatialReferenceNotSupported, words))
         });
         let capability = |_: &MapLayer| match &refused {

@@ -2,7 +2,7 @@
 
 use super::parameters::ExportVectorTilesParameters;
 use super::style::Style;
-use crate::tile_service::{DESCRIPTION, TiledService, export_not_allowed, reference_not_supported, text, title_of};
+use crate::tile_service::{DESCRIPTION, TiledService, export_not_allowed, spatial_reference_not_supported, text, title_of};
 use offmap_arcgis::body::expect_description;
 use offmap_arcgis::export_twin::export_root;
 use offmap_arcgis::{AnswerKind, ArcGisClient, ServiceCall};
@@ -83,7 +83,7 @@ pub(super) async fn describe(
         return Ok(Answer { title, attribution, service: Err(refused) });
     }
     let service = TiledService::read(&root, &answer, secrets)?;
-    let refused = reference_not_supported(&title, &service.tile_info.spatial_reference);
+    let refused = spatial_reference_not_supported(&title, &service.tile_info.spatial_reference);
     let service = match refused {
         Some(words) => Err((CapabilityReason::SpatialReferenceNotSupported, words)),
         None => Ok(service),
@@ -97,7 +97,7 @@ pub(super) fn twin_of<'a>(root: &str, source: &'a OfflineMapSource) -> Option<&'
     twin.map(|t| t.reduced_fonts_url.as_str())
 }
 
-/// Words for a service without a twin; the option is for Esri's vector base maps, others stay as they are.
+/// Words for a service without a twin; the option is for Esri's vector basemaps, others stay as they are.
 pub(super) fn no_twin(root: &str) -> Option<String> {
     let is_esri = url::Url::parse(root).ok().and_then(|u| u.host_str().map(|h| h.ends_with(".arcgis.com")));
     (is_esri == Some(true)).then(|| format!("no service with reduced fonts is known for {root}; the original one is taken"))
