@@ -7,6 +7,12 @@ use tokio_util::sync::CancellationToken;
 
 /// Verifies a package as [`packager::verify_deep`] does, with the readers of the built-in exporters.
 ///
+/// ```no_run
+/// let found = offmap::verify_deep("alps.mmpk".as_ref())?;
+/// assert!(found.ok, "{:?}", found.problems);
+/// # Ok::<_, offmap::Failure>(())
+/// ```
+///
 /// # Errors
 /// As [`packager::verify_deep`].
 pub fn verify_deep(path: &Path) -> Result<Verification, Failure> {

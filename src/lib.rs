@@ -58,6 +58,16 @@ use offmap_packager::MobileMapPackager;
 
 /// Begins an engine with all built-in exporters, that packs mobile map packages. Add your own exporters to it.
 ///
+/// ```
+/// use offmap::arcgis::{ArcGisClient, ClientOptions, Credentials};
+///
+/// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let client = ArcGisClient::new(ClientOptions::default(), Credentials::none())?;
+/// let engine = offmap::with_defaults(&client)?.start()?;
+/// engine.shutdown().await?;
+/// # Ok(()) }
+/// ```
+///
 /// # Errors
 /// If an exporter cannot be registered.
 pub fn with_defaults(client: &ArcGisClient) -> Result<EngineBuilder, Failure> {

@@ -46,6 +46,16 @@ use tokio_util::sync::CancellationToken;
 use units::FILE_UNIT;
 
 /// Exports feature layers and tables of sync-enabled feature services.
+///
+/// ```
+/// use offmap_arcgis::{ArcGisClient, ClientOptions, Credentials};
+/// use offmap_engine::Exporter as _;
+/// use offmap_exporters::geodatabase::GeodatabaseExporter;
+///
+/// let client = ArcGisClient::new(ClientOptions::default(), Credentials::none())?;
+/// assert_eq!(GeodatabaseExporter::new(client).name(), "geodatabase");
+/// # Ok::<_, offmap_model::Failure>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct GeodatabaseExporter {
     client: ArcGisClient,

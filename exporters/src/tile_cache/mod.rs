@@ -31,7 +31,17 @@ const TPKX_SINCE: f64 = 10.9;
 /// Bytes of a raster tile, from nearly empty to rich; an estimate for plans.
 const BYTES_PER_TILE: (u64, u64) = (500, 40_000);
 
-/// Takes raster tiled layers.
+/// Exports raster tiled layers.
+///
+/// ```
+/// use offmap_arcgis::{ArcGisClient, ClientOptions, Credentials};
+/// use offmap_engine::Exporter as _;
+/// use offmap_exporters::tile_cache::TileCacheExporter;
+///
+/// let client = ArcGisClient::new(ClientOptions::default(), Credentials::none())?;
+/// assert_eq!(TileCacheExporter::new(client).parameters_type(), "exportTileCacheParameters");
+/// # Ok::<_, offmap_model::Failure>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct TileCacheExporter {
     client: ArcGisClient,

@@ -27,6 +27,16 @@ use offmap_model::{Artifact, ExportTask, Failure, LayerType, MapLayer, OfflineMa
 /// Bytes of a vector tile, from nearly empty to rich; an estimate for plans.
 const BYTES_PER_TILE: (u64, u64) = (200, 60_000);
 /// Exports vector tiled layers.
+///
+/// ```
+/// use offmap_arcgis::{ArcGisClient, ClientOptions, Credentials};
+/// use offmap_engine::Exporter as _;
+/// use offmap_exporters::vector_tiles::VectorTilesExporter;
+///
+/// let client = ArcGisClient::new(ClientOptions::default(), Credentials::none())?;
+/// assert_eq!(VectorTilesExporter::new(client).parameters_type(), "exportVectorTilesParameters");
+/// # Ok::<_, offmap_model::Failure>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct VectorTilesExporter {
     client: ArcGisClient,
