@@ -51,6 +51,7 @@ fn main() -> ExitCode {
 }
 
 async fn run(command: Command) -> Result<u8, Stop> {
+    interrupt::listen();
     match command {
         Command::Take(arguments) => take::run(*arguments).await,
         Command::Resume(arguments) => take::resume(*arguments).await,
