@@ -47,11 +47,15 @@ pub(crate) async fn run(arguments: &Clean) -> Result<u8, Stop> {
                 }
             }
         };
+        let is_cancelled = failure.as_ref().is_some_and(Failure::is_cancelled);
         if arguments.json {
             told.push(json!({"path": left.path, "destination": left.destination, "bytes": left.bytes, "inUse": left.in_use,
                 "canResume": left.can_resume, "removed": is_removed, "failure": failure}));
         } else if !words.is_empty() {
             out!("{words}");
+        }
+        if is_cancelled {
+            break;
         }
     }
     if arguments.json {

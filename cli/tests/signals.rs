@@ -57,3 +57,26 @@ async fn a_service_manager_s_signal_rolls_back_as_ctrl_c_does() {
         assert_eq!(sandbox.replicas("Fieldwork"), 0, "{signal}");
     }
 }
+
+/// Work that nobody told to end by itself is ended by the first signal, as by the system.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signal_ends_a_command_that_waits_for_its_input_or_for_the_map_of_a_job() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let pipe = dir.path().join("overrides.json");
+    assert!(Command::new("mkfifo").arg(&pipe).status().expect("mkfifo").success());
+    let sandbox = sandbox(SandboxOptions::default()).await;
+    let (portal, overrides) = (sandbox.portal_url(), pipe.to_string_lossy().into_owned());
+    let mut command = offmap(&["plan", "--portal", &portal, "--item", FIELD_MAP, "--overrides", &overrides]);
+    command.args(AREA);
+    // A pipe that is open for writing has a reader.
+    let opened = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let (set, path) = (std::sync::Arc::clone(&opened), pipe.clone());
+    let writer = std::thread::spawn(move || {
+        let pipe = std::fs::OpenOptions::new().write(true).open(path);
+        set.store(true, std::sync::atomic::Ordering::SeqCst);
+        pipe
+    });
+    let output = signalled(command, "-TERM", || opened.load(std::sync::atomic::Ordering::SeqCst)).await;
+    assert_eq!(output.status.code(), Some(130), "{}", words(&output));
+    drop(writer.join());
+}

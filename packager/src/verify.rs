@@ -76,8 +76,8 @@ pub(crate) fn verify_opened(
         damages.into_iter().for_each(|damage| found.problem(&damage.entry, damage.what));
     }
     let hashed = |name: &str| match read.and_then(|read| read.files.get(name)) {
-        Some(file) => Ok((file.bytes, file.sha256.clone())),
-        None => hash(&container, name, cancel, report),
+        Some(file) if listed.get(name) == Some(&file.bytes) => Ok((file.bytes, file.sha256.clone())),
+        _ => hash(&container, name, cancel, report),
     };
     check_files(&listed, manifest.as_ref(), hashed, &mut found)?;
     let mut opened = None;

@@ -5,9 +5,9 @@ use crate::support::{area, run_to_end};
 use async_trait::async_trait;
 use offmap::testing::{Act, PlainPackager, Script, ScriptedExporter, ScriptedParameters, scripted_map};
 use offmap::{
-    Artifact, Capability, CapabilityReason, Engine, ExportContext, ExportState, ExportTask, Exporter, Failure,
-    GenerateOfflineMapParameterOverrides, GenerateOfflineMapParameters, MapLayer, OfflineMapPlan, OfflineMapSource,
-    OfflineMapTask, PlanContext, ServiceDescription, ServiceRequest, TaskPlan, WebMap,
+    Artifact, Capability, CapabilityReason, Engine, ExportContext, ExportState, ExportTask, Exporter, Failure, FailureKind,
+    FailureOwner, FailureStage, GenerateOfflineMapParameterOverrides, GenerateOfflineMapParameters, MapLayer,
+    OfflineMapPlan, OfflineMapSource, OfflineMapTask, PlanContext, ServiceDescription, ServiceRequest, TaskPlan, WebMap,
 };
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -18,13 +18,18 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 struct Picky {
     name: &'static str,
     parameters_type: &'static str,
+    /// The layers that it supports; empty for all.
+    supports: Vec<&'static str>,
     refuses: Vec<&'static str>,
     described: Arc<AtomicUsize>,
+    /// Its service answers so many times.
+    answers: usize,
 }
 
 impl Picky {
     fn new(name: &'static str, parameters_type: &'static str, refuses: &[&'static str]) -> Self {
-        Self { name, parameters_type, refuses: refuses.to_vec(), described: Arc::default() }
+        let (refuses, described) = (refuses.to_vec(), Arc::default());
+        Self { name, parameters_type, supports: Vec::new(), refuses, described, answers: usize::MAX }
     }
 }
 
@@ -42,7 +47,8 @@ impl Exporter for Picky {
     }
 
     fn supports(&self, layer: &MapLayer, source: &OfflineMapSource) -> Option<String> {
-        ScriptedExporter.supports(layer, source)
+        let is_own = self.supports.is_empty() || self.supports.contains(&layer.id.as_str());
+        ScriptedExporter.supports(layer, source).filter(|_| is_own)
     }
 
     async fn describe(
@@ -50,7 +56,10 @@ impl Exporter for Picky {
         request: &ServiceRequest,
         ctx: &PlanContext,
     ) -> Result<ServiceDescription<Self::Service>, Failure> {
-        self.described.fetch_add(1, Ordering::AcqRel);
+        if self.described.fetch_add(1, Ordering::AcqRel) >= self.answers {
+            let message = format!("the service of {} does not answer", self.name);
+            return Err(Failure::new(FailureOwner::Network, FailureKind::Unavailable, FailureStage::Plan, message));
+        }
         let mut found = ScriptedExporter.describe(request, ctx).await?;
         for (id, capability) in &mut found.capabilities {
             if self.refuses.contains(&id.as_str()) {
@@ -92,7 +101,10 @@ impl Exporter for Picky {
 
 /// An engine whose first exporter refuses some layers, whose second one refuses others, and that has no third one.
 fn engine(first: &[&'static str], second: &[&'static str]) -> (Engine, Picky, Picky) {
-    let (first, second) = (Picky::new("first", "firstParameters", first), Picky::new("second", "secondParameters", second));
+    engine_of(Picky::new("first", "firstParameters", first), Picky::new("second", "secondParameters", second))
+}
+
+fn engine_of(first: Picky, second: Picky) -> (Engine, Picky, Picky) {
     // The last one added is asked first.
     let builder = Engine::builder(PlainPackager).exporter(second.clone()).and_then(|b| b.exporter(first.clone()));
     let engine = builder.expect("registers").start().expect("starts");
@@ -165,4 +177,28 @@ async fn an_override_of_the_next_exporter_is_known_and_a_dictionary_without_an_e
     let reasons: Vec<_> = plan.skipped.iter().filter_map(|s| s.failure.as_ref()).map(|f| f.message.as_str()).collect();
     assert_eq!(reasons, ["first does not export b"]);
     engine.shutdown().await.expect("shuts down");
+}
+
+#[tokio::test]
+async fn a_layer_that_is_passed_on_in_vain_costs_no_layer_that_was_planned_before() {
+    let first = Picky { supports: vec!["a"], ..Picky::new("first", "firstParameters", &["a"]) };
+    for (answers, reason) in [(1, "does not answer the second time"), (2, "takes it the second time")] {
+        let second = Picky { answers, ..Picky::new("second", "secondParameters", &[]) };
+        let (engine, ..) = engine_of(first.clone(), second);
+        let task = OfflineMapTask::new(&engine, one_service(&["a", "b"]));
+        let plan = task.plan(&GenerateOfflineMapParameters::new(area()), &Default::default()).await.expect("a plan");
+        let skipped: Vec<_> =
+            plan.skipped.iter().map(|s| (s.id.as_str(), s.failure.as_ref().map(|f| f.message.as_str()))).collect();
+        match answers {
+            1 => {
+                assert_eq!(tasks(&plan), [("second", vec!["b"])], "{reason}");
+                assert_eq!(skipped, [("a", Some("first does not export a"))], "the reason of the first one");
+            }
+            _ => {
+                assert_eq!(tasks(&plan), [("second", vec!["b", "a"])], "{reason}");
+                assert_eq!(skipped, []);
+            }
+        }
+        engine.shutdown().await.expect("shuts down");
+    }
 }

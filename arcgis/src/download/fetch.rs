@@ -15,6 +15,7 @@ use offmap_model::{Failure, FailureKind, FailureOwner, FailureStage};
 use reqwest::header::{ACCEPT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, IF_RANGE, RANGE};
 use reqwest::{Response, StatusCode};
 use std::pin::pin;
+use tokio_util::sync::CancellationToken;
 
 /// Largest answer that is read as an error body, in bytes.
 const LARGEST_ERROR: usize = 64 << 10;
@@ -165,7 +166,9 @@ impl<R: Fn(u64, Option<u64>) + Send + Sync> FileAttempt<R> {
             // Nobody will resume it, so it does not stay on the disk.
             self.part = Part::default();
             let file = self.file.clone();
-            run_blocking(move || file.open(0).map(drop)).await?;
+            let stop = CancellationToken::new();
+            let _guard = stop.clone().drop_guard();
+            run_blocking(move || file.open(0, &stop).map(drop)).await?;
         }
         written?;
         ended

@@ -81,12 +81,16 @@ impl PartFile {
         }
     }
 
-    /// Opens the file at `bytes`; what lies beyond is cut off. Blocks.
-    pub(super) fn open(&self, bytes: u64) -> Result<File, Failure> {
+    /// Opens the file at `bytes`; what lies beyond is cut off, unless `stop` was cancelled: then the file may be another download's by
+    /// now. Blocks.
+    pub(super) fn open(&self, bytes: u64, stop: &CancellationToken) -> Result<File, Failure> {
+        let go_on = || if stop.is_cancelled() { Err(Failure::cancelled()) } else { Ok(()) };
+        go_on()?;
         let odd = |e| safe_path::judged("cannot write a downloaded file", &e);
         let mut file = safe_path::open_to_write(&self.0).map_err(odd)?;
         // A writer whose download was dropped may still be at its last block. Not every file system has locks.
         let _ = file.lock();
+        go_on()?;
         let failed =
             |e: std::io::Error| Failure::io(FailureStage::Download, format!("cannot write {}", self.0.display()), &e);
         file.set_len(bytes).map_err(failed)?;

@@ -77,7 +77,7 @@ struct Lines {
 
 fn write(file: &PartFile, part: &mut Part, reserve: DiskReserve, lines: Lines) -> Result<(), Failure> {
     let Lines { mut waiting, here, stop } = lines;
-    let mut to = file.open(part.bytes)?;
+    let mut to = file.open(part.bytes, &stop)?;
     let mut synced = part.bytes;
     let mut block = Vec::with_capacity(BLOCK);
     while let Some(piece) = waiting.blocking_recv() {
@@ -96,6 +96,10 @@ fn write(file: &PartFile, part: &mut Part, reserve: DiskReserve, lines: Lines) -
         here.send_replace(part.bytes);
         if part.bytes - synced >= SYNC_EVERY {
             to.sync_data().map_err(|e| disk(&e))?;
+            // Who dropped the download may be removing its directory by now.
+            if stop.is_cancelled() {
+                return Err(Failure::cancelled());
+            }
             synced = part.bytes;
             file.note(&part.state, synced)?;
             reserve.check(file.path().parent().unwrap_or(file.path()), SYNC_EVERY)?;

@@ -35,6 +35,8 @@ pub(super) struct Services<'a> {
     networks: HashMap<String, Vec<UtilityNetwork>>,
     /// Why the first exporter of a layer that was passed on cannot export it.
     refused: HashMap<String, SkippedLayer>,
+    /// Tasks that are planned again with layers that were passed on to them: they come back if nothing comes of that.
+    displaced: Vec<ExportTask>,
     /// Whether the area touches what each service has.
     touches: Vec<bool>,
     /// Size of the descriptions of all tasks.
@@ -60,6 +62,7 @@ impl<'a> Services<'a> {
             plan,
             networks,
             refused: HashMap::new(),
+            displaced: Vec::new(),
             touches: Vec::new(),
             bytes: 0,
             has_passed_on: false,
@@ -111,7 +114,15 @@ impl<'a> Services<'a> {
     /// Takes what came of one group.
     fn collect(&mut self, planned: Planned, next: &mut Groups) {
         let Planned { exporter, key, task, skipped, refused, networks, warnings } = planned;
-        self.plan.skipped.extend(skipped);
+        let displaced = self.displaced.iter().position(|t| t.key == key && t.exporter == exporter.name());
+        let displaced = displaced.map(|at| self.displaced.remove(at));
+        let planned_before = |id: &str| displaced.iter().flat_map(|t| &t.layers).any(|l| l.id == id);
+        let is_lost = task.is_none();
+        for layer in skipped.into_iter().filter(|l| !(is_lost && planned_before(&l.id))) {
+            // The reason of the first exporter is the layer's, whatever the next one fails for.
+            let first = self.refused.remove(&layer.id);
+            self.plan.skipped.push(first.unwrap_or(layer));
+        }
         for warning in warnings {
             // A task that is planned again for more layers warns again.
             if !self.has_passed_on || !self.plan.warnings.contains(&warning) {
@@ -121,9 +132,13 @@ impl<'a> Services<'a> {
         if !networks.is_empty() {
             self.networks.insert(service_key(&key.service_url), networks);
         }
-        if let Some((task, touched)) = task {
-            self.touches.push(touched);
-            self.add(*task);
+        match (task, displaced) {
+            (Some((task, touched)), _) => {
+                self.touches.push(touched);
+                self.add(*task);
+            }
+            (None, Some(before)) => self.add(before),
+            (None, None) => {}
         }
         for (layer, reason) in refused {
             self.pass_on(exporter.name(), layer, reason, next);
@@ -169,6 +184,7 @@ impl<'a> Services<'a> {
                 layers.append(&mut group.layers);
                 group.layers = layers;
                 group.networks = networks::of_task(&task, self.inputs.source);
+                self.displaced.push(task);
             }
             group.take_networks(&mut self.networks);
         }
