@@ -117,8 +117,10 @@ impl<'a> Services<'a> {
         let displaced = self.displaced.iter().position(|t| t.key == key && t.exporter == exporter.name());
         let displaced = displaced.map(|at| self.displaced.remove(at));
         let planned_before = |id: &str| displaced.iter().flat_map(|t| &t.layers).any(|l| l.id == id);
-        let is_lost = task.is_none();
-        for layer in skipped.into_iter().filter(|l| !(is_lost && planned_before(&l.id))) {
+        // Where nothing comes of a task that is planned again, its layers stay as they were planned.
+        let stays = |id: &str| task.is_none() && planned_before(id);
+        let refused: Vec<_> = refused.into_iter().filter(|(layer, _)| !stays(&layer.id)).collect();
+        for layer in skipped.into_iter().filter(|l| !stays(&l.id)) {
             // The reason of the first exporter is the layer's, whatever the next one fails for.
             let first = self.refused.remove(&layer.id);
             self.plan.skipped.push(first.unwrap_or(layer));
