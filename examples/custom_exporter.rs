@@ -14,9 +14,9 @@ use offmap::testing::{
     FaultEnds, FaultMatrix, FaultReport, FaultStep, StepKind, VirtualClock, exporter_conformance, fault_rows,
 };
 use offmap::{
-    AreaOfInterest, Artifact, ArtifactFile, Capability, CountUnit, ExportContext, ExportTask, Exporter, Failure,
-    FailureKind, FailureOwner, FailureStage, GenerateOfflineMapParameterOverrides, GenerateOfflineMapParameters,
-    LayerArtifact, LayerContents, LayerPlan, LayerType, MapLayer, OfflineMapSource, OfflineMapTask, PlanContext, Progress,
+    AreaOfInterest, Artifact, ArtifactFile, CountUnit, ExportContext, ExportTask, Exporter, Failure, FailureKind,
+    FailureOwner, FailureStage, GenerateOfflineMapParameterOverrides, GenerateOfflineMapParameters, LayerArtifact,
+    LayerContents, LayerPlan, LayerType, MapLayer, OfflineMapSource, OfflineMapTask, PlanContext, Progress,
     ServiceDescription, ServiceRequest, TaskPlan, Unit, WebMap,
 };
 use offmap_sandbox::{FaultyLayer, Sandbox, SandboxOptions};
@@ -81,14 +81,8 @@ impl Exporter for GeoJsonExporter {
     async fn describe(&self, request: &ServiceRequest, _: &PlanContext) -> Result<ServiceDescription<GeoJsonFile>, Failure> {
         let call = ServiceCall::get(&request.service_url)?.in_stage(FailureStage::Plan);
         let bytes = self.client.bytes(&call, LARGEST).await?.unwrap_or_default();
-        Ok(ServiceDescription {
-            title: request.layers.first().map(|l| l.title.clone()).unwrap_or_default(),
-            service: GeoJsonFile { features: features(&bytes)? },
-            capabilities: request.layers.iter().map(|l| (l.id.clone(), Capability::Supported)).collect(),
-            extent: None,
-            attribution: None,
-            edit_date: None,
-        })
+        let title = request.layers.first().map(|l| l.title.clone()).unwrap_or_default();
+        Ok(ServiceDescription::new(title, GeoJsonFile { features: features(&bytes)? }, request.all_supported()))
     }
 
     fn default_parameters(

@@ -35,6 +35,12 @@ impl ServiceRequest {
     pub fn secrets(&self) -> LayerSecrets {
         LayerSecrets::merged(self.layers.iter().map(|l| &l.secrets))
     }
+
+    /// The capabilities of a service that can give every layer of the request.
+    #[must_use]
+    pub fn all_supported(&self) -> Vec<(String, Capability)> {
+        self.layers.iter().map(|l| (l.id.clone(), Capability::Supported)).collect()
+    }
 }
 
 /// What the engine lends an exporter while a plan is made.
@@ -50,6 +56,7 @@ pub struct PlanContext {
 
 /// What a service says of itself. `S` is the exporter's own type ([`Exporter::Service`]); the engine keeps it as JSON.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct ServiceDescription<S = Value> {
     /// Title for people.
     pub title: String,
@@ -66,16 +73,39 @@ pub struct ServiceDescription<S = Value> {
 }
 
 impl<S> ServiceDescription<S> {
+    /// A service with a title, what its exporter needs to know of it, and whether each layer of the request can go offline.
+    #[must_use]
+    pub fn new(title: impl Into<String>, service: S, capabilities: Vec<(String, Capability)>) -> Self {
+        Self { title: title.into(), service, capabilities, extent: None, attribution: None, edit_date: None }
+    }
+
+    /// With the extent of its data, where it is known.
+    #[must_use]
+    pub fn with_extent(mut self, extent: Option<Envelope>) -> Self {
+        self.extent = extent;
+        self
+    }
+
+    /// With its attribution, where it has one.
+    #[must_use]
+    pub fn with_attribution(mut self, attribution: Option<String>) -> Self {
+        self.attribution = attribution;
+        self
+    }
+
+    /// With the time of the last edit of its data, where it is known.
+    #[must_use]
+    pub fn with_edit_date(mut self, edit_date: Option<i64>) -> Self {
+        self.edit_date = edit_date;
+        self
+    }
+
     /// The same with the service in another form.
     pub(crate) fn with_service<T>(&self, service: T) -> ServiceDescription<T> {
-        ServiceDescription {
-            title: self.title.clone(),
-            service,
-            capabilities: self.capabilities.clone(),
-            extent: self.extent.clone(),
-            attribution: self.attribution.clone(),
-            edit_date: self.edit_date,
-        }
+        ServiceDescription::new(self.title.clone(), service, self.capabilities.clone())
+            .with_extent(self.extent.clone())
+            .with_attribution(self.attribution.clone())
+            .with_edit_date(self.edit_date)
     }
 }
 
@@ -192,14 +222,7 @@ pub struct TaskPlan {
 ///     }
 ///
 ///     async fn describe(&self, request: &ServiceRequest, _: &PlanContext) -> Result<ServiceDescription<()>, Failure> {
-///         Ok(ServiceDescription {
-///             title: "Greetings".to_owned(),
-///             service: (),
-///             capabilities: request.layers.iter().map(|l| (l.id.clone(), Capability::Supported)).collect(),
-///             extent: None,
-///             attribution: None,
-///             edit_date: None,
-///         })
+///         Ok(ServiceDescription::new("Greetings", (), request.all_supported()))
 ///     }
 ///
 ///     fn default_parameters(

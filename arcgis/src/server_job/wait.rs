@@ -23,7 +23,7 @@ pub(super) async fn wait<J: ServerJob>(
     let began = control.clock().now_ms();
     let mut last = String::new();
     loop {
-        let waited = Duration::from_millis(u64::try_from(control.clock().now_ms() - began).unwrap_or(0));
+        let waited = since(control, began);
         let (message, done) = match job.poll(limit.saturating_sub(waited)).await {
             Ok(Poll::Done(result)) => return Ok(result),
             Ok(Poll::Running { message, done }) => (message, done),
@@ -65,7 +65,7 @@ where
             Err(failure) if failure.kind == FailureKind::NotFound => failure,
             ended => return ended,
         };
-        let waited = Duration::from_millis(u64::try_from(control.clock().now_ms() - began).unwrap_or(0));
+        let waited = since(control, began);
         if waited >= RESULT_LAG {
             return Err(failure);
         }
@@ -73,4 +73,9 @@ where
         control.sleep(pause).await;
         pause = pause.mul_f64(LONGER);
     }
+}
+
+/// The time that passed since `began`, in milliseconds of the job's clock.
+fn since(control: &dyn TaskControl, began: i64) -> Duration {
+    Duration::from_millis(u64::try_from(control.clock().now_ms() - began).unwrap_or(0))
 }

@@ -133,14 +133,9 @@ impl Exporter for ScriptedExporter {
                 },
             ));
         }
-        Ok(ServiceDescription {
-            title: request.service_url.clone(),
-            service: request.layers.iter().map(|l| (l.id.clone(), script_of(l))).collect(),
-            capabilities,
-            extent: None,
-            attribution: Some("scripted data".to_owned()),
-            edit_date: None,
-        })
+        let scripts = request.layers.iter().map(|l| (l.id.clone(), script_of(l))).collect();
+        let description = ServiceDescription::new(request.service_url.clone(), scripts, capabilities);
+        Ok(description.with_attribution(Some("scripted data".to_owned())))
     }
 
     fn default_parameters(

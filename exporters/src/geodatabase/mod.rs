@@ -130,14 +130,11 @@ impl Exporter for GeodatabaseExporter {
         let service = FeatureService::fetch(&self.client, &request.service_url, &ids, &custom).await?;
         let attribution =
             service.attribution.clone().or_else(|| service.layers.values().find_map(|l| l.attribution.clone()));
-        Ok(ServiceDescription {
-            title: service.title.clone(),
-            capabilities: request.layers.iter().map(|l| (l.id.clone(), judge::judge(l, &service))).collect(),
-            extent: service.extent_in(),
-            attribution,
-            edit_date: service.layers.values().filter_map(|l| l.edit_date).max(),
-            service,
-        })
+        let capabilities = request.layers.iter().map(|l| (l.id.clone(), judge::judge(l, &service))).collect();
+        let extent = service.extent_in();
+        let edit_date = service.layers.values().filter_map(|l| l.edit_date).max();
+        let description = ServiceDescription::new(service.title.clone(), service, capabilities);
+        Ok(description.with_extent(extent).with_attribution(attribution).with_edit_date(edit_date))
     }
 
     fn default_parameters(

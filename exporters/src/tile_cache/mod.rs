@@ -113,14 +113,10 @@ impl Exporter for TileCacheExporter {
             Some((reason, words)) => Capability::refused(*reason, words.clone()),
             None => Capability::Supported,
         };
-        Ok(ServiceDescription {
-            capabilities: request.layers.iter().map(|l| (l.id.clone(), capability(l))).collect(),
-            extent: service.as_ref().and_then(TiledService::extent_in),
-            service,
-            attribution: text(&answer, "copyrightText"),
-            edit_date: None,
-            title,
-        })
+        let capabilities = request.layers.iter().map(|l| (l.id.clone(), capability(l))).collect();
+        let extent = service.as_ref().and_then(TiledService::extent_in);
+        let description = ServiceDescription::new(title, service, capabilities);
+        Ok(description.with_extent(extent).with_attribution(text(&answer, "copyrightText")))
     }
 
     fn default_parameters(

@@ -136,13 +136,7 @@ impl<'a> Description<'a> {
         }
         let capability = |l: &MapLayer| (l.id.clone(), refused.get(l.id.as_str()).cloned().unwrap_or(Capability::Supported));
         let extent = described.service.as_ref().or(described.reduced.as_ref()).and_then(TiledService::extent_in);
-        ServiceDescription {
-            title,
-            capabilities: request.layers.iter().map(capability).collect(),
-            extent,
-            service: described,
-            attribution,
-            edit_date: None,
-        }
+        let capabilities = request.layers.iter().map(capability).collect();
+        ServiceDescription::new(title, described, capabilities).with_extent(extent).with_attribution(attribution)
     }
 }
