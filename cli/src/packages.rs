@@ -31,7 +31,7 @@ pub(crate) async fn verify(arguments: &VerifyArguments) -> Result<u8, Stop> {
             out!("damaged  and {} problems more", found.more_problems);
         }
         for words in &found.missing {
-            out!("lacks    {words}");
+            out!("missing  {words}");
         }
         for words in &found.not_counted {
             out!("not counted  {words}");
@@ -39,11 +39,11 @@ pub(crate) async fn verify(arguments: &VerifyArguments) -> Result<u8, Stop> {
         let verdict = match (found.ok, found.by_manifest, found.complete) {
             (false, ..) => "is damaged",
             (true, false, _) if !found.missing.is_empty() => {
-                "can be read, and lacks what is named above; it has no manifest"
+                "can be read, and misses what is named above; it has no manifest"
             }
             (true, false, _) => "can be read; it has no manifest, so that nothing missing can be told",
-            (true, true, Some(false)) => "is whole, and lacks what is named above",
-            (true, true, _) => "is whole and complete",
+            (true, true, Some(false)) => "is undamaged, and incomplete: it misses what is named above",
+            (true, true, _) => "is undamaged and complete",
         };
         out!("{} {verdict}: {} files, {} bytes", found.package.display(), found.files, found.bytes);
     }
@@ -131,7 +131,7 @@ fn show_maps(package: &MobileMapPackage) {
 fn show_layers(manifest: &Manifest) {
     for layer in manifest.layers.iter().filter(|l| l.state == ExportState::Succeeded) {
         for what in layer.missing() {
-            out!("lacks {}: {what}", layer.title);
+            out!("missing {}: {what}", layer.title);
         }
         for note in layer.contents.notes.iter().filter(|n| n.kind != LayerNoteKind::Missing) {
             out!("note {}: {}: {}", layer.title, note.kind.words(), note.message);

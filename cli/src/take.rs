@@ -232,7 +232,7 @@ fn tell_layers(layers: &[LayerOutcome], to_stderr: bool) {
             layer.bytes
         ));
         for words in layer.missing() {
-            line(format!("          lacks: {words}"));
+            line(format!("          missing: {words}"));
         }
         for note in layer.contents.notes.iter().filter(|n| n.kind != LayerNoteKind::Missing) {
             line(format!("          {}: {}", note.kind.words(), note.message));

@@ -281,7 +281,7 @@ async fn a_disk_that_cannot_be_written_is_told_as_such_and_the_job_goes_on_when_
         "read-only 1",
         "Read-only file system",
         "new 1",
-        "is whole and complete",
+        "is undamaged and complete",
     ] {
         assert!(said.contains(wanted), "{wanted}: {said}");
     }

@@ -46,7 +46,7 @@ async fn tiles_that_are_missing_are_named_by_every_command_and_end_it_with_3() {
     let resume = ["resume", "--failed-only", &out, "--portal", &portal, "--progress", "off"];
     let resumed = run(offmap(&resume));
     assert_eq!(resumed.status.code(), Some(3), "{}", words(&resumed));
-    assert!(words(&resumed).contains("lacks: 2 of 9 tiles are missing"), "{}", words(&resumed));
+    assert!(words(&resumed).contains("missing: 2 of 9 tiles are missing"), "{}", words(&resumed));
     assert!(!words(&resumed).contains("resume --failed-only"), "no way out is offered that does not help");
 }
 

@@ -130,7 +130,7 @@ async fn submit(client: &ArcGisClient, root: &str, url_style: JobUrlStyle, call:
 }
 
 /// The other url at which a job may be polled.
-fn other_address(job: &str) -> Option<String> {
+fn other_url(job: &str) -> Option<String> {
     let (head, id) = job.rsplit_once("/jobs/")?;
     Some(match head.strip_suffix("/exportTiles") {
         Some(root) => format!("{root}/jobs/{id}"),
@@ -178,7 +178,7 @@ impl ServerJob for ExportJob<'_> {
         let mut state = self.client.job_json(&ask(&self.url)?).await;
         if !self.seen && state.as_ref().is_err_and(server_job::is_gone) {
             // The other family of servers keeps its jobs elsewhere.
-            if let Some(other) = other_address(&self.url) {
+            if let Some(other) = other_url(&self.url) {
                 let nothing_there = state.as_ref().is_err_and(|f| f.kind == FailureKind::NotFound);
                 match self.client.job_json(&ask(&other)?).await {
                     Ok(found) => (self.url, state) = (other, Ok(found)),
@@ -254,7 +254,7 @@ fn job_failure(word: &str, state: &Value) -> Failure {
     }
 }
 
-/// The address of the package, and whether it carries its own signature.
+/// The url of the package, and whether it carries its own signature.
 async fn find_file(
     client: &ArcGisClient,
     ctx: &ExportContext,
@@ -342,8 +342,8 @@ mod tests {
     #[test]
     fn a_job_has_two_homes() {
         let [first, second] = JobUrlStyle::Raster.urls("https://h/S/MapServer", "j1");
-        assert_eq!(other_address(&first).as_deref(), Some(second.as_str()));
-        assert_eq!(other_address(&second).as_deref(), Some(first.as_str()));
+        assert_eq!(other_url(&first).as_deref(), Some(second.as_str()));
+        assert_eq!(other_url(&second).as_deref(), Some(first.as_str()));
     }
 
     #[test]

@@ -177,7 +177,7 @@ impl TiledService {
         })
     }
 
-    /// The tiles of an area that a package lacks: of those that its own index promises, where it has one. `None` where none is
+    /// The tiles of an area that a package misses: of those that its own index promises, where it has one. `None` where none is
     /// missing. What cannot be listed is counted against the plan.
     pub(crate) fn missing(
         &self,
@@ -302,7 +302,7 @@ pub(crate) fn spatial_reference_not_supported(title: &str, spatial_reference: &S
     Some(format!("the tiles of \"{title}\" are in {}", failure.message))
 }
 
-/// Where a service's jobs are looked at, the likelier address first.
+/// Where a service's jobs are looked at, the likelier url first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum JobUrlStyle {
     /// `{root}/exportTiles/jobs/{id}`, then `{root}/jobs/{id}`.

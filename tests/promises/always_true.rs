@@ -92,7 +92,7 @@ async fn no_token_outside_the_request_it_was_made_for() {
                 Credentials::user(&sandbox.portal_url(), USER, PASSWORD, "https://field.example").expect("credentials")
             }
             "application" => Credentials::application(&sandbox.portal_url(), CLIENT_ID, CLIENT_SECRET).expect("credentials"),
-            _ => Credentials::token(sandbox.token()).for_url(sandbox.url()).expect("an address"),
+            _ => Credentials::token(sandbox.token()).for_url(sandbox.url()).expect("a url"),
         })
         .await;
         // A result that leads to another host, a redirect to another host, and an error that repeats what was asked.

@@ -90,7 +90,7 @@ async fn tiled_services_that_cannot_export_are_told_by_their_reason() {
     ] {
         let bench = Bench::new().await;
         let url = format!("{}/arcgis/rest/services/{path}", bench.sandbox.url());
-        let mut described = bench.client.json(&ServiceCall::get(&url).expect("an address")).await.expect("a description");
+        let mut described = bench.client.json(&ServiceCall::get(&url).expect("a url")).await.expect("a description");
         described.as_object_mut().expect("an object").extend(change.as_object().cloned().expect("an object"));
         bench.sandbox.fault(Fault::always(&path.to_lowercase(), FaultAction::Body(described)));
         let all = of_map(&bench, json!({"operationalLayers": [{"id": "t", "layerType": kind, "url": url}]})).await;
@@ -98,7 +98,7 @@ async fn tiled_services_that_cannot_export_are_told_by_their_reason() {
     }
     let bench = Bench::new().await;
     let url = format!("{}/arcgis/rest/services/World/MapServer", bench.sandbox.url());
-    let mut described = bench.client.json(&ServiceCall::get(&url).expect("an address")).await.expect("a description");
+    let mut described = bench.client.json(&ServiceCall::get(&url).expect("a url")).await.expect("a description");
     described["tileInfo"]["spatialReference"] = json!({"wkt": "PROJCS[\"Works grid\"]"});
     bench.sandbox.fault(Fault::always("world/mapserver", FaultAction::Body(described)));
     let tiled = json!({"id": "t", "layerType": "ArcGISTiledMapServiceLayer", "url": url});

@@ -39,7 +39,7 @@ fn callback(sandbox: &Sandbox, asked: &Arc<AtomicU32>) -> Credentials {
     let tokens = (0..9).map(|_| sandbox.token()).collect();
     Credentials::from_source(Callback { tokens, life: None, asked: Arc::clone(asked) })
         .for_url(sandbox.url())
-        .expect("an address")
+        .expect("a url")
 }
 
 #[tokio::test]
@@ -69,7 +69,7 @@ async fn one_renewal_is_enough_for_all_who_wait() {
     let asked = Arc::new(AtomicU32::new(0));
     let sandbox = Sandbox::start(secured()).await.expect("a sandbox");
     let client = quick_client(callback(&sandbox, &asked));
-    let call = ServiceCall::get(&format!("{}/arcgis/rest/services/World/MapServer", sandbox.url())).expect("an address");
+    let call = ServiceCall::get(&format!("{}/arcgis/rest/services/World/MapServer", sandbox.url())).expect("a url");
     client.json(&call).await.expect("an answer");
     // The first answer of each of them is that the token is old.
     sandbox.fault(Fault::times("world/mapserver", 4, old_token()));
@@ -85,11 +85,11 @@ async fn a_token_is_renewed_before_it_ends_and_used_to_its_end_if_there_is_no_ot
     let sandbox = Sandbox::start(secured()).await.expect("a sandbox");
     let tokens = vec![sandbox.token(), sandbox.token()];
     let source = Callback { tokens: tokens.clone(), life: Some(Duration::from_hours(1)), asked: Arc::clone(&asked) };
-    let credentials = Credentials::from_source(source).for_url(sandbox.url()).expect("an address");
+    let credentials = Credentials::from_source(source).for_url(sandbox.url()).expect("a url");
     let clock = Arc::new(VirtualClock::default());
     let client = ArcGisClient::with_clock(ClientOptions::default(), credentials, Arc::clone(&clock) as Arc<dyn Clock>);
     let client = client.expect("a client");
-    let call = ServiceCall::get(&format!("{}/arcgis/rest/services/World/MapServer", sandbox.url())).expect("an address");
+    let call = ServiceCall::get(&format!("{}/arcgis/rest/services/World/MapServer", sandbox.url())).expect("a url");
     // 54 minutes: still the first. 55 minutes, five before the end: the second. 110 minutes: there is no third, so the second.
     for (minutes, used, asks) in [(0, 0, 1), (54, 0, 1), (1, 1, 2), (55, 1, 3), (1, 1, 3)] {
         clock.sleep(Duration::from_mins(minutes)).await;
@@ -105,10 +105,10 @@ async fn each_of_two_servers_sees_its_own_token_and_not_the_other_s() {
     let (one, two) =
         (Sandbox::start(secured()).await.expect("a sandbox"), Sandbox::start(secured()).await.expect("a sandbox"));
     let (first, second) = (one.token(), two.token());
-    let own = |sandbox: &Sandbox, token: &str| Credentials::token(token).for_url(sandbox.url()).expect("an address");
+    let own = |sandbox: &Sandbox, token: &str| Credentials::token(token).for_url(sandbox.url()).expect("a url");
     let client = quick_client(own(&one, &first).and(own(&two, &second)));
     for (sandbox, token) in [(&one, &first), (&two, &second)] {
-        let call = ServiceCall::get(&format!("{}/arcgis/rest/services/World/MapServer", sandbox.url())).expect("an address");
+        let call = ServiceCall::get(&format!("{}/arcgis/rest/services/World/MapServer", sandbox.url())).expect("a url");
         client.json(&call).await.expect("an answer");
         let seen: Vec<_> = sandbox.requests().iter().filter_map(|r| r.parameters.get("token").cloned()).collect();
         assert!(!seen.is_empty() && seen.iter().all(|t| t == token), "{seen:?}");
@@ -119,8 +119,8 @@ async fn each_of_two_servers_sees_its_own_token_and_not_the_other_s() {
 async fn a_host_that_is_for_tokens_by_https_gets_none_by_http_and_the_failure_says_so() {
     let sandbox = Sandbox::start(secured()).await.expect("a sandbox");
     let safe = sandbox.url().replace("http://", "https://");
-    let client = quick_client(Credentials::token(sandbox.token()).for_url(&safe).expect("an address"));
-    let call = ServiceCall::get(&format!("{}/arcgis/rest/services/World/MapServer", sandbox.url())).expect("an address");
+    let client = quick_client(Credentials::token(sandbox.token()).for_url(&safe).expect("a url"));
+    let call = ServiceCall::get(&format!("{}/arcgis/rest/services/World/MapServer", sandbox.url())).expect("a url");
     let failure = client.json(&call).await.expect_err("wants a token");
     assert_eq!(failure.owner, FailureOwner::Credentials, "{failure}");
     assert!(failure.to_string().contains("by https only"), "{failure}");
@@ -167,7 +167,7 @@ async fn a_server_that_only_says_it_belongs_to_the_portal_gets_no_token() {
     let portal = Sandbox::start(secured()).await.expect("a sandbox");
     let stranger = Sandbox::start(secured()).await.expect("a sandbox");
     let client = quick_client(Credentials::user(&portal.portal_url(), USER, PASSWORD, "x").expect("credentials"));
-    let call = ServiceCall::get(&format!("{}/arcgis/rest/services/World/MapServer", stranger.url())).expect("an address");
+    let call = ServiceCall::get(&format!("{}/arcgis/rest/services/World/MapServer", stranger.url())).expect("a url");
     let failure = client.json(&call).await.expect_err("wants a token");
     assert_eq!(failure.owner, FailureOwner::Credentials, "{failure}");
     assert!(portal.requests().is_empty(), "it belongs to another portal, so nobody is asked");
@@ -184,9 +184,9 @@ async fn a_server_that_only_says_it_belongs_to_the_portal_gets_no_token() {
 #[tokio::test]
 async fn two_users_of_one_engine_s_connections_share_limits_and_no_tokens() {
     let sandbox = Sandbox::start(secured()).await.expect("a sandbox");
-    let client = quick_client(Credentials::token(sandbox.token()).for_url(sandbox.url()).expect("an address"));
+    let client = quick_client(Credentials::token(sandbox.token()).for_url(sandbox.url()).expect("a url"));
     let other = client.with_credentials(Credentials::none());
-    let call = ServiceCall::get(&format!("{}/arcgis/rest/services/World/MapServer", sandbox.url())).expect("an address");
+    let call = ServiceCall::get(&format!("{}/arcgis/rest/services/World/MapServer", sandbox.url())).expect("a url");
     client.json(&call).await.expect("an answer");
     let failure = other.json(&call).await.expect_err("has no token");
     assert_eq!(failure.owner, FailureOwner::Credentials, "{failure}");
@@ -198,7 +198,7 @@ fn asked(sandbox: &Sandbox, ending: &str) -> usize {
 }
 
 fn world(url: &str) -> ServiceCall {
-    ServiceCall::get(&format!("{url}/arcgis/rest/services/World/MapServer")).expect("an address")
+    ServiceCall::get(&format!("{url}/arcgis/rest/services/World/MapServer")).expect("a url")
 }
 
 #[tokio::test]
@@ -243,7 +243,7 @@ async fn a_token_that_dies_while_its_request_is_repeated_is_renewed_with_three_t
         let made: Vec<_> = (0..different).map(|_| sandbox.token()).collect();
         let tokens = (0..9).map(|i| made[i % different].clone()).collect();
         let source = Callback { tokens, life: None, asked: Arc::clone(&count) };
-        let client = quick_client(Credentials::from_source(source).for_url(sandbox.url()).expect("an address"));
+        let client = quick_client(Credentials::from_source(source).for_url(sandbox.url()).expect("a url"));
         sandbox.fault(Fault::times("world/mapserver", dead, old_token()));
         let answer = client.json(&world(sandbox.url())).await;
         assert_eq!(answer.is_ok(), answers, "{dead} dead of {different}: {answer:?}");

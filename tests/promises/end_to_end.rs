@@ -272,7 +272,7 @@ async fn an_area_outside_every_service_is_refused_before_anything_is_spent() {
     use offmap::arcgis::ServiceCall;
     let bench = Bench::new().await;
     let root = format!("{}/arcgis/rest/services/World/MapServer", bench.sandbox.url());
-    let call = ServiceCall::get(&root).expect("an address");
+    let call = ServiceCall::get(&root).expect("a url");
     let mut described = bench.client.json(&call).await.expect("a description");
     described["fullExtent"] =
         json!({"xmin": -9e6, "ymin": -4e6, "xmax": -8e6, "ymax": -3e6, "spatialReference": {"wkid": 3857}});
@@ -311,7 +311,7 @@ async fn services_that_make_replicas_at_once_are_taken_too() {
         let bench = Bench::new().await;
         let folder = if item == FIELD_MAP { "arcgis" } else { "hosted" };
         let root = format!("{}/{folder}/rest/services/Reference/FeatureServer", bench.sandbox.url());
-        let mut described = bench.client.json(&ServiceCall::get(&root).expect("an address")).await.expect("a description");
+        let mut described = bench.client.json(&ServiceCall::get(&root).expect("a url")).await.expect("a description");
         described["syncCapabilities"] = json!({"supportsASync": false, "supportsPerLayerSync": false});
         bench.sandbox.fault(Fault::times("reference/featureserver", 1, FaultAction::Body(described)));
         let map = json!({"operationalLayers": [{"id": "b", "layerType": "ArcGISFeatureLayer", "url": format!("{root}/0")}]});

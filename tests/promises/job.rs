@@ -124,7 +124,7 @@ async fn messages_have_time_severity_and_source_and_progress_runs_from_0_to_100(
 #[tokio::test]
 async fn a_job_goes_through_json_into_another_engine_without_its_credentials() {
     let options = SandboxOptions { secured: true, ..SandboxOptions::default() };
-    let bench = Bench::with(options, |s| Credentials::token(s.token()).for_url(&s.portal_url()).expect("an address")).await;
+    let bench = Bench::with(options, |s| Credentials::token(s.token()).for_url(&s.portal_url()).expect("a url")).await;
     let job = bench
         .job(FIELD_MAP, |p| {
             p.include_basemap = false;

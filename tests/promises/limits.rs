@@ -74,7 +74,7 @@ async fn a_host_that_only_drips_is_as_good_as_silent() {
     let address = format!("{}/arcgis/rest/services/World/MapServer", sandbox.url());
     let dir = tempfile::tempdir().expect("a directory");
     let to = dir.path().join("file");
-    let words = client.json(&ServiceCall::get(&address).expect("an address")).await.map(drop);
+    let words = client.json(&ServiceCall::get(&address).expect("a url")).await.map(drop);
     let picture = format!("{}/arcgis/rest/services/World/MapServer/tile/0/0/0", sandbox.url());
     let file = Download { url: &picture, to: &to, presigned: false, limit: 1 << 20, secrets: &Default::default() };
     let file = client.download(file, |_, _| {}).await.map(drop);

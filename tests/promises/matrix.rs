@@ -104,7 +104,7 @@ fn rows(sandbox: &Sandbox) -> Vec<FaultRow> {
 /// Cells that end otherwise than their rows say, and why.
 fn other_ends(step: &FaultStep, row: &FaultRow) -> Option<FaultEnds> {
     // An empty object is a good index of no sprites.
-    (row.name == "an empty object" && step.name.contains("sprite")).then(FaultEnds::whole)
+    (row.name == "an empty object" && step.name.contains("sprite")).then(FaultEnds::complete)
 }
 
 /// The same for storage with signed addresses, which knows no tokens.

@@ -127,12 +127,12 @@ async fn a_token_goes_to_the_new_place_only_if_it_is_for_it() {
     let token = sandbox.token();
     let call = ServiceCall::get(&format!("{}/arcgis/rest/services/World/MapServer", old.url)).expect("a url");
     // The token is for the old port only, where somebody else may listen now.
-    let client = quick_client(Credentials::token(&token).for_url(&old.url).expect("an address"));
+    let client = quick_client(Credentials::token(&token).for_url(&old.url).expect("a url"));
     let failure = client.json(&call).await.expect_err("no token, no answer");
     assert_eq!((failure.owner, failure.kind), (FailureOwner::Credentials, FailureKind::Unauthorized), "{failure}");
     assert!(sandbox.requests().iter().all(|r| !r.has_token));
-    let both = Credentials::token(&token).for_url(&old.url).expect("an address");
-    let client = quick_client(both.for_url(sandbox.url()).expect("an address"));
+    let both = Credentials::token(&token).for_url(&old.url).expect("a url");
+    let client = quick_client(both.for_url(sandbox.url()).expect("a url"));
     client.json(&call).await.expect("the new place may see it");
 }
 

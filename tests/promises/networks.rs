@@ -189,7 +189,7 @@ async fn a_data_layer_that_cannot_be_taken_costs_the_network_and_not_its_sibling
     use offmap_sandbox::{Fault, FaultAction};
     let case = Case::of("Network", Value::Null).await;
     let url = format!("{}/1", case.service);
-    let mut valves = case.bench.client.json(&ServiceCall::get(&url).expect("an address")).await.expect("a description");
+    let mut valves = case.bench.client.json(&ServiceCall::get(&url).expect("a url")).await.expect("a description");
     valves["globalIdField"] = json!("");
     case.bench.sandbox.fault(Fault::always("/network/featureserver/1", FaultAction::Body(valves)));
     let plan = case.task.plan(&case.parameters, &Overrides::default()).await.expect("a plan");

@@ -99,7 +99,7 @@ async fn sign_in(sandbox: &Sandbox, how: &str) -> Failure {
         ),
     };
     let client = quick_client(credentials.expect("credentials"));
-    client.json(&ServiceCall::get(&url).expect("an address")).await.expect_err("cannot sign in")
+    client.json(&ServiceCall::get(&url).expect("a url")).await.expect_err("cannot sign in")
 }
 
 #[tokio::test]
@@ -137,7 +137,7 @@ async fn a_request_with_a_secret_takes_it_to_no_other_origin() {
         for how in ["GET", "POST", "long GET", "address"] {
             let (sandbox, stranger) = (secured().await, Stranger::glad().await);
             let token = sandbox.token();
-            let client = quick_client(Credentials::token(&token).for_url(sandbox.url()).expect("an address"));
+            let client = quick_client(Credentials::token(&token).for_url(sandbox.url()).expect("a url"));
             let url = service(&sandbox, "Fieldwork/FeatureServer/0/query");
             let call = match how {
                 "GET" => ServiceCall::get(&url),
@@ -145,7 +145,7 @@ async fn a_request_with_a_secret_takes_it_to_no_other_origin() {
                 "long GET" => ServiceCall::get(&url).map(|c| c.with("where", format!("1=1 {}", " ".repeat(2000)))),
                 _ => ServiceCall::get(&format!("{url}?apiKey={API_KEY}&where=1=1")),
             };
-            let call = call.expect("an address").with_secrets(&layer_secrets(&url, &[("apiKey", API_KEY)]));
+            let call = call.expect("a url").with_secrets(&layer_secrets(&url, &[("apiKey", API_KEY)]));
             let to = format!("{}/elsewhere?f=json", stranger.url);
             sandbox.fault(Fault::always("/query", FaultAction::RedirectWith(status, to)));
             let answer = client.json(&call).await;
@@ -170,10 +170,10 @@ async fn a_request_with_a_secret_takes_it_to_no_other_origin() {
 async fn a_redirect_that_repeats_a_secret_to_another_origin_is_not_followed() {
     let (sandbox, stranger) = (secured().await, Stranger::glad().await);
     let token = sandbox.token();
-    let client = quick_client(Credentials::token(&token).for_url(sandbox.url()).expect("an address"));
+    let client = quick_client(Credentials::token(&token).for_url(sandbox.url()).expect("a url"));
     let secrets = layer_secrets(sandbox.url(), &[("apiKey", API_KEY), ("lang", "en")]);
     let call = ServiceCall::get(&format!("{}?access_token=of-the-address", service(&sandbox, "World/MapServer")));
-    let call = call.expect("an address").with_secrets(&secrets);
+    let call = call.expect("a url").with_secrets(&secrets);
     let spelt: String = API_KEY.bytes().map(|b| format!("%{b:02x}")).collect();
     for echo in [
         format!("x?f=json&token={token}"),
@@ -201,9 +201,9 @@ async fn a_stranger_on_the_way_gets_no_token_attached_to_what_it_chooses() {
     let token = sandbox.token();
     let back = format!("{}?chosen=1", service(&sandbox, "Streets/VectorTileServer"));
     let stranger = Stranger::answering(&format!("302 Found\r\nLocation: {back}"), &json!({})).await;
-    let client = quick_client(Credentials::token(&token).for_url(sandbox.url()).expect("an address"));
+    let client = quick_client(Credentials::token(&token).for_url(sandbox.url()).expect("a url"));
     sandbox.fault(Fault::always("world/mapserver", FaultAction::Redirect(format!("{}/there", stranger.url))));
-    let call = ServiceCall::get(&service(&sandbox, "World/MapServer")).expect("an address");
+    let call = ServiceCall::get(&service(&sandbox, "World/MapServer")).expect("a url");
     client.json(&call).await.expect_err("no token, no answer");
     assert!(stranger.seen().contains("/there") && !stranger.seen().contains(&token));
     let requests = sandbox.requests();
@@ -215,10 +215,10 @@ async fn a_stranger_on_the_way_gets_no_token_attached_to_what_it_chooses() {
 async fn a_redirect_within_an_origin_keeps_method_and_form_and_only_303_drops_them() {
     for status in STATUSES {
         let sandbox = secured().await;
-        let client = quick_client(Credentials::token(sandbox.token()).for_url(sandbox.url()).expect("an address"));
+        let client = quick_client(Credentials::token(sandbox.token()).for_url(sandbox.url()).expect("a url"));
         let to = "/arcgis/rest/services/Fieldwork/FeatureServer/0/query?moved=1&where=2=2&f=json".to_owned();
         let once = |to: &str| Fault::times("/query", 1, FaultAction::RedirectWith(status, to.to_owned()));
-        let call = ServiceCall::post(&service(&sandbox, "Fieldwork/FeatureServer/0/query")).expect("an address");
+        let call = ServiceCall::post(&service(&sandbox, "Fieldwork/FeatureServer/0/query")).expect("a url");
         sandbox.fault(once(&to));
         client.json(&call.with("where", "1=1")).await.expect("an answer");
         let last = sandbox.requests().pop().expect("a request");
@@ -227,7 +227,7 @@ async fn a_redirect_within_an_origin_keeps_method_and_form_and_only_303_drops_th
         assert!(last.has_token && last.parameters.contains_key("moved"), "{status}: {last:?}");
         // A GET keeps its parameters, and what the address has more.
         sandbox.fault(once("query?moved=2"));
-        let call = ServiceCall::get(&service(&sandbox, "Fieldwork/FeatureServer/0/query")).expect("an address");
+        let call = ServiceCall::get(&service(&sandbox, "Fieldwork/FeatureServer/0/query")).expect("a url");
         client.json(&call.with("where", "3=3")).await.expect("an answer");
         let last = sandbox.requests().pop().expect("a request");
         assert_eq!((last.method.as_str(), last.parameters["where"].as_str()), ("GET", "3=3"), "{status}");
@@ -239,7 +239,7 @@ async fn a_redirect_within_an_origin_keeps_method_and_form_and_only_303_drops_th
 async fn every_step(layers: &[&str]) {
     let (sandbox, stranger) = (secured().await, Stranger::refusing().await);
     let token = sandbox.token();
-    let credentials = Credentials::token(&token).for_url(sandbox.url()).expect("an address");
+    let credentials = Credentials::token(&token).for_url(sandbox.url()).expect("a url");
     let options = ClientOptions {
         poll_interval: Duration::from_secs(1),
         request_timeout: Duration::from_secs(5),

@@ -139,7 +139,7 @@ async fn data_that_changed_since_are_fetched_again_and_nothing_else() {
     })
     .await;
     let root = format!("{}/arcgis/rest/services/Fieldwork/FeatureServer/0", bench.sandbox.url());
-    let mut edited = bench.client.json(&ServiceCall::get(&root).expect("an address")).await.expect("a description");
+    let mut edited = bench.client.json(&ServiceCall::get(&root).expect("a url")).await.expect("a description");
     edited["editingInfo"]["lastEditDate"] = json!(1_795_000_000_000_i64);
     bench.sandbox.heal();
     bench.sandbox.unstick();

@@ -160,7 +160,7 @@ async fn the_ledger_of_a_job_holds_no_custom_parameter() {
 async fn what_a_service_repeats_of_a_secret_is_in_no_message_no_ledger_and_no_package() {
     let options = SandboxOptions { secured: true, echo: true, ..with_key() };
     let bench =
-        Bench::with(options, |sandbox| Credentials::token(sandbox.token()).for_url(sandbox.url()).expect("an address"))
+        Bench::with(options, |sandbox| Credentials::token(sandbox.token()).for_url(sandbox.url()).expect("a url"))
             .await;
     let (job, _) = keyed_job(&bench, FIELD_MAP).await;
     let token = bench.sandbox.requests().iter().find_map(|r| r.parameters.get("token").cloned()).expect("a token");
@@ -344,7 +344,7 @@ async fn a_job_that_goes_on_without_the_secrets_of_its_map_says_so_and_with_them
 #[tokio::test]
 async fn an_answer_that_repeats_a_secret_in_a_url_sends_it_to_no_other_host() {
     let bench = Bench::with(SandboxOptions { secured: true, ..with_key() }, |sandbox| {
-        Credentials::token(sandbox.token()).for_url(sandbox.url()).expect("an address")
+        Credentials::token(sandbox.token()).for_url(sandbox.url()).expect("a url")
     })
     .await;
     let elsewhere = Sandbox::start(SandboxOptions::default()).await.expect("a sandbox");

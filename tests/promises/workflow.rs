@@ -176,7 +176,7 @@ async fn services_that_know_no_attachment_direction_are_not_told_one() {
     use offmap::arcgis::ServiceCall;
     let bench = Bench::new().await;
     let root = format!("{}/arcgis/rest/services/Fieldwork/FeatureServer", bench.sandbox.url());
-    let mut described = bench.client.json(&ServiceCall::get(&root).expect("an address")).await.expect("a description");
+    let mut described = bench.client.json(&ServiceCall::get(&root).expect("a url")).await.expect("a description");
     described["syncCapabilities"]["supportsAttachmentsSyncDirection"] = json!(false);
     bench.sandbox.fault(Fault::times("fieldwork/featureserver", 1, FaultAction::Body(described)));
     let (editable, read_only) = replicas(&bench, FIELD_MAP, |_| {}).await;

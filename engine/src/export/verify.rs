@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 /// Every unit is finished, every layer is in the artifact, every file is there, and zero came only if zero was planned. Fails as a
-/// whole where a promise of the exporter is broken; a layer that lacks something has its own failure from then on.
+/// whole where a promise of the exporter is broken; a layer that is incomplete has its own failure from then on.
 pub(super) async fn verify(
     task: &ExportTask,
     ctx: &ExportContext,

@@ -91,8 +91,8 @@ fn bodies() -> Vec<FaultRow> {
         FaultRow::always("truncated body", ALL, A::Truncate(5), of_the_network(FailureKind::Unavailable)),
         FaultRow::always("file cut short", &[File], A::Cut(5000), own(&[FailureKind::Corrupt, FailureKind::Incomplete])),
         FaultRow {
-            ends: FaultEnds::whole(),
-            ..FaultRow::always("slow transfer", &[File], A::Drip(200_000, Duration::from_millis(2)), FaultEnds::whole())
+            ends: FaultEnds::complete(),
+            ..FaultRow::always("slow transfer", &[File], A::Drip(200_000, Duration::from_millis(2)), FaultEnds::complete())
         },
         FaultRow::always(
             "hang",

@@ -114,7 +114,7 @@ pub trait FaultyService: Sync {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FaultEnds {
     /// Whether a complete package may come of it.
-    pub whole: bool,
+    pub complete: bool,
     /// Owners and kinds of the failures that may.
     pub failures: Vec<(FailureOwner, FailureKind)>,
 }
@@ -122,14 +122,14 @@ pub struct FaultEnds {
 impl FaultEnds {
     /// The layer is exported all the same.
     #[must_use]
-    pub fn whole() -> Self {
-        Self { whole: true, failures: Vec::new() }
+    pub fn complete() -> Self {
+        Self { complete: true, failures: Vec::new() }
     }
 
     /// The layer fails, and one of these says why.
     #[must_use]
     pub fn fails(failures: impl IntoIterator<Item = (FailureOwner, FailureKind)>) -> Self {
-        Self { whole: false, failures: failures.into_iter().collect() }
+        Self { complete: false, failures: failures.into_iter().collect() }
     }
 
     /// Judges an end.
@@ -138,7 +138,7 @@ impl FaultEnds {
     /// In words: what is wrong with it.
     pub fn judge(&self, failure: Option<&Failure>) -> Result<(), String> {
         match failure {
-            None if self.whole => Ok(()),
+            None if self.complete => Ok(()),
             None => Err("a package, though that cannot be".to_owned()),
             Some(f) if f.message.len() <= 10 => Err(format!("a failure without words: {f:?}")),
             Some(f) if self.failures.contains(&(f.owner, f.kind)) => Ok(()),
@@ -172,7 +172,7 @@ impl FaultRow {
     /// A fault that passes.
     #[must_use]
     pub fn passing(name: &str, kinds: &[StepKind], times: u32, action: FaultAction) -> Self {
-        Self { times: Some(times), ..Self::always(name, kinds, action, FaultEnds::whole()) }
+        Self { times: Some(times), ..Self::always(name, kinds, action, FaultEnds::complete()) }
     }
 }
 

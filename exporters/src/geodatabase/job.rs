@@ -367,7 +367,7 @@ mod tests {
     }
 
     #[test]
-    fn a_status_address_keeps_its_query_and_loses_its_token() {
+    fn a_status_url_keeps_its_query_and_loses_its_token() {
         let url =
             url::Url::parse("https://h/FeatureServer/createReplica/1?statusId=1&token=secret&APIKEY=layer-key&x=layer-key")
                 .expect("a url");

@@ -103,14 +103,14 @@ pub(super) fn no_twin(root: &str) -> Option<String> {
     (is_esri == Some(true)).then(|| format!("no service with reduced fonts is known for {root}; the original one is taken"))
 }
 
-/// The address of the style on a portal item.
+/// The url of the style on a portal item.
 pub(super) fn item_style(layer: &MapLayer, source: &OfflineMapSource) -> Option<String> {
     let (portal, id) = (source.portal_url.as_ref()?, layer.item_id.as_ref()?);
     let plain = id.chars().all(|c| c.is_ascii_alphanumeric());
     plain.then(|| format!("{portal}/sharing/rest/content/items/{id}/resources/styles/root.json"))
 }
 
-/// Whether an address is that of a service's own style, which is in its package with all that it needs. Other styles of a service
+/// Whether a url is that of a service's own style, which is in its package with all that it needs. Other styles of a service
 /// are not.
 pub(super) fn is_own_style(url: &str, root: &str) -> bool {
     let (url, root) = (service_key(url), service_key(root));

@@ -46,8 +46,8 @@ impl<'a> Fetcher<'a> {
     }
 
     /// Fetches a resource; answers its bytes, `None` if there is none.
-    pub(super) async fn fetch(&self, address: &str, to: &Path) -> Result<Option<u64>, Trouble> {
-        match self.bytes(address, to).await {
+    pub(super) async fn fetch(&self, url: &str, to: &Path) -> Result<Option<u64>, Trouble> {
+        match self.bytes(url, to).await {
             Ok(Some(bytes)) => {
                 let size = bytes.len() as u64;
                 self.write(to, bytes).await?;
@@ -55,22 +55,22 @@ impl<'a> Fetcher<'a> {
             }
             Ok(None) => Ok(None),
             Err(failure) if failure.kind == FailureKind::NotFound => Ok(None),
-            Err(failure) if failure.is_cancelled() || self.is_own(address) => Err(failure.into()),
+            Err(failure) if failure.is_cancelled() || self.is_own(url) => Err(failure.into()),
             Err(failure) => Err(Trouble::Refused(failure.to_string())),
         }
     }
 
-    fn is_own(&self, address: &str) -> bool {
-        parse_http(address).is_ok_and(|url| self.own.contains(&url.origin()))
+    fn is_own(&self, url: &str) -> bool {
+        parse_http(url).is_ok_and(|url| self.own.contains(&url.origin()))
     }
 
-    async fn bytes(&self, address: &str, to: &Path) -> Result<Option<Vec<u8>>, Failure> {
-        let call = ServiceCall::get(address)?.with_secrets(self.secrets).in_stage(FailureStage::Download);
+    async fn bytes(&self, url: &str, to: &Path) -> Result<Option<Vec<u8>>, Failure> {
+        let call = ServiceCall::get(url)?.with_secrets(self.secrets).in_stage(FailureStage::Download);
         let is_glyphs = to.extension().is_some_and(|ending| ending == "pbf");
         let bytes = self.client.bytes(&call, if is_glyphs { LARGEST_GLYPHS } else { LARGEST_SPRITE }).await?;
         if let Some(Err(words)) = bytes.as_ref().map(|bytes| check_resource(to, bytes)) {
             let (owner, message) = (FailureOwner::Source, format!("{words} came as part of a style"));
-            return Err(Failure::new(owner, FailureKind::InvalidAnswer, FailureStage::Plan, message).with_url(address));
+            return Err(Failure::new(owner, FailureKind::InvalidAnswer, FailureStage::Plan, message).with_url(url));
         }
         Ok(bytes)
     }

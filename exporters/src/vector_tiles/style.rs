@@ -142,7 +142,7 @@ impl Style {
         Ok(downloaded)
     }
 
-    /// The url that relative references count from. The address of a service's style is known with and without its file name.
+    /// The url that relative references count from. The url of a service's style is known with and without its file name.
     fn base(&self) -> String {
         match parse_http(&self.url) {
             Ok(mut url) if url.path().ends_with("/styles") => {
@@ -245,8 +245,8 @@ mod tests {
 
     #[test]
     fn a_style_is_known_with_and_without_its_file_name() {
-        for address in ["styles/root.json", "styles/", "styles", "styles?f=json"] {
-            let url = format!("https://h/rest/services/B/VectorTileServer/resources/{address}");
+        for path in ["styles/root.json", "styles/", "styles", "styles?f=json"] {
+            let url = format!("https://h/rest/services/B/VectorTileServer/resources/{path}");
             let s = Style { url, json: json!({"sources": {"esri": {"type": "vector", "url": "../../"}}}) };
             assert_eq!(s.service_roots(), Ok(vec!["https://h/rest/services/B/VectorTileServer".to_owned()]), "{s:?}");
         }
