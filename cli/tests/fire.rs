@@ -94,7 +94,9 @@ async fn after_kill_9_at_any_point_resume_ends_in_the_same_package_as_a_run_that
 
 #[tokio::test(flavor = "multi_thread")]
 async fn clean_lists_and_removes_what_unfinished_jobs_left() {
-    let sandbox = sandbox(SandboxOptions::default()).await;
+    // Its jobs are still running when the kill comes, however late that is.
+    let options = SandboxOptions { polls: 100_000, ..SandboxOptions::default() };
+    let sandbox = Sandbox::start(options).await.expect("a sandbox");
     let dir = tempfile::tempdir().expect("a directory");
     let out = dir.path().join("out").to_string_lossy().into_owned();
     let portal = sandbox.portal_url();
