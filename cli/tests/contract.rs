@@ -216,8 +216,8 @@ async fn json_progress_is_one_object_a_line_and_the_last_is_the_result() {
     let lines: Vec<Value> =
         String::from_utf8_lossy(&output.stdout).lines().map(|l| serde_json::from_str(l).expect("JSON")).collect();
     let (last, events) = lines.split_last().expect("lines");
-    for (i, line) in events.iter().enumerate() {
-        assert_eq!(line["seq"], i as u64 + 1);
+    assert!(events.is_sorted_by(|a, b| a["seq"].as_u64() < b["seq"].as_u64()), "numbers rise");
+    for line in events {
         for key in ["time", "subject", "state", "progress", "message", "failure"] {
             assert!(line.get(key).is_some(), "{key} in {line}");
         }

@@ -1,6 +1,8 @@
 //! The event log of one job: what happened, in order, and the latest progress of each subject.
 //!
-//! Writers never wait for readers. Life-cycle messages are kept for every reader; progress is overwritten. A terminal state is
+//! Every message has a number that is the same for every reader. Writers never wait for readers. Life-cycle messages are kept for every
+//! reader; progress is overwritten by newer one, which has a number of its own: the numbers that a reader gets rise, and a number
+//! that it does not get was progress that is out of date. A terminal state is
 //! taken once per subject, and the job's is the last message of all: what has no end by then ends as the job does.
 //!
 //! Reports of progress are shown when there is something new to see: a hundredth of the whole further, or a second later. However
@@ -29,7 +31,8 @@ struct Known {
     latest: Progress,
     shown: Progress,
     shown_at: i64,
-    version: u64,
+    /// Number of the report that is shown.
+    seq: u64,
 }
 
 impl Known {
@@ -55,10 +58,13 @@ struct Inner {
     log: Vec<StatusMessage>,
     notes: usize,
     states: HashMap<Subject, ExportState>,
-    progress: BTreeMap<Subject, Known>,
+    progress: HashMap<Subject, Known>,
+    /// The subjects whose progress readers are shown, by its number.
+    shown: BTreeMap<u64, Subject>,
     tasks: HashMap<String, Part>,
     parts: usize,
-    version: u64,
+    /// Number of the last message.
+    seq: u64,
     closed: bool,
 }
 
@@ -70,11 +76,23 @@ pub(crate) struct EventLog {
     clock: Arc<dyn Clock>,
     job: Subject,
     secrets: SecretRegistry,
+    base: u64,
 }
 
 impl EventLog {
     pub(crate) fn new(job: Subject, clock: Arc<dyn Clock>, secrets: SecretRegistry) -> Arc<Self> {
-        Arc::new(Self { inner: Mutex::default(), changed: watch::Sender::new(0), clock, job, secrets })
+        Self::after(0, job, clock, secrets)
+    }
+
+    /// A log whose numbers come after those of an earlier one.
+    pub(crate) fn after(base: u64, job: Subject, clock: Arc<dyn Clock>, secrets: SecretRegistry) -> Arc<Self> {
+        let inner = Mutex::new(Inner { seq: base, ..Inner::default() });
+        Arc::new(Self { inner, changed: watch::Sender::new(base), clock, job, secrets, base })
+    }
+
+    /// The number after which its messages begin.
+    pub(crate) fn base(&self) -> u64 {
+        self.base
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -82,11 +100,10 @@ impl EventLog {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn announce(&self, mut inner: MutexGuard<'_, Inner>) {
-        inner.version += 1;
-        let version = inner.version;
+    fn announce(&self, inner: MutexGuard<'_, Inner>) {
+        let seq = inner.seq;
         drop(inner);
-        self.changed.send_replace(version);
+        self.changed.send_replace(seq);
     }
 
     /// Sets in how many parts the job's own progress is counted: its tasks, and the package.
@@ -138,7 +155,7 @@ impl EventLog {
         if state == ExportState::Succeeded && matches!(subject.kind, SubjectKind::Job | SubjectKind::Package) {
             // Not before: with this message all is done.
             let all = Progress::percent(100);
-            let at_its_end = Known { latest: all, shown: all, shown_at: 0, version: inner.version };
+            let at_its_end = Known { latest: all, shown: all, shown_at: 0, seq: inner.seq };
             inner.progress.insert(subject.clone(), at_its_end);
         }
         let progress = inner.progress.get_mut(subject).map(|known| {
@@ -147,16 +164,66 @@ impl EventLog {
                 known.latest = Progress { required: known.latest.completed, precise: true, ..known.latest };
             }
             known.shown = known.latest;
-            known.latest
+            (known.latest, known.seq)
         });
+        // What is at its end has its last progress in its terminal message.
+        if let Some((_, seq)) = progress.filter(|_| state.is_terminal()) {
+            inner.shown.remove(&seq);
+        }
+        let progress = progress.map(|(latest, _)| latest);
         let time = self.clock.now_ms();
         let severity = match (&failure, state) {
             (None, _) => MessageSeverity::Info,
             (Some(_), ExportState::Failed) => MessageSeverity::Error,
             (Some(_), _) => MessageSeverity::Warning,
         };
-        let subject = subject.clone();
-        inner.log.push(StatusMessage { time, subject, state, progress, message, severity, failure, ..blank(&self.job) });
+        inner.seq += 1;
+        let (seq, subject) = (inner.seq, subject.clone());
+        inner.log.push(StatusMessage {
+            seq,
+            time,
+            subject,
+            state,
+            progress,
+            message,
+            severity,
+            failure,
+            ..blank(&self.job)
+        });
+    }
+
+    /// Ends the log of a job that has not ended: it stands still, and another log goes on with it.
+    pub(crate) fn rest(&self, words: String) {
+        let mut inner = self.lock();
+        if inner.closed {
+            return;
+        }
+        inner.closed = true;
+        self.push(&mut inner, &self.job, ExportState::NotStarted, Some(words), None);
+        self.announce(inner);
+    }
+
+    /// The kept messages after a number, so many at the most.
+    pub(crate) fn kept_after(&self, after: u64, most: usize) -> Vec<StatusMessage> {
+        let inner = self.lock();
+        let from = inner.log.partition_point(|m| m.seq <= after);
+        inner.log.iter().skip(from).take(most).cloned().collect()
+    }
+
+    /// Tells of every change: the number of the last message.
+    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    /// How far the job is, and each layer and table with its state.
+    pub(crate) fn overview(&self) -> (Option<Progress>, Vec<(Subject, ExportState, Option<Progress>)>) {
+        let inner = self.lock();
+        let progress = |subject: &Subject| inner.progress.get(subject).map(|known| known.latest);
+        let is_layer = |subject: &Subject| matches!(subject.kind, SubjectKind::Layer | SubjectKind::Table);
+        let mut layers: Vec<_> =
+            inner.states.iter().filter(|(s, _)| is_layer(s)).map(|(s, state)| (s.clone(), *state, progress(s))).collect();
+        layers.sort_by(|a, b| a.0.cmp(&b.0));
+        (progress(&self.job), layers)
     }
 
     /// Takes a note on a subject that is not at its end.
@@ -170,7 +237,9 @@ impl EventLog {
         inner.notes += 1;
         let time = self.clock.now_ms();
         let (subject, message) = (subject.clone(), Some(shortened(message, LONGEST_MESSAGE)));
-        inner.log.push(StatusMessage { time, subject, state, message, severity, source, ..blank(&self.job) });
+        inner.seq += 1;
+        let seq = inner.seq;
+        inner.log.push(StatusMessage { seq, time, subject, state, message, severity, source, ..blank(&self.job) });
         self.announce(inner);
     }
 
@@ -183,7 +252,6 @@ impl EventLog {
         if inner.closed || inner.states.get(subject).is_some_and(|s| s.is_terminal()) {
             return false;
         }
-        let version = inner.version + 1;
         if let Some(known) = inner.progress.get_mut(subject) {
             if known.latest == progress || known.latest.completed > progress.completed {
                 return false;
@@ -193,7 +261,13 @@ impl EventLog {
                 return true;
             }
         }
-        inner.progress.insert(subject.clone(), Known { latest: progress, shown: progress, shown_at: now, version });
+        inner.seq += 1;
+        let seq = inner.seq;
+        let shown = Known { latest: progress, shown: progress, shown_at: now, seq };
+        if let Some(before) = inner.progress.insert(subject.clone(), shown) {
+            inner.shown.remove(&before.seq);
+        }
+        inner.shown.insert(seq, subject.clone());
         self.announce(inner);
         true
     }
@@ -214,7 +288,12 @@ impl EventLog {
 
     /// A new reader, from the first message on.
     pub(crate) fn subscribe(self: &Arc<Self>) -> StatusStream {
-        StatusStream { event_log: Arc::clone(self), changed: self.changed.subscribe(), at: 0, seen: 0, seq: 0 }
+        self.subscribe_after(self.base)
+    }
+
+    /// A new reader of what comes after a number.
+    pub(crate) fn subscribe_after(self: &Arc<Self>, after: u64) -> StatusStream {
+        StatusStream { event_log: Arc::clone(self), changed: self.changed.subscribe(), seen: after }
     }
 }
 
@@ -235,8 +314,9 @@ fn blank(subject: &Subject) -> StatusMessage {
 
 /// The events of a job, from its start, in order.
 ///
-/// Life-cycle messages are never lost; progress is the latest at the time of reading. `seq` rises by one. The job's own
-/// terminal message is the last, then [`StatusStream::next`] answers `None`. A slow reader delays nobody.
+/// Life-cycle messages are never lost; progress is the latest at the time of reading. `seq` is the same for every reader and rises; what
+/// is left out was progress that is out of date. The job's own terminal message is the last, then [`StatusStream::next`] answers
+/// `None`. A slow reader delays nobody.
 ///
 /// ```
 /// # #[cfg(feature = "testing")]
@@ -268,9 +348,8 @@ fn blank(subject: &Subject) -> StatusMessage {
 pub struct StatusStream {
     event_log: Arc<EventLog>,
     changed: watch::Receiver<u64>,
-    at: usize,
+    /// Number of the last message that was read.
     seen: u64,
-    seq: u64,
 }
 
 impl StatusStream {
@@ -294,35 +373,23 @@ impl StatusStream {
     /// `Some(None)` at the end, `None` when there is nothing new yet.
     fn try_next(&mut self) -> Option<Option<StatusMessage>> {
         let inner = self.event_log.lock();
-        if let Some(message) = inner.log.get(self.at).cloned() {
-            drop(inner);
-            self.at += 1;
-            return Some(Some(self.numbered(message)));
+        let kept = inner.log.get(inner.log.partition_point(|m| m.seq <= self.seen));
+        let before = kept.map_or(u64::MAX, |m| m.seq);
+        let news = inner.shown.range(self.seen + 1..).next().filter(|(seq, _)| **seq < before && !inner.closed);
+        if let Some((subject, known)) = news.and_then(|(_, subject)| Some((subject, inner.progress.get(subject)?))) {
+            let state = inner.states.get(subject).copied().unwrap_or(ExportState::Started);
+            self.seen = known.seq;
+            let message = StatusMessage { state, progress: Some(known.shown), ..blank(subject) };
+            return Some(Some(StatusMessage { seq: known.seq, time: known.shown_at, ..message }));
         }
-        if inner.closed {
-            return Some(None);
+        match kept {
+            Some(message) => {
+                self.seen = message.seq;
+                Some(Some(message.clone()))
+            }
+            None if inner.closed => Some(None),
+            None => None,
         }
-        // Oldest news first; a subject at its end has its last progress in its terminal message.
-        let news = inner
-            .progress
-            .iter()
-            .filter(|(subject, known)| {
-                known.version > self.seen && !inner.states.get(*subject).is_some_and(|s| s.is_terminal())
-            })
-            .min_by_key(|(_, known)| known.version)
-            .map(|(subject, known)| (subject.clone(), known.version, known.shown));
-        let (subject, version, progress) = news?;
-        let state = inner.states.get(&subject).copied().unwrap_or(ExportState::Started);
-        drop(inner);
-        self.seen = version;
-        let time = self.event_log.clock.now_ms();
-        let message = StatusMessage { time, state, progress: Some(progress), ..blank(&subject) };
-        Some(Some(self.numbered(message)))
-    }
-
-    fn numbered(&mut self, message: StatusMessage) -> StatusMessage {
-        self.seq += 1;
-        StatusMessage { seq: self.seq, ..message }
     }
 
     /// The same as a [`Stream`](futures_util::Stream), for combinators and server-sent events.
@@ -365,8 +432,8 @@ mod tests {
         }
         let words: Vec<_> = all.iter().map(|m| (m.seq, m.subject.id.as_str(), m.state)).collect();
         use ExportState::{Started, Succeeded};
-        assert_eq!(words, [(1, "a", Started), (2, "a", Succeeded), (3, "b", Started), (4, "j", Succeeded)]);
-        assert_eq!(all[1].progress.map(|p| p.completed), Some(50));
+        assert_eq!(words, [(1, "a", Started), (3, "b", Started), (4, "a", Succeeded), (5, "j", Succeeded)]);
+        assert_eq!(all[2].progress.map(|p| p.completed), Some(50));
     }
 
     #[tokio::test]

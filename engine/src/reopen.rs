@@ -1,7 +1,7 @@
 //! Makes jobs again of what they left: their work directory, their package, or their JSON. Looks up jobs that run.
 
 use crate::engine::Engine;
-use crate::job::{GenerateOfflineMapJob, JobDocument, JobState, StartMode, document_of};
+use crate::job::{GenerateOfflineMapJob, JobDocument, JobInner, StartMode, document_of};
 use crate::work_dir::plain_destination;
 use offmap_disk::run_blocking;
 use offmap_model::{Failure, FailureKind, FailureOwner, FailureStage};
@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 fn job_of(engine: &Engine, document: JobDocument, start_mode: StartMode) -> GenerateOfflineMapJob {
     let JobDocument { id, source, parameters, overrides, destination, .. } = document;
-    JobState::new(engine.host(), id, Arc::new(source), (parameters, overrides), destination, start_mode).into()
+    JobInner::new(engine.host(), id, Arc::new(source), (parameters, overrides), destination, start_mode).into()
 }
 
 impl Engine {

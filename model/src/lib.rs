@@ -25,6 +25,7 @@ pub mod edit_tokens;
 pub mod failure;
 pub mod geometry;
 pub mod item;
+pub mod job_state;
 pub mod json;
 pub mod layer_contents;
 mod layer_kinds;
@@ -60,6 +61,9 @@ pub use edit_tokens::EditTokens;
 pub use failure::{Failure, FailureKind, FailureOwner, FailureStage};
 pub use geometry::{Envelope, Polygon, SpatialReference};
 pub use item::{OfflineMapItemInfo, PortalItem};
+pub use job_state::{
+    JobFilter, JobPage, JobSnapshot, JobState, JobVerb, LayerSnapshot, RetryPolicy, VerbEffect, WaitReason,
+};
 pub use layer_contents::LayerContents;
 pub use layer_secrets::LayerSecrets;
 pub use note::{LayerNote, LayerNoteKind};

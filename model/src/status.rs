@@ -169,7 +169,7 @@ pub enum MessageSource {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct StatusMessage {
-    /// Rises by one with each message of a stream.
+    /// Its number in the job, the same for every reader. Numbers rise; one that a reader does not get was progress that is out of date.
     pub seq: u64,
     /// Milliseconds since 1970 UTC.
     pub time: i64,

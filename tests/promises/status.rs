@@ -20,8 +20,8 @@ impl Random {
 fn check(messages: &[StatusMessage], seed: u64) {
     let mut ended: HashMap<&Subject, usize> = HashMap::new();
     let mut completed: HashMap<&Subject, u64> = HashMap::new();
+    assert!(messages.is_sorted_by(|a, b| a.seq < b.seq), "seed {seed}: numbers rise");
     for (i, message) in messages.iter().enumerate() {
-        assert_eq!(message.seq, i as u64 + 1, "seed {seed}: no gaps");
         assert!(!ended.contains_key(&message.subject), "seed {seed}: {message:?} comes after the subject's end");
         if message.state.is_terminal() {
             ended.insert(&message.subject, i);

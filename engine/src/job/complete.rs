@@ -9,7 +9,7 @@
 //!    for byte.
 
 use super::prepared::{PreparedJob, ResumeState, finished, released};
-use super::state::JobState;
+use super::state::JobInner;
 use crate::basemap;
 use crate::earlier::{self, Judged, UNCHANGED, passing, stays_as_it_is};
 use crate::export::JobShared;
@@ -28,7 +28,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 /// Begins a job that completes the package at its destination.
-pub(super) async fn completing(job: &JobState, document: &str, ctx: &PlanContext) -> Result<ResumeState, Failure> {
+pub(super) async fn completing(job: &JobInner, document: &str, ctx: &PlanContext) -> Result<ResumeState, Failure> {
     let (packager, destination) = (Arc::clone(&job.engine.packager), job.destination.clone());
     let parameters = job.parameters.clone();
     let (earlier, basemap) = run_blocking(move || {
@@ -87,7 +87,7 @@ fn unchanged(package: &Path, earlier: EarlierPackage) -> GenerateOfflineMapResul
 /// Writes the ledger of a job that completes a package: what is carried over is finished already. The document is written last, so
 /// that a job that was interrupted before is not resumed with half of it.
 async fn carry_over(
-    job: &JobState,
+    job: &JobInner,
     work_dir: &WorkDir,
     document: &str,
     plan: &OfflineMapPlan,

@@ -1,6 +1,6 @@
 //! Discarding what a job kept: what was begun on the services is rolled back, then the files go.
 
-use super::state::JobState;
+use super::state::JobInner;
 use crate::export::{JobShared, rollback_all};
 use crate::work_dir::{Leftover, WorkDir, path_for};
 use offmap_disk::run_blocking;
@@ -9,7 +9,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 /// Rolls back and removes what is left of a job; nothing where nothing is left of it.
-pub(super) async fn discard(job: &JobState) -> Result<(), Failure> {
+pub(super) async fn discard(job: &JobInner) -> Result<(), Failure> {
     let destination = job.destination.clone();
     let work_dir = match run_blocking(move || WorkDir::open(&destination)).await {
         Ok(work_dir) => work_dir,

@@ -2,7 +2,7 @@
 
 use super::discard::discard;
 use super::run::run;
-use super::state::{JobHost, JobResult, JobState, StartMode};
+use super::state::{JobHost, JobInner, JobResult, StartMode};
 use crate::actor::from_join_error;
 use crate::event_log::StatusStream;
 use crate::work_dir::plain_destination;
@@ -43,17 +43,17 @@ use std::time::Duration;
 /// ```
 #[derive(Debug, Clone)]
 pub struct GenerateOfflineMapJob {
-    inner: Arc<JobState>,
+    inner: Arc<JobInner>,
 }
 
-impl From<JobState> for GenerateOfflineMapJob {
-    fn from(state: JobState) -> Self {
+impl From<JobInner> for GenerateOfflineMapJob {
+    fn from(state: JobInner) -> Self {
         Self { inner: Arc::new(state) }
     }
 }
 
-impl From<Arc<JobState>> for GenerateOfflineMapJob {
-    fn from(inner: Arc<JobState>) -> Self {
+impl From<Arc<JobInner>> for GenerateOfflineMapJob {
+    fn from(inner: Arc<JobInner>) -> Self {
         Self { inner }
     }
 }
@@ -69,7 +69,7 @@ impl GenerateOfflineMapJob {
         // The job outlives a change of the current directory.
         let destination = plain_destination(&destination);
         let (id, wishes) = (uuid::Uuid::new_v4().to_string(), (parameters, overrides));
-        JobState::new(host, id, source, wishes, destination, StartMode::Fresh).into()
+        JobInner::new(host, id, source, wishes, destination, StartMode::Fresh).into()
     }
 
     /// The job as JSON: map, parameters, overrides, destination. Credentials are not in it.
@@ -107,7 +107,7 @@ impl GenerateOfflineMapJob {
         source.web_map.supply_secrets(map);
         let wishes = (inner.parameters.clone(), inner.overrides.clone());
         let (id, destination) = (inner.id.clone(), inner.destination.clone());
-        JobState::new(inner.host(), id, Arc::new(source), wishes, destination, inner.start_mode).into()
+        JobInner::new(inner.host(), id, Arc::new(source), wishes, destination, inner.start_mode).into()
     }
 
     /// The map that is taken offline, as it is online.

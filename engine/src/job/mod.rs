@@ -12,4 +12,4 @@ mod state;
 pub(crate) use document::JobDocument;
 pub use handle::GenerateOfflineMapJob;
 pub(crate) use resume::document_of;
-pub(crate) use state::{JobHost, JobState, StartMode};
+pub(crate) use state::{JobHost, JobInner, StartMode};

@@ -1,6 +1,6 @@
 //! What a job runs with, and how it begins with nothing.
 
-use super::state::JobState;
+use super::state::JobInner;
 use crate::basemap;
 use crate::exporter::PlanContext;
 use crate::ledger::Ledger;
@@ -33,7 +33,7 @@ pub(crate) enum ResumeState {
 }
 
 /// Begins with nothing: checks the destination, plans, and makes the work directory.
-pub(super) async fn begin(job: &JobState, document: &str, ctx: &PlanContext) -> Result<ResumeState, Failure> {
+pub(super) async fn begin(job: &JobInner, document: &str, ctx: &PlanContext) -> Result<ResumeState, Failure> {
     let engine = &job.engine;
     let (parameters, packager) = (job.parameters.clone(), Arc::clone(&engine.packager));
     let destination = job.destination.clone();

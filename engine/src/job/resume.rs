@@ -4,7 +4,7 @@
 //! file is continued. Asked again is only whether the services' data changed since.
 
 use super::prepared::{PreparedJob, ResumeState, finished};
-use super::state::JobState;
+use super::state::JobInner;
 use crate::basemap;
 use crate::earlier::{self, PackageFiles};
 use crate::exporter::PlanContext;
@@ -34,7 +34,7 @@ pub(crate) async fn document_of(destination: &Path) -> Result<String, Failure> {
 }
 
 /// Finds what a job that was interrupted left.
-pub(super) async fn resumed(job: &JobState, ctx: &PlanContext) -> Result<ResumeState, Failure> {
+pub(super) async fn resumed(job: &JobInner, ctx: &PlanContext) -> Result<ResumeState, Failure> {
     let destination = job.destination.clone();
     let work_dir = run_blocking(move || WorkDir::open(&destination)).await?;
     let ledger = job.open_ledger(&work_dir).await?;
@@ -60,7 +60,7 @@ pub(super) async fn resumed(job: &JobState, ctx: &PlanContext) -> Result<ResumeS
 /// What is at the destination: the package of the job itself, or the one that it replaces. A package that was being replaced is put
 /// back first.
 async fn at_destination(
-    job: &JobState,
+    job: &JobInner,
     work_dir: &WorkDir,
     lineage: Lineage,
     ctx: &PlanContext,
@@ -95,7 +95,7 @@ async fn at_destination(
 }
 
 /// The plan of the ledger, and the indexes of tasks whose data changed since; else a new one.
-async fn plan_again(job: &JobState, ledger: &Ledger, ctx: &PlanContext) -> Result<(OfflineMapPlan, Vec<usize>), Failure> {
+async fn plan_again(job: &JobInner, ledger: &Ledger, ctx: &PlanContext) -> Result<(OfflineMapPlan, Vec<usize>), Failure> {
     let known = ledger.plan().await?;
     known.iter().try_for_each(|plan| belongs(plan, &job.source))?;
     // A plan without tasks was made when no service could be reached; one of which nothing was begun yet may be wrong by now.
@@ -121,7 +121,7 @@ async fn plan_again(job: &JobState, ledger: &Ledger, ctx: &PlanContext) -> Resul
 
 /// The package as it is: what its job called succeeded is judged by what is in its files. Nothing is called complete that verifying it
 /// would not.
-async fn judged(job: &JobState, mut earlier: EarlierPackage, ctx: &PlanContext) -> Result<EarlierPackage, Failure> {
+async fn judged(job: &JobInner, mut earlier: EarlierPackage, ctx: &PlanContext) -> Result<EarlierPackage, Failure> {
     let (package, containers, cancel) = (job.destination.clone(), job.engine.containers.clone(), ctx.cancel.clone());
     run_blocking(move || {
         let judged = earlier::judge(&mut earlier, &containers, &cancel)?;
@@ -132,7 +132,7 @@ async fn judged(job: &JobState, mut earlier: EarlierPackage, ctx: &PlanContext) 
 }
 
 /// The result of a job whose package is there; what it left beside is removed.
-pub(crate) async fn finished_before(job: &JobState, ctx: &PlanContext) -> Result<ResumeState, Failure> {
+pub(crate) async fn finished_before(job: &JobInner, ctx: &PlanContext) -> Result<ResumeState, Failure> {
     let (packager, destination) = (Arc::clone(&job.engine.packager), job.destination.clone());
     let earlier = run_blocking(move || {
         let earlier = packager.read_package(&destination)?;

@@ -1,7 +1,7 @@
 //! Runs a job, from its permit to its package.
 
 use super::prepared::{PreparedJob, ResumeState, begin};
-use super::state::{JobResult, JobState, StartMode};
+use super::state::{JobInner, JobResult, StartMode};
 use super::{complete, resume};
 use crate::actor::{JobEnd, JobSupervisor};
 use crate::export::{JobShared, begin_anew, begin_changed, rollback_all};
@@ -19,7 +19,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 /// The whole job. Runs on the host's runtime.
-pub(super) async fn run(job: Arc<JobState>) -> JobResult {
+pub(super) async fn run(job: Arc<JobInner>) -> JobResult {
     let engine = &job.engine;
     job.event_log.state(&job.subject, ExportState::Started, None, None);
     let _permit = tokio::select! {
@@ -74,7 +74,7 @@ async fn check_space(work_dir: &Path, needed: offmap_model::ByteRange) -> Result
 }
 
 /// Runs all tasks, then the packager.
-async fn export_and_pack(job: &JobState, shared: &Arc<JobShared>, changed: &[usize]) -> JobResult {
+async fn export_and_pack(job: &JobInner, shared: &Arc<JobShared>, changed: &[usize]) -> JobResult {
     for warning in &shared.plan.warnings {
         job.event_log.note(&job.subject, warning.clone(), MessageSeverity::Warning, MessageSource::Client);
     }
@@ -101,7 +101,7 @@ async fn export_and_pack(job: &JobState, shared: &Arc<JobShared>, changed: &[usi
 }
 
 /// Starts the job's supervisor and waits for its end.
-async fn supervise(job: &JobState, shared: &Arc<JobShared>) -> Result<JobEnd, Failure> {
+async fn supervise(job: &JobInner, shared: &Arc<JobShared>) -> Result<JobEnd, Failure> {
     let (sender, end) = oneshot::channel();
     let supervised = Arc::clone(shared);
     job.engine.actors.spawn(move || {
@@ -120,7 +120,7 @@ async fn supervise(job: &JobState, shared: &Arc<JobShared>) -> Result<JobEnd, Fa
 }
 
 /// Tasks of a job that is resumed begin anew where their data changed, or where they failed of themselves.
-async fn begin_again(job: &JobState, shared: &Arc<JobShared>, changed: &[usize]) -> Result<(), Failure> {
+async fn begin_again(job: &JobInner, shared: &Arc<JobShared>, changed: &[usize]) -> Result<(), Failure> {
     for (index, task) in shared.plan.tasks.iter().enumerate() {
         let state = shared.ledger.task(&task.id).state().await?;
         if !changed.contains(&index) {

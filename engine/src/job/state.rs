@@ -27,7 +27,7 @@ pub(crate) type JobResult = Result<GenerateOfflineMapResult, JobError>;
 
 /// The jobs of an engine that were started and have not ended, by id.
 #[derive(Debug, Default)]
-pub(crate) struct RunningJobs(pub(crate) DashMap<String, Arc<JobState>>);
+pub(crate) struct RunningJobs(pub(crate) DashMap<String, Arc<JobInner>>);
 
 /// What an engine gives to each of its jobs.
 #[derive(Debug, Clone)]
@@ -50,7 +50,7 @@ pub(crate) enum StartMode {
 }
 
 #[derive(Debug)]
-pub(crate) struct JobState {
+pub(crate) struct JobInner {
     pub(crate) engine: Arc<EngineResources>,
     /// The jobs that were started and have not ended; this one is among them then.
     pub(super) running: Arc<RunningJobs>,
@@ -76,7 +76,7 @@ pub(crate) struct JobState {
     timed_out: AtomicBool,
 }
 
-impl JobState {
+impl JobInner {
     /// The map may be large: it is shared, not copied.
     pub(crate) fn new(
         host: JobHost,

@@ -67,91 +67,137 @@ impl Deadline {
     }
 }
 
-/// A ledger that cannot be trusted: nobody's disk, and fetching anew is the way out.
-pub(crate) fn refused(what: impl std::fmt::Display) -> Failure {
-    let message =
-        format!("the job's ledger cannot be used: {what}; remove the unfinished job with `offmap clean` and begin again");
-    Failure::new(FailureOwner::Caller, FailureKind::Corrupt, FailureStage::Run, message)
+/// What a file is: a ledger, or the engine's store of jobs.
+#[derive(Debug)]
+pub(crate) struct FileKind {
+    /// For messages.
+    pub(crate) name: &'static str,
+    /// What helps where the file cannot be trusted.
+    pub(crate) way_out: &'static str,
+    /// SQL that brings a file from version `n` to `n + 1`; its version is SQLite's `user_version`.
+    pub(crate) migrations: &'static [&'static str],
+    /// Largest file, and largest file beside it, in bytes.
+    pub(crate) largest: u64,
+    /// Whether each commit is on the disk before it is answered, so that a power cut costs nothing that was said; else a kill costs
+    /// nothing.
+    pub(crate) is_synced: bool,
 }
 
-/// Judges an error of SQLite: the disk's, or the file's own.
-pub(crate) fn judged(error: &rusqlite::Error) -> Failure {
-    let storage = |kind| {
-        let message = format!("the job's ledger cannot be used: {error}");
-        Failure::new(FailureOwner::Storage, kind, FailureStage::Run, message)
-    };
-    match error.sqlite_error_code() {
-        Some(ErrorCode::DiskFull) => storage(FailureKind::StorageFull),
-        Some(ErrorCode::OperationInterrupted) => {
-            refused(format!("a query had not ended after {} seconds", LONGEST_READ.as_secs()))
-        }
-        Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt | ErrorCode::TypeMismatch | ErrorCode::TooBig) => {
-            refused(error)
-        }
-        Some(ErrorCode::ConstraintViolation | ErrorCode::ParameterOutOfRange | ErrorCode::ApiMisuse) => {
-            Failure::internal(format!("the job's ledger does not take what is written: {error}"))
-        }
-        Some(_) => storage(FailureKind::Io),
-        // Values of other types than this program writes.
-        None => refused(error),
+/// The ledger of a job.
+pub(super) const LEDGER: FileKind = FileKind {
+    name: "the job's ledger",
+    way_out: "remove the unfinished job with `offmap clean` and begin again",
+    migrations: &MIGRATIONS,
+    largest: LARGEST_FILE,
+    is_synced: false,
+};
+
+impl FileKind {
+    /// A file that cannot be trusted: nobody's disk.
+    pub(crate) fn refused(&self, what: impl std::fmt::Display) -> Failure {
+        let message = format!("{} cannot be used: {what}; {}", self.name, self.way_out);
+        Failure::new(FailureOwner::Caller, FailureKind::Corrupt, FailureStage::Run, message)
     }
+
+    /// A fault of this program.
+    pub(crate) fn broken(&self, error: impl std::fmt::Display) -> Failure {
+        Failure::internal(format!("{} cannot be used: {error}", self.name))
+    }
+
+    /// Judges an error of SQLite: the disk's, or the file's own.
+    pub(crate) fn judged(&self, error: &rusqlite::Error) -> Failure {
+        let storage = |kind| {
+            let message = format!("{} cannot be used: {error}", self.name);
+            Failure::new(FailureOwner::Storage, kind, FailureStage::Run, message)
+        };
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DiskFull) => storage(FailureKind::StorageFull),
+            Some(ErrorCode::OperationInterrupted) => {
+                self.refused(format!("a query had not ended after {} seconds", LONGEST_READ.as_secs()))
+            }
+            Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt | ErrorCode::TypeMismatch | ErrorCode::TooBig) => {
+                self.refused(error)
+            }
+            Some(ErrorCode::ConstraintViolation | ErrorCode::ParameterOutOfRange | ErrorCode::ApiMisuse) => {
+                Failure::internal(format!("{} does not take what is written: {error}", self.name))
+            }
+            Some(_) => storage(FailureKind::Io),
+            // Values of other types than this program writes.
+            None => self.refused(error),
+        }
+    }
+}
+
+/// A ledger that cannot be trusted: fetching anew is the way out.
+pub(crate) fn refused(what: impl std::fmt::Display) -> Failure {
+    LEDGER.refused(what)
+}
+
+/// Judges an error of SQLite in a ledger.
+pub(crate) fn judged(error: &rusqlite::Error) -> Failure {
+    LEDGER.judged(error)
 }
 
 /// Opens or makes a ledger.
 pub(crate) fn open(path: &Path) -> Result<(Connection, Deadline), Failure> {
-    let path = plain(path)?;
+    open_kind(&LEDGER, path)
+}
+
+/// Opens or makes a file of a kind.
+pub(crate) fn open_kind(kind: &FileKind, path: &Path) -> Result<(Connection, Deadline), Failure> {
+    let path = plain(kind, path)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
         | OpenFlags::SQLITE_OPEN_CREATE
         | OpenFlags::SQLITE_OPEN_NO_MUTEX
         | OpenFlags::SQLITE_OPEN_NOFOLLOW;
-    let mut connection = Connection::open_with_flags(&path, flags).map_err(|e| judged(&e))?;
+    let mut connection = Connection::open_with_flags(&path, flags).map_err(|e| kind.judged(&e))?;
     let deadline = Deadline::new();
     deadline.set(LONGEST_READ);
-    prepare(&mut connection, &deadline).map_err(|e| judged(&e))?;
-    let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(|e| judged(&e))?;
-    let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
+    prepare(kind, &mut connection, &deadline).map_err(|e| kind.judged(&e))?;
+    let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(|e| kind.judged(&e))?;
+    let known = i64::try_from(kind.migrations.len()).unwrap_or(i64::MAX);
     if !(0..=known).contains(&version) {
-        return Err(refused(format!(
+        return Err(kind.refused(format!(
             "{} is of version {version}, this program knows versions up to {known}; a newer offmap may read it",
             path.display()
         )));
     }
     let version = usize::try_from(version).unwrap_or_default();
-    check_schema(&connection, version, &path)?;
-    migrate(&mut connection, version).map_err(|e| judged(&e))?;
+    check_schema(kind, &connection, version, &path)?;
+    migrate(kind, &mut connection, version).map_err(|e| kind.judged(&e))?;
     deadline.clear();
     Ok((connection, deadline))
 }
 
 /// The path with its directory resolved, so that only the file's own name is left to check; what is there must be regular files.
-fn plain(path: &Path) -> Result<PathBuf, Failure> {
-    let what = "the job's ledger cannot be used";
+fn plain(kind: &FileKind, path: &Path) -> Result<PathBuf, Failure> {
+    let what = format!("{} cannot be used", kind.name);
     let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
-        return Err(Failure::internal(format!("{} is no path of a ledger", path.display())));
+        return Err(Failure::internal(format!("{} is no path of a file", path.display())));
     };
     let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
-    let parent = parent.canonicalize().map_err(|e| safe_path::judged(what, &e))?;
+    let parent = parent.canonicalize().map_err(|e| safe_path::judged(&what, &e))?;
     for ending in ["", "-wal", "-shm", "-journal"] {
         let mut beside = name.to_owned();
         beside.push(ending);
         let beside = parent.join(beside);
         let metadata = match std::fs::symlink_metadata(&beside) {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => continue,
-            looked => looked.map_err(|e| safe_path::judged(what, &e))?,
+            looked => looked.map_err(|e| safe_path::judged(&what, &e))?,
         };
         if !metadata.is_file() || safe_path::links(&metadata) > 1 {
-            return Err(refused(format!("{} is not a regular file with one name", beside.display())));
+            return Err(kind.refused(format!("{} is not a regular file with one name", beside.display())));
         }
-        if metadata.len() > LARGEST_FILE {
+        if metadata.len() > kind.largest {
             let bytes = metadata.len();
-            return Err(refused(format!("{} has {bytes} bytes, expected at most {LARGEST_FILE}", beside.display())));
+            return Err(kind.refused(format!("{} has {bytes} bytes, expected at most {}", beside.display(), kind.largest)));
         }
     }
     Ok(parent.join(name))
 }
 
 /// Everything that has to hold before the first word of the file is read.
-fn prepare(connection: &mut Connection, deadline: &Deadline) -> rusqlite::Result<()> {
+fn prepare(kind: &FileKind, connection: &mut Connection, deadline: &Deadline) -> rusqlite::Result<()> {
     for (setting, on) in [
         (DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true),
         (DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false),
@@ -176,7 +222,7 @@ fn prepare(connection: &mut Connection, deadline: &Deadline) -> rusqlite::Result
     connection.pragma_update(None, "cell_size_check", true)?;
     connection.pragma_update(None, "mmap_size", 0)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
-    connection.pragma_update(None, "synchronous", "NORMAL")?;
+    connection.pragma_update(None, "synchronous", if kind.is_synced { "FULL" } else { "NORMAL" })?;
     connection.pragma_update(None, "foreign_keys", true)
 }
 
@@ -191,29 +237,29 @@ fn schema(connection: &Connection) -> rusqlite::Result<Vec<Entry>> {
 }
 
 /// The schema must be what the migrations up to the version make: real tables, the same columns, nothing else.
-fn check_schema(connection: &Connection, version: usize, path: &Path) -> Result<(), Failure> {
+fn check_schema(kind: &FileKind, connection: &Connection, version: usize, path: &Path) -> Result<(), Failure> {
     let expected = Connection::open_in_memory().and_then(|mut model| {
-        for sql in MIGRATIONS.iter().take(version) {
+        for sql in kind.migrations.iter().take(version) {
             let transaction = model.transaction()?;
             transaction.execute_batch(sql)?;
             transaction.commit()?;
         }
         schema(&model)
     });
-    let expected = expected.map_err(|e| Failure::internal(format!("a ledger's schema cannot be made: {e}")))?;
-    let found = schema(connection).map_err(|e| judged(&e))?;
+    let expected = expected.map_err(|e| Failure::internal(format!("{}: the schema cannot be made: {e}", kind.name)))?;
+    let found = schema(connection).map_err(|e| kind.judged(&e))?;
     let strange = found.iter().find(|entry| !expected.contains(entry));
     let missing = expected.iter().find(|entry| !found.contains(entry));
     let name = |entry: &Entry| entry.0.chars().chain(" `".chars()).chain(entry.1.chars().take(60)).collect::<String>();
     match (strange, missing) {
         (None, None) => Ok(()),
-        (Some(entry), _) => Err(refused(format!("{} has the {}`, which no job writes", path.display(), name(entry)))),
-        (None, Some(entry)) => Err(refused(format!("{} lacks the {}`", path.display(), name(entry)))),
+        (Some(entry), _) => Err(kind.refused(format!("{} has the {}`, which no job writes", path.display(), name(entry)))),
+        (None, Some(entry)) => Err(kind.refused(format!("{} lacks the {}`", path.display(), name(entry)))),
     }
 }
 
-fn migrate(connection: &mut Connection, version: usize) -> rusqlite::Result<()> {
-    for (next, sql) in (1_u32..).zip(MIGRATIONS).skip(version) {
+fn migrate(kind: &FileKind, connection: &mut Connection, version: usize) -> rusqlite::Result<()> {
+    for (next, sql) in (1_u32..).zip(kind.migrations).skip(version) {
         let transaction = connection.transaction()?;
         transaction.execute_batch(sql)?;
         transaction.pragma_update(None, "user_version", next)?;
