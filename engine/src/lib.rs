@@ -37,6 +37,7 @@ mod plan;
 mod registry;
 mod reopen;
 mod resources;
+mod store;
 mod task;
 #[cfg(feature = "testing")]
 pub mod testing;

@@ -277,6 +277,36 @@ pub struct JobSnapshot {
     pub warnings: Vec<String>,
 }
 
+impl JobSnapshot {
+    /// A job of which no more is known than how it was submitted.
+    #[must_use]
+    pub fn new(id: &str, tenant: &str, title: &str, state: JobState, destination: PathBuf, submitted: i64) -> Self {
+        Self {
+            id: id.to_owned(),
+            tenant: tenant.to_owned(),
+            title: title.to_owned(),
+            priority: 0,
+            labels: BTreeMap::new(),
+            state,
+            waits_for: None,
+            not_before: None,
+            queue_position: None,
+            submitted,
+            started: None,
+            ended: None,
+            updated: submitted,
+            attempts: 0,
+            destination,
+            progress: None,
+            layers: Vec::new(),
+            failure: None,
+            is_kept: false,
+            bytes: None,
+            warnings: Vec::new(),
+        }
+    }
+}
+
 /// A layer or table of a job as it is at a moment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -169,6 +169,15 @@ pub(crate) fn open_kind(kind: &FileKind, path: &Path) -> Result<(Connection, Dea
     Ok((connection, deadline))
 }
 
+/// Makes a file of a kind that is in memory only.
+pub(crate) fn open_memory(kind: &FileKind) -> Result<(Connection, Deadline), Failure> {
+    let mut connection = Connection::open_in_memory().map_err(|e| kind.judged(&e))?;
+    let deadline = Deadline::new();
+    prepare(kind, &mut connection, &deadline).map_err(|e| kind.judged(&e))?;
+    migrate(kind, &mut connection, 0).map_err(|e| kind.judged(&e))?;
+    Ok((connection, deadline))
+}
+
 /// The path with its directory resolved, so that only the file's own name is left to check; what is there must be regular files.
 fn plain(kind: &FileKind, path: &Path) -> Result<PathBuf, Failure> {
     let what = format!("{} cannot be used", kind.name);

@@ -7,10 +7,11 @@ mod state;
 mod task_ledger;
 mod worker;
 
-pub(crate) use file::refused;
+pub(crate) use file::{FileKind, open_kind, open_memory, refused};
 pub use job_ledger::Ledger;
 pub(crate) use lineage::Lineage;
 pub(crate) use state::TaskState;
 pub use state::{UnitRecord, UnitState};
 pub use task_ledger::TaskLedger;
 pub(crate) use task_ledger::UnitResult;
+pub(crate) use worker::Worker;
