@@ -9,10 +9,11 @@
 //! Source: `feature-service-rest` reference §1 and §6.
 
 use crate::answer_kind::AnswerKind;
-use crate::auth::{Credentials, TokenKeeper};
+use crate::auth::Credentials;
 use crate::body;
 use crate::call::ServiceCall;
 use crate::options::ClientOptions;
+use crate::session::Session;
 use crate::transport::{self, Attempt, JsonAnswer, ListAnswer, SmallFile, Transport};
 use crate::urls::parse_http;
 use offmap_model::{Clock, Failure, SecretRegistry, TaskControl};
@@ -20,7 +21,8 @@ use serde_json::Value;
 use std::sync::Arc;
 
 /// Asks portals and services: JSON answers, lists and small files here, files by [`ArcGisClient::download`]. Cheap to clone; all clones
-/// share connections, limits and tokens.
+/// share connections, limits and tokens. A client for another [`Session`] ([`ArcGisClient::for_session`]) shares connections and limits
+/// only.
 ///
 /// ```no_run
 /// use offmap_arcgis::{ArcGisClient, ClientOptions, Credentials, ServiceCall};
@@ -37,7 +39,7 @@ use std::sync::Arc;
 #[derive(Debug, Clone)]
 pub struct ArcGisClient {
     transport: Transport,
-    keeper: Arc<TokenKeeper>,
+    session: Session,
 }
 
 impl ArcGisClient {
@@ -58,22 +60,47 @@ impl ArcGisClient {
     }
 
     fn made(options: ClientOptions, credentials: Credentials, clock: Option<Arc<dyn Clock>>) -> Result<Self, Failure> {
-        let transport = Transport::new(options, credentials.known_secrets(), clock)?;
-        Ok(Self { transport, keeper: Arc::new(TokenKeeper::new(credentials)) })
+        let session = Session::new(credentials);
+        Ok(Self { transport: Transport::new(options, session.facts().clone(), clock)?, session })
     }
 
-    /// The same client for somebody else: connections and the limits of every host are shared, tokens are not.
+    /// The same client with a session of its own, made of credentials ([`ArcGisClient::for_session`]).
     #[must_use]
     pub fn with_credentials(&self, credentials: Credentials) -> Self {
-        let transport = self.transport.for_session(credentials.known_secrets());
-        Self { transport, keeper: Arc::new(TokenKeeper::new(credentials)) }
+        self.for_session(&Session::new(credentials))
+    }
+
+    /// The same client at work for a session: connections and the limits of every host are shared with all other sessions; tokens,
+    /// the secrets that are known, and what was learnt of moved services are the session's own. What the client was made for, such as
+    /// a task, stays.
+    ///
+    /// ```
+    /// use offmap_arcgis::{ArcGisClient, ClientOptions, Credentials, Session};
+    ///
+    /// // One client for all users, and a session for each of their jobs.
+    /// let client = ArcGisClient::new(ClientOptions::default(), Credentials::none())?;
+    /// let session = Session::new(Credentials::token("the user's token").for_url("https://gis.city.example")?);
+    /// let for_user = client.for_session(&session);
+    /// assert_eq!(for_user.secrets().scrub("the user's token"), "…");
+    /// assert_eq!(client.secrets().scrub("the user's token"), "the user's token", "others do not know it");
+    /// # Ok::<(), offmap_model::Failure>(())
+    /// ```
+    #[must_use]
+    pub fn for_session(&self, session: &Session) -> Self {
+        Self { transport: self.transport.for_session(session.facts().clone()), session: session.clone() }
+    }
+
+    /// The session that the client works for.
+    #[must_use]
+    pub fn session(&self) -> &Session {
+        &self.session
     }
 
     /// The same client at work for a task: it waits on the clock of the task's job, unless it was given one, and reports there what
     /// takes long.
     #[must_use]
     pub fn for_task(&self, control: impl TaskControl) -> Self {
-        Self { transport: self.transport.for_task(Arc::new(control)), keeper: Arc::clone(&self.keeper) }
+        Self { transport: self.transport.for_task(Arc::new(control)), session: self.session.clone() }
     }
 
     /// How the client behaves.
@@ -102,7 +129,7 @@ impl ArcGisClient {
 
     /// Runs one request until it succeeds, fails for good, or was tried long enough. A token that dies is renewed.
     pub(crate) async fn run<A: Attempt>(&self, call: ServiceCall, attempt: &mut A) -> Result<A::Output, Failure> {
-        let tokens = self.keeper.tokens(&self.transport);
+        let tokens = self.session.keeper().tokens(&self.transport);
         Ok(transport::run(&self.transport, &tokens, call, attempt).await?)
     }
 
@@ -154,8 +181,8 @@ impl ArcGisClient {
     pub fn named(&self, root: &str, named: &str) -> Result<ServiceCall, Failure> {
         let mut call = ServiceCall::get(named)?;
         let mut root = parse_http(root)?;
-        self.keeper.rules().upgrade_to_https(&mut root);
-        self.keeper.rules().upgrade_to_https(&mut call.url);
+        self.session.keeper().rules().upgrade_to_https(&mut root);
+        self.session.keeper().rules().upgrade_to_https(&mut call.url);
         if let Some((places, url)) = self.transport.known_places().places(&root, &call.url, &self.options().hosts) {
             (call.places, call.url) = (Some(places), url);
         }

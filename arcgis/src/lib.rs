@@ -5,6 +5,7 @@
 //! | --- | --- |
 //! | ask a service | [`ArcGisClient`], [`ServiceCall`], [`AnswerKind`] |
 //! | sign in | [`Credentials`], [`TokenSource`] |
+//! | work for many users at once | [`Session`], [`CredentialProvider`] |
 //! | which hosts may be asked, how long is tried, how much at a time | [`ClientOptions`], [`HostPolicy`] |
 //! | fetch a file | [`ArcGisClient::download`] |
 //! | read a web map from a portal | [`portal`] |
@@ -33,6 +34,7 @@ mod auth;
 pub mod body;
 mod call;
 mod client;
+mod credential_provider;
 mod download;
 pub mod export_twin;
 mod host;
@@ -45,6 +47,7 @@ mod refused;
 mod retry_after;
 mod secret_query;
 pub mod server_job;
+mod session;
 mod time_limit;
 mod transport;
 mod urls;
@@ -53,10 +56,12 @@ pub use answer_kind::AnswerKind;
 pub use auth::{AccessToken, Credentials, TokenClient, TokenSource};
 pub use call::ServiceCall;
 pub use client::ArcGisClient;
+pub use credential_provider::CredentialProvider;
 pub use download::{Download, Downloaded};
 pub use host::parse_host;
 pub use host_policy::HostPolicy;
 pub use options::ClientOptions;
 pub use secret_query::without_secret_query;
+pub use session::Session;
 pub use time_limit::run_within;
 pub use urls::{parse_http, resolve};

@@ -4,7 +4,9 @@ use crate::event_log::EventLog;
 use crate::keep::Keep;
 use crate::ledger::{TaskLedger, UnitRecord, UnitState};
 use crate::pause::Pause;
+use crate::plan_context::of_session;
 use async_trait::async_trait;
+use offmap_arcgis::{ArcGisClient, Session};
 use offmap_disk::{hash_result_until, run_blocking, safe_path};
 use offmap_model::failure::{LONGEST_SERVER_MESSAGE, shortened};
 use offmap_model::{
@@ -51,6 +53,7 @@ pub struct ExportContext {
     pub(crate) plan: Arc<OfflineMapPlan>,
     pub(crate) secrets: LayerSecrets,
     pub(crate) known_secrets: SecretRegistry,
+    pub(crate) session: Option<Session>,
     /// Whether more follows whose size is not known yet.
     pub(crate) more_follows: bool,
 }
@@ -70,6 +73,20 @@ impl ExportContext {
     #[must_use]
     pub fn task_id(&self) -> &str {
         &self.task
+    }
+
+    /// Who asks, where the job has credentials of its own.
+    #[must_use]
+    pub fn session(&self) -> Option<&Session> {
+        self.session.as_ref()
+    }
+
+    /// The exporter's client at work for this task: with the job's session, where it has one, else with its own, and on the job's
+    /// clock; what takes long is reported here. Nothing is to be asked by any other client: the exporter's own knows nothing of whom
+    /// it works for.
+    #[must_use]
+    pub fn client(&self, client: &ArcGisClient) -> ArcGisClient {
+        of_session(client, self.session.as_ref()).for_task(self.clone())
     }
 
     /// The secrets of the task's layers: what goes with every request for them, to the origins of their urls only. To be kept in

@@ -230,7 +230,7 @@ impl EngineBuilder {
             thread: std::sync::Mutex::new(Some(thread)),
             _own_runtime: own_runtime,
         };
-        Ok(Engine { host: JobHost { resources: Arc::new(resources), running: Arc::default() } })
+        Ok(Engine { host: JobHost { resources: Arc::new(resources), running: Arc::default(), session: None } })
     }
 }
 

@@ -1,18 +1,17 @@
 //! The contract of an exporter: one way of downloading layers.
 
 use crate::context::ExportContext;
+pub use crate::plan_context::PlanContext;
 use async_trait::async_trait;
 use offmap_model::{
-    Artifact, ByteRange, BytesSource, Capability, Clock, CountUnit, Envelope, ExportTask, Failure,
-    GenerateOfflineMapParameters, LayerSecrets, MapLayer, OfflineMapSource, PlannedLevel, SecretRegistry, ServiceLimit,
-    Unit, UtilityNetwork,
+    Artifact, ByteRange, BytesSource, Capability, CountUnit, Envelope, ExportTask, Failure, GenerateOfflineMapParameters,
+    LayerSecrets, MapLayer, OfflineMapSource, PlannedLevel, ServiceLimit, Unit, UtilityNetwork,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::fmt::Debug;
 use std::sync::Arc;
-use tokio_util::sync::CancellationToken;
 
 /// All layers of a map that one exporter is asked about, of one service.
 #[derive(Debug, Clone)]
@@ -41,17 +40,6 @@ impl ServiceRequest {
     pub fn all_supported(&self) -> Vec<(String, Capability)> {
         self.layers.iter().map(|l| (l.id.clone(), Capability::Supported)).collect()
     }
-}
-
-/// What the engine lends an exporter while a plan is made.
-#[derive(Debug, Clone)]
-pub struct PlanContext {
-    /// Fires when nobody wants the plan any more.
-    pub cancel: CancellationToken,
-    /// Time.
-    pub clock: Arc<dyn Clock>,
-    /// What is taken out of the plan.
-    pub secrets: SecretRegistry,
 }
 
 /// What a service says of itself. `S` is the exporter's own type ([`Exporter::Service`]); the engine keeps it as JSON.

@@ -34,6 +34,7 @@ mod ledger;
 mod packager;
 mod pause;
 mod plan;
+mod plan_context;
 mod registry;
 mod reopen;
 mod resources;

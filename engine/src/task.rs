@@ -2,8 +2,9 @@
 
 use crate::engine::Engine;
 use crate::exporter::PlanContext;
-use crate::job::GenerateOfflineMapJob;
+use crate::job::{GenerateOfflineMapJob, JobHost};
 use crate::plan::{PlanInputs, plan};
+use offmap_arcgis::Session;
 use offmap_model::settings::{AuthoredDownload, AuthoredSync};
 use offmap_model::{
     AreaOfInterest, AttachmentSyncDirection, Failure, GenerateOfflineMapParameterOverrides, GenerateOfflineMapParameters,
@@ -42,13 +43,41 @@ use tokio_util::sync::CancellationToken;
 pub struct OfflineMapTask {
     engine: Engine,
     source: Arc<OfflineMapSource>,
+    session: Option<Session>,
 }
 
 impl OfflineMapTask {
     /// Makes a task for a map that was read.
     #[must_use]
     pub fn new(engine: &Engine, source: OfflineMapSource) -> Self {
-        Self { engine: engine.clone(), source: Arc::new(source) }
+        Self { engine: engine.clone(), source: Arc::new(source), session: None }
+    }
+
+    /// The task for somebody who signed in: its plans and jobs ask the services with this session in place of the one that the
+    /// exporters' client has. Nothing of it is stored. offmap's own.
+    ///
+    /// ```
+    /// # #[cfg(feature = "testing")]
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use offmap_arcgis::{Credentials, Session};
+    /// # use offmap_engine::testing::{Act, PlainPackager, Script, ScriptedExporter, scripted_map};
+    /// # use offmap_engine::{Engine, OfflineMapTask};
+    /// # use offmap_model::OfflineMapSource;
+    /// # let engine = Engine::builder(PlainPackager).exporter(ScriptedExporter)?.start()?;
+    /// # let source = OfflineMapSource::from_web_map(scripted_map([("roads", Script::of(Act::Succeed))]));
+    ///
+    /// let session = Session::new(Credentials::token("the user's token").for_url("https://gis.city.example")?);
+    /// let task = OfflineMapTask::new(&engine, source).with_session(session);
+    /// # drop(task);
+    /// # engine.shutdown().await?;
+    /// # Ok(()) }
+    /// # #[cfg(not(feature = "testing"))]
+    /// # fn main() {}
+    /// ```
+    #[must_use]
+    pub fn with_session(self, session: Session) -> Self {
+        Self { session: Some(session), ..self }
     }
 
     /// The map and its surroundings.
@@ -119,11 +148,8 @@ impl OfflineMapTask {
         overrides: &GenerateOfflineMapParameterOverrides,
     ) -> Result<OfflineMapPlan, Failure> {
         let resources = self.engine.resources();
-        let ctx = PlanContext {
-            cancel: CancellationToken::new(),
-            clock: Arc::clone(&resources.clock),
-            secrets: resources.secrets_of(&self.source),
-        };
+        let secrets = resources.secrets_of(&self.source);
+        let ctx = PlanContext::new(CancellationToken::new(), Arc::clone(&resources.clock), secrets, self.session.clone());
         let inputs = PlanInputs { registry: &resources.registry, source: &self.source, parameters, overrides };
         plan(inputs, None, &ctx).await
     }
@@ -137,7 +163,8 @@ impl OfflineMapTask {
         overrides: GenerateOfflineMapParameterOverrides,
         destination: impl Into<PathBuf>,
     ) -> GenerateOfflineMapJob {
-        GenerateOfflineMapJob::new(self.engine.host(), Arc::clone(&self.source), parameters, overrides, destination.into())
+        let host = JobHost { session: self.session.clone(), ..self.engine.host() };
+        GenerateOfflineMapJob::new(host, Arc::clone(&self.source), parameters, overrides, destination.into())
     }
 }
 

@@ -7,11 +7,13 @@
 //! | [`VectorTilesExporter`](vector_tiles::VectorTilesExporter) | vector tiled layers | `exportTiles` | `.vtpk`, and the style of an item with its sprites and fonts | `exportVectorTilesParameters` |
 //!
 //! Each is built with an [`ArcGisClient`]; [`offmap_arcgis::portal`] reads the web map with the same client, so that
-//! tokens, limits and connections are shared.
+//! limits and connections are shared. Who asks is the session of the job, where it has one ([`offmap_arcgis::Session`]), else the
+//! client's own.
 
 mod download_limit;
 mod file_etag;
 pub mod geodatabase;
+mod job_client;
 pub mod tile_cache;
 mod tile_export;
 mod tile_parts;

@@ -23,16 +23,33 @@ use url::Url;
 /// Longest url that is asked by GET; both Esri JavaScript clients use this figure.
 const LONGEST_GET: usize = 2000;
 
+/// What the transports of all sessions share.
 #[derive(Debug)]
 struct Inner {
     http: reqwest::Client,
     options: ClientOptions,
-    governor: Arc<Governor>,
+    governor: Governor,
     /// A clock that was given; without one the task's, else the machine's.
     clock: Option<Arc<dyn Clock>>,
-    known_places: Arc<KnownPlaces>,
-    moves: Moves,
+    known_places: KnownPlaces,
+}
+
+/// What a transport has of its session. Cheap to clone; all clones are one.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct SessionFacts {
+    /// What another session was led to is nobody's word.
+    moves: Arc<Moves>,
     secrets: SecretRegistry,
+}
+
+impl SessionFacts {
+    pub(crate) fn new(secrets: SecretRegistry) -> Self {
+        Self { moves: Arc::default(), secrets }
+    }
+
+    pub(crate) fn secrets(&self) -> &SecretRegistry {
+        &self.secrets
+    }
 }
 
 /// Sends requests for one session: connections and the limits of every host are shared with the transports of other sessions, what
@@ -40,13 +57,14 @@ struct Inner {
 #[derive(Debug, Clone)]
 pub(crate) struct Transport {
     inner: Arc<Inner>,
+    session: SessionFacts,
     control: Option<Arc<dyn TaskControl>>,
 }
 
 impl Transport {
     pub(crate) fn new(
         options: ClientOptions,
-        secrets: SecretRegistry,
+        session: SessionFacts,
         clock: Option<Arc<dyn Clock>>,
     ) -> Result<Self, Failure> {
         let tls = tls::config(&options.ca_certificates)?;
@@ -62,31 +80,19 @@ impl Transport {
             .tls_backend_preconfigured(tls)
             .build()
             .map_err(|e| Failure::internal(format!("cannot make an HTTP client: {e}")))?;
-        let governor = Arc::new(Governor::new(options.requests_per_host));
-        let (known_places, moves) = (Arc::default(), Moves::default());
-        let inner = Inner { http, options, governor, clock, known_places, moves, secrets };
-        Ok(Self { inner: Arc::new(inner), control: None })
+        let governor = Governor::new(options.requests_per_host);
+        let inner = Inner { http, options, governor, clock, known_places: KnownPlaces::default() };
+        Ok(Self { inner: Arc::new(inner), session, control: None })
     }
 
     /// The same for another session.
-    pub(crate) fn for_session(&self, secrets: SecretRegistry) -> Self {
-        let Inner { http, options, governor, clock, known_places, .. } = &*self.inner;
-        let inner = Inner {
-            http: http.clone(),
-            options: options.clone(),
-            governor: Arc::clone(governor),
-            clock: clock.clone(),
-            known_places: Arc::clone(known_places),
-            // What another session was led to is nobody's word.
-            moves: Moves::default(),
-            secrets,
-        };
-        Self { inner: Arc::new(inner), control: self.control.clone() }
+    pub(crate) fn for_session(&self, session: SessionFacts) -> Self {
+        Self { session, ..self.clone() }
     }
 
     /// The same at work for a task.
     pub(crate) fn for_task(&self, control: Arc<dyn TaskControl>) -> Self {
-        Self { inner: Arc::clone(&self.inner), control: Some(control) }
+        Self { control: Some(control), ..self.clone() }
     }
 
     pub(crate) fn options(&self) -> &ClientOptions {
@@ -94,7 +100,7 @@ impl Transport {
     }
 
     pub(crate) fn secrets(&self) -> &SecretRegistry {
-        &self.inner.secrets
+        &self.session.secrets
     }
 
     pub(crate) fn known_places(&self) -> &KnownPlaces {
@@ -102,7 +108,7 @@ impl Transport {
     }
 
     pub(crate) fn moves(&self) -> &Moves {
-        &self.inner.moves
+        &self.session.moves
     }
 
     /// The one clock for all that waits: the one that was given, else the task's, where it works for one, else the machine's.
@@ -137,12 +143,12 @@ impl Transport {
     /// Turns a url to where it is asked.
     pub(crate) fn relocate(&self, rules: &AccessRules, url: &mut Url) {
         rules.upgrade_to_https(url);
-        self.inner.moves.apply(url);
+        self.session.moves.apply(url);
     }
 
     /// A failure without the secrets that a service may have repeated.
     pub(crate) fn scrubbed(&self, call: &ServiceCall, mut refused: Refused) -> Refused {
-        let known = self.inner.secrets.child();
+        let known = self.session.secrets.child();
         known.add_all(call.secrets.values());
         *refused.failure = known.failure(*refused.failure);
         refused
@@ -151,7 +157,7 @@ impl Transport {
     /// A url without secrets that an answer repeated in its query: where they belong they are added again, elsewhere they have
     /// nothing to do.
     pub(super) fn without_repeated_secrets(&self, call: &ServiceCall, url: Url) -> Url {
-        let is_known = |value: &str| self.inner.secrets.scrub(value) != value;
+        let is_known = |value: &str| self.session.secrets.scrub(value) != value;
         without_pairs(url, |name, value| is_known(value) || call.secrets.holds(name, value))
     }
 
@@ -259,8 +265,7 @@ mod tests {
 
     #[test]
     fn a_query_in_a_url_is_merged_not_pasted() {
-        let secrets = SecretRegistry::default();
-        let transport = Transport::new(ClientOptions::default(), secrets, None).expect("a transport");
+        let transport = Transport::new(ClientOptions::default(), SessionFacts::default(), None).expect("a transport");
         let access = Access::new(&Arc::default(), None);
         let made = |url: &Url, parameters| {
             let (request, form) = transport.request(url, parameters, &access, None, false);

@@ -18,7 +18,7 @@ mod tls;
 
 pub(crate) use answers::{JsonAnswer, ListAnswer, SmallFile};
 pub(crate) use governor::Weight;
-pub(crate) use http::Transport;
+pub(crate) use http::{SessionFacts, Transport};
 pub(crate) use pace::Pace;
 pub(crate) use page::judge as judge_page;
 pub(crate) use retry::{Pauses, Retries};

@@ -8,6 +8,7 @@ use crate::ledger::Ledger;
 use crate::packager::{EarlierPackage, Packager, ReadContents, ReferenceBasemap};
 use crate::pause::Pause;
 use crate::registry::ExporterRegistry;
+use offmap_arcgis::Session;
 use offmap_formats::Containers;
 use offmap_model::{
     Clock, ExportTask, LayerSecrets, OfflineMapPlan, OfflineMapSource, SecretRegistry, Subject, SubjectKind,
@@ -53,6 +54,8 @@ pub(crate) struct JobShared {
     pub(crate) replaces: Option<Arc<EarlierPackage>>,
     /// What is taken out of whatever is written or shown.
     pub(crate) secrets: SecretRegistry,
+    /// Who asks the services, where the job has credentials of its own. Its secrets are among those above.
+    pub(crate) session: Option<Session>,
     pub(crate) runtime: Handle,
     pub(crate) permits: Arc<Semaphore>,
     pub(crate) census: Arc<Census>,
@@ -108,6 +111,7 @@ impl JobShared {
             plan: Arc::clone(&self.plan),
             secrets: self.secrets_of(task),
             known_secrets: self.secrets.clone(),
+            session: self.session.clone(),
             more_follows: false,
         }
     }

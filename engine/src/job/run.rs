@@ -33,7 +33,7 @@ pub(super) async fn run(job: Arc<JobInner>) -> JobResult {
         () = job.pause.passed() => {}
     }
     let document = job.document()?;
-    let ctx = PlanContext { cancel: job.cancel.clone(), clock: Arc::clone(&engine.clock), secrets: job.secrets.clone() };
+    let ctx = PlanContext::new(job.cancel.clone(), Arc::clone(&engine.clock), job.secrets.clone(), job.session.clone());
     let found = match job.start_mode {
         StartMode::Fresh => begin(&job, &document, &ctx).await?,
         StartMode::Resumed => resume::resumed(&job, &ctx).await?,

@@ -10,6 +10,7 @@ use crate::plan::PlanInputs;
 use crate::resources::EngineResources;
 use crate::work_dir::WorkDir;
 use dashmap::DashMap;
+use offmap_arcgis::Session;
 use offmap_model::{
     Failure, FailureKind, FailureOwner, FailureStage, GenerateOfflineMapParameterOverrides, GenerateOfflineMapParameters,
     GenerateOfflineMapResult, JobError, LayerOutcome, OfflineMapPlan, OfflineMapSource, SecretRegistry, Subject,
@@ -34,6 +35,8 @@ pub(crate) struct RunningJobs(pub(crate) DashMap<String, Arc<JobInner>>);
 pub(crate) struct JobHost {
     pub(crate) resources: Arc<EngineResources>,
     pub(crate) running: Arc<RunningJobs>,
+    /// Who asks the services; `None` where that is whoever the exporters' client works for.
+    pub(crate) session: Option<Session>,
 }
 
 /// How a job begins.
@@ -59,6 +62,8 @@ pub(crate) struct JobInner {
     pub(crate) source: Arc<OfflineMapSource>,
     /// What is taken out of everything that is written or shown.
     pub(crate) secrets: SecretRegistry,
+    /// Who asks the services, where the job has credentials of its own.
+    pub(crate) session: Option<Session>,
     pub(crate) parameters: GenerateOfflineMapParameters,
     pub(crate) overrides: GenerateOfflineMapParameterOverrides,
     pub(crate) destination: PathBuf,
@@ -86,10 +91,11 @@ impl JobInner {
         destination: PathBuf,
         start_mode: StartMode,
     ) -> Self {
-        let JobHost { resources: engine, running } = host;
+        let JobHost { resources: engine, running, session } = host;
         let title = source.item.as_ref().map(|i| i.title.clone()).filter(|t| !t.is_empty());
         let subject = Subject::new(SubjectKind::Job, &id, title.unwrap_or_else(|| "offline map".to_owned()));
         let secrets = engine.secrets_of(&source);
+        session.iter().for_each(|session| secrets.include(session.secrets()));
         let event_log = EventLog::new(subject.clone(), Arc::clone(&engine.clock), secrets.clone());
         let cancel = engine.root.child_token();
         let keep = match start_mode {
@@ -103,6 +109,7 @@ impl JobInner {
             subject,
             source,
             secrets,
+            session,
             parameters,
             overrides,
             destination,
@@ -121,7 +128,7 @@ impl JobInner {
 
     /// What the job is made with.
     pub(crate) fn host(&self) -> JobHost {
-        JobHost { resources: Arc::clone(&self.engine), running: Arc::clone(&self.running) }
+        JobHost { resources: Arc::clone(&self.engine), running: Arc::clone(&self.running), session: self.session.clone() }
     }
 
     /// What a plan of its map is made of.
@@ -160,6 +167,7 @@ impl JobInner {
             document: String::new(),
             replaces: None,
             secrets: self.secrets.clone(),
+            session: self.session.clone(),
             stop: self.cancel.child_token(),
             runtime: engine.runtime.clone(),
             permits: Arc::clone(&engine.export_permits),

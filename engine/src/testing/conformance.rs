@@ -43,7 +43,7 @@ pub async fn exporter_conformance<E: Exporter + Clone>(
     if let Err(failure) = registry.register(exporter.clone()) {
         return Err(vec![failure.to_string()]);
     }
-    let ctx = PlanContext { cancel: CancellationToken::new(), clock: Arc::new(SystemClock), secrets: Default::default() };
+    let ctx = PlanContext::new(CancellationToken::new(), Arc::new(SystemClock), Default::default(), None);
     let none = GenerateOfflineMapParameterOverrides::default();
     let inputs = PlanInputs { registry: &registry, source: &source, parameters: &parameters, overrides: &none };
     let planned = plan(inputs, None, &ctx).await;
@@ -120,6 +120,7 @@ async fn context_for(
         plan: Arc::new(plan.clone()),
         secrets: LayerSecrets::default(),
         known_secrets: SecretRegistry::default(),
+        session: None,
         more_follows: false,
         event_log: EventLog::new(
             Subject::new(SubjectKind::Job, "conformance", "conformance"),

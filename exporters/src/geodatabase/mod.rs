@@ -26,6 +26,7 @@ pub use parameters::{
     GenerateGeodatabaseParameters, GenerateLayerOption, GenerateLayerQueryOption, SyncModel, UtilityNetworkSyncMode,
 };
 
+use crate::job_client::JobClient;
 use answer::allows_editing;
 use async_trait::async_trait;
 use export::Export;
@@ -58,14 +59,14 @@ use units::FILE_UNIT;
 /// ```
 #[derive(Debug, Clone)]
 pub struct GeodatabaseExporter {
-    client: ArcGisClient,
+    client: JobClient,
 }
 
 impl GeodatabaseExporter {
     /// Makes the exporter.
     #[must_use]
     pub fn new(client: ArcGisClient) -> Self {
-        Self { client }
+        Self { client: JobClient::new(client) }
     }
 }
 
@@ -121,13 +122,13 @@ impl Exporter for GeodatabaseExporter {
     async fn describe(
         &self,
         request: &ServiceRequest,
-        _: &PlanContext,
+        ctx: &PlanContext,
     ) -> Result<ServiceDescription<FeatureService>, Failure> {
         let mut ids: Vec<u32> = request.layers.iter().filter_map(layer_id).collect();
         ids.sort_unstable();
         ids.dedup();
         let custom = request.secrets();
-        let service = FeatureService::fetch(&self.client, &request.service_url, &ids, &custom).await?;
+        let service = FeatureService::fetch(&self.client.for_plan(ctx), &request.service_url, &ids, &custom).await?;
         let attribution =
             service.attribution.clone().or_else(|| service.layers.values().find_map(|l| l.attribution.clone()));
         let capabilities = request.layers.iter().map(|l| (l.id.clone(), judge::judge(l, &service))).collect();
@@ -183,14 +184,15 @@ impl Exporter for GeodatabaseExporter {
         request: &ServiceRequest,
         found: &ServiceDescription<FeatureService>,
         parameters: &Self::Parameters,
-        _: &PlanContext,
+        ctx: &PlanContext,
     ) -> Result<TaskPlan, Failure> {
         let service = found.service.clone().with_secrets(&request.secrets());
         parameters.check(&service)?;
         utility_network::check(parameters, &service)?;
-        let counted = Planning { client: &self.client, service: &service, parameters }.count(&request.layers).await?;
+        let client = &self.client.for_plan(ctx);
+        let counted = Planning { client, service: &service, parameters }.count(&request.layers).await?;
         let mut warnings = utility_network::warnings(request, &service, parameters);
-        warnings.extend(self.client.move_of(&service.root));
+        warnings.extend(client.move_of(&service.root));
         let networks = utility_network::planned(request, &service, parameters);
         Ok(TaskPlan { warnings, networks, ..counted })
     }
@@ -203,7 +205,7 @@ impl Exporter for GeodatabaseExporter {
         ctx: &ExportContext,
     ) -> Result<Artifact, Failure> {
         let service = &service.clone().with_secrets(ctx.secrets());
-        let (client, path) = (&self.client.for_task(ctx.clone()), &ctx.work_dir().join("replica.geodatabase"));
+        let (client, path) = (&self.client.for_task(ctx), &ctx.work_dir().join("replica.geodatabase"));
         let outcome = Export { client, task, service, parameters, ctx, path }.download().await;
         if let Err(failure) = &outcome
             && ctx.rolls_back(failure)
@@ -217,7 +219,7 @@ impl Exporter for GeodatabaseExporter {
 
     async fn rollback(&self, _: &ExportTask, service: &FeatureService, ctx: &ExportContext) {
         let service = service.clone().with_secrets(ctx.secrets());
-        job::unregister(&self.client.for_task(ctx.clone()), ctx, &service).await;
+        job::unregister(&self.client.for_task(ctx), ctx, &service).await;
     }
 }
 

@@ -5,6 +5,7 @@ mod parameters;
 pub use parameters::ExportTileCacheParameters;
 
 use crate::file_etag;
+use crate::job_client::JobClient;
 use crate::tile_export;
 use crate::tile_parts::TileParts;
 use crate::tile_service::{
@@ -44,14 +45,14 @@ const BYTES_PER_TILE: (u64, u64) = (500, 40_000);
 /// ```
 #[derive(Debug, Clone)]
 pub struct TileCacheExporter {
-    client: ArcGisClient,
+    client: JobClient,
 }
 
 impl TileCacheExporter {
     /// Makes the exporter.
     #[must_use]
     pub fn new(client: ArcGisClient) -> Self {
-        Self { client }
+        Self { client: JobClient::new(client) }
     }
 }
 
@@ -81,13 +82,13 @@ impl Exporter for TileCacheExporter {
     async fn describe(
         &self,
         request: &ServiceRequest,
-        _: &PlanContext,
+        ctx: &PlanContext,
     ) -> Result<ServiceDescription<Self::Service>, Failure> {
         let custom = request.secrets();
         let root = export_root(&request.service_url, &request.source.export_hosts);
         let call =
             ServiceCall::get(&root)?.with_secrets(&custom).in_stage(FailureStage::Plan).answer(AnswerKind::Description);
-        let answer = self.client.json(&call).await?;
+        let answer = self.client.for_plan(ctx).json(&call).await?;
         expect_description(&answer, &root, "a tiled service", DESCRIPTION)?;
         let flag = |key: &str| answer.get(key).and_then(Value::as_bool).unwrap_or(false);
         let title = title_of(&root, &answer);
@@ -157,14 +158,14 @@ impl Exporter for TileCacheExporter {
         request: &ServiceRequest,
         found: &ServiceDescription<Self::Service>,
         parameters: &Self::Parameters,
-        _: &PlanContext,
+        ctx: &PlanContext,
     ) -> Result<TaskPlan, Failure> {
         parameters.check()?;
         let service = exporting(&found.service)?.clone().with_secrets(&request.secrets());
         let layers: Vec<String> = request.layers.iter().map(|l| l.id.clone()).collect();
         let area = service.area(parameters.area_of_interest.as_ref())?;
         let level_ids = parameters.level_ids.clone();
-        let moved = self.client.move_of(&service.root);
+        let moved = self.client.for_plan(ctx).move_of(&service.root);
         let counted = move || service.task_plan(layers.into_iter(), &area, &level_ids, BYTES_PER_TILE);
         let mut plan = run_blocking(counted).await?;
         plan.warnings.extend(moved);
@@ -179,63 +180,58 @@ impl Exporter for TileCacheExporter {
         ctx: &ExportContext,
     ) -> Result<Artifact, Failure> {
         let service = exporting(service)?.clone().with_secrets(ctx.secrets());
-        Self::new(self.client.for_task(ctx.clone())).run(task, service, parameters, ctx).await
+        run(&self.client.for_task(ctx), task, service, parameters, ctx).await
     }
 
     async fn rollback(&self, _: &ExportTask, _: &Self::Service, ctx: &ExportContext) {
-        tile_export::rollback(&self.client.for_task(ctx.clone()), ctx).await;
+        tile_export::rollback(&self.client.for_task(ctx), ctx).await;
     }
 }
 
-impl TileCacheExporter {
-    async fn run(
-        &self,
-        task: &ExportTask,
-        service: TiledService,
-        parameters: &ExportTileCacheParameters,
-        ctx: &ExportContext,
-    ) -> Result<Artifact, Failure> {
-        let compact = if service.version >= TPKX_SINCE {
-            "esriMapCacheStorageModeCompactV2"
-        } else {
-            "esriMapCacheStorageModeCompact"
+async fn run(
+    client: &ArcGisClient,
+    task: &ExportTask,
+    service: TiledService,
+    parameters: &ExportTileCacheParameters,
+    ctx: &ExportContext,
+) -> Result<Artifact, Failure> {
+    let compact =
+        if service.version >= TPKX_SINCE { "esriMapCacheStorageModeCompactV2" } else { "esriMapCacheStorageModeCompact" };
+    let levels = levels_text(&parameters.level_ids);
+    let area = service.area(parameters.area_of_interest.as_ref())?;
+    let (asked, whole) = (service.clone(), area.clone());
+    let calls = ctx.blocking(move || asked.export_calls(&whole, &levels, JobUrlStyle::Raster)).await?;
+    let calls = calls.into_iter().map(|PartCall { area, call }| {
+        let call = call.with("tilePackage", true).with("storageFormatType", compact);
+        let call = match parameters.compression_quality {
+            Some(quality) => call.with("optimizeTilesForSize", true).with("compressionQuality", quality),
+            None => call,
         };
-        let levels = levels_text(&parameters.level_ids);
-        let area = service.area(parameters.area_of_interest.as_ref())?;
-        let (asked, whole) = (service.clone(), area.clone());
-        let calls = ctx.blocking(move || asked.export_calls(&whole, &levels, JobUrlStyle::Raster)).await?;
-        let calls = calls.into_iter().map(|PartCall { area, call }| {
-            let call = call.with("tilePackage", true).with("storageFormatType", compact);
-            let call = match parameters.compression_quality {
-                Some(quality) => call.with("optimizeTilesForSize", true).with("compressionQuality", quality),
-                None => call,
-            };
-            PartCall { area, call }
-        });
-        let path = ctx.work_dir().join("package");
-        let (client, level_ids) = (&self.client, &parameters.level_ids);
-        let parts = TileParts { client, ctx, service: &service, url_style: JobUrlStyle::Raster, level_ids };
-        let got = parts.export(calls.collect(), &path).await?;
-        let level_ids = parameters.level_ids.clone();
-        let (package, missing) = {
-            let path = path.clone();
-            let opened = move || {
-                let package = tile_package::open(&path)?;
-                let missing = service.missing(&area, &level_ids, &package)?;
-                Ok((package, missing))
-            };
-            ctx.blocking(opened).await?
+        PartCall { area, call }
+    });
+    let path = ctx.work_dir().join("package");
+    let level_ids = &parameters.level_ids;
+    let parts = TileParts { client, ctx, service: &service, url_style: JobUrlStyle::Raster, level_ids };
+    let got = parts.export(calls.collect(), &path).await?;
+    let level_ids = parameters.level_ids.clone();
+    let (package, missing) = {
+        let path = path.clone();
+        let opened = move || {
+            let package = tile_package::open(&path)?;
+            let missing = service.missing(&area, &level_ids, &package)?;
+            Ok((package, missing))
         };
-        let has_budget = |l: &TaskLayer| ctx.error_budget(&l.id).missing_tiles.is_some();
-        if !task.layers.iter().all(has_budget) {
-            check_levels(&package, task, &parameters.level_ids)?;
-        }
-        ctx.finish_file(FILE_UNIT, None, &path, (got.bytes, &got.sha256)).await?;
-        let mut layers = layers_of(task, package.total(), missing.as_ref(), None);
-        file_etag::give(ctx, FILE_UNIT, &got, &mut layers).await?;
-        let file = ArtifactFile::file("package", package.kind.extension()).with_sha256(got.sha256);
-        Ok(Artifact { files: vec![file], layers, warnings: Vec::new() })
+        ctx.blocking(opened).await?
+    };
+    let has_budget = |l: &TaskLayer| ctx.error_budget(&l.id).missing_tiles.is_some();
+    if !task.layers.iter().all(has_budget) {
+        check_levels(&package, task, &parameters.level_ids)?;
     }
+    ctx.finish_file(FILE_UNIT, None, &path, (got.bytes, &got.sha256)).await?;
+    let mut layers = layers_of(task, package.total(), missing.as_ref(), None);
+    file_etag::give(ctx, FILE_UNIT, &got, &mut layers).await?;
+    let file = ArtifactFile::file("package", package.kind.extension()).with_sha256(got.sha256);
+    Ok(Artifact { files: vec![file], layers, warnings: Vec::new() })
 }
 
 /// The service of a plan; one that does not export tiles has none.

@@ -12,6 +12,7 @@ mod style;
 
 pub use parameters::ExportVectorTilesParameters;
 
+use crate::job_client::JobClient;
 use crate::tile_export;
 use crate::tile_service::TiledService;
 use async_trait::async_trait;
@@ -39,14 +40,14 @@ const BYTES_PER_TILE: (u64, u64) = (200, 60_000);
 /// ```
 #[derive(Debug, Clone)]
 pub struct VectorTilesExporter {
-    client: ArcGisClient,
+    client: JobClient,
 }
 
 impl VectorTilesExporter {
     /// Makes the exporter.
     #[must_use]
     pub fn new(client: ArcGisClient) -> Self {
-        Self { client }
+        Self { client: JobClient::new(client) }
     }
 }
 
@@ -72,8 +73,9 @@ impl Exporter for VectorTilesExporter {
         service.or_else(|| layer.style_url.clone()).or_else(|| item_style(layer, source))
     }
 
-    async fn describe(&self, request: &ServiceRequest, _: &PlanContext) -> Result<ServiceDescription<Described>, Failure> {
-        let mut found = Description::new(&self.client, request);
+    async fn describe(&self, request: &ServiceRequest, ctx: &PlanContext) -> Result<ServiceDescription<Described>, Failure> {
+        let client = self.client.for_plan(ctx);
+        let mut found = Description::new(&client, request);
         found.read_styles().await?;
         let (title, attribution) = found.read_service().await?;
         Ok(found.into_description(title, attribution))
@@ -111,7 +113,7 @@ impl Exporter for VectorTilesExporter {
         request: &ServiceRequest,
         found: &ServiceDescription<Described>,
         parameters: &Self::Parameters,
-        _: &PlanContext,
+        ctx: &PlanContext,
     ) -> Result<TaskPlan, Failure> {
         parameters.check()?;
         let described = found.service.clone().with_secrets(&request.secrets());
@@ -119,7 +121,7 @@ impl Exporter for VectorTilesExporter {
         let level_ids = level_ids(&service, parameters)?;
         let layers: Vec<String> = request.layers.iter().map(|l| l.id.clone()).collect();
         let area = service.area(parameters.area_of_interest.as_ref())?;
-        let moved = self.client.move_of(&service.root);
+        let moved = self.client.for_plan(ctx).move_of(&service.root);
         let counted = move || service.task_plan(layers.into_iter(), &area, &level_ids, BYTES_PER_TILE);
         let mut plan = run_blocking(counted).await?;
         plan.warnings.extend(moved);
@@ -140,13 +142,13 @@ impl Exporter for VectorTilesExporter {
         let described = described.clone().with_secrets(ctx.secrets());
         let service = described.chosen(parameters.esri_vector_tiles_download_option)?;
         let level_ids = level_ids(service, parameters)?;
-        let client = self.client.for_task(ctx.clone());
+        let client = self.client.for_task(ctx);
         let export = Export { client: &client, task, described: &described, service, level_ids: &level_ids, ctx };
         export.run(parameters.area_of_interest.as_ref()).await
     }
 
     async fn rollback(&self, _: &ExportTask, _: &Described, ctx: &ExportContext) {
-        tile_export::rollback(&self.client.for_task(ctx.clone()), ctx).await;
+        tile_export::rollback(&self.client.for_task(ctx), ctx).await;
     }
 }
 

@@ -14,7 +14,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 /// The secrets that are known, taken out of whatever is written or shown. Cheap to clone; all clones are one registry.
 ///
 /// A child also knows what its parent knows: a job's registry is a child of the client's, so that what one map's author writes
-/// changes no other job's words.
+/// changes no other job's words; the registry of the job's session is included in it.
 #[derive(Clone, Default)]
 pub struct SecretRegistry {
     inner: Arc<Inner>,
@@ -22,7 +22,7 @@ pub struct SecretRegistry {
 
 #[derive(Default)]
 struct Inner {
-    parent: Option<SecretRegistry>,
+    parents: RwLock<Vec<SecretRegistry>>,
     known: RwLock<Known>,
 }
 
@@ -45,7 +45,21 @@ impl SecretRegistry {
     /// A registry that also knows what this one knows.
     #[must_use]
     pub fn child(&self) -> Self {
-        Self { inner: Arc::new(Inner { parent: Some(self.clone()), known: RwLock::default() }) }
+        Self { inner: Arc::new(Inner { parents: RwLock::new(vec![self.clone()]), known: RwLock::default() }) }
+    }
+
+    /// From now on knows what another registry knows as well: what that learns later, too. Once is enough.
+    ///
+    /// The other one must not know this one.
+    pub fn include(&self, other: &Self) {
+        let mut parents = self.inner.parents.write().unwrap_or_else(PoisonError::into_inner);
+        if !parents.iter().chain([self]).any(|known| Arc::ptr_eq(&known.inner, &other.inner)) {
+            parents.push(other.clone());
+        }
+    }
+
+    fn parents(&self) -> Vec<Self> {
+        self.inner.parents.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Keeps a secret. One shorter than [`SHORTEST_SECRET`] is not kept.
@@ -91,18 +105,26 @@ impl SecretRegistry {
     /// The text without any secret that is known.
     #[must_use]
     pub fn scrub<'a>(&self, text: &'a str) -> Cow<'a, str> {
-        let of_parent = match &self.inner.parent {
-            Some(parent) => parent.scrub(text),
-            None => Cow::Borrowed(text),
-        };
+        let of_parents = Self::by_each(&self.parents(), text, |parent, text| parent.scrub(text));
         let matcher = self.inner.known.read().unwrap_or_else(PoisonError::into_inner).matcher.clone();
-        let Some(matcher) = matcher.filter(|m| m.is_match(of_parent.as_ref())) else { return of_parent };
-        let mut out = String::with_capacity(of_parent.len());
-        matcher.replace_all_with(of_parent.as_ref(), &mut out, |_, _, out| {
+        let Some(matcher) = matcher.filter(|m| m.is_match(of_parents.as_ref())) else { return of_parents };
+        let mut out = String::with_capacity(of_parents.len());
+        matcher.replace_all_with(of_parents.as_ref(), &mut out, |_, _, out| {
             out.push_str(WITHHELD);
             true
         });
         Cow::Owned(out)
+    }
+
+    /// A text after each of several registries took out of it what it knows.
+    fn by_each<'a>(all: &[Self], text: &'a str, scrub: impl for<'t> Fn(&Self, &'t str) -> Cow<'t, str>) -> Cow<'a, str> {
+        all.iter().fold(Cow::Borrowed(text), |text, registry| match text {
+            Cow::Borrowed(text) => scrub(registry, text),
+            Cow::Owned(text) => match scrub(registry, &text) {
+                Cow::Borrowed(_) => Cow::Owned(text),
+                Cow::Owned(clean) => Cow::Owned(clean),
+            },
+        })
     }
 
     /// The text without any secret that is known; an owned text that has none is not copied.
@@ -114,15 +136,14 @@ impl SecretRegistry {
         }
     }
 
-    /// The registry of the caller's own secrets: what a map says is not in it, so that it is safe to take them out of urls and ids.
-    fn root(&self) -> &Self {
-        self.inner.parent.as_ref().map_or(self, Self::root)
-    }
-
-    /// A text that a program reads back, such as a url, without the caller's secrets.
+    /// A text that a program reads back, such as a url, without the caller's secrets: what the registries know that have no parent.
+    /// What a map says is not in them, so that it is safe to take them out of urls and ids.
     #[must_use]
     pub fn scrub_word<'a>(&self, text: &'a str) -> Cow<'a, str> {
-        self.root().scrub(text)
+        match self.parents().as_slice() {
+            [] => self.scrub(text),
+            parents => Self::by_each(parents, text, |parent, text| parent.scrub_word(text)),
+        }
     }
 
     /// Takes the caller's secrets out of every text of a JSON value, its keys as well.
@@ -203,5 +224,23 @@ mod tests {
         let many: Vec<String> = (0..2 * MOST_SECRETS).map(|i| format!("another token {i}")).collect();
         registry.add_all(many.iter().map(String::as_str));
         assert_eq!(registry.scrub("pass word+\"/1"), "…", "what is pinned stays");
+    }
+
+    #[test]
+    fn a_job_knows_the_secrets_of_its_session_and_of_its_client_and_each_of_them_its_own_only() {
+        let (client, session) = (SecretRegistry::default(), SecretRegistry::default());
+        client.add("secret of the client");
+        let job = client.child();
+        job.add("secret of the map");
+        job.include(&session);
+        job.include(&session);
+        job.include(&job);
+        session.add("secret of the session");
+        let all = "secret of the client, secret of the session, secret of the map";
+        assert_eq!(job.scrub(all), "…, …, …");
+        assert_eq!(job.scrub_word(all), "…, …, secret of the map");
+        assert_eq!(client.scrub(all), "…, secret of the session, secret of the map");
+        assert_eq!(session.scrub(all), "secret of the client, …, secret of the map");
+        assert_eq!(job.child().scrub_word(all), "…, …, secret of the map");
     }
 }
