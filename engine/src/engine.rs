@@ -1,17 +1,22 @@
 //! The engine: owns the actor system, the exporters and the limits, and outlives its jobs.
 
 use crate::actor::Actors;
+use crate::data_dir::DataDir;
 use crate::exporter::Exporter;
-use crate::job::JobHost;
 use crate::packager::Packager;
+use crate::permits::{ExportLimits, Permits};
+use crate::queue::{Orchestrator, Retention, Settings};
 use crate::registry::ExporterRegistry;
 use crate::resources::EngineResources;
+use crate::store::JobStore;
+use offmap_arcgis::CredentialProvider;
 use offmap_formats::{ContainerReader, Containers};
 use offmap_model::{Clock, Failure, SecretRegistry, SystemClock};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Handle;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -23,6 +28,9 @@ pub const DEFAULT_CONCURRENT_JOBS: usize = 16;
 
 /// Exports that run at a time in the whole engine unless the host says otherwise.
 pub const DEFAULT_CONCURRENT_EXPORTS: usize = 8;
+
+/// Jobs that an engine has at the most, queued ones and all others that have not ended, unless the host says otherwise.
+pub const DEFAULT_MOST_JOBS: usize = 100_000;
 
 /// Owns exporters, packager, limits and the actor system. Cheap to clone; all clones are one engine.
 ///
@@ -40,7 +48,7 @@ pub const DEFAULT_CONCURRENT_EXPORTS: usize = 8;
 /// ```
 #[derive(Debug, Clone)]
 pub struct Engine {
-    host: JobHost,
+    orchestrator: Arc<Orchestrator>,
 }
 
 /// Numbers about an engine, for health pages and leak checks.
@@ -51,8 +59,12 @@ pub struct EngineStats {
     pub actors: usize,
     /// The most that lived at once.
     pub peak_actors: usize,
-    /// Jobs that were started and have not ended.
+    /// Jobs that were submitted or started and have not ended.
     pub jobs: usize,
+    /// Those of them that wait for their turn or their time.
+    pub queued: usize,
+    /// Those of them that run.
+    pub running: usize,
 }
 
 impl Engine {
@@ -67,17 +79,22 @@ impl Engine {
             runtime: None,
             secrets: SecretRegistry::default(),
             concurrent_jobs: DEFAULT_CONCURRENT_JOBS,
-            concurrent_exports: DEFAULT_CONCURRENT_EXPORTS,
+            exports: ExportLimits { total: DEFAULT_CONCURRENT_EXPORTS, per_tenant: usize::MAX, per_host: usize::MAX },
+            concurrent_jobs_per_tenant: usize::MAX,
+            most_jobs: DEFAULT_MOST_JOBS,
+            retention: Retention::default(),
+            data_dir: None,
+            provider: None,
         }
     }
 
-    pub(crate) fn resources(&self) -> &EngineResources {
-        &self.host.resources
+    pub(crate) fn resources(&self) -> &Arc<EngineResources> {
+        &self.orchestrator.resources
     }
 
-    /// What each of its jobs is given.
-    pub(crate) fn host(&self) -> JobHost {
-        self.host.clone()
+    /// What runs its jobs.
+    pub(crate) fn orchestrator(&self) -> &Arc<Orchestrator> {
+        &self.orchestrator
     }
 
     /// Names of the exporters, first asked first.
@@ -90,16 +107,23 @@ impl Engine {
     #[must_use]
     pub fn stats(&self) -> EngineStats {
         let census = &self.resources().census;
-        EngineStats { actors: census.alive(), peak_actors: census.peak(), jobs: self.host.running.0.len() }
+        let (queued, running) = self.orchestrator.counts();
+        let jobs = self.orchestrator.living();
+        EngineStats { actors: census.alive(), peak_actors: census.peak(), jobs, queued, running }
     }
 
-    /// Cancels all jobs, waits for their ends, and ends the actor system.
+    /// Ends the engine. With a data directory its jobs are interrupted and keep what they have: the next engine with that directory takes them
+    /// up. Without one they are cancelled, those that wait as well.
     ///
     /// # Errors
     /// If a job has not ended within 15 seconds; its exporter blocks a thread.
     pub async fn shutdown(&self) -> Result<(), Failure> {
         let resources = self.resources();
+        let waiting = self.orchestrator.close();
         resources.root.cancel();
+        if self.orchestrator.settings.data_dir.is_none() {
+            self.orchestrator.cancel_all(waiting).await;
+        }
         resources.tracker.close();
         let quiet = tokio::time::timeout(SHUTDOWN_GRACE, resources.tracker.wait()).await;
         resources.actors.stop();
@@ -116,7 +140,10 @@ impl Engine {
             }
         }
         quiet.map_err(|_| {
-            Failure::internal(format!("{} jobs did not end in time; an exporter blocks a thread", self.host.running.0.len()))
+            Failure::internal(format!(
+                "{} jobs did not end in time; an exporter blocks a thread",
+                self.orchestrator.living()
+            ))
         })
     }
 }
@@ -145,7 +172,12 @@ pub struct EngineBuilder {
     runtime: Option<Handle>,
     secrets: SecretRegistry,
     concurrent_jobs: usize,
-    concurrent_exports: usize,
+    concurrent_jobs_per_tenant: usize,
+    exports: ExportLimits,
+    most_jobs: usize,
+    retention: Retention,
+    data_dir: Option<PathBuf>,
+    provider: Option<Arc<dyn CredentialProvider>>,
 }
 
 impl EngineBuilder {
@@ -197,14 +229,67 @@ impl EngineBuilder {
     /// Exports that run at a time in the whole engine, at least one.
     #[must_use]
     pub fn concurrent_exports(mut self, exports: usize) -> Self {
-        self.concurrent_exports = exports.max(1);
+        self.exports.total = exports.max(1);
         self
     }
 
-    /// Starts the engine.
+    /// Jobs of one tenant that run at a time, at least one; else as many as run in all.
+    #[must_use]
+    pub fn concurrent_jobs_per_tenant(mut self, jobs: usize) -> Self {
+        self.concurrent_jobs_per_tenant = jobs.max(1);
+        self
+    }
+
+    /// Exports for one tenant that run at a time, at least one; else as many as run in all.
+    #[must_use]
+    pub fn concurrent_exports_per_tenant(mut self, exports: usize) -> Self {
+        self.exports.per_tenant = exports.max(1);
+        self
+    }
+
+    /// Exports from one host that run at a time, at least one; else as many as run in all. How many requests go to a host at a time is the
+    /// client's matter.
+    #[must_use]
+    pub fn concurrent_exports_per_host(mut self, exports: usize) -> Self {
+        self.exports.per_host = exports.max(1);
+        self
+    }
+
+    /// Jobs that the engine has at the most that have not ended, at least one. One more is refused ([`FailureOwner::Limit`]).
+    ///
+    /// [`FailureOwner::Limit`]: offmap_model::FailureOwner::Limit
+    #[must_use]
+    pub fn most_jobs(mut self, jobs: usize) -> Self {
+        self.most_jobs = jobs.max(1);
+        self
+    }
+
+    /// Keeps the jobs in this directory: what was submitted survives the end of the process, however that comes, and the next engine with
+    /// the directory takes it up. One engine at a time has it. Without one the jobs are in memory.
+    #[must_use]
+    pub fn data_dir(mut self, path: impl Into<PathBuf>) -> Self {
+        self.data_dir = Some(path.into());
+        self
+    }
+
+    /// What becomes of jobs that have ended; they stay unless this says otherwise.
+    #[must_use]
+    pub fn retention(mut self, retention: Retention) -> Self {
+        self.retention = retention;
+        self
+    }
+
+    /// Asks this provider for the credentials of every job that was submitted by [`Engine::submit`].
+    #[must_use]
+    pub fn credential_provider(mut self, provider: impl CredentialProvider) -> Self {
+        self.provider = Some(Arc::new(provider));
+        self
+    }
+
+    /// Starts the engine, and takes up the jobs of its data directory. Blocks while those are read.
     ///
     /// # Errors
-    /// If a thread cannot be started.
+    /// If a thread cannot be started, or the data directory cannot be used or is another engine's.
     pub fn start(self) -> Result<Engine, Failure> {
         if cfg!(panic = "abort") {
             tracing::warn!("built with panic = \"abort\": a panic in an exporter will end the process");
@@ -213,6 +298,8 @@ impl EngineBuilder {
             Ok(handle) => (handle, None),
             Err(_) => own_runtime().map(|(handle, end)| (handle, Some(end)))?,
         };
+        let data_dir = self.data_dir.as_deref().map(DataDir::open).transpose()?;
+        let (store, found) = JobStore::open(data_dir.as_ref().map(DataDir::store).as_deref())?;
         let (actors, thread) = Actors::start()?;
         let resources = EngineResources {
             registry: self.registry,
@@ -222,15 +309,26 @@ impl EngineBuilder {
             runtime,
             root: CancellationToken::new(),
             tracker: TaskTracker::new(),
-            job_permits: Semaphore::new(self.concurrent_jobs),
-            export_permits: Arc::new(Semaphore::new(self.concurrent_exports)),
+            export_permits: Permits::new(self.exports),
             census: Arc::default(),
             actors,
             secrets: self.secrets,
             thread: std::sync::Mutex::new(Some(thread)),
             _own_runtime: own_runtime,
         };
-        Ok(Engine { host: JobHost { resources: Arc::new(resources), running: Arc::default(), session: None } })
+        let settings = Settings {
+            running: self.concurrent_jobs,
+            running_per_tenant: self.concurrent_jobs_per_tenant,
+            most_jobs: self.most_jobs,
+            retention: self.retention,
+            data_dir: data_dir.as_ref().map(|d| d.path().to_owned()),
+            provider: self.provider,
+            _data: data_dir,
+        };
+        let orchestrator = Orchestrator::new(Arc::new(resources), settings, store, found);
+        orchestrator.watch_time();
+        orchestrator.dispatch();
+        Ok(Engine { orchestrator })
     }
 }
 

@@ -210,6 +210,11 @@ impl EventLog {
         inner.log.iter().skip(from).take(most).cloned().collect()
     }
 
+    /// Whether no message follows.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.lock().closed
+    }
+
     /// Tells of every change: the number of the last message.
     pub(crate) fn changes(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()

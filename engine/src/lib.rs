@@ -21,6 +21,7 @@ mod actor;
 mod basemap;
 mod census;
 mod context;
+mod data_dir;
 mod data_reader;
 mod disk_space;
 mod earlier;
@@ -28,32 +29,42 @@ mod engine;
 mod event_log;
 mod export;
 mod exporter;
+mod handle;
 mod job;
 mod keep;
 mod ledger;
+mod order;
 mod packager;
 mod pause;
+mod permits;
 mod plan;
 mod plan_context;
+mod queue;
 mod registry;
 mod reopen;
 mod resources;
 mod store;
+mod submit;
 mod task;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod work_dir;
 
 pub use context::ExportContext;
-pub use engine::{DEFAULT_CONCURRENT_EXPORTS, DEFAULT_CONCURRENT_JOBS, Engine, EngineBuilder, EngineStats};
+pub use engine::{
+    DEFAULT_CONCURRENT_EXPORTS, DEFAULT_CONCURRENT_JOBS, DEFAULT_MOST_JOBS, Engine, EngineBuilder, EngineStats,
+};
 pub use event_log::StatusStream;
 pub use exporter::{Exporter, LayerPlan, NetworkPlan, PlanContext, ServiceDescription, ServiceRequest, TaskPlan};
-pub use job::GenerateOfflineMapJob;
+pub use handle::GenerateOfflineMapJob;
 pub use ledger::{Ledger, TaskLedger, UnitRecord, UnitState};
+pub use order::Order;
 pub use packager::{
     EarlierData, EarlierFile, EarlierNetwork, EarlierPackage, LocalBasemap, PackRequest, Packager, Packed, REPLACED,
     ReadContents, ReferenceBasemap, Replacement, TaskArtifact,
 };
+pub use queue::{JobEvents, Retention};
 pub use registry::ExporterRegistry;
+pub use submit::Job;
 pub use task::OfflineMapTask;
 pub use work_dir::{Leftover, WorkDir};

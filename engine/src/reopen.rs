@@ -1,7 +1,8 @@
-//! Makes jobs again of what they left: their work directory, their package, or their JSON. Looks up jobs that run.
+//! Makes jobs again of what they left: their work directory, their package, or their JSON.
 
 use crate::engine::Engine;
-use crate::job::{GenerateOfflineMapJob, JobDocument, JobInner, StartMode, document_of};
+use crate::handle::GenerateOfflineMapJob;
+use crate::job::{JobDocument, JobHost, JobInner, StartMode, document_of};
 use crate::work_dir::plain_destination;
 use offmap_disk::run_blocking;
 use offmap_model::{Failure, FailureKind, FailureOwner, FailureStage};
@@ -10,15 +11,9 @@ use std::sync::Arc;
 
 fn job_of(engine: &Engine, document: JobDocument, start_mode: StartMode) -> GenerateOfflineMapJob {
     let JobDocument { id, source, parameters, overrides, destination, .. } = document;
-    JobInner::new(engine.host(), id, Arc::new(source), (parameters, overrides), destination, start_mode).into()
-}
-
-impl Engine {
-    /// A job that was started and has not ended.
-    #[must_use]
-    pub fn job(&self, id: &str) -> Option<GenerateOfflineMapJob> {
-        self.host().running.0.get(id).map(|entry| GenerateOfflineMapJob::from(Arc::clone(entry.value())))
-    }
+    let host = JobHost::new(Arc::clone(engine.resources()), None);
+    let inner = JobInner::new(host, id, Arc::new(source), (parameters, overrides), destination, start_mode);
+    GenerateOfflineMapJob::of(engine, inner)
 }
 
 impl GenerateOfflineMapJob {

@@ -3,12 +3,13 @@
 use crate::actor::Actors;
 use crate::census::Census;
 use crate::packager::Packager;
+use crate::permits::Permits;
 use crate::registry::ExporterRegistry;
 use offmap_formats::Containers;
 use offmap_model::{Clock, OfflineMapSource, SecretRegistry};
 use std::sync::Arc;
 use tokio::runtime::Handle;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -22,8 +23,7 @@ pub(crate) struct EngineResources {
     pub(crate) runtime: Handle,
     pub(crate) root: CancellationToken,
     pub(crate) tracker: TaskTracker,
-    pub(crate) job_permits: Semaphore,
-    pub(crate) export_permits: Arc<Semaphore>,
+    pub(crate) export_permits: Arc<Permits>,
     pub(crate) census: Arc<Census>,
     pub(crate) actors: Actors,
     pub(crate) secrets: SecretRegistry,

@@ -2,7 +2,8 @@
 
 use crate::engine::Engine;
 use crate::exporter::PlanContext;
-use crate::job::{GenerateOfflineMapJob, JobHost};
+use crate::handle::GenerateOfflineMapJob;
+use crate::job::JobHost;
 use crate::plan::{PlanInputs, plan};
 use offmap_arcgis::Session;
 use offmap_model::settings::{AuthoredDownload, AuthoredSync};
@@ -163,8 +164,8 @@ impl OfflineMapTask {
         overrides: GenerateOfflineMapParameterOverrides,
         destination: impl Into<PathBuf>,
     ) -> GenerateOfflineMapJob {
-        let host = JobHost { session: self.session.clone(), ..self.engine.host() };
-        GenerateOfflineMapJob::new(host, Arc::clone(&self.source), parameters, overrides, destination.into())
+        let host = JobHost::new(Arc::clone(self.engine.resources()), self.session.clone());
+        GenerateOfflineMapJob::new(&self.engine, host, Arc::clone(&self.source), parameters, overrides, destination.into())
     }
 }
 

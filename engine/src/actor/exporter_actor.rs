@@ -4,10 +4,10 @@ use super::join_error::from_join_error;
 use super::message::ExportFinished;
 use crate::census::CensusGuard;
 use crate::export::{self, JobShared};
+use crate::permits::Permit;
 use actix::{Actor, ActorContext as _, AsyncContext as _, Context, Recipient, WrapFuture as _, fut::ActorFutureExt as _};
 use offmap_model::{Artifact, Failure};
 use std::sync::Arc;
-use tokio::sync::OwnedSemaphorePermit;
 
 #[derive(Debug)]
 pub(crate) struct ExporterActor {
@@ -15,7 +15,7 @@ pub(crate) struct ExporterActor {
     pub(crate) task: usize,
     pub(crate) supervisor: Recipient<ExportFinished>,
     pub(crate) reported: bool,
-    pub(crate) _permit: OwnedSemaphorePermit,
+    pub(crate) _permit: Permit,
     pub(crate) _census: CensusGuard,
 }
 

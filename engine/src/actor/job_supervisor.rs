@@ -17,6 +17,7 @@ use crate::census::CensusGuard;
 use crate::earlier::{UNCHANGED, passing, stays_as_it_is};
 use crate::export::JobShared;
 use crate::packager::{EarlierPackage, PackRequest, Packed, Replacement};
+use crate::permits::Permit;
 use actix::{Actor, ActorContext as _, AsyncContext as _, Context, Handler, WrapFuture as _, fut::ActorFutureExt as _};
 use offmap_model::{ExportState, Failure, FailureKind, FailureOwner, FailureStage, LayerOutcome, Subject};
 use std::sync::Arc;
@@ -69,14 +70,15 @@ impl JobSupervisor {
             return;
         }
         let stopped = self.shared.stop.is_cancelled();
-        if self.next < self.shared.plan.tasks.len() && !stopped {
+        if let Some(task) = self.shared.plan.tasks.get(self.next).filter(|_| !stopped) {
             self.waits_for_permit = true;
+            let key = self.shared.permit_key(task);
             let (permits, stop) = (Arc::clone(&self.shared.permits), self.shared.stop.clone());
             let pause = Arc::clone(&self.shared.pause);
             let free = async move {
                 loop {
                     pause.passed().await;
-                    let permit = Arc::clone(&permits).acquire_owned().await;
+                    let permit = permits.acquire(key.clone()).await;
                     // A paused job holds no permit that another job could use.
                     if !pause.is_closed() {
                         return permit;
@@ -87,7 +89,7 @@ impl JobSupervisor {
                 tokio::select! {
                     biased;
                     () = stop.cancelled() => None,
-                    permit = free => permit.ok(),
+                    permit = free => Some(permit),
                 }
             };
             ctx.spawn(permit.into_actor(self).map(|permit, actor, ctx| {
@@ -102,7 +104,7 @@ impl JobSupervisor {
         }
     }
 
-    fn start_child(&mut self, permit: tokio::sync::OwnedSemaphorePermit, ctx: &mut Context<Self>) {
+    fn start_child(&mut self, permit: Permit, ctx: &mut Context<Self>) {
         let Some(task) = self.shared.plan.tasks.get(self.next) else { return };
         for layer in &task.layers {
             let subject = Subject::layer(layer.is_table, &layer.id, &layer.title);

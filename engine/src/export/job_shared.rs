@@ -7,6 +7,7 @@ use crate::keep::Keep;
 use crate::ledger::Ledger;
 use crate::packager::{EarlierPackage, Packager, ReadContents, ReferenceBasemap};
 use crate::pause::Pause;
+use crate::permits::{PermitKey, Permits};
 use crate::registry::ExporterRegistry;
 use offmap_arcgis::Session;
 use offmap_formats::Containers;
@@ -17,7 +18,6 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 /// How long an exporter or packager may clean up after a cancel before its future is dropped.
@@ -30,6 +30,8 @@ pub(crate) const CANCELLED_ROLLBACK_LIMIT: Duration = Duration::from_millis(900)
 #[derive(Debug)]
 pub(crate) struct JobShared {
     pub(crate) job: String,
+    /// Whose the job is.
+    pub(crate) tenant: Arc<str>,
     pub(crate) source: Arc<OfflineMapSource>,
     pub(crate) plan: Arc<OfflineMapPlan>,
     pub(crate) basemap: Option<ReferenceBasemap>,
@@ -57,7 +59,7 @@ pub(crate) struct JobShared {
     /// Who asks the services, where the job has credentials of its own. Its secrets are among those above.
     pub(crate) session: Option<Session>,
     pub(crate) runtime: Handle,
-    pub(crate) permits: Arc<Semaphore>,
+    pub(crate) permits: Arc<Permits>,
     pub(crate) census: Arc<Census>,
     pub(crate) work_dir: PathBuf,
     pub(crate) destination: PathBuf,
@@ -88,6 +90,12 @@ impl JobShared {
     /// The same below the job's work directory.
     pub(crate) fn task_dir_below(task: &ExportTask) -> PathBuf {
         Path::new("tasks").join(&task.id)
+    }
+
+    /// What an export of a task counts for.
+    pub(crate) fn permit_key(&self, task: &ExportTask) -> PermitKey {
+        let host = url::Url::parse(&task.key.service_url).ok().and_then(|url| url.host_str().map(str::to_owned));
+        PermitKey { tenant: Arc::clone(&self.tenant), host: host.unwrap_or_default().into() }
     }
 
     /// The package as a subject of status messages.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 /// Rolls back and removes what is left of a job; nothing where nothing is left of it.
-pub(super) async fn discard(job: &JobInner) -> Result<(), Failure> {
+pub(crate) async fn discard(job: &JobInner) -> Result<(), Failure> {
     let destination = job.destination.clone();
     let work_dir = match run_blocking(move || WorkDir::open(&destination)).await {
         Ok(work_dir) => work_dir,

@@ -1,15 +1,15 @@
-//! A job: its state, how it begins, how it runs, and the handle that hosts have.
+//! A job: its state, how it begins, and how it runs.
 
 mod complete;
 mod discard;
 mod document;
-mod handle;
 mod prepared;
 mod resume;
 mod run;
 mod state;
 
-pub(crate) use document::JobDocument;
-pub use handle::GenerateOfflineMapJob;
+pub(crate) use discard::discard;
+pub(crate) use document::{JobDocument, id_of};
 pub(crate) use resume::document_of;
-pub(crate) use state::{JobHost, JobInner, StartMode};
+pub(crate) use run::run;
+pub(crate) use state::{JobHost, JobInner, JobResult, StartMode};

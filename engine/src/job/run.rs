@@ -19,14 +19,9 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 /// The whole job. Runs on the host's runtime.
-pub(super) async fn run(job: Arc<JobInner>) -> JobResult {
+pub(crate) async fn run(job: Arc<JobInner>) -> JobResult {
     let engine = &job.engine;
     job.event_log.state(&job.subject, ExportState::Started, None, None);
-    let _permit = tokio::select! {
-        biased;
-        () = job.cancel.cancelled() => return Err(Failure::cancelled().into()),
-        permit = engine.job_permits.acquire() => permit.map_err(|e| Failure::internal(e.to_string()))?,
-    };
     tokio::select! {
         biased;
         () = job.cancel.cancelled() => return Err(Failure::cancelled().into()),

@@ -9,7 +9,6 @@ use crate::pause::Pause;
 use crate::plan::PlanInputs;
 use crate::resources::EngineResources;
 use crate::work_dir::WorkDir;
-use dashmap::DashMap;
 use offmap_arcgis::Session;
 use offmap_model::{
     Failure, FailureKind, FailureOwner, FailureStage, GenerateOfflineMapParameterOverrides, GenerateOfflineMapParameters,
@@ -26,17 +25,26 @@ use tokio_util::sync::CancellationToken;
 /// How a job ended.
 pub(crate) type JobResult = Result<GenerateOfflineMapResult, JobError>;
 
-/// The jobs of an engine that were started and have not ended, by id.
-#[derive(Debug, Default)]
-pub(crate) struct RunningJobs(pub(crate) DashMap<String, Arc<JobInner>>);
+/// The tenant of jobs for which none was named.
+pub(crate) const NO_TENANT: &str = "";
 
-/// What an engine gives to each of its jobs.
+/// What an engine gives to a job.
 #[derive(Debug, Clone)]
 pub(crate) struct JobHost {
     pub(crate) resources: Arc<EngineResources>,
-    pub(crate) running: Arc<RunningJobs>,
+    /// Whose the job is.
+    pub(crate) tenant: Arc<str>,
     /// Who asks the services; `None` where that is whoever the exporters' client works for.
     pub(crate) session: Option<Session>,
+    /// The number after which its messages begin.
+    pub(crate) first_event: u64,
+}
+
+impl JobHost {
+    /// For a job of nobody in particular.
+    pub(crate) fn new(resources: Arc<EngineResources>, session: Option<Session>) -> Self {
+        Self { resources, tenant: NO_TENANT.into(), session, first_event: 0 }
+    }
 }
 
 /// How a job begins.
@@ -55,10 +63,9 @@ pub(crate) enum StartMode {
 #[derive(Debug)]
 pub(crate) struct JobInner {
     pub(crate) engine: Arc<EngineResources>,
-    /// The jobs that were started and have not ended; this one is among them then.
-    pub(super) running: Arc<RunningJobs>,
+    pub(crate) tenant: Arc<str>,
     pub(crate) id: String,
-    pub(super) subject: Subject,
+    pub(crate) subject: Subject,
     pub(crate) source: Arc<OfflineMapSource>,
     /// What is taken out of everything that is written or shown.
     pub(crate) secrets: SecretRegistry,
@@ -67,17 +74,17 @@ pub(crate) struct JobInner {
     pub(crate) parameters: GenerateOfflineMapParameters,
     pub(crate) overrides: GenerateOfflineMapParameterOverrides,
     pub(crate) destination: PathBuf,
-    pub(super) start_mode: StartMode,
-    pub(super) event_log: Arc<EventLog>,
-    pub(super) cancel: CancellationToken,
-    pub(super) result: watch::Sender<Option<JobResult>>,
-    pub(super) started: AtomicBool,
-    pub(super) pause: Arc<Pause>,
-    pub(super) keep: Arc<Keep>,
+    pub(crate) start_mode: StartMode,
+    pub(crate) event_log: Arc<EventLog>,
+    pub(crate) cancel: CancellationToken,
+    pub(crate) result: watch::Sender<Option<JobResult>>,
+    pub(crate) started: AtomicBool,
+    pub(crate) pause: Arc<Pause>,
+    pub(crate) keep: Arc<Keep>,
     /// Longest time from start to end in milliseconds; 0 for no limit.
-    pub(super) time_limit: AtomicU64,
+    pub(crate) time_limit: AtomicU64,
     /// What of it was spent before the start, in milliseconds.
-    pub(super) time_spent: AtomicU64,
+    pub(crate) time_spent: AtomicU64,
     timed_out: AtomicBool,
 }
 
@@ -91,12 +98,12 @@ impl JobInner {
         destination: PathBuf,
         start_mode: StartMode,
     ) -> Self {
-        let JobHost { resources: engine, running, session } = host;
+        let JobHost { resources: engine, tenant, session, first_event } = host;
         let title = source.item.as_ref().map(|i| i.title.clone()).filter(|t| !t.is_empty());
         let subject = Subject::new(SubjectKind::Job, &id, title.unwrap_or_else(|| "offline map".to_owned()));
         let secrets = engine.secrets_of(&source);
         session.iter().for_each(|session| secrets.include(session.secrets()));
-        let event_log = EventLog::new(subject.clone(), Arc::clone(&engine.clock), secrets.clone());
+        let event_log = EventLog::after(first_event, subject.clone(), Arc::clone(&engine.clock), secrets.clone());
         let cancel = engine.root.child_token();
         let keep = match start_mode {
             StartMode::Resumed => Keep::resumed(),
@@ -104,7 +111,7 @@ impl JobInner {
         };
         Self {
             engine,
-            running,
+            tenant,
             id,
             subject,
             source,
@@ -128,7 +135,12 @@ impl JobInner {
 
     /// What the job is made with.
     pub(crate) fn host(&self) -> JobHost {
-        JobHost { resources: Arc::clone(&self.engine), running: Arc::clone(&self.running), session: self.session.clone() }
+        JobHost {
+            resources: Arc::clone(&self.engine),
+            tenant: Arc::clone(&self.tenant),
+            session: self.session.clone(),
+            first_event: self.event_log.base(),
+        }
     }
 
     /// What a plan of its map is made of.
@@ -151,6 +163,7 @@ impl JobInner {
         let engine = &self.engine;
         JobShared {
             job: self.id.clone(),
+            tenant: Arc::clone(&self.tenant),
             source: Arc::clone(&self.source),
             plan: Arc::new(plan),
             basemap: None,
@@ -177,7 +190,7 @@ impl JobInner {
         }
     }
 
-    pub(super) fn document(&self) -> Result<String, Failure> {
+    pub(crate) fn document(&self) -> Result<String, Failure> {
         let (format, version) = JOB_FORMAT;
         let document = JobDocumentView {
             format,
@@ -193,7 +206,7 @@ impl JobInner {
     }
 
     /// Ends when the job's time is over and the job was told to stop; never where it has no limit.
-    pub(super) async fn time_passes(&self) {
+    pub(crate) async fn time_passes(&self) {
         match self.time_limit.load(Ordering::Acquire) {
             0 => std::future::pending().await,
             limit => {
@@ -207,7 +220,7 @@ impl JobInner {
     }
 
     /// A job that was stopped by its time limit has failed; nobody cancelled it.
-    pub(super) fn in_time(&self, mut result: JobResult) -> JobResult {
+    pub(crate) fn in_time(&self, mut result: JobResult) -> JobResult {
         if let Err(error) = &mut result
             && error.failure.is_cancelled()
             && self.timed_out.load(Ordering::Acquire)
@@ -220,26 +233,29 @@ impl JobInner {
         result
     }
 
-    pub(super) fn end(&self, result: JobResult) {
-        let scrubbed = |layers: &mut Vec<LayerOutcome>| {
+    /// The result as it may be shown.
+    pub(crate) fn scrubbed(&self, result: JobResult) -> JobResult {
+        let scrub = |layers: &mut Vec<LayerOutcome>| {
             for layer in layers {
                 layer.failure = layer.failure.take().map(|f| self.secrets.failure(f));
             }
         };
-        let result = match result {
+        match result {
             Ok(mut result) => {
-                scrubbed(&mut result.layers);
+                scrub(&mut result.layers);
                 result.warnings = result.warnings.into_iter().map(|w| self.secrets.scrubbed(w)).collect();
                 Ok(result)
             }
             Err(mut error) => {
-                scrubbed(&mut error.layers);
+                scrub(&mut error.layers);
                 error.failure = self.secrets.failure(error.failure);
                 Err(error)
             }
-        };
-        self.running.0.remove(&self.id);
+        }
+    }
+
+    /// Says how the job ended, as its last message.
+    pub(crate) fn tell_end(&self, result: &JobResult) {
         self.event_log.ended(&self.subject, result.as_ref().err().map(|e| &e.failure));
-        self.result.send_replace(Some(result));
     }
 }

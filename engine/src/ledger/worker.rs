@@ -117,11 +117,20 @@ impl Worker {
         Ok(Self { sender, kind })
     }
 
-    async fn send(&self, work: Work, reads: bool) -> Result<(), Failure> {
+    async fn begin(&self, work: Work, reads: bool) -> Result<impl Future<Output = Result<(), Failure>> + use<>, Failure> {
         let (done, is_done) = oneshot::channel();
-        let sent = self.sender.send(Command { work, reads, done }).await;
-        sent.map_err(|_| self.kind.broken("its thread has ended"))?;
-        is_done.await.map_err(|e| self.kind.broken(e))?
+        let (sent, kind) = (self.sender.send(Command { work, reads, done }).await, self.kind);
+        sent.map_err(|_| kind.broken("its thread has ended"))?;
+        Ok(async move { is_done.await.map_err(|e| kind.broken(e))? })
+    }
+
+    async fn send(&self, work: Work, reads: bool) -> Result<(), Failure> {
+        self.begin(work, reads).await?.await
+    }
+
+    /// Sends something that writes: what is sent later is done later. The answer comes when it is written.
+    pub(crate) async fn begin_run(&self, work: Work) -> Result<impl Future<Output = Result<(), Failure>> + use<>, Failure> {
+        self.begin(work, false).await
     }
 
     /// Runs something that writes.

@@ -84,16 +84,16 @@ impl JobStore {
         self.worker.run(Box::new(work)).await
     }
 
-    /// Writes changes of jobs in one step.
-    pub(crate) async fn write(&self, writes: Vec<Write>) -> Result<(), Failure> {
+    /// Sends the change of a job: what is sent later is written later. The answer comes when it is written.
+    pub(crate) async fn begin_write(
+        &self,
+        write: Write,
+    ) -> Result<impl Future<Output = Result<(), Failure>> + use<>, Failure> {
         let work = move |c: &Connection| {
-            for write in &writes {
-                write.record.update(c, write.outcome.as_deref())?;
-                add_events(c, write.record.seq, &write.events)?;
-            }
-            Ok(())
+            write.record.update(c, write.outcome.as_deref())?;
+            add_events(c, write.record.seq, &write.events)
         };
-        self.worker.run(Box::new(work)).await
+        self.worker.begin_run(Box::new(work)).await
     }
 
     /// Adds events of a job.

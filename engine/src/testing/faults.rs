@@ -6,7 +6,7 @@
 //! An exporter's author writes a [`FaultyService`] for the server that the exporter is tested with (offmap's sandbox has one) and
 //! runs [`FaultMatrix::run`] with [`fault_rows`](super::fault_rows), rows of the exporter's own added.
 
-use crate::job::GenerateOfflineMapJob;
+use crate::handle::GenerateOfflineMapJob;
 use crate::task::OfflineMapTask;
 use offmap_model::{Failure, FailureKind, FailureOwner, GenerateOfflineMapParameters, SubjectKind};
 use serde_json::Value;

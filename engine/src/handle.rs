@@ -1,14 +1,12 @@
 //! The handle of a job: dormant until started, then planned, exported, packed, ended.
 
-use super::discard::discard;
-use super::run::run;
-use super::state::{JobHost, JobInner, JobResult, StartMode};
-use crate::actor::from_join_error;
+use crate::engine::Engine;
 use crate::event_log::StatusStream;
+use crate::job::{JobHost, JobInner, JobResult, StartMode, discard};
+use crate::queue::Orchestrator;
 use crate::work_dir::plain_destination;
 use offmap_model::{
-    ExportState, Failure, GenerateOfflineMapParameterOverrides, GenerateOfflineMapParameters, JobError, OfflineMapSource,
-    WebMap,
+    Failure, GenerateOfflineMapParameterOverrides, GenerateOfflineMapParameters, JobVerb, OfflineMapSource, WebMap,
 };
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -44,22 +42,16 @@ use std::time::Duration;
 #[derive(Debug, Clone)]
 pub struct GenerateOfflineMapJob {
     inner: Arc<JobInner>,
-}
-
-impl From<JobInner> for GenerateOfflineMapJob {
-    fn from(state: JobInner) -> Self {
-        Self { inner: Arc::new(state) }
-    }
-}
-
-impl From<Arc<JobInner>> for GenerateOfflineMapJob {
-    fn from(inner: Arc<JobInner>) -> Self {
-        Self { inner }
-    }
+    orchestrator: Arc<Orchestrator>,
 }
 
 impl GenerateOfflineMapJob {
+    pub(crate) fn of(engine: &Engine, inner: impl Into<Arc<JobInner>>) -> Self {
+        Self { inner: inner.into(), orchestrator: Arc::clone(engine.orchestrator()) }
+    }
+
     pub(crate) fn new(
+        engine: &Engine,
         host: JobHost,
         source: Arc<OfflineMapSource>,
         parameters: GenerateOfflineMapParameters,
@@ -69,7 +61,7 @@ impl GenerateOfflineMapJob {
         // The job outlives a change of the current directory.
         let destination = plain_destination(&destination);
         let (id, wishes) = (uuid::Uuid::new_v4().to_string(), (parameters, overrides));
-        JobInner::new(host, id, source, wishes, destination, StartMode::Fresh).into()
+        Self::of(engine, JobInner::new(host, id, source, wishes, destination, StartMode::Fresh))
     }
 
     /// The job as JSON: map, parameters, overrides, destination. Credentials are not in it.
@@ -107,7 +99,8 @@ impl GenerateOfflineMapJob {
         source.web_map.supply_secrets(map);
         let wishes = (inner.parameters.clone(), inner.overrides.clone());
         let (id, destination) = (inner.id.clone(), inner.destination.clone());
-        JobInner::new(inner.host(), id, Arc::new(source), wishes, destination, inner.start_mode).into()
+        let inner = JobInner::new(inner.host(), id, Arc::new(source), wishes, destination, inner.start_mode);
+        Self { inner: Arc::new(inner), orchestrator: self.orchestrator }
     }
 
     /// The map that is taken offline, as it is online.
@@ -142,37 +135,14 @@ impl GenerateOfflineMapJob {
         &self.inner.destination
     }
 
-    /// Starts the job, or lets a paused one go on; does nothing to one that runs. Answers the same job, for chaining.
+    /// Starts the job, or lets a paused one go on; does nothing to one that runs. It waits for its turn where the engine has as many jobs
+    /// running as it may. Answers the same job, for chaining.
     pub fn start(&self) -> &Self {
-        if self.inner.pause.is_closed() {
-            if self.inner.started.load(Ordering::Acquire) {
-                // Said before the first thing that follows from it.
-                self.inner.event_log.state(&self.inner.subject, ExportState::Started, None, None);
-            }
-            self.inner.pause.set(false);
-        }
-        if !self.inner.started.swap(true, Ordering::AcqRel) {
-            let inner = Arc::clone(&self.inner);
-            let engine = Arc::clone(&inner.engine);
-            inner.running.0.insert(inner.id.clone(), Arc::clone(&inner));
-            engine.tracker.spawn_on(
-                async move {
-                    let mut work = inner.engine.runtime.spawn(run(Arc::clone(&inner)));
-                    let ended = tokio::select! {
-                        biased;
-                        ended = &mut work => ended,
-                        () = inner.time_passes() => work.await,
-                    };
-                    let result = ended.unwrap_or_else(|e| Err(JobError::from(from_join_error(e, "the job"))));
-                    inner.end(inner.in_time(result));
-                },
-                &engine.runtime,
-            );
-        }
+        self.orchestrator.start(&self.inner);
         self
     }
 
-    /// The job's story, from its start, for as many readers as wanted.
+    /// The job's event log, from its start, for as many readers as wanted.
     #[must_use]
     pub fn status(&self) -> StatusStream {
         self.inner.event_log.subscribe()
@@ -181,8 +151,10 @@ impl GenerateOfflineMapJob {
     /// Lets the job stand still: what runs on a service goes on there, a file that is on its way is finished, and nothing new
     /// is begun or asked until [`GenerateOfflineMapJob::start`]. A paused job can be cancelled.
     pub fn pause(&self) {
-        if self.inner.pause.set(true) && self.inner.started.load(Ordering::Acquire) {
-            self.inner.event_log.state(&self.inner.subject, ExportState::Paused, None, None);
+        if self.inner.started.load(Ordering::Acquire) {
+            self.orchestrator.tell_soon(&self.inner.id, JobVerb::Pause);
+        } else {
+            self.inner.pause.set(true);
         }
     }
 
@@ -190,6 +162,9 @@ impl GenerateOfflineMapJob {
     /// destination. The end comes through [`GenerateOfflineMapJob::result`]. A dormant job will end as soon as it is started.
     pub fn cancel(&self) {
         self.inner.cancel.cancel();
+        if self.inner.started.load(Ordering::Acquire) {
+            self.orchestrator.tell_soon(&self.inner.id, JobVerb::Cancel);
+        }
     }
 
     /// Like [`GenerateOfflineMapJob::cancel`], but what was downloaded and begun is kept beside the destination, so that

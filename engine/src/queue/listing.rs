@@ -1,0 +1,123 @@
+//! How the jobs of an engine are seen: one, many, and how one ended.
+
+use super::events::JobEvents;
+use super::orchestrator::Orchestrator;
+use super::table::Entry;
+use crate::event_log::EventLog;
+use crate::job::JobResult;
+use crate::store::JobRecord;
+use offmap_model::{
+    Failure, FailureKind, FailureOwner, FailureStage, GenerateOfflineMapResult, JobFilter, JobPage, JobSnapshot,
+    LayerSnapshot, SubjectKind,
+};
+use std::sync::Arc;
+
+/// Most jobs of a page.
+const MOST_LISTED: u32 = 1000;
+
+fn no_job(id: &str) -> Failure {
+    let shown: String = id.chars().take(80).flat_map(char::escape_default).collect();
+    let message = format!("there is no job `{shown}`, or it is there no more; list the jobs");
+    Failure::new(FailureOwner::Caller, FailureKind::NotFound, FailureStage::Run, message)
+}
+
+/// A living job as it is.
+fn seen(entry: &Entry, position: Option<u64>) -> JobSnapshot {
+    let (mut progress, mut layers) = (None, Vec::new());
+    if let Some(inner) = entry.live() {
+        let (of_job, of_layers) = inner.event_log.overview();
+        progress = of_job;
+        let layer = |(subject, state, progress): (offmap_model::Subject, _, _)| {
+            LayerSnapshot::new(subject.id, subject.title, subject.kind == SubjectKind::Table, state, progress)
+        };
+        layers = of_layers.into_iter().map(layer).collect();
+    }
+    let mut snapshot = entry.record.snapshot(layers);
+    (snapshot.progress, snapshot.queue_position) = (progress, position);
+    snapshot
+}
+
+impl Orchestrator {
+    /// The log of a living job, where it is in memory; `None` for one that lives no more.
+    pub(super) fn state_of(&self, id: &str) -> Option<Option<Arc<EventLog>>> {
+        let table = self.lock();
+        let entry = table.entries.get(id)?;
+        Some(entry.live().map(|inner| Arc::clone(&inner.event_log)))
+    }
+
+    /// The record of a job in the store.
+    pub(super) async fn known(&self, id: &str) -> Result<JobRecord, Failure> {
+        self.store.record(id).await?.ok_or_else(|| no_job(id))
+    }
+
+    /// A job as it is.
+    pub(crate) async fn snapshot(&self, id: &str) -> Result<JobSnapshot, Failure> {
+        let living = {
+            let table = self.lock();
+            let living = table.entries.get(id).filter(|e| !e.record.state.is_terminal());
+            living.map(|entry| seen(entry, table.before(&entry.record)))
+        };
+        if let Some(living) = living {
+            return Ok(living);
+        }
+        // The last change of one that has just ended is on its way into the store.
+        self.until(id, |entry| entry.is_none_or(|e| !e.record.state.is_terminal())).await;
+        let record = self.known(id).await?;
+        let outcome = self.store.outcome(record.seq).await?;
+        let (layers, warnings) = match &outcome {
+            Some(Ok(GenerateOfflineMapResult { layers, warnings, .. })) => (layers.as_slice(), warnings.clone()),
+            Some(Err(error)) => (error.layers.as_slice(), Vec::new()),
+            None => (&[] as &[_], Vec::new()),
+        };
+        let mut snapshot = record.snapshot(layers.iter().map(LayerSnapshot::from).collect());
+        snapshot.warnings = warnings;
+        Ok(snapshot)
+    }
+
+    /// Jobs, the latest first.
+    pub(crate) async fn list(&self, filter: &JobFilter, after: Option<u64>, most: u32) -> Result<JobPage, Failure> {
+        let most = most.clamp(1, MOST_LISTED);
+        let before = after.map_or(i64::MAX, |a| i64::try_from(a).unwrap_or(i64::MAX));
+        // What was said before is written before.
+        let records = self.store.list(filter.clone(), before, most).await?;
+        let next = records.last().filter(|_| records.len() == most as usize);
+        let next = next.and_then(|r| u64::try_from(r.seq).ok());
+        Ok(JobPage { jobs: records.iter().map(|r| r.snapshot(Vec::new())).collect(), next })
+    }
+
+    /// The messages of a job after a number.
+    pub(crate) async fn events(self: &Arc<Self>, id: &str, after: u64) -> Result<JobEvents, Failure> {
+        let living = self.lock().entries.get(id).map(|e| e.record.seq);
+        let seq = match living {
+            Some(seq) => seq,
+            None => self.known(id).await?.seq,
+        };
+        Ok(JobEvents::new(Arc::clone(self), id.to_owned(), seq, after))
+    }
+
+    /// Waits for the end of a job; answers how it ended.
+    pub(crate) async fn ended(&self, id: &str) -> JobResult {
+        self.until(id, |entry| entry.is_none()).await;
+        let record = self.known(id).await?;
+        let cut = || Failure::internal(format!("the job {id} has no end"));
+        self.store.outcome(record.seq).await?.ok_or_else(cut)?
+    }
+
+    /// The package of a job is the host's from now on: no retention removes it.
+    pub(crate) async fn take_over(&self, id: &str) -> Result<(), Failure> {
+        {
+            let mut table = self.lock();
+            if let Some(entry) = table.entries.get_mut(id) {
+                Arc::make_mut(&mut entry.record.order).is_owned = false;
+            }
+        }
+        self.save(id, None, Vec::new()).await?;
+        self.until(id, |entry| entry.is_none_or(|e| !e.record.state.is_terminal())).await;
+        if self.lock().entries.contains_key(id) {
+            return Ok(());
+        }
+        let mut record = self.known(id).await?;
+        Arc::make_mut(&mut record.order).is_owned = false;
+        self.store.begin_write(crate::store::Write { record, outcome: None, events: Vec::new() }).await?.await
+    }
+}

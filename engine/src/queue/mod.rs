@@ -1,0 +1,19 @@
+//! The jobs of an engine: in which order they run, what may be done with them, and how they are seen.
+
+mod events;
+mod fair_queue;
+mod listing;
+mod orchestrator;
+mod prepare;
+mod retention;
+mod settings;
+mod submission;
+mod table;
+mod timer;
+mod verbs;
+
+pub use events::JobEvents;
+pub(crate) use orchestrator::Orchestrator;
+pub use settings::Retention;
+pub(crate) use settings::Settings;
+pub(crate) use submission::Submission;

@@ -1,0 +1,217 @@
+//! The jobs that have not ended, and which of them is next. Plain data under one lock; nothing here waits.
+
+use super::fair_queue::FairQueue;
+use crate::job::JobInner;
+use crate::store::JobRecord;
+use offmap_model::{JobState, OfflineMapSource, WaitReason};
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+/// How a running job is to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stop {
+    /// Nothing of it stays, and the services are rolled back.
+    Cancel,
+    /// The same, where something kept it before as well.
+    Discard,
+    /// It keeps what it has and can be resumed.
+    Suspend,
+}
+
+/// What is in memory of a job.
+#[derive(Debug)]
+pub(crate) enum Body {
+    /// Its record. Also its map where that carries secrets, which are in no file.
+    Stored(Option<Arc<OfflineMapSource>>),
+    /// All of it.
+    Live(Arc<JobInner>),
+}
+
+/// A job that has not ended.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) record: JobRecord,
+    pub(crate) body: Body,
+    /// Whether the store has it; only then it may be begun.
+    pub(crate) is_stored: bool,
+    /// Whether somebody works for it: it runs, stands still in memory, or is being ended.
+    pub(crate) is_driven: bool,
+    /// Whether it is one of those that run.
+    pub(crate) has_slot: bool,
+    pub(crate) stop: Option<Stop>,
+}
+
+impl Entry {
+    pub(crate) fn new(record: JobRecord, body: Body) -> Self {
+        Self { record, body, is_stored: false, is_driven: false, has_slot: false, stop: None }
+    }
+
+    pub(crate) fn live(&self) -> Option<Arc<JobInner>> {
+        match &self.body {
+            Body::Live(inner) => Some(Arc::clone(inner)),
+            Body::Stored(_) => None,
+        }
+    }
+
+    /// Nothing but the record is needed any more, and the map where it carries secrets.
+    pub(crate) fn store_body(&mut self) {
+        if let Body::Live(inner) = &self.body {
+            let has_secrets = inner.source.web_map.secret_texts().next().is_some();
+            self.body = Body::Stored(has_secrets.then(|| Arc::clone(&inner.source)));
+        }
+    }
+}
+
+/// What is to be done for a job that is next.
+#[derive(Debug)]
+pub(crate) enum Begin {
+    /// It begins.
+    Drive(Arc<str>),
+    /// It stood still and goes on.
+    GoOn(Arc<str>, Arc<JobInner>),
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Table {
+    pub(crate) entries: HashMap<Arc<str>, Entry>,
+    queue: FairQueue,
+    /// When jobs go on by themselves.
+    timers: BTreeSet<(i64, Arc<str>)>,
+    /// Jobs by tenant and unique key.
+    pub(crate) unique: HashMap<(Arc<str>, String), Arc<str>>,
+    pub(crate) running: usize,
+    pub(crate) last_seq: i64,
+    /// Nothing more is begun.
+    pub(crate) is_closed: bool,
+}
+
+impl Table {
+    /// An empty one, behind so many jobs.
+    pub(crate) fn after(last_seq: i64) -> Self {
+        Self { last_seq, ..Self::default() }
+    }
+
+    pub(crate) fn insert(&mut self, entry: Entry) -> Arc<str> {
+        let id: Arc<str> = entry.record.order.id.as_str().into();
+        if let Some(key) = &entry.record.order.unique_key {
+            self.unique.insert((Arc::clone(&entry.record.order.tenant), key.clone()), Arc::clone(&id));
+        }
+        self.entries.insert(Arc::clone(&id), entry);
+        id
+    }
+
+    pub(crate) fn remove(&mut self, id: &str) -> Option<Entry> {
+        self.unqueue(id);
+        let entry = self.entries.remove(id)?;
+        self.free_slot_of(&entry);
+        let order = &entry.record.order;
+        if let Some(key) = order.unique_key.clone() {
+            let key = (Arc::clone(&order.tenant), key);
+            if self.unique.get(&key).is_some_and(|of| **of == *id) {
+                self.unique.remove(&key);
+            }
+        }
+        Some(entry)
+    }
+
+    /// Lets a job wait for its turn, or for its time.
+    pub(crate) fn enqueue(&mut self, id: &str, now: i64) {
+        let Some((id, entry)) = self.entries.get_key_value(id) else { return };
+        let record = &entry.record;
+        match record.not_before.filter(|time| *time > now) {
+            Some(time) => drop(self.timers.insert((time, Arc::clone(id)))),
+            None if record.state == JobState::Queued && entry.is_stored => {
+                self.queue.push(&record.order.tenant, record.priority, record.seq, Arc::clone(id));
+            }
+            None => {}
+        }
+    }
+
+    /// Takes a job out of what waits.
+    pub(crate) fn unqueue(&mut self, id: &str) {
+        let Some((id, entry)) = self.entries.get_key_value(id) else { return };
+        let record = &entry.record;
+        self.queue.remove(&record.order.tenant, record.priority, record.seq);
+        if let Some(time) = record.not_before {
+            self.timers.remove(&(time, Arc::clone(id)));
+        }
+    }
+
+    /// The next job, which runs from now on.
+    pub(crate) fn begin_next(&mut self, most: usize, per_tenant: usize, now: i64) -> Option<Begin> {
+        if self.is_closed || self.running >= most {
+            return None;
+        }
+        let id = self.queue.next(per_tenant)?;
+        let entry = self.entries.get_mut(&id)?;
+        self.running += 1;
+        entry.has_slot = true;
+        entry.record.state = JobState::Running;
+        entry.record.not_before = None;
+        (entry.record.started, entry.record.updated) = (Some(now), now);
+        if let (true, Body::Live(inner)) = (entry.is_driven, &entry.body) {
+            return Some(Begin::GoOn(id, Arc::clone(inner)));
+        }
+        entry.is_driven = true;
+        entry.record.attempts += 1;
+        Some(Begin::Drive(id))
+    }
+
+    fn free_slot_of(&mut self, entry: &Entry) {
+        if entry.has_slot {
+            self.running -= 1;
+            self.queue.ended(&entry.record.order.tenant);
+        }
+    }
+
+    /// A job that stands still holds nothing that another could use.
+    pub(crate) fn free_slot(&mut self, id: &str, now: i64) {
+        let Some(entry) = self.entries.get_mut(id) else { return };
+        if std::mem::take(&mut entry.has_slot) {
+            let ran = entry.record.started.map_or(0, |started| now.saturating_sub(started));
+            entry.record.spent = entry.record.spent.saturating_add(u64::try_from(ran).unwrap_or(0));
+            let tenant = Arc::clone(&entry.record.order.tenant);
+            self.running -= 1;
+            self.queue.ended(&tenant);
+        }
+    }
+
+    /// When the first timer is due.
+    pub(crate) fn next_timer(&self) -> Option<i64> {
+        self.timers.first().map(|(time, _)| *time)
+    }
+
+    /// Lets the jobs go on whose time has come; answers them.
+    pub(crate) fn due(&mut self, now: i64) -> Vec<Arc<str>> {
+        let mut due = Vec::new();
+        while self.timers.first().is_some_and(|(time, _)| *time <= now) {
+            let Some((_, id)) = self.timers.pop_first() else { break };
+            if let Some(entry) = self.entries.get_mut(&id) {
+                entry.record.not_before = None;
+                if entry.record.state == JobState::Waiting {
+                    (entry.record.state, entry.record.waits_for) = (JobState::Queued, None);
+                    entry.record.updated = now;
+                }
+                self.enqueue(&id, now);
+                due.push(id);
+            }
+        }
+        due
+    }
+
+    /// Jobs that wait for their turn or their time.
+    pub(crate) fn waiting(&self) -> usize {
+        self.queue.len() + self.timers.len()
+    }
+
+    /// Jobs of the same tenant that are before a queued one.
+    pub(crate) fn before(&self, record: &JobRecord) -> Option<u64> {
+        (record.state == JobState::Queued).then(|| self.queue.before(&record.order.tenant, record.priority, record.seq))
+    }
+
+    /// The jobs of a tenant that wait for credentials.
+    pub(crate) fn without_credentials(&self, tenant: &str) -> Vec<Arc<str>> {
+        let waits = |e: &Entry| e.record.waits_for == Some(WaitReason::Credentials) && *e.record.order.tenant == *tenant;
+        self.entries.iter().filter(|(_, e)| waits(e)).map(|(id, _)| Arc::clone(id)).collect()
+    }
+}
