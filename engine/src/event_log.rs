@@ -8,6 +8,7 @@
 //! Reports of progress are shown when there is something new to see: a hundredth of the whole further, or a second later. However
 //! many tiles or pieces are reported, a reader gets some hundred messages; the last report is in the subject's terminal message.
 
+use crate::shown_progress::{Known, Part};
 use offmap_model::failure::{LONGEST_MESSAGE, shortened};
 use offmap_model::{
     Clock, ExportState, Failure, MessageSeverity, MessageSource, Progress, SecretRegistry, StatusMessage, Subject,
@@ -19,39 +20,6 @@ use tokio::sync::watch;
 
 /// Notes kept per job; older ones stay, later ones are dropped, so that a chatty service cannot fill the memory.
 const MAX_NOTES: usize = 1000;
-
-/// A report is shown when so many hundredths of the whole were done since the one that was shown before,
-const SHOWN_EVERY_HUNDREDTHS: u128 = 1;
-/// or so many milliseconds later.
-const SHOWN_EVERY_MS: i64 = 1000;
-
-/// How far a subject is, and what of it readers are shown.
-#[derive(Debug, Clone, Copy)]
-struct Known {
-    latest: Progress,
-    shown: Progress,
-    shown_at: i64,
-    /// Number of the report that is shown.
-    seq: u64,
-}
-
-impl Known {
-    /// Whether the latest report is news for a reader of the one that is shown.
-    fn is_news(&self, now: i64) -> bool {
-        let (latest, shown) = (self.latest, self.shown);
-        let more = latest.completed.saturating_sub(shown.completed);
-        let is_further = more > 0 && u128::from(more) * 100 >= u128::from(latest.required) * SHOWN_EVERY_HUNDREDTHS;
-        let is_all = latest.precise && latest.completed == latest.required && latest.required == shown.required;
-        is_further || is_all || now.abs_diff(self.shown_at) >= SHOWN_EVERY_MS.unsigned_abs()
-    }
-}
-
-/// How much of a part of a job is done, from 0 to 1, and whether that is known or estimated.
-#[derive(Debug, Clone, Copy)]
-struct Part {
-    done: f64,
-    precise: bool,
-}
 
 #[derive(Debug, Default)]
 struct Inner {

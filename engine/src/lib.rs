@@ -43,6 +43,7 @@ mod queue;
 mod registry;
 mod reopen;
 mod resources;
+mod shown_progress;
 mod store;
 mod submit;
 mod task;

@@ -32,7 +32,7 @@ async fn invalid_parameters_are_refused_before_start_under_both_policies() {
         let (result, messages) = run_to_end(&job).await;
         let failure = result.expect_err("refused").failure;
         assert_eq!((failure.owner, failure.kind), (FailureOwner::Caller, FailureKind::InvalidParameter));
-        assert_eq!(messages.len(), 2, "started and failed, nothing between: {messages:?}");
+        assert_eq!(messages.len(), 3, "queued, started and failed, nothing between: {messages:?}");
 
         parameters.min_scale = 0.0;
         let mut overrides = GenerateOfflineMapParameterOverrides::default();

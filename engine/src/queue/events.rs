@@ -48,7 +48,7 @@ impl JobEvents {
             }
             let mut changed = self.orchestrator.changed.subscribe();
             changed.mark_unchanged();
-            let entry = self.orchestrator.state_of(&self.id);
+            let entry = self.orchestrator.log_of_living(&self.id);
             self.stored = self.orchestrator.store.events(self.job, self.after).await?.into();
             if !self.stored.is_empty() {
                 continue;

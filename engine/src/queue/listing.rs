@@ -3,9 +3,8 @@
 use super::events::JobEvents;
 use super::orchestrator::Orchestrator;
 use super::table::Entry;
-use crate::event_log::EventLog;
 use crate::job::JobResult;
-use crate::store::JobRecord;
+use crate::store::{JobRecord, Write};
 use offmap_model::{
     Failure, FailureKind, FailureOwner, FailureStage, GenerateOfflineMapResult, JobFilter, JobPage, JobSnapshot,
     LayerSnapshot, SubjectKind,
@@ -38,13 +37,6 @@ fn seen(entry: &Entry, position: Option<u64>) -> JobSnapshot {
 }
 
 impl Orchestrator {
-    /// The log of a living job, where it is in memory; `None` for one that lives no more.
-    pub(super) fn state_of(&self, id: &str) -> Option<Option<Arc<EventLog>>> {
-        let table = self.lock();
-        let entry = table.entries.get(id)?;
-        Some(entry.live().map(|inner| Arc::clone(&inner.event_log)))
-    }
-
     /// The record of a job in the store.
     pub(super) async fn known(&self, id: &str) -> Result<JobRecord, Failure> {
         self.store.record(id).await?.ok_or_else(|| no_job(id))
@@ -118,6 +110,6 @@ impl Orchestrator {
         }
         let mut record = self.known(id).await?;
         Arc::make_mut(&mut record.order).is_owned = false;
-        self.store.begin_write(crate::store::Write { record, outcome: None, events: Vec::new() }).await?.await
+        self.store.begin_write(Write { record, outcome: None, events: Vec::new() }).await?.await
     }
 }

@@ -1,5 +1,7 @@
 //! The jobs of an engine: in which order they run, what may be done with them, and how they are seen.
 
+mod drive;
+mod ending;
 mod events;
 mod fair_queue;
 mod listing;

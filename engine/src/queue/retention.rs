@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering;
 
 impl Orchestrator {
     /// Removes what the retention lets go. A package that cannot be removed keeps its job.
-    pub(crate) async fn retain(&self) {
+    pub(crate) async fn apply_retention(&self) {
         let Retention { longest, most } = self.settings.retention;
         if (longest.is_none() && most.is_none()) || self.is_retaining.swap(true, Ordering::AcqRel) {
             return;

@@ -96,7 +96,14 @@ impl Orchestrator {
             return;
         }
         inner.pause.set(false);
-        let admitted = self.admit(&mut self.lock());
+        let admitted = {
+            let mut table = self.lock();
+            let id = inner.id.as_str();
+            match table.entries.contains_key(id) {
+                true => Err(Failure::invalid_parameter(format!("the job {id} runs already; wait for its end"))),
+                false => self.admit(&mut table),
+            }
+        };
         let (this, inner) = (Arc::clone(self), Arc::clone(inner));
         let order = Submission { tenant: Arc::clone(&inner.tenant), ..Submission::default() };
         let entry = admitted.map(|seq| {
@@ -106,14 +113,17 @@ impl Orchestrator {
         });
         let add = async move {
             this.watch_limit(&inner);
-            let added = match entry.and_then(|id| Ok((id, inner.document()?))) {
-                Ok((id, document)) => this.store_added(&id, document).await,
+            let added = match entry.map(|id| (id, inner.document())) {
+                Ok((id, Ok(document))) => this.store_added(&id, document).await,
+                Ok((id, Err(failure))) => {
+                    this.lock().remove(&id);
+                    Err(failure)
+                }
                 Err(failure) => Err(failure),
             };
             if let Err(failure) = added {
                 let result = inner.scrubbed(Err(failure.into()));
                 inner.tell_end(&result);
-                this.lock().remove(&inner.id);
                 this.announce();
                 inner.result.send_replace(Some(result));
             }

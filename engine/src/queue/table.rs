@@ -18,6 +18,16 @@ pub(crate) enum Stop {
     Suspend,
 }
 
+/// Tells a running job how to end.
+pub(super) fn apply(inner: &JobInner, stop: Stop) {
+    match stop {
+        Stop::Suspend => inner.keep.keep(),
+        Stop::Discard => inner.keep.discard(),
+        Stop::Cancel => {}
+    }
+    inner.cancel.cancel();
+}
+
 /// What is in memory of a job.
 #[derive(Debug)]
 pub(crate) enum Body {
@@ -155,6 +165,15 @@ impl Table {
         entry.is_driven = true;
         entry.record.attempts += 1;
         Some(Begin::Drive(id))
+    }
+
+    /// Takes a job that nobody works for out of what waits, so that it can be ended; answers whether there is one.
+    pub(crate) fn take_idle(&mut self, id: &str) -> bool {
+        if self.entries.get(id).is_none_or(|e| e.is_driven || !e.is_stored || e.record.state.is_terminal()) {
+            return false;
+        }
+        self.unqueue(id);
+        self.entries.get_mut(id).is_some_and(|e| !std::mem::replace(&mut e.is_driven, true))
     }
 
     fn free_slot_of(&mut self, entry: &Entry) {

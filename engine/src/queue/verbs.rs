@@ -1,7 +1,7 @@
 //! What a host may do with a job. Which verb acts in which state is [`JobVerb::in_state`].
 
-use super::orchestrator::{Orchestrator, apply};
-use super::table::{Body, Entry, Stop};
+use super::orchestrator::Orchestrator;
+use super::table::{Body, Entry, Stop, apply};
 use crate::job::{JobInner, discard};
 use crate::store::{JobRecord, Write};
 use offmap_arcgis::Session;

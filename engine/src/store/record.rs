@@ -153,6 +153,12 @@ impl JobRecord {
             &failure,
             &document,
         ];
+        // A job whose handle runs it again after its end begins its log anew.
+        connection
+            .prepare_cached(
+                "DELETE FROM job WHERE id = ?1 AND state NOT IN ('queued', 'running', 'paused', 'suspended', 'waiting')",
+            )?
+            .execute([&o.id])?;
         let all: Vec<&dyn ToSql> = head.into_iter().chain(tail).collect();
         connection.prepare_cached(&sql)?.execute(all.as_slice()).map(drop)
     }
