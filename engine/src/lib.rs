@@ -18,6 +18,7 @@
 //! - Zero is never success: "done" means planned = got, verified.
 
 mod actor;
+mod author;
 mod basemap;
 mod census;
 mod context;
@@ -43,10 +44,13 @@ mod task;
 pub mod testing;
 mod work_dir;
 
+pub use author::{FinishedFile, RemoteFile};
 pub use context::ExportContext;
 pub use engine::{DEFAULT_CONCURRENT_EXPORTS, DEFAULT_CONCURRENT_JOBS, Engine, EngineBuilder, EngineStats};
 pub use event_log::StatusStream;
-pub use exporter::{Exporter, LayerPlan, NetworkPlan, PlanContext, ServiceDescription, ServiceRequest, TaskPlan};
+pub use exporter::{
+    Exporter, LayerPlan, NetworkPlan, NoParameters, PlanContext, ServiceDescription, ServiceRequest, TaskPlan,
+};
 pub use job::GenerateOfflineMapJob;
 pub use ledger::{Ledger, TaskLedger, UnitRecord, UnitState};
 pub use packager::{
