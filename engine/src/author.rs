@@ -77,13 +77,14 @@ impl ExportContext {
     /// use offmap_engine::{ExportContext, FinishedFile};
     /// use offmap_model::{Failure, FailureStage};
     /// use std::io::Write as _;
+    /// use std::path::PathBuf;
     ///
     /// async fn greeting(ctx: &ExportContext) -> Result<FinishedFile, Failure> {
-    ///     let failed = |e: &std::io::Error| Failure::io(FailureStage::Run, "cannot write the greeting", e);
-    ///     let write = async |path| {
-    ///         ctx.blocking(move || atomic_file::write(&path, failed, |file| file.write_all(b"hello").map_err(|e| failed(&e)))).await
+    ///     let failed = |e: &_| Failure::io(FailureStage::Run, "cannot write the greeting", e);
+    ///     let write = move |path: PathBuf| {
+    ///         atomic_file::write(&path, failed, |file| file.write_all(b"hello").map_err(|e| failed(&e)))
     ///     };
-    ///     ctx.file_unit("file", "greeting.txt", write).await
+    ///     ctx.file_unit("file", "greeting.txt", |path| ctx.blocking(move || write(path).map(|_| ()))).await
     /// }
     /// ```
     ///

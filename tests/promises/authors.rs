@@ -156,6 +156,7 @@ impl Exporter for TwoFiles {
     }
 
     async fn export(&self, task: &ExportTask, (): &(), _: &NoParameters, ctx: &ExportContext) -> Result<Artifact, Failure> {
+        covers_its_area(ctx).await?;
         let from = RemoteFile { url: &task.key.service_url, limit: 1 << 20 };
         let (one, got) = ctx.download_unit(&self.0, "one", from, "one.json", any).await?;
         let second = task.key.service_url.replace("files/places.geojson", "arcgis/rest/services/World/MapServer/tile/0/0/0");
@@ -163,6 +164,21 @@ impl Exporter for TwoFiles {
         ctx.download_unit(&self.0, "two", from, "two.png", any).await?;
         Ok(Artifact::one_file(task, one.artifact("json"), got))
     }
+}
+
+/// The tiles of the job's area that the context lends are those that the scheme counts for it.
+async fn covers_its_area(ctx: &ExportContext) -> Result<(), Failure> {
+    let half = 20_037_508.342_787;
+    let lod = |level: i32| json!({"level": level, "resolution": 2.0 * half / 256.0 / 2_f64.powi(level), "scale": 1.0});
+    let scheme = json!({"rows": 256, "cols": 256, "origin": {"x": -half, "y": half}, "spatialReference": {"wkid": 102_100},
+        "lods": [lod(3), lod(6)]});
+    let scheme: TileInfo = serde_json::from_value(scheme).expect("a scheme");
+    let cover = ctx.tile_cover(&scheme, None, &scheme.lods).await?.expect("few tiles");
+    let counted = scheme.count(ctx.area(), None, &scheme.lods)?;
+    let listed: Vec<u64> = cover.values().map(TileRows::tiles).collect();
+    assert_eq!(listed, counted.iter().map(|level| level.tiles).collect::<Vec<_>>());
+    assert!(listed.iter().all(|tiles| *tiles > 0), "{listed:?}");
+    Ok(())
 }
 
 /// A sandbox and an engine with the exporter, and a task for a map of one layer.
