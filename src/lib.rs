@@ -36,7 +36,7 @@ pub use offmap_disk::{
 pub use offmap_engine::*;
 pub use offmap_exporters as exporters;
 pub use offmap_formats as formats;
-pub use offmap_formats::{ContainerReader, Containers, Contents};
+pub use offmap_formats::{ContainerReader, Containers, Contents, TileId, TileSink};
 pub use offmap_model as model;
 pub use offmap_model::{
     Allowance, AreaOfInterest, Artifact, ArtifactFile, AttachmentSyncDirection, ByteRange, BytesSource, Capability,
@@ -72,6 +72,34 @@ use offmap_packager::MobileMapPackager;
 /// If an exporter cannot be registered.
 pub fn with_defaults(client: &ArcGisClient) -> Result<EngineBuilder, Failure> {
     offmap_exporters::register(Engine::builder(MobileMapPackager), client)
+}
+
+/// All that the author of an exporter imports: the contract and its contexts, the client and its requests, the words of plans and
+/// artifacts, sinks and readers of formats. `use offmap::exporter::*;`
+///
+/// ```
+/// use offmap::exporter::*;
+///
+/// /// How many trees the area has.
+/// async fn count(request: &ServiceRequest, client: &ArcGisClient, ctx: &PlanContext) -> Result<u64, Failure> {
+///     let query = FeatureQuery::new(&request.service_url)?.within(&request.parameters.area_of_interest);
+///     ctx.client(client).count_features(&query.with_secrets(&request.secrets())).await
+/// }
+/// ```
+pub mod exporter {
+    pub use offmap_arcgis::{AnswerKind, ArcGisClient, Download, Downloaded, FeaturePages, FeatureQuery, ServiceCall};
+    pub use offmap_disk::atomic_file;
+    pub use offmap_engine::{
+        ExportContext, Exporter, FinishedFile, LayerPlan, NetworkPlan, NoParameters, PlanContext, RemoteFile,
+        ServiceDescription, ServiceRequest, TaskPlan, UnitRecord, UnitState,
+    };
+    pub use offmap_formats::tiles::{Lod, TileInfo, TileRows};
+    pub use offmap_formats::{ContainerReader, Containers, Contents, TileId, TileSink, compact_cache, tile_package};
+    pub use offmap_model::{
+        AreaOfInterest, Artifact, ArtifactFile, ByteRange, BytesSource, Capability, CapabilityReason, CountUnit, Envelope,
+        ExportTask, Failure, FailureKind, FailureOwner, FailureStage, LayerArtifact, LayerContents, LayerSecrets, LayerType,
+        MapLayer, Missing, OfflineMapSource, PlannedLevel, Progress, ServiceLimit, SpatialReference, TaskLayer, Unit,
+    };
 }
 
 /// The README's code compiles.

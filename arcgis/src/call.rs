@@ -5,7 +5,7 @@ use crate::inner_host::Places;
 use crate::secret_query::is_secret;
 use crate::urls::parse_http;
 use offmap_model::failure::without_secrets;
-use offmap_model::{Failure, FailureStage, LayerSecrets};
+use offmap_model::{AreaOfInterest, Failure, FailureStage, LayerSecrets};
 use std::fmt;
 use std::time::Duration;
 use url::Url;
@@ -91,6 +91,12 @@ impl ServiceCall {
     pub fn with(mut self, name: &str, value: impl ToString) -> Self {
         self.parameters.push((name.to_owned(), value.to_string()));
         self
+    }
+
+    /// Adds an area as the parameters by which a query selects what meets it ([`AreaOfInterest::query_parameters`]).
+    #[must_use]
+    pub fn with_area(self, area: &AreaOfInterest) -> Self {
+        area.query_parameters().into_iter().fold(self, |call, (name, value)| call.with(name, value))
     }
 
     /// Adds the secrets of a map's layer (its `customParameters` and the query of its url), which go with every request for the

@@ -7,6 +7,7 @@
 //! | sign in | [`Credentials`], [`TokenSource`] |
 //! | work for many users at once | [`Session`], [`CredentialProvider`] |
 //! | which hosts may be asked, how long is tried, how much at a time | [`ClientOptions`], [`HostPolicy`] |
+//! | read the features of a layer, page by page | [`FeatureQuery`], [`ArcGisClient::features`] |
 //! | fetch a file | [`ArcGisClient::download`] |
 //! | read a web map from a portal | [`portal`] |
 //! | run a job on a server | [`server_job`] |
@@ -37,6 +38,7 @@ mod client;
 mod credential_provider;
 mod download;
 pub mod export_twin;
+mod feature_query;
 mod host;
 mod host_policy;
 mod inner_host;
@@ -58,6 +60,7 @@ pub use call::ServiceCall;
 pub use client::ArcGisClient;
 pub use credential_provider::CredentialProvider;
 pub use download::{Download, Downloaded};
+pub use feature_query::{FeaturePages, FeatureQuery};
 pub use host::parse_host;
 pub use host_policy::HostPolicy;
 pub use options::ClientOptions;

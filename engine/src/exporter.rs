@@ -7,8 +7,8 @@ use offmap_model::{
     Artifact, ByteRange, BytesSource, Capability, CountUnit, Envelope, ExportTask, Failure, GenerateOfflineMapParameters,
     LayerSecrets, MapLayer, OfflineMapSource, PlannedLevel, ServiceLimit, Unit, UtilityNetwork,
 };
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -33,6 +33,12 @@ impl ServiceRequest {
     #[must_use]
     pub fn secrets(&self) -> LayerSecrets {
         LayerSecrets::merged(self.layers.iter().map(|l| &l.secrets))
+    }
+
+    /// A layer of the request as its author wrote it, but for its secrets ([`WebMap::layer_json`](offmap_model::WebMap::layer_json)).
+    #[must_use]
+    pub fn layer_json(&self, layer: &MapLayer) -> Option<&Value> {
+        self.source.web_map.layer_json(layer)
     }
 
     /// The capabilities of a service that can give every layer of the request.
@@ -150,6 +156,26 @@ pub struct TaskPlan {
     pub warnings: Vec<String>,
 }
 
+impl TaskPlan {
+    /// A plan of some units, after which every layer of a request has exactly so many features or items.
+    #[must_use]
+    pub fn exactly(request: &ServiceRequest, units: Vec<Unit>, expected: u64, count_unit: CountUnit) -> Self {
+        let layer = |layer: &MapLayer| LayerPlan {
+            id: layer.id.clone(),
+            expected: Some(expected),
+            exact: true,
+            ..LayerPlan::default()
+        };
+        let requests = units.len() as u64;
+        Self { units, layers: request.layers.iter().map(layer).collect(), count_unit, requests, ..Self::default() }
+    }
+}
+
+/// The parameters of an exporter that has none: any key in overrides is refused by name.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NoParameters {}
+
 /// One way of downloading layers. Implement it to add a layer kind to offmap; see `examples/custom_exporter.rs`.
 ///
 /// An exporter is plain async Rust and never meets an actor. It is built with what it needs beyond the context (an HTTP
@@ -163,8 +189,12 @@ pub struct TaskPlan {
 /// - `export` writes only below [`ExportContext::work_dir`] and leaves deleting to the engine.
 /// - Every planned unit is finished in the ledger ([`ExportContext::finish_unit`]) before `export` answers `Ok`, and every
 ///   planned layer is in the [`Artifact`]; the engine fails what is missing.
-/// - A file has its final name only when it is complete ([`offmap_disk::atomic_file`]). A unit that ends with one is finished with it
-///   ([`ExportContext::finish_file`]) and not fetched again while it is there ([`ExportContext::finished_file`]).
+/// - Whatever is asked of a service is asked by the client that the context makes of the exporter's own ([`PlanContext::client`],
+///   [`ExportContext::client`]), in `describe`, `plan`, `export` and `rollback` alike: credentials belong to the job, never to the
+///   exporter.
+/// - A file has its final name only when it is complete ([`offmap_disk::atomic_file`]). A unit that ends with one is finished with it and
+///   not fetched again while it has its hash: [`ExportContext::download_unit`] and [`ExportContext::file_unit`] do all of it, or step by
+///   step [`ExportContext::finished_file`], [`ExportContext::begin_unit`] and [`ExportContext::finish_file`].
 /// - Progress never falls; the engine drops reports that do.
 /// - After [`ExportContext::cancelled`] no new request is made but those that clean up; `export` returns within a second.
 /// - A dropped future leaves nothing running.
@@ -264,7 +294,8 @@ pub struct TaskPlan {
 /// ```
 #[async_trait]
 pub trait Exporter: Debug + Send + Sync + 'static {
-    /// Its parameters. Use `#[serde(deny_unknown_fields)]`, so that a misspelt override is refused by name.
+    /// Its parameters; [`NoParameters`] where it has none. Use `#[serde(deny_unknown_fields)]`, so that a misspelt override is refused by
+    /// name.
     type Parameters: Serialize + DeserializeOwned + Send + Sync + 'static;
 
     /// What it has to know of a service to plan and to export. It is kept as JSON in the plan and the ledger, and read from there again:

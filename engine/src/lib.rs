@@ -18,6 +18,7 @@
 //! - Zero is never success: "done" means planned = got, verified.
 
 mod actor;
+mod author;
 mod basemap;
 mod census;
 mod context;
@@ -51,12 +52,15 @@ mod task;
 pub mod testing;
 mod work_dir;
 
+pub use author::{FinishedFile, RemoteFile};
 pub use context::ExportContext;
 pub use engine::{
     DEFAULT_CONCURRENT_EXPORTS, DEFAULT_CONCURRENT_JOBS, DEFAULT_MOST_JOBS, Engine, EngineBuilder, EngineStats,
 };
 pub use event_log::StatusStream;
-pub use exporter::{Exporter, LayerPlan, NetworkPlan, PlanContext, ServiceDescription, ServiceRequest, TaskPlan};
+pub use exporter::{
+    Exporter, LayerPlan, NetworkPlan, NoParameters, PlanContext, ServiceDescription, ServiceRequest, TaskPlan,
+};
 pub use handle::GenerateOfflineMapJob;
 pub use ledger::{Ledger, TaskLedger, UnitRecord, UnitState};
 pub use order::Order;

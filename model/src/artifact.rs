@@ -2,6 +2,7 @@
 
 use crate::failure::Failure;
 use crate::layer_contents::LayerContents;
+use crate::plan::{ExportTask, TaskLayer};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -74,4 +75,19 @@ pub struct Artifact {
     pub layers: Vec<LayerArtifact>,
     /// Things worth knowing that are no failures.
     pub warnings: Vec<String>,
+}
+
+impl Artifact {
+    /// One file that all layers of a task share, each with so many features or items in it.
+    #[must_use]
+    pub fn one_file(task: &ExportTask, file: ArtifactFile, got: u64) -> Self {
+        let contents = |planned| LayerContents { planned, got, ..LayerContents::default() };
+        let layer = |layer: &TaskLayer| LayerArtifact {
+            id: layer.id.clone(),
+            file: Some(0),
+            contents: contents(layer.expected),
+            ..LayerArtifact::default()
+        };
+        Self { files: vec![file], layers: task.layers.iter().map(layer).collect(), warnings: Vec::new() }
+    }
 }

@@ -3,10 +3,10 @@
 use crate::failure::{Failure, FailureKind, FailureOwner, FailureStage};
 use serde::{Deserialize, Serialize};
 
-/// Missing tiles and attachments that are named one by one.
+/// Missing features, tiles and attachments that are named one by one.
 pub const MOST_EXAMPLES: usize = 100;
 
-/// How many of a layer's tiles or attachments may be missing.
+/// How many of a layer's features, tiles or attachments may be missing.
 ///
 /// As JSON: `{"count": 10}` or `{"share": 0.01}`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -70,11 +70,15 @@ impl std::fmt::Display for Allowance {
 ///
 /// | | not given (default) | given |
 /// | --- | --- | --- |
+/// | features | none may be missing of those that were counted | more missing than that fail the layer; that all are missing is a failure in any case |
 /// | tiles | every level that was planned must have tiles; tiles that a cache never held are not missed | more missing than that fail the layer; a tile that the service never held is missing, too, since nobody can tell the two apart |
 /// | attachments | none may be missing | more missing than that fail the layer |
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ErrorBudget {
+    /// Features or rows of a layer or table.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missing_features: Option<Allowance>,
     /// Tiles of a tiled layer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub missing_tiles: Option<Allowance>,
@@ -89,7 +93,12 @@ impl ErrorBudget {
     /// # Errors
     /// If a share is not between 0 and 1.
     pub(crate) fn check(&self, layer: &str) -> Result<(), Failure> {
-        for (name, allowance) in [("missingTiles", self.missing_tiles), ("missingAttachments", self.missing_attachments)] {
+        let named = [
+            ("missingFeatures", self.missing_features),
+            ("missingTiles", self.missing_tiles),
+            ("missingAttachments", self.missing_attachments),
+        ];
+        for (name, allowance) in named {
             if let Some(Allowance::Share(share)) = allowance
                 && !(0.0..=1.0).contains(&share)
             {
@@ -114,21 +123,33 @@ impl ErrorBudget {
         }
     }
 
+    /// Whether the missing features of a layer keep within the budget; without one none may be missing.
+    ///
+    /// # Errors
+    /// That they do not.
+    pub fn judge_features(&self, title: &str, missing: &Missing) -> Result<(), Failure> {
+        judge(self.missing_features, title, "features", missing)
+    }
+
     /// Whether the missing attachments of a layer keep within the budget; without one none may be missing.
     ///
     /// # Errors
     /// That they do not.
     pub fn judge_attachments(&self, title: &str, missing: &Missing) -> Result<(), Failure> {
-        let allowance = self.missing_attachments.unwrap_or(Allowance::Count(0));
-        if allowance.allows(missing.count, missing.of) {
-            return Ok(());
-        }
-        let budget = match self.missing_attachments {
-            Some(allowance) => format!("its error budget allows {allowance}"),
-            None => "it has no error budget".to_owned(),
-        };
-        Err(missing.too_many(title, "attachments", &budget))
+        judge(self.missing_attachments, title, "attachments", missing)
     }
+}
+
+/// Whether what is missing keeps within an allowance; without one none may be missing.
+fn judge(allowance: Option<Allowance>, title: &str, what: &str, missing: &Missing) -> Result<(), Failure> {
+    if allowance.unwrap_or(Allowance::Count(0)).allows(missing.count, missing.of) {
+        return Ok(());
+    }
+    let budget = match allowance {
+        Some(allowance) => format!("its error budget allows {allowance}"),
+        None => "it has no error budget".to_owned(),
+    };
+    Err(missing.too_many(title, what, &budget))
 }
 
 /// What is missing of a layer.
@@ -210,6 +231,10 @@ mod tests {
         assert!(none.judge_tiles("World", &missing).is_ok());
         let words = none.judge_attachments("Photos", &missing).expect_err("too many").message;
         assert_eq!(words, "layer \"Photos\": 2 of 9 attachments are missing (the first: 3/1/2); it has no error budget");
+        let words = none.judge_features("Sites", &missing).expect_err("too many").message;
+        assert_eq!(words, "layer \"Sites\": 2 of 9 features are missing (the first: 3/1/2); it has no error budget");
+        let few = ErrorBudget { missing_features: Some(Allowance::Count(2)), ..none };
+        assert!(few.judge_features("Sites", &missing).is_ok());
         let strict = ErrorBudget { missing_tiles: Some(Allowance::Share(0.2)), ..none };
         assert!(strict.judge_tiles("World", &missing).expect_err("too many").message.contains("allows 20 %"));
     }

@@ -48,6 +48,8 @@ pub enum CapabilityReason {
     ServiceNotUsable,
     /// The caller or the map's author left it out.
     LeftOut,
+    /// A reason of an exporter that is not offmap's own; its failure says which, and the way out. The layer counts as online-only.
+    Other,
 }
 
 impl CapabilityReason {
@@ -71,7 +73,8 @@ impl CapabilityReason {
             | Self::SubtypeFieldMissing
             | Self::EditorTrackingMissing
             | Self::OwnershipBasedAccess
-            | Self::SpatialReferenceNotSupported => true,
+            | Self::SpatialReferenceNotSupported
+            | Self::Other => true,
             Self::NoServiceAddress | Self::LayerNotFound | Self::NoLevelInRange | Self::ServiceNotUsable | Self::LeftOut => {
                 false
             }
@@ -144,7 +147,16 @@ pub enum Capability {
 }
 
 impl Capability {
-    /// A refusal with its words.
+    /// A refusal with its words, which name what was found and the way out. An exporter of your own whose reason has no name of its own
+    /// says [`CapabilityReason::Other`].
+    ///
+    /// ```
+    /// use offmap_model::{Capability, CapabilityReason};
+    ///
+    /// let words = "\"Sites\" is of version 1 of the format, expected 2 or later; save it again with a newer program";
+    /// let refused = Capability::refused(CapabilityReason::Other, words);
+    /// assert_ne!(refused, Capability::Supported);
+    /// ```
     #[must_use]
     pub fn refused(reason: CapabilityReason, message: impl Into<String>) -> Self {
         Self::NotSupported(reason, Box::new(Failure::not_supported(message)))

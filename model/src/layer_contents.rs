@@ -17,6 +17,9 @@ pub struct LayerContents {
     /// How many attachments are there, where the layer has some.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attachments: Option<u64>,
+    /// Features that are missing of those that were counted; judged by the layer's error budget.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missing_features: Option<Missing>,
     /// Tiles that are missing, where it is known; judged by the layer's error budget.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub missing_tiles: Option<Missing>,
@@ -32,11 +35,12 @@ pub struct LayerContents {
 }
 
 impl LayerContents {
-    /// What is missing, in words: tiles, attachments, and what notes say is missing.
+    /// What is missing, in words: features, tiles, attachments, and what notes say is missing.
     pub fn missing(&self) -> impl Iterator<Item = String> + '_ {
+        let features = self.missing_features.as_ref().map(|m| m.words("features"));
         let tiles = self.missing_tiles.as_ref().map(|m| m.words("tiles"));
         let attachments = self.missing_attachments.as_ref().map(|m| m.words("attachments"));
         let others = self.notes.iter().filter(|n| n.kind == LayerNoteKind::Missing).map(|n| n.message.clone());
-        tiles.into_iter().chain(attachments).chain(others)
+        features.into_iter().chain(tiles).chain(attachments).chain(others)
     }
 }

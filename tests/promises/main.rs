@@ -4,6 +4,7 @@ mod always_true;
 mod amounts;
 mod area_forms;
 mod areas;
+mod authors;
 mod budgets;
 mod bundles;
 mod capabilities;

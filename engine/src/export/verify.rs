@@ -40,9 +40,11 @@ pub(super) async fn verify(
             continue;
         };
         if got.failure.is_none() {
+            let budget = ctx.error_budget(&layer.id);
+            count_missing(task.count_unit, budget, &mut got.contents);
             let (warnings, failure) = match too_little(layer, got, files) {
                 Some(failure) => (Vec::new(), Some(failure)),
-                None => by_budget(layer, task.count_unit, ctx.error_budget(&layer.id), &mut got.contents),
+                None => by_budget(layer, budget, &got.contents),
             };
             artifact.warnings.extend(warnings);
             got.failure = failure.map(|f| f.for_layer(&layer.id));
@@ -79,6 +81,8 @@ fn bytes_of(root: &Path, file: &ArtifactFile) -> std::io::Result<u64> {
 fn too_little(layer: &TaskLayer, got: &LayerArtifact, files: usize) -> Option<Failure> {
     let contents = &got.contents;
     let short = match contents.planned {
+        // Those that are missing are judged by the layer's error budget.
+        Some(planned) if contents.got > 0 && contents.missing_features.is_some() => planned < contents.got,
         Some(planned) if layer.exact => planned != contents.got,
         Some(planned) => contents.got == 0 && planned > 0,
         None => contents.got == 0,
@@ -89,16 +93,21 @@ fn too_little(layer: &TaskLayer, got: &LayerArtifact, files: usize) -> Option<Fa
     })
 }
 
-/// Judges what is missing of a layer by its error budget: warnings of what it allows, and the failure where it does not.
-fn by_budget(
-    layer: &TaskLayer,
-    count_unit: CountUnit,
-    budget: ErrorBudget,
-    contents: &mut LayerContents,
-) -> (Vec<String>, Option<Failure>) {
-    if count_unit == CountUnit::Tiles && contents.missing_tiles.is_none() && budget.missing_tiles.is_some() {
-        contents.missing_tiles = contents.planned.and_then(|planned| Missing::between(planned, contents.got));
+/// Counts what is missing of a layer, where it has an error budget for it and its exporter did not say.
+fn count_missing(count_unit: CountUnit, budget: ErrorBudget, contents: &mut LayerContents) {
+    let missing = contents.planned.and_then(|planned| Missing::between(planned, contents.got));
+    let place = match count_unit {
+        CountUnit::Tiles if budget.missing_tiles.is_some() => &mut contents.missing_tiles,
+        CountUnit::Features if budget.missing_features.is_some() => &mut contents.missing_features,
+        _ => return,
+    };
+    if place.is_none() {
+        *place = missing;
     }
+}
+
+/// Judges what is missing of a layer by its error budget: warnings of what it allows, and the failure where it does not.
+fn by_budget(layer: &TaskLayer, budget: ErrorBudget, contents: &LayerContents) -> (Vec<String>, Option<Failure>) {
     let mut warnings = Vec::new();
     let mut failed = None;
     let mut judge = |what: &str, missing: &Missing, judged: Result<(), Failure>| match judged {
@@ -110,6 +119,9 @@ fn by_budget(
     };
     if let Some(tiles) = contents.missing_tiles.as_ref().filter(|_| budget.missing_tiles.is_some()) {
         judge("tiles", tiles, budget.judge_tiles(&layer.title, tiles));
+    }
+    if let Some(features) = &contents.missing_features {
+        judge("features", features, budget.judge_features(&layer.title, features));
     }
     if let Some(attachments) = &contents.missing_attachments {
         judge("attachments", attachments, budget.judge_attachments(&layer.title, attachments));

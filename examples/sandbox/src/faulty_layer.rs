@@ -3,6 +3,7 @@
 use crate::fault::Fault;
 use crate::sandbox::Sandbox;
 use offmap_engine::testing::{FaultAction, FaultEnds, FaultRow, FaultStep, FaultyService};
+use offmap_model::{FailureKind, FailureOwner};
 
 /// A layer of the sandbox under the fault matrix.
 #[derive(Debug)]
@@ -13,6 +14,18 @@ pub struct FaultyLayer<'a> {
     pub steps: Vec<FaultStep>,
     /// Cells that end otherwise here than the row states.
     pub other_ends: fn(&FaultStep, &FaultRow) -> Option<FaultEnds>,
+}
+
+impl<'a> FaultyLayer<'a> {
+    /// A layer that is asked for without credentials: there is no token to renew.
+    #[must_use]
+    pub fn without_credentials(sandbox: &'a Sandbox, steps: Vec<FaultStep>) -> Self {
+        let unauthorized = |_: &FaultStep, row: &FaultRow| {
+            let ends = FaultEnds::fails([(FailureOwner::Credentials, FailureKind::Unauthorized)]);
+            (row.name == "498 once").then_some(ends)
+        };
+        Self { sandbox, steps, other_ends: unauthorized }
+    }
 }
 
 impl FaultyService for FaultyLayer<'_> {

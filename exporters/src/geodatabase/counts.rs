@@ -7,7 +7,7 @@ use super::service::FeatureService;
 use offmap_arcgis::body::number_in;
 use offmap_arcgis::{AnswerKind, ArcGisClient, ServiceCall};
 use offmap_model::{AreaOfInterest, Failure, FailureKind, FailureOwner, FailureStage, number};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 /// Ids of rows in one question for attachments.
 const IDS_AT_A_TIME: usize = 500;
@@ -22,14 +22,6 @@ pub(super) struct RowFilter<'a> {
     pub(super) where_clause: &'a str,
     pub(super) area: Option<&'a AreaOfInterest>,
     pub(super) up_to: Option<i64>,
-}
-
-/// ArcGIS's word for the kind of an area's geometry.
-pub(super) fn geometry_type(area: &AreaOfInterest) -> &'static str {
-    match area {
-        AreaOfInterest::Envelope(_) => "esriGeometryEnvelope",
-        AreaOfInterest::Polygon(_) => "esriGeometryPolygon",
-    }
 }
 
 impl FeatureService {
@@ -50,12 +42,7 @@ impl FeatureService {
             .with_secrets(&self.secrets)
             .with("where", filter)
             .in_stage(FailureStage::Plan);
-        let Some(area) = area else { return Ok(call) };
-        Ok(call
-            .with("geometry", json!(area))
-            .with("geometryType", geometry_type(area))
-            .with("inSR", json!(area.spatial_reference()))
-            .with("spatialRel", "esriSpatialRelIntersects"))
+        Ok(area.iter().fold(call, |call, area| call.with_area(area)))
     }
 
     /// The highest object id of a layer, 0 for one without rows; `None` where the service cannot tell it in one row.

@@ -1,6 +1,5 @@
 //! `GenerateGeodatabaseParameters` and its `GenerateLayerOption`s.
 
-use super::counts::geometry_type;
 use super::service::FeatureService;
 use offmap_model::{AreaOfInterest, AttachmentSyncDirection, Failure, SpatialReference};
 use serde::{Deserialize, Serialize};
@@ -204,7 +203,7 @@ impl GenerateGeodatabaseParameters {
             ("replicaName", replica_name.to_owned()),
             ("layers", ids.join(",")),
             ("geometry", json!(extent).to_string()),
-            ("geometryType", geometry_type(&extent).to_owned()),
+            ("geometryType", extent.geometry_type().to_owned()),
             ("inSR", json!(spatial_reference).to_string()),
             ("replicaSR", json!(self.out_spatial_reference.as_ref().unwrap_or(&spatial_reference)).to_string()),
             ("transportType", "esriTransportTypeUrl".to_owned()),

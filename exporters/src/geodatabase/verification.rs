@@ -129,6 +129,9 @@ impl Verification<'_> {
         };
         if got < least {
             verified.contents.planned = Some(least.max(before.min(after)));
+            if self.is_left_to_budget(layer, least, &mut verified.contents) {
+                return Ok(());
+            }
             let message = format!(
                 "layer \"{}\": the service counts {before} rows before and {after} after the export for the same filter, at \
                  least {least} of them were there all the time; {got} came",
@@ -144,6 +147,15 @@ impl Verification<'_> {
             verified.contents.notes.push(LayerNote::new(LayerNoteKind::DataChanged, message));
         }
         Ok(())
+    }
+
+    /// Whether the layer has a budget for rows that are missing: whether these are too many is the engine's to judge then.
+    fn is_left_to_budget(&self, layer: &TaskLayer, least: u64, contents: &mut LayerContents) -> bool {
+        let has_budget = contents.got > 0 && self.ctx.error_budget(&layer.id).missing_features.is_some();
+        if has_budget {
+            contents.missing_features = Missing::between(least, contents.got);
+        }
+        has_budget
     }
 
     /// Verifies rows that came because they are related to rows of other layers.

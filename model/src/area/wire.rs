@@ -4,6 +4,7 @@ use super::area_of_interest::AreaOfInterest;
 use super::limits::LONGEST_GEOMETRY;
 use super::simplify;
 use crate::geometry::Polygon;
+use serde_json::json;
 
 impl AreaOfInterest {
     /// The area for one request: within the world (two pieces become one polygon), and simplified if its text is too long.
@@ -20,6 +21,37 @@ impl AreaOfInterest {
             (None, _) => self.clone(),
         };
         one.simplified(LONGEST_GEOMETRY)
+    }
+
+    /// ArcGIS's word for the kind of its geometry.
+    #[must_use]
+    pub fn geometry_type(&self) -> &'static str {
+        match self {
+            Self::Envelope(_) => "esriGeometryEnvelope",
+            Self::Polygon(_) => "esriGeometryPolygon",
+        }
+    }
+
+    /// The parameters by which an ArcGIS query selects what meets the area: `geometry`, `geometryType`, `inSR`, `spatialRel`. The area
+    /// is as it goes over the wire ([`AreaOfInterest::for_wire`]).
+    ///
+    /// ```
+    /// use offmap_model::AreaOfInterest;
+    ///
+    /// let [geometry, kind, reference, relation] = AreaOfInterest::from_numbers("7,46,8,47")?.query_parameters();
+    /// assert_eq!((geometry.0, kind.1.as_str()), ("geometry", "esriGeometryEnvelope"));
+    /// assert_eq!((reference.0, relation.1.as_str()), ("inSR", "esriSpatialRelIntersects"));
+    /// # Ok::<(), offmap_model::Failure>(())
+    /// ```
+    #[must_use]
+    pub fn query_parameters(&self) -> [(&'static str, String); 4] {
+        let area = self.for_wire();
+        [
+            ("geometry", json!(area).to_string()),
+            ("geometryType", area.geometry_type().to_owned()),
+            ("inSR", json!(area.spatial_reference()).to_string()),
+            ("spatialRel", "esriSpatialRelIntersects".to_owned()),
+        ]
     }
 
     /// The area with fewer vertices, so that its JSON has at most `longest` characters. Never smaller than it was: lines are

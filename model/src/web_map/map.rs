@@ -175,6 +175,23 @@ impl WebMap {
         all
     }
 
+    /// A layer or table as its author wrote it, but for its secrets: with the keys that [`MapLayer`] does not know.
+    ///
+    /// ```
+    /// use offmap_model::WebMap;
+    ///
+    /// let layer = serde_json::json!({"id": "sites", "layerType": "GeoJSON", "url": "https://h/sites.json", "refreshInterval": 5});
+    /// let map = WebMap::from_value(serde_json::json!({"operationalLayers": [layer]}))?;
+    /// let sites = &map.layers()[0];
+    /// assert_eq!(map.layer_json(sites).and_then(|json| json["refreshInterval"].as_i64()), Some(5));
+    /// # Ok::<(), offmap_model::Failure>(())
+    /// ```
+    #[must_use]
+    pub fn layer_json(&self, layer: &MapLayer) -> Option<&Value> {
+        let (first, rest) = layer.pointer.strip_prefix('/')?.split_once('/')?;
+        self.json.get(first)?.pointer(&format!("/{rest}"))
+    }
+
     /// Why a layer cannot be asked for at all, or not without secrets that were not kept.
     pub fn refusal(&self, layer: &MapLayer) -> Option<Failure> {
         let refused = self.withheld.refused.get(&layer.pointer).cloned();
