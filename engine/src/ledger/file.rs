@@ -11,8 +11,8 @@ use rusqlite::config::DbConfig;
 use rusqlite::limits::Limit;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 /// SQL that brings a ledger from version `n` to `n + 1`; its version is SQLite's `user_version`.
@@ -190,9 +190,13 @@ fn schema(connection: &Connection) -> rusqlite::Result<Vec<Entry>> {
         .collect()
 }
 
-/// The schema must be what the migrations up to the version make: real tables, the same columns, nothing else.
-fn check_schema(connection: &Connection, version: usize, path: &Path) -> Result<(), Failure> {
-    let expected = Connection::open_in_memory().and_then(|mut model| {
+/// The schemas of all versions, each made at its first use: every job opens a ledger.
+static SCHEMAS: [OnceLock<Result<Vec<Entry>, String>>; MIGRATIONS.len() + 1] =
+    [const { OnceLock::new() }; MIGRATIONS.len() + 1];
+
+/// The schema that the migrations up to a version make.
+fn schema_of(version: usize) -> Result<Vec<Entry>, String> {
+    let made = Connection::open_in_memory().and_then(|mut model| {
         for sql in MIGRATIONS.iter().take(version) {
             let transaction = model.transaction()?;
             transaction.execute_batch(sql)?;
@@ -200,6 +204,13 @@ fn check_schema(connection: &Connection, version: usize, path: &Path) -> Result<
         }
         schema(&model)
     });
+    made.map_err(|e| e.to_string())
+}
+
+/// The schema must be what the migrations up to the version make: real tables, the same columns, nothing else.
+fn check_schema(connection: &Connection, version: usize, path: &Path) -> Result<(), Failure> {
+    let expected =
+        SCHEMAS.get(version).map_or_else(|| Ok(Vec::new()), |made| made.get_or_init(|| schema_of(version)).clone());
     let expected = expected.map_err(|e| Failure::internal(format!("a ledger's schema cannot be made: {e}")))?;
     let found = schema(connection).map_err(|e| judged(&e))?;
     let strange = found.iter().find(|entry| !expected.contains(entry));

@@ -6,8 +6,8 @@ use super::worker::{Work, broken};
 use offmap_disk::safe_path;
 use offmap_model::{Artifact, Failure};
 use rusqlite::types::Value as SqlValue;
-use rusqlite::{Connection, OptionalExtension as _, params, params_from_iter};
-use std::collections::HashSet;
+use rusqlite::{Connection, OptionalExtension as _, Row, params, params_from_iter};
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::sync::oneshot;
@@ -42,6 +42,16 @@ pub(crate) struct UnitResult {
     pub(crate) path: PathBuf,
     /// The unit that it came out of.
     pub(crate) of: Option<String>,
+}
+
+fn record_of(row: &Row<'_>) -> rusqlite::Result<UnitRecord> {
+    Ok(UnitRecord {
+        id: row.get(0)?,
+        state: row.get(1)?,
+        attempts: row.get(2)?,
+        bytes: row.get::<_, Option<i64>>(3)?.and_then(|b| u64::try_from(b).ok()),
+        sha256: row.get(4)?,
+    })
 }
 
 impl TaskLedger {
@@ -176,14 +186,32 @@ impl TaskLedger {
 
     /// The finished units whose results are known.
     pub(crate) async fn results(&self) -> Result<Vec<UnitResult>, Failure> {
-        let mut results = Vec::new();
-        for unit in self.units().await?.into_iter().filter(|u| u.state == UnitState::Finished && u.sha256.is_some()) {
-            if let Some(path) = self.noted(&unit.id, RESULT).await? {
-                let of = self.noted(&unit.id, RESULT_OF).await?.filter(|of| !of.is_empty());
-                results.push(UnitResult { unit, path: PathBuf::from(path), of });
-            }
+        let mut paths = self.all_noted(RESULT).await?;
+        if paths.is_empty() {
+            return Ok(Vec::new());
         }
-        Ok(results)
+        let mut sources = self.all_noted(RESULT_OF).await?;
+        let is_finished = |u: &UnitRecord| u.state == UnitState::Finished && u.sha256.is_some();
+        let finished = self.units().await?.into_iter().filter(is_finished);
+        let with_path = finished.filter_map(|unit| {
+            let path = PathBuf::from(paths.remove(&unit.id)?);
+            let of = sources.remove(&unit.id).filter(|of| !of.is_empty());
+            Some(UnitResult { unit, path, of })
+        });
+        Ok(with_path.collect())
+    }
+
+    /// A value of all units that have it, by their ids.
+    async fn all_noted(&self, key: &'static str) -> Result<HashMap<String, String>, Failure> {
+        let task = self.task.clone();
+        let query = move |c: &Connection| {
+            c.prepare_cached("SELECT unit, value FROM note WHERE task = ?1 AND key = ?2 LIMIT ?3")?
+                .query_map(params![task, key, MOST_UNITS], |r| Ok((r.get(0)?, r.get(1)?)))?
+                .collect()
+        };
+        let mut all: HashMap<String, String> = self.ledger.worker.read(query).await?;
+        all.retain(|unit, _| !self.hidden.contains(unit));
+        Ok(all)
     }
 
     /// Notes why a unit failed.
@@ -197,6 +225,22 @@ impl TaskLedger {
         self.update(unit, SQL, vec![text.into()], now).await
     }
 
+    /// One unit of the task; `None` where it was not planned.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub async fn unit(&self, id: &str) -> Result<Option<UnitRecord>, Failure> {
+        let row = [self.task.clone(), id.to_owned()];
+        self.ledger
+            .worker
+            .read(move |c| {
+                c.prepare_cached("SELECT id, state, attempts, bytes, sha256 FROM unit WHERE task = ?1 AND id = ?2")?
+                    .query_row(row, record_of)
+                    .optional()
+            })
+            .await
+    }
+
     /// All units of the task.
     ///
     /// # Errors
@@ -207,15 +251,7 @@ impl TaskLedger {
             .worker
             .read(move |c| {
                 c.prepare_cached("SELECT id, state, attempts, bytes, sha256 FROM unit WHERE task = ?1 ORDER BY id LIMIT ?2")?
-                    .query_map(params![task, MOST_UNITS], |r| {
-                        Ok(UnitRecord {
-                            id: r.get(0)?,
-                            state: r.get(1)?,
-                            attempts: r.get(2)?,
-                            bytes: r.get::<_, Option<i64>>(3)?.and_then(|b| u64::try_from(b).ok()),
-                            sha256: r.get(4)?,
-                        })
-                    })?
+                    .query_map(params![task, MOST_UNITS], record_of)?
                     .collect()
             })
             .await
