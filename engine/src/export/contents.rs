@@ -10,6 +10,7 @@ use offmap_disk::safe_path;
 use offmap_formats::Containers;
 use offmap_formats::containers::Damages;
 use offmap_model::{Artifact, ArtifactFile, ExportTask, Failure, FailureKind, FailureOwner, FailureStage, LayerArtifact};
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 /// Judges the layers of an artifact; answers what is in its files whose hash is known. Reads every byte of them, off the async
@@ -23,14 +24,14 @@ pub(super) async fn judge(
     work_dir: &Path,
     artifact: &mut Artifact,
 ) -> Result<ReadContents, Failure> {
-    let titles: Vec<(String, String)> = task.layers.iter().map(|l| (l.id.clone(), l.title.clone())).collect();
+    let titles: HashMap<String, String> = task.layers.iter().rev().map(|l| (l.id.clone(), l.title.clone())).collect();
     let (mut layers, files) = (std::mem::take(&mut artifact.layers), artifact.files.clone());
     let (containers, root, cancel) = (containers.clone(), work_dir.to_owned(), ctx.cancel_token().clone());
     let (layers, known) = ctx
         .blocking(move || {
             let mut reader = DataReader::new(&containers, &cancel);
             for layer in layers.iter_mut().filter(|l| l.failure.is_none()) {
-                let title = titles.iter().find(|(id, _)| *id == layer.id).map_or_else(|| layer.id.clone(), |t| t.1.clone());
+                let title = titles.get(&layer.id).unwrap_or(&layer.id).clone();
                 if let Err(failure) = judge_layer(&mut reader, &root, &files, &title, layer)? {
                     layer.failure = Some(failure.for_layer(&layer.id));
                 }

@@ -166,6 +166,7 @@ impl JobState {
             census: Arc::clone(&engine.census),
             work_dir: work_dir.to_owned(),
             destination: self.destination.clone(),
+            layer_secrets: Default::default(),
         }
     }
 
