@@ -26,7 +26,8 @@ const SHOWN_EVERY_MS: i64 = 1000;
 /// How far a subject is, and what of it readers are shown.
 #[derive(Debug, Clone, Copy)]
 struct Known {
-    latest: Progress,
+    /// Place of the latest report among all: the layers of a task share theirs.
+    latest: usize,
     shown: Progress,
     shown_at: i64,
     version: u64,
@@ -34,8 +35,8 @@ struct Known {
 
 impl Known {
     /// Whether the latest report is news for a reader of the one that is shown.
-    fn is_news(&self, now: i64) -> bool {
-        let (latest, shown) = (self.latest, self.shown);
+    fn is_news(&self, latest: Progress, now: i64) -> bool {
+        let shown = self.shown;
         let more = latest.completed.saturating_sub(shown.completed);
         let is_further = more > 0 && u128::from(more) * 100 >= u128::from(latest.required) * SHOWN_EVERY_HUNDREDTHS;
         let is_all = latest.precise && latest.completed == latest.required && latest.required == shown.required;
@@ -43,12 +44,15 @@ impl Known {
     }
 }
 
-/// How much of a part of a job is done, from 0 to 1, and whether that is known or estimated.
+/// How much of a part of a job is done, in billionths, and whether that is known or estimated.
 #[derive(Debug, Clone, Copy)]
 struct Part {
-    done: f64,
+    done: u64,
     precise: bool,
 }
+
+/// All of a part: whole numbers, so that their sum stays right however often one of them changes.
+const ALL_OF_A_PART: u64 = 1_000_000_000;
 
 #[derive(Debug, Default)]
 struct Inner {
@@ -56,7 +60,11 @@ struct Inner {
     notes: usize,
     states: HashMap<Subject, ExportState>,
     progress: BTreeMap<Subject, Known>,
+    latest: Vec<Progress>,
     tasks: HashMap<String, Part>,
+    /// The sum of what is done of them, and how many of them are estimated.
+    done: u64,
+    estimated: usize,
     parts: usize,
     version: u64,
     closed: bool,
@@ -138,16 +146,19 @@ impl EventLog {
         if state == ExportState::Succeeded && matches!(subject.kind, SubjectKind::Job | SubjectKind::Package) {
             // Not before: with this message all is done.
             let all = Progress::percent(100);
-            let at_its_end = Known { latest: all, shown: all, shown_at: 0, version: inner.version };
+            inner.latest.push(all);
+            let at_its_end = Known { latest: inner.latest.len() - 1, shown: all, shown_at: 0, version: inner.version };
             inner.progress.insert(subject.clone(), at_its_end);
         }
+        let latest = &inner.latest;
         let progress = inner.progress.get_mut(subject).map(|known| {
-            if state == ExportState::Succeeded && !known.latest.precise {
+            let mut last = latest.get(known.latest).copied().unwrap_or(known.shown);
+            if state == ExportState::Succeeded && !last.precise {
                 // Now it is known how much it was.
-                known.latest = Progress { required: known.latest.completed, precise: true, ..known.latest };
+                last = Progress { required: last.completed, precise: true, ..last };
             }
-            known.shown = known.latest;
-            known.latest
+            known.shown = last;
+            last
         });
         let time = self.clock.now_ms();
         let severity = match (&failure, state) {
@@ -177,24 +188,45 @@ impl EventLog {
     /// Takes progress of a subject; one that falls behind is dropped. More than what was to be done is not done. Answers whether it
     /// was taken.
     pub(crate) fn progress(&self, subject: &Subject, progress: Progress) -> bool {
+        self.progress_of(std::slice::from_ref(subject), progress)
+    }
+
+    /// Takes progress of subjects that are always reported together, such as the layers of a task: a report that shows nothing new costs
+    /// the same however many they are.
+    pub(crate) fn progress_of(&self, subjects: &[Subject], progress: Progress) -> bool {
         let progress = Progress { required: progress.required.max(progress.completed), ..progress };
         let now = self.clock.now_ms();
-        let mut inner = self.lock();
-        if inner.closed || inner.states.get(subject).is_some_and(|s| s.is_terminal()) {
-            return false;
-        }
-        let version = inner.version + 1;
-        if let Some(known) = inner.progress.get_mut(subject) {
-            if known.latest == progress || known.latest.completed > progress.completed {
-                return false;
+        let mut guard = self.lock();
+        let inner = &mut *guard;
+        let is_open = |s: &&Subject| !inner.states.get(*s).is_some_and(|state| state.is_terminal());
+        let Some(first) = subjects.iter().find(is_open).filter(|_| !inner.closed) else { return false };
+        let slot = match inner.progress.get(first).map(|known| (known, known.latest)) {
+            Some((known, slot)) => {
+                let Some(latest) = inner.latest.get_mut(slot) else { return false };
+                if *latest == progress || latest.completed > progress.completed {
+                    return false;
+                }
+                *latest = progress;
+                if !known.is_news(progress, now) {
+                    return true;
+                }
+                slot
             }
-            known.latest = progress;
-            if !known.is_news(now) {
-                return true;
+            None => {
+                inner.latest.push(progress);
+                inner.latest.len() - 1
+            }
+        };
+        for subject in subjects.iter().filter(is_open) {
+            // Each is news by itself.
+            inner.version += 1;
+            let known = Known { latest: slot, shown: progress, shown_at: now, version: inner.version };
+            match inner.progress.get_mut(subject) {
+                Some(before) => *before = known,
+                None => drop(inner.progress.insert(subject.clone(), known)),
             }
         }
-        inner.progress.insert(subject.clone(), Known { latest: progress, shown: progress, shown_at: now, version });
-        self.announce(inner);
+        self.announce(guard);
         true
     }
 
@@ -202,12 +234,19 @@ impl EventLog {
     /// job's end.
     pub(crate) fn part_done(&self, part: &str, fraction: f64, precise: bool) {
         let progress = {
-            let mut inner = self.lock();
-            let known = inner.tasks.entry(part.to_owned()).or_insert(Part { done: 0.0, precise });
-            *known = Part { done: known.done.max(fraction), precise };
-            let parts = inner.parts.max(1) as f64;
-            let percent = (inner.tasks.values().map(|p| p.done).sum::<f64>() / parts * 100.0).clamp(0.0, 99.0) as u64;
-            Progress { precise: inner.tasks.values().all(|p| p.precise), ..Progress::percent(percent) }
+            let mut guard = self.lock();
+            let inner = &mut *guard;
+            let done = (fraction.clamp(0.0, 1.0) * ALL_OF_A_PART as f64).round() as u64;
+            let before = inner.tasks.get(part).copied().unwrap_or(Part { done: 0, precise: true });
+            let after = Part { done: before.done.max(done), precise };
+            match inner.tasks.get_mut(part) {
+                Some(known) => *known = after,
+                None => drop(inner.tasks.insert(part.to_owned(), after)),
+            }
+            inner.done = inner.done - before.done + after.done;
+            inner.estimated = inner.estimated + usize::from(!precise) - usize::from(!before.precise);
+            let percent = inner.done / (inner.parts.max(1) as u64 * (ALL_OF_A_PART / 100));
+            Progress { precise: inner.estimated == 0, ..Progress::percent(percent.min(99)) }
         };
         self.progress(&self.job, progress);
     }
