@@ -98,13 +98,13 @@ fn link_one(
     Ok(name)
 }
 
-/// Writes a file of the package.
+/// Writes a file of the package; it is on the disk when the whole of the staging directory is synced.
 pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     let shown = path.display();
     if let Some(parent) = path.parent() {
         std::fs::create_dir_all(parent).map_err(|e| failed(format!("cannot make {}", parent.display()), &e))?;
     }
-    let written = File::create(path).and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()));
+    let written = File::create(path).and_then(|mut file| file.write_all(bytes));
     written.map_err(|e| failed(format!("cannot write {shown}"), &e))
 }
 

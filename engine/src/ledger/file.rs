@@ -175,6 +175,8 @@ fn prepare(connection: &mut Connection, deadline: &Deadline) -> rusqlite::Result
     connection.progress_handler(STEPS, Some(move || watched.is_over()))?;
     connection.pragma_update(None, "cell_size_check", true)?;
     connection.pragma_update(None, "mmap_size", 0)?;
+    // A job's directory is locked while somebody uses its ledger, so no transaction has to ask for locks of its own.
+    connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "NORMAL")?;
     connection.pragma_update(None, "foreign_keys", true)

@@ -29,6 +29,8 @@ pub struct TaskLedger {
     hidden: Arc<HashSet<String>>,
 }
 
+const SET_STATE: &str = "UPDATE task SET state = ?2, outcome = ?3 WHERE id = ?1";
+
 /// Notes where the result of a finished unit is, below the work directory.
 const RESULT: &str = "result";
 /// Notes the unit that a result came out of, such as a server's job.
@@ -62,9 +64,32 @@ impl TaskLedger {
         self
     }
 
+    /// Notes that the task is being worked on, if nothing was done for it yet; answers whether that is so.
+    pub(crate) async fn start_planned(&self) -> Result<bool, Failure> {
+        let task = self.task.clone();
+        let changed = self.ask(move |c| {
+            c.prepare_cached("UPDATE task SET state = 'started' WHERE id = ?1 AND state = 'planned'")?.execute([task])
+        });
+        Ok(changed.await? == 1)
+    }
+
     /// Notes that the task is being worked on.
     pub(crate) async fn start(&self) -> Result<(), Failure> {
         self.set_state(UnitState::Started, None).await
+    }
+
+    /// Notes that the task ended with what was downloaded, if each of its units is finished; else answers one that is not.
+    pub(crate) async fn end_finished(&self, artifact: &Artifact) -> Result<Option<UnitRecord>, Failure> {
+        let (task, outcome) = (self.task.clone(), serde_json::to_string(artifact).map_err(broken)?);
+        self.ask(move |c| {
+            let sql = "SELECT id, state, attempts, bytes, sha256 FROM unit WHERE task = ?1 AND state <> 'finished' LIMIT 1";
+            let open = c.prepare_cached(sql)?.query_row([&task], record_of).optional()?;
+            if open.is_none() {
+                c.prepare_cached(SET_STATE)?.execute(params![task, UnitState::Finished, outcome])?;
+            }
+            Ok(open)
+        })
+        .await
     }
 
     /// Notes how the task ended: with what was downloaded, or why it failed.
@@ -76,14 +101,26 @@ impl TaskLedger {
         self.set_state(state, Some(text.map_err(broken)?)).await
     }
 
+    /// Writes, and answers what came of it.
+    async fn ask<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let (answer, is_answered) = oneshot::channel();
+        let work: Work = Box::new(move |c| {
+            let _ = answer.send(work(c)?);
+            Ok(())
+        });
+        self.ledger.worker.run(work).await?;
+        is_answered.await.map_err(broken)
+    }
+
     async fn set_state(&self, state: UnitState, outcome: Option<String>) -> Result<(), Failure> {
         let task = self.task.clone();
         self.ledger
             .worker
             .run(Box::new(move |c| {
-                c.prepare_cached("UPDATE task SET state = ?2, outcome = ?3 WHERE id = ?1")?
-                    .execute(params![task, state, outcome])
-                    .map(drop)
+                c.prepare_cached(SET_STATE)?.execute(params![task, state, outcome]).map(drop)
             }))
             .await
     }
@@ -129,13 +166,7 @@ impl TaskLedger {
         let mut all: Vec<SqlValue> = vec![self.task.clone().into(), unit.to_owned().into(), now.into()];
         all.extend(values);
         let name = format!("unit `{unit}` of task `{}`", self.task);
-        let (answer, is_answered) = oneshot::channel();
-        let work: Work = Box::new(move |c| {
-            let _ = answer.send(c.prepare_cached(sql)?.execute(params_from_iter(all))?);
-            Ok(())
-        });
-        self.ledger.worker.run(work).await?;
-        let changed = is_answered.await.map_err(broken)?;
+        let changed = self.ask(move |c| c.prepare_cached(sql)?.execute(params_from_iter(all))).await?;
         if changed == 1 {
             return Ok(());
         }
