@@ -127,19 +127,6 @@ impl Container {
         }
     }
 
-    /// The size of a file, where there is one of that name.
-    #[must_use]
-    pub fn size_of(&self, name: &str) -> Option<u64> {
-        match self {
-            Self::Directory { folder, .. } => folder.file(name).and_then(|f| f.metadata()).ok().map(|m| m.len()),
-            Self::Archive { zip, .. } => {
-                let zip = lock(zip);
-                let index = zip.index_for_name(name)?;
-                zip.by_index_data(index).ok().map(|e| e.size())
-            }
-        }
-    }
-
     /// Reads a small file whole.
     pub fn read(&self, name: &str, limit: u64) -> Result<Vec<u8>, Failure> {
         let mut bytes = Vec::new();

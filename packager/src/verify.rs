@@ -82,7 +82,7 @@ pub(crate) fn verify_opened(
     check_files(&listed, manifest.as_ref(), hashed, &mut found)?;
     let mut opened = None;
     if is_sound {
-        match MobileMapPackage::open(path) {
+        match MobileMapPackage::of(container, listed.clone()) {
             Ok(package) => {
                 check_layers(&package, manifest.as_ref(), &mut found);
                 opened = Some(package);

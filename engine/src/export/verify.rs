@@ -43,7 +43,12 @@ pub(super) fn verify(
         if got.failure.is_none() {
             let (warnings, failure) = match too_little(layer, got, files) {
                 Some(failure) => (Vec::new(), Some(failure)),
-                None => by_budget(layer, task.count_unit, parameters.error_budgets.get(&layer.id).copied().unwrap_or_default(), &mut got.contents),
+                None => by_budget(
+                    layer,
+                    task.count_unit,
+                    parameters.error_budgets.get(&layer.id).copied().unwrap_or_default(),
+                    &mut got.contents,
+                ),
             };
             artifact.warnings.extend(warnings);
             got.failure = failure.map(|f| f.for_layer(&layer.id));

@@ -119,9 +119,7 @@ impl TaskLedger {
         let task = self.task.clone();
         self.ledger
             .worker
-            .run(Box::new(move |c| {
-                c.prepare_cached(SET_STATE)?.execute(params![task, state, outcome]).map(drop)
-            }))
+            .run(Box::new(move |c| c.prepare_cached(SET_STATE)?.execute(params![task, state, outcome]).map(drop)))
             .await
     }
 
