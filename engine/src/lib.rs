@@ -31,6 +31,7 @@ mod exporter;
 mod job;
 mod keep;
 mod ledger;
+pub mod metrics;
 mod packager;
 mod pause;
 mod plan;

@@ -11,6 +11,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
+/// Room for a small file, so that it is read in one piece.
+const READ_AT_ONCE: usize = 16 << 10;
+
 /// A package's files, by path with forward slashes.
 #[derive(Debug)]
 pub enum Container {
@@ -129,7 +132,7 @@ impl Container {
 
     /// Reads a small file whole.
     pub fn read(&self, name: &str, limit: u64) -> Result<Vec<u8>, Failure> {
-        let mut bytes = Vec::new();
+        let mut bytes = Vec::with_capacity(READ_AT_ONCE);
         self.with_reader(name, |reader| reader.take(limit.saturating_add(1)).read_to_end(&mut bytes))?;
         if bytes.len() as u64 > limit {
             return Err(damaged(self.path(), format!("{name} is larger than {limit} bytes")));

@@ -125,12 +125,20 @@ impl MobileMapPackage {
     /// If it is neither, has no `.info` at its root, or a document of it cannot be read.
     pub fn open(path: &Path) -> Result<Self, Failure> {
         let container = Container::open(path)?;
-        let files = container.files()?.into_iter().collect();
-        Self::of(container, files)
+        let files: BTreeMap<String, u64> = container.files()?.into_iter().collect();
+        let manifest = match files.contains_key(MANIFEST_PATH) {
+            true => Some(Manifest::read(&container.read(MANIFEST_PATH, LARGEST_MANIFEST)?)),
+            false => None,
+        };
+        Self::of(container, files, manifest)
     }
 
-    /// Opens a package of which all files are known.
-    pub(crate) fn of(container: Container, files: BTreeMap<String, u64>) -> Result<Self, Failure> {
+    /// Opens a package of which all files and the manifest are known.
+    pub(crate) fn of(
+        container: Container,
+        files: BTreeMap<String, u64>,
+        manifest: Option<Result<Manifest, String>>,
+    ) -> Result<Self, Failure> {
         let path = container.path();
         let mut documents = Documents { container: &container, bytes: ALL_DOCUMENTS, memory: ALL_MEMORY };
         let info = documents.json(info_name(path, &files)?)?;
@@ -142,10 +150,6 @@ impl MobileMapPackage {
             let json = documents.json(document)?;
             maps.push(OfflineMap::read(path, &files, (&name, document), json)?);
         }
-        let manifest = match files.contains_key(MANIFEST_PATH) {
-            true => Some(Manifest::read(&container.read(MANIFEST_PATH, LARGEST_MANIFEST)?)),
-            false => None,
-        };
         Ok(Self { item: item_of(&info), container, files, info, maps, manifest })
     }
 

@@ -59,6 +59,8 @@ pub(crate) struct JobShared {
     pub(crate) census: Arc<Census>,
     pub(crate) work_dir: PathBuf,
     pub(crate) destination: PathBuf,
+    /// The job's span, for work on other tasks of the runtime.
+    pub(crate) span: tracing::Span,
     /// The secrets of the map's layers that have some, by the layers' ids; read at the first look.
     pub(crate) layer_secrets: OnceLock<HashMap<String, LayerSecrets>>,
 }

@@ -3,6 +3,7 @@
 use super::finished::finished_before;
 use super::job_shared::{CANCEL_GRACE, JobShared};
 use super::{contents, verify};
+use crate::metrics;
 use offmap_disk::{run_blocking, safe_path};
 use offmap_model::{Artifact, ExportTask, Failure, FailureKind, FailureOwner, FailureStage};
 use std::sync::Arc;
@@ -14,7 +15,7 @@ pub(crate) async fn run(shared: Arc<JobShared>, index: usize) -> Result<Artifact
         return Err(Failure::internal(format!("there is no task {index} in the plan")));
     };
     let ledger = shared.ledger.task(&task.id);
-    if task.carried || !ledger.start_planned().await? {
+    if task.carried || !start_planned(&shared, index).await? {
         if let Some(artifact) = finished_before(&shared, task).await? {
             return Ok(artifact);
         }
@@ -23,27 +24,68 @@ pub(crate) async fn run(shared: Arc<JobShared>, index: usize) -> Result<Artifact
             return Err(Failure::new(FailureOwner::Caller, FailureKind::Corrupt, FailureStage::Check, message));
         }
         ledger.start().await?;
+        let again = Arc::clone(&shared);
+        run_blocking(move || make_dir(&again, index)).await?;
     }
-    let secrets = &shared.secrets;
-    let failure = match export(&shared, index, task).await.map(|a| secrets.artifact(a)) {
-        Ok(artifact) => match ledger.end_finished(&artifact).await? {
-            None => return Ok(artifact),
-            Some(unit) => verify::unfinished(task, unit),
-        },
-        Err(failure) => failure,
-    };
-    let failure = secrets.failure(failure);
-    ledger.end(Err(&failure)).await?;
-    Err(failure)
+    let from = shared.clock.now_ms();
+    let ended = export(&shared, index, task).await?;
+    if let Ok(exporter) = shared.registry.by_name(&task.exporter) {
+        metrics::export_ended(exporter.name(), ended.as_ref().err(), (from, shared.clock.now_ms()));
+    }
+    match ended {
+        Ok(artifact) => Ok(artifact),
+        Err(failure) => {
+            let failure = shared.secrets.failure(failure);
+            ledger.end(Err(&failure)).await?;
+            Err(failure)
+        }
+    }
 }
 
-async fn export(shared: &Arc<JobShared>, index: usize, task: &ExportTask) -> Result<Artifact, Failure> {
-    let (root, relative) = (shared.work_dir.clone(), JobShared::task_dir_below(task));
+/// Notes that a task is begun, if nothing was done for it yet, and makes its directory; answers whether that is so.
+async fn start_planned(shared: &Arc<JobShared>, index: usize) -> Result<bool, Failure> {
+    let shared = Arc::clone(shared);
     run_blocking(move || {
-        safe_path::make_dirs(&root, &relative)
-            .map_err(|e| safe_path::judged(&format!("cannot make the task's directory in {}", root.display()), &e))
+        let Some(task) = shared.plan.tasks.get(index) else { return Ok(false) };
+        let is_planned = shared.ledger.task(&task.id).start_planned()?;
+        if is_planned {
+            make_dir(&shared, index)?;
+        }
+        Ok(is_planned)
     })
-    .await?;
+    .await
+}
+
+fn make_dir(shared: &JobShared, index: usize) -> Result<(), Failure> {
+    let Some(task) = shared.plan.tasks.get(index) else { return Ok(()) };
+    let root = &shared.work_dir;
+    let made = safe_path::make_dirs(root, &JobShared::task_dir_below(task));
+    let what = || format!("cannot make the task's directory in {}", root.display());
+    made.map(drop).map_err(|e| safe_path::judged(&what(), &e))
+}
+
+/// Runs the exporter; the inner failure is the task's, the outer one is the ledger's.
+async fn export(shared: &Arc<JobShared>, index: usize, task: &ExportTask) -> Result<Result<Artifact, Failure>, Failure> {
+    let artifact = match artifact_of(shared, task).await {
+        Ok(artifact) => artifact,
+        Err(failure) => return Ok(Err(failure)),
+    };
+    let (judge, cancel) = (Arc::clone(shared), shared.stop.child_token());
+    let ended = run_blocking(move || {
+        let artifact = match judged(&judge, index, artifact, &cancel) {
+            Ok(artifact) => judge.secrets.artifact(artifact),
+            Err(failure) => return Ok(Err(failure)),
+        };
+        let Some(task) = judge.plan.tasks.get(index) else { return Ok(Ok(artifact)) };
+        Ok(match judge.ledger.task(&task.id).end_finished(&artifact)? {
+            None => Ok(artifact),
+            Some(unit) => Err(verify::unfinished(task, unit)),
+        })
+    });
+    ended.await
+}
+
+async fn artifact_of(shared: &Arc<JobShared>, task: &ExportTask) -> Result<Artifact, Failure> {
     let exporter = shared.registry.by_name(&task.exporter)?;
     let ctx = shared.context(task, shared.stop.child_token());
     if let Some(failure) = ctx.secrets.missing_failure(&task.title) {
@@ -54,13 +96,11 @@ async fn export(shared: &Arc<JobShared>, index: usize, task: &ExportTask) -> Res
         ctx.cancelled().await;
         tokio::time::sleep(CANCEL_GRACE).await;
     };
-    let artifact = tokio::select! {
+    tokio::select! {
         biased;
-        outcome = work => outcome?,
-        () = grace => return Err(Failure::cancelled()),
-    };
-    let (judge, cancel) = (Arc::clone(shared), ctx.cancel.clone());
-    run_blocking(move || judged(&judge, index, artifact, &cancel)).await
+        outcome = work => outcome,
+        () = grace => Err(Failure::cancelled()),
+    }
 }
 
 /// What an export made, verified against the plan and by what is in it. Blocks.

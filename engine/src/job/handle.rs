@@ -5,6 +5,7 @@ use super::run::run;
 use super::state::{JobHost, JobResult, JobState, StartMode};
 use crate::actor::from_join_error;
 use crate::event_log::StatusStream;
+use crate::metrics;
 use crate::work_dir::plain_destination;
 use offmap_model::{
     ExportState, Failure, GenerateOfflineMapParameterOverrides, GenerateOfflineMapParameters, JobError, OfflineMapSource,
@@ -157,6 +158,7 @@ impl GenerateOfflineMapJob {
             inner.running.0.insert(inner.id.clone(), Arc::clone(&inner));
             engine.tracker.spawn_on(
                 async move {
+                    let from = inner.engine.clock.now_ms();
                     let mut work = inner.engine.runtime.spawn(run(Arc::clone(&inner)));
                     let ended = tokio::select! {
                         biased;
@@ -164,7 +166,9 @@ impl GenerateOfflineMapJob {
                         () = inner.time_passes() => work.await,
                     };
                     let result = ended.unwrap_or_else(|e| Err(JobError::from(from_join_error(e, "the job"))));
-                    inner.end(inner.in_time(result));
+                    let result = inner.in_time(result);
+                    metrics::job_ended(&result, (from, inner.engine.clock.now_ms()));
+                    inner.end(result);
                 },
                 &engine.runtime,
             );

@@ -7,6 +7,7 @@ use crate::actor::{JobEnd, JobSupervisor};
 use crate::export::{JobShared, begin_anew, begin_changed, rollback_all};
 use crate::exporter::PlanContext;
 use crate::ledger::TaskState;
+use crate::metrics::CountedJob;
 use crate::{basemap, disk_space};
 use actix::Actor as _;
 use offmap_disk::run_blocking;
@@ -17,16 +18,25 @@ use offmap_model::{
 use std::path::Path;
 use std::sync::Arc;
 use tokio::sync::oneshot;
+use tracing::Instrument as _;
 
 /// The whole job. Runs on the host's runtime.
 pub(super) async fn run(job: Arc<JobState>) -> JobResult {
+    let span = tracing::info_span!("job", job = job.id);
+    // Boxed: what is instrumented is moved.
+    Box::pin(whole(job)).instrument(span).await
+}
+
+async fn whole(job: Arc<JobState>) -> JobResult {
     let engine = &job.engine;
+    let mut counted = CountedJob::queued();
     job.event_log.state(&job.subject, ExportState::Started, None, None);
     let _permit = tokio::select! {
         biased;
         () = job.cancel.cancelled() => return Err(Failure::cancelled().into()),
         permit = engine.job_permits.acquire() => permit.map_err(|e| Failure::internal(e.to_string()))?,
     };
+    counted.runs();
     tokio::select! {
         biased;
         () = job.cancel.cancelled() => return Err(Failure::cancelled().into()),

@@ -167,6 +167,7 @@ impl JobState {
             work_dir: work_dir.to_owned(),
             destination: self.destination.clone(),
             layer_secrets: Default::default(),
+            span: tracing::Span::current(),
         }
     }
 

@@ -1,8 +1,7 @@
 //! The ledger of one job: a SQLite file that knows the plan, every unit of work, and how far each is.
 //!
 //! Written before an action is relied on: a server job's url stands here before it is polled, a unit is finished here before the task
-//! that needs it ends. One thread owns the file (WAL, commits in batches); everybody else sends to it through a bounded channel. No
-//! token is ever written.
+//! that needs it ends. One thread at a time works on the file (WAL, commits in batches). No token is ever written.
 
 use super::file::{LARGEST_VALUE, refused};
 use super::lineage::{Lineage, value_of};
@@ -53,7 +52,7 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// Opens or makes the ledger at `path` and starts its thread, which ends when the last handle is dropped.
+    /// Opens or makes the ledger at `path`; it is closed when the last handle is dropped.
     ///
     /// # Errors
     /// If the file cannot be made or is not a ledger.

@@ -46,6 +46,19 @@ pub(crate) struct UnitResult {
     pub(crate) of: Option<String>,
 }
 
+/// Work, and what it answers when it was done.
+fn answering<T: Send + 'static>(
+    work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+) -> (Work, oneshot::Receiver<T>) {
+    let (answer, is_answered) = oneshot::channel();
+    let work: Work = Box::new(move |c| {
+        // Nobody waits any more if the job was dropped.
+        let _ = answer.send(work(c)?);
+        Ok(())
+    });
+    (work, is_answered)
+}
+
 fn record_of(row: &Row<'_>) -> rusqlite::Result<UnitRecord> {
     Ok(UnitRecord {
         id: row.get(0)?,
@@ -64,13 +77,13 @@ impl TaskLedger {
         self
     }
 
-    /// Notes that the task is being worked on, if nothing was done for it yet; answers whether that is so.
-    pub(crate) async fn start_planned(&self) -> Result<bool, Failure> {
+    /// Notes that the task is being worked on, if nothing was done for it yet; answers whether that is so. Blocks.
+    pub(crate) fn start_planned(&self) -> Result<bool, Failure> {
         let task = self.task.clone();
-        let changed = self.ask(move |c| {
+        let changed = self.ask_here(move |c| {
             c.prepare_cached("UPDATE task SET state = 'started' WHERE id = ?1 AND state = 'planned'")?.execute([task])
         });
-        Ok(changed.await? == 1)
+        Ok(changed? == 1)
     }
 
     /// Notes that the task is being worked on.
@@ -78,10 +91,10 @@ impl TaskLedger {
         self.set_state(UnitState::Started, None).await
     }
 
-    /// Notes that the task ended with what was downloaded, if each of its units is finished; else answers one that is not.
-    pub(crate) async fn end_finished(&self, artifact: &Artifact) -> Result<Option<UnitRecord>, Failure> {
+    /// Notes that the task ended with what was downloaded, if each of its units is finished; else answers one that is not. Blocks.
+    pub(crate) fn end_finished(&self, artifact: &Artifact) -> Result<Option<UnitRecord>, Failure> {
         let (task, outcome) = (self.task.clone(), serde_json::to_string(artifact).map_err(broken)?);
-        self.ask(move |c| {
+        self.ask_here(move |c| {
             let sql = "SELECT id, state, attempts, bytes, sha256 FROM unit WHERE task = ?1 AND state <> 'finished' LIMIT 1";
             let open = c.prepare_cached(sql)?.query_row([&task], record_of).optional()?;
             if open.is_none() {
@@ -89,7 +102,6 @@ impl TaskLedger {
             }
             Ok(open)
         })
-        .await
     }
 
     /// Notes how the task ended: with what was downloaded, or why it failed.
@@ -106,13 +118,19 @@ impl TaskLedger {
         &self,
         work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, Failure> {
-        let (answer, is_answered) = oneshot::channel();
-        let work: Work = Box::new(move |c| {
-            let _ = answer.send(work(c)?);
-            Ok(())
-        });
+        let (work, is_answered) = answering(work);
         self.ledger.worker.run(work).await?;
         is_answered.await.map_err(broken)
+    }
+
+    /// The same on this thread. Blocks.
+    fn ask_here<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let (work, mut is_answered) = answering(work);
+        self.ledger.worker.run_here(work)?;
+        is_answered.try_recv().map_err(broken)
     }
 
     async fn set_state(&self, state: UnitState, outcome: Option<String>) -> Result<(), Failure> {

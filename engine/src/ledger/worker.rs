@@ -1,13 +1,18 @@
-//! The thread that owns a ledger's file: whatever waits is committed at once.
+//! What works on a ledger's file: one thread at a time, which commits at once whatever waits.
+//!
+//! No thread belongs to a ledger: whoever has something to do while nobody works on the file does it on a thread for work that blocks,
+//! with all that others ask for meanwhile. So many jobs share a few threads, and a slow disk delays its own job only.
 
 use super::file::{self, Deadline, LONGEST_READ, judged};
+use offmap_disk::run_blocking;
 use offmap_model::Failure;
 use rusqlite::Connection;
 use std::path::Path;
-use tokio::sync::{mpsc, oneshot};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
 
-/// Messages that may wait for the ledger's thread.
-const QUEUE: usize = 256;
+type Answer = Result<(), Failure>;
 
 /// What is to be done with the file.
 pub(super) type Work = Box<dyn FnOnce(&Connection) -> rusqlite::Result<()> + Send>;
@@ -16,81 +21,170 @@ struct Command {
     work: Work,
     /// Whether it only reads: then its time is limited.
     reads: bool,
-    done: oneshot::Sender<Result<(), Failure>>,
+    done: oneshot::Sender<Answer>,
 }
 
-/// A handle to the thread; it ends when the last one is dropped.
+/// An opened file.
+struct Opened {
+    connection: Connection,
+    deadline: Deadline,
+}
+
+#[derive(Default)]
+struct State {
+    /// What nobody works on yet: few, since whoever asks waits for the answer.
+    waiting: Vec<Command>,
+    /// The file, while nobody works on it.
+    idle: Option<Opened>,
+    /// Whether a thread is on its way to what waits.
+    is_called: bool,
+    /// Whether the file was lost by a panic.
+    is_broken: bool,
+}
+
+struct Shared {
+    state: Mutex<State>,
+    runtime: Handle,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Worker").finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        // Closing a file writes to the disk.
+        if let Some(opened) = self.lock().idle.take() {
+            self.runtime.spawn_blocking(move || drop(opened));
+        }
+    }
+}
+
+/// A handle to the file; it is closed when the last one is dropped.
 #[derive(Debug, Clone)]
 pub(super) struct Worker {
-    sender: mpsc::Sender<Command>,
+    shared: Arc<Shared>,
 }
 
 pub(super) fn broken(error: impl std::fmt::Display) -> Failure {
     Failure::internal(format!("the job's ledger cannot be used: {error}"))
 }
 
-/// Takes whatever waits, commits it at once, then answers everybody.
-fn serve(connection: &Connection, deadline: &Deadline, mut receiver: mpsc::Receiver<Command>) {
-    while let Some(first) = receiver.blocking_recv() {
-        let mut batch = vec![first];
-        while let Ok(next) = receiver.try_recv() {
-            batch.push(next);
+/// The file in the hands of who works on it. Who does not come to an end with it leaves it broken, and nobody waits for ever.
+struct Serving {
+    shared: Arc<Shared>,
+    opened: Option<Opened>,
+}
+
+/// Does whatever waits, until nothing does; nothing where somebody else works on the file. Blocks.
+fn serve(shared: &Arc<Shared>) {
+    let Some(opened) = shared.lock().idle.take() else { return };
+    let mut serving = Serving { shared: Arc::clone(shared), opened: Some(opened) };
+    loop {
+        let mut state = shared.lock();
+        if state.waiting.is_empty() {
+            state.idle = serving.opened.take();
+            return;
         }
-        let mut answers = Vec::with_capacity(batch.len());
-        let mut begun = connection.execute_batch("BEGIN").map_err(|e| judged(&e));
-        for command in batch {
-            if command.reads {
-                deadline.set(LONGEST_READ);
-            }
-            let result = begun.clone().and_then(|()| (command.work)(connection).map_err(|e| judged(&e)));
-            deadline.clear();
-            answers.push((command.done, result));
-        }
-        if begun.is_ok() {
-            begun = connection.execute_batch("COMMIT").map_err(|e| {
-                // A commit that failed leaves its transaction open.
-                let _ = connection.execute_batch("ROLLBACK");
-                judged(&e)
-            });
-        }
-        for (done, result) in answers {
-            // Nobody waits any more if the job was dropped.
-            let _ = done.send(begun.clone().and(result));
+        let batch = std::mem::take(&mut state.waiting);
+        drop(state);
+        if let Some(opened) = &serving.opened {
+            commit(opened, batch);
         }
     }
 }
 
+impl Drop for Serving {
+    fn drop(&mut self) {
+        if self.opened.is_some() {
+            let mut state = self.shared.lock();
+            state.is_broken = true;
+            state.waiting.clear();
+        }
+    }
+}
+
+/// Does a batch in one transaction, then answers everybody.
+fn commit(opened: &Opened, batch: Vec<Command>) {
+    let Opened { connection, deadline } = opened;
+    let mut answers = Vec::with_capacity(batch.len());
+    let mut begun = connection.execute_batch("BEGIN").map_err(|e| judged(&e));
+    for command in batch {
+        if command.reads {
+            deadline.set(LONGEST_READ);
+        }
+        let result = begun.clone().and_then(|()| (command.work)(connection).map_err(|e| judged(&e)));
+        deadline.clear();
+        answers.push((command.done, result));
+    }
+    if begun.is_ok() {
+        begun = connection.execute_batch("COMMIT").map_err(|e| {
+            // A commit that failed leaves its transaction open.
+            let _ = connection.execute_batch("ROLLBACK");
+            judged(&e)
+        });
+    }
+    for (done, result) in answers {
+        // Nobody waits any more if the job was dropped.
+        let _ = done.send(begun.clone().and(result));
+    }
+}
+
 impl Worker {
-    /// Opens or makes the file and starts its thread.
+    /// Opens or makes the file.
     pub(super) async fn start(path: &Path) -> Result<Self, Failure> {
-        let (sender, receiver) = mpsc::channel(QUEUE);
-        let (opened, is_open) = oneshot::channel();
         let path = path.to_owned();
-        std::thread::Builder::new()
-            .name("offmap-ledger".to_owned())
-            .spawn(move || match file::open(&path) {
-                Ok((connection, deadline)) => {
-                    let _ = opened.send(Ok(()));
-                    serve(&connection, &deadline, receiver);
-                }
-                Err(failure) => {
-                    let _ = opened.send(Err(failure));
-                }
-            })
-            .map_err(broken)?;
-        is_open.await.map_err(broken)??;
-        Ok(Self { sender })
+        let (connection, deadline) = run_blocking(move || file::open(&path)).await?;
+        let state = State { idle: Some(Opened { connection, deadline }), ..State::default() };
+        Ok(Self { shared: Arc::new(Shared { state: Mutex::new(state), runtime: Handle::current() }) })
+    }
+
+    /// Adds a command to what waits.
+    fn add(&self, work: Work, reads: bool) -> Result<(MutexGuard<'_, State>, oneshot::Receiver<Answer>), Failure> {
+        let (done, is_done) = oneshot::channel();
+        let mut state = self.shared.lock();
+        if state.is_broken {
+            return Err(broken("what worked on it has ended"));
+        }
+        state.waiting.push(Command { work, reads, done });
+        Ok((state, is_done))
     }
 
     async fn send(&self, work: Work, reads: bool) -> Result<(), Failure> {
-        let (done, is_done) = oneshot::channel();
-        self.sender.send(Command { work, reads, done }).await.map_err(|_| broken("its thread has ended"))?;
+        let (is_asked, is_done) = {
+            let (mut state, is_done) = self.add(work, reads)?;
+            let is_asked = state.idle.is_some() && !std::mem::replace(&mut state.is_called, true);
+            (is_asked, is_done)
+        };
+        if is_asked {
+            let shared = Arc::clone(&self.shared);
+            self.shared.runtime.spawn_blocking(move || {
+                shared.lock().is_called = false;
+                serve(&shared);
+            });
+        }
         is_done.await.map_err(broken)?
     }
 
     /// Runs something that writes.
     pub(super) async fn run(&self, work: Work) -> Result<(), Failure> {
         self.send(work, false).await
+    }
+
+    /// Runs something that writes, on this thread unless another one works on the file. Blocks.
+    pub(super) fn run_here(&self, work: Work) -> Result<(), Failure> {
+        let (state, is_done) = self.add(work, false)?;
+        drop(state);
+        serve(&self.shared);
+        is_done.blocking_recv().map_err(broken)?
     }
 
     /// Runs something that only reads, in limited time.
@@ -105,5 +199,34 @@ impl Worker {
         });
         self.send(work, true).await?;
         is_answered.await.map_err(broken)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn work_that_panics_leaves_nobody_waiting() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let worker = Worker::start(&dir.path().join("ledger.sqlite")).await.expect("opens");
+        worker.run(Box::new(|_| Ok(()))).await.expect("works");
+        let failure = worker.run(Box::new(|_| panic!("a bug"))).await.expect_err("no answer");
+        assert!(failure.message.contains("ledger"), "{failure}");
+        assert!(worker.run(Box::new(|_| Ok(()))).await.is_err(), "what may be half done is not gone on with");
+    }
+
+    #[tokio::test]
+    async fn what_waits_is_done_in_order_by_whoever_works() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let worker = Worker::start(&dir.path().join("ledger.sqlite")).await.expect("opens");
+        let put = |n: i64| -> Work {
+            Box::new(move |c| c.execute("INSERT OR REPLACE INTO job(key, value) VALUES('n', ?1)", [n.to_string()]).map(drop))
+        };
+        let here = worker.clone();
+        futures_util::future::try_join_all((0..200).map(|n| worker.run(put(n)))).await.expect("writes");
+        tokio::task::spawn_blocking(move || here.run_here(put(200))).await.expect("runs").expect("writes");
+        let n: String = worker.read(|c| c.query_row("SELECT value FROM job", [], |r| r.get(0))).await.expect("reads");
+        assert_eq!(n, "200");
     }
 }
