@@ -204,8 +204,6 @@ async fn follow(job: GenerateOfflineMapJob, queue: Arc<Mutex<Queue>>) -> Ended {
         Queue::change(&queue, -1);
     }
     let missing = result.as_ref().map_or(0, |r| r.layers.iter().filter(|l| l.is_error()).count());
-    // The package was the point; its space is not.
-    let _ = tokio::fs::remove_dir_all(job.destination()).await;
     Ended { running, progress, end, has_package: result.is_ok(), missing }
 }
 
@@ -228,6 +226,7 @@ async fn run(
         ended.push(job.await?);
     }
     let took = began.elapsed();
+    // Removed are the packages with their directory, when the clock has stopped.
     Ok((ended, Queue::report(&queue, took), took.as_secs_f64()))
 }
 
@@ -256,14 +255,8 @@ fn peak_rss_mib() -> Option<u64> {
 /// Threads of the engine; those of the host's runtime are not its own.
 fn threads() -> Option<usize> {
     let tasks = std::fs::read_dir("/proc/self/task").ok()?;
-    let is_own = |name: String| name.starts_with("offmap-");
-    Some(
-        tasks
-            .flatten()
-            .filter_map(|t| std::fs::read_to_string(t.path().join("comm")).ok())
-            .filter(|n| is_own(n.clone()))
-            .count(),
-    )
+    let is_own = |name: &String| name.starts_with("offmap-");
+    Some(tasks.flatten().filter_map(|t| std::fs::read_to_string(t.path().join("comm")).ok()).filter(is_own).count())
 }
 
 fn descriptors() -> Option<usize> {

@@ -383,6 +383,50 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn layers_that_are_reported_together_are_shown_each_and_end_with_the_last_report() {
+        let job = Subject::new(SubjectKind::Job, "j", "j");
+        let event_log = EventLog::new(job, Arc::new(SystemClock), SecretRegistry::default());
+        let mut stream = event_log.subscribe();
+        let layers = [layer("a"), layer("b"), layer("c")];
+        let bytes = |completed| Progress::bytes(completed, Some(10_000));
+        event_log.state(&layers[0], ExportState::Failed, None, None);
+        assert!(event_log.progress_of(&layers, bytes(5_000)));
+        assert!(event_log.progress_of(&layers, bytes(5_001)), "it is taken, and no news");
+        assert!(!event_log.progress_of(&layers, bytes(4_000)) && !event_log.progress_of(&layers, bytes(5_001)));
+        let mut shown = Vec::new();
+        for _ in 0..3 {
+            let message = stream.next().await.expect("a message");
+            shown.push((message.subject.id, message.progress.map(|p| p.completed)));
+        }
+        let expected = [("a", None), ("b", Some(5_000)), ("c", Some(5_000))];
+        assert_eq!(shown, expected.map(|(id, completed)| (id.to_owned(), completed)));
+        event_log.state(&layers[1], ExportState::Succeeded, None, None);
+        let last = stream.next().await.expect("its end");
+        assert_eq!((last.subject.id.as_str(), last.progress), ("b", Some(bytes(5_001))));
+        assert!(!event_log.progress_of(&[], bytes(1)), "nobody to report on");
+    }
+
+    #[test]
+    fn the_per_cent_of_a_job_is_the_sum_of_its_parts_however_often_they_are_reported() {
+        let job = Subject::new(SubjectKind::Job, "j", "j");
+        let event_log = EventLog::new(job.clone(), Arc::new(SystemClock), SecretRegistry::default());
+        event_log.set_parts(10);
+        let percent = || {
+            let inner = event_log.lock();
+            let known = inner.progress.get(&job).expect("a report");
+            inner.latest[known.latest]
+        };
+        for step in 0..=1000 {
+            for part in ["a", "b", "c"] {
+                event_log.part_done(part, f64::from(step) / 1000.0, part != "c");
+            }
+        }
+        assert_eq!((percent().completed, percent().precise), (30, false));
+        event_log.part_done("c", 0.5, true);
+        assert_eq!((percent().completed, event_log.lock().estimated), (30, 0), "what is done stays done");
+    }
+
+    #[tokio::test]
     async fn a_subject_ends_once_and_the_job_ends_last() {
         let job = Subject::new(SubjectKind::Job, "j", "j");
         let event_log = EventLog::new(job.clone(), Arc::new(SystemClock), SecretRegistry::default());

@@ -8,7 +8,6 @@ use actix::{Actor, ActorContext as _, AsyncContext as _, Context, Recipient, Wra
 use offmap_model::{Artifact, Failure};
 use std::sync::Arc;
 use tokio::sync::OwnedSemaphorePermit;
-use tracing::Instrument as _;
 
 #[derive(Debug)]
 pub(crate) struct ExporterActor {
@@ -33,11 +32,8 @@ impl Actor for ExporterActor {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        let task = self.shared.plan.tasks.get(self.task);
-        let exporter = task.map(|t| t.exporter.clone()).unwrap_or_default();
-        let (id, layers) = task.map_or(("", 0), |t| (t.id.as_str(), t.layers.len()));
-        let span = tracing::info_span!(parent: &self.shared.span, "task", task = id, exporter, layers);
-        let work = self.shared.runtime.spawn(export::run(Arc::clone(&self.shared), self.task).instrument(span));
+        let work = self.shared.runtime.spawn(export::run(Arc::clone(&self.shared), self.task));
+        let exporter = self.shared.plan.tasks.get(self.task).map(|t| t.exporter.clone()).unwrap_or_default();
         ctx.spawn(work.into_actor(self).map(move |ended, actor, ctx| {
             actor.report(ended.unwrap_or_else(|e| Err(from_join_error(e, &exporter))));
             ctx.stop();

@@ -30,7 +30,8 @@ impl PackagerActor {
 
 async fn measured(shared: Arc<JobShared>, request: PackRequest) -> Result<Packed, Failure> {
     let (clock, from) = (Arc::clone(&shared.clock), shared.clock.now_ms());
-    let packed = pack(shared, request).await;
+    let span = tracing::info_span!(parent: &shared.span, "package");
+    let packed = pack(shared, request).instrument(span).await;
     metrics::package_ended(packed.as_ref().map(|p| p.bytes), (from, clock.now_ms()));
     packed
 }
@@ -88,8 +89,7 @@ impl Actor for PackagerActor {
             ctx.stop();
             return;
         };
-        let span = tracing::info_span!(parent: &self.shared.span, "package");
-        let work = self.shared.runtime.spawn(measured(Arc::clone(&self.shared), request).instrument(span));
+        let work = self.shared.runtime.spawn(measured(Arc::clone(&self.shared), request));
         ctx.spawn(work.into_actor(self).map(|ended, actor, ctx| {
             actor.report(ended.unwrap_or_else(|e| Err(from_join_error(e, "packager"))));
             ctx.stop();

@@ -8,15 +8,22 @@ use offmap_disk::{run_blocking, safe_path};
 use offmap_model::{Artifact, ExportTask, Failure, FailureKind, FailureOwner, FailureStage};
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 /// Runs the task, notes its end in the ledger, and hands on only what is verified.
 pub(crate) async fn run(shared: Arc<JobShared>, index: usize) -> Result<Artifact, Failure> {
     let Some(task) = shared.plan.tasks.get(index) else {
         return Err(Failure::internal(format!("there is no task {index} in the plan")));
     };
+    let (id, exporter, layers) = (task.id.as_str(), task.exporter.as_str(), task.layers.len());
+    let span = tracing::info_span!(parent: &shared.span, "task", task = id, exporter, layers);
+    run_task(&shared, index, task).instrument(span).await
+}
+
+async fn run_task(shared: &Arc<JobShared>, index: usize, task: &ExportTask) -> Result<Artifact, Failure> {
     let ledger = shared.ledger.task(&task.id);
-    if task.carried || !start_planned(&shared, index).await? {
-        if let Some(artifact) = finished_before(&shared, task).await? {
+    if task.carried || !start_planned(shared, index).await? {
+        if let Some(artifact) = finished_before(shared, task).await? {
             return Ok(artifact);
         }
         if task.carried {
@@ -24,11 +31,11 @@ pub(crate) async fn run(shared: Arc<JobShared>, index: usize) -> Result<Artifact
             return Err(Failure::new(FailureOwner::Caller, FailureKind::Corrupt, FailureStage::Check, message));
         }
         ledger.start().await?;
-        let again = Arc::clone(&shared);
+        let again = Arc::clone(shared);
         run_blocking(move || make_dir(&again, index)).await?;
     }
     let from = shared.clock.now_ms();
-    let ended = export(&shared, index, task).await?;
+    let ended = export(shared, index, task).await?;
     if let Ok(exporter) = shared.registry.by_name(&task.exporter) {
         metrics::export_ended(exporter.name(), ended.as_ref().err(), (from, shared.clock.now_ms()));
     }

@@ -5,11 +5,12 @@
 //!    is read is bounded in size and in time.
 //! 3. The schema is word for word what this program writes, else nothing is read.
 
-use offmap_disk::safe_path;
+use offmap_disk::{atomic_file, safe_path};
 use offmap_model::{Failure, FailureKind, FailureOwner, FailureStage};
 use rusqlite::config::DbConfig;
 use rusqlite::limits::Limit;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -104,6 +105,7 @@ pub(crate) fn open(path: &Path) -> Result<(Connection, Deadline), Failure> {
         | OpenFlags::SQLITE_OPEN_CREATE
         | OpenFlags::SQLITE_OPEN_NO_MUTEX
         | OpenFlags::SQLITE_OPEN_NOFOLLOW;
+    make_new(&path)?;
     let mut connection = Connection::open_with_flags(&path, flags).map_err(|e| judged(&e))?;
     let deadline = Deadline::new();
     deadline.set(LONGEST_READ);
@@ -121,6 +123,33 @@ pub(crate) fn open(path: &Path) -> Result<(Connection, Deadline), Failure> {
     migrate(&mut connection, version).map_err(|e| judged(&e))?;
     deadline.clear();
     Ok((connection, deadline))
+}
+
+/// The bytes of a ledger of which nothing is known yet: made once, since every job begins with one.
+static BLANK: OnceLock<Result<Vec<u8>, String>> = OnceLock::new();
+/// Where SQLite's file format says how a file is written and read: 1 with a rollback journal, 2 with a write-ahead log.
+const FORMAT_VERSIONS: std::ops::Range<usize> = 18..20;
+const WRITE_AHEAD_LOG: u8 = 2;
+
+fn blank() -> Result<Vec<u8>, String> {
+    let made = Connection::open_in_memory().and_then(|mut model| {
+        migrate(&mut model, 0)?;
+        Ok(model.serialize("main")?.to_vec())
+    });
+    let mut bytes = made.map_err(|e| e.to_string())?;
+    bytes.get_mut(FORMAT_VERSIONS).into_iter().for_each(|versions| versions.fill(WRITE_AHEAD_LOG));
+    Ok(bytes)
+}
+
+/// Makes a ledger where there is none: complete under its name, or not there.
+fn make_new(path: &Path) -> Result<(), Failure> {
+    if std::fs::symlink_metadata(path).is_ok() {
+        return Ok(());
+    }
+    // SQLite makes the file where it cannot be made beforehand.
+    let Ok(blank) = BLANK.get_or_init(blank) else { return Ok(()) };
+    let failed = |e: &std::io::Error| safe_path::judged("the job's ledger cannot be made", e);
+    atomic_file::write(path, failed, |file| file.write_all(blank).map_err(|e| failed(&e)))
 }
 
 /// The path with its directory resolved, so that only the file's own name is left to check; what is there must be regular files.

@@ -116,7 +116,8 @@ impl Drop for Serving {
 fn commit(opened: &Opened, batch: Vec<Command>) {
     let Opened { connection, deadline } = opened;
     let mut answers = Vec::with_capacity(batch.len());
-    let mut begun = connection.execute_batch("BEGIN").map_err(|e| judged(&e));
+    let run = |sql| connection.prepare_cached(sql).and_then(|mut statement| statement.execute([])).map(drop);
+    let mut begun = run("BEGIN").map_err(|e| judged(&e));
     for command in batch {
         if command.reads {
             deadline.set(LONGEST_READ);
@@ -126,9 +127,9 @@ fn commit(opened: &Opened, batch: Vec<Command>) {
         answers.push((command.done, result));
     }
     if begun.is_ok() {
-        begun = connection.execute_batch("COMMIT").map_err(|e| {
+        begun = run("COMMIT").map_err(|e| {
             // A commit that failed leaves its transaction open.
-            let _ = connection.execute_batch("ROLLBACK");
+            let _ = run("ROLLBACK");
             judged(&e)
         });
     }
