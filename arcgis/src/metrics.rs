@@ -12,8 +12,7 @@
 //! - `host` is the host of the url without port, for the first [`MOST_HOSTS`] hosts of the process; `other` for all more.
 //! - `status` is `2xx` to `5xx`, or `none` where no answer came.
 
-use crate::urls::host_of;
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::sync::{Arc, LazyLock, PoisonError, RwLock};
 use std::time::Duration;
 use url::Url;
@@ -38,28 +37,32 @@ const OTHER: &str = "other";
 
 /// The labels of hosts.
 #[derive(Debug, Default)]
-struct Hosts(RwLock<HashMap<String, Arc<str>>>);
+struct Hosts(RwLock<HashSet<Arc<str>>>);
 
 static HOSTS: LazyLock<Hosts> = LazyLock::new(Hosts::default);
 static OTHERS: LazyLock<Arc<str>> = LazyLock::new(|| Arc::from(OTHER));
 
 impl Hosts {
     /// The label of a host: its name while there is room.
-    fn label(&self, host: String) -> Arc<str> {
-        if let Some(known) = self.0.read().unwrap_or_else(PoisonError::into_inner).get(&host) {
+    fn label(&self, host: &str) -> Arc<str> {
+        if let Some(known) = self.0.read().unwrap_or_else(PoisonError::into_inner).get(host) {
             return Arc::clone(known);
         }
         let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        if known.len() >= MOST_HOSTS && !known.contains_key(&host) {
+        if let Some(known) = known.get(host) {
+            return Arc::clone(known);
+        }
+        if known.len() >= MOST_HOSTS {
             return Arc::clone(&OTHERS);
         }
-        let label: Arc<str> = Arc::from(host.split(':').next().unwrap_or(OTHER));
-        Arc::clone(known.entry(host).or_insert(label))
+        let label: Arc<str> = Arc::from(host);
+        known.insert(Arc::clone(&label));
+        label
     }
 }
 
 fn label(url: &Url) -> Arc<str> {
-    HOSTS.label(host_of(url))
+    HOSTS.label(url.host_str().unwrap_or(OTHER))
 }
 
 /// A request was sent, and was answered with a status or not at all.
@@ -102,9 +105,9 @@ mod tests {
     fn only_the_first_hundred_hosts_have_a_label_of_their_own() {
         let hosts = Hosts::default();
         for i in 0..MOST_HOSTS {
-            assert_eq!(&*hosts.label(format!("h{i}:8443")), format!("h{i}"));
+            assert_eq!(&*hosts.label(&format!("h{i}")), format!("h{i}"));
         }
-        assert_eq!(&*hosts.label("late".to_owned()), OTHER);
-        assert_eq!(&*hosts.label("h7:8443".to_owned()), "h7", "those that are known stay");
+        assert_eq!(&*hosts.label("late"), OTHER);
+        assert_eq!(&*hosts.label("h7"), "h7", "those that are known stay");
     }
 }
