@@ -25,6 +25,7 @@
 //! ```
 
 mod deep;
+pub mod metrics;
 
 pub use deep::{verify_deep, verify_deep_until};
 pub use offmap_arcgis as arcgis;

@@ -43,6 +43,7 @@ mod host;
 mod host_policy;
 mod inner_host;
 mod ip_ranges;
+pub mod metrics;
 mod options;
 pub mod portal;
 mod refused;

@@ -10,7 +10,8 @@ use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 use std::fs::File;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Files of a directory, or entries of an archive, that are read; more are refused.
 pub const MAX_FILES: usize = 500_000;
@@ -19,6 +20,8 @@ pub const MAX_FILES: usize = 500_000;
 #[derive(Debug)]
 pub struct Folder {
     dir: Dir,
+    /// The directory that the last file was opened in: the next one is often beside it.
+    last: Mutex<Option<(PathBuf, Arc<Dir>)>>,
 }
 
 /// What is below a directory.
@@ -49,7 +52,7 @@ impl Folder {
     /// # Errors
     /// If it is not there or no directory.
     pub fn open(root: &Path) -> io::Result<Self> {
-        Ok(Self { dir: Dir::open_ambient_dir(root, ambient_authority())? })
+        Ok(Self { dir: Dir::open_ambient_dir(root, ambient_authority())?, last: Mutex::new(None) })
     }
 
     /// Opens a file below it.
@@ -58,9 +61,24 @@ impl Folder {
     /// If the path is none of a package, leads over a link, or to something else than a regular file.
     pub fn file(&self, name: &str) -> io::Result<File> {
         path::check(name).map_err(invalid)?;
-        let shown = |path: &Path| format!("`{}`", path.file_name().unwrap_or_default().display());
-        let (dir, last) = descend(&self.dir, Path::new(name), shown)?;
-        open_regular_in(dir.as_ref().unwrap_or(&self.dir), Path::new(last), "it", careful().read(true))
+        let name = Path::new(name);
+        let (parent, own) = (name.parent().unwrap_or(Path::new("")), Path::new(name.file_name().unwrap_or_default()));
+        let known = self.last().as_ref().filter(|(path, _)| path == parent).map(|(_, dir)| Arc::clone(dir));
+        let dir = match known {
+            Some(dir) => Some(dir),
+            None => {
+                let shown = |path: &Path| format!("`{}`", path.file_name().unwrap_or_default().display());
+                let (dir, _) = descend(&self.dir, name, shown)?;
+                let dir = dir.map(Arc::new);
+                *self.last() = dir.clone().map(|dir| (parent.to_owned(), dir));
+                dir
+            }
+        };
+        open_regular_in(dir.as_deref().unwrap_or(&self.dir), own, "it", careful().read(true))
+    }
+
+    fn last(&self) -> MutexGuard<'_, Option<(PathBuf, Arc<Dir>)>> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Lists everything below it.

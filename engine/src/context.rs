@@ -175,8 +175,7 @@ impl ExportContext {
     /// Reports how far the task is. Latest wins; a report that falls behind is dropped.
     pub fn report(&self, progress: Progress) {
         let progress = Progress { precise: progress.precise && !self.more_follows, ..progress };
-        let taken = self.subjects.iter().filter(|subject| self.event_log.progress(subject, progress)).count();
-        if taken == 0 && !self.subjects.is_empty() {
+        if !self.event_log.progress_of(&self.subjects, progress) && !self.subjects.is_empty() {
             return;
         }
         // Waiting for a server is the first half of a part, the download the second.
@@ -284,7 +283,7 @@ impl ExportContext {
     /// # Errors
     /// If the ledger or the disk cannot be read.
     pub async fn finished_file(&self, unit: &str, path: &Path) -> Result<Option<(u64, String)>, Failure> {
-        let record = self.units().await?.into_iter().find(|u| u.id == unit);
+        let record = self.ledger.unit(unit).await?;
         let known = record.filter(|u| u.state == UnitState::Finished).and_then(|u| u.sha256);
         let (path, cancel) = (path.to_owned(), self.cancel.clone());
         run_blocking(move || {

@@ -299,7 +299,7 @@ impl EngineBuilder {
             Err(_) => own_runtime().map(|(handle, end)| (handle, Some(end)))?,
         };
         let data_dir = self.data_dir.as_deref().map(DataDir::open).transpose()?;
-        let (store, found) = JobStore::open(data_dir.as_ref().map(DataDir::store).as_deref())?;
+        let (store, found) = JobStore::open(data_dir.as_ref().map(DataDir::store).as_deref(), runtime.clone())?;
         let (actors, thread) = Actors::start()?;
         let resources = EngineResources {
             registry: self.registry,

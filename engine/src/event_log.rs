@@ -8,7 +8,7 @@
 //! Reports of progress are shown when there is something new to see: a hundredth of the whole further, or a second later. However
 //! many tiles or pieces are reported, a reader gets some hundred messages; the last report is in the subject's terminal message.
 
-use crate::shown_progress::{Known, Part};
+use crate::shown_progress::{ALL_OF_A_PART, Known, Part};
 use offmap_model::failure::{LONGEST_MESSAGE, shortened};
 use offmap_model::{
     Clock, ExportState, Failure, MessageSeverity, MessageSource, Progress, SecretRegistry, StatusMessage, Subject,
@@ -29,7 +29,11 @@ struct Inner {
     progress: HashMap<Subject, Known>,
     /// The subjects whose progress readers are shown, by its number.
     shown: BTreeMap<u64, Subject>,
+    latest: Vec<Progress>,
     tasks: HashMap<String, Part>,
+    /// The sum of what is done of them, and how many of them are estimated.
+    done: u64,
+    estimated: usize,
     parts: usize,
     /// Number of the last message.
     seq: u64,
@@ -123,16 +127,19 @@ impl EventLog {
         if state == ExportState::Succeeded && matches!(subject.kind, SubjectKind::Job | SubjectKind::Package) {
             // Not before: with this message all is done.
             let all = Progress::percent(100);
-            let at_its_end = Known { latest: all, shown: all, shown_at: 0, seq: inner.seq };
+            inner.latest.push(all);
+            let at_its_end = Known { latest: inner.latest.len() - 1, shown: all, shown_at: 0, seq: inner.seq };
             inner.progress.insert(subject.clone(), at_its_end);
         }
+        let latest = &inner.latest;
         let progress = inner.progress.get_mut(subject).map(|known| {
-            if state == ExportState::Succeeded && !known.latest.precise {
+            let mut last = latest.get(known.latest).copied().unwrap_or(known.shown);
+            if state == ExportState::Succeeded && !last.precise {
                 // Now it is known how much it was.
-                known.latest = Progress { required: known.latest.completed, precise: true, ..known.latest };
+                last = Progress { required: last.completed, precise: true, ..last };
             }
-            known.shown = known.latest;
-            (known.latest, known.seq)
+            known.shown = last;
+            (last, known.seq)
         });
         // What is at its end has its last progress in its terminal message.
         if let Some((_, seq)) = progress.filter(|_| state.is_terminal()) {
@@ -191,7 +198,9 @@ impl EventLog {
     /// How far the job is, and each layer and table with its state.
     pub(crate) fn overview(&self) -> (Option<Progress>, Vec<(Subject, ExportState, Option<Progress>)>) {
         let inner = self.lock();
-        let progress = |subject: &Subject| inner.progress.get(subject).map(|known| known.latest);
+        let progress = |subject: &Subject| {
+            inner.progress.get(subject).map(|known| inner.latest.get(known.latest).copied().unwrap_or(known.shown))
+        };
         let is_layer = |subject: &Subject| matches!(subject.kind, SubjectKind::Layer | SubjectKind::Table);
         let mut layers: Vec<_> =
             inner.states.iter().filter(|(s, _)| is_layer(s)).map(|(s, state)| (s.clone(), *state, progress(s))).collect();
@@ -219,29 +228,50 @@ impl EventLog {
     /// Takes progress of a subject; one that falls behind is dropped. More than what was to be done is not done. Answers whether it
     /// was taken.
     pub(crate) fn progress(&self, subject: &Subject, progress: Progress) -> bool {
+        self.progress_of(std::slice::from_ref(subject), progress)
+    }
+
+    /// Takes progress of subjects that are always reported together, such as the layers of a task: a report that shows nothing new costs
+    /// the same however many they are.
+    pub(crate) fn progress_of(&self, subjects: &[Subject], progress: Progress) -> bool {
         let progress = Progress { required: progress.required.max(progress.completed), ..progress };
         let now = self.clock.now_ms();
-        let mut inner = self.lock();
-        if inner.closed || inner.states.get(subject).is_some_and(|s| s.is_terminal()) {
-            return false;
-        }
-        if let Some(known) = inner.progress.get_mut(subject) {
-            if known.latest == progress || known.latest.completed > progress.completed {
-                return false;
+        let mut guard = self.lock();
+        let inner = &mut *guard;
+        let is_open = |s: &&Subject| !inner.states.get(*s).is_some_and(|state| state.is_terminal());
+        let Some(first) = subjects.iter().find(is_open).filter(|_| !inner.closed) else { return false };
+        let slot = match inner.progress.get(first).map(|known| (known, known.latest)) {
+            Some((known, slot)) => {
+                let Some(latest) = inner.latest.get_mut(slot) else { return false };
+                if *latest == progress || latest.completed > progress.completed {
+                    return false;
+                }
+                *latest = progress;
+                if !known.is_news(progress, now) {
+                    return true;
+                }
+                slot
             }
-            known.latest = progress;
-            if !known.is_news(now) {
-                return true;
+            None => {
+                inner.latest.push(progress);
+                inner.latest.len() - 1
             }
+        };
+        for subject in subjects.iter().filter(is_open) {
+            // Each is news by itself.
+            inner.seq += 1;
+            let known = Known { latest: slot, shown: progress, shown_at: now, seq: inner.seq };
+            // One clone of a subject is in both.
+            let of = match inner.progress.get_mut(subject) {
+                Some(before) => inner.shown.remove(&std::mem::replace(before, known).seq),
+                None => {
+                    inner.progress.insert(subject.clone(), known);
+                    None
+                }
+            };
+            inner.shown.insert(known.seq, of.unwrap_or_else(|| subject.clone()));
         }
-        inner.seq += 1;
-        let seq = inner.seq;
-        let shown = Known { latest: progress, shown: progress, shown_at: now, seq };
-        if let Some(before) = inner.progress.insert(subject.clone(), shown) {
-            inner.shown.remove(&before.seq);
-        }
-        inner.shown.insert(seq, subject.clone());
-        self.announce(inner);
+        self.announce(guard);
         true
     }
 
@@ -249,12 +279,19 @@ impl EventLog {
     /// job's end.
     pub(crate) fn part_done(&self, part: &str, fraction: f64, precise: bool) {
         let progress = {
-            let mut inner = self.lock();
-            let known = inner.tasks.entry(part.to_owned()).or_insert(Part { done: 0.0, precise });
-            *known = Part { done: known.done.max(fraction), precise };
-            let parts = inner.parts.max(1) as f64;
-            let percent = (inner.tasks.values().map(|p| p.done).sum::<f64>() / parts * 100.0).clamp(0.0, 99.0) as u64;
-            Progress { precise: inner.tasks.values().all(|p| p.precise), ..Progress::percent(percent) }
+            let mut guard = self.lock();
+            let inner = &mut *guard;
+            let done = (fraction.clamp(0.0, 1.0) * ALL_OF_A_PART as f64).round() as u64;
+            let before = inner.tasks.get(part).copied().unwrap_or(Part { done: 0, precise: true });
+            let after = Part { done: before.done.max(done), precise };
+            match inner.tasks.get_mut(part) {
+                Some(known) => *known = after,
+                None => drop(inner.tasks.insert(part.to_owned(), after)),
+            }
+            inner.done = inner.done - before.done + after.done;
+            inner.estimated = inner.estimated + usize::from(!precise) - usize::from(!before.precise);
+            let percent = inner.done / (inner.parts.max(1) as u64 * (ALL_OF_A_PART / 100));
+            Progress { precise: inner.estimated == 0, ..Progress::percent(percent.min(99)) }
         };
         self.progress(&self.job, progress);
     }
@@ -381,6 +418,50 @@ mod tests {
 
     fn layer(id: &str) -> Subject {
         Subject::layer(false, id, id)
+    }
+
+    #[tokio::test]
+    async fn layers_that_are_reported_together_are_shown_each_and_end_with_the_last_report() {
+        let job = Subject::new(SubjectKind::Job, "j", "j");
+        let event_log = EventLog::new(job, Arc::new(SystemClock), SecretRegistry::default());
+        let mut stream = event_log.subscribe();
+        let layers = [layer("a"), layer("b"), layer("c")];
+        let bytes = |completed| Progress::bytes(completed, Some(10_000));
+        event_log.state(&layers[0], ExportState::Failed, None, None);
+        assert!(event_log.progress_of(&layers, bytes(5_000)));
+        assert!(event_log.progress_of(&layers, bytes(5_001)), "it is taken, and no news");
+        assert!(!event_log.progress_of(&layers, bytes(4_000)) && !event_log.progress_of(&layers, bytes(5_001)));
+        let mut shown = Vec::new();
+        for _ in 0..3 {
+            let message = stream.next().await.expect("a message");
+            shown.push((message.subject.id, message.progress.map(|p| p.completed)));
+        }
+        let expected = [("a", None), ("b", Some(5_000)), ("c", Some(5_000))];
+        assert_eq!(shown, expected.map(|(id, completed)| (id.to_owned(), completed)));
+        event_log.state(&layers[1], ExportState::Succeeded, None, None);
+        let last = stream.next().await.expect("its end");
+        assert_eq!((last.subject.id.as_str(), last.progress), ("b", Some(bytes(5_001))));
+        assert!(!event_log.progress_of(&[], bytes(1)), "nobody to report on");
+    }
+
+    #[test]
+    fn the_per_cent_of_a_job_is_the_sum_of_its_parts_however_often_they_are_reported() {
+        let job = Subject::new(SubjectKind::Job, "j", "j");
+        let event_log = EventLog::new(job.clone(), Arc::new(SystemClock), SecretRegistry::default());
+        event_log.set_parts(10);
+        let percent = || {
+            let inner = event_log.lock();
+            let known = inner.progress.get(&job).expect("a report");
+            inner.latest[known.latest]
+        };
+        for step in 0..=1000 {
+            for part in ["a", "b", "c"] {
+                event_log.part_done(part, f64::from(step) / 1000.0, part != "c");
+            }
+        }
+        assert_eq!((percent().completed, percent().precise), (30, false));
+        event_log.part_done("c", 0.5, true);
+        assert_eq!((percent().completed, event_log.lock().estimated), (30, 0), "what is done stays done");
     }
 
     #[tokio::test]

@@ -34,6 +34,7 @@ mod handle;
 mod job;
 mod keep;
 mod ledger;
+pub mod metrics;
 mod order;
 mod packager;
 mod pause;

@@ -174,9 +174,11 @@ impl EarlierPackage {
     #[must_use]
     pub fn replaced_by(&self, layers: &[LayerOutcome]) -> Replacement {
         let mut gains = false;
+        let by_id: HashMap<(&str, bool), &LayerOutcome> =
+            layers.iter().rev().map(|l| ((l.id.as_str(), l.is_table), l)).collect();
         let succeeded = |l: &LayerOutcome| l.state == ExportState::Succeeded;
         for old in &self.layers {
-            let new = layers.iter().find(|l| l.id == old.id && l.is_table == old.is_table);
+            let new = by_id.get(&(old.id.as_str(), old.is_table)).copied();
             let lost = match new {
                 None => Some("is not in the new one at all".to_owned()),
                 Some(new) if succeeded(old) && !succeeded(new) => Some("succeeded and would be missing".to_owned()),

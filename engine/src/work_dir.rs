@@ -235,8 +235,9 @@ impl WorkDir {
     pub fn remove(self) -> Result<(), Failure> {
         // What the ledger was told last may be beside it still.
         self.empty(&[LEDGER, LEDGER_BESIDE[0], LEDGER_BESIDE[1], LOCK])?;
-        self.empty(&[LEDGER_BESIDE[0], LEDGER_BESIDE[1], LOCK])?;
-        self.empty(&[LOCK])?;
+        for name in [LEDGER, LEDGER_BESIDE[0], LEDGER_BESIDE[1]] {
+            remove_in(&self.dir, Path::new(name), false).map_err(|e| failed(&self.path, &e))?;
+        }
         let removed = self.dir.remove_open_dir_all();
         removed.map_err(|e| Failure::io(FailureStage::Run, format!("cannot remove {}", self.path.display()), &e))
     }

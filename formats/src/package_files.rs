@@ -11,6 +11,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
+/// Room for a small file, so that it is read in one piece.
+const READ_AT_ONCE: usize = 16 << 10;
+
 /// A package's files, by path with forward slashes.
 #[derive(Debug)]
 pub enum Container {
@@ -127,22 +130,9 @@ impl Container {
         }
     }
 
-    /// The size of a file, where there is one of that name.
-    #[must_use]
-    pub fn size_of(&self, name: &str) -> Option<u64> {
-        match self {
-            Self::Directory { folder, .. } => folder.file(name).and_then(|f| f.metadata()).ok().map(|m| m.len()),
-            Self::Archive { zip, .. } => {
-                let zip = lock(zip);
-                let index = zip.index_for_name(name)?;
-                zip.by_index_data(index).ok().map(|e| e.size())
-            }
-        }
-    }
-
     /// Reads a small file whole.
     pub fn read(&self, name: &str, limit: u64) -> Result<Vec<u8>, Failure> {
-        let mut bytes = Vec::new();
+        let mut bytes = Vec::with_capacity(READ_AT_ONCE);
         self.with_reader(name, |reader| reader.take(limit.saturating_add(1)).read_to_end(&mut bytes))?;
         if bytes.len() as u64 > limit {
             return Err(damaged(self.path(), format!("{name} is larger than {limit} bytes")));

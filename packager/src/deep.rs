@@ -11,7 +11,7 @@ use crate::verify::{AlreadyRead, verify_opened};
 use offmap_formats::containers::{Counted, Damages, ExpectedLayer, Reading, ResourceFiles, Resources, untold};
 use offmap_formats::{Containers, Contents};
 use offmap_model::{ExportState, Failure, FailureKind, FailureStage};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -60,14 +60,13 @@ fn verify_all(
 ) -> Result<Verification, Failure> {
     let (found, package) = verify_opened(path, cancel, report, read)?;
     let Some(package) = package else { return Ok(found) };
-    let files = package.files()?.into_iter().map(|(path, _)| path).collect();
     let manifest = package.manifest().and_then(Result::ok);
     let until = Instant::now() + time_for(found.bytes);
     let mut deep = Deep {
         package: &package,
         containers,
         layers: manifest.iter().flat_map(|m| &m.layers).map(|l| (l.id.as_str(), l)).collect(),
-        files,
+        files: package.listed(),
         found,
         read,
         opened: HashMap::new(),
@@ -102,7 +101,7 @@ struct Deep<'a> {
     /// What the manifest says of layers, by id.
     layers: HashMap<&'a str, &'a ManifestLayer>,
     /// Paths of all files.
-    files: BTreeSet<String>,
+    files: &'a BTreeMap<String, u64>,
     found: Verification,
     read: Option<&'a AlreadyRead<'a>>,
     /// What is in containers that could be read, and in folders of resources: each is read once.
@@ -236,7 +235,7 @@ impl Deep<'_> {
     fn resources_in(&self, folder: &str, of: &str) -> Result<Resources, Failure> {
         let Some(reader) = self.containers.reader(extension(of)) else { return Ok(Resources::default()) };
         let prefix = format!("{folder}/");
-        let below = self.files.range(prefix.clone()..).take_while(|name| name.starts_with(&prefix));
+        let below = self.files.range(prefix.clone()..).map(|(name, _)| name).take_while(|name| name.starts_with(&prefix));
         let names = below.filter_map(|name| name.strip_prefix(&prefix)).map(str::to_owned).collect();
         let read = |name: &str, limit: u64| self.package.read(&format!("{prefix}{name}"), limit);
         match reader.read_resources(&ResourceFiles { names, read: &read }) {

@@ -3,11 +3,12 @@
 use crate::layout::LayerData;
 use offmap_engine::ReferenceBasemap;
 use offmap_model::{
-    ExportState, Failure, LayerItem, LayerOutcome, OfflineMapItemInfo, OfflineMapPlan, OfflineMapSource, SpatialReference,
-    WebMap,
+    ExportState, ExportTask, Failure, LayerItem, LayerOutcome, OfflineMapItemInfo, OfflineMapPlan, OfflineMapSource,
+    SpatialReference, TaskLayer, WebMap,
 };
 use serde_json::Value;
-use std::collections::HashMap;
+use std::cell::OnceCell;
+use std::collections::{HashMap, HashSet};
 
 /// What the documents of a package are made of.
 #[derive(Debug)]
@@ -20,6 +21,16 @@ pub(crate) struct Documents<'a> {
     pub(crate) basemap: Option<&'a ReferenceBasemap>,
     pub(crate) created: i64,
     pub(crate) guid: uuid::Uuid,
+    /// The tasks of layers, by the layers' ids.
+    pub(crate) planned: HashMap<&'a str, (&'a ExportTask, &'a TaskLayer)>,
+    /// Made at the first look.
+    pub(crate) info: OnceCell<OfflineMapItemInfo>,
+}
+
+/// The layers of a plan with their tasks, by their ids.
+pub(crate) fn layers_of(plan: &OfflineMapPlan) -> HashMap<&str, (&ExportTask, &TaskLayer)> {
+    let layers = plan.tasks.iter().flat_map(|task| task.layers.iter().map(move |layer| (task, layer)));
+    layers.map(|(task, layer)| (layer.id.as_str(), (task, layer))).collect()
 }
 
 /// The map's own spatial reference; older maps have none, then Web Mercator as their basemaps.
@@ -40,7 +51,11 @@ fn add_text(all: &mut String, text: Option<String>, between: &str) {
 
 impl Documents<'_> {
     /// What the caller wants on the package, else what the item says, else what is known of the map.
-    pub(crate) fn item_info(&self) -> OfflineMapItemInfo {
+    pub(crate) fn item_info(&self) -> &OfflineMapItemInfo {
+        self.info.get_or_init(|| self.gathered())
+    }
+
+    fn gathered(&self) -> OfflineMapItemInfo {
         let item = self.source.item.as_ref();
         let of_map = item.map(|i| OfflineMapItemInfo::from_item(i, self.source.thumbnail.clone())).unwrap_or_default();
         let mut info = self.plan.parameters.item_info.clone().unwrap_or_else(|| of_map.clone());
@@ -51,12 +66,18 @@ impl Documents<'_> {
         // What the caller wrote stays as it is; the manifest has the texts of the sources beside it.
         let attribution_is_the_map_s = info.access_information == of_map.access_information;
         let terms_are_the_map_s = info.terms_of_use == of_map.terms_of_use;
+        // Many layers say the same.
+        let (mut attributions, mut terms) = (HashSet::new(), HashSet::new());
         for layer in self.layers.iter().filter(|l| l.state == ExportState::Succeeded) {
-            if attribution_is_the_map_s {
-                add_text(&mut info.access_information, self.attribution(&layer.id), "; ");
+            if let Some(text) = self.attribution(&layer.id).filter(|_| attribution_is_the_map_s)
+                && attributions.insert(text.clone())
+            {
+                add_text(&mut info.access_information, Some(text), "; ");
             }
-            if terms_are_the_map_s {
-                add_text(&mut info.terms_of_use, self.terms_of_use(&layer.id), "<br>");
+            if let Some(text) = self.terms_of_use(&layer.id).filter(|_| terms_are_the_map_s)
+                && terms.insert(text.clone())
+            {
+                add_text(&mut info.terms_of_use, Some(text), "<br>");
             }
         }
         info
@@ -64,8 +85,7 @@ impl Documents<'_> {
 
     /// Attribution of a layer's data: the service's, and that of the layer's item.
     pub(crate) fn attribution(&self, layer: &str) -> Option<String> {
-        let task = self.plan.tasks.iter().find(|t| t.layers.iter().any(|l| l.id == layer));
-        let mut all = task.and_then(|t| t.attribution.clone()).unwrap_or_default();
+        let mut all = self.planned.get(layer).and_then(|(task, _)| task.attribution.clone()).unwrap_or_default();
         add_text(&mut all, self.items.get(layer).and_then(|i| i.access_information.clone()), "; ");
         Some(all).filter(|text| !text.trim().is_empty())
     }

@@ -27,8 +27,12 @@ pub(crate) fn read(path: &Path) -> Result<EarlierPackage, Failure> {
     let document = read_job(path, &package)?;
     let sizes: HashMap<&str, u64> = manifest.files.iter().map(|f| (f.path.as_str(), f.bytes)).collect();
     let without_data = package.maps().iter().flat_map(|m| &m.layers).filter(|l| l.data.is_none()).map(|l| l.id.clone());
+    let key = |l: &'_ ManifestLayer| Some((l.id.clone(), l.file.clone()?));
+    // The first one of a layer and file counts.
+    let promised: HashMap<(String, String), &ManifestLayer> =
+        manifest.layers.iter().rev().filter_map(|l| Some((key(l)?, l))).collect();
     let data: Vec<EarlierData> =
-        package.maps().iter().flat_map(|m| &m.layers).filter_map(|l| data_of(path, l, manifest)).collect();
+        package.maps().iter().flat_map(|m| &m.layers).filter_map(|l| data_of(path, l, &promised)).collect();
     let networks = package.networks().into_iter().filter_map(|(network, file)| {
         let service_layer_id = u32::try_from(file.item_id?).ok()?;
         Some(EarlierNetwork { url: network.url?, file: path.join(&file.path), service_layer_id })
@@ -93,9 +97,9 @@ fn outcome(layer: &ManifestLayer, sizes: &HashMap<&str, u64>) -> LayerOutcome {
 }
 
 /// Where the data of a layer are; the manifest and the map must mean the same file.
-fn data_of(path: &Path, layer: &OfflineLayer, manifest: &Manifest) -> Option<EarlierData> {
+fn data_of(path: &Path, layer: &OfflineLayer, promised: &HashMap<(String, String), &ManifestLayer>) -> Option<EarlierData> {
     let data = layer.data.as_ref().filter(|d| !d.outside && d.bytes.is_some())?;
-    let own = manifest.layers.iter().find(|m| m.id == layer.id && m.file.as_deref() == Some(data.path.as_str()))?;
+    let own = promised.get(&(layer.id.clone(), data.path.clone()))?;
     safe_path::check_relative(Path::new(&data.path)).ok()?;
     data.resources.as_deref().map_or(Ok(()), |folder| safe_path::check_relative(Path::new(folder))).ok()?;
     Some(EarlierData {

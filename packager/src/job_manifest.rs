@@ -11,10 +11,10 @@ use std::collections::HashMap;
 /// The manifest of a package with these files.
 pub(crate) fn manifest(request: &PackRequest, documents: &Documents<'_>, files: Vec<ManifestFile>) -> Manifest {
     let info = documents.item_info();
-    let given = |text: String| Some(text).filter(|t| !t.is_empty());
+    let given = |text: &str| Some(text.to_owned()).filter(|t| !t.is_empty());
     let online: HashMap<String, String> =
         request.source.web_map.layers().into_iter().map(|l| (l.id, l.layer_type.to_string())).collect();
-    let layers = request.layers.iter().map(|l| layer(request, documents, online.get(&l.id), l));
+    let layers = request.layers.iter().map(|l| layer(documents, online.get(&l.id), l));
     let layers: Vec<ManifestLayer> = layers.collect();
     let of_exporters = request.artifacts.iter().flat_map(|a| &a.artifact.warnings);
     Manifest {
@@ -27,8 +27,8 @@ pub(crate) fn manifest(request: &PackRequest, documents: &Documents<'_>, files: 
         complete: Manifest::is_complete(&layers),
         portal_url: request.source.portal_url.clone(),
         item_id: request.source.item.as_ref().map(|i| i.id.clone()),
-        access_information: given(info.access_information),
-        terms_of_use: given(info.terms_of_use),
+        access_information: given(&info.access_information),
+        terms_of_use: given(&info.terms_of_use),
         area_of_interest: request.plan.parameters.area_of_interest.clone(),
         min_scale: request.plan.parameters.min_scale,
         max_scale: request.plan.parameters.max_scale,
@@ -38,15 +38,9 @@ pub(crate) fn manifest(request: &PackRequest, documents: &Documents<'_>, files: 
     }
 }
 
-fn layer(
-    request: &PackRequest,
-    documents: &Documents<'_>,
-    layer_type: Option<&String>,
-    outcome: &LayerOutcome,
-) -> ManifestLayer {
+fn layer(documents: &Documents<'_>, layer_type: Option<&String>, outcome: &LayerOutcome) -> ManifestLayer {
     let id = outcome.id.as_str();
-    let task = request.plan.tasks.iter().find(|t| t.layers.iter().any(|x| x.id == id));
-    let own = task.and_then(|t| t.layers.iter().find(|x| x.id == id));
+    let (task, own) = documents.planned.get(id).map_or((None, None), |(task, own)| (Some(*task), Some(*own)));
     let url = own.and_then(|x| x.url.clone()).or_else(|| task.map(|t| t.key.service_url.clone()));
     ManifestLayer {
         id: id.to_owned(),

@@ -8,7 +8,7 @@ use offmap_disk::path as names;
 use offmap_formats::package_files::{Container, damaged};
 use offmap_model::{Failure, FailureStage, OfflineMapItemInfo, Thumbnail, UtilityNetwork, json};
 use serde_json::Value;
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use tokio_util::sync::CancellationToken;
@@ -37,6 +37,8 @@ const MAX_TEXTS: usize = 10_000;
 #[derive(Debug)]
 pub struct MobileMapPackage {
     container: Container,
+    /// Its files when it was opened, by path.
+    files: BTreeMap<String, u64>,
     info: Value,
     item: OfflineMapItemInfo,
     maps: Vec<OfflineMap>,
@@ -84,9 +86,9 @@ fn map_names(path: &Path, info: &Value) -> Result<Vec<String>, Failure> {
 }
 
 /// The one `.info` at the root of a package.
-fn info_name<'a>(path: &Path, files: &'a [(String, u64)]) -> Result<&'a str, Failure> {
+fn info_name<'a>(path: &Path, files: &'a BTreeMap<String, u64>) -> Result<&'a str, Failure> {
     let is_info = |name: &&str| name.ends_with(".info") && !name.contains('/');
-    let infos: Vec<&str> = files.iter().map(|(name, _)| name.as_str()).filter(is_info).collect();
+    let infos: Vec<&str> = files.keys().map(String::as_str).filter(is_info).collect();
     match infos.as_slice() {
         [one] => Ok(one),
         [] => Err(damaged(path, "the mobile map package is missing a .info file at its root")),
@@ -114,7 +116,7 @@ fn item_of(info: &Value) -> OfflineMapItemInfo {
 impl MobileMapPackage {
     /// The utility networks of its maps that have their data in it.
     pub(crate) fn networks(&self) -> Vec<(UtilityNetwork, LayerFile)> {
-        self.maps.iter().flat_map(|map| map.networks(&self.container)).collect()
+        self.maps.iter().flat_map(|map| map.networks(&self.files)).collect()
     }
 
     /// Opens a package: its directory (not `package.info`), or a `.mmpk`. Blocks; reads documents only, never data.
@@ -123,22 +125,37 @@ impl MobileMapPackage {
     /// If it is neither, has no `.info` at its root, or a document of it cannot be read.
     pub fn open(path: &Path) -> Result<Self, Failure> {
         let container = Container::open(path)?;
-        let files = container.files()?;
+        let files: BTreeMap<String, u64> = container.files()?.into_iter().collect();
+        let manifest = match files.contains_key(MANIFEST_PATH) {
+            true => Some(Manifest::read(&container.read(MANIFEST_PATH, LARGEST_MANIFEST)?)),
+            false => None,
+        };
+        Self::of(container, files, manifest)
+    }
+
+    /// Opens a package of which all files and the manifest are known.
+    pub(crate) fn of(
+        container: Container,
+        files: BTreeMap<String, u64>,
+        manifest: Option<Result<Manifest, String>>,
+    ) -> Result<Self, Failure> {
+        let path = container.path();
         let mut documents = Documents { container: &container, bytes: ALL_DOCUMENTS, memory: ALL_MEMORY };
         let info = documents.json(info_name(path, &files)?)?;
         let mut maps = Vec::new();
         for name in map_names(path, &info)? {
-            let document = files.iter().map(|(n, _)| n.as_str()).find(|n| is_document(n, &name));
+            let document = files.keys().map(String::as_str).find(|n| is_document(n, &name));
             let document =
                 document.ok_or_else(|| damaged(path, format!("it has no document p*/{}.mmap", names::shown(&name))))?;
             let json = documents.json(document)?;
-            maps.push(OfflineMap::read(&container, &name, document, json)?);
+            maps.push(OfflineMap::read(path, &files, (&name, document), json)?);
         }
-        let manifest = match files.iter().any(|(n, _)| n == MANIFEST_PATH) {
-            true => Some(Manifest::read(&container.read(MANIFEST_PATH, LARGEST_MANIFEST)?)),
-            false => None,
-        };
-        Ok(Self { item: item_of(&info), container, info, maps, manifest })
+        Ok(Self { item: item_of(&info), container, files, info, maps, manifest })
+    }
+
+    /// Its files when it was opened, with their sizes.
+    pub(crate) fn listed(&self) -> &BTreeMap<String, u64> {
+        &self.files
     }
 
     /// Where it was opened from.

@@ -3,10 +3,12 @@
 //! Source: mobile map package reference A.3 (reading rule).
 
 use offmap_disk::path as names;
-use offmap_formats::package_files::{Container, damaged};
+use offmap_formats::package_files::damaged;
 use offmap_model::{Failure, LayerPlace, MapLayer, UtilityNetwork, WebMap};
 use serde::Serialize;
 use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+use std::path::Path;
 
 /// Bytes of the titles of groups, as often as they stand around a layer.
 const MAX_GROUP_TITLES: usize = 64 << 20;
@@ -72,24 +74,29 @@ pub struct OfflineMap {
 }
 
 impl OfflineMap {
-    /// Reads the document `path` of a package.
-    pub(crate) fn read(container: &Container, name: &str, path: &str, mut document: Value) -> Result<Self, Failure> {
+    /// Reads the document `path` of a package that has these files.
+    pub(crate) fn read(
+        package: &Path,
+        files: &BTreeMap<String, u64>,
+        (name, path): (&str, &str),
+        mut document: Value,
+    ) -> Result<Self, Failure> {
         let folder = folder_of(path);
         let item = document.get("item").cloned().unwrap_or(Value::Null);
         let map = document.get_mut("map").map(Value::take).unwrap_or(Value::Null);
-        let map = WebMap::from_value(map).map_err(|f| damaged(container.path(), format!("{path}: {}", f.message)))?;
+        let map = WebMap::from_value(map).map_err(|f| damaged(package, format!("{path}: {}", f.message)))?;
         let json = map.json();
         let lists = ["/operationalLayers", "/baseMap/baseMapLayers", "/tables"];
         let titles = lists.iter().fold(0_usize, |all, list| all.saturating_add(group_titles(at(json, list), 0)));
         if titles > MAX_GROUP_TITLES {
             let most = MAX_GROUP_TITLES >> 20;
             let what = format!("{path}: titles of groups around its layers exceed {most} MiB");
-            return Err(damaged(container.path(), what));
+            return Err(damaged(package, what));
         }
         let layer = |layer: MapLayer| {
             let own = |key: &str| at(json, &layer.pointer).and_then(|l| l.get(key)).and_then(Value::as_str);
             OfflineLayer {
-                data: own("path").map(|uri| layer_file(folder, uri, own("itemPath"), container)),
+                data: own("path").map(|uri| layer_file(folder, uri, own("itemPath"), files)),
                 layer_type: layer.layer_type.to_string(),
                 id: layer.id.clone(),
                 title: layer.title.clone(),
@@ -110,11 +117,11 @@ impl OfflineMap {
     }
 
     /// The utility networks of the map that have their data in the package.
-    pub(crate) fn networks(&self, container: &Container) -> Vec<(UtilityNetwork, LayerFile)> {
+    pub(crate) fn networks(&self, files: &BTreeMap<String, u64>) -> Vec<(UtilityNetwork, LayerFile)> {
         let list = self.map.json().get("utilityNetworks").and_then(Value::as_array).cloned().unwrap_or_default();
         let own = |network: UtilityNetwork| {
             let uri = list.get(network.index)?.get("path")?.as_str()?;
-            let file = layer_file(folder_of(&self.path), uri, None, container);
+            let file = layer_file(folder_of(&self.path), uri, None, files);
             (!file.outside && file.bytes.is_some()).then_some((network, file))
         };
         UtilityNetwork::of(&self.map).into_iter().filter_map(own).collect()
@@ -148,12 +155,12 @@ fn resolve(folder: &str, uri: &str) -> Option<String> {
 }
 
 /// Reads the `path` of a layer in a map document that lies in `folder`.
-fn layer_file(folder: &str, uri: &str, resources: Option<&str>, container: &Container) -> LayerFile {
+fn layer_file(folder: &str, uri: &str, resources: Option<&str>, files: &BTreeMap<String, u64>) -> LayerFile {
     let (file, query) = uri.split_once('?').unwrap_or((uri, ""));
     let item_id = query.split('&').find_map(|part| part.strip_prefix("itemId=")?.parse().ok());
     match resolve(folder, file) {
         Some(path) => LayerFile {
-            bytes: container.size_of(&path),
+            bytes: files.get(&path).copied(),
             path,
             item_id,
             resources: resources.and_then(|uri| resolve(folder, uri)),

@@ -9,7 +9,7 @@
 
 use crate::deep::verify_staged;
 use crate::destination;
-use crate::documents::Documents;
+use crate::documents::{Documents, layers_of};
 use crate::item_documents::{iteminfo, package_info, pkinfo};
 use crate::job_manifest::manifest;
 use crate::layout::{INFO_PATH, JOB_PATH, LayerData, MAP_FOLDER, MAP_NAME, thumbnail_path};
@@ -23,7 +23,7 @@ use offmap_engine::{PackRequest, Packed};
 use offmap_formats::package_files::Container;
 use offmap_model::{Failure, FailureKind, FailureOwner, FailureStage};
 use serde_json::Value;
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::collections::HashMap;
 use std::path::Path;
 use tokio_util::sync::CancellationToken;
@@ -75,6 +75,8 @@ fn write_documents(
         basemap: request.basemap.as_ref(),
         created: request.created,
         guid: Uuid::new_v4(),
+        planned: layers_of(&request.plan),
+        info: OnceCell::new(),
     };
     let secrets = &request.secrets;
     let clean = |mut json: Value| {

@@ -5,7 +5,7 @@ use offmap_disk::{link_or_copy_until, safe_path};
 use offmap_engine::{PackRequest, TaskArtifact};
 use offmap_model::{Artifact, ArtifactFile, ExportState, Failure, FailureOwner, FailureStage};
 use serde_json::Value;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{ErrorKind, Write as _};
 use std::path::Path;
@@ -42,9 +42,10 @@ pub(crate) fn begin(staging: &Path, map_folder: &Path) -> Result<(), Failure> {
 /// Links the files and folders of the layers that succeeded.
 pub(crate) fn link(request: &PackRequest, map_folder: &Path, cancel: &CancellationToken) -> Result<Staged, Failure> {
     let mut staged = Staged::default();
-    let succeeded = |id: &str| request.layers.iter().any(|l| l.id == id && l.state == ExportState::Succeeded);
+    let succeeded = request.layers.iter().filter(|l| l.state == ExportState::Succeeded);
+    let succeeded: HashSet<&str> = succeeded.map(|l| l.id.as_str()).collect();
     for task in &request.artifacts {
-        let wanted: Vec<_> = task.artifact.layers.iter().filter(|l| succeeded(&l.id)).collect();
+        let wanted: Vec<_> = task.artifact.layers.iter().filter(|l| succeeded.contains(l.id.as_str())).collect();
         let mut names: Vec<Option<String>> = vec![None; task.artifact.files.len()];
         for index in wanted.iter().flat_map(|l| [l.file, l.resources]).flatten() {
             let (Some(file), Some(slot)) = (task.artifact.files.get(index), names.get_mut(index)) else { continue };
@@ -97,13 +98,13 @@ fn link_one(
     Ok(name)
 }
 
-/// Writes a file of the package.
+/// Writes a file of the package; it is on the disk when the whole of the staging directory is synced.
 pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     let shown = path.display();
     if let Some(parent) = path.parent() {
         std::fs::create_dir_all(parent).map_err(|e| failed(format!("cannot make {}", parent.display()), &e))?;
     }
-    let written = File::create(path).and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()));
+    let written = File::create(path).and_then(|mut file| file.write_all(bytes));
     written.map_err(|e| failed(format!("cannot write {shown}"), &e))
 }
 

@@ -66,9 +66,13 @@ pub(crate) fn verify_opened(
     listing.refused.into_iter().for_each(|(name, what)| found.problem(&name, what));
     let listed: BTreeMap<String, u64> = listing.files.into_iter().collect();
     let manifest = match listed.contains_key(MANIFEST_PATH) {
-        true => read_manifest(&container, &mut found),
+        true => Some(read_manifest(&container)),
         false => None,
     };
+    if let Some(Err(what)) = &manifest {
+        found.problem(MANIFEST_PATH, what.clone());
+    }
+    let promised = manifest.as_ref().and_then(|m| m.as_ref().ok());
     // Of an archive of ours every byte of the structure is known; that of others was checked when it was opened.
     if container.is_archive() && listed.contains_key(MANIFEST_PATH) {
         let damages =
@@ -79,19 +83,19 @@ pub(crate) fn verify_opened(
         Some(file) if listed.get(name) == Some(&file.bytes) => Ok((file.bytes, file.sha256.clone())),
         _ => hash(&container, name, cancel, report),
     };
-    check_files(&listed, manifest.as_ref(), hashed, &mut found)?;
+    check_files(&listed, promised, hashed, &mut found)?;
     let mut opened = None;
     if is_sound {
-        match MobileMapPackage::open(path) {
+        match MobileMapPackage::of(container, listed.clone(), manifest.clone()) {
             Ok(package) => {
-                check_layers(&package, manifest.as_ref(), &mut found);
+                check_layers(&package, promised, &mut found);
                 opened = Some(package);
             }
             Err(failure) => found.problem(INFO_PATH, failure.message),
         }
     }
     found.files = listed.len() as u64;
-    if let Some(manifest) = &manifest {
+    if let Some(manifest) = promised {
         found.by_manifest = true;
         found.missing = manifest.missing();
         found.not_counted = manifest.not_counted();
@@ -123,15 +127,9 @@ fn list(path: &Path, found: &mut Verification) -> Result<Option<(Container, List
     }
 }
 
-fn read_manifest(container: &Container, found: &mut Verification) -> Option<Manifest> {
-    let bytes = container.read(MANIFEST_PATH, LARGEST_MANIFEST).map_err(|f| f.message);
-    match bytes.and_then(|bytes| Manifest::read(&bytes)) {
-        Ok(manifest) => Some(manifest),
-        Err(what) => {
-            found.problem(MANIFEST_PATH, what);
-            None
-        }
-    }
+fn read_manifest(container: &Container) -> Result<Manifest, String> {
+    let bytes = container.read(MANIFEST_PATH, LARGEST_MANIFEST).map_err(|f| f.message)?;
+    Manifest::read(&bytes)
 }
 
 /// Compares the files that are there with those of the manifest; without one each must be readable.

@@ -35,6 +35,7 @@ mod matrix;
 mod moved;
 mod networks;
 mod no_rows;
+mod observed;
 mod old_packages;
 mod overrides;
 mod package_files;

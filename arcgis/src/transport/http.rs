@@ -9,6 +9,7 @@ use crate::access::{Access, AccessRules, Token};
 use crate::call::ServiceCall;
 use crate::host_policy::{HostRefused, PolicyResolver};
 use crate::inner_host::KnownPlaces;
+use crate::metrics;
 use crate::options::ClientOptions;
 use crate::refused::Refused;
 use crate::secret_query::without_pairs;
@@ -17,7 +18,7 @@ use offmap_model::{Clock, Failure, FailureKind, FailureOwner, SecretRegistry, Sy
 use reqwest::header::{HeaderMap, HeaderValue, REFERER};
 use reqwest::{Method, RequestBuilder, Response};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use url::Url;
 
 /// Longest url that is asked by GET; both Esri JavaScript clients use this figure.
@@ -200,7 +201,11 @@ impl Transport {
         let url = request.url().clone();
         let refused = |refused: HostRefused| Refused::unreachable(refused.into_failure(call.stage, &url));
         self.inner.options.hosts.judge_url(&url).map_err(refused)?;
-        match tokio::time::timeout(self.inner.options.request_timeout, http.execute(request)).await {
+        let began = Instant::now();
+        let answered = tokio::time::timeout(self.inner.options.request_timeout, http.execute(request)).await;
+        let status = answered.as_ref().ok().and_then(|answer| answer.as_ref().ok()).map(|r| r.status().as_u16());
+        metrics::requested(&url, status, began.elapsed());
+        match answered {
             Ok(Ok(response)) => {
                 let host = host_of(response.url());
                 self.inner.governor.heard(host.clone());

@@ -5,6 +5,7 @@ use super::pace::{Pace, time_for};
 use super::{page, sign_in};
 use crate::body::{self, ServiceError};
 use crate::call::ServiceCall;
+use crate::metrics;
 use crate::refused::Refused;
 use crate::retry_after::retry_after;
 use crate::urls::host_of;
@@ -97,7 +98,10 @@ impl Transport {
     /// Reads what comes next of a body, at most for the request time-out; `None` at its end.
     pub(crate) async fn chunk(&self, call: &ServiceCall, response: &mut Response) -> Result<Option<bytes::Bytes>, Refused> {
         match tokio::time::timeout(self.options().request_timeout, response.chunk()).await {
-            Ok(Ok(chunk)) => Ok(chunk),
+            Ok(Ok(chunk)) => {
+                metrics::received(&call.url, chunk.as_ref().map_or(0, bytes::Bytes::len));
+                Ok(chunk)
+            }
             Ok(Err(error)) => Err(self.network(call, &error).into()),
             Err(_) => Err(self.silent(call).into()),
         }

@@ -15,6 +15,7 @@
 //! - A wait ends with its limit, also within a pause that the host asked for. Dropping the request, as a cancel does, ends any pause.
 
 use super::governor::Governor;
+use crate::metrics;
 use crate::options::ClientOptions;
 use crate::refused::Refused;
 use crate::urls::host_of;
@@ -112,6 +113,7 @@ impl Retries {
         if busy {
             // Everybody leaves the host alone as long.
             context.governor.throttled(host_of(url), pause, context.clock.now_ms());
+            metrics::throttled(url, pause);
         }
         self.decide(context, url, &refused.failure, pause, busy)
     }

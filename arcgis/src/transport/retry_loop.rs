@@ -11,11 +11,15 @@ use super::retry::{Pauses, Retries};
 use crate::access::{Access, AccessRules, Token, TriedTokens};
 use crate::call::ServiceCall;
 use crate::inner_host::Turn;
+use crate::metrics;
 use crate::refused::Refused;
+use crate::urls::host_of;
 use async_trait::async_trait;
 use offmap_model::Failure;
+use offmap_model::layer_secrets::WITHHELD;
 use std::sync::Arc;
 use std::time::Duration;
+use tracing::{Instrument as _, Span};
 use url::Url;
 
 /// What is asked for: one try of it.
@@ -73,6 +77,25 @@ enum Next {
 pub(crate) async fn run<A: Attempt>(
     transport: &Transport,
     tokens: &dyn Tokens,
+    call: ServiceCall,
+    attempt: &mut A,
+) -> Result<A::Output, Refused> {
+    let span = span_of(transport, &call);
+    tried(transport, tokens, call, attempt).instrument(span).await
+}
+
+/// The span of a request: its host and path, without query and secrets.
+fn span_of(transport: &Transport, call: &ServiceCall) -> Span {
+    let path = |path: &str| {
+        let path = transport.secrets().scrub(path).into_owned();
+        call.secrets.values().fold(path, |path, secret| path.replace(secret, WITHHELD))
+    };
+    tracing::info_span!("request", host = host_of(&call.url), path = path(call.url.path()))
+}
+
+async fn tried<A: Attempt>(
+    transport: &Transport,
+    tokens: &dyn Tokens,
     mut call: ServiceCall,
     attempt: &mut A,
 ) -> Result<A::Output, Refused> {
@@ -95,7 +118,10 @@ pub(crate) async fn run<A: Attempt>(
         };
         match tries.next(refused, token, attempt.bytes_here().saturating_sub(before)).await {
             Next::AtOnce => {}
-            Next::After(pause) => transport.clock().sleep(pause).await,
+            Next::After(pause) => {
+                metrics::retried(&tries.call.url);
+                transport.clock().sleep(pause).await;
+            }
             Next::GiveUp(refused) => return Err(refused),
         }
     }

@@ -6,6 +6,8 @@ use crate::open::{descend, open_dir};
 use cap_fs_ext::DirExt as _;
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
+use std::collections::HashMap;
+use std::ffi::OsStr;
 use std::io::{ErrorKind, Result};
 use std::path::{Path, PathBuf};
 
@@ -67,13 +69,21 @@ fn remove_but(parent: &Dir, name: &Path, but: &[PathBuf]) -> Result<()> {
         return remove_in(parent, name, is_dir);
     }
     let dir = parent.open_dir_nofollow(name)?;
+    // What stays, by its first part: many names are looked up once each.
+    let mut stays: HashMap<&OsStr, Vec<PathBuf>> = HashMap::new();
+    for path in but {
+        let mut parts = path.components();
+        if let Some(first) = parts.next() {
+            stays.entry(first.as_os_str()).or_default().push(parts.as_path().to_owned());
+        }
+    }
     for entry in dir.entries()? {
-        let name = PathBuf::from(entry?.file_name());
-        if but.contains(&name) {
+        let name = entry?.file_name();
+        let inside = stays.get(name.as_os_str()).map(Vec::as_slice).unwrap_or_default();
+        if inside.iter().any(|path| path.as_os_str().is_empty()) {
             continue;
         }
-        let inside: Vec<PathBuf> = but.iter().filter_map(|b| b.strip_prefix(&name).ok().map(Path::to_owned)).collect();
-        remove_but(&dir, &name, &inside)?;
+        remove_but(&dir, Path::new(&name), inside)?;
     }
     Ok(())
 }

@@ -4,10 +4,12 @@ use super::join_error::from_join_error;
 use super::message::PackFinished;
 use crate::census::CensusGuard;
 use crate::export::{CANCEL_GRACE, JobShared};
+use crate::metrics;
 use crate::packager::{PackRequest, Packed};
 use actix::{Actor, ActorContext as _, AsyncContext as _, Context, Recipient, WrapFuture as _, fut::ActorFutureExt as _};
 use offmap_model::{Failure, FailureKind, FailureOwner, Progress};
 use std::sync::Arc;
+use tracing::Instrument as _;
 
 #[derive(Debug)]
 pub(crate) struct PackagerActor {
@@ -24,6 +26,14 @@ impl PackagerActor {
             self.supervisor.do_send(PackFinished(outcome));
         }
     }
+}
+
+async fn measured(shared: Arc<JobShared>, request: PackRequest) -> Result<Packed, Failure> {
+    let (clock, from) = (Arc::clone(&shared.clock), shared.clock.now_ms());
+    let span = tracing::info_span!(parent: &shared.span, "package");
+    let packed = pack(shared, request).instrument(span).await;
+    metrics::package_ended(packed.as_ref().map(|p| p.bytes), (from, clock.now_ms()));
+    packed
 }
 
 async fn pack(shared: Arc<JobShared>, request: PackRequest) -> Result<Packed, Failure> {
@@ -79,7 +89,7 @@ impl Actor for PackagerActor {
             ctx.stop();
             return;
         };
-        let work = self.shared.runtime.spawn(pack(Arc::clone(&self.shared), request));
+        let work = self.shared.runtime.spawn(measured(Arc::clone(&self.shared), request));
         ctx.spawn(work.into_actor(self).map(|ended, actor, ctx| {
             actor.report(ended.unwrap_or_else(|e| Err(from_join_error(e, "packager"))));
             ctx.stop();

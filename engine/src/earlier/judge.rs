@@ -86,8 +86,9 @@ pub(crate) fn judge(
 
 /// Marks the layers again that an earlier run found damaged.
 pub(crate) fn mark(earlier: &mut EarlierPackage, damaged: &[(String, Failure)]) {
+    let damaged: HashMap<&str, &Failure> = damaged.iter().rev().map(|(id, failure)| (id.as_str(), failure)).collect();
     for layer in &mut earlier.layers {
-        if let Some((_, failure)) = damaged.iter().find(|(id, _)| *id == layer.id) {
+        if let Some(failure) = damaged.get(layer.id.as_str()).copied() {
             layer.state = ExportState::Failed;
             layer.failure = Some(failure.clone());
         }

@@ -3,47 +3,40 @@
 //! A layer whose data are damaged fails before it is called succeeded; its siblings do not. What is missing though the exporter did
 //! not say so becomes a note of the layer.
 
-use crate::context::ExportContext;
 use crate::data_reader::{DataPlace, DataReader, Wrong, unreadable};
 use crate::packager::ReadContents;
 use offmap_disk::safe_path;
 use offmap_formats::Containers;
 use offmap_formats::containers::Damages;
 use offmap_model::{Artifact, ArtifactFile, ExportTask, Failure, FailureKind, FailureOwner, FailureStage, LayerArtifact};
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use tokio_util::sync::CancellationToken;
 
-/// Judges the layers of an artifact; answers what is in its files whose hash is known. Reads every byte of them, off the async
-/// threads.
+/// Judges the layers of an artifact; answers what is in its files whose hash is known. Reads every byte of them. Blocks.
 ///
 /// Fails only where nothing can be said of any layer, as of a disk that cannot be read.
-pub(super) async fn judge(
+pub(super) fn judge(
     task: &ExportTask,
-    ctx: &ExportContext,
     containers: &Containers,
     work_dir: &Path,
     artifact: &mut Artifact,
+    cancel: &CancellationToken,
 ) -> Result<ReadContents, Failure> {
-    let titles: Vec<(String, String)> = task.layers.iter().map(|l| (l.id.clone(), l.title.clone())).collect();
-    let (mut layers, files) = (std::mem::take(&mut artifact.layers), artifact.files.clone());
-    let (containers, root, cancel) = (containers.clone(), work_dir.to_owned(), ctx.cancel_token().clone());
-    let (layers, known) = ctx
-        .blocking(move || {
-            let mut reader = DataReader::new(&containers, &cancel);
-            for layer in layers.iter_mut().filter(|l| l.failure.is_none()) {
-                let title = titles.iter().find(|(id, _)| *id == layer.id).map_or_else(|| layer.id.clone(), |t| t.1.clone());
-                if let Err(failure) = judge_layer(&mut reader, &root, &files, &title, layer)? {
-                    layer.failure = Some(failure.for_layer(&layer.id));
-                }
-            }
-            let known = files.iter().filter_map(|file| {
-                let (path, _) = safe_path::file(&root, &file.path).ok()?;
-                Some((file.sha256.clone()?, reader.read(&path)?))
-            });
-            Ok((layers, known.collect()))
-        })
-        .await?;
-    artifact.layers = layers;
-    Ok(known)
+    let titles: HashMap<&str, &str> = task.layers.iter().rev().map(|l| (l.id.as_str(), l.title.as_str())).collect();
+    let Artifact { layers, files, .. } = artifact;
+    let mut reader = DataReader::new(containers, cancel);
+    for layer in layers.iter_mut().filter(|l| l.failure.is_none()) {
+        let title = titles.get(layer.id.as_str()).map_or_else(|| layer.id.clone(), |title| (*title).to_owned());
+        if let Err(failure) = judge_layer(&mut reader, work_dir, files, &title, layer)? {
+            layer.failure = Some(failure.for_layer(&layer.id));
+        }
+    }
+    let known = files.iter().filter(|file| file.sha256.is_some()).filter_map(|file| {
+        let (path, _) = safe_path::file(work_dir, &file.path).ok()?;
+        Some((file.sha256.clone()?, reader.read(&path)?))
+    });
+    Ok(known.collect())
 }
 
 fn judge_layer(

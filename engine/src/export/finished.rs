@@ -6,6 +6,7 @@ use super::job_shared::JobShared;
 use crate::ledger::{TaskState, UnitRecord, UnitResult};
 use offmap_disk::{hash_file_until, run_blocking, safe_path};
 use offmap_model::{Artifact, ExportTask, Failure, FailureStage, LayerArtifact};
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
@@ -57,10 +58,17 @@ fn is_there(
         let message = format!("layer `{}` is said to be there and has no file", layer.id);
         return Err(std::io::Error::new(std::io::ErrorKind::InvalidData, message));
     }
+    let results: HashMap<&Path, &UnitResult> = results.iter().rev().map(|r| (r.path.as_path(), r)).collect();
+    let mut hashes: HashMap<u64, HashSet<&str>> = HashMap::new();
+    for unit in units {
+        if let (Some(bytes), Some(sha256)) = (unit.bytes, unit.sha256.as_deref()) {
+            hashes.entry(bytes).or_default().insert(sha256);
+        }
+    }
     for file in &artifact.files {
         safe_path::check_relative(&file.path)?;
         let relative = task_dir.join(&file.path);
-        let known_here = results.iter().find(|r| r.path == file.path);
+        let known_here = results.get(file.path.as_path());
         if file.is_folder {
             safe_path::folder(root, &relative)?;
             if known_here.is_some_and(|result| !holds(root, task_dir, result, cancel)) {
@@ -71,10 +79,9 @@ fn is_there(
             if metadata.len() != file.bytes {
                 return Err(std::io::ErrorKind::UnexpectedEof.into());
             }
-            let known: Vec<&str> =
-                units.iter().filter(|u| u.bytes == Some(file.bytes)).filter_map(|u| u.sha256.as_deref()).collect();
-            let holds = |sha256: &str| known.contains(&sha256);
-            if !known.is_empty() && !hash_file_until(&path, cancel).is_ok_and(|(_, sha256)| holds(&sha256)) {
+            if let Some(known) = hashes.get(&file.bytes)
+                && !hash_file_until(&path, cancel).is_ok_and(|(_, sha256)| known.contains(sha256.as_str()))
+            {
                 return Err(std::io::ErrorKind::UnexpectedEof.into());
             }
         }

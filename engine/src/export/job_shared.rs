@@ -14,8 +14,9 @@ use offmap_formats::Containers;
 use offmap_model::{
     Clock, ExportTask, LayerSecrets, OfflineMapPlan, OfflineMapSource, SecretRegistry, Subject, SubjectKind,
 };
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
@@ -63,6 +64,10 @@ pub(crate) struct JobShared {
     pub(crate) census: Arc<Census>,
     pub(crate) work_dir: PathBuf,
     pub(crate) destination: PathBuf,
+    /// The job's span, for work on other tasks of the runtime.
+    pub(crate) span: tracing::Span,
+    /// The secrets of the map's layers that have some, by the layers' ids; read at the first look.
+    pub(crate) layer_secrets: OnceLock<HashMap<String, LayerSecrets>>,
 }
 
 impl JobShared {
@@ -78,8 +83,11 @@ impl JobShared {
 
     /// The secrets of a task's layers.
     pub(crate) fn secrets_of(&self, task: &ExportTask) -> LayerSecrets {
-        let layers = self.source.web_map.layers();
-        LayerSecrets::merged(layers.iter().filter(|l| task.layers.iter().any(|t| t.id == l.id)).map(|l| &l.secrets))
+        let of_layers = self.layer_secrets.get_or_init(|| {
+            let layers = self.source.web_map.layers().into_iter().filter(|l| l.secrets != LayerSecrets::default());
+            layers.map(|l| (l.id, l.secrets)).collect()
+        });
+        LayerSecrets::merged(task.layers.iter().filter_map(|l| of_layers.get(&l.id)))
     }
 
     /// The private directory of a task.

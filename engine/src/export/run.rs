@@ -3,38 +3,96 @@
 use super::finished::finished_before;
 use super::job_shared::{CANCEL_GRACE, JobShared};
 use super::{contents, verify};
+use crate::metrics;
 use offmap_disk::{run_blocking, safe_path};
 use offmap_model::{Artifact, ExportTask, Failure, FailureKind, FailureOwner, FailureStage};
 use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 /// Runs the task, notes its end in the ledger, and hands on only what is verified.
 pub(crate) async fn run(shared: Arc<JobShared>, index: usize) -> Result<Artifact, Failure> {
     let Some(task) = shared.plan.tasks.get(index) else {
         return Err(Failure::internal(format!("there is no task {index} in the plan")));
     };
-    let ledger = shared.ledger.task(&task.id);
-    if let Some(artifact) = finished_before(&shared, task).await? {
-        return Ok(artifact);
-    }
-    if task.carried {
-        let message = format!("what was carried over of \"{}\" is not there any more", task.title);
-        return Err(Failure::new(FailureOwner::Caller, FailureKind::Corrupt, FailureStage::Check, message));
-    }
-    ledger.start().await?;
-    let secrets = &shared.secrets;
-    let outcome = export(&shared, task).await.map(|a| secrets.artifact(a)).map_err(|f| secrets.failure(f));
-    ledger.end(outcome.as_ref()).await?;
-    outcome
+    let (id, exporter, layers) = (task.id.as_str(), task.exporter.as_str(), task.layers.len());
+    let span = tracing::info_span!(parent: &shared.span, "task", task = id, exporter, layers);
+    run_task(&shared, index, task).instrument(span).await
 }
 
-async fn export(shared: &Arc<JobShared>, task: &ExportTask) -> Result<Artifact, Failure> {
-    let work_dir = shared.task_dir(task);
-    let (root, relative) = (shared.work_dir.clone(), JobShared::task_dir_below(task));
+async fn run_task(shared: &Arc<JobShared>, index: usize, task: &ExportTask) -> Result<Artifact, Failure> {
+    let ledger = shared.ledger.task(&task.id);
+    if task.carried || !start_planned(shared, index).await? {
+        if let Some(artifact) = finished_before(shared, task).await? {
+            return Ok(artifact);
+        }
+        if task.carried {
+            let message = format!("what was carried over of \"{}\" is not there any more", task.title);
+            return Err(Failure::new(FailureOwner::Caller, FailureKind::Corrupt, FailureStage::Check, message));
+        }
+        ledger.start().await?;
+        let again = Arc::clone(shared);
+        run_blocking(move || make_dir(&again, index)).await?;
+    }
+    let from = shared.clock.now_ms();
+    let ended = export(shared, index, task).await?;
+    if let Ok(exporter) = shared.registry.by_name(&task.exporter) {
+        metrics::export_ended(exporter.name(), ended.as_ref().err(), (from, shared.clock.now_ms()));
+    }
+    match ended {
+        Ok(artifact) => Ok(artifact),
+        Err(failure) => {
+            let failure = shared.secrets.failure(failure);
+            ledger.end(Err(&failure)).await?;
+            Err(failure)
+        }
+    }
+}
+
+/// Notes that a task is begun, if nothing was done for it yet, and makes its directory; answers whether that is so.
+async fn start_planned(shared: &Arc<JobShared>, index: usize) -> Result<bool, Failure> {
+    let shared = Arc::clone(shared);
     run_blocking(move || {
-        safe_path::make_dirs(&root, &relative)
-            .map_err(|e| safe_path::judged(&format!("cannot make the task's directory in {}", root.display()), &e))
+        let Some(task) = shared.plan.tasks.get(index) else { return Ok(false) };
+        let is_planned = shared.ledger.task(&task.id).start_planned()?;
+        if is_planned {
+            make_dir(&shared, index)?;
+        }
+        Ok(is_planned)
     })
-    .await?;
+    .await
+}
+
+fn make_dir(shared: &JobShared, index: usize) -> Result<(), Failure> {
+    let Some(task) = shared.plan.tasks.get(index) else { return Ok(()) };
+    let root = &shared.work_dir;
+    let made = safe_path::make_dirs(root, &JobShared::task_dir_below(task));
+    let what = || format!("cannot make the task's directory in {}", root.display());
+    made.map(drop).map_err(|e| safe_path::judged(&what(), &e))
+}
+
+/// Runs the exporter; the inner failure is the task's, the outer one is the ledger's.
+async fn export(shared: &Arc<JobShared>, index: usize, task: &ExportTask) -> Result<Result<Artifact, Failure>, Failure> {
+    let artifact = match artifact_of(shared, task).await {
+        Ok(artifact) => artifact,
+        Err(failure) => return Ok(Err(failure)),
+    };
+    let (judge, cancel) = (Arc::clone(shared), shared.stop.child_token());
+    let ended = run_blocking(move || {
+        let artifact = match judged(&judge, index, artifact, &cancel) {
+            Ok(artifact) => judge.secrets.artifact(artifact),
+            Err(failure) => return Ok(Err(failure)),
+        };
+        let Some(task) = judge.plan.tasks.get(index) else { return Ok(Ok(artifact)) };
+        Ok(match judge.ledger.task(&task.id).end_finished(&artifact)? {
+            None => Ok(artifact),
+            Some(unit) => Err(verify::unfinished(task, unit)),
+        })
+    });
+    ended.await
+}
+
+async fn artifact_of(shared: &Arc<JobShared>, task: &ExportTask) -> Result<Artifact, Failure> {
     let exporter = shared.registry.by_name(&task.exporter)?;
     let ctx = shared.context(task, shared.stop.child_token());
     if let Some(failure) = ctx.secrets.missing_failure(&task.title) {
@@ -45,12 +103,23 @@ async fn export(shared: &Arc<JobShared>, task: &ExportTask) -> Result<Artifact, 
         ctx.cancelled().await;
         tokio::time::sleep(CANCEL_GRACE).await;
     };
-    let mut artifact = tokio::select! {
+    tokio::select! {
         biased;
-        outcome = work => outcome?,
-        () = grace => return Err(Failure::cancelled()),
-    };
-    verify::verify(task, &ctx, &work_dir, &mut artifact).await?;
-    shared.remember_contents(contents::judge(task, &ctx, &shared.containers, &work_dir, &mut artifact).await?);
+        outcome = work => outcome,
+        () = grace => Err(Failure::cancelled()),
+    }
+}
+
+/// What an export made, verified against the plan and by what is in it. Blocks.
+fn judged(
+    shared: &JobShared,
+    index: usize,
+    mut artifact: Artifact,
+    cancel: &CancellationToken,
+) -> Result<Artifact, Failure> {
+    let Some(task) = shared.plan.tasks.get(index) else { return Err(Failure::internal("the task is not in the plan")) };
+    let work_dir = shared.task_dir(task);
+    verify::verify(task, &shared.plan.parameters, &work_dir, &mut artifact)?;
+    shared.remember_contents(contents::judge(task, &shared.containers, &work_dir, &mut artifact, cancel)?);
     Ok(artifact)
 }

@@ -1,28 +1,29 @@
 //! "Done" means planned = got, verified.
 
-use crate::context::ExportContext;
-use crate::ledger::UnitState;
-use offmap_disk::{run_blocking, safe_path};
+use crate::ledger::UnitRecord;
+use offmap_disk::safe_path;
 use offmap_model::{
     Artifact, ArtifactFile, CountUnit, ErrorBudget, ExportTask, Failure, FailureKind, FailureOwner, FailureStage,
-    LayerArtifact, LayerContents, Missing, TaskLayer,
+    GenerateOfflineMapParameters, LayerArtifact, LayerContents, Missing, TaskLayer,
 };
 use std::collections::HashMap;
 use std::path::Path;
 
-/// Every unit is finished, every layer is in the artifact, every file is there, and zero came only if zero was planned. Fails as a
+/// A task that ended though one of its units is not finished.
+pub(super) fn unfinished(task: &ExportTask, unit: UnitRecord) -> Failure {
+    let message = format!("unit `{}` of \"{}\" was planned and is {}", unit.id, task.title, unit.state);
+    incomplete(message).for_unit(unit.id)
+}
+
+/// Every layer is in the artifact, every file is there, and zero came only if zero was planned. Fails as a
 /// whole where a promise of the exporter is broken; a layer that is incomplete has its own failure from then on.
-pub(super) async fn verify(
+pub(super) fn verify(
     task: &ExportTask,
-    ctx: &ExportContext,
+    parameters: &GenerateOfflineMapParameters,
     work_dir: &Path,
     artifact: &mut Artifact,
 ) -> Result<(), Failure> {
-    if let Some(unit) = ctx.units().await?.into_iter().find(|u| u.state != UnitState::Finished) {
-        return Err(incomplete(format!("unit `{}` of \"{}\" was planned and is {}", unit.id, task.title, unit.state))
-            .for_unit(unit.id));
-    }
-    measure(task, work_dir, artifact).await?;
+    measure(task, work_dir, artifact)?;
     let files = artifact.files.len();
     let mut place_of: HashMap<String, usize> = HashMap::new();
     for (at, layer) in artifact.layers.iter().enumerate() {
@@ -40,7 +41,7 @@ pub(super) async fn verify(
             continue;
         };
         if got.failure.is_none() {
-            let budget = ctx.error_budget(&layer.id);
+            let budget = parameters.error_budgets.get(&layer.id).copied().unwrap_or_default();
             count_missing(task.count_unit, budget, &mut got.contents);
             let (warnings, failure) = match too_little(layer, got, files) {
                 Some(failure) => (Vec::new(), Some(failure)),
@@ -54,11 +55,9 @@ pub(super) async fn verify(
 }
 
 /// Fills in the sizes of the files; all of them must be there.
-async fn measure(task: &ExportTask, work_dir: &Path, artifact: &mut Artifact) -> Result<(), Failure> {
-    let (root, files) = (work_dir.to_owned(), artifact.files.clone());
-    let measured = run_blocking(move || Ok(files.iter().map(|f| bytes_of(&root, f)).collect::<Vec<_>>())).await?;
-    for (file, bytes) in artifact.files.iter_mut().zip(measured) {
-        file.bytes = bytes.map_err(|e| {
+fn measure(task: &ExportTask, work_dir: &Path, artifact: &mut Artifact) -> Result<(), Failure> {
+    for file in &mut artifact.files {
+        file.bytes = bytes_of(work_dir, file).map_err(|e| {
             Failure::internal(format!(
                 "exporter `{}` names {}, which is not a file or folder in its work directory: {e}",
                 task.exporter,

@@ -17,9 +17,16 @@ use offmap_model::{
 use std::path::Path;
 use std::sync::Arc;
 use tokio::sync::oneshot;
+use tracing::Instrument as _;
 
 /// The whole job. Runs on the host's runtime.
 pub(crate) async fn run(job: Arc<JobInner>) -> JobResult {
+    let span = tracing::info_span!("job", job = job.id);
+    // Boxed: what is instrumented is moved.
+    Box::pin(whole(job)).instrument(span).await
+}
+
+async fn whole(job: Arc<JobInner>) -> JobResult {
     let engine = &job.engine;
     job.event_log.state(&job.subject, ExportState::Started, None, None);
     tokio::select! {

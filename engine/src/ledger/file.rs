@@ -5,14 +5,16 @@
 //!    is read is bounded in size and in time.
 //! 3. The schema is word for word what this program writes, else nothing is read.
 
-use offmap_disk::safe_path;
+use offmap_disk::{atomic_file, safe_path};
 use offmap_model::{Failure, FailureKind, FailureOwner, FailureStage};
 use rusqlite::config::DbConfig;
 use rusqlite::limits::Limit;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
+use std::collections::HashMap;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 /// SQL that brings a ledger from version `n` to `n + 1`; its version is SQLite's `user_version`.
@@ -78,17 +80,20 @@ pub(crate) struct FileKind {
     pub(crate) migrations: &'static [&'static str],
     /// Largest file, and largest file beside it, in bytes.
     pub(crate) largest: u64,
+    /// The bytes of a file of which nothing is known yet, where so many are made that they are made once.
+    pub(crate) blank: Option<&'static OnceLock<Result<Vec<u8>, String>>>,
     /// Whether each commit is on the disk before it is answered, so that a power cut costs nothing that was said; else a kill costs
     /// nothing.
     pub(crate) is_synced: bool,
 }
 
 /// The ledger of a job.
-pub(super) const LEDGER: FileKind = FileKind {
+pub(super) static LEDGER: FileKind = FileKind {
     name: "the job's ledger",
     way_out: "remove the unfinished job with `offmap clean` and begin again",
     migrations: &MIGRATIONS,
     largest: LARGEST_FILE,
+    blank: Some(&BLANK),
     is_synced: false,
 };
 
@@ -150,6 +155,7 @@ pub(crate) fn open_kind(kind: &FileKind, path: &Path) -> Result<(Connection, Dea
         | OpenFlags::SQLITE_OPEN_CREATE
         | OpenFlags::SQLITE_OPEN_NO_MUTEX
         | OpenFlags::SQLITE_OPEN_NOFOLLOW;
+    make_new(kind, &path)?;
     let mut connection = Connection::open_with_flags(&path, flags).map_err(|e| kind.judged(&e))?;
     let deadline = Deadline::new();
     deadline.set(LONGEST_READ);
@@ -167,6 +173,31 @@ pub(crate) fn open_kind(kind: &FileKind, path: &Path) -> Result<(Connection, Dea
     migrate(kind, &mut connection, version).map_err(|e| kind.judged(&e))?;
     deadline.clear();
     Ok((connection, deadline))
+}
+
+/// The bytes of a ledger of which nothing is known yet: every job begins with one.
+static BLANK: OnceLock<Result<Vec<u8>, String>> = OnceLock::new();
+/// Where SQLite's file format says how a file is written and read: 1 with a rollback journal, 2 with a write-ahead log.
+const FORMAT_VERSIONS: std::ops::Range<usize> = 18..20;
+const WRITE_AHEAD_LOG: u8 = 2;
+
+fn blank(kind: &FileKind) -> Result<Vec<u8>, String> {
+    let made = Connection::open_in_memory().and_then(|mut model| {
+        migrate(kind, &mut model, 0)?;
+        Ok(model.serialize("main")?.to_vec())
+    });
+    let mut bytes = made.map_err(|e| e.to_string())?;
+    bytes.get_mut(FORMAT_VERSIONS).into_iter().for_each(|versions| versions.fill(WRITE_AHEAD_LOG));
+    Ok(bytes)
+}
+
+/// Makes a file where there is none: complete under its name, or not there.
+fn make_new(kind: &FileKind, path: &Path) -> Result<(), Failure> {
+    let Some(made) = kind.blank.filter(|_| std::fs::symlink_metadata(path).is_err()) else { return Ok(()) };
+    // SQLite makes the file where it cannot be made beforehand.
+    let Ok(blank) = made.get_or_init(|| blank(kind)) else { return Ok(()) };
+    let failed = |e: &std::io::Error| safe_path::judged(&format!("{} cannot be made", kind.name), e);
+    atomic_file::write(path, failed, |file| file.write_all(blank).map_err(|e| failed(&e)))
 }
 
 /// Makes a file of a kind that is in memory only.
@@ -230,6 +261,8 @@ fn prepare(kind: &FileKind, connection: &mut Connection, deadline: &Deadline) ->
     connection.progress_handler(STEPS, Some(move || watched.is_over()))?;
     connection.pragma_update(None, "cell_size_check", true)?;
     connection.pragma_update(None, "mmap_size", 0)?;
+    // The directory is locked while somebody uses the file, so no transaction has to ask for locks of its own.
+    connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", if kind.is_synced { "FULL" } else { "NORMAL" })?;
     connection.pragma_update(None, "foreign_keys", true)
@@ -245,17 +278,34 @@ fn schema(connection: &Connection) -> rusqlite::Result<Vec<Entry>> {
         .collect()
 }
 
+/// A schema, or why it cannot be made.
+type Made = Arc<Result<Vec<Entry>, String>>;
+
+/// The schemas of all versions of all kinds, each made at its first use: every job opens a ledger.
+static SCHEMAS: Mutex<Option<HashMap<(&'static str, usize), Made>>> = Mutex::new(None);
+
+/// The schema that the migrations up to a version make.
+fn schema_of(kind: &FileKind, version: usize) -> Made {
+    let mut made = SCHEMAS.lock().unwrap_or_else(PoisonError::into_inner);
+    let known = made.get_or_insert_default().entry((kind.name, version));
+    Arc::clone(known.or_insert_with(|| {
+        let made = Connection::open_in_memory().and_then(|mut model| {
+            for sql in kind.migrations.iter().take(version) {
+                let transaction = model.transaction()?;
+                transaction.execute_batch(sql)?;
+                transaction.commit()?;
+            }
+            schema(&model)
+        });
+        Arc::new(made.map_err(|e| e.to_string()))
+    }))
+}
+
 /// The schema must be what the migrations up to the version make: real tables, the same columns, nothing else.
 fn check_schema(kind: &FileKind, connection: &Connection, version: usize, path: &Path) -> Result<(), Failure> {
-    let expected = Connection::open_in_memory().and_then(|mut model| {
-        for sql in kind.migrations.iter().take(version) {
-            let transaction = model.transaction()?;
-            transaction.execute_batch(sql)?;
-            transaction.commit()?;
-        }
-        schema(&model)
-    });
-    let expected = expected.map_err(|e| Failure::internal(format!("{}: the schema cannot be made: {e}", kind.name)))?;
+    let made = schema_of(kind, version);
+    let failed = |e: &String| Failure::internal(format!("{}: the schema cannot be made: {e}", kind.name));
+    let expected = made.as_ref().as_ref().map_err(failed)?;
     let found = schema(connection).map_err(|e| kind.judged(&e))?;
     let strange = found.iter().find(|entry| !expected.contains(entry));
     let missing = expected.iter().find(|entry| !found.contains(entry));

@@ -1,8 +1,7 @@
 //! The ledger of one job: a SQLite file that knows the plan, every unit of work, and how far each is.
 //!
 //! Written before an action is relied on: a server job's url stands here before it is polled, a unit is finished here before the task
-//! that needs it ends. One thread owns the file (WAL, commits in batches); everybody else sends to it through a bounded channel. No
-//! token is ever written.
+//! that needs it ends. One thread at a time works on the file (WAL, commits in batches). No token is ever written.
 
 use super::file::{LARGEST_VALUE, refused};
 use super::lineage::{Lineage, value_of};
@@ -19,6 +18,7 @@ use std::path::Path;
 const MOST_TASKS: u32 = 10_000;
 /// Most units of a job.
 pub(super) const MOST_UNITS: u32 = 1_000_000;
+const SET_DEFINITION: &str = "UPDATE task SET definition = ?2 WHERE id = ?1";
 /// Longest id of a unit, in bytes. It is no file name.
 const LONGEST_UNIT: usize = 4096;
 
@@ -52,7 +52,7 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// Opens or makes the ledger at `path` and starts its thread, which ends when the last handle is dropped.
+    /// Opens or makes the ledger at `path`; it is closed when the last handle is dropped.
     ///
     /// # Errors
     /// If the file cannot be made or is not a ledger.
@@ -119,24 +119,30 @@ impl Ledger {
     /// # Errors
     /// If it cannot be written.
     pub async fn put_plan(&self, plan: &OfflineMapPlan, now: i64) -> Result<(), Failure> {
-        self.put("plan", plan).await?;
+        let whole = self.text_of("plan", plan)?;
         let tasks = plan.tasks.clone();
         check_tasks(&tasks).map_err(|f| Failure::internal(f.message))?;
         let definitions: Vec<String> = tasks.iter().map(|t| self.text_of("task", t)).collect::<Result<_, _>>()?;
         self.worker
             .run(Box::new(move |c| {
+                c.prepare_cached("INSERT OR REPLACE INTO job(key, value) VALUES('plan', ?1)")?.execute([whole])?;
                 let mut task_sql = c.prepare_cached(
-                    "INSERT INTO task(id, exporter, service_url, definition, state) VALUES(?1, ?2, ?3, ?4, 'planned')
+                    "INSERT INTO task(id, exporter, service_url, definition, state) VALUES(?1, ?2, ?3, '', 'planned')
                  ON CONFLICT(id) DO NOTHING",
                 )?;
                 let mut unit_sql = c.prepare_cached(
                     "INSERT INTO unit(task, id, kind, title, state, updated) VALUES(?1, ?2, ?3, ?4, 'planned', ?5)
                  ON CONFLICT(task, id) DO NOTHING",
                 )?;
+                let mut definition_sql = c.prepare_cached(SET_DEFINITION)?;
                 for (task, definition) in tasks.iter().zip(&definitions) {
-                    task_sql.execute(params![task.id, task.exporter, task.key.service_url, definition])?;
+                    let is_new = task_sql.execute(params![task.id, task.exporter, task.key.service_url])? > 0;
                     for unit in &task.units {
                         unit_sql.execute(params![task.id, unit.id, unit.kind, unit.title, now])?;
+                    }
+                    // Last: each unit's task is looked up, and a row is read to its end for that.
+                    if is_new {
+                        definition_sql.execute(params![task.id, definition])?;
                     }
                 }
                 Ok(())
@@ -156,9 +162,9 @@ impl Ledger {
                 let replaced = || {
                     c.execute("INSERT OR REPLACE INTO job(key, value) VALUES('plan', ?1)", [whole])?;
                     c.execute(
-                        "UPDATE task SET exporter = ?2, service_url = ?3, definition = ?4, state = 'planned', outcome = NULL
+                        "UPDATE task SET exporter = ?2, service_url = ?3, definition = '', state = 'planned', outcome = NULL
                      WHERE id = ?1",
-                        params![task.id, task.exporter, task.key.service_url, definition],
+                        params![task.id, task.exporter, task.key.service_url],
                     )?;
                     c.execute("DELETE FROM note WHERE task = ?1", [&task.id])?;
                     c.execute("DELETE FROM unit WHERE task = ?1", [&task.id])?;
@@ -168,7 +174,7 @@ impl Ledger {
                     for unit in &task.units {
                         insert.execute(params![task.id, unit.id, unit.kind, unit.title, now])?;
                     }
-                    Ok(())
+                    c.prepare_cached(SET_DEFINITION)?.execute(params![task.id, definition]).map(drop)
                 };
                 // Other writes may share the transaction, and it is committed for them even if this one fails.
                 c.execute_batch("SAVEPOINT replace_task")?;

@@ -6,8 +6,8 @@ use super::worker::{Work, broken};
 use offmap_disk::safe_path;
 use offmap_model::{Artifact, Failure};
 use rusqlite::types::Value as SqlValue;
-use rusqlite::{Connection, OptionalExtension as _, params, params_from_iter};
-use std::collections::HashSet;
+use rusqlite::{Connection, OptionalExtension as _, Row, params, params_from_iter};
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::sync::oneshot;
@@ -29,6 +29,8 @@ pub struct TaskLedger {
     hidden: Arc<HashSet<String>>,
 }
 
+const SET_STATE: &str = "UPDATE task SET state = ?2, outcome = ?3 WHERE id = ?1";
+
 /// Notes where the result of a finished unit is, below the work directory.
 const RESULT: &str = "result";
 /// Notes the unit that a result came out of, such as a server's job.
@@ -44,6 +46,29 @@ pub(crate) struct UnitResult {
     pub(crate) of: Option<String>,
 }
 
+/// Work, and what it answers when it was done.
+fn answering<T: Send + 'static>(
+    work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+) -> (Work, oneshot::Receiver<T>) {
+    let (answer, is_answered) = oneshot::channel();
+    let work: Work = Box::new(move |c| {
+        // Nobody waits any more if the job was dropped.
+        let _ = answer.send(work(c)?);
+        Ok(())
+    });
+    (work, is_answered)
+}
+
+fn record_of(row: &Row<'_>) -> rusqlite::Result<UnitRecord> {
+    Ok(UnitRecord {
+        id: row.get(0)?,
+        state: row.get(1)?,
+        attempts: row.get(2)?,
+        bytes: row.get::<_, Option<i64>>(3)?.and_then(|b| u64::try_from(b).ok()),
+        sha256: row.get(4)?,
+    })
+}
+
 impl TaskLedger {
     /// The same without what it knows of some units.
     #[must_use]
@@ -52,9 +77,31 @@ impl TaskLedger {
         self
     }
 
+    /// Notes that the task is being worked on, if nothing was done for it yet; answers whether that is so. Blocks.
+    pub(crate) fn start_planned(&self) -> Result<bool, Failure> {
+        let task = self.task.clone();
+        let changed = self.ask_here(move |c| {
+            c.prepare_cached("UPDATE task SET state = 'started' WHERE id = ?1 AND state = 'planned'")?.execute([task])
+        });
+        Ok(changed? == 1)
+    }
+
     /// Notes that the task is being worked on.
     pub(crate) async fn start(&self) -> Result<(), Failure> {
         self.set_state(UnitState::Started, None).await
+    }
+
+    /// Notes that the task ended with what was downloaded, if each of its units is finished; else answers one that is not. Blocks.
+    pub(crate) fn end_finished(&self, artifact: &Artifact) -> Result<Option<UnitRecord>, Failure> {
+        let (task, outcome) = (self.task.clone(), serde_json::to_string(artifact).map_err(broken)?);
+        self.ask_here(move |c| {
+            let sql = "SELECT id, state, attempts, bytes, sha256 FROM unit WHERE task = ?1 AND state <> 'finished' LIMIT 1";
+            let open = c.prepare_cached(sql)?.query_row([&task], record_of).optional()?;
+            if open.is_none() {
+                c.prepare_cached(SET_STATE)?.execute(params![task, UnitState::Finished, outcome])?;
+            }
+            Ok(open)
+        })
     }
 
     /// Notes how the task ended: with what was downloaded, or why it failed.
@@ -66,15 +113,31 @@ impl TaskLedger {
         self.set_state(state, Some(text.map_err(broken)?)).await
     }
 
+    /// Writes, and answers what came of it.
+    async fn ask<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let (work, is_answered) = answering(work);
+        self.ledger.worker.run(work).await?;
+        is_answered.await.map_err(broken)
+    }
+
+    /// The same on this thread. Blocks.
+    fn ask_here<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let (work, mut is_answered) = answering(work);
+        self.ledger.worker.run_here(work)?;
+        is_answered.try_recv().map_err(broken)
+    }
+
     async fn set_state(&self, state: UnitState, outcome: Option<String>) -> Result<(), Failure> {
         let task = self.task.clone();
         self.ledger
             .worker
-            .run(Box::new(move |c| {
-                c.prepare_cached("UPDATE task SET state = ?2, outcome = ?3 WHERE id = ?1")?
-                    .execute(params![task, state, outcome])
-                    .map(drop)
-            }))
+            .run(Box::new(move |c| c.prepare_cached(SET_STATE)?.execute(params![task, state, outcome]).map(drop)))
             .await
     }
 
@@ -119,13 +182,7 @@ impl TaskLedger {
         let mut all: Vec<SqlValue> = vec![self.task.clone().into(), unit.to_owned().into(), now.into()];
         all.extend(values);
         let name = format!("unit `{unit}` of task `{}`", self.task);
-        let (answer, is_answered) = oneshot::channel();
-        let work: Work = Box::new(move |c| {
-            let _ = answer.send(c.prepare_cached(sql)?.execute(params_from_iter(all))?);
-            Ok(())
-        });
-        self.ledger.worker.run(work).await?;
-        let changed = is_answered.await.map_err(broken)?;
+        let changed = self.ask(move |c| c.prepare_cached(sql)?.execute(params_from_iter(all))).await?;
         if changed == 1 {
             return Ok(());
         }
@@ -176,14 +233,32 @@ impl TaskLedger {
 
     /// The finished units whose results are known.
     pub(crate) async fn results(&self) -> Result<Vec<UnitResult>, Failure> {
-        let mut results = Vec::new();
-        for unit in self.units().await?.into_iter().filter(|u| u.state == UnitState::Finished && u.sha256.is_some()) {
-            if let Some(path) = self.noted(&unit.id, RESULT).await? {
-                let of = self.noted(&unit.id, RESULT_OF).await?.filter(|of| !of.is_empty());
-                results.push(UnitResult { unit, path: PathBuf::from(path), of });
-            }
+        let mut paths = self.all_noted(RESULT).await?;
+        if paths.is_empty() {
+            return Ok(Vec::new());
         }
-        Ok(results)
+        let mut sources = self.all_noted(RESULT_OF).await?;
+        let is_finished = |u: &UnitRecord| u.state == UnitState::Finished && u.sha256.is_some();
+        let finished = self.units().await?.into_iter().filter(is_finished);
+        let with_path = finished.filter_map(|unit| {
+            let path = PathBuf::from(paths.remove(&unit.id)?);
+            let of = sources.remove(&unit.id).filter(|of| !of.is_empty());
+            Some(UnitResult { unit, path, of })
+        });
+        Ok(with_path.collect())
+    }
+
+    /// A value of all units that have it, by their ids.
+    async fn all_noted(&self, key: &'static str) -> Result<HashMap<String, String>, Failure> {
+        let task = self.task.clone();
+        let query = move |c: &Connection| {
+            c.prepare_cached("SELECT unit, value FROM note WHERE task = ?1 AND key = ?2 LIMIT ?3")?
+                .query_map(params![task, key, MOST_UNITS], |r| Ok((r.get(0)?, r.get(1)?)))?
+                .collect()
+        };
+        let mut all: HashMap<String, String> = self.ledger.worker.read(query).await?;
+        all.retain(|unit, _| !self.hidden.contains(unit));
+        Ok(all)
     }
 
     /// Notes why a unit failed.
@@ -197,6 +272,22 @@ impl TaskLedger {
         self.update(unit, SQL, vec![text.into()], now).await
     }
 
+    /// One unit of the task; `None` where it was not planned.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub async fn unit(&self, id: &str) -> Result<Option<UnitRecord>, Failure> {
+        let row = [self.task.clone(), id.to_owned()];
+        self.ledger
+            .worker
+            .read(move |c| {
+                c.prepare_cached("SELECT id, state, attempts, bytes, sha256 FROM unit WHERE task = ?1 AND id = ?2")?
+                    .query_row(row, record_of)
+                    .optional()
+            })
+            .await
+    }
+
     /// All units of the task.
     ///
     /// # Errors
@@ -207,15 +298,7 @@ impl TaskLedger {
             .worker
             .read(move |c| {
                 c.prepare_cached("SELECT id, state, attempts, bytes, sha256 FROM unit WHERE task = ?1 ORDER BY id LIMIT ?2")?
-                    .query_map(params![task, MOST_UNITS], |r| {
-                        Ok(UnitRecord {
-                            id: r.get(0)?,
-                            state: r.get(1)?,
-                            attempts: r.get(2)?,
-                            bytes: r.get::<_, Option<i64>>(3)?.and_then(|b| u64::try_from(b).ok()),
-                            sha256: r.get(4)?,
-                        })
-                    })?
+                    .query_map(params![task, MOST_UNITS], record_of)?
                     .collect()
             })
             .await

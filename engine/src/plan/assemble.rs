@@ -5,7 +5,7 @@ use super::networks;
 use crate::exporter::{LayerPlan, ServiceDescription, ServiceRequest, TaskPlan};
 use crate::registry::ErasedExporter;
 use offmap_model::failure::{LONGEST_ATTRIBUTION, LONGEST_SERVER_MESSAGE, shortened};
-use offmap_model::{CapabilityReason, ExportTask, OfflineMapParametersKey, SkippedLayer, TaskLayer};
+use offmap_model::{CapabilityReason, ExportTask, Failure, OfflineMapParametersKey, SkippedLayer, TaskLayer};
 use serde_json::Value;
 use std::collections::HashMap;
 
@@ -22,6 +22,7 @@ pub(super) fn assemble(
     let mut layers = Vec::new();
     let mut left = Vec::new();
     let planned: HashMap<&str, &LayerPlan> = task.layers.iter().rev().map(|p| (p.id.as_str(), p)).collect();
+    let failed: HashMap<&str, &Failure> = task.failed.iter().rev().map(|(id, f)| (id.as_str(), f)).collect();
     for layer in &request.layers {
         match planned.get(layer.id.as_str()) {
             Some(p) => layers.push(TaskLayer {
@@ -35,8 +36,8 @@ pub(super) fn assemble(
                 exact: p.exact,
                 attachments: p.attachments,
             }),
-            None => left.push(match task.failed.iter().find(|(id, _)| *id == layer.id) {
-                Some((_, failure)) => skipped(layer, CapabilityReason::ServiceNotUsable, Some(failure.clone()), false),
+            None => left.push(match failed.get(layer.id.as_str()) {
+                Some(failure) => skipped(layer, CapabilityReason::ServiceNotUsable, Some((*failure).clone()), false),
                 None => skipped(layer, CapabilityReason::LeftOut, None, false),
             }),
         }

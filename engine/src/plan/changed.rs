@@ -5,7 +5,8 @@ use super::networks;
 use super::warnings::shorten;
 use crate::exporter::{PlanContext, ServiceRequest};
 use crate::registry::ExporterRegistry;
-use offmap_model::{ExportTask, Failure, OfflineMapPlan, OfflineMapSource};
+use offmap_model::{ExportTask, Failure, MapLayer, OfflineMapPlan, OfflineMapSource};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Tasks whose data changed on their service since the plan was made, planned anew. A service that does not answer changes nothing;
@@ -19,9 +20,11 @@ pub(crate) async fn changed_since(
 ) -> Result<Vec<(usize, ExportTask)>, Failure> {
     let mut changed = Vec::new();
     let mut warnings = Vec::new();
+    let layers = source.web_map.layers();
+    let layers: HashMap<&str, (usize, &MapLayer)> = (0..).zip(&layers).map(|(at, l)| (l.id.as_str(), (at, l))).collect();
     for (index, task) in plan.tasks.iter().enumerate().filter(|(_, t)| t.edit_date.is_some() && !t.carried) {
         let exporter = registry.by_name(&task.exporter)?;
-        let request = request_of(task, source, plan);
+        let request = request_of(task, source, &layers, plan);
         let found = tokio::select! {
             biased;
             () = ctx.cancel.cancelled() => return Err(Failure::cancelled()),
@@ -60,11 +63,17 @@ pub(crate) async fn changed_since(
 }
 
 /// The layers of a task as they are asked for.
-fn request_of(task: &ExportTask, source: &Arc<OfflineMapSource>, plan: &OfflineMapPlan) -> ServiceRequest {
-    let layers = source.web_map.layers().into_iter().filter(|l| task.layers.iter().any(|t| t.id == l.id));
+fn request_of(
+    task: &ExportTask,
+    source: &Arc<OfflineMapSource>,
+    layers: &HashMap<&str, (usize, &MapLayer)>,
+    plan: &OfflineMapPlan,
+) -> ServiceRequest {
+    let mut layers: Vec<_> = task.layers.iter().filter_map(|t| layers.get(t.id.as_str())).collect();
+    layers.sort_by_key(|(at, _)| *at);
     ServiceRequest {
         service_url: task.key.service_url.clone(),
-        layers: layers.collect(),
+        layers: layers.into_iter().map(|(_, layer)| (*layer).clone()).collect(),
         source: Arc::clone(source),
         parameters: Arc::new(plan.parameters.clone()),
         networks: networks::of_task(task, source),

@@ -95,6 +95,10 @@ pub(crate) fn of_plan(
 
 /// The networks of a task, read from the map again.
 pub(crate) fn of_task(task: &ExportTask, source: &OfflineMapSource) -> Vec<UtilityNetwork> {
+    if task.networks.is_empty() {
+        // The map is not read again for nothing: many tasks ask.
+        return Vec::new();
+    }
     let wanted: HashSet<usize> = task.networks.iter().map(|n| n.index).collect();
     let mut all = UtilityNetwork::of(&source.web_map);
     all.retain(|network| wanted.contains(&network.index));

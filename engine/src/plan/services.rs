@@ -16,7 +16,7 @@ use offmap_model::{
     CapabilityReason, ExportTask, Failure, FailureKind, FailureOwner, FailureStage, GenerateOfflineMapParameters, MapLayer,
     OfflineMapParametersKey, OfflineMapPlan, SkippedLayer, TaskLayer, UtilityNetwork, service_key,
 };
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// Services that are asked at a time.
@@ -116,9 +116,9 @@ impl<'a> Services<'a> {
         let Planned { exporter, key, task, skipped, refused, networks, warnings } = planned;
         let displaced = self.displaced.iter().position(|t| t.key == key && t.exporter == exporter.name());
         let displaced = displaced.map(|at| self.displaced.remove(at));
-        let planned_before = |id: &str| displaced.iter().flat_map(|t| &t.layers).any(|l| l.id == id);
+        let before: HashSet<String> = displaced.iter().flat_map(|t| &t.layers).map(|l| l.id.clone()).collect();
         // Where nothing comes of a task that is planned again, its layers stay as they were planned.
-        let stays = |id: &str| task.is_none() && planned_before(id);
+        let stays = |id: &str| task.is_none() && before.contains(id);
         let refused: Vec<_> = refused.into_iter().filter(|(layer, _)| !stays(&layer.id)).collect();
         for layer in skipped.into_iter().filter(|l| !stays(&l.id)) {
             // The reason of the first exporter is the layer's, whatever the next one fails for.
@@ -181,7 +181,8 @@ impl<'a> Services<'a> {
             if let Some(at) = self.plan.tasks.iter().position(same) {
                 let task = self.plan.tasks.remove(at);
                 self.bytes = self.bytes.saturating_sub(json_bytes(&task.service));
-                let is_in = |l: &&MapLayer| task.layers.iter().any(|t| t.id == l.id);
+                let own: HashSet<&str> = task.layers.iter().map(|l| l.id.as_str()).collect();
+                let is_in = |l: &&MapLayer| own.contains(l.id.as_str());
                 let mut layers: Vec<MapLayer> = self.layers.iter().filter(is_in).cloned().collect();
                 layers.append(&mut group.layers);
                 group.layers = layers;

@@ -3,6 +3,7 @@
 use super::orchestrator::{MESSAGES, Orchestrator, subject_of};
 use super::table::Stop;
 use crate::job::{JobInner, JobResult};
+use crate::metrics;
 use offmap_model::{Failure, JobError, JobState, StatusMessage, WaitReason};
 use std::sync::Arc;
 use tokio::task::JoinHandle;
@@ -60,6 +61,7 @@ impl Orchestrator {
             record.bytes = result.as_ref().ok().map(|r| r.bytes);
             record.is_kept = result.as_ref().err().is_some_and(|e| e.can_resume);
             record.failure = result.as_ref().err().map(|e| Box::new(e.failure.clone()));
+            metrics::job_ended(result, (record.order.submitted, now));
         }
         let outcome = match result {
             Ok(result) => serde_json::to_string(result),

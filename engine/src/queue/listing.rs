@@ -110,6 +110,6 @@ impl Orchestrator {
         }
         let mut record = self.known(id).await?;
         Arc::make_mut(&mut record.order).is_owned = false;
-        self.store.begin_write(Write { record, outcome: None, events: Vec::new() }).await?.await
+        self.store.begin_write(Write { record, outcome: None, events: Vec::new() })?.await
     }
 }

@@ -4,6 +4,7 @@ use super::prepare::after_gap;
 use super::settings::Settings;
 use super::table::{Body, Entry, Table};
 use crate::event_log::EventLog;
+use crate::metrics;
 use crate::resources::EngineResources;
 use crate::store::{Found, JobRecord, JobStore, Write};
 use offmap_model::{
@@ -23,8 +24,6 @@ pub(crate) struct Orchestrator {
     pub(crate) settings: Settings,
     pub(super) store: JobStore,
     table: Mutex<Table>,
-    /// Held while a change is read and sent to the store, so that changes arrive in their order.
-    order: tokio::sync::Mutex<()>,
     /// Rises with every change of a job.
     pub(super) changed: watch::Sender<u64>,
     /// Tells the timer that there may be an earlier one.
@@ -58,7 +57,6 @@ impl Orchestrator {
             settings,
             store,
             table: Mutex::new(table),
-            order: tokio::sync::Mutex::default(),
             changed: watch::Sender::new(0),
             wake: Arc::default(),
             is_retaining: AtomicBool::new(false),
@@ -75,6 +73,8 @@ impl Orchestrator {
 
     /// Tells whoever waits that a job changed.
     pub(super) fn announce(&self) {
+        let (queued, running) = self.counts();
+        metrics::jobs(queued, running);
         self.changed.send_modify(|n| *n += 1);
         self.wake.notify_one();
     }
@@ -107,10 +107,12 @@ impl Orchestrator {
     /// Writes how a job is into the store, after all changes before.
     pub(super) async fn save(&self, id: &str, outcome: Option<String>, events: Vec<StatusMessage>) -> Result<(), Failure> {
         let written = {
-            let _order = self.order.lock().await;
-            let record = self.lock().entries.get(id).filter(|e| e.is_stored).map(|e| e.record.clone());
-            let Some(record) = record else { return Ok(()) };
-            self.store.begin_write(Write { record, outcome, events }).await?
+            // Changes arrive in the store in their order.
+            let table = self.lock();
+            let Some(record) = table.entries.get(id).filter(|e| e.is_stored).map(|e| e.record.clone()) else {
+                return Ok(());
+            };
+            self.store.begin_write(Write { record, outcome, events })?
         };
         written.await
     }

@@ -140,7 +140,7 @@ impl Orchestrator {
             (JobVerb::Discard, VerbEffect::Acts) => {
                 self.clean_up(&record).await?;
                 let record = JobRecord { is_kept: false, updated: self.now(), ..record };
-                self.store.begin_write(Write { record, outcome: None, events: Vec::new() }).await?.await
+                self.store.begin_write(Write { record, outcome: None, events: Vec::new() })?.await
             }
             _ => Ok(()),
         }

@@ -7,6 +7,7 @@ use offmap_model::{Failure, GenerateOfflineMapResult, JobError, JobFilter, JobSt
 use rusqlite::{Connection, OptionalExtension as _, ToSql, params};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
+use tokio::runtime::Handle;
 
 /// Events that are read at a time.
 const EVENTS: u32 = 256;
@@ -63,11 +64,10 @@ fn add_events(connection: &Connection, job: i64, events: &[StatusMessage]) -> ru
 
 impl JobStore {
     /// Opens or makes the store at a path, or one in memory, and reads what lives in it. Blocks.
-    pub(crate) fn open(path: Option<&Path>) -> Result<(Self, Found), Failure> {
-        let path = path.map(Path::to_owned);
-        let open = move || path.map_or_else(|| open_memory(&STORE), |path| open_kind(&STORE, &path));
-        let (worker, found) = Worker::start_blocking(&STORE, open, living)?;
-        Ok((Self { worker }, found))
+    pub(crate) fn open(path: Option<&Path>, runtime: Handle) -> Result<(Self, Found), Failure> {
+        let (connection, deadline) = path.map_or_else(|| open_memory(&STORE), |path| open_kind(&STORE, path))?;
+        let found = living(&connection).map_err(|e| STORE.judged(&e))?;
+        Ok((Self { worker: Worker::of(&STORE, connection, deadline, runtime) }, found))
     }
 
     /// Adds an order.
@@ -85,15 +85,12 @@ impl JobStore {
     }
 
     /// Sends the change of a job: what is sent later is written later. The answer comes when it is written.
-    pub(crate) async fn begin_write(
-        &self,
-        write: Write,
-    ) -> Result<impl Future<Output = Result<(), Failure>> + use<>, Failure> {
+    pub(crate) fn begin_write(&self, write: Write) -> Result<impl Future<Output = Result<(), Failure>> + use<>, Failure> {
         let work = move |c: &Connection| {
             write.record.update(c, write.outcome.as_deref())?;
             add_events(c, write.record.seq, &write.events)
         };
-        self.worker.begin_run(Box::new(work)).await
+        self.worker.begin_run(Box::new(work))
     }
 
     /// Adds events of a job.

@@ -18,10 +18,11 @@ const MIGRATIONS: [&str; 1] = ["
 "];
 
 /// The store of an engine. What was said to the host survives a power cut.
-pub(super) const STORE: FileKind = FileKind {
+pub(super) static STORE: FileKind = FileKind {
     name: "the engine's store of jobs",
     way_out: "move it away to begin with an empty one, or give the engine another data directory",
     migrations: &MIGRATIONS,
     largest: LARGEST,
+    blank: None,
     is_synced: true,
 };

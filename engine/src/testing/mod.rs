@@ -13,4 +13,4 @@ pub use conformance::exporter_conformance;
 pub use fault_rows::fault_rows;
 pub use faults::{FaultAction, FaultEnds, FaultMatrix, FaultReport, FaultRow, FaultStep, FaultyService, JobFault, StepKind};
 pub use plain_packager::PlainPackager;
-pub use scripted::{Act, Script, ScriptedExporter, ScriptedParameters, scripted_map};
+pub use scripted::{Act, Script, ScriptedExporter, ScriptedParameters, scripted_map, scripted_map_of};

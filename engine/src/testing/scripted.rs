@@ -60,10 +60,16 @@ impl Script {
 /// A web map of scripted layers, one service each, named by their ids.
 #[must_use]
 pub fn scripted_map<'a>(layers: impl IntoIterator<Item = (&'a str, Script)>) -> WebMap {
+    scripted_map_of(layers.into_iter().map(|(id, script)| (id, id, script)))
+}
+
+/// A web map of scripted layers: the service of each, its id, and what it does. Layers of one service are one task.
+#[must_use]
+pub fn scripted_map_of<'a>(layers: impl IntoIterator<Item = (&'a str, &'a str, Script)>) -> WebMap {
     let layers: Vec<Value> = layers
         .into_iter()
-        .map(|(id, script)| {
-            json!({"id": id, "title": id, "layerType": "Scripted", "url": format!("https://scripted.invalid/{id}/Server"),
+        .map(|(service, id, script)| {
+            json!({"id": id, "title": id, "layerType": "Scripted", "url": format!("https://scripted.invalid/{service}/Server"),
                 "layerDefinition": {"definitionExpression": json!(script).to_string()}})
         })
         .collect();
