@@ -44,13 +44,14 @@ pub use offmap_model::{
     CapabilityReason, Clock, CountUnit, DestinationTableRowFilter, Envelope, ErrorBudget, EsriVectorTilesDownloadOption,
     ExportHost, ExportState, ExportTask, Failure, FailureKind, FailureOwner, FailureStage,
     GenerateOfflineMapParameterOverrides, GenerateOfflineMapParameters, GenerateOfflineMapResult,
-    GenerateOfflineMapUpdateMode, JobError, LayerArtifact, LayerCapability, LayerContents, LayerImportance, LayerItem,
-    LayerNote, LayerNoteKind, LayerOutcome, LayerPlace, LayerSecrets, LayerType, MOST_EXAMPLES, MapLayer, MessageSeverity,
-    MessageSource, Missing, OfflineMapCapabilities, OfflineMapItemInfo, OfflineMapParametersKey, OfflineMapPlan,
-    OfflineMapSource, OfflineSettings, OnlineOnlyServicesOption, PlannedLevel, Polygon, PortalItem, Printable, Progress,
-    ProgressUnit, ReducedFontsService, ReturnLayerAttachmentOption, SecretRegistry, ServiceLimit, ServiceUrl, SkippedLayer,
-    SpatialReference, StatusMessage, Subject, SubjectKind, SystemClock, TaskControl, TaskLayer, TaskNetwork, Thumbnail,
-    Unit, UtilityNetwork, WebMap, printable, service_key, system_now_ms,
+    GenerateOfflineMapUpdateMode, JobError, JobFilter, JobPage, JobSnapshot, JobState, JobVerb, LayerArtifact,
+    LayerCapability, LayerContents, LayerImportance, LayerItem, LayerNote, LayerNoteKind, LayerOutcome, LayerPlace,
+    LayerSecrets, LayerSnapshot, LayerType, MOST_EXAMPLES, MapLayer, MessageSeverity, MessageSource, Missing,
+    OfflineMapCapabilities, OfflineMapItemInfo, OfflineMapParametersKey, OfflineMapPlan, OfflineMapSource, OfflineSettings,
+    OnlineOnlyServicesOption, PlannedLevel, Polygon, PortalItem, Printable, Progress, ProgressUnit, ReducedFontsService,
+    RetryPolicy, ReturnLayerAttachmentOption, SecretRegistry, ServiceLimit, ServiceUrl, SkippedLayer, SpatialReference,
+    StatusMessage, Subject, SubjectKind, SystemClock, TaskControl, TaskLayer, TaskNetwork, Thumbnail, Unit, UtilityNetwork,
+    VerbEffect, WaitReason, WebMap, printable, service_key, system_now_ms,
 };
 pub use offmap_packager as packager;
 

@@ -42,6 +42,7 @@ mod package_files;
 mod pages;
 mod policy;
 mod progress;
+mod queue;
 mod random;
 mod ranked;
 mod real_places;
