@@ -2,7 +2,7 @@
 //!
 //! | path | what |
 //! | --- | --- |
-//! | `/portal` | portal: items and web maps, thumbnails, styles, `generateToken`, OAuth |
+//! | `/portal` | portal: items and web maps, thumbnails, styles, `generateToken`, OAuth with pages to sign in, refresh tokens and their end |
 //! | `/arcgis/rest/services` | services in the dialect of ArcGIS Server |
 //! | `/hosted/rest/services` | the same services in the dialect of ArcGIS Online; exports end on another host, presigned |
 //! | `/server/rest/services` | those of `/arcgis`, as a web adaptor of another name has them |
@@ -48,6 +48,7 @@ mod routes;
 mod sandbox;
 mod server;
 mod services;
+mod sign_ins;
 mod state;
 mod tiles;
 mod tls;
