@@ -12,7 +12,14 @@ mod clean;
 mod inputs;
 mod interrupt;
 mod job_secrets;
+mod keyring;
 mod known_secrets;
+mod login;
+mod login_arguments;
+mod login_client;
+mod login_directory;
+mod login_end;
+mod login_store;
 mod packages;
 mod progress;
 mod setup;
@@ -60,5 +67,8 @@ async fn run(command: Command) -> Result<u8, Stop> {
         Command::Plan(arguments) => ask::plan(*arguments).await,
         Command::Verify(arguments) => packages::verify(&arguments).await,
         Command::Show(arguments) => packages::show(&arguments),
+        Command::Login(arguments) => login::run(&arguments).await,
+        Command::Logout(arguments) => login_end::logout(&arguments).await,
+        Command::Whoami(arguments) => login_end::whoami(&arguments).await,
     }
 }

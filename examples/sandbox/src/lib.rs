@@ -28,6 +28,7 @@
 //! What it is not: complete. There is no editing, no sync of edits, no exploded cache, no glyphs in the font of its own style.
 
 mod answer;
+mod browser;
 mod colleague;
 mod data;
 mod draw;
@@ -53,6 +54,7 @@ mod state;
 mod tiles;
 mod tls;
 
+pub use browser::{Browser, Page};
 pub use colleague::Colleague;
 pub use fault::Fault;
 pub use faulty_layer::FaultyLayer;
