@@ -102,9 +102,10 @@ impl LoginStore {
                 failed(format!("the sign-in at {portal} is in the system's keyring, which cannot be asked: {why}; unlock it, or sign in again"))
             })?;
             let gone = || failed(format!("the sign-in at {portal} is not in the system's keyring any more; sign in again"));
-            sign_in
-                .as_object_mut()
-                .and_then(|o| o.insert(SECRET.to_owned(), secret.ok_or_else(gone).map(Value::String)?.into()));
+            let secret = secret.ok_or_else(gone)?;
+            if let Some(fields) = sign_in.as_object_mut() {
+                fields.insert(SECRET.to_owned(), Value::String(secret));
+            }
         }
         let sign_in: Option<UserSignIn> = serde_json::from_value(sign_in).ok();
         let sign_in = sign_in.filter(|sign_in| sign_in.portal() == portal);
@@ -196,18 +197,14 @@ impl LoginStore {
 fn portal_of(name: &str) -> Option<String> {
     let mut bytes = Vec::new();
     let mut rest = name.strip_suffix(".json")?.as_bytes();
-    while let Some((first, more)) = rest.split_first() {
-        (first, rest) = match first {
-            b'_' => {
-                let byte = u8::from_str_radix(std::str::from_utf8(more.get(..2)?).ok()?, 16).ok()?;
-                bytes.push(byte);
-                (first, more.get(2..)?)
-            }
-            _ => {
-                bytes.push(*first);
-                (first, more)
-            }
-        };
+    while let Some((first, mut more)) = rest.split_first() {
+        let mut byte = *first;
+        if byte == b'_' {
+            byte = u8::from_str_radix(std::str::from_utf8(more.get(..2)?).ok()?, 16).ok()?;
+            more = more.get(2..)?;
+        }
+        bytes.push(byte);
+        rest = more;
     }
     let portal = String::from_utf8(bytes).ok()?;
     Some(if portal.starts_with("http://") { portal } else { format!("https://{portal}") })

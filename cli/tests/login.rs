@@ -4,7 +4,7 @@
 
 mod support;
 
-use offmap_sandbox::{Browser, CLIENT_ID, FIELD_MAP, PASSWORD, Sandbox, SandboxOptions, USER};
+use offmap_sandbox::{Browser, CLIENT_ID, FIELD_MAP, Fault, FaultAction, PASSWORD, Sandbox, SandboxOptions, USER};
 use serde_json::{Value, json};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
@@ -106,6 +106,10 @@ fn secured() -> SandboxOptions {
     SandboxOptions { secured: true, echo: true, ..SandboxOptions::default() }
 }
 
+fn old_token() -> FaultAction {
+    FaultAction::Body(json!({"error": {"code": 498, "message": "Invalid token.", "details": []}}))
+}
+
 /// Every secret that the sandbox was shown or gave away for people: codes, verifiers, refresh and access tokens.
 fn secrets(sandbox: &Sandbox) -> Vec<String> {
     let names = ["code", "code_verifier", "refresh_token", "auth_token", "token"];
@@ -149,7 +153,18 @@ async fn a_sign_in_by_loopback_is_used_by_take_and_shown_nowhere() {
     assert_eq!(Browser.open(&back).await.expect("a page").status, 200);
     let (exit, mut said) = waiting.end("");
     assert_eq!(exit, Some(0), "{said}");
-    for output in [home.run(&take), home.run(&["whoami"]), home.run(&["whoami", "--json"])] {
+    // A job that fails and is kept, with its ledger.
+    sandbox.fault(Fault::always("reference/featureserver/createreplica", old_token()));
+    let mut failing = take.clone();
+    failing.push("--stop-on-error");
+    let failed = home.run(&failing);
+    assert_eq!(failed.status.code(), Some(1), "{}", words(&failed));
+    said.push_str(&words(&failed));
+    assert!(!names(dir.path()).is_empty(), "the work is kept");
+    assert_nowhere_below(dir.path(), &secrets(&sandbox));
+    sandbox.heal();
+    let resume = ["resume", &out, "--portal", &portal, "--progress", "plain"];
+    for output in [home.run(&resume), home.run(&["whoami"]), home.run(&["whoami", "--json"])] {
         assert_eq!(output.status.code(), Some(0), "{}", words(&output));
         said.push_str(&words(&output));
     }
@@ -179,12 +194,8 @@ async fn a_sign_in_by_code_is_kept_for_its_user_only_and_not_used_when_others_ma
         for arguments in [&["whoami"][..], &["check", "--portal", &portal, "--item", FIELD_MAP, "--area", "2,43,20,52"]] {
             let output = home.run(arguments);
             assert_eq!(output.status.code(), Some(1), "{}", words(&output));
-            assert!(
-                words(&output).contains("others may look into") && words(&output).contains("offmap login")
-                    || words(&output).contains("offmap logout"),
-                "{}",
-                words(&output)
-            );
+            let said = words(&output);
+            assert!(said.contains("others may look into") && said.contains("offmap logout"), "{said}");
         }
         set(&path, good);
         assert_eq!(home.run(&["whoami"]).status.code(), Some(0));
