@@ -23,7 +23,7 @@ pub(crate) async fn run(arguments: &Login) -> Result<u8, Stop> {
         false => by_loopback(&portal, arguments).await?,
     };
     let sign_in = or_interrupted(request.finish(&client.token_client(), &code)).await?;
-    let (kept, keep) = (sign_in.clone(), arguments.keep);
+    let (kept, keep) = (sign_in.clone(), arguments.store);
     let (path, in_keyring) = run_blocking(move || Ok((store.path(kept.portal()), store.save(&kept, keep)?))).await?;
     let user = sign_in.username().unwrap_or("a user that the portal does not name");
     let until = sign_in.expires_on().map(|end| format!(" until {end}")).unwrap_or_default();

@@ -32,7 +32,7 @@ pub(crate) struct Login {
     pub(crate) redirect_port: u16,
     /// Where the sign-in is kept.
     #[arg(long, value_name = "WHERE", default_value = "auto")]
-    pub(crate) keep: Keep,
+    pub(crate) store: Keep,
     /// Certificate (PEM) of a private CA to trust.
     #[arg(long, value_name = "PEM")]
     pub(crate) ca_cert: Option<PathBuf>,

@@ -125,7 +125,7 @@ impl LoginStore {
                 Ok(()) => true,
                 Err(why) if keep == Keep::Keyring => {
                     return Err(failed(format!(
-                        "the system's keyring cannot be used: {why}; keep the sign-in with --keep file"
+                        "the system's keyring cannot be used: {why}; keep the sign-in with --store file"
                     )));
                 }
                 Err(why) => {

@@ -1,7 +1,8 @@
 //! `offmap`: takes a web map offline, says what can go offline, plans it, verifies and shows packages.
 //!
 //! Exit codes: 0 complete, 3 done but something is missing (of `check`: cannot go offline), 1 failed and nothing left at the
-//! destination (of `verify`: damaged), 2 wrong usage, 130 cancelled by Ctrl-C. Secrets come from the environment only.
+//! destination (of `verify`: damaged), 2 wrong usage, 130 cancelled by Ctrl-C. Secrets come from the environment, and from
+//! where `offmap login` keeps them.
 
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 

@@ -63,7 +63,7 @@ impl TokenSource for SignInToken {
     async fn token(&self, client: &TokenClient) -> Result<AccessToken, Failure> {
         let mut current = self.current.lock().await;
         let now = client.clock().now_ms();
-        if current.is_over(now) && !(self.reload(&mut current).await? && !current.is_over(now)) {
+        if current.is_over(now) && (!self.reload(&mut current).await? || current.is_over(now)) {
             let end = current.expires_on().unwrap_or_default();
             return Err(current.ended(&format!("ended on {end}")));
         }

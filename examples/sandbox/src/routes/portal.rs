@@ -50,6 +50,7 @@ pub(crate) fn answer(state: &State, call: &Call, rest: &[&str]) -> Rest<Answer> 
         ["sharing", "rest", "generatetoken"] => generate_token(state, call),
         ["sharing", "rest", "oauth2", what] | ["sharing", "oauth2", what] => Ok(sign_in::answer(state, call, what)),
         ["sharing", "rest", "community", "self"] => sign_in::user(state, call),
+        ["sharing", "rest", "community", "users", name] if *name == USER => Ok(sign_in::person()),
         ["sharing", "rest"] | ["sharing"] => {
             Ok(Answer::Json(json!({"currentVersion": "2026.3", "enterpriseVersion": "11.2"})))
         }

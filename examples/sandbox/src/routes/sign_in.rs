@@ -33,11 +33,14 @@ pub(super) fn user(state: &State, call: &Call) -> Rest<Answer> {
     let token = call.token().ok_or_else(|| RestError::new(499, "Token Required"))?;
     let is_good = lock(&state.tokens).get(&token).is_some_and(|t| t.until > Instant::now() && t.server.is_none());
     match is_good {
-        true => {
-            Ok(Answer::Json(json!({"username": USER, "fullName": "Sandbox Surveyor", "role": "org_user", "privileges": []})))
-        }
+        true => Ok(person()),
         false => Err(RestError::new(498, "Invalid token.")),
     }
+}
+
+/// The one user of the portal.
+pub(super) fn person() -> Answer {
+    Answer::Json(json!({"username": USER, "fullName": "Sandbox Surveyor", "role": "org_user", "privileges": []}))
 }
 
 fn is_known(client_id: &str) -> bool {
