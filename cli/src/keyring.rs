@@ -2,10 +2,9 @@
 //!
 //! Everything here blocks, for a while at most: a keyring that is locked asks its user for a password.
 
-use std::time::Duration;
-
 /// How long a keyring is waited for, which may ask its user for a password.
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
+#[cfg(feature = "keyring")]
+const LONGEST_WAIT: std::time::Duration = std::time::Duration::from_secs(60);
 
 /// Does work with the entry of a portal.
 #[cfg(feature = "keyring")]
