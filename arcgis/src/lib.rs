@@ -5,6 +5,7 @@
 //! | --- | --- |
 //! | ask a service | [`ArcGisClient`], [`ServiceCall`], [`AnswerKind`] |
 //! | sign in | [`Credentials`], [`TokenSource`] |
+//! | let a person sign in with the browser | [`SignInRequest`], [`LoopbackRedirect`], [`UserSignIn`], [`SignInStore`] |
 //! | which hosts may be asked, how long is tried, how much at a time | [`ClientOptions`], [`HostPolicy`] |
 //! | fetch a file | [`ArcGisClient::download`] |
 //! | read a web map from a portal | [`portal`] |
@@ -41,6 +42,7 @@ mod inner_host;
 mod ip_ranges;
 mod options;
 pub mod portal;
+mod portal_user;
 mod refused;
 mod retry_after;
 mod secret_query;
@@ -50,13 +52,17 @@ mod transport;
 mod urls;
 
 pub use answer_kind::AnswerKind;
-pub use auth::{AccessToken, Credentials, TokenClient, TokenSource};
+pub use auth::{
+    AccessToken, AuthorizationCode, Credentials, LoopbackRedirect, SignInRequest, SignInStore, TokenClient, TokenSource,
+    UserSignIn,
+};
 pub use call::ServiceCall;
 pub use client::ArcGisClient;
 pub use download::{Download, Downloaded};
 pub use host::parse_host;
 pub use host_policy::HostPolicy;
 pub use options::ClientOptions;
+pub use portal_user::{PortalUser, read_portal_user};
 pub use secret_query::without_secret_query;
 pub use time_limit::run_within;
 pub use urls::{parse_http, resolve};

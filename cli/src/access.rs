@@ -3,6 +3,7 @@
 use crate::arguments::AccessArguments;
 use crate::inputs::{place_of, read_text};
 use crate::known_secrets::know_client;
+use crate::login_store;
 use crate::stop::Stop;
 use offmap::arcgis::portal::{self, MapPlace};
 use offmap::arcgis::{ArcGisClient, ClientOptions, Credentials, HostPolicy, parse_host, parse_http};
@@ -35,7 +36,7 @@ fn credentials(arguments: &AccessArguments) -> Result<Credentials, Stop> {
     } else if let Some(id) = &arguments.client_id {
         Credentials::application(portal_or_none, id, &secret("OFFMAP_CLIENT_SECRET", "--client-id")?)?
     } else {
-        Credentials::none()
+        login_store::credentials(portal.as_deref())?
     };
     arguments.referer.as_deref().map_or(Ok(()), check_no_user)?;
     let bound = |credentials: Credentials| match &arguments.referer {

@@ -1,5 +1,6 @@
 //! The command line. It is a contract: other programs call it.
 
+use crate::login_arguments::{Login, Logout, Whoami};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -27,6 +28,12 @@ pub(crate) enum Command {
     Verify(VerifyArguments),
     /// Show what is in a package, and what is missing and why.
     Show(PackageArguments),
+    /// Sign in to a portal with the browser; the other commands use that from then on.
+    Login(Login),
+    /// End a sign-in, here and at the portal.
+    Logout(Logout),
+    /// Say who is signed in where, and until when.
+    Whoami(Whoami),
 }
 
 /// Which map, which area, and how to reach it.

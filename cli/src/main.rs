@@ -1,7 +1,8 @@
 //! `offmap`: takes a web map offline, says what can go offline, plans it, verifies and shows packages.
 //!
 //! Exit codes: 0 complete, 3 done but something is missing (of `check`: cannot go offline), 1 failed and nothing left at the
-//! destination (of `verify`: damaged), 2 wrong usage, 130 cancelled by Ctrl-C. Secrets come from the environment only.
+//! destination (of `verify`: damaged), 2 wrong usage, 130 cancelled by Ctrl-C. Secrets come from the environment, and from
+//! where `offmap login` keeps them.
 
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
@@ -12,7 +13,14 @@ mod clean;
 mod inputs;
 mod interrupt;
 mod job_secrets;
+mod keyring;
 mod known_secrets;
+mod login;
+mod login_arguments;
+mod login_client;
+mod login_directory;
+mod login_end;
+mod login_store;
 mod packages;
 mod progress;
 mod setup;
@@ -60,5 +68,8 @@ async fn run(command: Command) -> Result<u8, Stop> {
         Command::Plan(arguments) => ask::plan(*arguments).await,
         Command::Verify(arguments) => packages::verify(&arguments).await,
         Command::Show(arguments) => packages::show(&arguments),
+        Command::Login(arguments) => login::run(&arguments).await,
+        Command::Logout(arguments) => login_end::logout(&arguments).await,
+        Command::Whoami(arguments) => login_end::whoami(&arguments).await,
     }
 }

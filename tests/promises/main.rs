@@ -50,6 +50,7 @@ mod resume;
 mod samples;
 mod sdk;
 mod secrets;
+mod sign_in;
 mod sign_in_ways;
 mod status;
 mod stranger;
