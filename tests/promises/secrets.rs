@@ -160,8 +160,7 @@ async fn the_ledger_of_a_job_holds_no_custom_parameter() {
 async fn what_a_service_repeats_of_a_secret_is_in_no_message_no_ledger_and_no_package() {
     let options = SandboxOptions { secured: true, echo: true, ..with_key() };
     let bench =
-        Bench::with(options, |sandbox| Credentials::token(sandbox.token()).for_url(sandbox.url()).expect("a url"))
-            .await;
+        Bench::with(options, |sandbox| Credentials::token(sandbox.token()).for_url(sandbox.url()).expect("a url")).await;
     let (job, _) = keyed_job(&bench, FIELD_MAP).await;
     let token = bench.sandbox.requests().iter().find_map(|r| r.parameters.get("token").cloned()).expect("a token");
     // The words of an error, of a job and of a status address come from the service, too.
