@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 /// Takes ArcGIS web maps offline.
 #[derive(Debug, Parser)]
-#[command(name = "offmap", version, about, max_term_width = 120, after_help = help::AFTER)]
+#[command(name = "offmap", version, max_term_width = 120, after_help = help::AFTER)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -106,7 +106,7 @@ pub(crate) struct MapArguments {
 /// What is done with a job that runs, new or resumed.
 #[derive(Debug, Args)]
 pub(crate) struct RunArguments {
-    /// Zip the package to this file as well; it must not exist.
+    /// Zip the package to this file as well.
     #[arg(long, value_name = "FILE", help_heading = help::PACKAGE)]
     pub(crate) mmpk: Option<PathBuf>,
     /// Keep the work beside the destination when the job fails or is cancelled, for `offmap resume`.
@@ -132,9 +132,13 @@ impl RunArguments {
 pub(crate) struct Take {
     #[command(flatten, next_help_heading = help::MAP)]
     pub(crate) map: MapArguments,
-    /// Directory of the package; absent or empty.
+    /// Directory of the package; absent or empty without --overwrite.
     #[arg(short, long, value_name = "DIR", help_heading = help::PACKAGE)]
     pub(crate) out: PathBuf,
+    /// Replace the package at --out and the archive at --mmpk: each stays until the new one is verified and in its place. What is no
+    /// package of offmap, or was changed since it was made, is refused.
+    #[arg(long, help_heading = help::PACKAGE)]
+    pub(crate) overwrite: bool,
     #[command(flatten, next_help_heading = help::RUN)]
     pub(crate) run: RunArguments,
     #[command(flatten)]

@@ -31,7 +31,10 @@ fn parse(text: &str) -> Result<EnvFilter, String> {
     });
     match unknown {
         Some(part) => Err(format!("{part:?} is no level")),
-        None => EnvFilter::try_new(text).map_err(|e| e.to_string()),
+        None => {
+            let parts: Vec<&str> = text.split(',').map(str::trim).collect();
+            EnvFilter::try_new(parts.join(",")).map_err(|e| e.to_string())
+        }
     }
 }
 

@@ -1,17 +1,18 @@
 //! A plan for people.
 
-use crate::terminal::{Tone, out, size};
-use offmap::{BytesSource, CountUnit, ExportTask, OfflineMapPlan};
+use crate::terminal::{Tone, columns, out, size};
+use console::truncate_str;
+use offmap::{BytesSource, CountUnit, ExportTask, OfflineMapPlan, printable};
 
 /// Prints a plan.
 pub(crate) fn tell(plan: &OfflineMapPlan) {
     plan.tasks.iter().for_each(tell_task);
     for skipped in &plan.skipped {
         let why = skipped.failure.as_ref().map_or_else(|| "left out".to_owned(), |f| short(&f.to_string(), &skipped.title));
-        out!(Tone::Lacking => "without {:<30} {why}", skipped.title);
+        out!(Tone::Lacking => "{}", cut(format!("without \"{}\": {why}", skipped.title)));
     }
     for warning in &plan.warnings {
-        out!(Tone::Lacking => "note: {}", short(warning, ""));
+        out!(Tone::Lacking => "{}", cut(format!("note: {}", short(warning, ""))));
     }
     if plan.skipped.iter().any(|skipped| skipped.failure.is_some()) {
         out!("`offmap check` with the same map and area says why in full");
@@ -21,7 +22,8 @@ pub(crate) fn tell(plan: &OfflineMapPlan) {
 }
 
 fn tell_task(task: &ExportTask) {
-    out!("{} \"{}\" {}", task.exporter, task.title, task.key.service_url);
+    out!("{} \"{}\"", task.exporter, task.title);
+    out!("    {}", task.key.service_url);
     for layer in &task.layers {
         let unit = match task.count_unit {
             CountUnit::Features => "rows",
@@ -51,6 +53,12 @@ fn tell_task(task: &ExportTask) {
         };
         out!("    {} to {} {from}, {} requests or more", size(bytes.min), size(bytes.max), task.requests);
     }
+}
+
+/// A line that fits on the terminal, where there is one.
+fn cut(line: String) -> String {
+    let line = printable(&line).to_string();
+    columns().map_or_else(|| line.clone(), |columns| truncate_str(&line, columns, "…").into_owned())
 }
 
 /// A reason in one short line: without the layer's title, which stands before it, with the last two steps of a url's path, and

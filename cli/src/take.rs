@@ -2,7 +2,7 @@
 
 use crate::access;
 use crate::arguments::{ProgressStyle, Resume, RunArguments, Take};
-use crate::interrupt::on_ctrl_c;
+use crate::interrupt::{on_ctrl_c, or_interrupted};
 use crate::job_secrets;
 use crate::progress;
 use crate::report::{Zipped, report_error, report_package, result_json};
@@ -10,7 +10,7 @@ use crate::setup;
 use crate::stop::{INCOMPLETE, Stop};
 use crate::terminal::{self, note};
 use offmap::arcgis::portal::ReadLimits;
-use offmap::packager::{MobileMapPackager, write_mmpk_until};
+use offmap::packager::{MobileMapPackager, check_overwritten_mmpk, overwrite_mmpk_until, write_mmpk_until};
 use offmap::{Engine, GenerateOfflineMapJob, JobError, Packager as _, run_blocking};
 use serde_json::json;
 use std::path::Path;
@@ -19,17 +19,23 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) async fn run(arguments: Take) -> Result<u8, Stop> {
     let (engine, job) = or_told(begin(&arguments).await, &arguments.run)?;
-    run_job(&engine, job, &arguments.out, &arguments.run).await
+    run_job(&engine, job, (&arguments.out, arguments.overwrite), &arguments.run).await
 }
 
 async fn begin(arguments: &Take) -> Result<(Engine, GenerateOfflineMapJob), Stop> {
-    MobileMapPackager.check_destination(&std::path::absolute(&arguments.out).unwrap_or_else(|_| arguments.out.clone()))?;
+    if !arguments.overwrite {
+        MobileMapPackager
+            .check_destination(&std::path::absolute(&arguments.out).unwrap_or_else(|_| arguments.out.clone()))?;
+    }
     if let Some(mmpk) = &arguments.run.mmpk {
-        check_mmpk(mmpk)?;
+        check_mmpk(mmpk, arguments.overwrite).await?;
     }
     let began = Instant::now();
     let setup = setup::prepare(&arguments.map, &arguments.access, &read_limits(&arguments.run)).await?;
     let job = setup.task.generate_offline_map(setup.parameters, setup.overrides, &arguments.out);
+    if arguments.overwrite {
+        job.overwrite();
+    }
     job.count_time(began.elapsed());
     Ok((setup.engine, job))
 }
@@ -37,12 +43,12 @@ async fn begin(arguments: &Take) -> Result<(Engine, GenerateOfflineMapJob), Stop
 /// `offmap resume`.
 pub(crate) async fn resume(arguments: Resume) -> Result<u8, Stop> {
     let (engine, job) = or_told(begin_again(&arguments).await, &arguments.run)?;
-    run_job(&engine, job, &arguments.out, &arguments.run).await
+    run_job(&engine, job, (&arguments.out, false), &arguments.run).await
 }
 
 async fn begin_again(arguments: &Resume) -> Result<(Engine, GenerateOfflineMapJob), Stop> {
     if let Some(mmpk) = &arguments.run.mmpk {
-        check_mmpk(mmpk)?;
+        check_mmpk(mmpk, false).await?;
     }
     let began = Instant::now();
     let client = access::client(&arguments.access, arguments.web_map.as_deref())?;
@@ -72,7 +78,12 @@ fn read_limits(wishes: &RunArguments) -> ReadLimits {
     ReadLimits { time: wishes.time_limit.map(Duration::from_secs), ..ReadLimits::default() }
 }
 
-async fn run_job(engine: &Engine, job: GenerateOfflineMapJob, out: &Path, wishes: &RunArguments) -> Result<u8, Stop> {
+async fn run_job(
+    engine: &Engine,
+    job: GenerateOfflineMapJob,
+    (out, overwrites): (&Path, bool),
+    wishes: &RunArguments,
+) -> Result<u8, Stop> {
     if wishes.keep == Some(true) {
         job.keep_unfinished();
     }
@@ -91,7 +102,7 @@ async fn run_job(engine: &Engine, job: GenerateOfflineMapJob, out: &Path, wishes
     // The last message of the stream is the job's end; what follows on the terminal comes after it.
     let _ = shown.await;
     let zipped = match (&outcome, &wishes.mmpk) {
-        (Ok(result), Some(mmpk)) => Some(zip(&result.package, mmpk, cancel).await),
+        (Ok(result), Some(mmpk)) => Some(zip(&result.package, (mmpk, overwrites), cancel).await),
         _ => None,
     };
     if let Err(failure) = engine.shutdown().await {
@@ -116,9 +127,13 @@ async fn run_job(engine: &Engine, job: GenerateOfflineMapJob, out: &Path, wishes
 }
 
 /// Zips the package; one that is there is not thrown away because its archive could not be written.
-async fn zip(package: &Path, mmpk: &Path, cancel: CancellationToken) -> Zipped {
+async fn zip(package: &Path, (mmpk, overwrites): (&Path, bool), cancel: CancellationToken) -> Zipped {
     let (from, to) = (package.to_owned(), mmpk.to_owned());
-    let written = run_blocking(move || write_mmpk_until(&from, &to, &cancel)).await;
+    let written = run_blocking(move || match overwrites {
+        true => overwrite_mmpk_until(&from, &to, &cancel),
+        false => write_mmpk_until(&from, &to, &cancel),
+    })
+    .await;
     let written = written.map_err(|mut failure| {
         let (package, mmpk) = (package.display(), mmpk.display());
         failure.message =
@@ -128,9 +143,12 @@ async fn zip(package: &Path, mmpk: &Path, cancel: CancellationToken) -> Zipped {
     Ok((mmpk.to_owned(), written?))
 }
 
-fn check_mmpk(path: &Path) -> Result<(), Stop> {
+async fn check_mmpk(path: &Path, overwrites: bool) -> Result<(), Stop> {
+    if overwrites {
+        let archive = path.to_owned();
+        or_interrupted(run_blocking(move || check_overwritten_mmpk(&archive, &CancellationToken::new()))).await?;
     // A link that points nowhere is there as well.
-    if path.symlink_metadata().is_ok() {
+    } else if path.symlink_metadata().is_ok() {
         return Err(Stop::usage(format!("{} exists already; name a file that does not", path.display())));
     }
     let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
