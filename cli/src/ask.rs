@@ -5,7 +5,7 @@ use crate::interrupt::or_interrupted;
 use crate::plan_text;
 use crate::setup;
 use crate::stop::{INCOMPLETE, Stop};
-use crate::terminal::{self, Tone, out};
+use crate::terminal::{self, Tone, behind, fitted, out, title_columns};
 use offmap::arcgis::portal::ReadLimits;
 use offmap::{CapabilityReason, GenerateOfflineMapParameterOverrides, LayerCapability};
 use serde_json::{Value, json};
@@ -20,9 +20,13 @@ pub(crate) async fn check(arguments: Ask) -> Result<u8, Stop> {
             "layerCapabilities": capabilities.layer_capabilities, "tableCapabilities": capabilities.table_capabilities});
         terminal::json(&json);
     } else {
+        let title = title_columns(all().map(|c| c.title.as_str()), 34);
         for capability in all() {
             let (tone, word) = word(capability);
-            out!(tone => "{word:<8} {:<34} {}", capability.title, why(capability));
+            let lines = behind(&format!("{word:<8} {}  ", fitted(&capability.title, title)), &why(capability));
+            for (index, line) in lines.iter().enumerate() {
+                out!(if index == 0 { tone } else { Tone::Plain } => "{line}");
+            }
         }
     }
     Ok(if capabilities.has_errors() { INCOMPLETE } else { 0 })

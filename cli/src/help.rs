@@ -24,48 +24,50 @@ pub(crate) const PLAN_USAGE: &str = "offmap plan --item <ID|URL> --area <AREA> [
 /// What follows the options of `offmap --help`.
 pub(crate) const AFTER: &str = "\
 Examples:
-  offmap check -i 0123456789abcdef0123456789abcdef -a 5.9,45.8,10.5,47.8
-  offmap take  -i 0123456789abcdef0123456789abcdef -a 5.9,45.8,10.5,47.8 -o alps
+  offmap check -i 0123456789abcdef… -a 5.9,45.8,10.5,47.8
+  offmap take -i 0123456789abcdef… -a area.geojson -o alps
   offmap verify --deep alps
 
 Exit codes:
   0    complete
-  1    failed, and nothing left at the destination; of verify: damaged
+  1    failed, nothing is left; of verify: damaged
   2    wrong usage
-  3    done, but something is missing; of check: something cannot go offline
+  3    incomplete; of check: not all can go offline
   130  cancelled by Ctrl-C
 
 Environment:
-  OFFMAP_PORTAL         portal, where --portal is not given
+  OFFMAP_PORTAL         portal, without --portal
   OFFMAP_PASSWORD       password of --user
   OFFMAP_CLIENT_SECRET  secret of --client-id
-  OFFMAP_SETTINGS       settings file, where --settings is not given
-  OFFMAP_LOG            what is logged on stderr: error, warn, info, debug, trace, off,
-                        or by crate, such as warn,offmap_arcgis=debug
+  OFFMAP_SETTINGS       settings file, without --settings
+  OFFMAP_LOG            log on stderr: error, warn, debug, …
+                        or warn,offmap_arcgis=debug
   NO_COLOR              no colours, if it is not empty
 
-Settings file (TOML): the options of sign-in, network and run by their names, such as
+Settings file (TOML), with the options of sign-in, network and run by their names:
   portal = \"https://gis.example.com/portal\"
   trust-host = [\"tiles.example.com\"]
-Without --settings it is offmap/settings.toml in the directory of settings: $XDG_CONFIG_HOME or
-~/.config, on macOS ~/Library/Application Support, on Windows %APPDATA%. Options win over the
-environment, the environment wins over the file. Secrets are not read from it.";
+Without --settings it is offmap/settings.toml in $XDG_CONFIG_HOME or ~/.config, on macOS in ~/Library/Application Support, on Windows \
+in %APPDATA%. Options win over the environment, the environment over the file. Secrets are not read from it.";
 
 /// What follows the options of `offmap take --help`.
 pub(crate) const AFTER_TAKE: &str = "\
 Examples:
-  A map of ArcGIS Online, by its page, with all its levels down to 1:10,000:
-    offmap take -i 'https://www.arcgis.com/home/item.html?id=0123456789abcdef0123456789abcdef' \\
-        -a 5.9,45.8,10.5,47.8 --max-scale 10000 -o alps --mmpk alps.mmpk
-  A map of a portal that wants a sign-in; the password is in OFFMAP_PASSWORD:
-    offmap take -p https://gis.example.com/portal -u surveyor \\
-        -i 0123456789abcdef0123456789abcdef -a district.geojson -o district
-  A map made by another program, with progress for programs:
-    make-map | offmap take -m - -a 5.9,45.8,10.5,47.8 -o alps --progress json
+  A map of ArcGIS Online, by its page, down to 1:10,000:
+    offmap take --max-scale 10000 -o alps \\
+      -i 'https://www.arcgis.com/home/item.html?id=…' \\
+      -a 5.9,45.8,10.5,47.8 --mmpk alps.mmpk
+  A portal that wants a sign-in (OFFMAP_PASSWORD is set):
+    offmap take -p https://gis.example.com/portal \\
+      -u surveyor -i 0123456789abcdef… \\
+      -a district.geojson -o district
+  A map by another program, with progress for programs:
+    make-map | offmap take -m - -a area.geojson -o alps \\
+      --progress json
 
 Exit codes:
   0    complete
-  1    failed, and nothing left at the destination
+  1    failed, nothing is left at the destination
   2    wrong usage
-  3    done, but something is missing; named in the result
+  3    incomplete; what is missing is in the result
   130  cancelled by Ctrl-C";

@@ -1,11 +1,13 @@
 //! A plan for people.
 
-use crate::terminal::{Tone, columns, out, size};
+use crate::terminal::{Tone, columns, fitted, out, size, title_columns};
 use console::truncate_str;
 use offmap::{BytesSource, CountUnit, ExportTask, OfflineMapPlan, printable};
 
-/// Prints a plan.
+/// Prints a plan. On a terminal a reason takes one short line; elsewhere it is there in full.
 pub(crate) fn tell(plan: &OfflineMapPlan) {
+    let is_terminal = columns().is_some();
+    let short = |reason: &str, title: &str| if is_terminal { short(reason, title) } else { reason.to_owned() };
     plan.tasks.iter().for_each(tell_task);
     for skipped in &plan.skipped {
         let why = skipped.failure.as_ref().map_or_else(|| "left out".to_owned(), |f| short(&f.to_string(), &skipped.title));
@@ -14,7 +16,7 @@ pub(crate) fn tell(plan: &OfflineMapPlan) {
     for warning in &plan.warnings {
         out!(Tone::Lacking => "{}", cut(format!("note: {}", short(warning, ""))));
     }
-    if plan.skipped.iter().any(|skipped| skipped.failure.is_some()) {
+    if is_terminal && plan.skipped.iter().any(|skipped| skipped.failure.is_some()) {
         out!("`offmap check` with the same map and area says why in full");
     }
     let bytes = plan.bytes();
@@ -24,6 +26,7 @@ pub(crate) fn tell(plan: &OfflineMapPlan) {
 fn tell_task(task: &ExportTask) {
     out!("{} \"{}\"", task.exporter, task.title);
     out!("    {}", task.key.service_url);
+    let title = title_columns(task.layers.iter().map(|l| l.title.as_str()), 34);
     for layer in &task.layers {
         let unit = match task.count_unit {
             CountUnit::Features => "rows",
@@ -36,7 +39,7 @@ fn tell_task(task: &ExportTask) {
             (None, _) => "related rows".to_owned(),
         };
         let photos = layer.attachments.filter(|n| *n > 0).map_or_else(String::new, |n| format!(", {n} attachments"));
-        out!("    {:<34} {count}{photos}", layer.title);
+        out!("    {}  {count}{photos}", fitted(&layer.title, title));
     }
     for level in &task.levels {
         out!("    level {:<3} 1:{:<12.0} {:>9} tiles", level.level_id, level.scale, level.tiles);
@@ -51,7 +54,7 @@ fn tell_task(task: &ExportTask) {
             BytesSource::Samples => "by samples",
             _ => "by typical sizes",
         };
-        out!("    {} to {} {from}, {} requests or more", size(bytes.min), size(bytes.max), task.requests);
+        out!("    {} to {} {from}, {}+ requests", size(bytes.min), size(bytes.max), task.requests);
     }
 }
 
@@ -75,7 +78,7 @@ fn short(reason: &str, title: &str) -> String {
     words.join(" ")
 }
 
-/// `…/Fieldwork/FeatureServer` for a url; any other word as it is.
+/// `Fieldwork/FeatureServer` for a url; any other word as it is.
 fn short_url(word: &str) -> String {
     let Some((before, rest)) = word.find("http://").or_else(|| word.find("https://")).map(|at| word.split_at(at)) else {
         return word.to_owned();
@@ -87,7 +90,7 @@ fn short_url(word: &str) -> String {
     }
     steps.truncate(2);
     steps.reverse();
-    format!("{before}…/{}", steps.join("/"))
+    format!("{before}{}", steps.join("/"))
 }
 
 #[cfg(test)]
@@ -98,7 +101,7 @@ mod tests {
     fn a_reason_is_short_and_says_what_is_wrong() {
         let long = "\"Online only\": sync is not enabled on the service http://h:7/a/rest/services/OnlineOnly/FeatureServer (its \
                     capabilities are `Query`); its owner can switch it on";
-        let expected = "sync is not enabled on the service …/OnlineOnly/FeatureServer (its capabilities are `Query`)";
+        let expected = "sync is not enabled on the service OnlineOnly/FeatureServer (its capabilities are `Query`)";
         assert_eq!(short(long, "Online only"), expected);
         assert_eq!(short("layer \"A WMS\" (WMS) cannot go offline: no tiles", "A WMS"), "(WMS) cannot go offline: no tiles");
         assert_eq!(short("https://h is down", ""), "https://h is down");

@@ -1,7 +1,7 @@
 //! Progress on the terminal.
 
 use crate::arguments::ProgressStyle;
-use crate::terminal::{Tone, json_line, note, size};
+use crate::terminal::{Tone, fitted, json_line, note, size};
 use console::Term;
 use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle as BarStyle};
 use offmap::{ExportState, ProgressUnit, StatusMessage, StatusStream, Subject, SubjectKind, printable};
@@ -128,10 +128,10 @@ impl Bars {
             let (title, _) = widths(columns());
             let waiting = BarStyle::with_template(&format!("{{prefix:{title}!}} {{spinner}} {{wide_msg}}"));
             bar.set_style(waiting.unwrap_or_else(|_| BarStyle::default_spinner()));
-            bar.set_prefix(printable(&message.subject.title).to_string());
             bar.enable_steady_tick(Duration::from_millis(200));
             Bar { bar, look: None }
         });
+        bar.set_prefix(fitted(&message.subject.title, widths(columns()).0));
         if let Some(progress) = message.progress {
             let new = Some((progress.unit, progress.precise, columns()));
             if *look != new {

@@ -3,11 +3,8 @@
 use crate::interrupt::CANCELLED;
 use crate::progress::{state_tone, state_word};
 use crate::stop::Stop;
-use crate::terminal::{Tone, columns, note, out, size};
-use console::{Alignment, measure_text_width, pad_str};
-use offmap::{
-    Failure, FailureKind, FailureOwner, GenerateOfflineMapResult, JobError, LayerNoteKind, LayerOutcome, printable,
-};
+use crate::terminal::{Tone, behind, columns, fitted, note, out, size, title_columns};
+use offmap::{Failure, FailureKind, FailureOwner, GenerateOfflineMapResult, JobError, LayerNoteKind, LayerOutcome};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
@@ -91,18 +88,6 @@ fn way_out(failure: &Failure) -> &'static str {
 const STATE: usize = 9;
 const SIZE: usize = 10;
 
-/// The columns that titles take: as many as the longest needs, and as the terminal leaves.
-fn title_columns(longest: usize, counts: usize, columns: Option<usize>) -> usize {
-    let room = columns.map_or(60, |columns| columns.saturating_sub(STATE + counts + SIZE + 3).max(8));
-    longest.min(room)
-}
-
-/// A title that fits, and spaces after it.
-fn fitted(title: &str, width: usize) -> String {
-    let title = printable(title).to_string();
-    pad_str(&title, width, Alignment::Left, Some("…")).into_owned()
-}
-
 /// The layers in a table: on stdout, or on stderr where programs read stdout.
 fn tell_layers(layers: &[LayerOutcome], to_stderr: bool) {
     let line = |tone: Tone, words: String| if to_stderr { note!(tone => "{words}") } else { out!(tone => "{words}") };
@@ -111,8 +96,9 @@ fn tell_layers(layers: &[LayerOutcome], to_stderr: bool) {
         format!("{} of {planned}", layer.contents.got)
     };
     let widest = layers.iter().map(|l| counts(l).len()).max().unwrap_or_default();
-    let longest = layers.iter().map(|l| measure_text_width(&printable(&l.title).to_string())).max().unwrap_or_default();
-    let title = title_columns(longest, widest, columns().filter(|_| !to_stderr));
+    let room = columns().filter(|_| !to_stderr).map_or(60, |all| all.saturating_sub(STATE + widest + SIZE + 3).max(8));
+    let title = title_columns(layers.iter().map(|l| l.title.as_str()), room);
+    let below = |words: &str| behind("          ", words).into_iter().for_each(|words| line(Tone::Plain, words));
     for layer in layers {
         line(
             state_tone(layer.state),
@@ -125,14 +111,14 @@ fn tell_layers(layers: &[LayerOutcome], to_stderr: bool) {
             ),
         );
         for words in layer.missing() {
-            line(Tone::Plain, format!("          missing: {words}"));
+            below(&format!("missing: {words}"));
         }
         for note in layer.contents.notes.iter().filter(|n| n.kind != LayerNoteKind::Missing) {
-            line(Tone::Plain, format!("          {}: {}", note.kind.words(), note.message));
+            below(&format!("{}: {}", note.kind.words(), note.message));
         }
         if let Some(failure) = layer.failure.as_ref().filter(|f| !f.is_cancelled()) {
-            line(Tone::Plain, format!("          {failure}"));
-            line(Tone::Plain, format!("          whose: {:?}; what to do: {}", failure.owner, way_out(failure)));
+            below(&format!("{failure}"));
+            below(&format!("whose: {:?}; what to do: {}", failure.owner, way_out(failure)));
         }
     }
 }

@@ -2,7 +2,7 @@
 //! terminal, and never against `NO_COLOR`.
 
 use crate::known_secrets::scrubbed;
-use console::{Style, Term};
+use console::{Alignment, Style, Term, measure_text_width, pad_str};
 use indicatif::HumanBytes;
 use offmap::printable;
 use serde_json::Value;
@@ -79,6 +79,47 @@ pub(crate) fn columns() -> Option<usize> {
     Some(Term::stdout()).filter(Term::is_term).and_then(|term| term.size_checked()).map(|(_, columns)| usize::from(columns))
 }
 
+/// A text behind columns that stand before it: on a terminal its lines are broken at words and begin below its start.
+pub(crate) fn behind(before: &str, text: &str) -> Vec<String> {
+    let (before, text) = (printable(before).to_string(), printable(text).to_string());
+    broken(&before, &text, columns().unwrap_or(usize::MAX))
+}
+
+fn broken(before: &str, text: &str, columns: usize) -> Vec<String> {
+    let indent = measure_text_width(before);
+    // Where hardly any room is left, the terminal breaks the line as it likes.
+    if columns < indent + 20 {
+        return vec![format!("{before}{text}")];
+    }
+    let mut lines = vec![before.to_owned()];
+    let mut used = indent;
+    for word in text.split(' ') {
+        let width = measure_text_width(word);
+        if used > indent && used + 1 + width > columns {
+            lines.push(" ".repeat(indent));
+            used = indent;
+        }
+        let Some(line) = lines.last_mut() else { break };
+        if used > indent {
+            line.push(' ');
+            used += 1;
+        }
+        line.push_str(word);
+        used += width;
+    }
+    lines
+}
+
+/// A text in so many columns: cut, or filled with spaces.
+pub(crate) fn fitted(text: &str, width: usize) -> String {
+    pad_str(&printable(text).to_string(), width, Alignment::Left, Some("…")).into_owned()
+}
+
+/// The columns that titles take: as many as the longest needs, and not more than `most`.
+pub(crate) fn title_columns<'a>(titles: impl Iterator<Item = &'a str>, most: usize) -> usize {
+    titles.map(|title| measure_text_width(&printable(title).to_string())).max().unwrap_or_default().min(most)
+}
+
 /// A number of bytes for people, such as `1.02 MiB`.
 pub(crate) fn size(bytes: u64) -> String {
     HumanBytes(bytes).to_string()
@@ -118,5 +159,33 @@ impl Write for Log {
 
     fn flush(&mut self) -> io::Result<()> {
         io::stderr().flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(tone: Tone, colours: bool, words: &str) -> String {
+        let mut to = Vec::new();
+        line(&mut to, tone, colours, words);
+        String::from_utf8(to).expect("UTF-8")
+    }
+
+    #[test]
+    fn the_first_word_has_a_colour_where_colours_are_shown_and_titles_have_none() {
+        assert_eq!(written(Tone::Bad, true, "failed  a layer"), "\u{1b}[31mfailed\u{1b}[0m  a layer\n");
+        assert_eq!(written(Tone::Bad, false, "failed  a layer"), "failed  a layer\n");
+        assert_eq!(written(Tone::Plain, true, "failed  a layer"), "failed  a layer\n");
+        assert!(!written(Tone::Plain, true, "a \u{1b}[31mtitle").contains('\u{1b}'));
+    }
+
+    #[test]
+    fn long_texts_are_broken_at_words_below_their_start() {
+        let lines = broken("no  Streets  ", "sync is not enabled on the service", 36);
+        assert_eq!(lines, ["no  Streets  sync is not enabled on", "             the service"]);
+        assert_eq!(broken("no  Streets  ", "one two", usize::MAX), ["no  Streets  one two"]);
+        let long = broken("no ", "https://h/a/very/long/url/that/fits/nowhere x", 30);
+        assert_eq!(long, ["no https://h/a/very/long/url/that/fits/nowhere", "   x"]);
     }
 }
