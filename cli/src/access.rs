@@ -1,6 +1,6 @@
 //! From the options of access to a client: credentials, and which hosts may be asked.
 
-use crate::arguments::AccessArguments;
+use crate::access_arguments::AccessArguments;
 use crate::inputs::{place_of, read_text};
 use crate::known_secrets::know_client;
 use crate::login_store;
@@ -76,16 +76,16 @@ fn hosts(arguments: &AccessArguments, web_map: Option<&str>) -> Result<HostPolic
         }
         policy = HostPolicy::allow_hosts(listed)?;
     }
-    Ok(if arguments.deny_private { policy.and_deny_private() } else { policy })
+    Ok(if arguments.deny_private == Some(true) { policy.and_deny_private() } else { policy })
 }
 
 /// The client that the options of access describe.
 pub(crate) fn client(arguments: &AccessArguments, web_map: Option<&str>) -> Result<ArcGisClient, Stop> {
     let mut options = ClientOptions {
-        request_timeout: Duration::from_secs(arguments.request_timeout.max(1)),
-        retry_time: Duration::from_secs(arguments.retry_time),
+        request_timeout: Duration::from_secs(arguments.request_timeout.unwrap_or(60).max(1)),
+        retry_time: Duration::from_secs(arguments.retry_time.unwrap_or(300)),
         attempts: arguments.attempts.map_or(usize::MAX, |attempts| attempts.max(1)),
-        job_timeout: Duration::from_secs(arguments.job_timeout.max(1)),
+        job_timeout: Duration::from_secs(arguments.job_timeout.unwrap_or(3600).max(1)),
         hosts: hosts(arguments, web_map)?,
         ..ClientOptions::default()
     };

@@ -69,6 +69,8 @@ pub(crate) struct JobState {
     pub(super) started: AtomicBool,
     pub(super) pause: Arc<Pause>,
     pub(super) keep: Arc<Keep>,
+    /// Whether a package at the destination is replaced.
+    pub(super) overwrites: AtomicBool,
     /// Longest time from start to end in milliseconds; 0 for no limit.
     pub(super) time_limit: AtomicU64,
     /// What of it was spent before the start, in milliseconds.
@@ -113,6 +115,7 @@ impl JobState {
             started: AtomicBool::new(false),
             pause: Arc::default(),
             keep: Arc::new(keep),
+            overwrites: AtomicBool::new(false),
             time_limit: AtomicU64::new(0),
             time_spent: AtomicU64::new(0),
             timed_out: AtomicBool::new(false),
