@@ -1,6 +1,7 @@
 //! From the options of access to a client: credentials, and which hosts may be asked.
 
 use crate::access_arguments::AccessArguments;
+use crate::chosen_portal::ARCGIS_ONLINE;
 use crate::inputs::{place_of, read_text};
 use crate::known_secrets::know_client;
 use crate::login_store;
@@ -34,9 +35,14 @@ fn credentials(arguments: &AccessArguments) -> Result<Credentials, Stop> {
         let referer = arguments.referer.as_deref().unwrap_or(portal_or_none);
         Credentials::user(portal_or_none, user, &secret("OFFMAP_PASSWORD", "--user")?, referer)?
     } else if let Some(id) = &arguments.client_id {
-        Credentials::application(portal_or_none, id, &secret("OFFMAP_CLIENT_SECRET", "--client-id")?)?
+        match secret("OFFMAP_CLIENT_SECRET", "--client-id") {
+            Ok(secret) => Credentials::application(portal_or_none, id, &secret)?,
+            // Without its secret it is the application by which a person signed in.
+            Err(missing) => login_store::credentials(portal_or_none, Some(id))?.ok_or(missing)?,
+        }
     } else {
-        login_store::credentials(portal.as_deref())?
+        let portal = portal.as_deref().unwrap_or(ARCGIS_ONLINE);
+        login_store::credentials(portal, None)?.unwrap_or_else(Credentials::none)
     };
     arguments.referer.as_deref().map_or(Ok(()), check_no_user)?;
     let bound = |credentials: Credentials| match &arguments.referer {

@@ -17,7 +17,7 @@ pub(crate) struct AccessArguments {
     /// User of the portal; the password is in OFFMAP_PASSWORD.
     #[arg(short, long, value_name = "NAME", conflicts_with = "client_id")]
     pub(crate) user: Option<String>,
-    /// OAuth application of the portal; the secret is in OFFMAP_CLIENT_SECRET.
+    /// OAuth application of the portal; the secret is in OFFMAP_CLIENT_SECRET, and without it the sign-in by `offmap login` is used.
     #[arg(long, value_name = "ID")]
     pub(crate) client_id: Option<String>,
     /// Referer that tokens are bound to.

@@ -7,7 +7,7 @@ use crate::stop::Stop;
 use offmap::arcgis::{parse_http, portal::portal_root};
 
 /// The portal that is meant where none is named.
-const ARCGIS_ONLINE: &str = "https://www.arcgis.com";
+pub(crate) const ARCGIS_ONLINE: &str = "https://www.arcgis.com";
 /// The environment variable that names the portal.
 const VARIABLE: &str = "OFFMAP_PORTAL";
 
@@ -57,6 +57,18 @@ fn is_same(a: &str, b: &str) -> Result<bool, Stop> {
     Ok(a.eq_ignore_ascii_case(&b) || (is_online(&a) && is_online(&b)))
 }
 
+/// The portal that the environment or the settings file names, and which of them does.
+fn named(settings: &Settings) -> Option<(String, &'static str)> {
+    let variable = std::env::var(VARIABLE).ok().filter(|portal| !portal.is_empty());
+    let by_variable = variable.map(|portal| (portal, VARIABLE));
+    by_variable.or_else(|| settings.portal().map(|portal| (portal.to_owned(), "the settings file")))
+}
+
+/// The portal of a sign-in, where one is named.
+pub(crate) fn choose_for_login(portal: &mut Option<String>, settings: &Settings) {
+    *portal = portal.take().or_else(|| named(settings).map(|(portal, _)| portal));
+}
+
 /// Decides on the portal, and leaves the item's id in place of its url. `with_item` is whether the map is an item of the portal or
 /// may be read from it; `from_file` is whether the credentials are those of the settings file.
 pub(crate) fn choose(
@@ -66,12 +78,7 @@ pub(crate) fn choose(
     settings: &Settings,
     from_file: bool,
 ) -> Result<(), Stop> {
-    let variable = std::env::var(VARIABLE).ok().filter(|portal| !portal.is_empty());
-    let named = match (variable, settings.portal()) {
-        (Some(portal), _) => Some((portal, VARIABLE)),
-        (None, Some(portal)) => Some((portal.to_owned(), "the settings file")),
-        (None, None) => None,
-    };
+    let named = named(settings);
     let has_item = item.is_some();
     if let Some(item) = item
         && is_url(item)

@@ -1,5 +1,6 @@
 //! `offmap login`: signs in with the browser, by loopback or by a pasted code.
 
+use crate::chosen_portal::ARCGIS_ONLINE;
 use crate::interrupt::or_interrupted;
 use crate::login_arguments::Login;
 use crate::login_client::client;
@@ -15,12 +16,15 @@ use std::process::{Command, Stdio};
 const LONGEST_LINE: u64 = 16 << 10;
 
 pub(crate) async fn run(arguments: &Login) -> Result<u8, Stop> {
-    let portal = portal_root(&arguments.portal)?;
+    let portal = portal_root(arguments.portal.as_deref().unwrap_or(ARCGIS_ONLINE))?;
+    let client_id = arguments.client_id.as_deref().ok_or_else(|| {
+        Stop::usage("no application is named to sign in by: give --client-id, or client-id in the settings file")
+    })?;
     let store = LoginStore::open()?;
     let client = client(arguments.ca_cert.as_deref(), Credentials::none())?;
     let (request, code) = match arguments.no_browser {
-        true => pasted(&portal, &arguments.client_id).await?,
-        false => by_loopback(&portal, arguments).await?,
+        true => pasted(&portal, client_id).await?,
+        false => by_loopback(&portal, client_id, arguments.redirect_port).await?,
     };
     let sign_in = or_interrupted(request.finish(&client.token_client(), &code)).await?;
     let (kept, keep) = (sign_in.clone(), arguments.store);
@@ -35,9 +39,9 @@ pub(crate) async fn run(arguments: &Login) -> Result<u8, Stop> {
 }
 
 /// The portal leads the browser back to this machine.
-async fn by_loopback(portal: &str, arguments: &Login) -> Result<(SignInRequest, AuthorizationCode), Stop> {
-    let redirect = LoopbackRedirect::bind(arguments.redirect_port).await?;
-    let request = SignInRequest::new(portal, &arguments.client_id, redirect.uri())?;
+async fn by_loopback(portal: &str, client_id: &str, port: u16) -> Result<(SignInRequest, AuthorizationCode), Stop> {
+    let redirect = LoopbackRedirect::bind(port).await?;
+    let request = SignInRequest::new(portal, client_id, redirect.uri())?;
     let url = request.authorize_url();
     note!("sign in with the browser, which leads back here: {url}");
     open_browser(&url);

@@ -17,13 +17,13 @@ pub(crate) enum Keep {
 /// `offmap login`.
 #[derive(Debug, Args)]
 pub(crate) struct Login {
-    /// Portal to sign in to, with or without /sharing/rest; by https.
-    #[arg(long, value_name = "URL")]
-    pub(crate) portal: String,
+    /// Portal to sign in to, with or without /sharing/rest; by https [env: OFFMAP_PORTAL] [default: ArcGIS Online].
+    #[arg(short, long, value_name = "URL")]
+    pub(crate) portal: Option<String>,
     /// Client id of an application of the portal. Its redirect uris have to allow http://127.0.0.1, or with --no-browser
-    /// urn:ietf:wg:oauth:2.0:oob.
+    /// urn:ietf:wg:oauth:2.0:oob. Needed where the settings file has none.
     #[arg(long, value_name = "ID")]
-    pub(crate) client_id: String,
+    pub(crate) client_id: Option<String>,
     /// Open no browser here: the portal shows a code, which is pasted at the prompt.
     #[arg(long)]
     pub(crate) no_browser: bool,
@@ -41,8 +41,8 @@ pub(crate) struct Login {
 /// `offmap logout`.
 #[derive(Debug, Args)]
 pub(crate) struct Logout {
-    /// Portal whose sign-in ends; needed where there are several.
-    #[arg(long, value_name = "URL")]
+    /// Portal whose sign-in ends; needed where there are several [env: OFFMAP_PORTAL] [default: that of the only sign-in].
+    #[arg(short, long, value_name = "URL")]
     pub(crate) portal: Option<String>,
     /// Certificate (PEM) of a private CA to trust.
     #[arg(long, value_name = "PEM")]
@@ -52,11 +52,11 @@ pub(crate) struct Logout {
 /// `offmap whoami`.
 #[derive(Debug, Args)]
 pub(crate) struct Whoami {
-    /// Only the sign-in at this portal.
-    #[arg(long, value_name = "URL")]
+    /// Only the sign-in at this portal [env: OFFMAP_PORTAL] [default: all sign-ins].
+    #[arg(short, long, value_name = "URL")]
     pub(crate) portal: Option<String>,
     /// Answer as JSON.
-    #[arg(long)]
+    #[arg(short, long)]
     pub(crate) json: bool,
     /// Certificate (PEM) of a private CA to trust.
     #[arg(long, value_name = "PEM")]

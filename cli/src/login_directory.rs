@@ -1,26 +1,13 @@
 //! The directory that sign-ins are kept in: beside the settings, for its user only.
 
+use crate::settings;
 use offmap::{Failure, FailureKind, FailureOwner, FailureStage};
 use std::fs::Metadata;
 use std::path::{Path, PathBuf};
 
-/// The directory of offmap's settings: `$XDG_CONFIG_HOME/offmap` or `~/.config/offmap`, on macOS below
-/// `~/Library/Application Support`, on Windows below `%APPDATA%`.
-fn settings() -> Option<PathBuf> {
-    let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    let base = match () {
-        () if cfg!(windows) => absolute("APPDATA"),
-        () => absolute("XDG_CONFIG_HOME").or_else(|| {
-            let below = if cfg!(target_os = "macos") { "Library/Application Support" } else { ".config" };
-            absolute("HOME").map(|home| home.join(below))
-        }),
-    };
-    base.map(|base| base.join("offmap"))
-}
-
 /// Where sign-ins are kept; `None` for a user without a home.
 pub(crate) fn directory() -> Option<PathBuf> {
-    settings().map(|settings| settings.join("sign-ins"))
+    settings::directory().map(|settings| settings.join("sign-ins"))
 }
 
 fn not_private(message: String) -> Failure {

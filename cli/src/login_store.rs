@@ -233,18 +233,17 @@ impl SignInStore for LoginStore {
     }
 }
 
-/// The credentials of who is signed in at a portal; none where nobody is.
+/// The credentials of who is signed in at a portal, by this application if one is named; `None` where nobody is.
 ///
 /// # Errors
 /// If there is a sign-in that cannot be used.
-pub(crate) fn credentials(portal: Option<&str>) -> Result<Credentials, Failure> {
-    let (Some(portal), Some(directory)) = (portal, directory()) else { return Ok(Credentials::none()) };
+pub(crate) fn credentials(portal: &str, client_id: Option<&str>) -> Result<Option<Credentials>, Failure> {
+    let Some(directory) = directory() else { return Ok(None) };
     let store = LoginStore { directory };
     // A keyring may ask its user for a password.
-    match tokio::task::block_in_place(|| store.load(portal))? {
-        Some(kept) => Credentials::sign_in(kept.sign_in, Arc::new(store)),
-        None => Ok(Credentials::none()),
-    }
+    let kept = tokio::task::block_in_place(|| store.load(portal))?;
+    let kept = kept.filter(|kept| client_id.is_none_or(|id| kept.sign_in.client_id() == id));
+    kept.map(|kept| Credentials::sign_in(kept.sign_in, Arc::new(store))).transpose()
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 use crate::access_arguments::AccessArguments;
 use crate::arguments::{MapArguments, ProgressStyle, RunArguments};
 use crate::inputs::read_text;
+use crate::login_arguments::Login;
 use crate::stop::Stop;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
@@ -148,6 +149,16 @@ impl Settings {
         fill(&mut access.attempts, &self.attempts);
         fill(&mut access.job_timeout, &self.job_timeout);
         !signs_in && access.signs_in()
+    }
+
+    /// Fills the options of a sign-in by a person.
+    pub(crate) fn fill_login(&self, login: &mut Login) {
+        fill(&mut login.client_id, &self.client_id);
+    }
+
+    /// Fills the certificate of a sign-in.
+    pub(crate) fn fill_ca_cert(&self, ca_cert: &mut Option<PathBuf>) {
+        fill(ca_cert, &self.ca_cert);
     }
 
     /// Fills the options of a map.

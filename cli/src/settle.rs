@@ -2,11 +2,11 @@
 
 use crate::access_arguments::AccessArguments;
 use crate::arguments::{Command, MapArguments};
-use crate::chosen_portal::choose;
+use crate::chosen_portal::{choose, choose_for_login};
 use crate::inputs::is_url;
 use crate::settings::{self, Settings};
 use crate::stop::Stop;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Fills the options of a command; those that it was given stay.
 pub(crate) fn settle(command: &mut Command, file: Option<&Path>) -> Result<(), Stop> {
@@ -27,8 +27,20 @@ pub(crate) fn settle(command: &mut Command, file: Option<&Path>) -> Result<(), S
             of_access(&mut resume.access, None, is_elsewhere, &settings)
         }
         Command::Clean(clean) => of_access(&mut clean.access, None, false, &settings),
-        _ => Ok(()),
+        Command::Login(login) => {
+            settings.fill_login(login);
+            of_login(&mut login.portal, &mut login.ca_cert, &settings)
+        }
+        Command::Logout(logout) => of_login(&mut logout.portal, &mut logout.ca_cert, &settings),
+        Command::Whoami(whoami) => of_login(&mut whoami.portal, &mut whoami.ca_cert, &settings),
+        Command::Verify(_) | Command::Show(_) | Command::Completions(_) | Command::Man(_) => Ok(()),
     }
+}
+
+fn of_login(portal: &mut Option<String>, ca_cert: &mut Option<PathBuf>, settings: &Settings) -> Result<(), Stop> {
+    settings.fill_ca_cert(ca_cert);
+    choose_for_login(portal, settings);
+    Ok(())
 }
 
 /// Whether a command asks a portal or services.

@@ -58,7 +58,12 @@ struct Waiting {
 impl Waiting {
     fn begin(home: &Home, portal: &str, more: &[&str]) -> Self {
         let mut command = home.offmap(&["login", "--portal", portal, "--client-id", CLIENT_ID]);
-        command.args(more).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.args(more);
+        Self::start(command)
+    }
+
+    fn start(mut command: Command) -> Self {
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("starts");
         let mut stderr = BufReader::new(child.stderr.take().expect("stderr"));
         let mut said = String::new();
@@ -286,4 +291,63 @@ async fn other_credentials_win_over_a_sign_in_and_one_that_has_ended_names_the_w
     command.args(["--token-env", "MY_TOKEN"]).env("MY_TOKEN", sandbox.token());
     let output = run(command);
     assert_eq!(output.status.code(), Some(0), "{}", words(&output));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn portal_and_application_of_a_sign_in_are_named_as_for_the_other_commands() {
+    let sandbox = sandbox(secured()).await;
+    let (home, portal) = (Home::new(), sandbox.portal_url());
+    let settings = home.0.path().join("settings.toml");
+    std::fs::write(&settings, format!("portal = \"{portal}\"\nclient-id = \"{CLIENT_ID}\"\n")).expect("writes");
+    let by_file = |arguments: &[&str]| {
+        let mut command = home.offmap(arguments);
+        command.env("OFFMAP_SETTINGS", &settings);
+        command
+    };
+    let ask = ["check", "--item", FIELD_MAP, "--area", "2,43,20,52"];
+    let nobody = run(by_file(&ask));
+    assert_eq!(nobody.status.code(), Some(2), "{}", words(&nobody));
+    assert!(words(&nobody).contains("OFFMAP_CLIENT_SECRET"), "{}", words(&nobody));
+    let waiting = Waiting::start(by_file(&["login", "--no-browser"]));
+    let code = shown_code(&waiting.url).await;
+    let (exit, said) = waiting.end(&code);
+    assert_eq!(exit, Some(0), "{said}");
+    for arguments in [&ask[..], &["whoami"]] {
+        let output = run(by_file(arguments));
+        assert_eq!(output.status.code(), Some(0), "{}", words(&output));
+    }
+    // A sign-in by another application is not the one that is meant.
+    let mut other = by_file(&ask);
+    other.args(["--client-id", "other"]);
+    assert_eq!(run(other).status.code(), Some(2));
+    let mut elsewhere = by_file(&["logout"]);
+    elsewhere.env("OFFMAP_PORTAL", "https://gis.city.example/portal");
+    let output = run(elsewhere);
+    assert_eq!(output.status.code(), Some(1), "the environment wins: {}", words(&output));
+    assert!(words(&output).contains("nobody is signed in at https://gis.city.example/portal"), "{}", words(&output));
+    let mut named = home.offmap(&["whoami"]);
+    named.env("OFFMAP_PORTAL", &portal);
+    assert_eq!(run(named).status.code(), Some(0));
+    assert_eq!(run(by_file(&["logout"])).status.code(), Some(0));
+    let no_application = home.run(&["login", "--no-browser"]);
+    assert_eq!(no_application.status.code(), Some(2), "{}", words(&no_application));
+    assert!(words(&no_application).contains("give --client-id"), "{}", words(&no_application));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_portal_the_sign_in_is_that_of_arcgis_online() {
+    let home = Home::new();
+    let waiting = Waiting::start(home.offmap(&["login", "--client-id", CLIENT_ID, "--no-browser"]));
+    assert!(waiting.url.starts_with("https://www.arcgis.com/sharing/rest/oauth2/authorize?"), "{}", waiting.url);
+    assert_eq!(waiting.end("").0, Some(1));
+    // It is looked for by commands that need no portal, too: one that may not be used is told.
+    let (sign_ins, file) = (home.sign_ins(), home.sign_ins().join("www.arcgis.com.json"));
+    std::fs::create_dir_all(&sign_ins).and_then(|()| std::fs::write(&file, "{}")).expect("writes");
+    for (path, mode) in [(&sign_ins, 0o700), (&file, 0o640)] {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("sets");
+    }
+    let place = home.0.path().display().to_string();
+    let clean = home.run(&["clean", "--dry-run", &place]);
+    assert_eq!(clean.status.code(), Some(1), "{}", words(&clean));
+    assert!(words(&clean).contains("others may look into"), "{}", words(&clean));
 }
