@@ -2,7 +2,7 @@
 
 use crate::answer_kind::AnswerKind;
 use crate::inner_host::Places;
-use crate::secret_query::is_secret;
+use crate::secret_query::{is_secret, signs_in};
 use crate::urls::parse_http;
 use offmap_model::failure::without_secrets;
 use offmap_model::{AreaOfInterest, Failure, FailureStage, LayerSecrets};
@@ -46,7 +46,7 @@ pub struct ServiceCall {
 impl fmt::Debug for ServiceCall {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shown = |(name, value): &(String, String)| {
-            let hidden = is_secret(name) || self.secrets.has_name(name);
+            let hidden = signs_in(name) || self.secrets.has_name(name);
             format!("{name}={}", if hidden { "…" } else { value })
         };
         f.debug_struct("ServiceCall")
@@ -169,6 +169,7 @@ mod tests {
     fn a_request_that_is_shown_shows_no_secret() {
         let call = ServiceCall::post("https://h/generateToken?token=abc123").expect("a url");
         let call = call.with("Token", "abc123").with("password", "abc123").with("client_secret", "abc123").with("f", "json");
+        let call = call.with("code", "abc123").with("code_verifier", "abc123").with("auth_token", "abc123");
         let shown = format!("{call:?}");
         assert!(
             !shown.contains("abc123") && shown.contains("f=json") && shown.contains("https://h/generateToken"),

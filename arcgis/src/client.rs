@@ -9,7 +9,7 @@
 //! Source: `feature-service-rest` reference §1 and §6.
 
 use crate::answer_kind::AnswerKind;
-use crate::auth::Credentials;
+use crate::auth::{Credentials, TokenClient};
 use crate::body;
 use crate::call::ServiceCall;
 use crate::options::ClientOptions;
@@ -114,6 +114,12 @@ impl ArcGisClient {
     #[must_use]
     pub fn secrets(&self) -> &SecretRegistry {
         self.transport.secrets()
+    }
+
+    /// What signs in: the same connections, limits and secrets, and no token.
+    #[must_use]
+    pub fn token_client(&self) -> TokenClient {
+        TokenClient::new(&self.transport, self.session.keeper().rules())
     }
 
     /// The clock that the client waits by: the one that was given, else the task's, where it works for one, else the machine's.

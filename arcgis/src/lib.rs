@@ -6,6 +6,7 @@
 //! | ask a service | [`ArcGisClient`], [`ServiceCall`], [`AnswerKind`] |
 //! | sign in | [`Credentials`], [`TokenSource`] |
 //! | work for many users at once | [`Session`], [`CredentialProvider`] |
+//! | let a person sign in with the browser | [`SignInRequest`], [`LoopbackRedirect`], [`UserSignIn`], [`SignInStore`] |
 //! | which hosts may be asked, how long is tried, how much at a time | [`ClientOptions`], [`HostPolicy`] |
 //! | read the features of a layer, page by page | [`FeatureQuery`], [`ArcGisClient::features`] |
 //! | fetch a file | [`ArcGisClient::download`] |
@@ -46,6 +47,7 @@ mod ip_ranges;
 pub mod metrics;
 mod options;
 pub mod portal;
+mod portal_user;
 mod refused;
 mod retry_after;
 mod secret_query;
@@ -56,7 +58,10 @@ mod transport;
 mod urls;
 
 pub use answer_kind::AnswerKind;
-pub use auth::{AccessToken, Credentials, TokenClient, TokenSource};
+pub use auth::{
+    AccessToken, AuthorizationCode, Credentials, LoopbackRedirect, SignInRequest, SignInStore, TokenClient, TokenSource,
+    UserSignIn,
+};
 pub use call::ServiceCall;
 pub use client::ArcGisClient;
 pub use credential_provider::CredentialProvider;
@@ -65,6 +70,7 @@ pub use feature_query::{FeaturePages, FeatureQuery};
 pub use host::parse_host;
 pub use host_policy::HostPolicy;
 pub use options::ClientOptions;
+pub use portal_user::{PortalUser, read_portal_user};
 pub use secret_query::without_secret_query;
 pub use session::Session;
 pub use time_limit::run_within;

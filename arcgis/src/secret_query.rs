@@ -4,11 +4,16 @@ use offmap_model::LayerSecrets;
 use url::Url;
 
 /// Parameters that nobody may read.
-const SECRETS: [&str; 4] = ["token", "password", "client_secret", "refresh_token"];
+const SECRETS: [&str; 6] = ["token", "password", "client_secret", "refresh_token", "code_verifier", "auth_token"];
 
 /// Whether a parameter of that name is a secret.
 pub(crate) fn is_secret(name: &str) -> bool {
     SECRETS.iter().any(|secret| name.eq_ignore_ascii_case(secret))
+}
+
+/// Whether a parameter of that name signs in. A `code` does; in urls of other services it is anything.
+pub(crate) fn signs_in(name: &str) -> bool {
+    is_secret(name) || name.eq_ignore_ascii_case("code")
 }
 
 /// A url out of an answer as it may be written down: without tokens and without the secrets of the layer, which go with the next

@@ -1,8 +1,10 @@
 //! From the options of access to a client: credentials, and which hosts may be asked.
 
-use crate::arguments::AccessArguments;
+use crate::access_arguments::AccessArguments;
+use crate::chosen_portal::ARCGIS_ONLINE;
 use crate::inputs::{place_of, read_text};
 use crate::known_secrets::know_client;
+use crate::login_store;
 use crate::stop::Stop;
 use offmap::arcgis::portal::{self, MapPlace};
 use offmap::arcgis::{ArcGisClient, ClientOptions, Credentials, HostPolicy, parse_host, parse_http};
@@ -33,9 +35,14 @@ fn credentials(arguments: &AccessArguments) -> Result<Credentials, Stop> {
         let referer = arguments.referer.as_deref().unwrap_or(portal_or_none);
         Credentials::user(portal_or_none, user, &secret("OFFMAP_PASSWORD", "--user")?, referer)?
     } else if let Some(id) = &arguments.client_id {
-        Credentials::application(portal_or_none, id, &secret("OFFMAP_CLIENT_SECRET", "--client-id")?)?
+        match secret("OFFMAP_CLIENT_SECRET", "--client-id") {
+            Ok(secret) => Credentials::application(portal_or_none, id, &secret)?,
+            // Without its secret it is the application by which a person signed in.
+            Err(missing) => login_store::credentials(portal_or_none, Some(id))?.ok_or(missing)?,
+        }
     } else {
-        Credentials::none()
+        let portal = portal.as_deref().unwrap_or(ARCGIS_ONLINE);
+        login_store::credentials(portal, None)?.unwrap_or_else(Credentials::none)
     };
     arguments.referer.as_deref().map_or(Ok(()), check_no_user)?;
     let bound = |credentials: Credentials| match &arguments.referer {
@@ -75,16 +82,16 @@ fn hosts(arguments: &AccessArguments, web_map: Option<&str>) -> Result<HostPolic
         }
         policy = HostPolicy::allow_hosts(listed)?;
     }
-    Ok(if arguments.deny_private { policy.and_deny_private() } else { policy })
+    Ok(if arguments.deny_private == Some(true) { policy.and_deny_private() } else { policy })
 }
 
 /// The client that the options of access describe.
 pub(crate) fn client(arguments: &AccessArguments, web_map: Option<&str>) -> Result<ArcGisClient, Stop> {
     let mut options = ClientOptions {
-        request_timeout: Duration::from_secs(arguments.request_timeout.max(1)),
-        retry_time: Duration::from_secs(arguments.retry_time),
+        request_timeout: Duration::from_secs(arguments.request_timeout.unwrap_or(60).max(1)),
+        retry_time: Duration::from_secs(arguments.retry_time.unwrap_or(300)),
         attempts: arguments.attempts.map_or(usize::MAX, |attempts| attempts.max(1)),
-        job_timeout: Duration::from_secs(arguments.job_timeout.max(1)),
+        job_timeout: Duration::from_secs(arguments.job_timeout.unwrap_or(3600).max(1)),
         hosts: hosts(arguments, web_map)?,
         ..ClientOptions::default()
     };

@@ -1,45 +1,82 @@
 //! The command line. It is a contract: other programs call it.
 
+use crate::access_arguments::AccessArguments;
+use crate::help;
+use crate::login_arguments::{Login, Logout, Whoami};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+use serde::Deserialize;
 use std::path::PathBuf;
 
 /// Takes ArcGIS web maps offline.
 #[derive(Debug, Parser)]
-#[command(name = "offmap", version, about, max_term_width = 120)]
+#[command(name = "offmap", version, max_term_width = 120, after_help = help::AFTER)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
     pub(crate) command: Command,
+    /// Settings file (TOML); `offmap --help` says what is in it and where it is looked for without this.
+    #[arg(long, value_name = "FILE", global = true)]
+    pub(crate) settings: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Take a web map offline: one map and one area in, a mobile map package out.
+    #[command(override_usage = help::TAKE_USAGE, after_help = help::AFTER_TAKE)]
     Take(Box<Take>),
     /// Say what can go offline and why not.
+    #[command(override_usage = help::CHECK_USAGE)]
     Check(Box<Ask>),
     /// Say what would be done: tasks, layers, levels, tiles, features, bytes.
+    #[command(override_usage = help::PLAN_USAGE)]
     Plan(Box<Plan>),
     /// Resume a job that did not finish, or complete a package where layers are missing.
     Resume(Box<Resume>),
     /// List what unfinished jobs left beside their destinations, roll back what they began on services, and remove it.
     Clean(Box<Clean>),
-    /// Prove a package by its manifest.
+    /// Verify a package by its manifest.
     Verify(VerifyArguments),
     /// Show what is in a package, and what is missing and why.
     Show(PackageArguments),
+    /// Sign in to a portal with the browser; the other commands use that from then on.
+    Login(Login),
+    /// End a sign-in, here and at the portal.
+    Logout(Logout),
+    /// Say who is signed in where, and until when.
+    Whoami(Whoami),
+    /// Print the completions of a shell.
+    Completions(Completions),
+    /// Print the manual page, or write the pages of all commands.
+    Man(Man),
 }
 
-/// Which map, which area, and how to reach it.
+/// `offmap completions`.
+#[derive(Debug, Args)]
+pub(crate) struct Completions {
+    /// The shell.
+    pub(crate) shell: Shell,
+}
+
+/// `offmap man`.
+#[derive(Debug, Args)]
+pub(crate) struct Man {
+    /// Directory to write the pages of all commands to, one file each; without it the page of offmap goes to stdout.
+    #[arg(short, long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+/// Which map and which area.
 #[derive(Debug, Args)]
 pub(crate) struct MapArguments {
-    /// Web map as a file or url.
-    #[arg(long, value_name = "FILE|URL", required_unless_present = "item", conflicts_with = "item")]
-    pub(crate) web_map: Option<String>,
-    /// Id of the web map's item on the portal.
-    #[arg(long, value_name = "ID", requires = "portal")]
+    /// Id of the web map's item on the portal, or the url of the item's page or of the map in the map viewer.
+    #[arg(short, long, value_name = "ID|URL", required_unless_present = "web_map")]
     pub(crate) item: Option<String>,
+    /// Web map as a file or url, or - for stdin.
+    #[arg(short = 'm', long, value_name = "FILE|URL|-", conflicts_with = "item")]
+    pub(crate) web_map: Option<String>,
     /// Four numbers and a wkid, or a file with GeoJSON or Esri JSON.
     #[arg(
+        short,
         long,
         value_name = "AREA",
         help = "xmin,ymin,xmax,ymax[,wkid] (wkid 4326 if left out), or a file with GeoJSON or Esri JSON",
@@ -71,92 +108,48 @@ pub(crate) struct MapArguments {
     /// Host of basemap tiles and the host that exports them, in place of the portal's and Esri's; may be given several times.
     #[arg(long, value_name = "HOST=HOST")]
     pub(crate) export_host: Vec<String>,
-    #[command(flatten)]
-    pub(crate) access: AccessArguments,
-}
-
-/// How to reach portal and services.
-#[derive(Debug, Args)]
-pub(crate) struct AccessArguments {
-    /// Portal of the item, with or without /sharing/rest.
-    #[arg(long, value_name = "URL")]
-    pub(crate) portal: Option<String>,
-    /// Environment variable that holds a token.
-    #[arg(long, value_name = "VAR", conflicts_with_all = ["user", "client_id"])]
-    pub(crate) token_env: Option<String>,
-    /// User of the portal; the password is in OFFMAP_PASSWORD.
-    #[arg(long, value_name = "NAME", requires = "portal", conflicts_with = "client_id")]
-    pub(crate) user: Option<String>,
-    /// OAuth application of the portal; the secret is in OFFMAP_CLIENT_SECRET.
-    #[arg(long, value_name = "ID", requires = "portal")]
-    pub(crate) client_id: Option<String>,
-    /// Referer that tokens are bound to.
-    #[arg(long, value_name = "URL")]
-    pub(crate) referer: Option<String>,
-    /// Host that may see the token beside the portal's: HOST for the default ports 80 and 443, else HOST:PORT; may be given several
-    /// times.
-    #[arg(long, value_name = "HOST")]
-    pub(crate) trust_host: Vec<String>,
-    /// A host with a token of its own (HOST or HOST:PORT as for --trust-host), and the environment variable that holds it; may be
-    /// given several times.
-    #[arg(long, value_name = "HOST=VAR")]
-    pub(crate) token_for: Vec<String>,
-    /// Host that may be asked; then only such hosts are, the portal's and that of --web-map. May be given several times.
-    #[arg(
-        long,
-        value_name = "HOST",
-        help = "Host that may be asked: host, host:port, host:* or *.suffix; then only such hosts are, the portal's and that of \
-                --web-map. May be given several times"
-    )]
-    pub(crate) allow_host: Vec<String>,
-    /// Ask public addresses only: not this machine and no local network.
-    #[arg(long)]
-    pub(crate) deny_private: bool,
-    /// Certificate (PEM) of a private CA to trust.
-    #[arg(long, value_name = "PEM")]
-    pub(crate) ca_cert: Option<PathBuf>,
-    /// Longest silence of one request in seconds.
-    #[arg(long, value_name = "SECS", default_value_t = 60)]
-    pub(crate) request_timeout: u64,
-    /// How long a request is tried again whose fault may pass, such as a host that does not answer, in seconds; a wait for a
-    /// service's job goes on until --job-timeout.
-    #[arg(long, value_name = "SECS", default_value_t = 300)]
-    pub(crate) retry_time: u64,
-    /// Most tries of a request whose fault may pass; without it only --retry-time counts.
-    #[arg(long, value_name = "N")]
-    pub(crate) attempts: Option<usize>,
-    /// Longest time of one service's export or replica job in seconds.
-    #[arg(long, value_name = "SECS", default_value_t = 3600)]
-    pub(crate) job_timeout: u64,
 }
 
 /// What is done with a job that runs, new or resumed.
 #[derive(Debug, Args)]
 pub(crate) struct RunArguments {
-    /// Zip the package to this file as well; it must not exist.
-    #[arg(long, value_name = "FILE")]
+    /// Zip the package to this file as well.
+    #[arg(long, value_name = "FILE", help_heading = help::PACKAGE)]
     pub(crate) mmpk: Option<PathBuf>,
     /// Keep the work beside the destination when the job fails or is cancelled, for `offmap resume`.
-    #[arg(long)]
-    pub(crate) keep: bool,
+    #[arg(short, long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub(crate) keep: Option<bool>,
     /// Longest time of the whole job in seconds; what was downloaded is kept.
     #[arg(long, value_name = "SECS", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) time_limit: Option<u64>,
+    /// How progress is shown [default: auto].
+    #[arg(long, value_name = "HOW")]
+    pub(crate) progress: Option<ProgressStyle>,
+}
+
+impl RunArguments {
     /// How progress is shown.
-    #[arg(long, value_name = "HOW", default_value = "auto")]
-    pub(crate) progress: ProgressStyle,
+    pub(crate) fn style(&self) -> ProgressStyle {
+        self.progress.unwrap_or(ProgressStyle::Auto)
+    }
 }
 
 /// `offmap take`.
 #[derive(Debug, Args)]
 pub(crate) struct Take {
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = help::MAP)]
     pub(crate) map: MapArguments,
-    /// Directory of the package; absent or empty.
-    #[arg(long, value_name = "DIR")]
+    /// Directory of the package; absent or empty without --overwrite.
+    #[arg(short, long, value_name = "DIR", help_heading = help::PACKAGE)]
     pub(crate) out: PathBuf,
-    #[command(flatten)]
+    /// Replace the package at --out and the archive at --mmpk: each stays until the new one is verified and in its place. What is no
+    /// package of offmap, or was changed since it was made, is refused.
+    #[arg(long, help_heading = help::PACKAGE)]
+    pub(crate) overwrite: bool,
+    #[command(flatten, next_help_heading = help::RUN)]
     pub(crate) run: RunArguments,
+    #[command(flatten)]
+    pub(crate) access: AccessArguments,
 }
 
 /// `offmap resume`.
@@ -168,11 +161,11 @@ pub(crate) struct Resume {
     /// Fetch only the layers that failed of a package that was written without them.
     #[arg(long)]
     pub(crate) failed_only: bool,
-    /// The map again, as a file or url: for the customParameters and keys of its layers, which offmap writes down nowhere.
-    /// A map of a portal item is read again from there without this.
-    #[arg(long, value_name = "FILE|URL")]
+    /// The map again, as a file or url, or - for stdin: for the customParameters and keys of its layers, which offmap writes down
+    /// nowhere. A map of a portal item is read again from there without this.
+    #[arg(short = 'm', long, value_name = "FILE|URL|-")]
     pub(crate) web_map: Option<String>,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = help::RUN)]
     pub(crate) run: RunArguments,
     #[command(flatten)]
     pub(crate) access: AccessArguments,
@@ -185,17 +178,18 @@ pub(crate) struct Clean {
     #[arg(value_name = "DIR", required = true)]
     pub(crate) places: Vec<PathBuf>,
     /// Only list.
-    #[arg(long)]
+    #[arg(short = 'n', long)]
     pub(crate) dry_run: bool,
     /// Answer as JSON.
-    #[arg(long)]
+    #[arg(short, long)]
     pub(crate) json: bool,
     #[command(flatten)]
     pub(crate) access: AccessArguments,
 }
 
 /// How progress is shown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub(crate) enum ProgressStyle {
     /// Bars on a terminal, lines elsewhere.
     Auto,
@@ -212,21 +206,23 @@ pub(crate) enum ProgressStyle {
 /// `offmap plan`.
 #[derive(Debug, Args)]
 pub(crate) struct Plan {
-    #[command(flatten)]
-    pub(crate) ask: Ask,
     /// Print the parameters of every task as overrides to edit, instead of the plan.
     #[arg(long, conflicts_with = "json")]
     pub(crate) overrides_template: bool,
+    #[command(flatten)]
+    pub(crate) ask: Ask,
 }
 
 /// `offmap check`.
 #[derive(Debug, Args)]
 pub(crate) struct Ask {
-    #[command(flatten)]
-    pub(crate) map: MapArguments,
     /// Answer as JSON.
-    #[arg(long)]
+    #[arg(short, long)]
     pub(crate) json: bool,
+    #[command(flatten, next_help_heading = help::MAP)]
+    pub(crate) map: MapArguments,
+    #[command(flatten)]
+    pub(crate) access: AccessArguments,
 }
 
 /// `offmap verify`.
@@ -235,7 +231,7 @@ pub(crate) struct VerifyArguments {
     #[command(flatten)]
     pub(crate) which: PackageArguments,
     /// Open every container, too: rows, tiles, styles.
-    #[arg(long)]
+    #[arg(short, long)]
     pub(crate) deep: bool,
 }
 
@@ -246,6 +242,6 @@ pub(crate) struct PackageArguments {
     #[arg(value_name = "DIR|FILE.mmpk")]
     pub(crate) package: PathBuf,
     /// Answer as JSON.
-    #[arg(long)]
+    #[arg(short, long)]
     pub(crate) json: bool,
 }

@@ -2,17 +2,16 @@
 
 use crate::arguments::{Ask, Plan};
 use crate::interrupt::or_interrupted;
+use crate::plan_text;
 use crate::setup;
 use crate::stop::{INCOMPLETE, Stop};
-use crate::terminal::{self, out};
+use crate::terminal::{self, Tone, behind, fitted, out, title_columns};
 use offmap::arcgis::portal::ReadLimits;
-use offmap::{
-    BytesSource, CapabilityReason, CountUnit, GenerateOfflineMapParameterOverrides, LayerCapability, OfflineMapPlan,
-};
-use serde_json::json;
+use offmap::{CapabilityReason, GenerateOfflineMapParameterOverrides, LayerCapability};
+use serde_json::{Value, json};
 
 pub(crate) async fn check(arguments: Ask) -> Result<u8, Stop> {
-    let setup = setup::prepare(&arguments.map, &ReadLimits::default()).await?;
+    let setup = setup::prepare(&arguments.map, &arguments.access, &ReadLimits::default()).await?;
     let capabilities = or_interrupted(setup.task.capabilities_with_overrides(&setup.parameters, &setup.overrides)).await?;
     let all = || capabilities.layer_capabilities.iter().chain(&capabilities.table_capabilities);
     if arguments.json {
@@ -21,19 +20,24 @@ pub(crate) async fn check(arguments: Ask) -> Result<u8, Stop> {
             "layerCapabilities": capabilities.layer_capabilities, "tableCapabilities": capabilities.table_capabilities});
         terminal::json(&json);
     } else {
+        let title = title_columns(all().map(|c| c.title.as_str()), 34);
         for capability in all() {
-            out!("{:<8} {:<34} {}", word(capability), capability.title, why(capability));
+            let (tone, word) = word(capability);
+            let lines = behind(&format!("{word:<8} {}  ", fitted(&capability.title, title)), &why(capability));
+            for (index, line) in lines.iter().enumerate() {
+                out!(if index == 0 { tone } else { Tone::Plain } => "{line}");
+            }
         }
     }
     Ok(if capabilities.has_errors() { INCOMPLETE } else { 0 })
 }
 
-fn word(capability: &LayerCapability) -> &'static str {
+fn word(capability: &LayerCapability) -> (Tone, &'static str) {
     match (capability.supports_offline, capability.remains_online) {
-        (true, _) => "yes",
-        (false, true) => "online",
-        (false, false) if capability.reason == Some(CapabilityReason::LeftOut) => "left out",
-        (false, false) => "no",
+        (true, _) => (Tone::Good, "yes"),
+        (false, true) => (Tone::Plain, "online"),
+        (false, false) if capability.reason == Some(CapabilityReason::LeftOut) => (Tone::Plain, "left out"),
+        (false, false) => (Tone::Bad, "no"),
     }
 }
 
@@ -46,58 +50,19 @@ fn why(capability: &LayerCapability) -> String {
 }
 
 pub(crate) async fn plan(arguments: Plan) -> Result<u8, Stop> {
-    let setup = setup::prepare(&arguments.ask.map, &ReadLimits::default()).await?;
+    let setup = setup::prepare(&arguments.ask.map, &arguments.ask.access, &ReadLimits::default()).await?;
     let plan = or_interrupted(setup.task.plan(&setup.parameters, &setup.overrides)).await?;
     if arguments.overrides_template {
         terminal::json(&json!(GenerateOfflineMapParameterOverrides::from_plan(&plan)));
     } else if arguments.ask.json {
-        terminal::json(&json!({"plan": plan, "bytes": plan.bytes()}));
+        let mut json = json!({"plan": plan, "bytes": plan.bytes()});
+        // A picture of a hundred kilobytes as text; the portal has it.
+        if let Some(item) = json.pointer_mut("/plan/parameters/itemInfo").and_then(Value::as_object_mut) {
+            item.remove("thumbnail");
+        }
+        terminal::json(&json);
     } else {
-        tell(&plan);
+        plan_text::tell(&plan);
     }
     Ok(0)
-}
-
-fn tell(plan: &OfflineMapPlan) {
-    for task in &plan.tasks {
-        out!("{} \"{}\" {}", task.exporter, task.title, task.key.service_url);
-        for layer in &task.layers {
-            let unit = match task.count_unit {
-                CountUnit::Features => "rows",
-                CountUnit::Tiles => "tiles",
-                CountUnit::Items => "items",
-            };
-            let count = match (layer.expected, layer.exact) {
-                (Some(n), true) => format!("{n} {unit}"),
-                (Some(n), false) => format!("up to {n} {unit}"),
-                (None, _) => "related rows".to_owned(),
-            };
-            let photos = layer.attachments.filter(|n| *n > 0).map_or_else(String::new, |n| format!(", {n} attachments"));
-            out!("    {:<34} {count}{photos}", layer.title);
-        }
-        for level in &task.levels {
-            out!("    level {:<3} 1:{:<12.0} {:>9} tiles", level.level_id, level.scale, level.tiles);
-        }
-        for limit in &task.limits {
-            let exceeded = if limit.needed > limit.limit { " (exceeded)" } else { "" };
-            out!("    {} {} of {}{exceeded}", limit.name, limit.needed, limit.limit);
-        }
-        if let Some(bytes) = task.bytes {
-            let from = match task.bytes_from {
-                BytesSource::ServiceEstimate => "by the service's estimate",
-                BytesSource::Samples => "by samples",
-                _ => "by typical sizes",
-            };
-            out!("    {} to {} bytes {from}, {} requests or more", bytes.min, bytes.max, task.requests);
-        }
-    }
-    for skipped in &plan.skipped {
-        let why = skipped.failure.as_ref().map_or_else(|| "left out".to_owned(), ToString::to_string);
-        out!("without {:<30} {why}", skipped.title);
-    }
-    for warning in &plan.warnings {
-        out!("note: {warning}");
-    }
-    let bytes = plan.bytes();
-    out!("in all {} to {} bytes, estimated", bytes.min, bytes.max);
 }

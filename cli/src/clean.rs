@@ -5,7 +5,7 @@ use crate::arguments::Clean;
 use crate::interrupt::or_interrupted;
 use crate::job_secrets;
 use crate::stop::Stop;
-use crate::terminal::{self, note, out};
+use crate::terminal::{self, Tone, note, out, size};
 use offmap::arcgis::ArcGisClient;
 use offmap::arcgis::portal::ReadLimits;
 use offmap::packager::MobileMapPackager;
@@ -29,15 +29,15 @@ pub(crate) async fn run(arguments: &Clean) -> Result<u8, Stop> {
         let (path, out) = (left.path.display(), left.destination.display());
         let (mut is_removed, mut failure) = (false, None);
         let words = if left.in_use {
-            format!("in use   {path} ({} bytes): a job for {out} is running", left.bytes)
+            format!("in use   {path} ({}): a job for {out} is running", size(left.bytes))
         } else if arguments.dry_run {
             let way = if left.can_resume { format!("; `offmap resume {out}` resumes it") } else { String::new() };
-            format!("left     {path} ({} bytes){way}", left.bytes)
+            format!("left     {path} ({}){way}", size(left.bytes))
         } else {
             match remove(left, &client).await {
                 Ok(()) => {
                     is_removed = true;
-                    format!("removed  {path} ({} bytes)", left.bytes)
+                    format!("removed  {path} ({})", size(left.bytes))
                 }
                 // One that cannot be removed does not keep the others.
                 Err(stop) => {
@@ -62,7 +62,7 @@ pub(crate) async fn run(arguments: &Clean) -> Result<u8, Stop> {
         terminal::json(&json!({"leftovers": told}));
     }
     let last = stops.pop();
-    stops.iter().for_each(|stop| note!("offmap: {}", stop.message));
+    stops.iter().for_each(|stop| note!(Tone::Bad => "offmap: {}", stop.message));
     last.map_or(Ok(0), Err)
 }
 
@@ -78,7 +78,7 @@ async fn remove(left: &Leftover, client: &ArcGisClient) -> Result<(), Stop> {
             Err(stop) if stop.failure().is_cancelled() => return Err(stop),
             Err(stop) => {
                 let shown = left.destination.display();
-                note!("note: whether the job for {shown} left anything on services is not known: {}", stop.message);
+                note!(Tone::Lacking => "note: whether the job for {shown} left anything on services is not known: {}", stop.message);
             }
         }
     }

@@ -1,6 +1,6 @@
 //! The secrets of a map, supplied again to a job that is resumed.
 
-use crate::inputs::place_of;
+use crate::inputs::read_map;
 use crate::known_secrets::know_map;
 use crate::terminal::note;
 use offmap::arcgis::ArcGisClient;
@@ -16,7 +16,7 @@ pub(crate) async fn supply(
     limits: &ReadLimits,
 ) -> Result<GenerateOfflineMapJob, Failure> {
     if let Some(named) = named {
-        let map = portal::read(client, place_of(named), limits).await?.web_map;
+        let map = read_map(client, named, limits).await?.web_map;
         know_map(&map);
         return Ok(job.with_secrets_of(&map));
     }

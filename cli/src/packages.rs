@@ -4,7 +4,7 @@ use crate::arguments::{PackageArguments, VerifyArguments};
 use crate::interrupt::on_ctrl_c;
 use crate::progress::state_word;
 use crate::stop::{INCOMPLETE, Stop};
-use crate::terminal::{self, out};
+use crate::terminal::{self, Tone, out, size};
 use offmap::packager::manifest::{Manifest, ManifestLayer};
 use offmap::packager::{MobileMapPackage, verify_until};
 use offmap::{ExportState, LayerNoteKind, run_blocking, verify_deep_until};
@@ -25,16 +25,16 @@ pub(crate) async fn verify(arguments: &VerifyArguments) -> Result<u8, Stop> {
         terminal::json(&json!(found));
     } else {
         for problem in &found.problems {
-            out!("damaged  {}: {}", problem.file, problem.what);
+            out!(Tone::Bad => "damaged  {}: {}", problem.file, problem.what);
         }
         if found.more_problems > 0 {
-            out!("damaged  and {} problems more", found.more_problems);
+            out!(Tone::Bad => "damaged  and {} problems more", found.more_problems);
         }
         for words in &found.missing {
-            out!("missing  {words}");
+            out!(Tone::Lacking => "missing  {words}");
         }
         for words in &found.not_counted {
-            out!("not counted  {words}");
+            out!(Tone::Lacking => "not counted  {words}");
         }
         let verdict = match (found.ok, found.by_manifest, found.complete) {
             (false, ..) => "is damaged",
@@ -45,7 +45,7 @@ pub(crate) async fn verify(arguments: &VerifyArguments) -> Result<u8, Stop> {
             (true, true, Some(false)) => "is undamaged, and incomplete: it misses what is named above",
             (true, true, _) => "is undamaged and complete",
         };
-        out!("{} {verdict}: {} files, {} bytes", found.package.display(), found.files, found.bytes);
+        out!("{} {verdict}: {} files, {}", found.package.display(), found.files, size(found.bytes));
     }
     Ok(match found.ok {
         false => DAMAGED,
@@ -115,7 +115,7 @@ fn show_maps(package: &MobileMapPackage) {
         for layer in &map.layers {
             let at = match &layer.data {
                 Some(data) => match (data.bytes, data.outside) {
-                    (Some(bytes), _) => format!("{} ({bytes} bytes)", data.path),
+                    (Some(bytes), _) => format!("{} ({})", data.path, size(bytes)),
                     (None, true) => format!("{} (outside the package)", data.path),
                     (None, false) => format!("{} (MISSING)", data.path),
                 },
@@ -131,7 +131,7 @@ fn show_maps(package: &MobileMapPackage) {
 fn show_layers(manifest: &Manifest) {
     for layer in manifest.layers.iter().filter(|l| l.state == ExportState::Succeeded) {
         for what in layer.missing() {
-            out!("missing {}: {what}", layer.title);
+            out!(Tone::Lacking => "missing {}: {what}", layer.title);
         }
         for note in layer.contents.notes.iter().filter(|n| n.kind != LayerNoteKind::Missing) {
             out!("note {}: {}: {}", layer.title, note.kind.words(), note.message);
@@ -139,6 +139,6 @@ fn show_layers(manifest: &Manifest) {
     }
     for layer in without(manifest) {
         let why = layer.failure.as_ref().map_or_else(|| "left out on purpose".to_owned(), ToString::to_string);
-        out!("without {} ({}): {why}", layer.title, state_word(layer.state));
+        out!(Tone::Lacking => "without {} ({}): {why}", layer.title, state_word(layer.state));
     }
 }

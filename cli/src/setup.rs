@@ -1,8 +1,9 @@
 //! From the command line to a client, an engine, a map and its parameters.
 
 use crate::access::client;
+use crate::access_arguments::AccessArguments;
 use crate::arguments::MapArguments;
-use crate::inputs::{place_of, read_text};
+use crate::inputs::{read_map, read_text};
 use crate::interrupt::interrupted;
 use crate::known_secrets::know_map;
 use crate::stop::Stop;
@@ -24,13 +25,16 @@ pub(crate) struct Setup {
     pub(crate) overrides: GenerateOfflineMapParameterOverrides,
 }
 
-async fn source(arguments: &MapArguments, client: &ArcGisClient, limits: &ReadLimits) -> Result<OfflineMapSource, Failure> {
-    let place = match (&arguments.web_map, &arguments.access.portal, &arguments.item) {
-        (_, Some(portal), Some(id)) => MapPlace::Item { portal, id },
-        (Some(map), ..) => place_of(map),
-        _ => return Err(Failure::invalid_parameter("no map is named: give --web-map, or --portal and --item")),
-    };
-    portal::read(client, place, limits).await
+async fn source(
+    (arguments, access): (&MapArguments, &AccessArguments),
+    client: &ArcGisClient,
+    limits: &ReadLimits,
+) -> Result<OfflineMapSource, Failure> {
+    match (&arguments.web_map, &access.portal, &arguments.item) {
+        (_, Some(portal), Some(id)) => portal::read(client, MapPlace::Item { portal, id }, limits).await,
+        (Some(map), ..) => read_map(client, map, limits).await,
+        _ => Err(Failure::invalid_parameter("no map is named: give --item or --web-map")),
+    }
 }
 
 /// Cancels when Ctrl-C is pressed, for as long as it is polled.
@@ -90,7 +94,7 @@ fn parameters_file(arguments: &MapArguments, area: Option<&AreaOfInterest>) -> R
 }
 
 /// Reads and checks everything; what can be refused without asking anybody is refused first.
-pub(crate) async fn prepare(arguments: &MapArguments, limits: &ReadLimits) -> Result<Setup, Stop> {
+pub(crate) async fn prepare(arguments: &MapArguments, access: &AccessArguments, limits: &ReadLimits) -> Result<Setup, Stop> {
     let area = arguments.area.as_deref().map(area).transpose()?;
     let from_file = parameters_file(arguments, area.as_ref())?;
     let overrides = match &arguments.overrides {
@@ -109,9 +113,9 @@ pub(crate) async fn prepare(arguments: &MapArguments, limits: &ReadLimits) -> Re
     }
     let reduced_fonts_services = arguments.reduced_fonts.iter().map(|t| reduced_fonts(t)).collect::<Result<_, _>>()?;
     let export_hosts = arguments.export_host.iter().map(|t| export_host(t)).collect::<Result<Vec<_>, _>>()?;
-    let client = client(&arguments.access, arguments.web_map.as_deref())?;
+    let client = client(access, arguments.web_map.as_deref())?;
     let mut source = tokio::select! {
-        source = source(arguments, &client, limits) => source?,
+        source = source((arguments, access), &client, limits) => source?,
         () = cancelled_by_ctrl_c(limits) => return Err(Failure::cancelled().into()),
     };
     know_map(&source.web_map);

@@ -1,26 +1,134 @@
-//! The one way to stdout and stderr: what people read is escaped here and has no secret in it, JSON goes as it is.
+//! The one way to stdout and stderr: what people read is escaped here and has no secret in it, JSON goes as it is. Colours only on a
+//! terminal, and never against `NO_COLOR`.
 
 use crate::known_secrets::scrubbed;
+use console::{Alignment, Style, Term, measure_text_width, pad_str};
+use indicatif::HumanBytes;
 use offmap::printable;
 use serde_json::Value;
 use std::io::{self, Write};
 
-/// Writes a line for people to stdout.
+/// Writes a line for people to stdout; with a tone before `=>` its first word has a colour on a terminal.
 macro_rules! out {
-    ($($words:tt)*) => { $crate::terminal::line(&mut ::std::io::stdout().lock(), &format!($($words)*)) };
+    ($tone:expr => $($words:tt)*) => { $crate::terminal::stdout_line($tone, &format!($($words)*)) };
+    ($($words:tt)*) => { $crate::terminal::stdout_line($crate::terminal::Tone::Plain, &format!($($words)*)) };
 }
 
-/// Writes a line for people to stderr.
+/// The same to stderr.
 macro_rules! note {
-    ($($words:tt)*) => { $crate::terminal::line(&mut ::std::io::stderr().lock(), &format!($($words)*)) };
+    ($tone:expr => $($words:tt)*) => { $crate::terminal::stderr_line($tone, &format!($($words)*)) };
+    ($($words:tt)*) => { $crate::terminal::stderr_line($crate::terminal::Tone::Plain, &format!($($words)*)) };
 }
 
 pub(crate) use {note, out};
 
+/// What the first word of a line says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tone {
+    /// Nothing in particular.
+    Plain,
+    /// Done as it should be.
+    Good,
+    /// Something is missing, or worth knowing.
+    Lacking,
+    /// Failed or damaged.
+    Bad,
+}
+
+impl Tone {
+    fn style(self) -> Style {
+        match self {
+            Self::Plain => Style::new(),
+            Self::Good => Style::new().green(),
+            Self::Lacking => Style::new().yellow(),
+            Self::Bad => Style::new().red(),
+        }
+    }
+}
+
+/// Whether a stream is a terminal that shows colours, and nobody wants none: <https://no-color.org>.
+fn has_colours(term: &Term) -> bool {
+    let none = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    !none && term.features().is_attended() && term.features().colors_supported()
+}
+
+/// Writes a line for people to stdout.
+pub(crate) fn stdout_line(tone: Tone, words: &str) {
+    line(&mut io::stdout().lock(), tone, has_colours(&Term::stdout()), words);
+}
+
+/// Writes a line for people to stderr.
+pub(crate) fn stderr_line(tone: Tone, words: &str) {
+    line(&mut io::stderr().lock(), tone, has_colours(&Term::stderr()), words);
+}
+
 /// One line: titles, file names and words of services may hold what a terminal obeys, so all of it is escaped.
-pub(crate) fn line(to: &mut impl Write, words: &str) {
+fn line(to: &mut impl Write, tone: Tone, colours: bool, words: &str) {
+    let words = scrubbed(words);
+    let words = printable(&words).to_string();
+    let words = match words.split_once(' ').filter(|_| colours && tone != Tone::Plain) {
+        Some((first, rest)) => format!("{} {rest}", tone.style().force_styling(true).apply_to(first)),
+        None => words,
+    };
     // A reader that went away is no reason to stop the work.
-    let _ = writeln!(to, "{}", printable(&scrubbed(words))).and_then(|()| to.flush());
+    let _ = writeln!(to, "{words}").and_then(|()| to.flush());
+}
+
+/// Columns of the terminal that stdout is; `None` where it is none.
+pub(crate) fn columns() -> Option<usize> {
+    Some(Term::stdout()).filter(Term::is_term).and_then(|term| term.size_checked()).map(|(_, columns)| usize::from(columns))
+}
+
+/// A text behind columns that stand before it: on a terminal its lines are broken at words and begin below its start.
+pub(crate) fn behind(before: &str, text: &str) -> Vec<String> {
+    let (before, text) = (printable(before).to_string(), printable(text).to_string());
+    broken(&before, &text, columns().unwrap_or(usize::MAX))
+}
+
+fn broken(before: &str, text: &str, columns: usize) -> Vec<String> {
+    let indent = measure_text_width(before);
+    // Where hardly any room is left, the terminal breaks the line as it likes.
+    if columns < indent + 20 {
+        return vec![format!("{before}{text}")];
+    }
+    let mut lines = vec![before.to_owned()];
+    let mut used = indent;
+    for word in text.split(' ') {
+        let width = measure_text_width(word);
+        if used > indent && used + 1 + width > columns {
+            lines.push(" ".repeat(indent));
+            used = indent;
+        }
+        let Some(line) = lines.last_mut() else { break };
+        if used > indent {
+            line.push(' ');
+            used += 1;
+        }
+        line.push_str(word);
+        used += width;
+    }
+    lines
+}
+
+/// A text in so many columns: cut, or filled with spaces.
+pub(crate) fn fitted(text: &str, width: usize) -> String {
+    pad_str(&printable(text).to_string(), width, Alignment::Left, Some("…")).into_owned()
+}
+
+/// The columns that titles take: as many as the longest needs, and not more than `most`.
+pub(crate) fn title_columns<'a>(titles: impl Iterator<Item = &'a str>, most: usize) -> usize {
+    titles.map(|title| measure_text_width(&printable(title).to_string())).max().unwrap_or_default().min(most)
+}
+
+/// A number of bytes for people, such as `1.02 MiB`.
+pub(crate) fn size(bytes: u64) -> String {
+    HumanBytes(bytes).to_string()
+}
+
+/// A text as it is.
+pub(crate) fn raw(text: &[u8]) {
+    let mut out = io::stdout().lock();
+    let _ = out.write_all(text).and_then(|()| out.flush());
 }
 
 /// One JSON object a line on stdout.
@@ -51,5 +159,33 @@ impl Write for Log {
 
     fn flush(&mut self) -> io::Result<()> {
         io::stderr().flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(tone: Tone, colours: bool, words: &str) -> String {
+        let mut to = Vec::new();
+        line(&mut to, tone, colours, words);
+        String::from_utf8(to).expect("UTF-8")
+    }
+
+    #[test]
+    fn the_first_word_has_a_colour_where_colours_are_shown_and_titles_have_none() {
+        assert_eq!(written(Tone::Bad, true, "failed  a layer"), "\u{1b}[31mfailed\u{1b}[0m  a layer\n");
+        assert_eq!(written(Tone::Bad, false, "failed  a layer"), "failed  a layer\n");
+        assert_eq!(written(Tone::Plain, true, "failed  a layer"), "failed  a layer\n");
+        assert!(!written(Tone::Plain, true, "a \u{1b}[31mtitle").contains('\u{1b}'));
+    }
+
+    #[test]
+    fn long_texts_are_broken_at_words_below_their_start() {
+        let lines = broken("no  Streets  ", "sync is not enabled on the service", 36);
+        assert_eq!(lines, ["no  Streets  sync is not enabled on", "             the service"]);
+        assert_eq!(broken("no  Streets  ", "one two", usize::MAX), ["no  Streets  one two"]);
+        let long = broken("no ", "https://h/a/very/long/url/that/fits/nowhere x", 30);
+        assert_eq!(long, ["no https://h/a/very/long/url/that/fits/nowhere", "   x"]);
     }
 }

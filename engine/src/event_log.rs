@@ -11,8 +11,8 @@
 use crate::shown_progress::{ALL_OF_A_PART, Known, Part};
 use offmap_model::failure::{LONGEST_MESSAGE, shortened};
 use offmap_model::{
-    Clock, ExportState, Failure, MessageSeverity, MessageSource, Progress, SecretRegistry, StatusMessage, Subject,
-    SubjectKind,
+    Clock, ExportState, Failure, LayerSnapshot, MessageSeverity, MessageSource, Progress, SecretRegistry, StatusMessage,
+    Subject, SubjectKind,
 };
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -196,15 +196,19 @@ impl EventLog {
     }
 
     /// How far the job is, and each layer and table with its state.
-    pub(crate) fn overview(&self) -> (Option<Progress>, Vec<(Subject, ExportState, Option<Progress>)>) {
+    pub(crate) fn overview(&self) -> (Option<Progress>, Vec<LayerSnapshot>) {
         let inner = self.lock();
         let progress = |subject: &Subject| {
-            inner.progress.get(subject).map(|known| inner.latest.get(known.latest).copied().unwrap_or(known.shown))
+            let known = inner.progress.get(subject)?;
+            Some(inner.latest.get(known.latest).copied().unwrap_or(known.shown))
         };
-        let is_layer = |subject: &Subject| matches!(subject.kind, SubjectKind::Layer | SubjectKind::Table);
-        let mut layers: Vec<_> =
-            inner.states.iter().filter(|(s, _)| is_layer(s)).map(|(s, state)| (s.clone(), *state, progress(s))).collect();
-        layers.sort_by(|a, b| a.0.cmp(&b.0));
+        let layers = inner.states.iter().filter(|(s, _)| matches!(s.kind, SubjectKind::Layer | SubjectKind::Table));
+        let mut layers: Vec<LayerSnapshot> = layers
+            .map(|(s, state)| {
+                LayerSnapshot::new(s.id.clone(), s.title.clone(), s.kind == SubjectKind::Table, *state, progress(s))
+            })
+            .collect();
+        layers.sort_by(|a, b| a.id.cmp(&b.id));
         (progress(&self.job), layers)
     }
 

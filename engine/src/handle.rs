@@ -206,6 +206,12 @@ impl GenerateOfflineMapJob {
         self.inner.keep.keep();
     }
 
+    /// Replaces the package that is at the destination, if there is one: it stays until the new one is verified, and is put aside and
+    /// removed then. Only a package of this packager that was not changed since it was made is replaced. To be said before the start.
+    pub fn overwrite(&self) {
+        self.inner.overwrites.store(true, Ordering::Release);
+    }
+
     /// Ends the job as failed when it runs longer than this by the engine's clock, pauses and the wait for a turn counted in. What was
     /// downloaded is kept, so that [`GenerateOfflineMapJob::resume`] resumes it. To be said before the start.
     pub fn limit_time(&self, limit: Duration) {

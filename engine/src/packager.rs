@@ -62,6 +62,8 @@ pub struct PackRequest {
     pub document: String,
     /// Whether the package takes the place of an earlier one at the destination.
     pub replaces: bool,
+    /// Whether the caller wants that earlier package replaced whatever is in the new one; it must not have been changed meanwhile.
+    pub overwrites: bool,
     /// What is taken out of everything that is written.
     pub secrets: SecretRegistry,
     /// The map and its surroundings.
@@ -91,6 +93,8 @@ pub struct PackRequest {
 pub struct EarlierPackage {
     /// Id of the job that made it.
     pub job: String,
+    /// Whether the caller wants it replaced whatever is in the new one.
+    pub is_overwritten: bool,
     /// That job as JSON.
     pub document: String,
     /// How each layer and table ended.
@@ -170,9 +174,13 @@ pub enum Replacement {
 }
 
 impl EarlierPackage {
-    /// Judges a package that is to take this one's place: every layer that succeeded must be there with as much as before.
+    /// Judges a package that is to take this one's place: every layer that succeeded must be there with as much as before, but where
+    /// the caller wants it overwritten.
     #[must_use]
     pub fn replaced_by(&self, layers: &[LayerOutcome]) -> Replacement {
+        if self.is_overwritten {
+            return Replacement::Gains;
+        }
         let mut gains = false;
         let by_id: HashMap<(&str, bool), &LayerOutcome> =
             layers.iter().rev().map(|l| ((l.id.as_str(), l.is_table), l)).collect();

@@ -2,6 +2,7 @@
 //!
 //! Readers open members in place, so nothing is compressed (mobile map package reference A.1).
 
+use crate::verify::verify_until;
 use offmap_disk::atomic_file;
 use offmap_engine::WorkDir;
 use offmap_formats::archive::ArchiveFile;
@@ -40,11 +41,50 @@ pub fn write_mmpk_until(directory: &Path, to: &Path, cancel: &CancellationToken)
     if to.symlink_metadata().is_ok() {
         return Err(Failure::invalid_parameter(format!("{} exists already; name a file that does not", to.display())));
     }
+    write(directory, to, false, cancel)
+}
+
+/// Zips a package as [`write_mmpk_until`] does, in place of an earlier archive if there is one, which stays until the new one is
+/// complete.
+///
+/// # Errors
+/// As [`write_mmpk_until`]; also if what is there is not an archive that [`check_overwritten_mmpk`] lets go.
+pub fn overwrite_mmpk_until(directory: &Path, to: &Path, cancel: &CancellationToken) -> Result<u64, Failure> {
+    write(directory, to, true, cancel)
+}
+
+/// Checks that an archive may be overwritten: it is absent, or a package that was made here, with every file as its manifest says.
+/// Blocks.
+///
+/// # Errors
+/// If something else is there, or the package was changed since it was made.
+pub fn check_overwritten_mmpk(archive: &Path, cancel: &CancellationToken) -> Result<(), Failure> {
+    let shown = archive.display();
+    let refused = |why: &str| {
+        Failure::invalid_parameter(format!("{shown} is not overwritten: {why}; name a file that does not exist"))
+    };
+    match archive.symlink_metadata() {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Ok(metadata) if metadata.is_file() => {}
+        _ => return Err(refused("it is no file")),
+    }
+    let found = match verify_until(archive, cancel) {
+        Err(failure) if failure.is_cancelled() => return Err(failure),
+        found => found.map_err(|failure| refused(&failure.message))?,
+    };
+    match (found.by_manifest, found.ok) {
+        (true, true) => Ok(()),
+        (false, _) => Err(refused("it was not made by offmap")),
+        (true, false) => Err(refused("it was changed since it was made")),
+    }
+}
+
+fn write(directory: &Path, to: &Path, overwrites: bool, cancel: &CancellationToken) -> Result<u64, Failure> {
     let container = Container::open(directory)?;
     let failed = |e: io::Error| Failure::io(FailureStage::Package, format!("cannot write {}", to.display()), &e);
     let to = std::path::absolute(to).map_err(failed)?;
     let work_dir = WorkDir::make(&to)?;
-    let written = zip(&container, &work_dir.path().join("archive"), &to, cancel);
+    let written = zip(&container, &work_dir.path().join("archive"), (&to, overwrites), cancel);
     let removed = work_dir.remove();
     let bytes = written?;
     if let Err(failure) = removed {
@@ -53,8 +93,13 @@ pub fn write_mmpk_until(directory: &Path, to: &Path, cancel: &CancellationToken)
     Ok(bytes)
 }
 
-/// Writes the archive as `new`, then gives it its name, if that is still free.
-fn zip(container: &Container, new: &Path, to: &Path, cancel: &CancellationToken) -> Result<u64, Failure> {
+/// Writes the archive as `new`, then gives it its name, if that is still free or may be taken.
+fn zip(
+    container: &Container,
+    new: &Path,
+    (to, overwrites): (&Path, bool),
+    cancel: &CancellationToken,
+) -> Result<u64, Failure> {
     let failed = |e: io::Error| Failure::io(FailureStage::Package, format!("cannot write {}", to.display()), &e);
     let mut names: Vec<(String, u64)> = container.files()?;
     // The file by which readers know a package comes first.
@@ -97,7 +142,12 @@ fn zip(container: &Container, new: &Path, to: &Path, cancel: &CancellationToken)
         return Err(Failure::cancelled());
     }
     let bytes = file.metadata().map_err(failed)?.len();
-    TempPath::try_from_path(new).map_err(failed)?.persist_noclobber(to).map_err(|e| failed(e.error))?;
+    let new = TempPath::try_from_path(new).map_err(failed)?;
+    if overwrites {
+        check_overwritten_mmpk(to, cancel)?;
+    }
+    let named = if overwrites { new.persist(to) } else { new.persist_noclobber(to) };
+    named.map_err(|e| failed(e.error))?;
     atomic_file::sync_dir(to.parent().unwrap_or(to));
     Ok(bytes)
 }

@@ -2,11 +2,12 @@
 
 use crate::earlier;
 use crate::stage::failed;
-use offmap_disk::atomic_file;
+use offmap_disk::{atomic_file, hash_file_until};
 use offmap_engine::{REPLACED, Replacement};
 use offmap_model::{Failure, FailureKind, FailureOwner, FailureStage, LayerOutcome};
 use std::io::ErrorKind;
 use std::path::Path;
+use tokio_util::sync::CancellationToken;
 
 fn not_usable(message: String) -> Failure {
     Failure::new(FailureOwner::Caller, FailureKind::DestinationNotUsable, FailureStage::Plan, message)
@@ -55,6 +56,27 @@ pub(crate) fn check_replaced(destination: &Path, layers: &[LayerOutcome]) -> Res
             Err(Failure::new(FailureOwner::Source, FailureKind::Incomplete, FailureStage::Package, message))
         }
         Replacement::Gains | Replacement::Same => Ok(()),
+    }
+}
+
+/// Checks right before the swap that nobody changed the package that is there since it was made: its files may be gone, but none is
+/// other than its manifest says, and none was added.
+pub(crate) fn check_unchanged(destination: &Path, cancel: &CancellationToken) -> Result<(), Failure> {
+    let earlier = earlier::read(destination)?;
+    let mut changed = earlier.unlisted.first().cloned();
+    for file in earlier.files.iter().filter(|f| f.path.symlink_metadata().is_ok()) {
+        if hash_file_until(&file.path, cancel)? != (file.bytes, file.sha256.clone()) {
+            changed = Some(file.path.clone());
+        }
+    }
+    match changed {
+        None => Ok(()),
+        Some(file) => Err(not_usable(format!(
+            "the package {} was changed while the new one was made ({}), so it stays as it is; save what was changed, or take the map \
+             to another place",
+            destination.display(),
+            file.display()
+        ))),
     }
 }
 

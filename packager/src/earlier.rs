@@ -47,6 +47,7 @@ pub(crate) fn read(path: &Path) -> Result<EarlierPackage, Failure> {
     let unlisted = all.iter().filter(|(name, _)| name != MANIFEST_PATH && !sizes.contains_key(name.as_str()));
     Ok(EarlierPackage {
         job: manifest.job.clone(),
+        is_overwritten: false,
         document,
         layers: manifest.layers.iter().map(|l| outcome(l, &sizes)).collect(),
         without_data: without_data.collect(),

@@ -36,7 +36,7 @@ mod stage;
 mod verification;
 mod verify;
 
-pub use archive::{write_mmpk, write_mmpk_until};
+pub use archive::{check_overwritten_mmpk, overwrite_mmpk_until, write_mmpk, write_mmpk_until};
 pub use deep::{verify_deep, verify_deep_until};
 pub use mobile_map_package::MobileMapPackage;
 pub use mobile_map_packager::MobileMapPackager;

@@ -45,8 +45,10 @@ pub(crate) fn pack(request: &PackRequest, report: &dyn Fn(u64, u64), cancel: &Ca
         false => failed("cannot sync the package", &e),
     })?;
     check(cancel)?;
-    if request.replaces {
-        destination::check_replaced(&request.destination, &request.layers)?;
+    match (request.replaces, request.overwrites) {
+        (true, true) => destination::check_unchanged(&request.destination, cancel)?,
+        (true, false) => destination::check_replaced(&request.destination, &request.layers)?,
+        (false, _) => {}
     }
     destination::put_in_place(staging, &request.destination, request.replaces)?;
     passes.finish();

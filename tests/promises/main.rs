@@ -54,6 +54,7 @@ mod samples;
 mod sdk;
 mod secrets;
 mod sessions;
+mod sign_in;
 mod sign_in_ways;
 mod status;
 mod stranger;

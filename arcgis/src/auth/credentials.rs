@@ -1,6 +1,8 @@
 //! Credentials: where tokens come from, and which hosts may see them.
 
+use super::sign_in_token::SignInToken;
 use super::source::{ApplicationToken, FixedToken, TokenSource, UserToken};
+use super::user_sign_in::{SignInStore, UserSignIn};
 use crate::access::{NamedHost, SessionHosts};
 use crate::urls::parse_http;
 use offmap_model::{Failure, SecretRegistry};
@@ -83,6 +85,16 @@ impl Credentials {
             client_secret: client_secret.to_owned(),
         };
         Self { secrets: vec![client_secret.to_owned()], ..Self::from_source(source) }.for_portal(portal)
+    }
+
+    /// Tokens for a person who signed in with the browser ([`UserSignIn`]). They are renewed by the refresh token; one that is
+    /// exchanged for another is saved in `store`.
+    ///
+    /// # Errors
+    /// If the portal's url is not one.
+    pub fn sign_in(sign_in: UserSignIn, store: Arc<dyn SignInStore>) -> Result<Self, Failure> {
+        let (portal, secrets) = (sign_in.portal().to_owned(), vec![sign_in.refresh_token().to_owned()]);
+        Self { secrets, ..Self::from_source(SignInToken::new(sign_in, store)) }.for_portal(&portal)
     }
 
     /// Says which portal the tokens are of: its host may see them, and servers that are federated with it get tokens of their own.

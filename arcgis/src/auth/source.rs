@@ -121,7 +121,7 @@ pub(super) async fn generated_token(client: &TokenClient, call: &ServiceCall) ->
     Ok(AccessToken { life: left.map(Duration::from_millis), ..token })
 }
 
-fn token_in(answer: &Value, key: &str, call: &ServiceCall) -> Result<AccessToken, Failure> {
+pub(super) fn token_in(answer: &Value, key: &str, call: &ServiceCall) -> Result<AccessToken, Failure> {
     let token = answer.get(key).and_then(Value::as_str).filter(|t| !t.is_empty());
     token.map(AccessToken::new).ok_or_else(|| {
         let message = format!("the token service's answer has no `{key}`");

@@ -15,6 +15,7 @@ use super::moves;
 use crate::access::Access;
 use crate::call::ServiceCall;
 use crate::refused::Refused;
+use crate::secret_query::signs_in;
 use crate::urls::{by_https, is_same_place};
 use offmap_model::failure::without_secrets;
 use offmap_model::{Failure, FailureKind, FailureOwner};
@@ -24,8 +25,6 @@ use url::Url;
 
 /// Redirects that are followed.
 const MAX_REDIRECTS: usize = 5;
-/// Parameters by which a request signs in.
-const SIGN_IN: [&str; 5] = ["token", "password", "client_secret", "refresh_token", "code"];
 /// Names of secrets in the query of a url that a map has. The signature of a storage's url is no secret from where the
 /// storage itself leads.
 const IN_URLS: [&str; 7] = ["token", "access_token", "apikey", "api_key", "api-key", "key", "subscription-key"];
@@ -105,16 +104,16 @@ fn place(url: &Url, secrets: &[(&str, &str)]) -> String {
 
 impl ServiceCall {
     fn signs_in(&self) -> bool {
-        self.parameters.iter().any(|(name, _)| SIGN_IN.iter().any(|secret| name.eq_ignore_ascii_case(secret)))
+        self.parameters.iter().any(|(name, _)| signs_in(name))
     }
 
     /// Secrets of the request: of its form or query, of its layer, and of the url that it was made with.
     fn secret_pairs(&self) -> Vec<(String, String)> {
-        let is = |names: &[&str], name: &str| names.iter().any(|secret| name.eq_ignore_ascii_case(secret));
-        let own = self.parameters.iter().filter(|(name, _)| is(&SIGN_IN, name)).cloned();
+        let in_urls = |name: &str| IN_URLS.iter().any(|secret| name.eq_ignore_ascii_case(secret));
+        let own = self.parameters.iter().filter(|(name, _)| signs_in(name)).cloned();
         let of_layer = self.secrets.parameters_for(&self.url).map(|(name, value)| (name.to_owned(), value.to_owned()));
         let pairs = self.url.query_pairs().into_owned();
-        own.chain(of_layer).chain(pairs.filter(|(name, _)| is(&SIGN_IN, name) || is(&IN_URLS, name))).collect()
+        own.chain(of_layer).chain(pairs.filter(|(name, _)| signs_in(name) || in_urls(name))).collect()
     }
 }
 

@@ -13,6 +13,8 @@ pub(crate) const AREA: [&str; 4] = ["--area", "2,43,20,52", "--max-scale", "2000
 pub(crate) fn offmap(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_offmap"));
     command.args(arguments).env_remove("OFFMAP_PASSWORD").env_remove("OFFMAP_CLIENT_SECRET");
+    // Nothing of who runs the tests.
+    command.env_remove("OFFMAP_PORTAL").env("OFFMAP_SETTINGS", "");
     command
 }
 

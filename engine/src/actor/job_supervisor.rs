@@ -160,6 +160,7 @@ impl JobSupervisor {
             job: shared.job.clone(),
             document: shared.document.clone(),
             replaces: shared.replaces.is_some(),
+            overwrites: shared.replaces.as_ref().is_some_and(|earlier| earlier.is_overwritten),
             secrets: shared.secrets.clone(),
             source: Arc::clone(&shared.source),
             plan: Arc::clone(&shared.plan),

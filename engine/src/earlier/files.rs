@@ -67,7 +67,7 @@ impl PackageFiles {
             return Ok(());
         }
         let message = format!(
-            "the package {} was changed since it was made ({}); completing it would destroy that, so it stays as it is: save \
+            "the package {} was changed since it was made ({}); another in its place would destroy that, so it stays as it is: save \
              what was changed (synchronise or copy it), remove the changed files, which are then fetched again, and complete it, or \
              take the map to another place",
             package.display(),

@@ -2,15 +2,18 @@
 
 use super::state::JobInner;
 use crate::basemap;
+use crate::earlier::PackageFiles;
 use crate::exporter::PlanContext;
 use crate::ledger::Ledger;
-use crate::packager::{EarlierPackage, ReferenceBasemap};
+use crate::packager::{EarlierPackage, Packager, ReferenceBasemap};
 use crate::plan::plan;
 use crate::work_dir::WorkDir;
 use offmap_disk::run_blocking;
-use offmap_model::{Failure, GenerateOfflineMapResult, OfflineMapPlan};
+use offmap_model::{Failure, FailureKind, FailureOwner, FailureStage, GenerateOfflineMapResult, OfflineMapPlan};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use tokio_util::sync::CancellationToken;
 
 /// All that a job needs to run.
 pub(crate) struct PreparedJob {
@@ -36,10 +39,15 @@ pub(crate) enum ResumeState {
 pub(super) async fn begin(job: &JobInner, document: &str, ctx: &PlanContext) -> Result<ResumeState, Failure> {
     let engine = &job.engine;
     let (parameters, packager) = (job.parameters.clone(), Arc::clone(&engine.packager));
-    let destination = job.destination.clone();
-    let basemap = run_blocking(move || {
-        packager.check_destination(&destination)?;
-        basemap::find(&parameters, &destination, &*packager)
+    let (destination, cancel) = (job.destination.clone(), ctx.cancel.clone());
+    let overwrites = job.overwrites.load(Ordering::Acquire);
+    let (replaces, basemap) = run_blocking(move || {
+        let free = packager.check_destination(&destination);
+        let replaces = match free {
+            Err(_) if overwrites => Some(overwritten(&destination, &*packager, &cancel)?),
+            free => free.map(|()| None)?,
+        };
+        Ok((replaces, basemap::find(&parameters, &destination, &*packager)?))
     })
     .await?;
     let plan = plan(job.plan_inputs(), None, ctx).await?;
@@ -47,6 +55,10 @@ pub(super) async fn begin(job: &JobInner, document: &str, ctx: &PlanContext) -> 
     let work_dir = run_blocking(move || WorkDir::make(&destination)).await?;
     let written = async {
         let ledger = job.open_ledger(&work_dir).await?;
+        if let Some(earlier) = &replaces {
+            ledger.put("replaces", &earlier.job).await?;
+            ledger.put("overwrites", &true).await?;
+        }
         ledger.put("document", &document).await?;
         ledger.put_plan(&plan, engine.clock.now_ms()).await?;
         Ok(ledger)
@@ -60,9 +72,25 @@ pub(super) async fn begin(job: &JobInner, document: &str, ctx: &PlanContext) -> 
         basemap,
         work_dir,
         ledger,
-        replaces: None,
+        replaces: replaces.map(Arc::new),
         changed: Vec::new(),
     })))
+}
+
+/// The package at a destination that is to be overwritten: one of this packager's, and as it was made.
+fn overwritten(destination: &Path, packager: &dyn Packager, cancel: &CancellationToken) -> Result<EarlierPackage, Failure> {
+    let read = packager.read_package(destination).map_err(|failure| {
+        let shown = destination.display();
+        let message = format!(
+            "the destination {shown} is not overwritten, only a package that was made here is: {}; name a directory that is absent or \
+             empty",
+            failure.message
+        );
+        Failure::new(FailureOwner::Caller, FailureKind::DestinationNotUsable, FailureStage::Plan, message)
+    });
+    let earlier = EarlierPackage { is_overwritten: true, ..read? };
+    PackageFiles::read(&earlier, cancel)?.check_unchanged(destination, &earlier)?;
+    Ok(earlier)
 }
 
 /// The result of a job whose package is there already.

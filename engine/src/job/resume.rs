@@ -49,7 +49,9 @@ pub(super) async fn resumed(job: &JobInner, ctx: &PlanContext) -> Result<ResumeS
         earlier => earlier,
     };
     let damaged: Vec<(String, Failure)> = ledger.get("damaged").await?.unwrap_or_default();
+    let is_overwritten = ledger.get("overwrites").await?.unwrap_or(false);
     let replaces = replaces.map(|mut earlier| {
+        earlier.is_overwritten = is_overwritten;
         earlier::mark(&mut earlier, &damaged);
         Arc::new(earlier)
     });

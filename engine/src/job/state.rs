@@ -81,6 +81,8 @@ pub(crate) struct JobInner {
     pub(crate) started: AtomicBool,
     pub(crate) pause: Arc<Pause>,
     pub(crate) keep: Arc<Keep>,
+    /// Whether a package at the destination is replaced.
+    pub(crate) overwrites: AtomicBool,
     /// Longest time from start to end in milliseconds; 0 for no limit.
     pub(crate) time_limit: AtomicU64,
     /// What of it was spent before the start, in milliseconds.
@@ -127,6 +129,7 @@ impl JobInner {
             started: AtomicBool::new(false),
             pause: Arc::default(),
             keep: Arc::new(keep),
+            overwrites: AtomicBool::new(false),
             time_limit: AtomicU64::new(0),
             time_spent: AtomicU64::new(0),
             timed_out: AtomicBool::new(false),

@@ -7,7 +7,7 @@ use crate::job::JobResult;
 use crate::store::{JobRecord, Write};
 use offmap_model::{
     Failure, FailureKind, FailureOwner, FailureStage, GenerateOfflineMapResult, JobFilter, JobPage, JobSnapshot,
-    LayerSnapshot, SubjectKind,
+    LayerSnapshot,
 };
 use std::sync::Arc;
 
@@ -24,12 +24,7 @@ fn no_job(id: &str) -> Failure {
 fn seen(entry: &Entry, position: Option<u64>) -> JobSnapshot {
     let (mut progress, mut layers) = (None, Vec::new());
     if let Some(inner) = entry.live() {
-        let (of_job, of_layers) = inner.event_log.overview();
-        progress = of_job;
-        let layer = |(subject, state, progress): (offmap_model::Subject, _, _)| {
-            LayerSnapshot::new(subject.id, subject.title, subject.kind == SubjectKind::Table, state, progress)
-        };
-        layers = of_layers.into_iter().map(layer).collect();
+        (progress, layers) = inner.event_log.overview();
     }
     let mut snapshot = entry.record.snapshot(layers);
     (snapshot.progress, snapshot.queue_position) = (progress, position);

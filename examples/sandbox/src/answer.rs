@@ -8,6 +8,10 @@ pub(crate) enum Answer {
     Json(Value),
     Bytes(&'static str, Vec<u8>),
     File(PathBuf),
+    /// A page for a browser, with its HTTP status.
+    Page(u16, String),
+    /// Leads a browser on (302).
+    Redirect(String),
     NotFound,
 }
 

@@ -2,7 +2,7 @@
 //!
 //! | path | what |
 //! | --- | --- |
-//! | `/portal` | portal: items and web maps, thumbnails, styles, `generateToken`, OAuth |
+//! | `/portal` | portal: items and web maps, thumbnails, styles, `generateToken`, OAuth with pages to sign in, refresh tokens and their end |
 //! | `/arcgis/rest/services` | services in the dialect of ArcGIS Server |
 //! | `/hosted/rest/services` | the same services in the dialect of ArcGIS Online; exports end on another host, presigned |
 //! | `/server/rest/services` | those of `/arcgis`, as a web adaptor of another name has them |
@@ -28,6 +28,7 @@
 //! What it is not: complete. There is no editing, no sync of edits, no exploded cache, no glyphs in the font of its own style.
 
 mod answer;
+mod browser;
 mod colleague;
 mod data;
 mod draw;
@@ -48,10 +49,12 @@ mod routes;
 mod sandbox;
 mod server;
 mod services;
+mod sign_ins;
 mod state;
 mod tiles;
 mod tls;
 
+pub use browser::{Browser, Page};
 pub use colleague::Colleague;
 pub use fault::Fault;
 pub use faulty_layer::FaultyLayer;

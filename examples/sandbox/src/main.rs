@@ -23,6 +23,9 @@ struct Arguments {
     /// Seconds that a token lives.
     #[arg(long, default_value_t = 3600)]
     token_life: u64,
+    /// Seconds that a refresh token lives.
+    #[arg(long, default_value_t = 14 * 24 * 3600)]
+    refresh_life: u64,
     /// Polls of a job until it is done.
     #[arg(long, default_value_t = 3)]
     polls: u32,
@@ -49,6 +52,7 @@ async fn main() -> std::io::Result<()> {
         secured: arguments.secured,
         polls: arguments.polls,
         token_life: Duration::from_secs(arguments.token_life),
+        refresh_life: Duration::from_secs(arguments.refresh_life),
         unreliable: Some((arguments.unreliable, 1)).filter(|(percent, _)| *percent > 0),
         requests_per_second: arguments.requests_per_second,
         lost_tiles: arguments.lost_tiles,

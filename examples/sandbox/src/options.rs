@@ -17,6 +17,10 @@ pub struct SandboxOptions {
     pub polls: u32,
     /// How long a token lives.
     pub token_life: Duration,
+    /// How long the code is good that a person gets who signs in.
+    pub code_life: Duration,
+    /// How long a refresh token lives.
+    pub refresh_life: Duration,
     /// How long a job runs at least.
     pub job_time: Duration,
     /// Requests of a hundred that fail in random ways, and the seed of the ways.
@@ -76,6 +80,8 @@ impl Default for SandboxOptions {
             secured: false,
             polls: 3,
             token_life: Duration::from_secs(3600),
+            code_life: Duration::from_mins(10),
+            refresh_life: Duration::from_hours(14 * 24),
             job_time: Duration::ZERO,
             unreliable: None,
             requests_per_second: None,

@@ -136,6 +136,17 @@ impl Sandbox {
         self.state.mint(None, None).0
     }
 
+    /// Refresh tokens of people who signed in that are good and were not revoked.
+    #[must_use]
+    pub fn refresh_tokens(&self) -> Vec<String> {
+        lock(&self.state.sign_ins).refresh_tokens()
+    }
+
+    /// Ends every sign-in, as an administrator does.
+    pub fn end_sign_ins(&self) {
+        lock(&self.state.sign_ins).end_all();
+    }
+
     /// Every request so far.
     #[must_use]
     pub fn requests(&self) -> Vec<LoggedRequest> {

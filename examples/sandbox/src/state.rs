@@ -9,6 +9,7 @@ use crate::lock::lock;
 use crate::options::SandboxOptions;
 use crate::request::{Call, LoggedRequest};
 use crate::services;
+use crate::sign_ins::SignIns;
 use offmap_engine::testing::JobFault;
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -34,6 +35,7 @@ pub(crate) struct State {
     /// Notified when the result of a job is there.
     built: Condvar,
     pub(crate) tokens: Mutex<HashMap<String, Token>>,
+    pub(crate) sign_ins: Mutex<SignIns>,
     pub(crate) log: Mutex<Vec<LoggedRequest>>,
     pub(crate) faults: Mutex<Vec<Fault>>,
     pub(crate) colleagues: Mutex<Vec<Colleague>>,
@@ -64,6 +66,7 @@ impl State {
             jobs: Mutex::default(),
             built: Condvar::new(),
             tokens: Mutex::default(),
+            sign_ins: Mutex::default(),
             log: Mutex::default(),
             faults: Mutex::default(),
             colleagues: Mutex::default(),

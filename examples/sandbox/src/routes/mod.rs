@@ -7,6 +7,7 @@ mod portal;
 mod raster;
 mod route;
 mod services;
+mod sign_in;
 mod style_resource;
 mod tile_export;
 mod tile_path;

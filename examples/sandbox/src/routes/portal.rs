@@ -1,7 +1,8 @@
 //! The portal: items, web maps, and what it states about itself.
 
+use super::sign_in;
 use super::style_resource::style_resource;
-use super::tokens::{generate_token, oauth_token};
+use super::tokens::generate_token;
 use crate::answer::{Answer, Rest, RestError};
 use crate::draw::map_picture;
 use crate::ids::{AWKWARD_MAP, DETAIL_MAP, FIELD_MAP, FULL_MAP, HOSTED_MAP, MIXED_MAP, SERVICE_ITEM, STYLE_ITEM, USER};
@@ -47,7 +48,9 @@ pub(crate) fn answer(state: &State, call: &Call, rest: &[&str]) -> Rest<Answer> 
     let lower: Vec<&str> = lower.iter().map(String::as_str).collect();
     match lower.as_slice() {
         ["sharing", "rest", "generatetoken"] => generate_token(state, call),
-        ["sharing", "rest", "oauth2", "token"] => Ok(oauth_token(state, call)),
+        ["sharing", "rest", "oauth2", what] | ["sharing", "oauth2", what] => Ok(sign_in::answer(state, call, what)),
+        ["sharing", "rest", "community", "self"] => sign_in::user(state, call),
+        ["sharing", "rest", "community", "users", name] if *name == USER => Ok(sign_in::person()),
         ["sharing", "rest"] | ["sharing"] => {
             Ok(Answer::Json(json!({"currentVersion": "2026.3", "enterpriseVersion": "11.2"})))
         }

@@ -17,7 +17,8 @@ pub(crate) fn route(state: &Arc<State>, call: &Call, fault: Option<JobFault>) ->
         "portal" => {
             let open = ["generatetoken", "token", "info", "self", "rest", "sharing"];
             let last = rest.last().map(|l| l.to_ascii_lowercase()).unwrap_or_default();
-            if !open.contains(&last.as_str()) {
+            let signs_in = rest.iter().any(|part| part.eq_ignore_ascii_case("oauth2"));
+            if !signs_in && !open.contains(&last.as_str()) {
                 check_token(state, call)?;
             }
             portal::answer(state, call, rest)

@@ -34,7 +34,8 @@ fn server_token(state: &State, call: &Call, token: &str, server: &str) -> Rest<A
     Ok(Answer::Json(json!({"token": token, "expires": expires, "ssl": state.options.tls})))
 }
 
-pub(crate) fn oauth_token(state: &State, call: &Call) -> Answer {
+/// `client_credentials` of the application.
+pub(super) fn application_token(state: &State, call: &Call) -> Answer {
     if call.text("client_id") != Some(CLIENT_ID) || call.text("client_secret") != Some(CLIENT_SECRET) {
         return Answer::Json(json!({"error": {"code": 400, "error": "invalid_client_id",
             "error_description": "Invalid client_id", "message": "Invalid client_id", "details": []}}));

@@ -29,6 +29,11 @@ pub(crate) async fn respond(state: &Arc<State>, call: &Call, job_fault: Option<J
         Ok(Answer::Json(json)) => json_response(&echoed(state, call, json)),
         Ok(Answer::Bytes(kind, bytes)) => ([(header::CONTENT_TYPE, kind)], bytes).into_response(),
         Ok(Answer::File(path)) => file(&path, call).await,
+        Ok(Answer::Page(status, page)) => {
+            let status = StatusCode::from_u16(status).unwrap_or(StatusCode::OK);
+            (status, [(header::CONTENT_TYPE, "text/html; charset=utf-8")], page).into_response()
+        }
+        Ok(Answer::Redirect(to)) => (StatusCode::FOUND, [(header::LOCATION, to)]).into_response(),
         Ok(Answer::NotFound) if call.wants_html() => StatusCode::NOT_FOUND.into_response(),
         Ok(Answer::NotFound) => {
             (StatusCode::NOT_FOUND, RestError::new(404, "Not found.").json().to_string()).into_response()

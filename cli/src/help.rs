@@ -1,0 +1,73 @@
+//! Texts of `--help`: usage lines, examples, exit codes.
+
+/// Heading of the options that say which map and which area.
+pub(crate) const MAP: &str = "Map and area";
+/// Heading of the options that say what is written.
+pub(crate) const PACKAGE: &str = "Package";
+/// Heading of the options of a job that runs.
+pub(crate) const RUN: &str = "Run";
+/// Heading of the options about credentials.
+pub(crate) const SIGN_IN: &str = "Sign-in";
+/// Heading of the options about hosts, certificates and times.
+pub(crate) const NETWORK: &str = "Network";
+
+/// Usage of `offmap take`: what is required, first.
+pub(crate) const TAKE_USAGE: &str = "offmap take --item <ID|URL> --area <AREA> --out <DIR> [OPTIONS]
+       offmap take --web-map <FILE|URL|-> --area <AREA> --out <DIR> [OPTIONS]";
+/// Usage of `offmap check`.
+pub(crate) const CHECK_USAGE: &str = "offmap check --item <ID|URL> --area <AREA> [OPTIONS]
+       offmap check --web-map <FILE|URL|-> --area <AREA> [OPTIONS]";
+/// Usage of `offmap plan`.
+pub(crate) const PLAN_USAGE: &str = "offmap plan --item <ID|URL> --area <AREA> [OPTIONS]
+       offmap plan --web-map <FILE|URL|-> --area <AREA> [OPTIONS]";
+
+/// What follows the options of `offmap --help`.
+pub(crate) const AFTER: &str = "\
+Examples:
+  offmap check -i 0123456789abcdef… -a 5.9,45.8,10.5,47.8
+  offmap take -i 0123456789abcdef… -a area.geojson -o alps
+  offmap verify --deep alps
+
+Exit codes:
+  0    complete
+  1    failed, nothing is left; of verify: damaged
+  2    wrong usage
+  3    incomplete; of check: not all can go offline
+  130  cancelled by Ctrl-C
+
+Environment:
+  OFFMAP_PORTAL         portal, without --portal
+  OFFMAP_PASSWORD       password of --user
+  OFFMAP_CLIENT_SECRET  secret of --client-id
+  OFFMAP_SETTINGS       settings file, without --settings
+  OFFMAP_LOG            log on stderr: error, warn, debug, …
+                        or warn,offmap_arcgis=debug
+  NO_COLOR              no colours, if it is not empty
+
+Settings file (TOML), with the options of sign-in, network and run by their names:
+  portal = \"https://gis.example.com/portal\"
+  trust-host = [\"tiles.example.com\"]
+Without --settings it is offmap/settings.toml in $XDG_CONFIG_HOME or ~/.config, on macOS in ~/Library/Application Support, on Windows \
+in %APPDATA%. Options win over the environment, the environment over the file. Secrets are not read from it.";
+
+/// What follows the options of `offmap take --help`.
+pub(crate) const AFTER_TAKE: &str = "\
+Examples:
+  A map of ArcGIS Online, by its page, down to 1:10,000:
+    offmap take --max-scale 10000 -o alps \\
+      -i 'https://www.arcgis.com/home/item.html?id=…' \\
+      -a 5.9,45.8,10.5,47.8 --mmpk alps.mmpk
+  A portal that wants a sign-in (OFFMAP_PASSWORD is set):
+    offmap take -p https://gis.example.com/portal \\
+      -u surveyor -i 0123456789abcdef… \\
+      -a district.geojson -o district
+  A map by another program, with progress for programs:
+    make-map | offmap take -m - -a area.geojson -o alps \\
+      --progress json
+
+Exit codes:
+  0    complete
+  1    failed, nothing is left at the destination
+  2    wrong usage
+  3    incomplete; what is missing is in the result
+  130  cancelled by Ctrl-C";
