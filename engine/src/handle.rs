@@ -1,9 +1,9 @@
 //! The handle of a job: dormant until started, then planned, exported, packed, ended.
 
 use crate::engine::Engine;
-use crate::event_log::StatusStream;
 use crate::job::{JobHost, JobInner, JobResult, StartMode, discard};
 use crate::queue::Orchestrator;
+use crate::status_stream::StatusStream;
 use crate::work_dir::plain_destination;
 use offmap_model::{
     Failure, GenerateOfflineMapParameterOverrides, GenerateOfflineMapParameters, JobVerb, OfflineMapSource, WebMap,

@@ -46,6 +46,7 @@ mod registry;
 mod reopen;
 mod resources;
 mod shown_progress;
+mod status_stream;
 mod store;
 mod submit;
 mod task;
@@ -58,7 +59,6 @@ pub use context::ExportContext;
 pub use engine::{
     DEFAULT_CONCURRENT_EXPORTS, DEFAULT_CONCURRENT_JOBS, DEFAULT_MOST_JOBS, Engine, EngineBuilder, EngineStats,
 };
-pub use event_log::StatusStream;
 pub use exporter::{
     Exporter, LayerPlan, NetworkPlan, NoParameters, PlanContext, ServiceDescription, ServiceRequest, TaskPlan,
 };
@@ -71,6 +71,7 @@ pub use packager::{
 };
 pub use queue::{JobEvents, Retention};
 pub use registry::ExporterRegistry;
+pub use status_stream::StatusStream;
 pub use submit::Job;
 pub use task::OfflineMapTask;
 pub use work_dir::{Leftover, WorkDir};

@@ -169,7 +169,7 @@ async fn a_tenant_with_many_urgent_jobs_lets_others_go_next_and_priority_counts_
     }
     started.sort();
     let names: Vec<&str> = started.iter().map(|(_, n)| n.as_str()).collect();
-    assert_eq!(names[..5], ["0", "high", "1", "low", "2"], "{names:?}");
+    assert_eq!(names[..5], ["high", "0", "low", "1", "2"], "{names:?}");
     engine.shutdown().await.expect("shuts down");
 }
 
@@ -184,7 +184,7 @@ async fn a_full_queue_refuses_and_an_order_with_the_key_of_a_living_job_is_answe
     assert_ne!(other.id(), first.id(), "keys are a tenant's own");
     let refused = engine.submit(one(Act::Succeed)).await.expect_err("full");
     assert_eq!((refused.owner, refused.kind), (FailureOwner::Limit, FailureKind::LimitExceeded), "{refused}");
-    assert!(refused.may_succeed_later() && refused.message.contains("at most 2"), "{refused}");
+    assert!(refused.retryable && refused.message.contains("at most 2"), "{refused}");
     first.cancel().await.expect("is cancelled");
     let next = engine.submit(one(Act::Hang).tenant("a").unique_key("k")).await.expect("there is room");
     assert_ne!(next.id(), first.id(), "the job with that key lives no more");

@@ -105,6 +105,8 @@ impl Orchestrator {
             }
         }
         drop(table);
+        // Readers of its messages go on with its log.
+        self.announce();
         self.watch_limit(&inner);
         Ok(Some(inner))
     }

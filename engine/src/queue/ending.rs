@@ -150,6 +150,8 @@ impl Orchestrator {
                     (JobState::Waiting, Some(WaitReason::Retry), Some(*at));
                 record.failure = error.map(|e| Box::new(e.failure.clone()));
             }
+            // One that stands still goes on standing still.
+            Verdict::TakeUp if record.state == JobState::Paused => {}
             Verdict::TakeUp | Verdict::End(_) => record.state = JobState::Queued,
         }
         table.enqueue(id, now);

@@ -1,7 +1,7 @@
 //! The messages of a job, from any number on: out of the store, then as they come.
 
 use super::orchestrator::Orchestrator;
-use crate::event_log::StatusStream;
+use crate::status_stream::StatusStream;
 use offmap_model::{Failure, StatusMessage};
 use std::collections::VecDeque;
 use std::sync::Arc;
