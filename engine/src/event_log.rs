@@ -347,7 +347,7 @@ mod tests {
     async fn layers_that_are_reported_together_are_shown_each_and_end_with_the_last_report() {
         let job = Subject::new(SubjectKind::Job, "j", "j");
         let event_log = EventLog::new(job, Arc::new(SystemClock), SecretRegistry::default());
-        let mut stream = event_log.subscribe();
+        let mut stream = event_log.reader();
         let layers = [layer("a"), layer("b"), layer("c")];
         let bytes = |completed| Progress::bytes(completed, Some(10_000));
         event_log.state(&layers[0], ExportState::Failed, None, None);
@@ -391,7 +391,7 @@ mod tests {
     async fn a_subject_ends_once_and_the_job_ends_last() {
         let job = Subject::new(SubjectKind::Job, "j", "j");
         let event_log = EventLog::new(job.clone(), Arc::new(SystemClock), SecretRegistry::default());
-        let mut stream = event_log.subscribe();
+        let mut stream = event_log.reader();
         event_log.state(&layer("a"), ExportState::Started, None, None);
         event_log.progress(&layer("a"), Progress::percent(50));
         event_log.progress(&layer("a"), Progress::percent(40));
@@ -426,7 +426,7 @@ mod tests {
             event_log.state(&layer("b"), ExportState::Succeeded, None, None);
             event_log.state(&layer("c"), ExportState::Started, None, None);
             event_log.state(&job, end, None, None);
-            let mut stream = event_log.subscribe();
+            let mut stream = event_log.reader();
             let mut ends = Vec::new();
             while let Some(message) = stream.next().await {
                 ends.extend(message.state.is_terminal().then_some((message.subject.id, message.state)));
@@ -441,7 +441,7 @@ mod tests {
         let clock = Arc::new(Hands(std::sync::atomic::AtomicI64::new(0)));
         let job = Subject::new(SubjectKind::Job, "j", "j");
         let event_log = EventLog::new(job, Arc::clone(&clock) as Arc<dyn Clock>, SecretRegistry::default());
-        let mut stream = event_log.subscribe();
+        let mut stream = event_log.reader();
         let mut shown = |completed: u64, seconds: i64| {
             clock.0.fetch_add(seconds * 1000, std::sync::atomic::Ordering::AcqRel);
             event_log.progress(&layer("a"), Progress::bytes(completed, Some(10_000)));

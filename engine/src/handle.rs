@@ -145,7 +145,7 @@ impl GenerateOfflineMapJob {
     /// The job's event log, from its start, for as many readers as wanted.
     #[must_use]
     pub fn status(&self) -> StatusStream {
-        self.inner.event_log.subscribe()
+        self.inner.event_log.reader()
     }
 
     /// Lets the job stand still: what runs on a service goes on there, a file that is on its way is finished, and nothing new

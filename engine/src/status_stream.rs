@@ -7,12 +7,12 @@ use tokio::sync::watch;
 
 impl EventLog {
     /// A new reader, from the first message on.
-    pub(crate) fn subscribe(self: &Arc<Self>) -> StatusStream {
-        self.subscribe_after(self.base())
+    pub(crate) fn reader(self: &Arc<Self>) -> StatusStream {
+        self.reader_after(self.base())
     }
 
     /// A new reader of what comes after a number.
-    pub(crate) fn subscribe_after(self: &Arc<Self>, after: u64) -> StatusStream {
+    pub(crate) fn reader_after(self: &Arc<Self>, after: u64) -> StatusStream {
         StatusStream { event_log: Arc::clone(self), changed: self.changes(), seen: after }
     }
 }

@@ -57,7 +57,7 @@ impl JobEvents {
                 // The store had all that came before it ended.
                 None => return Ok(None),
                 Some(Some(log)) if !log.is_closed() => {
-                    self.live = Some(log.subscribe_after(self.after.max(log.base())));
+                    self.live = Some(log.reader_after(self.after.max(log.base())));
                 }
                 Some(_) => drop(changed.changed().await),
             }
