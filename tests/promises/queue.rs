@@ -43,10 +43,12 @@ fn one(act: Act) -> Order {
 async fn until(job: &Job, states: &[JobState]) -> JobState {
     let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
     loop {
-        let found = job.snapshot().await.expect("a job").state;
+        let snapshot = job.snapshot().await.expect("a job");
+        let found = snapshot.state;
         if states.contains(&found) {
             return found;
         }
+        assert!(!found.is_terminal(), "it ended, expected one of {states:?}: {snapshot:?}");
         assert!(tokio::time::Instant::now() < deadline, "it is {found:?}, expected one of {states:?}");
         tokio::task::yield_now().await;
     }
@@ -117,6 +119,7 @@ async fn each_verb_acts_in_each_state_that_allows_it_is_idempotent_and_is_refuse
             let dir = tempfile::tempdir().expect("a directory");
             let engine = builder(dir.path()).credential_provider(SignedIn::default()).start().expect("starts");
             let job = job_in(&engine, state).await;
+            eprintln!("{what}");
             let before = job.snapshot().await.expect("a job");
             let told = tell(&job, verb).await;
             match verb.in_state(state) {
