@@ -126,6 +126,11 @@ impl Engine {
         }
         resources.tracker.close();
         let quiet = tokio::time::timeout(SHUTDOWN_GRACE, resources.tracker.wait()).await;
+        if self.orchestrator.settings.data_dir.is_none() {
+            // Those that were on their way into the queue.
+            self.orchestrator.cancel_all(self.orchestrator.close()).await;
+        }
+        self.orchestrator.tell_waiting();
         resources.actors.stop();
         let thread = resources.thread.lock().ok().and_then(|mut t| t.take());
         if let Some(thread) = thread {

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 /// | the host keeps it, or the job's time is over | yes |
 /// | the disk is full or broken: what is there need not be fetched again | yes |
 /// | a job that was resumed fails: what was kept once goes only by success or by the caller | yes |
+/// | another run of the job goes on with it: it is suspended, tried again, or taken up by the next engine | yes, until it is cancelled |
 /// | the host discards it, before or after | no |
 #[derive(Debug, Default)]
 pub(crate) struct Keep {
@@ -21,6 +22,7 @@ pub(crate) struct Keep {
 
 const KEPT: u8 = 1;
 const DISCARDED: u8 = 2;
+const UNLESS_CANCELLED: u8 = 3;
 
 /// Whether a failure keeps the work by itself.
 fn is_of_the_disk(failure: &Failure) -> bool {
@@ -36,7 +38,18 @@ impl Keep {
     /// Keeps it, where it is not discarded.
     pub(crate) fn keep(&self) {
         // One that is discarded stays so.
-        let _ = self.state.compare_exchange(0, KEPT, Ordering::AcqRel, Ordering::Acquire);
+        let kept = |state| (state != DISCARDED).then_some(KEPT);
+        let _ = self.state.fetch_update(Ordering::AcqRel, Ordering::Acquire, kept);
+    }
+
+    /// Keeps it for another run of the job, until the job is cancelled.
+    pub(crate) fn keep_unless_cancelled(&self) {
+        let _ = self.state.compare_exchange(0, UNLESS_CANCELLED, Ordering::AcqRel, Ordering::Acquire);
+    }
+
+    /// The job is cancelled: there is no other run.
+    pub(crate) fn cancelled(&self) {
+        let _ = self.state.compare_exchange(UNLESS_CANCELLED, 0, Ordering::AcqRel, Ordering::Acquire);
     }
 
     /// Discards it, whatever was said before or is said later.
@@ -46,7 +59,7 @@ impl Keep {
 
     /// Whether it is kept.
     pub(crate) fn is_kept(&self) -> bool {
-        self.state.load(Ordering::Acquire) == KEPT
+        matches!(self.state.load(Ordering::Acquire), KEPT | UNLESS_CANCELLED)
     }
 
     /// Judges the failure of a layer; answers whether it ends the whole job, since nothing more can be written.
@@ -79,8 +92,14 @@ mod tests {
     fn discarding_has_the_last_word() {
         let keep = Keep::default();
         assert!(!keep.is_kept());
-        keep.keep();
+        keep.keep_unless_cancelled();
         assert!(keep.is_kept());
+        keep.cancelled();
+        assert!(!keep.is_kept());
+        keep.keep_unless_cancelled();
+        keep.keep();
+        keep.cancelled();
+        assert!(keep.is_kept(), "who keeps it says so for a cancel as well");
         keep.discard();
         assert!(!keep.is_kept());
         keep.keep();

@@ -224,6 +224,11 @@ impl JobInner {
         self.cancel.cancel();
     }
 
+    /// Whether its time is over.
+    pub(crate) fn is_timed_out(&self) -> bool {
+        self.timed_out.load(Ordering::Acquire)
+    }
+
     /// A job that was stopped by its time limit has failed; nobody cancelled it.
     pub(crate) fn in_time(&self, mut result: JobResult) -> JobResult {
         if let Err(error) = &mut result

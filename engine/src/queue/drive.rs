@@ -24,10 +24,7 @@ impl Orchestrator {
             let this = Arc::clone(self);
             match next {
                 None => return,
-                Some(Begin::GoOn(id, inner)) => {
-                    // Said before the first thing that follows from it.
-                    inner.event_log.state(&inner.subject, ExportState::Started, None, None);
-                    inner.pause.set(false);
+                Some(Begin::GoOn(id)) => {
                     self.resources.runtime.spawn(async move { this.save_or_log(&id, None, Vec::new()).await });
                 }
                 Some(Begin::Drive(id)) => {
@@ -89,7 +86,7 @@ impl Orchestrator {
             inner.time_spent.store(record.spent, Ordering::Release);
         }
         if record.order.retry.wait_after(record.attempts).is_some() {
-            inner.keep.keep();
+            inner.keep.keep_unless_cancelled();
         }
         inner.started.store(true, Ordering::Release);
         let inner = Arc::new(inner);
@@ -100,7 +97,8 @@ impl Orchestrator {
             if let Some(stop) = entry.stop {
                 apply(&inner, stop);
             }
-            if entry.record.state == JobState::Paused {
+            // It begins when it has its turn.
+            if !entry.has_slot {
                 inner.pause.set(true);
             }
         }
@@ -115,6 +113,7 @@ impl Orchestrator {
         let now = self.now();
         let record = {
             let mut table = self.lock();
+            table.unqueue(id);
             table.free_slot(id, now);
             let Some(entry) = table.entries.get_mut(id) else { return };
             entry.is_driven = false;

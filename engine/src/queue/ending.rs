@@ -4,6 +4,7 @@ use super::orchestrator::{MESSAGES, Orchestrator, subject_of};
 use super::table::Stop;
 use crate::job::{JobInner, JobResult};
 use crate::metrics;
+use crate::store::JobRecord;
 use offmap_model::{Failure, JobError, JobState, StatusMessage, WaitReason};
 use std::sync::Arc;
 use tokio::task::JoinHandle;
@@ -21,6 +22,8 @@ enum Verdict {
 impl Orchestrator {
     /// Ends a job that could not even begin, or was cancelled before.
     pub(super) async fn end_unprepared(&self, id: &str, failure: Failure) {
+        // One whose line is on its way into the store would be outlived by it.
+        self.until(id, |entry| entry.is_none_or(|e| e.is_stored)).await;
         let known = self.lock().entries.get(id).map(|e| (e.record.clone(), e.live()));
         let Some((record, live)) = known else { return };
         let (log, result) = match &live {
@@ -80,7 +83,7 @@ impl Orchestrator {
         recorder: JoinHandle<()>,
     ) {
         let mut result = inner.scrubbed(inner.in_time(result));
-        let verdict = self.verdict(id, &result);
+        let verdict = self.verdict(id, inner, &result);
         let words = match &verdict {
             Verdict::End(_) => None,
             Verdict::Suspend => Some("suspended".to_owned()),
@@ -104,14 +107,17 @@ impl Orchestrator {
                 if let Err(error) = &mut result {
                     error.can_resume = true;
                 }
-                self.rest(id, &rests, result.as_ref().err());
-                self.save_or_log(id, None, Vec::new()).await;
+                match self.rest(id, &rests, result.as_ref().err()) {
+                    None => self.save_or_log(id, None, Vec::new()).await,
+                    // It was cancelled while it came to rest.
+                    Some(record) => drop(self.clean_up_and_end(&record).await),
+                }
             }
         }
         inner.result.send_replace(Some(result));
     }
 
-    fn verdict(&self, id: &str, result: &JobResult) -> Verdict {
+    fn verdict(&self, id: &str, inner: &JobInner, result: &JobResult) -> Verdict {
         let table = self.lock();
         let error = match result {
             Ok(result) if result.has_errors() => return Verdict::End(JobState::SucceededWithErrors),
@@ -127,33 +133,40 @@ impl Orchestrator {
             _ => {}
         }
         let retry = entry.record.order.retry.wait_after(entry.record.attempts);
-        match retry.filter(|_| error.failure.may_succeed_later() && entry.stop.is_none()) {
+        match retry.filter(|_| error.failure.may_succeed_later() && entry.stop.is_none() && !inner.is_timed_out()) {
             Some(wait) => Verdict::Retry(self.now() + i64::try_from(wait.as_millis()).unwrap_or(i64::MAX / 2)),
             None => Verdict::End(JobState::Failed),
         }
     }
 
-    /// Lets a job stand still whose run has ended, and which goes on with another run.
-    fn rest(&self, id: &str, verdict: &Verdict, error: Option<&JobError>) {
+    /// Lets a job stand still whose run has ended, and which goes on with another run. Answers its record where it is to be cleaned up instead.
+    fn rest(&self, id: &str, verdict: &Verdict, error: Option<&JobError>) -> Option<JobRecord> {
         let now = self.now();
         let mut table = self.lock();
+        table.unqueue(id);
         table.free_slot(id, now);
-        let Some(entry) = table.entries.get_mut(id) else { return };
-        (entry.is_driven, entry.stop) = (false, None);
+        let entry = table.entries.get_mut(id)?;
+        let stop = entry.stop.take();
         entry.store_body();
         let record = &mut entry.record;
         (record.updated, record.is_kept) = (now, true);
-        match verdict {
-            Verdict::Suspend => record.state = JobState::Suspended,
-            Verdict::Retry(at) => {
+        match (verdict, stop) {
+            (_, Some(Stop::Cancel | Stop::Discard)) => {
+                entry.stop = stop;
+                return Some(entry.record.clone());
+            }
+            (Verdict::Suspend, _) | (_, Some(Stop::Suspend)) => record.state = JobState::Suspended,
+            // One that stands still goes on standing still.
+            _ if record.state == JobState::Paused => {}
+            (Verdict::Retry(at), None) => {
                 (record.state, record.waits_for, record.not_before) =
                     (JobState::Waiting, Some(WaitReason::Retry), Some(*at));
                 record.failure = error.map(|e| Box::new(e.failure.clone()));
             }
-            // One that stands still goes on standing still.
-            Verdict::TakeUp if record.state == JobState::Paused => {}
-            Verdict::TakeUp | Verdict::End(_) => record.state = JobState::Queued,
+            (Verdict::TakeUp | Verdict::End(_), None) => record.state = JobState::Queued,
         }
+        entry.is_driven = false;
         table.enqueue(id, now);
+        None
     }
 }

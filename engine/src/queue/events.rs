@@ -59,6 +59,8 @@ impl JobEvents {
                 Some(Some(log)) if !log.is_closed() => {
                     self.live = Some(log.reader_after(self.after.max(log.base())));
                 }
+                // The next engine goes on with it.
+                Some(_) if self.orchestrator.is_over(&self.id) => return Ok(None),
                 Some(_) => drop(changed.changed().await),
             }
         }

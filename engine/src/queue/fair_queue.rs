@@ -37,7 +37,9 @@ impl FairQueue {
 
     /// Changes a tenant and its place in the order.
     fn change<T>(&mut self, name: &Arc<str>, change: impl FnOnce(&mut Tenant) -> T) -> T {
-        let tenant = self.tenants.entry(Arc::clone(name)).or_default();
+        // Who comes back comes behind those that wait already.
+        let turn = self.turn;
+        let tenant = self.tenants.entry(Arc::clone(name)).or_insert_with(|| Tenant { turn, ..Tenant::default() });
         self.order.remove(&(tenant.running, tenant.turn, Arc::clone(name)));
         let changed = change(tenant);
         match tenant {

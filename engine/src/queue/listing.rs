@@ -6,7 +6,7 @@ use super::table::Entry;
 use crate::job::JobResult;
 use crate::store::{JobRecord, Write};
 use offmap_model::{
-    Failure, FailureKind, FailureOwner, FailureStage, GenerateOfflineMapResult, JobFilter, JobPage, JobSnapshot,
+    Failure, FailureKind, FailureOwner, FailureStage, GenerateOfflineMapResult, JobError, JobFilter, JobPage, JobSnapshot,
     LayerSnapshot,
 };
 use std::sync::Arc;
@@ -85,6 +85,10 @@ impl Orchestrator {
     /// Waits for the end of a job; answers how it ended.
     pub(crate) async fn ended(&self, id: &str) -> JobResult {
         self.until(id, |entry| entry.is_none()).await;
+        if self.lock().entries.contains_key(id) {
+            // The engine has ended; the next one goes on with the job.
+            return Err(JobError { can_resume: true, ..Failure::cancelled().into() });
+        }
         let record = self.known(id).await?;
         let cut = || Failure::internal(format!("the job {id} has no end"));
         self.store.outcome(record.seq).await?.ok_or_else(cut)?

@@ -2,13 +2,14 @@
 
 use super::prepare::after_gap;
 use super::settings::Settings;
-use super::table::{Body, Entry, Table};
+use super::table::{Body, Entry, Stop, Table};
 use crate::event_log::EventLog;
 use crate::metrics;
 use crate::resources::EngineResources;
 use crate::store::{Found, JobRecord, JobStore, Write};
 use offmap_model::{
-    ExportState, Failure, FailureKind, FailureOwner, FailureStage, JobState, StatusMessage, Subject, SubjectKind, WaitReason,
+    ExportState, Failure, FailureKind, FailureOwner, FailureStage, JobError, JobState, StatusMessage, Subject, SubjectKind,
+    WaitReason,
 };
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -79,6 +80,21 @@ impl Orchestrator {
         self.wake.notify_one();
     }
 
+    /// Whether the engine has ended, and nobody works for the job any more.
+    pub(super) fn is_over(&self, id: &str) -> bool {
+        let table = self.lock();
+        table.is_closed && table.entries.get(id).is_none_or(|e| !e.is_driven)
+    }
+
+    /// Tells whoever waits for the end of a job that the engine has ended before.
+    pub(crate) fn tell_waiting(&self) {
+        for inner in self.lock().entries.values().filter(|e| !e.is_driven).filter_map(Entry::live) {
+            let error = JobError { can_resume: true, ..Failure::cancelled().into() };
+            inner.result.send_replace(Some(Err(error)));
+        }
+        self.announce();
+    }
+
     /// Jobs that have not ended.
     pub(crate) fn living(&self) -> usize {
         self.lock().entries.values().filter(|e| !e.record.state.is_terminal()).count()
@@ -95,8 +111,13 @@ impl Orchestrator {
         let mut changed = self.changed.subscribe();
         loop {
             changed.mark_unchanged();
-            if wished(self.lock().entries.get(id)) {
-                return;
+            {
+                let table = self.lock();
+                let entry = table.entries.get(id);
+                // After the end of the engine nobody changes it any more.
+                if wished(entry) || (table.is_closed && entry.is_some_and(|e| !e.is_driven)) {
+                    return;
+                }
             }
             if changed.changed().await.is_err() {
                 return;
@@ -174,7 +195,8 @@ impl Orchestrator {
         let mut table = self.lock();
         table.is_closed = true;
         if self.settings.data_dir.is_some() {
-            table.entries.values().filter_map(Entry::live).for_each(|inner| inner.keep.keep());
+            let goes_on = |e: &&Entry| e.stop.is_none_or(|stop| stop == Stop::Suspend);
+            table.entries.values().filter(goes_on).filter_map(Entry::live).for_each(|i| i.keep.keep_unless_cancelled());
         }
         table.entries.iter().filter(|(_, e)| !e.is_driven && e.is_stored).map(|(id, _)| Arc::clone(id)).collect()
     }

@@ -30,7 +30,7 @@ async fn start_mode(resources: &EngineResources, record: &JobRecord) -> Result<S
     }
     let (packager, destination) = (Arc::clone(&resources.packager), order.destination.clone());
     let there = run_blocking(move || Ok(packager.read_package(&destination).ok())).await?;
-    Ok(if there.is_some_and(|there| there.job == order.id) { StartMode::Finished } else { first })
+    Ok(if there.is_some_and(|there| there.job == order.id) && !order.completes { StartMode::Finished } else { first })
 }
 
 async fn remove_leftover(resources: &EngineResources, destination: &Path) -> Result<(), Failure> {

@@ -68,7 +68,7 @@ impl Orchestrator {
         let id = {
             let mut table = self.lock();
             if let Some(key) = &order.unique_key
-                && let Some(id) = table.unique.get(&(Arc::clone(&order.tenant), key.clone()))
+                && let Some(id) = table.with_key(&(Arc::clone(&order.tenant), key.clone()))
             {
                 // Somebody was faster.
                 return Ok(id.to_string());
@@ -84,9 +84,9 @@ impl Orchestrator {
     /// The job that lives with an order's unique key. It is in the store when this answers.
     async fn with_key(&self, order: &Submission) -> Option<String> {
         let key = (Arc::clone(&order.tenant), order.unique_key.clone()?);
-        let id = self.lock().unique.get(&key).map(Arc::clone)?;
+        let id = self.lock().with_key(&key)?;
         self.until(&id, |entry| entry.is_none_or(|e| e.is_stored)).await;
-        self.lock().unique.get(&key).map(|id| id.to_string())
+        self.lock().with_key(&key).map(|id| id.to_string())
     }
 
     /// Starts a job that is in the hands of a host, or lets it go on.

@@ -3,27 +3,27 @@
 use super::fair_queue::FairQueue;
 use crate::job::JobInner;
 use crate::store::JobRecord;
-use offmap_model::{JobState, OfflineMapSource, WaitReason};
+use offmap_model::{ExportState, JobState, OfflineMapSource, WaitReason};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 /// How a running job is to end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Stop {
+    /// It keeps what it has and can be resumed.
+    Suspend,
     /// Nothing of it stays, and the services are rolled back.
     Cancel,
     /// The same, where something kept it before as well.
     Discard,
-    /// It keeps what it has and can be resumed.
-    Suspend,
 }
 
 /// Tells a running job how to end.
 pub(super) fn apply(inner: &JobInner, stop: Stop) {
     match stop {
-        Stop::Suspend => inner.keep.keep(),
+        Stop::Suspend => inner.keep.keep_unless_cancelled(),
         Stop::Discard => inner.keep.discard(),
-        Stop::Cancel => {}
+        Stop::Cancel => inner.keep.cancelled(),
     }
     inner.cancel.cancel();
 }
@@ -78,7 +78,7 @@ pub(crate) enum Begin {
     /// It begins.
     Drive(Arc<str>),
     /// It stood still and goes on.
-    GoOn(Arc<str>, Arc<JobInner>),
+    GoOn(Arc<str>),
 }
 
 #[derive(Debug, Default)]
@@ -88,7 +88,7 @@ pub(crate) struct Table {
     /// When jobs go on by themselves.
     timers: BTreeSet<(i64, Arc<str>)>,
     /// Jobs by tenant and unique key.
-    pub(crate) unique: HashMap<(Arc<str>, String), Arc<str>>,
+    unique: HashMap<(Arc<str>, String), Arc<str>>,
     pub(crate) running: usize,
     pub(crate) last_seq: i64,
     /// Nothing more is begun.
@@ -127,6 +127,10 @@ impl Table {
     /// Lets a job wait for its turn, or for its time.
     pub(crate) fn enqueue(&mut self, id: &str, now: i64) {
         let Some((id, entry)) = self.entries.get_key_value(id) else { return };
+        if entry.stop.is_some() {
+            // It is being ended: by its run, or by whoever cleans up.
+            return;
+        }
         let record = &entry.record;
         match record.not_before.filter(|time| *time > now) {
             Some(time) => drop(self.timers.insert((time, Arc::clone(id)))),
@@ -159,8 +163,14 @@ impl Table {
         entry.record.state = JobState::Running;
         entry.record.not_before = None;
         (entry.record.started, entry.record.updated) = (Some(now), now);
-        if let (true, Body::Live(inner)) = (entry.is_driven, &entry.body) {
-            return Some(Begin::GoOn(id, Arc::clone(inner)));
+        if entry.is_driven {
+            // One that is still being made finds its turn when it is made.
+            if let Body::Live(inner) = &entry.body {
+                // Said before the first thing that follows from it.
+                inner.event_log.state(&inner.subject, ExportState::Started, None, None);
+                inner.pause.set(false);
+            }
+            return Some(Begin::GoOn(id));
         }
         entry.is_driven = true;
         entry.record.attempts += 1;
@@ -173,7 +183,10 @@ impl Table {
             return false;
         }
         self.unqueue(id);
-        self.entries.get_mut(id).is_some_and(|e| !std::mem::replace(&mut e.is_driven, true))
+        self.entries.get_mut(id).is_some_and(|e| {
+            e.stop = Some(Stop::Cancel);
+            !std::mem::replace(&mut e.is_driven, true)
+        })
     }
 
     fn free_slot_of(&mut self, entry: &Entry) {
@@ -216,6 +229,12 @@ impl Table {
             }
         }
         due
+    }
+
+    /// The living job with a unique key.
+    pub(crate) fn with_key(&self, key: &(Arc<str>, String)) -> Option<Arc<str>> {
+        let id = self.unique.get(key)?;
+        self.entries.get(id).filter(|e| !e.record.state.is_terminal()).map(|_| Arc::clone(id))
     }
 
     /// Jobs that wait for their turn or their time.

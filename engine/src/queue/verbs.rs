@@ -61,6 +61,7 @@ fn act(verb: JobVerb, entry: &mut Entry) -> Reply {
             };
             if entry.is_driven {
                 // One that nobody has told yet is told when it is made; who discards has the last word.
+                let stop = entry.stop.map_or(stop, |before| before.max(stop));
                 entry.stop = Some(stop);
                 live.iter().for_each(|inner| apply(inner, stop));
                 return Reply::Told;
@@ -70,7 +71,7 @@ fn act(verb: JobVerb, entry: &mut Entry) -> Reply {
                 (entry.record.waits_for, entry.record.not_before) = (None, None);
                 return Reply::Done;
             }
-            entry.is_driven = true;
+            (entry.is_driven, entry.stop) = (true, Some(stop));
             Reply::CleansUp(entry.record.clone())
         }
         (JobVerb::Reprioritise, _) => Reply::Done,
@@ -122,7 +123,11 @@ impl Orchestrator {
             Reply::Done => self.save(id, None, Vec::new()).await,
             Reply::Told => {
                 self.until(id, |entry| entry.is_none_or(|e| !e.is_driven)).await;
-                Ok(())
+                if verb == JobVerb::Discard && !self.lock().entries.contains_key(id) {
+                    // It may have failed by itself before it was told, and have kept its work.
+                    return self.tell_ended(id, verb).await;
+                }
+                self.save(id, None, Vec::new()).await
             }
             Reply::CleansUp(record) => self.clean_up_and_end(&record).await,
             Reply::Ended => self.tell_ended(id, verb).await,
@@ -224,7 +229,7 @@ impl Orchestrator {
     }
 
     /// Rolls back what an earlier run left, and ends the job as cancelled.
-    async fn clean_up_and_end(&self, record: &JobRecord) -> Result<(), Failure> {
+    pub(super) async fn clean_up_and_end(&self, record: &JobRecord) -> Result<(), Failure> {
         let cleaned = self.clean_up(record).await;
         if let Err(failure) = &cleaned {
             tracing::warn!(job = record.order.id, %failure, "what a job left cannot be cleaned up");

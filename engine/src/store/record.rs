@@ -166,7 +166,7 @@ impl JobRecord {
     /// Writes what changed; an outcome stays where there is no new one.
     pub(super) fn update(&self, connection: &rusqlite::Connection, outcome: Option<&str>) -> rusqlite::Result<()> {
         const SQL: &str = "UPDATE job SET priority = ?2, state = ?3, waits_for = ?4, not_before = ?5, started = ?6, ended = ?7, updated = ?8,
-            attempts = ?9, spent = ?10, is_kept = ?11, bytes = ?12, failure = ?13, outcome = coalesce(?14, outcome), is_owned = ?15
+            attempts = ?9, spent = ?10, is_kept = ?11, bytes = ?12, failure = ?13, outcome = coalesce(?14, outcome), is_owned = ?15, completes = ?16
             WHERE seq = ?1";
         let values = params![
             self.seq,
@@ -184,6 +184,7 @@ impl JobRecord {
             self.failure_text()?,
             outcome,
             self.order.is_owned,
+            self.order.completes,
         ];
         connection.prepare_cached(SQL)?.execute(values).map(drop)
     }
