@@ -1,10 +1,12 @@
 //! What becomes of a job when its run ends: it has ended, or it stands still and another run goes on with it.
 
 use super::orchestrator::{MESSAGES, Orchestrator, subject_of};
+use super::prepare::to_discard;
 use super::table::Stop;
-use crate::job::{JobInner, JobResult};
+use crate::job::{JobInner, JobResult, discard};
 use crate::metrics;
 use crate::store::JobRecord;
+use offmap_arcgis::Session;
 use offmap_model::{Failure, JobError, JobState, StatusMessage, WaitReason};
 use std::sync::Arc;
 use tokio::task::JoinHandle;
@@ -168,5 +170,30 @@ impl Orchestrator {
         entry.is_driven = false;
         table.enqueue(id, now);
         None
+    }
+
+    /// Rolls back what an earlier run left, and ends the job as cancelled.
+    pub(super) async fn clean_up_and_end(&self, record: &JobRecord) -> Result<(), Failure> {
+        let cleaned = self.clean_up(record).await;
+        if let Err(failure) = &cleaned {
+            tracing::warn!(job = record.order.id, %failure, "what a job left cannot be cleaned up");
+        }
+        self.end_unprepared(&record.order.id, Failure::cancelled()).await;
+        self.announce();
+        cleaned
+    }
+
+    /// Rolls back on the services what a job left there, and removes its work.
+    pub(super) async fn clean_up(&self, record: &JobRecord) -> Result<(), Failure> {
+        if record.attempts == 0 && !record.is_kept {
+            return Ok(());
+        }
+        let session = match &self.settings.provider {
+            Some(provider) => provider.credentials(&record.order.tenant, &record.order.id).await?.map(Session::new),
+            None => None,
+        };
+        let document = self.store.document(record.seq).await?;
+        let inner = to_discard(&self.resources, record, &document, session)?;
+        discard(&inner).await
     }
 }

@@ -2,9 +2,8 @@
 
 use super::orchestrator::Orchestrator;
 use super::table::{Body, Entry, Stop, apply};
-use crate::job::{JobInner, discard};
+use crate::job::JobInner;
 use crate::store::{JobRecord, Write};
-use offmap_arcgis::Session;
 use offmap_model::{ExportState, Failure, FailureKind, FailureOwner, FailureStage, JobState, JobVerb, VerbEffect};
 use std::sync::Arc;
 
@@ -180,20 +179,6 @@ impl Orchestrator {
         Ok(())
     }
 
-    /// Rolls back on the services what a job left there, and removes its work.
-    async fn clean_up(&self, record: &JobRecord) -> Result<(), Failure> {
-        if record.attempts == 0 && !record.is_kept {
-            return Ok(());
-        }
-        let session = match &self.settings.provider {
-            Some(provider) => provider.credentials(&record.order.tenant, &record.order.id).await?.map(Session::new),
-            None => None,
-        };
-        let document = self.store.document(record.seq).await?;
-        let inner: JobInner = super::prepare::to_discard(&self.resources, record, &document, session)?;
-        discard(&inner).await
-    }
-
     /// Asks for the credentials of a tenant's jobs again that wait for them.
     pub(crate) async fn credentials_changed(self: &Arc<Self>, tenant: &str) -> Result<(), Failure> {
         let waiting = self.lock().without_credentials(tenant);
@@ -226,17 +211,6 @@ impl Orchestrator {
             Ok(Reply::Told | Reply::Ended) => {}
             Err(failure) => tracing::debug!(job = id, %failure, "a job stays as it is"),
         }
-    }
-
-    /// Rolls back what an earlier run left, and ends the job as cancelled.
-    pub(super) async fn clean_up_and_end(&self, record: &JobRecord) -> Result<(), Failure> {
-        let cleaned = self.clean_up(record).await;
-        if let Err(failure) = &cleaned {
-            tracing::warn!(job = record.order.id, %failure, "what a job left cannot be cleaned up");
-        }
-        self.end_unprepared(&record.order.id, Failure::cancelled()).await;
-        self.announce();
-        cleaned
     }
 
     /// Writes a job's state some time soon.
