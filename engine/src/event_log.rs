@@ -52,6 +52,7 @@ pub(crate) struct EventLog {
 }
 
 impl EventLog {
+    #[cfg(test)]
     pub(crate) fn new(job: Subject, clock: Arc<dyn Clock>, secrets: SecretRegistry) -> Arc<Self> {
         Self::after(0, job, clock, secrets)
     }
