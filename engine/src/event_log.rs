@@ -52,7 +52,7 @@ pub(crate) struct EventLog {
 }
 
 impl EventLog {
-    #[cfg(test)]
+    #[cfg(any(test, feature = "testing"))]
     pub(crate) fn new(job: Subject, clock: Arc<dyn Clock>, secrets: SecretRegistry) -> Arc<Self> {
         Self::after(0, job, clock, secrets)
     }
