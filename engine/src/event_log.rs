@@ -52,11 +52,6 @@ pub(crate) struct EventLog {
 }
 
 impl EventLog {
-    #[cfg(any(test, feature = "testing"))]
-    pub(crate) fn new(job: Subject, clock: Arc<dyn Clock>, secrets: SecretRegistry) -> Arc<Self> {
-        Self::after(0, job, clock, secrets)
-    }
-
     /// A log whose numbers come after those of an earlier one.
     pub(crate) fn after(base: u64, job: Subject, clock: Arc<dyn Clock>, secrets: SecretRegistry) -> Arc<Self> {
         let inner = Mutex::new(Inner { seq: base, ..Inner::default() });
@@ -347,7 +342,7 @@ mod tests {
     #[tokio::test]
     async fn layers_that_are_reported_together_are_shown_each_and_end_with_the_last_report() {
         let job = Subject::new(SubjectKind::Job, "j", "j");
-        let event_log = EventLog::new(job, Arc::new(SystemClock), SecretRegistry::default());
+        let event_log = EventLog::after(0, job, Arc::new(SystemClock), SecretRegistry::default());
         let mut stream = event_log.reader();
         let layers = [layer("a"), layer("b"), layer("c")];
         let bytes = |completed| Progress::bytes(completed, Some(10_000));
@@ -371,7 +366,7 @@ mod tests {
     #[test]
     fn the_per_cent_of_a_job_is_the_sum_of_its_parts_however_often_they_are_reported() {
         let job = Subject::new(SubjectKind::Job, "j", "j");
-        let event_log = EventLog::new(job.clone(), Arc::new(SystemClock), SecretRegistry::default());
+        let event_log = EventLog::after(0, job.clone(), Arc::new(SystemClock), SecretRegistry::default());
         event_log.set_parts(10);
         let percent = || {
             let inner = event_log.lock();
@@ -391,7 +386,7 @@ mod tests {
     #[tokio::test]
     async fn a_subject_ends_once_and_the_job_ends_last() {
         let job = Subject::new(SubjectKind::Job, "j", "j");
-        let event_log = EventLog::new(job.clone(), Arc::new(SystemClock), SecretRegistry::default());
+        let event_log = EventLog::after(0, job.clone(), Arc::new(SystemClock), SecretRegistry::default());
         let mut stream = event_log.reader();
         event_log.state(&layer("a"), ExportState::Started, None, None);
         event_log.progress(&layer("a"), Progress::percent(50));
@@ -422,7 +417,7 @@ mod tests {
             (ExportState::Succeeded, ExportState::Failed),
             (ExportState::Cancelled, ExportState::Cancelled),
         ] {
-            let event_log = EventLog::new(job.clone(), Arc::new(SystemClock), SecretRegistry::default());
+            let event_log = EventLog::after(0, job.clone(), Arc::new(SystemClock), SecretRegistry::default());
             event_log.state(&layer("a"), ExportState::NotStarted, None, None);
             event_log.state(&layer("b"), ExportState::Succeeded, None, None);
             event_log.state(&layer("c"), ExportState::Started, None, None);
@@ -441,7 +436,7 @@ mod tests {
     async fn reports_are_shown_by_hundredths_and_by_seconds() {
         let clock = Arc::new(Hands(std::sync::atomic::AtomicI64::new(0)));
         let job = Subject::new(SubjectKind::Job, "j", "j");
-        let event_log = EventLog::new(job, Arc::clone(&clock) as Arc<dyn Clock>, SecretRegistry::default());
+        let event_log = EventLog::after(0, job, Arc::clone(&clock) as Arc<dyn Clock>, SecretRegistry::default());
         let mut stream = event_log.reader();
         let mut shown = |completed: u64, seconds: i64| {
             clock.0.fetch_add(seconds * 1000, std::sync::atomic::Ordering::AcqRel);

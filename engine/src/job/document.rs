@@ -50,12 +50,3 @@ impl JobDocument {
         Ok(job)
     }
 }
-
-/// The id in a job's JSON.
-pub(crate) fn id_of(text: &str) -> Option<String> {
-    #[derive(Deserialize)]
-    struct Id {
-        id: String,
-    }
-    serde_json::from_str::<Id>(text).ok().map(|job| job.id)
-}

@@ -9,7 +9,7 @@ mod run;
 mod state;
 
 pub(crate) use discard::discard;
-pub(crate) use document::{JobDocument, id_of};
+pub(crate) use document::JobDocument;
 pub(crate) use resume::document_of;
 pub(crate) use run::run;
 pub(crate) use state::{JobHost, JobInner, JobResult, StartMode};

@@ -19,12 +19,8 @@ pub(crate) struct Lineage {
 impl Lineage {
     /// Out of the values `document` and `replaces`.
     pub(super) fn of(document: Option<String>, replaces: Option<String>) -> Result<Self, Failure> {
-        #[derive(Deserialize)]
-        struct Id {
-            id: String,
-        }
         let job = match document.map(|text| serde_json::from_str::<String>(&text)).transpose() {
-            Ok(Some(document)) => serde_json::from_str::<Id>(&document).map_err(refused)?.id,
+            Ok(Some(document)) => id_of(&document)?,
             Ok(None) => String::new(),
             Err(e) => return Err(refused(e)),
         };
@@ -44,6 +40,15 @@ impl Lineage {
         let value = |key: &str| value_of(&connection, key).map_err(|e| judged(&e));
         Self::of(value("document")?, value("replaces")?)
     }
+}
+
+/// The id in a job's JSON.
+pub(crate) fn id_of(document: &str) -> Result<String, Failure> {
+    #[derive(Deserialize)]
+    struct Id {
+        id: String,
+    }
+    Ok(serde_json::from_str::<Id>(document).map_err(refused)?.id)
 }
 
 /// A value of the job, as JSON.

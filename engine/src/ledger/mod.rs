@@ -9,7 +9,7 @@ mod worker;
 
 pub(crate) use file::{FileKind, open_kind, open_memory, refused};
 pub use job_ledger::Ledger;
-pub(crate) use lineage::Lineage;
+pub(crate) use lineage::{Lineage, id_of};
 pub(crate) use state::TaskState;
 pub use state::{UnitRecord, UnitState};
 pub use task_ledger::TaskLedger;

@@ -1,6 +1,7 @@
 //! Makes a job of what the store has of it.
 
-use crate::job::{JobDocument, JobHost, JobInner, StartMode, document_of, id_of};
+use crate::job::{JobDocument, JobHost, JobInner, StartMode, document_of};
+use crate::ledger::id_of;
 use crate::resources::EngineResources;
 use crate::store::JobRecord;
 use crate::work_dir::Leftover;
@@ -18,7 +19,7 @@ async fn start_mode(resources: &EngineResources, record: &JobRecord) -> Result<S
         return Ok(first);
     }
     match document_of(&order.destination).await {
-        Ok(text) if id_of(&text).is_some_and(|id| id == order.id) => return Ok(StartMode::Resumed),
+        Ok(text) if id_of(&text).is_ok_and(|id| id == order.id) => return Ok(StartMode::Resumed),
         // That of another job refuses the start, by name.
         Ok(_) => return Ok(first),
         Err(failure) if failure.kind == FailureKind::NotFound => {}

@@ -1,9 +1,9 @@
 //! Reads and writes the store.
 
-use super::record::{COLUMNS, JobRecord};
+use super::record::{COLUMNS, JobRecord, names_of_states};
 use super::schema::STORE;
 use crate::ledger::{Worker, open_kind, open_memory};
-use offmap_model::{Failure, GenerateOfflineMapResult, JobError, JobFilter, JobState, StatusMessage};
+use offmap_model::{Failure, GenerateOfflineMapResult, JobError, JobFilter, StatusMessage};
 use rusqlite::{Connection, OptionalExtension as _, ToSql, params};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -45,9 +45,7 @@ pub(crate) struct Found {
 }
 
 fn living(connection: &Connection) -> rusqlite::Result<Found> {
-    let sql = format!(
-        "SELECT {COLUMNS} FROM job WHERE state IN ('queued', 'running', 'paused', 'suspended', 'waiting') ORDER BY seq"
-    );
+    let sql = format!("SELECT {COLUMNS} FROM job WHERE state IN ({}) ORDER BY seq", names_of_states(false));
     let living = connection.prepare(&sql)?.query_map([], JobRecord::read)?.collect::<rusqlite::Result<_>>()?;
     let last = connection.query_row("SELECT coalesce(max(seq), 0) FROM job", [], |r| r.get(0))?;
     Ok(Found { living, last })
@@ -171,9 +169,7 @@ impl JobStore {
 
     /// The ended jobs that a retention lets go: those that ended before a time, and the oldest of more than so many.
     pub(crate) async fn outlived(&self, before: Option<i64>, most: Option<u64>) -> Result<Vec<JobRecord>, Failure> {
-        let states: Vec<String> =
-            JobState::ALL.iter().filter(|s| s.is_terminal()).map(|s| format!("'{}'", s.name())).collect();
-        let ended = format!("state IN ({})", states.join(", "));
+        let ended = format!("state IN ({})", names_of_states(true));
         let (before, most) = (before.unwrap_or(i64::MIN), most.map_or(-1, |m| i64::try_from(m).unwrap_or(i64::MAX)));
         let sql = format!(
             "SELECT {COLUMNS} FROM job WHERE {ended} AND (ended < ?1 OR (?2 >= 0 AND seq NOT IN (SELECT seq FROM job WHERE {ended}

@@ -55,6 +55,12 @@ pub(super) const COLUMNS: &str =
     "seq, id, tenant, title, labels, unique_key, destination, is_owned, completes, retry, time_limit,
     submitted, priority, state, waits_for, not_before, started, ended, updated, attempts, spent, is_kept, bytes, failure";
 
+/// The names of the states in which a job lives, or has ended, for a query.
+pub(super) fn names_of_states(is_terminal: bool) -> String {
+    let states = JobState::ALL.iter().filter(|s| s.is_terminal() == is_terminal);
+    states.map(|s| format!("'{}'", s.name())).collect::<Vec<_>>().join(", ")
+}
+
 fn no_value(column: usize, words: String) -> rusqlite::Error {
     rusqlite::Error::FromSqlConversionFailure(column, Type::Text, words.into())
 }
@@ -154,11 +160,8 @@ impl JobRecord {
             &document,
         ];
         // A job whose handle runs it again after its end begins its log anew.
-        connection
-            .prepare_cached(
-                "DELETE FROM job WHERE id = ?1 AND state NOT IN ('queued', 'running', 'paused', 'suspended', 'waiting')",
-            )?
-            .execute([&o.id])?;
+        let replaced = format!("DELETE FROM job WHERE id = ?1 AND state IN ({})", names_of_states(true));
+        connection.prepare_cached(&replaced)?.execute([&o.id])?;
         let all: Vec<&dyn ToSql> = head.into_iter().chain(tail).collect();
         connection.prepare_cached(&sql)?.execute(all.as_slice()).map(drop)
     }

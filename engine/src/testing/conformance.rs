@@ -122,7 +122,8 @@ async fn context_for(
         known_secrets: SecretRegistry::default(),
         session: None,
         more_follows: false,
-        event_log: EventLog::new(
+        event_log: EventLog::after(
+            0,
             Subject::new(SubjectKind::Job, "conformance", "conformance"),
             clock,
             SecretRegistry::default(),
