@@ -5,7 +5,9 @@
 //! | tiling schemes, levels, tiles of an area | [`tiles`] |
 //! | tile packages (`.tpk`, `.tpkx`, `.vtpk`): open, check, join | [`tile_package`] |
 //! | bundles of the Compact Cache, versions 1 and 2 | [`compact_cache`] |
-//! | mobile geodatabases | [`geodatabase`] |
+//! | mobile geodatabases: checked, and their features read | [`geodatabase`] |
+//! | GeoPackage 1.4: features written and read | [`geopackage`] |
+//! | features and shapes, whatever format they lie in | [`features`], [`geometry`] |
 //! | styles of vector tiles, with their fonts and sprites | [`style`], [`glyphs`] |
 //! | zip archives: checked, written, audited | [`archive`] |
 //! | the files of a package, directory or archive | [`package_files`] |
@@ -19,7 +21,10 @@
 pub mod archive;
 pub mod compact_cache;
 pub mod containers;
+pub mod features;
 pub mod geodatabase;
+pub mod geometry;
+pub mod geopackage;
 pub mod glyphs;
 mod little_endian;
 pub mod package_files;

@@ -31,21 +31,27 @@ const LIMITS: [(Limit, i32); 5] = [
 ];
 
 /// An opened file.
-pub(super) struct ForeignSqlite {
-    pub(super) connection: Connection,
+pub(crate) struct ForeignSqlite {
+    pub(crate) connection: Connection,
     path: PathBuf,
     cancel: CancellationToken,
     until: Instant,
     limit: Duration,
 }
 
-pub(super) fn corrupt(path: &Path, words: impl std::fmt::Display) -> Failure {
-    let message = format!("the replica {} is damaged: {words}", path.file_name().unwrap_or_default().display());
+pub(crate) fn corrupt(path: &Path, words: impl std::fmt::Display) -> Failure {
+    let message = format!("the {} is damaged: {words}", shown(path));
     Failure::new(FailureOwner::Source, FailureKind::Corrupt, FailureStage::Check, message)
 }
 
+/// What a file is called in messages: a geodatabase is a replica, whoever made it.
+fn shown(path: &Path) -> String {
+    let is_replica = path.extension().is_none_or(|e| e.eq_ignore_ascii_case("geodatabase"));
+    format!("{} {}", if is_replica { "replica" } else { "file" }, path.file_name().unwrap_or_default().display())
+}
+
 /// A name as an SQL identifier.
-pub(super) fn quoted(name: &str) -> String {
+pub(crate) fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
@@ -56,7 +62,7 @@ fn time_for(bytes: u64) -> Duration {
 
 impl ForeignSqlite {
     /// Opens the file. Blocks; whatever is done with it ends with an error once `cancel` is cancelled.
-    pub(super) fn open(path: &Path, cancel: &CancellationToken) -> Result<Self, Failure> {
+    pub(crate) fn open(path: &Path, cancel: &CancellationToken) -> Result<Self, Failure> {
         let cannot_open = |e| Failure::io(FailureStage::Check, format!("cannot open {}", path.display()), &e);
         let metadata = std::fs::symlink_metadata(path).map_err(cannot_open)?;
         if !metadata.is_file() {
@@ -113,19 +119,19 @@ impl ForeignSqlite {
     }
 
     /// What an error of SQLite means here.
-    pub(super) fn failure(&self, error: rusqlite::Error) -> Failure {
+    pub(crate) fn failure(&self, error: rusqlite::Error) -> Failure {
         if error.sqlite_error_code() == Some(ErrorCode::OperationInterrupted) {
             return self.go_on().err().unwrap_or_else(|| corrupt(&self.path, "reading it was interrupted"));
         }
         corrupt(&self.path, error.to_string().escape_debug())
     }
 
-    pub(super) fn corrupt(&self, words: impl std::fmt::Display) -> Failure {
+    pub(crate) fn corrupt(&self, words: impl std::fmt::Display) -> Failure {
         corrupt(&self.path, words)
     }
 
     /// Whether there is time left and nobody cancelled.
-    pub(super) fn go_on(&self) -> Result<(), Failure> {
+    pub(crate) fn go_on(&self) -> Result<(), Failure> {
         if self.cancel.is_cancelled() {
             return Err(Failure::cancelled());
         }
@@ -133,15 +139,15 @@ impl ForeignSqlite {
             return Ok(());
         }
         let message = format!(
-            "checking the replica {} took longer than {} seconds, which is the limit for its size",
-            self.path.file_name().unwrap_or_default().display(),
+            "checking the {} took longer than {} seconds, which is the limit for its size",
+            shown(&self.path),
             self.limit.as_secs()
         );
         Err(Failure::new(FailureOwner::Source, FailureKind::TimedOut, FailureStage::Check, message))
     }
 
     /// The ordinary tables, by their names in lower case. A view or virtual table is none, whatever the schema calls it.
-    pub(super) fn tables(&self) -> Result<BTreeMap<String, String>, Failure> {
+    pub(crate) fn tables(&self) -> Result<BTreeMap<String, String>, Failure> {
         let failed = |e| self.failure(e);
         let sql =
             "SELECT name FROM sqlite_master WHERE type = 'table' AND rootpage > 0 AND substr(sql, 1, 13) = 'CREATE TABLE '";
@@ -156,20 +162,20 @@ impl ForeignSqlite {
     }
 
     /// Whether there is a table or view of a name in lower case, of whatever kind.
-    pub(super) fn has_object(&self, name: &str) -> Result<bool, Failure> {
+    pub(crate) fn has_object(&self, name: &str) -> Result<bool, Failure> {
         let sql = "SELECT EXISTS(SELECT 1 FROM sqlite_master WHERE lower(name) = ?1 AND type IN ('table', 'view'))";
         self.connection.query_row(sql, [name], |row| row.get(0)).map_err(|e| self.failure(e))
     }
 
     /// The declared type of a column, without regard to the case of its name; `None` where there is no such column.
-    pub(super) fn column_type(&self, table: &str, column: &str) -> Result<Option<String>, Failure> {
+    pub(crate) fn column_type(&self, table: &str, column: &str) -> Result<Option<String>, Failure> {
         let sql = "SELECT type FROM pragma_table_xinfo(?1) WHERE lower(name) = lower(?2)";
         self.connection.query_row(sql, [table, column], |row| row.get(0)).optional().map_err(|e| self.failure(e))
     }
 
     /// The names of a table's columns in lower case; a table with computed ones is refused, since reading them runs what the
     /// author of the file wrote.
-    pub(super) fn columns(&self, table: &str) -> Result<Vec<String>, Failure> {
+    pub(crate) fn columns(&self, table: &str) -> Result<Vec<String>, Failure> {
         let failed = |e| self.failure(e);
         let mut statement =
             self.connection.prepare_cached("SELECT name, hidden FROM pragma_table_xinfo(?1)").map_err(failed)?;

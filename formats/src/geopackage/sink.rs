@@ -1,0 +1,408 @@
+//! Writes GeoPackages.
+
+use super::binary;
+use super::columns::{Bound, bind, geometry_type, key_name, table_sql};
+use super::constraints::{Constraints, add_field_descriptions, name_constraints};
+use super::ddl::{APPLICATION_ID, CORE, VERSION};
+use super::files::write_failure;
+use super::index::{Envelopes, Indexed, MOST_HELD, build};
+use super::progress::{self, Progress};
+use super::references::{add_reference, add_required};
+use super::related::{MediaError, Side, add_media, add_media_tables, add_relationship};
+use super::styles::{LayerStyle, add_styles};
+use crate::features::{Attachment, Feature, FeatureSink, LayerSchema, Relationship, Resume, date_text};
+use crate::geometry::RingGroups;
+use offmap_disk::atomic_file;
+use offmap_model::{Failure, FailureKind, FailureOwner, FailureStage};
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, OpenFlags, params};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+/// Bytes of an attachment that are held at a time.
+const BUFFER: usize = 64 << 10;
+/// Statements that are kept ready.
+const STATEMENTS: usize = 32;
+
+/// How a GeoPackage is written.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct GeoPackageOptions {
+    /// What `gpkg_contents.last_change` says, in milliseconds since 1970-01-01 UTC. By default 1970 itself, so that the same input
+    /// makes the same bytes.
+    pub last_change: i64,
+    /// Whether layers get a spatial index; by default they do.
+    pub without_index: bool,
+}
+
+struct Layer {
+    schema: LayerSchema,
+    key: String,
+    definition: String,
+    insert: String,
+    srs_id: i32,
+    progress: Progress,
+    envelopes: Envelopes,
+}
+
+/// Writes layers, tables, attachments and relationships into a GeoPackage 1.4.
+///
+/// The file is written beside its destination, under the destination's name with `.new` behind it, and renamed when it is complete; an
+/// older file of its name is replaced then. Each [`keep`](FeatureSink::keep) ends a transaction.
+///
+/// ```
+/// use offmap_formats::features::{Feature, FeatureSink, GeometryField, LayerSchema};
+/// use offmap_formats::geometry::GeometryKind;
+/// use offmap_formats::geopackage::{GeoPackageOptions, GeoPackageSink};
+/// use offmap_model::SpatialReference;
+///
+/// let dir = tempfile::tempdir()?;
+/// let to = dir.path().join("peaks.gpkg");
+/// let spatial_reference = SpatialReference::wgs84();
+/// let geometry = GeometryField { name: "shape".into(), kind: GeometryKind::Point, has_z: false, has_m: false, spatial_reference };
+/// let mut sink = GeoPackageSink::create(&to, &GeoPackageOptions::default())?;
+/// sink.begin_layer(&LayerSchema::new("peaks", Some(geometry)))?;
+/// let mut feature = Feature::with_fields(0);
+/// let shape = feature.new_geometry(GeometryKind::Point, false, false);
+/// shape.add_point([7.98, 46.54], 0.0, 0.0);
+/// shape.close_part();
+/// sink.put_feature(&feature)?;
+/// sink.finish_file()?;
+/// assert!(to.exists());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct GeoPackageSink {
+    connection: Connection,
+    to: PathBuf,
+    options: GeoPackageOptions,
+    last_change: String,
+    layers: Vec<Layer>,
+    constraints: Constraints,
+    styles: Vec<LayerStyle>,
+    groups: RingGroups,
+    blob: Vec<u8>,
+    text: String,
+    buffer: Vec<u8>,
+}
+
+impl std::fmt::Debug for GeoPackageSink {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("GeoPackageSink").field("to", &self.to).finish_non_exhaustive()
+    }
+}
+
+impl GeoPackageSink {
+    /// Begins a file anew; what an earlier process left of it goes.
+    ///
+    /// # Errors
+    /// If the disk refuses.
+    pub fn create(to: &Path, options: &GeoPackageOptions) -> Result<Self, Failure> {
+        let new = atomic_file::beside(to);
+        for rest in [new.clone(), journal(&new)] {
+            match std::fs::remove_file(&rest) {
+                Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(Failure::io(FailureStage::Package, format!("cannot remove {}", rest.display()), &e));
+                }
+                _ => {}
+            }
+        }
+        Self::open(to, options, OpenFlags::SQLITE_OPEN_CREATE)
+    }
+
+    /// Goes on with a file of which an earlier process wrote a part, or begins it where none did. What was kept is there;
+    /// [`begin_layer`](FeatureSink::begin_layer) says how far it came.
+    ///
+    /// # Errors
+    /// If the disk refuses, or what lies there is not what this sink writes.
+    pub fn resume(to: &Path, options: &GeoPackageOptions) -> Result<Self, Failure> {
+        let new = atomic_file::beside(to);
+        match std::fs::symlink_metadata(&new) {
+            Ok(found) if found.is_file() => Self::open(to, options, OpenFlags::empty()),
+            _ => Self::create(to, options),
+        }
+    }
+
+    fn open(to: &Path, options: &GeoPackageOptions, more: OpenFlags) -> Result<Self, Failure> {
+        let failed = |e: rusqlite::Error| write_failure(to, "the first tables", &e);
+        let flags =
+            OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW | more;
+        let new = atomic_file::beside(&std::path::absolute(to).unwrap_or_else(|_| to.to_owned()));
+        let connection = Connection::open_with_flags(&new, flags).map_err(failed)?;
+        connection.set_prepared_statement_cache_capacity(STATEMENTS);
+        // A commit survives the end of the process, and a cut of power as well, up to the last of all.
+        connection
+            .execute_batch(
+                "PRAGMA journal_mode = DELETE; PRAGMA synchronous = NORMAL; PRAGMA cache_size = -16384;
+                 PRAGMA locking_mode = EXCLUSIVE; PRAGMA foreign_keys = OFF;",
+            )
+            .map_err(failed)?;
+        let mut last_change = String::new();
+        if !date_text(options.last_change, false, &mut last_change) {
+            return Err(Failure::invalid_parameter("the date of the last change has a year that is not within 0 to 9999"));
+        }
+        let mut sink = Self {
+            connection,
+            to: to.to_owned(),
+            options: options.clone(),
+            last_change,
+            layers: Vec::new(),
+            constraints: Constraints::new(),
+            styles: Vec::new(),
+            groups: RingGroups::default(),
+            blob: Vec::new(),
+            text: String::new(),
+            buffer: vec![0; BUFFER],
+        };
+        sink.begin().map_err(failed)?;
+        Ok(sink)
+    }
+
+    fn begin(&mut self) -> rusqlite::Result<()> {
+        let is_new = !progress::is_there(&self.connection)?;
+        if is_new {
+            self.connection
+                .execute_batch(&format!("PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION};"))?;
+        }
+        self.connection.execute_batch("BEGIN")?;
+        if is_new {
+            // Fails where a file lies there that this sink does not write.
+            self.connection.execute_batch(CORE)?;
+            add_required(&self.connection)?;
+            progress::make(&self.connection)?;
+        }
+        Ok(())
+    }
+
+    fn failed(&self, what: impl std::fmt::Display, error: &rusqlite::Error) -> Failure {
+        write_failure(&self.to, what, error)
+    }
+
+    /// Adds a style of a layer, which must have been begun when the file is finished.
+    pub fn add_style(&mut self, style: LayerStyle) {
+        self.styles.push(style);
+    }
+
+    /// Makes the tables of a layer.
+    fn make_layer(&mut self, layer: &Layer) -> rusqlite::Result<()> {
+        let schema = &layer.schema;
+        self.connection.execute_batch(&layer.definition)?;
+        let kind = if schema.geometry.is_some() { "features" } else { "attributes" };
+        let srs_id = schema.geometry.is_some().then_some(layer.srs_id);
+        // Titles are unique here.
+        let contents =
+            "INSERT INTO gpkg_contents(table_name, data_type, identifier, description, last_change, srs_id) VALUES(?1, ?2,
+             CASE WHEN EXISTS(SELECT 1 FROM gpkg_contents WHERE identifier = ?3) THEN ?1 ELSE ?3 END, ?4, ?5, ?6)";
+        let values = params![schema.name, kind, schema.title, schema.description, self.last_change, srs_id];
+        self.connection.execute(contents, values)?;
+        if let Some(geometry) = &schema.geometry {
+            let columns = "INSERT INTO gpkg_geometry_columns VALUES(?1, ?2, ?3, ?4, ?5, ?6)";
+            let kind = geometry_type(geometry.kind);
+            let values = params![schema.name, geometry.name, kind, layer.srs_id, geometry.has_z, geometry.has_m];
+            self.connection.execute(columns, values)?;
+        }
+        add_field_descriptions(&self.connection, schema, &mut self.constraints)?;
+        if schema.has_attachments {
+            add_media_tables(&self.connection, (&schema.name, &layer.key), &self.last_change)?;
+        }
+        progress::write(&self.connection, &schema.name, &layer.definition, &layer.progress)
+    }
+
+    fn current(&mut self) -> Result<&mut Layer, Failure> {
+        self.layers.last_mut().ok_or_else(|| Failure::internal("a feature was put before its layer was begun"))
+    }
+
+    fn put_row(&mut self, feature: &Feature) -> rusqlite::Result<Result<(), String>> {
+        let Some(layer) = self.layers.last_mut() else { return Ok(Ok(())) };
+        let mut statement = self.connection.prepare_cached(&layer.insert)?;
+        let key = match (&layer.schema.object_id_field, feature.object_id) {
+            (Some(_), Some(id)) => Some(id),
+            (Some(name), None) => return Ok(Err(format!("it has no object id in `{name}`"))),
+            // Numbered by SQLite, in the order in which they come.
+            (None, _) => None,
+        };
+        statement.raw_bind_parameter(1, key)?;
+        let mut place = 2;
+        let mut envelope = None;
+        if layer.schema.geometry.is_some() {
+            match feature.geometry() {
+                Some(shape) => {
+                    envelope = binary::write(shape, layer.srs_id, &mut self.groups, &mut self.blob);
+                    statement.raw_bind_parameter(place, Bound(ValueRef::Blob(&self.blob)))?;
+                }
+                None => statement.raw_bind_parameter(place, rusqlite::types::Null)?,
+            }
+            place += 1;
+        }
+        for (field, value) in layer.schema.fields.iter().zip(&feature.values) {
+            if !bind(&mut statement, place, (value, field), &mut self.text)? {
+                return Ok(Err(format!("the date in `{}` is not within the years 0 to 9999", field.name)));
+            }
+            place += 1;
+        }
+        statement.raw_execute()?;
+        drop(statement);
+        let row = key.unwrap_or_else(|| self.connection.last_insert_rowid());
+        if let Some(envelope) = envelope {
+            layer.progress.widen(envelope);
+            layer.envelopes.note(row, envelope);
+        }
+        layer.progress.features = Resume { after: Some(feature.row_id), rows: layer.progress.features.rows + 1 };
+        Ok(Ok(()))
+    }
+
+    fn save_progress(&self) -> rusqlite::Result<()> {
+        self.layers.last().map_or(Ok(()), |l| progress::write(&self.connection, &l.schema.name, &l.definition, &l.progress))
+    }
+
+    /// Everything that is written when all rows are there, in one transaction.
+    fn complete(&mut self) -> rusqlite::Result<()> {
+        let connection = &self.connection;
+        progress::drop(connection)?;
+        for layer in &mut self.layers {
+            if let Some([xmin, ymin, xmax, ymax]) = layer.progress.extent {
+                let sql = "UPDATE gpkg_contents SET min_x = ?2, min_y = ?3, max_x = ?4, max_y = ?5 WHERE table_name = ?1";
+                connection.execute(sql, params![layer.schema.name, xmin, ymin, xmax, ymax])?;
+            }
+            if let (Some(geometry), false) = (&layer.schema.geometry, self.options.without_index) {
+                let of = Indexed { table: &layer.schema.name, column: &geometry.name, key: &layer.key };
+                build(connection, of, &mut layer.envelopes, MOST_HELD)?;
+            }
+        }
+        let layers = &self.layers;
+        let column_of =
+            |name: &str| layers.iter().find(|l| l.schema.name == name)?.schema.geometry.as_ref().map(|g| g.name.clone());
+        add_styles(connection, &self.styles, column_of, &self.last_change)?;
+        connection.execute_batch("COMMIT")
+    }
+
+    fn side(&self, name: &str) -> Option<Side<'_>> {
+        let layer = self.layers.iter().find(|l| l.schema.name == name)?;
+        let mut columns: Vec<&str> = layer.schema.fields.iter().map(|f| f.name.as_str()).collect();
+        columns.push(&layer.key);
+        Some(Side { table: &layer.schema.name, key: &layer.key, is_features: layer.schema.geometry.is_some(), columns })
+    }
+}
+
+/// Where SQLite notes what a transaction changed.
+fn journal(path: &Path) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push("-journal");
+    path.with_file_name(name)
+}
+
+impl FeatureSink for GeoPackageSink {
+    fn begin_layer(&mut self, layer: &LayerSchema) -> Result<(Resume, Resume), Failure> {
+        let name = &layer.name;
+        if self.layers.iter().any(|l| l.schema.name.eq_ignore_ascii_case(name)) {
+            return Err(Failure::invalid_parameter(format!("two layers are called `{name}`, expected one of a name")));
+        }
+        let reserved = ["gpkg_", "gpkgext_", "rtree_", "sqlite_", "offmap_progress", "layer_styles"];
+        if let Some(word) = reserved.iter().find(|word| name.to_ascii_lowercase().starts_with(**word)) {
+            return Err(Failure::invalid_parameter(format!(
+                "a layer is called `{name}`: GeoPackages keep names with `{word}`"
+            )));
+        }
+        self.save_progress().map_err(|e| self.failed("how far it came", &e))?;
+        let failed = |sink: &Self, e: &rusqlite::Error| sink.failed(format!("the tables of layer `{name}`"), e);
+        let (definition, insert) = table_sql(layer);
+        let reference = layer.geometry.as_ref().map(|g| &g.spatial_reference);
+        let srs_id = reference.map_or(Ok(0), |r| add_reference(&self.connection, r)).map_err(|e| failed(self, &e))?;
+        let found = progress::read(&self.connection, name).map_err(|e| failed(self, &e))?;
+        let key = key_name(layer);
+        let mut new = Layer {
+            schema: layer.clone(),
+            key,
+            definition,
+            insert,
+            srs_id,
+            progress: Progress::default(),
+            envelopes: Envelopes::default(),
+        };
+        match found {
+            Some((definition, _)) if definition != new.definition => {
+                let new = atomic_file::beside(&self.to);
+                let message = format!("{} holds layer `{name}` with other fields; remove it to begin anew", new.display());
+                return Err(Failure::new(
+                    FailureOwner::Caller,
+                    FailureKind::DestinationNotUsable,
+                    FailureStage::Package,
+                    message,
+                ));
+            }
+            Some((_, progress)) => {
+                new.envelopes = if progress.features.rows > 0 { Envelopes::incomplete() } else { Envelopes::default() };
+                new.progress = progress;
+                name_constraints(layer, &mut self.constraints);
+            }
+            None => self.make_layer(&new).map_err(|e| failed(self, &e))?,
+        }
+        let there = (new.progress.features, new.progress.attachments);
+        self.layers.push(new);
+        Ok(there)
+    }
+
+    fn put_feature(&mut self, feature: &Feature) -> Result<(), Failure> {
+        let layer = &self.current()?.schema;
+        let (name, expected) = (layer.name.clone(), layer.fields.len());
+        let found = feature.values.len();
+        if found != expected {
+            return Err(Failure::internal(format!("a row of `{name}` has {found} values, expected {expected}")));
+        }
+        let what = || {
+            let id = feature.object_id.map_or_else(|| format!("row {}", feature.row_id), |id| format!("feature {id}"));
+            format!("{id} of layer `{name}`")
+        };
+        match self.put_row(feature) {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(why)) => {
+                let message = format!("cannot write {} into the GeoPackage: {why}", what());
+                Err(Failure::new(FailureOwner::Source, FailureKind::Corrupt, FailureStage::Package, message))
+            }
+            Err(e) => Err(self.failed(what(), &e)),
+        }
+    }
+
+    fn put_attachment(&mut self, attachment: &Attachment, bytes: &mut dyn Read) -> Result<(), Failure> {
+        let name = self.current()?.schema.name.clone();
+        let what = format!("attachment {} of layer `{name}`", attachment.id);
+        match add_media(&self.connection, &name, attachment, bytes, &mut self.buffer) {
+            Ok(()) => {}
+            Err(MediaError::Sql(e)) => return Err(self.failed(what, &e)),
+            Err(MediaError::Read(e)) => return Err(Failure::io(FailureStage::Package, format!("cannot copy {what}"), &e)),
+            Err(MediaError::Size(found)) => {
+                let message = format!("{what} has {found} bytes or more, its table says {}", attachment.size);
+                return Err(Failure::new(FailureOwner::Source, FailureKind::Corrupt, FailureStage::Package, message));
+            }
+        }
+        let progress = &mut self.current()?.progress.attachments;
+        *progress = Resume { after: Some(attachment.row_id), rows: progress.rows + 1 };
+        Ok(())
+    }
+
+    fn put_relationships(&mut self, relationships: &[Relationship]) -> Result<Vec<String>, Failure> {
+        let mut left_out = Vec::new();
+        for relationship in relationships {
+            let (Some(origin), Some(destination)) = (self.side(&relationship.origin), self.side(&relationship.destination))
+            else {
+                left_out.push(format!("relationship `{}` names a layer that was not written", relationship.name));
+                continue;
+            };
+            let added = add_relationship(&self.connection, relationship, &origin, &destination);
+            left_out.extend(added.map_err(|e| self.failed(format!("relationship `{}`", relationship.name), &e))?);
+        }
+        Ok(left_out)
+    }
+
+    fn keep(&mut self) -> Result<(), Failure> {
+        let kept = self.save_progress().and_then(|()| self.connection.execute_batch("COMMIT; BEGIN"));
+        kept.map_err(|e| self.failed("what was put so far", &e))
+    }
+
+    fn finish_file(mut self) -> Result<(), Failure> {
+        self.complete().map_err(|e| self.failed("the indexes", &e))?;
+        let to = self.to;
+        self.connection.flush_prepared_statement_cache();
+        self.connection.close().map_err(|(_, e)| write_failure(&to, "the end of the file", &e))?;
+        let failed = |e| Failure::io(FailureStage::Package, format!("cannot put {} in place", to.display()), &e);
+        atomic_file::put(&atomic_file::beside(&to), &to).map_err(failed)
+    }
+}
