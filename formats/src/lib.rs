@@ -7,6 +7,7 @@
 //! | bundles of the Compact Cache, versions 1 and 2 | [`compact_cache`] |
 //! | mobile geodatabases: checked, and their features read | [`geodatabase`] |
 //! | GeoPackage 1.4: features written and read | [`geopackage`] |
+//! | GeoJSON text sequences written | [`geojson_seq`] |
 //! | features and shapes, whatever format they lie in | [`features`], [`geometry`] |
 //! | styles of vector tiles, with their fonts and sprites | [`style`], [`glyphs`] |
 //! | zip archives: checked, written, audited | [`archive`] |
@@ -23,6 +24,7 @@ pub mod compact_cache;
 pub mod containers;
 pub mod features;
 pub mod geodatabase;
+pub mod geojson_seq;
 pub mod geometry;
 pub mod geopackage;
 pub mod glyphs;

@@ -11,6 +11,7 @@
 //! | dates as text | [`date_text`], [`read_date`] |
 //!
 //! Readers: [`Geodatabase`](crate::geodatabase::Geodatabase), [`GeoPackage`](crate::geopackage::GeoPackage). Sinks:
+//! [`GeoPackageSink`](crate::geopackage::GeoPackageSink), [`GeoJsonSequenceSink`](crate::geojson_seq::GeoJsonSequenceSink).
 //!
 //! Axis order is x, y: longitude first. Dates are milliseconds since 1970-01-01 UTC.
 

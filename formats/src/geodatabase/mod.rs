@@ -5,6 +5,8 @@ mod catalog;
 mod current_rows;
 mod definition;
 mod domains;
+#[cfg(test)]
+pub(crate) mod feature_tests;
 mod features;
 pub(crate) mod foreign_sqlite;
 mod keys;
@@ -14,6 +16,8 @@ mod reader;
 mod replica;
 mod shape_blob;
 mod shape_blob_writer;
+#[cfg(test)]
+mod shape_tests;
 mod sync_state;
 
 pub use features::{Geodatabase, RefusedLayer};

@@ -134,10 +134,6 @@ impl Geometry {
         self.xy.iter_mut().for_each(|at| *at = change(*at));
     }
 
-    pub(crate) fn has_only_finite_points(&self) -> bool {
-        self.xy.iter().all(|[x, y]| x.is_finite() && y.is_finite())
-    }
-
     /// Makes it what all shapes of its layer are: heights and measures that it has not are not known.
     pub(crate) fn fit(&mut self, kind: GeometryKind, has_z: bool, has_m: bool) -> Result<(), GeometryError> {
         if self.kind != kind {

@@ -26,6 +26,8 @@ mod references;
 mod related;
 mod sink;
 mod styles;
+#[cfg(test)]
+mod tests;
 
 pub use reader::GeoPackage;
 pub use sink::{GeoPackageOptions, GeoPackageSink};

@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# Makes GeoPackages of mobile geodatabases and opens them with programs that others wrote: GDAL (pyogrio, ogrinfo), Python's sqlite3,
+# and PDOK's validator. Attributes are compared with the geodatabase's own tables, shapes with its own spatial index.
+# Usage: tests/open_features.sh FILE.geodatabase|DIRECTORY ...   (every geodatabase below a directory)
+# Says plainly what is skipped, because it cannot be installed here.
+set -euo pipefail
+[ $# -gt 0 ] || { echo "usage: tests/open_features.sh FILE.geodatabase|DIRECTORY ..." >&2; exit 2; }
+cd "$(dirname "$0")/.."
+venv=${OPEN_FEATURES_VENV:-target/open-features}
+if [ ! -x "$venv/bin/python" ] || ! "$venv/bin/python" -c 'import pyogrio, numpy' 2>/dev/null; then
+  python3 -m venv "$venv" 2>/dev/null && "$venv/bin/pip" install --quiet pyogrio==0.13.0 numpy 2>/dev/null || {
+    echo "open features: SKIPPED, pyogrio cannot be installed here"
+    exit 0
+  }
+fi
+validator=$venv/bin/geopackage-validator
+if [ ! -x "$validator" ]; then
+  # Its binding to GDAL has to be of GDAL's own version, and is built here.
+  version=$(gdal-config --version 2>/dev/null || true)
+  if [ -z "$version" ] || ! "$venv/bin/pip" install --quiet "gdal==$version" pdok-geopackage-validator 2>/dev/null; then
+    echo "open features: PDOK's validator SKIPPED, it cannot be installed here (it needs libgdal-dev and mod_spatialite)"
+    validator=
+  fi
+fi
+out=$(mktemp -d)
+trap 'rm -rf "$out"' EXIT
+cargo build --release --quiet -p offmap-formats --example geodatabase_to_geopackage
+program=${CARGO_TARGET_DIR:-target}/release/examples/geodatabase_to_geopackage
+count=0
+while IFS= read -r -d '' from; do
+  count=$((count + 1))
+  to=$out/$count.gpkg
+  echo "== $(basename "$from")"
+  "$program" "$from" "$to"
+  "$program" "$from" "$out/again.gpkg" > /dev/null
+  cmp "$to" "$out/again.gpkg"
+  "$venv/bin/python" tests/open_features.py "$from" "$to"
+  if command -v ogrinfo > /dev/null; then
+    ogrinfo -ro -so -al "$to" > "$out/ogrinfo.txt" 2> "$out/ogrinfo.err"
+    if [ -s "$out/ogrinfo.err" ]; then cat "$out/ogrinfo.err"; exit 1; fi
+    echo "ogrinfo    $(grep -c '^Layer name' "$out/ogrinfo.txt") layers and tables, no warning"
+  fi
+  if [ -n "$validator" ]; then
+    "$validator" validate --gpkg-path "$to" --validations "${PDOK_RULES:-RQ3,RQ4,RQ5,RQ6,RQ7,RQ8,RQ9,RQ11,RQ12,RQ13,RQ15,RQ16,RQ21,RQ22,RQ23,RQ24,RQ25}" \
+      > "$out/validator.json" 2> "$out/validator.err" || { cat "$out/validator.json" "$out/validator.err"; exit 1; }
+    "$venv/bin/python" -c 'import json,sys; r=json.load(open(sys.argv[1])); assert r["success"], r["results"]; print("validator ", len(r["validations_executed"]), "rules, all kept")' "$out/validator.json"
+  fi
+done < <(find "$@" -type f -name '*.geodatabase' -print0 | sort -z)
+[ "$count" -gt 0 ] || { echo "no geodatabase found" >&2; exit 1; }
+echo "open features: ok, $count geodatabases"
