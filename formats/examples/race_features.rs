@@ -48,7 +48,7 @@ impl Numbers {
 }
 
 fn grid() -> PrecisionGrid {
-    let axis = GridAxis { origin: -400.0, scale: 1e9 };
+    let axis = GridAxis::new(-400.0, 1e9);
     PrecisionGrid { x: axis, y: axis, z: axis, m: axis }
 }
 
@@ -63,7 +63,8 @@ fn definition(table: &str) -> String {
 fn make(path: &Path, table: &str, rows: impl FnOnce(&Connection) -> Outcome<()>) -> Outcome<()> {
     let sql = Connection::open(path)?;
     sql.execute_batch(SYSTEM_TABLES)?;
-    let item = "INSERT INTO GDB_Items(Name, Type, Definition) VALUES('main.' || ?1, '{70737809-852C-4A03-9E22-2CECEA5B9BFA}', ?2)";
+    let item =
+        "INSERT INTO GDB_Items(Name, Type, Definition) VALUES('main.' || ?1, '{70737809-852C-4A03-9E22-2CECEA5B9BFA}', ?2)";
     sql.execute(item, [table, &definition(table)])?;
     sql.execute_batch("BEGIN")?;
     rows(&sql)?;

@@ -142,8 +142,7 @@ fn read_references(file: &ForeignSqlite, catalog: &mut Catalog) -> Result<(), Fa
     let columns = ["srid", "auth_srid", "srtext", "falsex", "falsey", "xyunits", "falsez", "zunits", "falsem", "munits"];
     each_row(file, &catalog.tables, ("st_aux_spatial_reference_systems", &columns), |row| {
         let Some(srid) = whole(row, 0)? else { return Ok(()) };
-        let axis =
-            |origin, scale| Ok::<_, rusqlite::Error>(GridAxis { origin: real(row, origin)?, scale: real(row, scale)? });
+        let axis = |origin, scale| Ok::<_, rusqlite::Error>(GridAxis::new(real(row, origin)?, real(row, scale)?));
         let grid = PrecisionGrid { x: axis(3, 5)?, y: axis(4, 5)?, z: axis(6, 7)?, m: axis(8, 9)? };
         let wkid = whole(row, 1)?.and_then(|id| u32::try_from(id).ok());
         // Those that the file makes up itself have its own id and no definition.

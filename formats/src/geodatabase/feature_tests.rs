@@ -54,10 +54,16 @@ fn real_shapes_lie_where_their_file_says() {
             let [a, b, c, d] = feature.geometry().and_then(crate::geometry::Geometry::extent).expect("a shape");
             whole = Some(whole.map_or([a, b, c, d], |[e, f, g, h]| [e.min(a), f.min(b), g.max(c), h.max(d)]));
             // The index is in floats of 24 bits.
-            let indexed = sql.query_row(&index, [feature.row_id], |r| Ok([r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?])).expect("is there");
+            let indexed = sql
+                .query_row(&index, [feature.row_id], |r| Ok([r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?]))
+                .expect("is there");
             let indexed: [f64; 4] = indexed;
             for (indexed, own) in indexed.into_iter().zip([a, c, b, d]) {
-                assert!((indexed - own).abs() <= own.abs() * 2.0_f64.powi(-22), "{name} {}: {indexed} {own}", feature.row_id);
+                assert!(
+                    (indexed - own).abs() <= own.abs() * 2.0_f64.powi(-22),
+                    "{name} {}: {indexed} {own}",
+                    feature.row_id
+                );
             }
             let blob: Vec<u8> = sql
                 .query_row(&format!("SELECT Shape FROM {table} WHERE rowid = ?1"), [feature.row_id], |r| r.get(0))
@@ -97,7 +103,9 @@ fn real_points_agree_with_the_degrees_in_their_rows() {
     let (lat, lon) = (at("LAT").or(at("TRL_LAT")), at("LON").or(at("TRL_LON")));
     let features = all(&file, 0);
     assert_eq!((features.len(), layer.object_id_field.as_deref()), (475, Some("OBJECTID_1")));
-    let (Some(lat), Some(lon)) = (lat, lon) else { panic!("{:?}", layer.fields.iter().map(|f| &f.name).collect::<Vec<_>>()) };
+    let (Some(lat), Some(lon)) = (lat, lon) else {
+        panic!("{:?}", layer.fields.iter().map(|f| &f.name).collect::<Vec<_>>())
+    };
     for feature in features {
         let (Value::Real(lat), Value::Real(lon)) = (&feature.values[lat], &feature.values[lon]) else { continue };
         let [x, y] = offmap_model::geometry::to_wgs84(feature.geometry().expect("a shape").xy()[0]);
@@ -148,7 +156,11 @@ pub(crate) fn made(path: &Path) {
     let item = "INSERT INTO GDB_Items(Name, Type, Definition) VALUES(?1, ?2, ?3)";
     for (name, kind, xml) in [
         ("main.Sites", "{70737809-852C-4A03-9E22-2CECEA5B9BFA}", class.as_str()),
-        ("main.Visits", "{CD06BC3B-789D-4C51-AAFA-A467912B8965}", "<DETableInfo><OIDFieldName>OBJECTID</OIDFieldName></DETableInfo>"),
+        (
+            "main.Visits",
+            "{CD06BC3B-789D-4C51-AAFA-A467912B8965}",
+            "<DETableInfo><OIDFieldName>OBJECTID</OIDFieldName></DETableInfo>",
+        ),
         ("main.Sites__ATTACH", "{CD06BC3B-789D-4C51-AAFA-A467912B8965}", "<DETableInfo/>"),
         ("main.SiteVisits", "{B606A7E1-FA5B-439C-849C-6E9C2481537B}", relation),
         ("States", "{8C368B12-A12E-4C7E-9638-C9C64E69E98F}", states),
@@ -158,11 +170,14 @@ pub(crate) fn made(path: &Path) {
     }
     let mut shape = crate::geometry::Geometry::default();
     let mut blob = Vec::new();
-    let axis = super::precision_grid::GridAxis { origin: -400.0, scale: 1e9 };
+    let axis = super::precision_grid::GridAxis::new(-400.0, 1e9);
     let grid = super::precision_grid::PrecisionGrid { x: axis, y: axis, z: axis, m: axis };
-    let insert = "INSERT INTO Sites(OBJECTID, GlobalID, Kind, State, Height, Seen, Day, Big, Shape, gdb_from_date, gdb_to_date)
+    let insert =
+        "INSERT INTO Sites(OBJECTID, GlobalID, Kind, State, Height, Seen, Day, Big, Shape, gdb_from_date, gdb_to_date)
          VALUES(?1, ?2, 1, 'u', 12, 2440587.5, 2460369.5, 9007199254740993, ?3, 2440587.5, ?4)";
-    for (id, guid, is_current, is_null) in [(7, "{A}", false, false), (7, "{A}", true, false), (9, "{B}", true, true), (8, "{C}", true, false)] {
+    for (id, guid, is_current, is_null) in
+        [(7, "{A}", false, false), (7, "{A}", true, false), (9, "{B}", true, true), (8, "{C}", true, false)]
+    {
         shape.begin(crate::geometry::GeometryKind::Point, false, false);
         shape.add_point([f64::from(id), 46.5], 0.0, 0.0);
         shape.close_part();
@@ -201,7 +216,7 @@ fn everything_that_a_geodatabase_says_of_a_layer_is_read() {
     assert_eq!(ids, [(2, Some(7), Some([7.0, 46.5])), (3, Some(9), None), (4, Some(8), Some([8.0, 46.5]))], "current rows");
     let values = &features[0].values;
     assert_eq!(values[1..4], [Value::Integer(1), Value::Text("u".into()), Value::Real(12.0)]);
-    assert_eq!(values[4..], [Value::Date(0), Value::Date(1_709_078_400_000), Value::Integer(9_007_199_254_740_993)]);
+    assert_eq!(values[4..], [Value::Date(0), Value::Date(1_709_164_800_000), Value::Integer(9_007_199_254_740_993)]);
     let mut rest = Vec::new();
     file.read_features(0, Some(3), &mut |f| {
         rest.push(f.object_id);
@@ -227,7 +242,8 @@ fn a_bad_shape_is_named_with_layer_and_feature_and_a_bad_layer_takes_no_other_wi
     let path = dir.path().join("x.geodatabase");
     made(&path);
     let sql = Connection::open(&path).expect("opens");
-    sql.execute_batch("UPDATE Sites SET Shape = x'64000000FFFFFFFF04010000000001000000' WHERE OBJECTID = 8").expect("changes");
+    sql.execute_batch("UPDATE Sites SET Shape = x'64000000FFFFFFFF04010000000001000000' WHERE OBJECTID = 8")
+        .expect("changes");
     let failure = open(&path).read_features(0, None, &mut |_| Ok(())).expect_err("refused");
     assert!(failure.message.contains("layer `Sites`, feature 8") && failure.message.contains("4294967295"), "{failure}");
     for (change, why) in [
@@ -235,13 +251,20 @@ fn a_bad_shape_is_named_with_layer_and_feature_and_a_bad_layer_takes_no_other_wi
         ("UPDATE GDB_Items SET Definition = replace(Definition, '<XYScale>1000000000', '<XYScale>nan')", "precision grid"),
         ("UPDATE GDB_Items SET Definition = replace(Definition, '<XYScale>nan', '<XYScale>0')", "unknown type 9"),
         ("UPDATE st_geometry_columns SET geometry_type = 1", "precision grid"),
-        ("UPDATE GDB_Items SET Definition = replace(Definition, '<SpatialReference>', '<ShapeType>esriGeometryMultiPatch</ShapeType><SpatialReference>')", "multipatches"),
+        (
+            "UPDATE GDB_Items SET Definition = replace(Definition, '<SpatialReference>', '<ShapeType>esriGeometryMultiPatch</ShapeType><SpatialReference>')",
+            "multipatches",
+        ),
     ] {
         sql.execute_batch(change).expect("changes");
         let file = open(&path);
         let names: Vec<_> = file.layers().iter().map(|l| l.name.as_str()).collect();
         let [refused] = file.refused_layers() else { panic!("{:?}", file.refused_layers()) };
         assert_eq!(names, ["Visits"]);
-        assert!(refused.reason.contains(why) || why == "precision grid" && refused.reason.contains("unknown type"), "{}", refused.reason);
+        assert!(
+            refused.reason.contains(why) || why == "precision grid" && refused.reason.contains("unknown type"),
+            "{}",
+            refused.reason
+        );
     }
 }

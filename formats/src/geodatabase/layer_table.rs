@@ -264,10 +264,9 @@ fn spatial_reference_element(root: &Element) -> Option<&Element> {
 }
 
 fn grid_of(reference: &Element) -> Option<PrecisionGrid> {
-    let axis = |origin: &str, scale: &str| {
-        Some(GridAxis { origin: reference.child_number(origin)?, scale: reference.child_number(scale)? })
-    };
-    let unknown = GridAxis { origin: f64::NAN, scale: f64::NAN };
+    let axis =
+        |origin: &str, scale: &str| Some(GridAxis::new(reference.child_number(origin)?, reference.child_number(scale)?));
+    let unknown = GridAxis::new(f64::NAN, f64::NAN);
     Some(PrecisionGrid {
         x: axis("XOrigin", "XYScale")?,
         y: axis("YOrigin", "XYScale")?,

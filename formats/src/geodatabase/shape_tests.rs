@@ -25,12 +25,12 @@ fn written(shape: &Geometry, srid: u32, grid: &PrecisionGrid) -> Vec<u8> {
 }
 
 fn degrees() -> PrecisionGrid {
-    let (xy, zm) = (GridAxis { origin: -400.0, scale: 1e9 }, GridAxis { origin: -100_000.0, scale: 10_000.0 });
+    let (xy, zm) = (GridAxis::new(-400.0, 1e9), GridAxis::new(-100_000.0, 10_000.0));
     PrecisionGrid { x: xy, y: xy, z: zm, m: zm }
 }
 
 fn fine() -> PrecisionGrid {
-    let xy = GridAxis { origin: -400.0, scale: 11_258_999_068_426.2 };
+    let xy = GridAxis::new(-400.0, 11_258_999_068_426.2);
     PrecisionGrid { x: xy, y: xy, ..degrees() }
 }
 
@@ -206,14 +206,16 @@ fn any_shape() -> impl Strategy<Value = Geometry> {
 }
 
 fn sixteenths() -> PrecisionGrid {
-    let axis = GridAxis { origin: -256.0, scale: 16.0 };
+    let axis = GridAxis::new(-256.0, 16.0);
     PrecisionGrid { x: axis, y: axis, z: axis, m: axis }
 }
 
 /// Its parts, whatever their order and direction.
 fn parts(shape: &Geometry) -> Vec<Vec<[i64; 4]>> {
     let whole = |n: Option<&f64>| n.map_or(0, |n| (n * 16.0) as i64);
-    let point = |at: usize| [whole(shape.xy()[at].first()), whole(shape.xy()[at].last()), whole(shape.z().get(at)), whole(shape.m().get(at))];
+    let point = |at: usize| {
+        [whole(shape.xy()[at].first()), whole(shape.xy()[at].last()), whole(shape.z().get(at)), whole(shape.m().get(at))]
+    };
     let mut parts: Vec<Vec<[i64; 4]>> = shape.part_ranges().map(|p| p.map(point).collect()).collect();
     if shape.kind() == GeometryKind::Polygon {
         for ring in &mut parts {

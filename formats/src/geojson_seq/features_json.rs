@@ -26,7 +26,11 @@ fn number(n: f64, out: &mut impl Write) -> io::Result<()> {
 }
 
 /// Writes a list, each item by `write`.
-fn list<T, W: Write>(items: impl Iterator<Item = T>, out: &mut W, write: impl Fn(T, &mut W) -> io::Result<()>) -> io::Result<()> {
+fn list<T, W: Write>(
+    items: impl Iterator<Item = T>,
+    out: &mut W,
+    write: impl Fn(T, &mut W) -> io::Result<()>,
+) -> io::Result<()> {
     out.write_all(b"[")?;
     for (n, item) in items.enumerate() {
         if n > 0 {
@@ -122,7 +126,9 @@ impl FeatureWriter {
         match kind {
             GeometryKind::Point if points > 0 => position(shape, 0, out)?,
             GeometryKind::Point | GeometryKind::Multipoint => list(0..points, out, |at, out| position(shape, at, out))?,
-            GeometryKind::Line => list(shape.part_ranges(), out, |part, out| list(part, out, |at, out| position(shape, at, out)))?,
+            GeometryKind::Line => {
+                list(shape.part_ranges(), out, |part, out| list(part, out, |at, out| position(shape, at, out)))?
+            }
             GeometryKind::Polygon => {
                 self.groups.sort(shape);
                 list(self.groups.polygons(), out, |rings, out| {

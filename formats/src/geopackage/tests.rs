@@ -35,7 +35,12 @@ fn converted(dir: &Path, name: &str) -> std::path::PathBuf {
     let reader = Geodatabase::open(&from, &CancellationToken::new()).expect("opens");
     let to = dir.join(name);
     let mut sink = GeoPackageSink::create(&to, &GeoPackageOptions::default()).expect("a sink");
-    sink.add_style(LayerStyle { layer: "Sites".into(), name: "plain".into(), qml: "<qgis/>".into(), ..LayerStyle::default() });
+    sink.add_style(LayerStyle {
+        layer: "Sites".into(),
+        name: "plain".into(),
+        qml: "<qgis/>".into(),
+        ..LayerStyle::default()
+    });
     let copied = copy_features(&reader, &mut sink, &CopyOptions::default()).expect("copies");
     assert_eq!(copied.layers.iter().map(|l| (l.features, l.attachments)).collect::<Vec<_>>(), [(3, 2), (3, 0)]);
     assert!(copied.left_out.is_empty() && !to.exists());
@@ -59,7 +64,7 @@ fn everything_of_a_layer_is_in_the_geopackage() {
     assert_eq!(text(&sql, contents), expected);
     assert_eq!(text(&sql, "SELECT * FROM gpkg_geometry_columns"), "Sites Shape POINT 4326 0 0");
     let rows = "SELECT OBJECTID, typeof(Shape), GlobalID, Kind, Height, Seen, Day, Big FROM Sites";
-    let rest = "1 12 1970-01-01T00:00:00.000Z 2024-02-28 9007199254740993";
+    let rest = "1 12 1970-01-01T00:00:00.000Z 2024-02-29 9007199254740993";
     assert_eq!(text(&sql, rows), format!("7 blob {{A}} {rest}\n8 blob {{C}} {rest}\n9 null {{B}} {rest}"));
     let columns = "SELECT column_name, name, title, constraint_name FROM gpkg_data_columns ORDER BY 1";
     assert_eq!(text(&sql, columns), "Height - - heights\nKind Kind of site Kind of site sites_subtypes\nState - - states");
@@ -72,8 +77,14 @@ fn everything_of_a_layer_is_in_the_geopackage() {
     assert_eq!(text(&sql, relations), expected);
     assert_eq!(text(&sql, "SELECT * FROM Sites__SiteVisits"), "7 1\n7 2");
     assert_eq!(text(&sql, "SELECT * FROM Sites__ATTACHREL"), "7 5");
-    assert_eq!(text(&sql, "SELECT id, data, content_type, name FROM Sites__ATTACH"), "5 [1, 2, 3] image/png a.png\n6 [] text/plain b.txt");
-    assert_eq!(text(&sql, "SELECT f_table_name, f_geometry_column, styleName, styleQML FROM layer_styles"), "Sites Shape plain <qgis/>");
+    assert_eq!(
+        text(&sql, "SELECT id, data, content_type, name FROM Sites__ATTACH"),
+        "5 [1, 2, 3] image/png a.png\n6 [] text/plain b.txt"
+    );
+    assert_eq!(
+        text(&sql, "SELECT f_table_name, f_geometry_column, styleName, styleQML FROM layer_styles"),
+        "Sites Shape plain <qgis/>"
+    );
     let extensions = "SELECT coalesce(table_name, '-'), column_name, extension_name, scope FROM gpkg_extensions ORDER BY 1";
     let expected = "Sites Shape gpkg_rtree_index write-only\nSites__ATTACHREL - gpkg_related_tables read-write\n\
         Sites__SiteVisits - gpkg_related_tables read-write\ngpkg_data_column_constraints - gpkg_schema read-write\n\
@@ -113,7 +124,8 @@ fn what_was_written_is_read_again() {
     };
     let ((here, rows), (there, expected)) = (layer(&file), layer(&from));
     assert_eq!(rows, expected);
-    let domains = |l: &LayerSchema| l.fields.iter().filter_map(|f| Some(f.domain.as_ref()?.name.to_lowercase())).collect::<Vec<_>>();
+    let domains =
+        |l: &LayerSchema| l.fields.iter().filter_map(|f| Some(f.domain.as_ref()?.name.to_lowercase())).collect::<Vec<_>>();
     assert_eq!(domains(&here), ["sites_subtypes", "states", "heights"]);
     assert_eq!(domains(&there), ["states", "heights"]);
     let reference = |l: &LayerSchema| l.geometry.as_ref().map(|g| (g.kind, g.spatial_reference.wkid)).expect("shapes");
@@ -122,7 +134,16 @@ fn what_was_written_is_read_again() {
 
 fn points(name: &str) -> LayerSchema {
     let spatial_reference = SpatialReference::web_mercator();
-    LayerSchema::new(name, Some(GeometryField { name: "geom".into(), kind: GeometryKind::Point, has_z: false, has_m: false, spatial_reference }))
+    LayerSchema::new(
+        name,
+        Some(GeometryField {
+            name: "geom".into(),
+            kind: GeometryKind::Point,
+            has_z: false,
+            has_m: false,
+            spatial_reference,
+        }),
+    )
 }
 
 fn put(sink: &mut GeoPackageSink, rows: std::ops::Range<i32>) {
@@ -183,7 +204,7 @@ fn a_sink_that_ended_early_goes_on_behind_what_it_kept() {
 #[test]
 fn an_index_made_in_pieces_finds_every_row_and_nothing_else() {
     let dir = tempfile::tempdir().expect("a directory");
-    for (rows, held) in [(0, 10), (1, 10), (51, 100), (52, 100), (3_000, 500), (20_000, 7_000)] {
+    for (rows, held) in [(0, 10), (1, 10), (51, 100), (52, 100), (3_000, 500), (6_000, 2_500)] {
         let to = dir.path().join(format!("{rows}.gpkg"));
         let options = GeoPackageOptions { without_index: true, ..GeoPackageOptions::default() };
         let mut sink = GeoPackageSink::create(&to, &options).expect("a sink");
@@ -195,12 +216,20 @@ fn an_index_made_in_pieces_finds_every_row_and_nothing_else() {
         build(&sql, of, &mut Envelopes::incomplete(), held).expect("builds");
         assert_eq!(text(&sql, "SELECT rtreecheck('rtree_p_geom')"), "ok", "{rows} {held}");
         assert_eq!(text(&sql, "SELECT count(*) FROM rtree_p_geom"), rows.to_string());
-        let found = text(&sql, "SELECT count(*) FROM rtree_p_geom WHERE maxx >= 100 AND minx <= 200 AND maxy >= 50 AND miny <= 99.5");
-        let expected = (0..rows).filter(|r| (100..=200).contains(&(r % 977)) && (50.0..=99.5).contains(&(f64::from(r % 1_013) / 3.0))).count();
+        let found = text(
+            &sql,
+            "SELECT count(*) FROM rtree_p_geom WHERE maxx >= 100 AND minx <= 200 AND maxy >= 50 AND miny <= 99.5",
+        );
+        let expected = (0..rows)
+            .filter(|r| (100..=200).contains(&(r % 977)) && (50.0..=99.5).contains(&(f64::from(r % 1_013) / 3.0)))
+            .count();
         assert_eq!(found, expected.to_string(), "{rows}");
         // SQLite can go on with it.
         if rows > 100 {
-            sql.execute_batch("DELETE FROM rtree_p_geom WHERE id % 3 = 0; INSERT INTO rtree_p_geom VALUES(999999, 1, 2, 3, 4)").expect("changes");
+            sql.execute_batch(
+                "DELETE FROM rtree_p_geom WHERE id % 3 = 0; INSERT INTO rtree_p_geom VALUES(999999, 1, 2, 3, 4)",
+            )
+            .expect("changes");
             assert_eq!(text(&sql, "SELECT rtreecheck('rtree_p_geom')"), "ok");
         }
     }
@@ -235,7 +264,10 @@ fn shapes_have_the_headers_that_the_standard_wants() {
     }
     for kind in 7..18_u8 {
         let curve = [&blob[..72], &[1, kind, 0, 0, 0, 0, 0, 0, 0]].concat();
-        assert!(matches!(binary::read(&curve, &mut shape), Err(crate::geometry::GeometryError::Unsupported { .. })), "{kind}");
+        assert!(
+            matches!(binary::read(&curve, &mut shape), Err(crate::geometry::GeometryError::Unsupported { .. })),
+            "{kind}"
+        );
     }
 }
 
@@ -280,13 +312,20 @@ fn a_file_that_is_none_or_lies_is_refused() {
     assert!(open().expect_err("refused").message.contains("`gpkg_contents`"));
     std::fs::rename(converted(dir.path(), "y.gpkg"), &path).expect("moves");
     let sql = Connection::open(&path).expect("opens");
+    sql.execute_batch("PRAGMA foreign_keys = OFF").expect("off");
     let read = || open().and_then(|file| file.read_features(0, None, &mut |_| Ok(())));
     assert_eq!(read().expect("reads"), 3);
     for (change, word) in [
-        ("DROP TRIGGER rtree_Sites_Shape_update6; DROP TRIGGER rtree_Sites_Shape_update7; DROP TRIGGER rtree_Sites_Shape_update2; DROP TRIGGER rtree_Sites_Shape_update4; DROP TRIGGER rtree_Sites_Shape_update5; UPDATE Sites SET Shape = x'4750000100000000010700000001000000' WHERE OBJECTID = 8", "layer `Sites`, row 8"),
+        (
+            "DROP TRIGGER rtree_Sites_Shape_update6; DROP TRIGGER rtree_Sites_Shape_update7; DROP TRIGGER rtree_Sites_Shape_update2; DROP TRIGGER rtree_Sites_Shape_update4; DROP TRIGGER rtree_Sites_Shape_update5; UPDATE Sites SET Shape = x'4750000100000000010700000001000000' WHERE OBJECTID = 8",
+            "layer `Sites`, row 8",
+        ),
         ("UPDATE Sites SET Shape = 'text' WHERE OBJECTID = 7", "layer `Sites`, row 7"),
         ("UPDATE gpkg_geometry_columns SET geometry_type_name = 'CURVE'", "without curves"),
-        ("UPDATE gpkg_contents SET table_name = 'v' WHERE table_name = 'Sites'; CREATE VIEW v AS SELECT 1", "no ordinary table"),
+        (
+            "UPDATE gpkg_contents SET table_name = 'v' WHERE table_name = 'Sites'; CREATE VIEW v AS SELECT 1",
+            "no ordinary table",
+        ),
     ] {
         sql.execute_batch(change).expect("changes");
         let failure = read().expect_err("refused");
