@@ -37,10 +37,12 @@ while IFS= read -r -d '' from; do
   "$venv/bin/python" tests/open_features.py "$from" "$to"
   if command -v ogrinfo > /dev/null; then
     ogrinfo -ro -so -al "$to" > "$out/ogrinfo.txt" 2> "$out/ogrinfo.err"
-    if [ -s "$out/ogrinfo.err" ]; then cat "$out/ogrinfo.err"; exit 1; fi
-    echo "ogrinfo    $(grep -c '^Layer name' "$out/ogrinfo.txt") layers and tables, no warning"
+    # GDAL before 3.7 knows version 1.3 and says so.
+    if grep -v 'v1.4.0.*may only be partially supported' "$out/ogrinfo.err"; then exit 1; fi
+    echo "ogrinfo    $(grep -c '^Layer name' "$out/ogrinfo.txt") layers and tables, no other warning"
   fi
   if [ -n "$validator" ]; then
+    # Not asked: lower-case names, a few spatial references, no empty layer or null shape: the rules of one publisher for his own data.
     "$validator" validate --gpkg-path "$to" --validations "${PDOK_RULES:-RQ4,RQ7,RQ9,RQ10,RQ14,RQ15,RQ21,RQ26,RC20}" \
       > "$out/validator.json" 2> "$out/validator.err" || { cat "$out/validator.json" "$out/validator.err"; exit 1; }
     "$venv/bin/python" -c 'import json,sys; r=json.load(open(sys.argv[1])); assert r["success"], r["results"]; print("validator ", len(r["validations_executed"]), "rules, all kept")' "$out/validator.json"

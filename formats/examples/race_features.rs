@@ -162,7 +162,12 @@ fn convert(from: &Path, to: &Path) -> Outcome<(u128, u64)> {
     Ok((ms(start), copied.layers.iter().map(|l| l.features).sum()))
 }
 
-/// The most memory that this process had so far, in MiB; 0 where the system does not tell.
+/// From here on the most memory is counted anew, where the system can.
+fn forget_peak() {
+    let _ = std::fs::write("/proc/self/clear_refs", "5");
+}
+
+/// The most memory that this process had since then, in MiB; 0 where the system does not tell.
 fn peak_mib() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"));
@@ -197,11 +202,13 @@ fn main() -> Outcome<()> {
     let dir = tempfile::tempdir()?;
     let (towns_file, countries_file) = (dir.path().join("towns.geodatabase"), dir.path().join("countries.geodatabase"));
     make(&towns_file, "towns", |sql| towns(sql, points))?;
+    forget_peak();
     let (town_ms, town_rows) = convert(&towns_file, &dir.path().join("towns.gpkg"))?;
     let town_peak = peak_mib();
     let other = other(&towns_file, dir.path())?;
     make(&countries_file, "countries", |sql| countries(sql, vertices))?;
     let (read_ms, read_vertices) = read(&countries_file)?;
+    forget_peak();
     let (country_ms, country_rows) = convert(&countries_file, &dir.path().join("countries.gpkg"))?;
     let (other_ms, note) = match other {
         Ok(ms) => (Some(ms), None),

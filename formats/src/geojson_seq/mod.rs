@@ -10,5 +10,7 @@
 
 mod features_json;
 mod sink;
+#[cfg(test)]
+mod tests;
 
 pub use sink::GeoJsonSequenceSink;

@@ -65,6 +65,20 @@ impl Writer<'_> {
 
     fn points(&mut self, ring: &RingRef) {
         self.number(ring.points.len());
+        if !self.shape.has_z() && !self.shape.has_m() {
+            let start = self.out.len();
+            self.out.resize(start + ring.points.len() * 16, 0);
+            let places = self.out[start..].chunks_exact_mut(16);
+            let points = &self.shape.xy()[ring.points.clone()];
+            let write = |(place, [x, y]): (&mut [u8], &[f64; 2])| {
+                place[..8].copy_from_slice(&x.to_le_bytes());
+                place[8..].copy_from_slice(&y.to_le_bytes());
+            };
+            return match ring.reversed {
+                true => places.zip(points.iter().rev()).for_each(write),
+                false => places.zip(points).for_each(write),
+            };
+        }
         match ring.reversed {
             true => ring.points.clone().rev().for_each(|at| self.point(at)),
             false => ring.points.clone().for_each(|at| self.point(at)),

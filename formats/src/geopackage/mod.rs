@@ -20,6 +20,7 @@ mod definitions;
 mod files;
 mod index;
 mod index_nodes;
+mod layer;
 mod progress;
 mod reader;
 mod references;

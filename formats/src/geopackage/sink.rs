@@ -1,21 +1,21 @@
 //! Writes GeoPackages.
 
 use super::binary;
-use super::columns::{Bound, bind, geometry_type, key_name, table_sql};
-use super::constraints::{Constraints, add_field_descriptions, name_constraints};
+use super::columns::{Bound, bind};
+use super::constraints::{Constraints, name_constraints};
 use super::ddl::{APPLICATION_ID, CORE, VERSION};
 use super::files::write_failure;
-use super::index::{Envelopes, Indexed, MOST_HELD, build};
-use super::progress::{self, Progress};
+use super::layer::{Layer, make_tables};
+use super::progress;
 use super::references::{add_reference, add_required};
-use super::related::{MediaError, Side, add_media, add_media_tables, add_relationship};
+use super::related::{MediaError, add_media, add_relationship};
 use super::styles::{LayerStyle, add_styles};
 use crate::features::{Attachment, Feature, FeatureSink, LayerSchema, Relationship, Resume, date_text};
 use crate::geometry::RingGroups;
 use offmap_disk::atomic_file;
 use offmap_model::{Failure, FailureKind, FailureOwner, FailureStage};
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection, OpenFlags, params};
+use rusqlite::{Connection, OpenFlags};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -32,16 +32,6 @@ pub struct GeoPackageOptions {
     pub last_change: i64,
     /// Whether layers get a spatial index; by default they do.
     pub without_index: bool,
-}
-
-struct Layer {
-    schema: LayerSchema,
-    key: String,
-    definition: String,
-    insert: String,
-    srs_id: i32,
-    progress: Progress,
-    envelopes: Envelopes,
 }
 
 /// Writes layers, tables, attachments and relationships into a GeoPackage 1.4.
@@ -181,31 +171,6 @@ impl GeoPackageSink {
         self.styles.push(style);
     }
 
-    /// Makes the tables of a layer.
-    fn make_layer(&mut self, layer: &Layer) -> rusqlite::Result<()> {
-        let schema = &layer.schema;
-        self.connection.execute_batch(&layer.definition)?;
-        let kind = if schema.geometry.is_some() { "features" } else { "attributes" };
-        let srs_id = schema.geometry.is_some().then_some(layer.srs_id);
-        // Titles are unique here.
-        let contents =
-            "INSERT INTO gpkg_contents(table_name, data_type, identifier, description, last_change, srs_id) VALUES(?1, ?2,
-             CASE WHEN EXISTS(SELECT 1 FROM gpkg_contents WHERE identifier = ?3) THEN ?1 ELSE ?3 END, ?4, ?5, ?6)";
-        let values = params![schema.name, kind, schema.title, schema.description, self.last_change, srs_id];
-        self.connection.execute(contents, values)?;
-        if let Some(geometry) = &schema.geometry {
-            let columns = "INSERT INTO gpkg_geometry_columns VALUES(?1, ?2, ?3, ?4, ?5, ?6)";
-            let kind = geometry_type(geometry.kind);
-            let values = params![schema.name, geometry.name, kind, layer.srs_id, geometry.has_z, geometry.has_m];
-            self.connection.execute(columns, values)?;
-        }
-        add_field_descriptions(&self.connection, schema, &mut self.constraints)?;
-        if schema.has_attachments {
-            add_media_tables(&self.connection, (&schema.name, &layer.key), &self.last_change)?;
-        }
-        progress::write(&self.connection, &schema.name, &layer.definition, &layer.progress)
-    }
-
     fn current(&mut self) -> Result<&mut Layer, Failure> {
         self.layers.last_mut().ok_or_else(|| Failure::internal("a feature was put before its layer was begun"))
     }
@@ -258,27 +223,13 @@ impl GeoPackageSink {
         let connection = &self.connection;
         progress::drop(connection)?;
         for layer in &mut self.layers {
-            if let Some([xmin, ymin, xmax, ymax]) = layer.progress.extent {
-                let sql = "UPDATE gpkg_contents SET min_x = ?2, min_y = ?3, max_x = ?4, max_y = ?5 WHERE table_name = ?1";
-                connection.execute(sql, params![layer.schema.name, xmin, ymin, xmax, ymax])?;
-            }
-            if let (Some(geometry), false) = (&layer.schema.geometry, self.options.without_index) {
-                let of = Indexed { table: &layer.schema.name, column: &geometry.name, key: &layer.key };
-                build(connection, of, &mut layer.envelopes, MOST_HELD)?;
-            }
+            layer.complete(connection, !self.options.without_index)?;
         }
         let layers = &self.layers;
         let column_of =
             |name: &str| layers.iter().find(|l| l.schema.name == name)?.schema.geometry.as_ref().map(|g| g.name.clone());
         add_styles(connection, &self.styles, column_of, &self.last_change)?;
         connection.execute_batch("COMMIT")
-    }
-
-    fn side(&self, name: &str) -> Option<Side<'_>> {
-        let layer = self.layers.iter().find(|l| l.schema.name == name)?;
-        let mut columns: Vec<&str> = layer.schema.fields.iter().map(|f| f.name.as_str()).collect();
-        columns.push(&layer.key);
-        Some(Side { table: &layer.schema.name, key: &layer.key, is_features: layer.schema.geometry.is_some(), columns })
     }
 }
 
@@ -303,20 +254,10 @@ impl FeatureSink for GeoPackageSink {
         }
         self.save_progress().map_err(|e| self.failed("how far it came", &e))?;
         let failed = |sink: &Self, e: &rusqlite::Error| sink.failed(format!("the tables of layer `{name}`"), e);
-        let (definition, insert) = table_sql(layer);
         let reference = layer.geometry.as_ref().map(|g| &g.spatial_reference);
         let srs_id = reference.map_or(Ok(0), |r| add_reference(&self.connection, r)).map_err(|e| failed(self, &e))?;
         let found = progress::read(&self.connection, name).map_err(|e| failed(self, &e))?;
-        let key = key_name(layer);
-        let mut new = Layer {
-            schema: layer.clone(),
-            key,
-            definition,
-            insert,
-            srs_id,
-            progress: Progress::default(),
-            envelopes: Envelopes::default(),
-        };
+        let mut new = Layer::new(layer, srs_id);
         match found {
             Some((definition, _)) if definition != new.definition => {
                 let new = atomic_file::beside(&self.to);
@@ -329,11 +270,11 @@ impl FeatureSink for GeoPackageSink {
                 ));
             }
             Some((_, progress)) => {
-                new.envelopes = if progress.features.rows > 0 { Envelopes::incomplete() } else { Envelopes::default() };
-                new.progress = progress;
+                new.go_on(progress);
                 name_constraints(layer, &mut self.constraints);
             }
-            None => self.make_layer(&new).map_err(|e| failed(self, &e))?,
+            None => make_tables(&self.connection, &new, &self.last_change, &mut self.constraints)
+                .map_err(|e| failed(self, &e))?,
         }
         let there = (new.progress.features, new.progress.attachments);
         self.layers.push(new);
@@ -380,9 +321,9 @@ impl FeatureSink for GeoPackageSink {
 
     fn put_relationships(&mut self, relationships: &[Relationship]) -> Result<Vec<String>, Failure> {
         let mut left_out = Vec::new();
+        let side = |name: &str| self.layers.iter().find(|l| l.schema.name == name).map(Layer::side);
         for relationship in relationships {
-            let (Some(origin), Some(destination)) = (self.side(&relationship.origin), self.side(&relationship.destination))
-            else {
+            let (Some(origin), Some(destination)) = (side(&relationship.origin), side(&relationship.destination)) else {
                 left_out.push(format!("relationship `{}` names a layer that was not written", relationship.name));
                 continue;
             };

@@ -202,6 +202,51 @@ fn a_sink_that_ended_early_goes_on_behind_what_it_kept() {
 }
 
 #[test]
+fn a_process_that_is_killed_in_the_middle_of_a_transaction_leaves_what_was_kept() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let options = GeoPackageOptions::default();
+    let mut layer = LayerSchema::new("photos", None);
+    let field = ("bytes".into(), crate::features::FieldType::Blob);
+    layer.fields.push(crate::features::Field {
+        name: field.0,
+        alias: None,
+        field_type: field.1,
+        length: None,
+        is_nullable: true,
+        domain: None,
+    });
+    let mut feature = Feature::with_fields(1);
+    let mut sink = GeoPackageSink::create(&dir.path().join("x.gpkg"), &options).expect("a sink");
+    sink.begin_layer(&layer).expect("begins");
+    let mut put = |sink: &mut GeoPackageSink, rows: std::ops::Range<i64>, byte: u8| {
+        feature.values[0].set_blob(&vec![byte; 400_000]);
+        for row in rows {
+            feature.row_id = row;
+            sink.put_feature(&feature).expect("puts");
+        }
+    };
+    put(&mut sink, 0..5, 1);
+    sink.keep().expect("keeps");
+    // More than SQLite holds in memory, so that the file on the disk is in the middle of the next transaction.
+    put(&mut sink, 5..70, 2);
+    let other = dir.path().join("other");
+    std::fs::create_dir(&other).expect("makes");
+    for name in ["x.gpkg.new", "x.gpkg.new-journal"] {
+        std::fs::copy(dir.path().join(name), other.join(name)).expect("is there");
+    }
+    assert!(std::fs::metadata(other.join("x.gpkg.new")).expect("is there").len() > 5_000_000);
+    let to = other.join("x.gpkg");
+    let mut sink = GeoPackageSink::resume(&to, &options).expect("a sink");
+    let there = sink.begin_layer(&layer).expect("begins").0;
+    assert_eq!((there.after, there.rows), (Some(4), 5));
+    put(&mut sink, 5..8, 3);
+    sink.finish_file().expect("finishes");
+    let sql = Connection::open(&to).expect("opens");
+    assert_eq!(text(&sql, "SELECT count(*), sum(hex(substr(bytes, 9, 1))) FROM photos"), format!("8 {}", 5 + 3 * 3));
+    assert_eq!(text(&sql, "PRAGMA integrity_check"), "ok");
+}
+
+#[test]
 fn an_index_made_in_pieces_finds_every_row_and_nothing_else() {
     let dir = tempfile::tempdir().expect("a directory");
     for (rows, held) in [(0, 10), (1, 10), (51, 100), (52, 100), (3_000, 500), (6_000, 2_500)] {
