@@ -1,5 +1,7 @@
 //! All features of a file into another one.
 
+use super::batches::read_and_write;
+use super::feature::Feature;
 use super::reader::FeatureReader;
 use super::sink::FeatureSink;
 use offmap_model::Failure;
@@ -39,24 +41,26 @@ pub struct CopiedLayer {
     pub attachments: u64,
 }
 
-/// Copies all layers, tables, attachments and relationships that are not in the sink yet; the sink is not finished. Blocks.
+/// Copies all layers, tables, attachments and relationships that are not in the sink yet; the sink is not finished. Blocks: rows are
+/// read on this thread and written on another one.
 ///
 /// # Errors
 /// What the reader or the sink says.
 pub fn copy_features(
     reader: &dyn FeatureReader,
-    sink: &mut dyn FeatureSink,
+    sink: &mut (dyn FeatureSink + Send),
     options: &CopyOptions,
 ) -> Result<Copied, Failure> {
     let mut copied = Copied::default();
     for (place, layer) in reader.layers().iter().enumerate() {
         let (features, attachments) = sink.begin_layer(layer)?;
         let mut rows = 0_u64;
-        let new = reader.read_features(place, features.after, &mut |feature| {
+        let write = |feature: &Feature| {
             sink.put_feature(feature)?;
             rows += 1;
             if rows.is_multiple_of(options.keep_every.max(1)) { sink.keep() } else { Ok(()) }
-        })?;
+        };
+        let new = read_and_write(|take| reader.read_features(place, features.after, take), write)?;
         let features = features.rows + new;
         let (mut bytes, mut count) = (0_u64, attachments.rows);
         if layer.has_attachments {

@@ -36,6 +36,16 @@ impl Feature {
         &mut self.geometry
     }
 
+    /// Makes it what another one is, into its own memory.
+    pub(super) fn copy_from(&mut self, other: &Self) {
+        (self.row_id, self.object_id, self.has_geometry) = (other.row_id, other.object_id, other.has_geometry);
+        self.values.resize(other.values.len(), Value::Null);
+        self.values.iter_mut().zip(&other.values).for_each(|(own, other)| own.copy_from(other));
+        if other.has_geometry {
+            self.geometry.copy_from(&other.geometry);
+        }
+    }
+
     /// Takes its shape from it.
     pub fn drop_geometry(&mut self) {
         self.has_geometry = false;

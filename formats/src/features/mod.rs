@@ -15,6 +15,7 @@
 //!
 //! Axis order is x, y: longitude first. Dates are milliseconds since 1970-01-01 UTC.
 
+mod batches;
 mod copy;
 mod dates;
 mod feature;

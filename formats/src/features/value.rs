@@ -41,6 +41,15 @@ impl Value {
         }
     }
 
+    /// Makes it what another one is; memory is kept where it can be.
+    pub(super) fn copy_from(&mut self, other: &Self) {
+        match other {
+            Self::Text(text) => self.set_text(text),
+            Self::Blob(bytes) => self.set_blob(bytes),
+            other => *self = other.clone(),
+        }
+    }
+
     /// Makes it a number, or nothing where that is NaN or infinite.
     pub fn set_real(&mut self, number: f64) {
         *self = if number.is_finite() { Self::Real(number) } else { Self::Null };

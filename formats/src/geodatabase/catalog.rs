@@ -22,6 +22,8 @@ const RANGE_DOMAIN: &str = "{C29DA988-8C3E-45F7-8B5C-18E51EE7BEB4}";
 /// Items, spatial references and geometry columns that are read, and bytes of the longest text of one.
 const MOST_ROWS: usize = 20_000;
 const LONGEST: usize = 8 << 20;
+/// Bytes of all definitions, and of all descriptions, together; what comes behind is not read.
+const MOST_BYTES: usize = 128 << 20;
 /// Tables that a desktop program keeps its own books in.
 const NO_LAYERS: [&str; 1] = ["consolidationmapping_gdb"];
 /// How the tables of attachments end.
@@ -65,6 +67,17 @@ pub(super) struct Catalog {
     pub(super) tables: BTreeMap<String, String>,
     /// Columns of object ids.
     pub(super) id_columns: HashMap<String, String>,
+}
+
+/// Bytes that may still be read.
+struct Budget(usize);
+
+impl Budget {
+    fn take(&mut self, text: &str) -> bool {
+        let rest = self.0.checked_sub(text.len());
+        self.0 = rest.unwrap_or(self.0);
+        rest.is_some()
+    }
 }
 
 /// Hands on the rows of a system table; none where there is no such table, or one without these columns.
@@ -157,9 +170,11 @@ fn read_references(file: &ForeignSqlite, catalog: &mut Catalog) -> Result<(), Fa
 fn read_service_items(file: &ForeignSqlite, catalog: &mut Catalog) -> Result<(), Failure> {
     let columns = ["DatasetName", "ItemType", "ItemId", "ItemInfo"];
     let mut found: Vec<(i64, String, Option<Json>)> = Vec::new();
+    let mut budget = Budget(MOST_BYTES);
     each_row(file, &catalog.tables, ("GDB_ServiceItems", &columns), |row| {
         if let (Some(name), Some(1), Some(id)) = (text(row, 0)?, whole(row, 1)?, whole(row, 2)?) {
-            found.push((id, name, text(row, 3)?.and_then(|json| serde_json::from_str(&json).ok())));
+            let json = text(row, 3)?.filter(|json| budget.take(json));
+            found.push((id, name, json.and_then(|json| serde_json::from_str(&json).ok())));
         }
         Ok(())
     })?;
@@ -180,8 +195,10 @@ fn read_service_items(file: &ForeignSqlite, catalog: &mut Catalog) -> Result<(),
 /// Definitions, domains and relationships; layers that no service lists come last.
 fn read_items(file: &ForeignSqlite, catalog: &mut Catalog) -> Result<(), Failure> {
     let mut items = Vec::new();
+    let mut budget = Budget(MOST_BYTES);
     each_row(file, &catalog.tables, ("GDB_Items", &["Name", "Type", "Definition"]), |row| {
-        items.extend(text(row, 0)?.zip(text(row, 1)?).zip(text(row, 2)?));
+        let definition = text(row, 2)?.filter(|definition| budget.take(definition));
+        items.extend(text(row, 0)?.zip(text(row, 1)?).zip(definition));
         Ok(())
     })?;
     for ((name, kind), definition) in items {

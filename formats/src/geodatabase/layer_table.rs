@@ -80,7 +80,7 @@ pub(super) fn layer_table(
     let fields = columns.iter().filter(|c| !own(&c.name)).map(|c| field(catalog, listed, c)).collect();
     let attachments = catalog.tables.get(&format!("{lower}{ATTACHMENTS}")).cloned();
     let title = listed.service.as_ref().and_then(|s| s.get("name")?.as_str()).unwrap_or(&listed.table);
-    let row_name = ROW_NAMES.iter().find(|name| named(name).is_none_or(|own| object_id_field.as_deref() == Some(&own)));
+    let row_name = ROW_NAMES.iter().find(|name| named(name).is_none());
     let Some(row_name) = row_name else {
         return Err(file.corrupt(format!("table `{}` has columns `rowid`, `oid` and `_rowid_`", shown(&lower))));
     };
@@ -237,7 +237,7 @@ fn shapes(
         kind.map_err(|found| format!("layer `{table}` has {found}, expected points, multipoints, lines or polygons"))?;
     let says = |xml: &str, json: &str| {
         let service = listed.service.as_ref().and_then(|s| s.get(json)?.as_bool());
-        listed.definition.as_ref().map_or(false, |root| root.says(xml)) || service == Some(true)
+        listed.definition.as_ref().is_some_and(|root| root.says(xml)) || service == Some(true)
     };
     let (has_z, has_m) =
         (geometry_type / 1_000 % 2 == 1 || says("HasZ", "hasZ"), geometry_type >= 2_000 || says("HasM", "hasM"));

@@ -75,7 +75,7 @@ impl FeatureWriter {
             None => out.write_all(b"null")?,
             Some(shape) if is_mercator => {
                 let mut projected = std::mem::take(&mut self.projected);
-                projected.clone_from(shape);
+                projected.copy_from(shape);
                 projected.map_xy(|at| to_wgs84(at).map(|n| (n * DECIMALS).round() / DECIMALS));
                 let written = self.shape(&projected, out);
                 self.projected = projected;

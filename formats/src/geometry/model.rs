@@ -129,6 +129,15 @@ impl Geometry {
         finite.fold(None, |all: Option<[f64; 2]>, v| Some(all.map_or([v, v], |[low, high]| [low.min(v), high.max(v)])))
     }
 
+    /// Makes it what another one is, into its own memory.
+    pub(crate) fn copy_from(&mut self, other: &Self) {
+        (self.kind, self.has_z, self.has_m) = (other.kind, other.has_z, other.has_m);
+        self.xy.clone_from(&other.xy);
+        self.z.clone_from(&other.z);
+        self.m.clone_from(&other.m);
+        self.ends.clone_from(&other.ends);
+    }
+
     /// Changes x and y of every point.
     pub(crate) fn map_xy(&mut self, change: impl Fn([f64; 2]) -> [f64; 2]) {
         self.xy.iter_mut().for_each(|at| *at = change(*at));
