@@ -10,6 +10,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _};
 use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
@@ -31,21 +32,41 @@ const LIMITS: [(Limit, i32); 5] = [
 ];
 
 /// An opened file.
-pub(super) struct ForeignSqlite {
-    pub(super) connection: Connection,
+pub(crate) struct ForeignSqlite {
+    pub(crate) connection: Connection,
     path: PathBuf,
     cancel: CancellationToken,
-    until: Instant,
+    until: Until,
     limit: Duration,
 }
 
-pub(super) fn corrupt(path: &Path, words: impl std::fmt::Display) -> Failure {
-    let message = format!("the replica {} is damaged: {words}", path.file_name().unwrap_or_default().display());
+/// When the time for a file is over; SQLite looks at it as well.
+#[derive(Debug, Clone)]
+struct Until(Arc<Mutex<Instant>>);
+
+impl Until {
+    fn get(&self) -> Instant {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set(&self, until: Instant) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = until;
+    }
+}
+
+pub(crate) fn corrupt(path: &Path, words: impl std::fmt::Display) -> Failure {
+    let message = format!("the {} is damaged: {words}", shown(path));
     Failure::new(FailureOwner::Source, FailureKind::Corrupt, FailureStage::Check, message)
 }
 
+/// What a file is called in messages: a geodatabase is a replica, whoever made it.
+fn shown(path: &Path) -> String {
+    let is_replica = path.extension().is_none_or(|e| e.eq_ignore_ascii_case("geodatabase"));
+    format!("{} {}", if is_replica { "replica" } else { "file" }, path.file_name().unwrap_or_default().display())
+}
+
 /// A name as an SQL identifier.
-pub(super) fn quoted(name: &str) -> String {
+pub(crate) fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
@@ -56,7 +77,7 @@ fn time_for(bytes: u64) -> Duration {
 
 impl ForeignSqlite {
     /// Opens the file. Blocks; whatever is done with it ends with an error once `cancel` is cancelled.
-    pub(super) fn open(path: &Path, cancel: &CancellationToken) -> Result<Self, Failure> {
+    pub(crate) fn open(path: &Path, cancel: &CancellationToken) -> Result<Self, Failure> {
         let cannot_open = |e| Failure::io(FailureStage::Check, format!("cannot open {}", path.display()), &e);
         let metadata = std::fs::symlink_metadata(path).map_err(cannot_open)?;
         if !metadata.is_file() {
@@ -68,7 +89,7 @@ impl ForeignSqlite {
             return Err(corrupt(path, "its first bytes are not the expected `SQLite format 3`"));
         }
         let limit = time_for(metadata.len());
-        let until = Instant::now() + limit;
+        let until = Until(Arc::new(Mutex::new(Instant::now() + limit)));
         // The directory is named by the caller; the file itself is not looked for behind a link.
         let absolute = std::path::absolute(path).map_err(cannot_open)?;
         let (Some(parent), Some(name)) = (absolute.parent(), absolute.file_name()) else {
@@ -91,8 +112,8 @@ impl ForeignSqlite {
     /// Before anything of the file is read.
     fn harden(&mut self) -> rusqlite::Result<()> {
         let cancel = self.cancel.clone();
-        let until = self.until;
-        self.connection.progress_handler(STEPS, Some(move || cancel.is_cancelled() || Instant::now() >= until))?;
+        let until = self.until.clone();
+        self.connection.progress_handler(STEPS, Some(move || cancel.is_cancelled() || Instant::now() >= until.get()))?;
         for (limit, value) in LIMITS {
             self.connection.set_limit(limit, value)?;
         }
@@ -113,35 +134,42 @@ impl ForeignSqlite {
     }
 
     /// What an error of SQLite means here.
-    pub(super) fn failure(&self, error: rusqlite::Error) -> Failure {
+    pub(crate) fn failure(&self, error: rusqlite::Error) -> Failure {
         if error.sqlite_error_code() == Some(ErrorCode::OperationInterrupted) {
             return self.go_on().err().unwrap_or_else(|| corrupt(&self.path, "reading it was interrupted"));
         }
         corrupt(&self.path, error.to_string().escape_debug())
     }
 
-    pub(super) fn corrupt(&self, words: impl std::fmt::Display) -> Failure {
+    pub(crate) fn corrupt(&self, words: impl std::fmt::Display) -> Failure {
         corrupt(&self.path, words)
     }
 
     /// Whether there is time left and nobody cancelled.
-    pub(super) fn go_on(&self) -> Result<(), Failure> {
+    pub(crate) fn go_on(&self) -> Result<(), Failure> {
         if self.cancel.is_cancelled() {
             return Err(Failure::cancelled());
         }
-        if Instant::now() < self.until {
+        if Instant::now() < self.until.get() {
             return Ok(());
         }
         let message = format!(
-            "checking the replica {} took longer than {} seconds, which is the limit for its size",
-            self.path.file_name().unwrap_or_default().display(),
+            "checking the {} took longer than {} seconds, which is the limit for its size",
+            shown(&self.path),
             self.limit.as_secs()
         );
         Err(Failure::new(FailureOwner::Source, FailureKind::TimedOut, FailureStage::Check, message))
     }
 
+    /// The time for the file begins anew: for who reads it bit by bit and does something else in between.
+    pub(crate) fn renew(&self) -> Result<(), Failure> {
+        self.go_on()?;
+        self.until.set(Instant::now() + self.limit);
+        Ok(())
+    }
+
     /// The ordinary tables, by their names in lower case. A view or virtual table is none, whatever the schema calls it.
-    pub(super) fn tables(&self) -> Result<BTreeMap<String, String>, Failure> {
+    pub(crate) fn tables(&self) -> Result<BTreeMap<String, String>, Failure> {
         let failed = |e| self.failure(e);
         let sql =
             "SELECT name FROM sqlite_master WHERE type = 'table' AND rootpage > 0 AND substr(sql, 1, 13) = 'CREATE TABLE '";
@@ -156,20 +184,20 @@ impl ForeignSqlite {
     }
 
     /// Whether there is a table or view of a name in lower case, of whatever kind.
-    pub(super) fn has_object(&self, name: &str) -> Result<bool, Failure> {
+    pub(crate) fn has_object(&self, name: &str) -> Result<bool, Failure> {
         let sql = "SELECT EXISTS(SELECT 1 FROM sqlite_master WHERE lower(name) = ?1 AND type IN ('table', 'view'))";
         self.connection.query_row(sql, [name], |row| row.get(0)).map_err(|e| self.failure(e))
     }
 
     /// The declared type of a column, without regard to the case of its name; `None` where there is no such column.
-    pub(super) fn column_type(&self, table: &str, column: &str) -> Result<Option<String>, Failure> {
+    pub(crate) fn column_type(&self, table: &str, column: &str) -> Result<Option<String>, Failure> {
         let sql = "SELECT type FROM pragma_table_xinfo(?1) WHERE lower(name) = lower(?2)";
         self.connection.query_row(sql, [table, column], |row| row.get(0)).optional().map_err(|e| self.failure(e))
     }
 
     /// The names of a table's columns in lower case; a table with computed ones is refused, since reading them runs what the
     /// author of the file wrote.
-    pub(super) fn columns(&self, table: &str) -> Result<Vec<String>, Failure> {
+    pub(crate) fn columns(&self, table: &str) -> Result<Vec<String>, Failure> {
         let failed = |e| self.failure(e);
         let mut statement =
             self.connection.prepare_cached("SELECT name, hidden FROM pragma_table_xinfo(?1)").map_err(failed)?;
@@ -213,11 +241,14 @@ mod tests {
         });
         cancel.cancel();
         assert!(running.join().expect("no panic").expect_err("cancelled").is_cancelled());
-        let mut opened = ForeignSqlite::open(&path, &CancellationToken::new()).expect("opens");
-        opened.until = Instant::now();
-        opened.harden().expect("watches the new time");
+        let opened = ForeignSqlite::open(&path, &CancellationToken::new()).expect("opens");
+        opened.until.set(Instant::now());
         let ended = opened.connection.query_row(LONG, [], |r| r.get::<_, i64>(0)).map_err(|e| opened.failure(e));
         let failure = ended.expect_err("too long");
+        assert!(opened.renew().is_err(), "what is over is over");
+        opened.until.set(Instant::now() + Duration::from_secs(1));
+        opened.renew().expect("there is time");
+        assert!(opened.until.get() > Instant::now() + Duration::from_secs(30));
         assert_eq!((failure.owner, failure.kind), (FailureOwner::Source, FailureKind::TimedOut));
         assert_eq!((time_for(0).as_secs(), time_for(1 << 30).as_secs()), (60, 162));
     }

@@ -1,7 +1,7 @@
 //! Mobile geodatabases (`.geodatabase`), the SQLite files that feature services make of replicas: checked, rows counted, keys read.
 
 mod current_rows;
-mod foreign_sqlite;
+pub(crate) mod foreign_sqlite;
 mod keys;
 mod reader;
 mod replica;
