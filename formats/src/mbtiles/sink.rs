@@ -12,9 +12,9 @@ use std::fmt::Display;
 use std::io::{Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
-/// What the file is at its start. The page holds several tiles, so that none is in pieces; the cache is of 16 MiB.
+/// What the file is at its start.
 const SCHEMA: &str = "
-    PRAGMA page_size = 32768; PRAGMA application_id = 0x4d504258;
+    PRAGMA application_id = 0x4d504258;
     BEGIN;
     CREATE TABLE metadata (name TEXT, value TEXT);
     CREATE TABLE map (zoom_level INTEGER, tile_column INTEGER, tile_row INTEGER, tile_id INTEGER);
@@ -22,8 +22,10 @@ const SCHEMA: &str = "
     CREATE VIEW tiles AS SELECT map.zoom_level AS zoom_level, map.tile_column AS tile_column, map.tile_row AS tile_row,
         images.tile_data AS tile_data FROM map JOIN images ON images.tile_id = map.tile_id;
     COMMIT;";
-/// Of every connection. What is committed is on the disk, and what is not is undone after a kill or a power cut.
-const PRAGMAS: &str = "PRAGMA journal_mode = TRUNCATE; PRAGMA synchronous = FULL; PRAGMA cache_size = -16384;
+/// Of every connection. A page holds several tiles, so that few are in pieces. The cache is of 16 MiB, in pages: in KiB SQLite would
+/// count with the pages that it knows before the file has any. What is committed is on the disk, and what is not is undone after a kill or a power cut.
+const PRAGMAS: &str =
+    "PRAGMA page_size = 32768; PRAGMA journal_mode = TRUNCATE; PRAGMA synchronous = FULL; PRAGMA cache_size = 512;
     PRAGMA locking_mode = EXCLUSIVE; PRAGMA foreign_keys = OFF;";
 const ADD_CONTENT: &str = "INSERT INTO images (tile_id, tile_data) VALUES (?1, ?2)";
 const ADD_PLACE: &str = "INSERT INTO map (zoom_level, tile_column, tile_row, tile_id) VALUES (?1, ?2, ?3, ?4)";
