@@ -12,4 +12,5 @@ pub use bundle_name::bundle_origin;
 pub use record::{LARGEST_TILE, PACKET_SIZE, TileRecord};
 pub(crate) use sink::BundleSink;
 pub use v1::read_v1;
+pub(crate) use v2::V2Index;
 pub use v2::{read_v2, v2_head};

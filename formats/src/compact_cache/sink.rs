@@ -6,7 +6,7 @@
 use super::record::{LARGEST_TILE, PACKET_SIZE};
 use super::v2::v2_head_of;
 use crate::archive::stored;
-use crate::sinks::{TileId, TileSink};
+use crate::sinks::TileId;
 use offmap_model::{Failure, FailureKind, FailureOwner, FailureStage};
 use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, HashMap};
@@ -53,8 +53,9 @@ fn cannot_write(name: &str, error: &dyn Display) -> Failure {
     Failure::new(FailureOwner::Storage, FailureKind::Io, FailureStage::Check, message)
 }
 
-impl<W: Write + Seek> TileSink for BundleSink<'_, W> {
-    fn put(&mut self, places: &[TileId], bytes: &[u8]) -> Result<(), Failure> {
+impl<W: Write + Seek> BundleSink<'_, W> {
+    /// Adds the tiles of some places that have the same bytes; a tile that was put stays what it was first.
+    pub(crate) fn put(&mut self, places: &[TileId], bytes: &[u8]) -> Result<(), Failure> {
         let length = u32::try_from(bytes.len()).ok().filter(|length| u64::from(*length) <= LARGEST_TILE);
         let Some(length) = length else {
             let found = bytes.len();
@@ -78,7 +79,8 @@ impl<W: Write + Seek> TileSink for BundleSink<'_, W> {
         Ok(())
     }
 
-    fn finish(mut self) -> Result<(), Failure> {
+    /// Writes the entry.
+    pub(crate) fn finish(mut self) -> Result<(), Failure> {
         let name = self.name;
         let failed = |e: &dyn Display| cannot_write(name, e);
         let records: Vec<(u64, u64, usize)> =

@@ -57,42 +57,79 @@ pub fn v2_head(tiles: &[(u64, u64, u64)]) -> Vec<u8> {
 /// after its size in four bytes; a tile is its row and column within the bundle and the index of its blob.
 pub(crate) fn v2_head_of(blobs: &[u64], tiles: &[(u64, u64, usize)]) -> Vec<u8> {
     let total: u64 = V2_HEAD as u64 + blobs.iter().map(|size| 4 + size).sum::<u64>();
-    let largest = blobs.iter().copied().max().unwrap_or(0);
-    let mut head = vec![0; V2_HEAD];
-    let mut put = |at: usize, length: usize, number: u64| {
-        if let Some(place) = head.get_mut(at..at + length) {
-            place.copy_from_slice(&number.to_le_bytes()[..length]);
-        }
-    };
-    for (at, length, number) in [
-        (0, 4, 3),
-        (4, 4, RECORDS as u64),
-        (8, 4, largest),
-        (12, 4, 5),
-        (24, 8, total),
-        (32, 8, 40),
-        (40, 4, 131_092),
-        (44, 4, 3),
-        (48, 4, 16),
-        (52, 4, RECORDS as u64),
-        (56, 4, 5),
-        (60, 4, 131_072),
-    ] {
-        put(at, length, number);
-    }
     let mut offset = V2_HEAD as u64 + 4;
     let mut places = Vec::with_capacity(blobs.len());
     for size in blobs {
         places.push((offset, *size));
         offset += size + 4;
     }
+    let mut index = V2Index::default();
     for (row, column, blob) in tiles {
         let Some((offset, size)) = places.get(*blob) else { continue };
-        // Both are below the packet size.
-        let record = usize::try_from(row * PACKET_SIZE + column).unwrap_or(0);
-        put(64 + 8 * record, 8, (size << 40) | offset);
+        index.set((*row, *column), *offset, *size);
     }
-    head
+    // Also of a blob that no tile has.
+    index.largest = blobs.iter().copied().max().unwrap_or(0);
+    index.head(total)
+}
+
+/// The index of a bundle while it is written.
+#[derive(Debug)]
+pub(crate) struct V2Index {
+    records: Vec<u64>,
+    largest: u64,
+}
+
+impl Default for V2Index {
+    fn default() -> Self {
+        Self { records: vec![0; RECORDS], largest: 0 }
+    }
+}
+
+impl V2Index {
+    /// Bytes of head and index.
+    pub(crate) const BYTES: usize = V2_HEAD;
+
+    /// Notes where a tile's bytes are in the bundle; answers whether the place was free.
+    pub(crate) fn set(&mut self, (row, column): (u64, u64), offset: u64, size: u64) -> bool {
+        // Both are below the packet size.
+        let at = usize::try_from(row * PACKET_SIZE + column).unwrap_or(usize::MAX);
+        self.largest = self.largest.max(size);
+        match self.records.get_mut(at) {
+            Some(record) => std::mem::replace(record, (size << 40) | offset) == 0,
+            None => false,
+        }
+    }
+
+    /// Head and index of a bundle of so many bytes (tile reference §12).
+    pub(crate) fn head(&self, total: u64) -> Vec<u8> {
+        let mut head = vec![0; V2_HEAD];
+        let mut put = |at: usize, length: usize, number: u64| {
+            if let Some(place) = head.get_mut(at..at + length) {
+                place.copy_from_slice(&number.to_le_bytes()[..length]);
+            }
+        };
+        for (at, length, number) in [
+            (0, 4, 3),
+            (4, 4, RECORDS as u64),
+            (8, 4, self.largest),
+            (12, 4, 5),
+            (24, 8, total),
+            (32, 8, 40),
+            (40, 4, 131_092),
+            (44, 4, 3),
+            (48, 4, 16),
+            (52, 4, RECORDS as u64),
+            (56, 4, 5),
+            (60, 4, 131_072),
+        ] {
+            put(at, length, number);
+        }
+        for (i, record) in self.records.iter().enumerate() {
+            put(64 + 8 * i, 8, *record);
+        }
+        head
+    }
 }
 
 #[cfg(test)]

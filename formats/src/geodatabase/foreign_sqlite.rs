@@ -10,6 +10,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _};
 use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
@@ -35,8 +36,22 @@ pub(crate) struct ForeignSqlite {
     pub(crate) connection: Connection,
     path: PathBuf,
     cancel: CancellationToken,
-    until: Instant,
+    until: Until,
     limit: Duration,
+}
+
+/// When the time for a file is over; SQLite looks at it as well.
+#[derive(Debug, Clone)]
+struct Until(Arc<Mutex<Instant>>);
+
+impl Until {
+    fn get(&self) -> Instant {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set(&self, until: Instant) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = until;
+    }
 }
 
 pub(crate) fn corrupt(path: &Path, words: impl std::fmt::Display) -> Failure {
@@ -74,7 +89,7 @@ impl ForeignSqlite {
             return Err(corrupt(path, "its first bytes are not the expected `SQLite format 3`"));
         }
         let limit = time_for(metadata.len());
-        let until = Instant::now() + limit;
+        let until = Until(Arc::new(Mutex::new(Instant::now() + limit)));
         // The directory is named by the caller; the file itself is not looked for behind a link.
         let absolute = std::path::absolute(path).map_err(cannot_open)?;
         let (Some(parent), Some(name)) = (absolute.parent(), absolute.file_name()) else {
@@ -97,8 +112,8 @@ impl ForeignSqlite {
     /// Before anything of the file is read.
     fn harden(&mut self) -> rusqlite::Result<()> {
         let cancel = self.cancel.clone();
-        let until = self.until;
-        self.connection.progress_handler(STEPS, Some(move || cancel.is_cancelled() || Instant::now() >= until))?;
+        let until = self.until.clone();
+        self.connection.progress_handler(STEPS, Some(move || cancel.is_cancelled() || Instant::now() >= until.get()))?;
         for (limit, value) in LIMITS {
             self.connection.set_limit(limit, value)?;
         }
@@ -135,7 +150,7 @@ impl ForeignSqlite {
         if self.cancel.is_cancelled() {
             return Err(Failure::cancelled());
         }
-        if Instant::now() < self.until {
+        if Instant::now() < self.until.get() {
             return Ok(());
         }
         let message = format!(
@@ -144,6 +159,13 @@ impl ForeignSqlite {
             self.limit.as_secs()
         );
         Err(Failure::new(FailureOwner::Source, FailureKind::TimedOut, FailureStage::Check, message))
+    }
+
+    /// The time for the file begins anew: for who reads it bit by bit and does something else in between.
+    pub(crate) fn renew(&self) -> Result<(), Failure> {
+        self.go_on()?;
+        self.until.set(Instant::now() + self.limit);
+        Ok(())
     }
 
     /// The ordinary tables, by their names in lower case. A view or virtual table is none, whatever the schema calls it.
@@ -219,11 +241,14 @@ mod tests {
         });
         cancel.cancel();
         assert!(running.join().expect("no panic").expect_err("cancelled").is_cancelled());
-        let mut opened = ForeignSqlite::open(&path, &CancellationToken::new()).expect("opens");
-        opened.until = Instant::now();
-        opened.harden().expect("watches the new time");
+        let opened = ForeignSqlite::open(&path, &CancellationToken::new()).expect("opens");
+        opened.until.set(Instant::now());
         let ended = opened.connection.query_row(LONG, [], |r| r.get::<_, i64>(0)).map_err(|e| opened.failure(e));
         let failure = ended.expect_err("too long");
+        assert!(opened.renew().is_err(), "what is over is over");
+        opened.until.set(Instant::now() + Duration::from_secs(1));
+        opened.renew().expect("there is time");
+        assert!(opened.until.get() > Instant::now() + Duration::from_secs(30));
         assert_eq!((failure.owner, failure.kind), (FailureOwner::Source, FailureKind::TimedOut));
         assert_eq!((time_for(0).as_secs(), time_for(1 << 30).as_secs()), (60, 162));
     }

@@ -16,7 +16,11 @@ pub(super) fn join_json(name: &str, documents: Vec<Value>) -> Vec<u8> {
         TILEMAP => tilemap::join(&a, &b),
         _ => join_roots(a, &b),
     });
-    let joined = joined.unwrap_or(Value::Null);
+    root_text(&joined.unwrap_or(Value::Null))
+}
+
+/// A document as text.
+pub(super) fn root_text(joined: &Value) -> Vec<u8> {
     let Some(path) = joined.get("tileBundlesPath") else { return joined.to_string().into_bytes() };
     // GDAL knows the file by this word, if it comes early.
     let mut rest = joined.clone();

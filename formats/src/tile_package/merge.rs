@@ -8,7 +8,7 @@ use super::package_archive::{PackageArchive, bundle_place, is_bundle};
 use super::tilemap::TILEMAP;
 use crate::archive::{ArchiveFile, stored};
 use crate::compact_cache::BundleSink;
-use crate::sinks::{TileId, TileSink as _};
+use crate::sinks::TileId;
 use offmap_disk::atomic_file;
 use offmap_model::{Failure, FailureKind, FailureOwner, FailureStage};
 use std::collections::{BTreeMap, HashSet};

@@ -68,6 +68,14 @@ impl TileRows {
         self.0.values().flatten().map(tiles).fold(0, u64::saturating_add)
     }
 
+    /// Whether a tile is among them.
+    #[must_use]
+    pub fn has_tile(&self, row: u64, column: u64) -> bool {
+        let runs = self.0.get(&row).map(Vec::as_slice).unwrap_or_default();
+        let at = runs.partition_point(|(_, last)| *last < column);
+        runs.get(at).is_some_and(|(first, _)| *first <= column)
+    }
+
     /// Tiles of both.
     pub fn intersection(&self, other: &Self) -> Self {
         self.row_by_row(other, |own, theirs| {
@@ -130,6 +138,7 @@ mod tests {
         let stored = of(&[(0, 2), (0, 4), (0, 9), (1, 6), (2, 2)]);
         let missing: Vec<_> = wanted.difference(&stored).each().collect();
         assert_eq!(missing, [(0, 1), (0, 3), (1, 5), (1, 7)]);
+        assert!((0..10).all(|c| stored.has_tile(0, c) == [2, 4, 9].contains(&c)) && !stored.has_tile(7, 2));
         assert_eq!(wanted.intersection(&stored).each().collect::<Vec<_>>(), [(0, 2), (0, 4), (1, 6)]);
         assert_eq!(wanted.difference(&TileRows::default()), wanted);
         // The same by asking every tile, for rows with gaps of all kinds.

@@ -1,0 +1,124 @@
+//! What a set of tiles says of itself: its grid, the format of its tiles, where they are and who made them.
+
+use crate::tiles::TileInfo;
+use offmap_model::Envelope;
+use serde_json::{Map, Value};
+
+/// What the tiles of a set are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum TileFormat {
+    /// PNG images, whatever their bits.
+    Png,
+    /// JPEG images.
+    Jpeg,
+    /// WebP images.
+    WebP,
+    /// AVIF images.
+    Avif,
+    /// LERC: elevations and the like.
+    Lerc,
+    /// JPEG images, and PNG ones where something is transparent.
+    Mixed,
+    /// Mapbox Vector Tiles.
+    Mvt,
+}
+
+impl TileFormat {
+    /// What bytes are, by how they begin; `None` for bytes that are no image known here, which a vector tile may be.
+    #[must_use]
+    pub fn of_image(bytes: &[u8]) -> Option<Self> {
+        let is_riff = bytes.starts_with(b"RIFF") && bytes.get(8..12) == Some(b"WEBP");
+        let is_avif = bytes.get(4..8) == Some(b"ftyp") && bytes.get(8..12).is_some_and(|brand| brand.starts_with(b"avi"));
+        match bytes {
+            _ if bytes.starts_with(b"\x89PNG") => Some(Self::Png),
+            _ if bytes.starts_with(b"\xff\xd8\xff") => Some(Self::Jpeg),
+            _ if bytes.starts_with(b"Lerc2") || bytes.starts_with(b"CntZImage") => Some(Self::Lerc),
+            _ if is_riff => Some(Self::WebP),
+            _ if is_avif => Some(Self::Avif),
+            _ => None,
+        }
+    }
+
+    /// The format that Esri's word names, such as `PNG32`.
+    #[must_use]
+    pub fn of_esri_word(word: &str) -> Option<Self> {
+        match word.to_ascii_uppercase().as_str() {
+            "PNG" | "PNG8" | "PNG24" | "PNG32" => Some(Self::Png),
+            "JPEG" | "JPG" => Some(Self::Jpeg),
+            "MIXED" => Some(Self::Mixed),
+            "LERC" | "LERC2D" => Some(Self::Lerc),
+            "PBF" => Some(Self::Mvt),
+            _ => None,
+        }
+    }
+
+    /// Whether it is one of vector tiles.
+    #[must_use]
+    pub fn is_vector(self) -> bool {
+        self == Self::Mvt
+    }
+}
+
+/// How the bytes of each tile are compressed beyond what its image format does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum TileCompression {
+    /// They are not, or tile by tile: gzip is known by its first bytes.
+    None,
+    /// Every tile is gzip.
+    Gzip,
+    /// Every tile is Brotli, which is passed on and not opened here.
+    Brotli,
+    /// Every tile is Zstandard, which is passed on and not opened here.
+    Zstd,
+}
+
+/// The description of a set of tiles.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TileSetInfo {
+    /// Its grid, with all levels of the scheme: whether they have tiles or not.
+    pub scheme: TileInfo,
+    /// What its tiles are.
+    pub format: TileFormat,
+    /// How they are compressed.
+    pub compression: TileCompression,
+    /// First and last level id that has tiles, as far as it is known.
+    pub levels: Option<(u32, u32)>,
+    /// Where its tiles are, as it says itself: in the scheme's spatial reference, or in degrees.
+    pub bounds: Option<Envelope>,
+    /// Its name.
+    pub name: Option<String>,
+    /// A sentence about it.
+    pub description: Option<String>,
+    /// Whom to name beside a map of it.
+    pub attribution: Option<String>,
+    /// What is said of vector tiles: `vector_layers` as TileJSON 3.0 has it, `tilestats`.
+    pub vector: Map<String, Value>,
+}
+
+impl TileSetInfo {
+    /// Of a scheme and a format; nothing else is said.
+    #[must_use]
+    pub fn new(scheme: TileInfo, format: TileFormat) -> Self {
+        let compression = if format.is_vector() { TileCompression::Gzip } else { TileCompression::None };
+        let vector = Map::new();
+        let (name, description, attribution) = (None, None, None);
+        Self { scheme, format, compression, levels: None, bounds: None, name, description, attribution, vector }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn images_are_known_by_how_they_begin() {
+        assert_eq!(TileFormat::of_image(b"\x89PNG\r\n\x1a\n"), Some(TileFormat::Png));
+        assert_eq!(TileFormat::of_image(b"\xff\xd8\xff\xe0"), Some(TileFormat::Jpeg));
+        assert_eq!(TileFormat::of_image(b"RIFF\0\0\0\0WEBPVP8 "), Some(TileFormat::WebP));
+        assert_eq!(TileFormat::of_image(b"\0\0\0\x1cftypavif"), Some(TileFormat::Avif));
+        assert_eq!(TileFormat::of_image(b"RIFF\0\0\0\0WAVE"), None);
+        assert_eq!(TileFormat::of_image(b""), None);
+    }
+}
