@@ -4,6 +4,7 @@ use super::approximation::Report;
 use super::data_source::{FeatureSource, GeometryKind};
 use super::field::{Field, Fields};
 use super::filter::{Comparison, Filter, Literal};
+use super::fit;
 use super::label;
 use super::map::Features;
 use super::members::{list, number, text};
@@ -20,10 +21,11 @@ pub(crate) fn read(layer: &Value, description: &Value, source: FeatureSource, re
         of(definition).or_else(|| of(description))
     };
     let fields = fields(description, definition);
-    let renderer = match (drawing("renderer"), source.geometry) {
+    let mut renderer = match (drawing("renderer"), source.geometry) {
         (_, GeometryKind::None) => Renderer::single(Symbol::Nothing),
         (renderer, geometry) => Renderer::read(&renderer.unwrap_or(Value::Null), geometry, report),
     };
+    fit::fit(&mut renderer, source.geometry, report);
     let shows_labels =
         layer.get("showLabels").and_then(Value::as_bool).unwrap_or(true) && source.geometry != GeometryKind::None;
     let labels =
@@ -78,6 +80,14 @@ fn spell(features: &mut Features) {
     }
     if let Some(Rotation { field, .. }) = &mut features.renderer.rotation {
         spell(field);
+    }
+    if let Some(ramp) = &mut features.renderer.size {
+        spell(&mut ramp.field);
+        ramp.divisor.iter_mut().for_each(spell);
+    }
+    if let Some(ramp) = &mut features.renderer.color {
+        spell(&mut ramp.field);
+        ramp.divisor.iter_mut().for_each(spell);
     }
     for label in &mut features.labels {
         for part in &mut label.text {

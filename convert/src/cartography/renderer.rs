@@ -5,6 +5,7 @@ use super::color::Rgba;
 use super::data_source::GeometryKind;
 use super::esri_symbol::{self, plain};
 use super::members::{list, number, scalar, text};
+use super::ramp::{self, Ramp};
 use super::symbol::Symbol;
 use super::text_expression;
 use serde_json::Value;
@@ -23,6 +24,10 @@ pub struct Renderer {
     pub default: Option<Class>,
     /// A field by which markers are turned.
     pub rotation: Option<Rotation>,
+    /// Sizes of markers and widths of lines that follow a number.
+    pub size: Option<Ramp<f64>>,
+    /// Colours that follow a number.
+    pub color: Option<Ramp<Rgba>>,
 }
 
 /// A class of features that are drawn alike.
@@ -82,10 +87,15 @@ pub struct Rotation {
 }
 
 impl Renderer {
+    /// A renderer of classes, without anything that follows a number.
+    pub fn of(choice: Choice, classes: Vec<Class>, default: Option<Class>) -> Self {
+        Self { choice, classes, default, rotation: None, size: None, color: None }
+    }
+
     /// A renderer of one symbol.
     pub fn single(symbol: Symbol) -> Self {
         let classes = vec![Class { label: String::new(), symbol }];
-        Self { choice: Choice::Single, classes, default: None, rotation: None }
+        Self::of(Choice::Single, classes, None)
     }
 
     /// Reads a renderer; what is not supported is reported and becomes one symbol of the right colour.
@@ -97,7 +107,8 @@ impl Renderer {
             _ => None,
         };
         let mut read = read.unwrap_or_else(|| unsupported(renderer, geometry, report));
-        read.rotation = visual_variables(renderer, report);
+        read.rotation = rotation(renderer, report);
+        (read.size, read.color) = ramp::read(renderer, report);
         read
     }
 
@@ -116,7 +127,7 @@ fn class(of: &Value, symbol: &str, label: &str, report: &mut Report<'_>) -> Opti
 
 fn simple(renderer: &Value, report: &mut Report<'_>) -> Option<Renderer> {
     let class = class(renderer, "symbol", "label", report)?;
-    Some(Renderer { choice: Choice::Single, classes: vec![class], default: None, rotation: None })
+    Some(Renderer::of(Choice::Single, vec![class], None))
 }
 
 /// The field that a renderer goes by: `field`, or an Arcade expression that is nothing but a field.
@@ -153,7 +164,7 @@ fn unique_value(renderer: &Value, report: &mut Report<'_>) -> Option<Renderer> {
     if classes.is_empty() && default.is_none() {
         return None;
     }
-    Some(Renderer { choice: Choice::Values { fields, delimiter, values }, classes, default, rotation: None })
+    Some(Renderer::of(Choice::Values { fields, delimiter, values }, classes, default))
 }
 
 fn class_breaks(renderer: &Value, report: &mut Report<'_>) -> Option<Renderer> {
@@ -184,7 +195,7 @@ fn class_breaks(renderer: &Value, report: &mut Report<'_>) -> Option<Renderer> {
     if renderer.get("backgroundFillSymbol").is_some_and(Value::is_object) {
         report.approximate("the background fill of proportional symbols", "nothing");
     }
-    Some(Renderer { choice: Choice::Breaks { field, normalization, bounds }, classes, default, rotation: None })
+    Some(Renderer::of(Choice::Breaks { field, normalization, bounds }, classes, default))
 }
 
 /// One symbol for a renderer of another kind, or by an expression that is more than a field.
@@ -212,33 +223,25 @@ fn color_of(renderer: &Value) -> Rgba {
     stops.last().or_else(|| attributes.into_iter().next()).unwrap_or(Rgba::GREY)
 }
 
-fn visual_variables(renderer: &Value, report: &mut Report<'_>) -> Option<Rotation> {
-    let mut rotation = None;
-    let old = text(renderer, "rotationExpression").map(|expression| {
-        let geographic = text(renderer, "rotationType") != Some("arithmetic");
-        (text_expression::bracketed_field(expression), geographic)
-    });
-    for variable in list(renderer, "visualVariables") {
-        let kind = text(variable, "type").unwrap_or("unknown");
-        let (field, arcade) = (text(variable, "field"), text(variable, "valueExpression"));
-        let field = arcade.map_or(field.map(str::to_owned), text_expression::single_field);
-        match (kind, field) {
-            ("rotationInfo", Some(field)) if text(variable, "axis").is_none_or(|axis| axis == "heading") => {
-                let geographic = text(variable, "rotationType") != Some("arithmetic");
-                rotation = Some(Rotation { field, geographic });
-            }
-            (_, None) if arcade.is_none() => {}
-            _ => report.approximate(format!("the visual variable {kind}"), "the symbol without it"),
-        }
+fn rotation(renderer: &Value, report: &mut Report<'_>) -> Option<Rotation> {
+    let of = |found: &Value, field: Option<String>| {
+        let geographic = text(found, "rotationType") != Some("arithmetic");
+        field.map(|field| Rotation { field, geographic })
+    };
+    let heading = |variable: &&Value| {
+        text(variable, "type") == Some("rotationInfo") && text(variable, "axis").is_none_or(|axis| axis == "heading")
+    };
+    let read = if let Some(variable) = list(renderer, "visualVariables").iter().find(heading) {
+        of(variable, field_of(variable, "field"))
+    } else if let Some(expression) = text(renderer, "rotationExpression") {
+        of(renderer, text_expression::bracketed_field(expression))
+    } else {
+        return None;
+    };
+    if read.is_none() {
+        report.approximate("a rotation by an expression", "the symbol without it");
     }
-    match (rotation, old) {
-        (None, Some((Some(field), geographic))) => Some(Rotation { field, geographic }),
-        (None, Some((None, _))) => {
-            report.approximate("a rotation expression", "the symbol without it");
-            None
-        }
-        (rotation, _) => rotation,
-    }
+    read
 }
 
 #[cfg(test)]
@@ -308,9 +311,9 @@ mod tests {
     fn rotation_is_kept_and_other_variables_are_reported() {
         let (read, notes) = one(json!({"type": "simple", "symbol": circle(1), "visualVariables": [
             {"type": "rotationInfo", "field": "DIR", "rotationType": "geographic"},
-            {"type": "sizeInfo", "field": "POP", "stops": []},
+            {"type": "transparencyInfo", "field": "POP", "stops": []},
             {"type": "sizeInfo", "axis": "height", "valueUnit": ""}]}));
         assert_eq!(read.rotation, Some(Rotation { field: "DIR".into(), geographic: true }));
-        assert_eq!(notes, ["layer: the visual variable sizeInfo is shown as the symbol without it"]);
+        assert_eq!(notes, ["layer: the visual variable transparencyInfo is shown as the symbol without it"]);
     }
 }

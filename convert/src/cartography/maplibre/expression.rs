@@ -2,6 +2,7 @@
 
 use crate::cartography::field::{Domain, FieldKind, Fields};
 use crate::cartography::filter::{Comparison, Filter, Literal};
+use crate::cartography::ramp::Ramp;
 use crate::cartography::renderer::{Choice, NULL_VALUE, Normalization, Renderer};
 use crate::cartography::text_expression::TextPart;
 use serde_json::{Value, json};
@@ -110,19 +111,22 @@ pub(crate) fn number(value: f64) -> Value {
     }
 }
 
-fn by_break(field: &str, normalization: &Normalization, bounds: &[(f64, f64)], outputs: &[Value], default: &Value) -> Value {
+/// The number that is classified, and whether it is one.
+fn classified(field: &str, normalization: &Normalization) -> (Value, Value) {
     let is_number = |field: &str| json!(["==", ["typeof", get(field)], "number"]);
-    let (value, mut valid) = match normalization {
-        Normalization::None => (get(field), vec![is_number(field)]),
+    match normalization {
+        Normalization::None => (get(field), is_number(field)),
         Normalization::Field(other) => {
-            (json!(["/", get(field), get(other)]), vec![is_number(field), is_number(other), json!(["!=", get(other), 0])])
+            let valid = json!(["all", is_number(field), is_number(other), ["!=", get(other), 0]]);
+            (json!(["/", get(field), get(other)]), valid)
         }
-        Normalization::Log => (json!(["log10", get(field)]), vec![is_number(field), json!([">", get(field), 0])]),
-        Normalization::PercentOfTotal(total) => {
-            (json!(["*", ["/", get(field), number(*total)], 100]), vec![is_number(field)])
-        }
-    };
-    let valid = if valid.len() == 1 { valid.remove(0) } else { [json!("all")].into_iter().chain(valid).collect() };
+        Normalization::Log => (json!(["log10", get(field)]), json!(["all", is_number(field), [">", get(field), 0]])),
+        Normalization::PercentOfTotal(total) => (json!(["*", ["/", get(field), number(*total)], 100]), is_number(field)),
+    }
+}
+
+fn by_break(field: &str, normalization: &Normalization, bounds: &[(f64, f64)], outputs: &[Value], default: &Value) -> Value {
+    let (value, valid) = classified(field, normalization);
     let mut classes = vec![json!("case")];
     for (at, ((least, greatest), output)) in bounds.iter().zip(outputs).enumerate() {
         // A class begins above the bound of the one before it; only the first begins with its least value.
@@ -134,6 +138,17 @@ fn by_break(field: &str, normalization: &Normalization, bounds: &[(f64, f64)], o
     }
     classes.push(default.clone());
     json!(["case", valid, classes, default])
+}
+
+/// A value that follows a number; `fixed` where the number is missing.
+pub(crate) fn ramp<T>(ramp: &Ramp<T>, output: impl Fn(&T) -> Value, fixed: Value) -> Value {
+    let normalization = ramp.divisor.clone().map_or(Normalization::None, Normalization::Field);
+    let (value, valid) = classified(&ramp.field, &normalization);
+    let mut curve = vec![json!("interpolate"), json!(["linear"]), value];
+    for (stop, of) in &ramp.stops {
+        curve.extend([number(*stop), output(of)]);
+    }
+    json!(["case", valid, curve, fixed])
 }
 
 fn literal(value: &Literal) -> Value {
@@ -233,7 +248,7 @@ mod tests {
 
     fn renderer(choice: Choice, classes: usize) -> Renderer {
         let class = Class { label: String::new(), symbol: Symbol::Nothing };
-        Renderer { choice, classes: vec![class; classes], default: None, rotation: None }
+        Renderer::of(choice, vec![class; classes], None)
     }
 
     fn fields(name: &str, kind: FieldKind) -> Fields {

@@ -1,9 +1,10 @@
 //! Feature layers: each becomes as many layers of the style as its symbols have parts.
 
-use super::expression::{by_class, filter, number};
+use super::expression::{by_class, filter, number, ramp};
 use super::sprites::Sprites;
 use super::zoom;
 use crate::cartography::approximation::Report;
+use crate::cartography::data_source::GeometryKind;
 use crate::cartography::map::{Features, Inherited, Layer};
 use crate::cartography::symbol::{Fill, FillStyle, Marker, PIXELS_PER_POINT, Placement, Shape, Stroke, Symbol};
 use serde_json::{Map as Object, Value, json};
@@ -59,7 +60,7 @@ pub(crate) fn layers(
     let classes: Vec<Vec<Part>> = features
         .renderer
         .all_classes()
-        .map(|class| class.map_or(Vec::new(), |class| parts(&class.symbol, sprites, report)))
+        .map(|class| class.map_or(Vec::new(), |class| parts(&class.symbol, features.source.geometry, sprites, report)))
         .collect();
     let kinds: BTreeSet<Kind> = classes.iter().flatten().map(|part| part.kind.clone()).collect();
     let mut made: Vec<Value> = Vec::new();
@@ -68,6 +69,9 @@ pub(crate) fn layers(
         let is_line = matches!(kind, Kind::Line(_));
         let at = if is_line { lines } else { 0 };
         lines += usize::from(is_line);
+        if kind == Kind::Icon && features.renderer.color.is_some() {
+            report.approximate("colours of pictures and shapes that follow a number", "the colour of the symbol");
+        }
         let mut style_layer = Object::new();
         style_layer.insert("id".into(), json!(format!("{}/{}", layer.id, kind.suffix(at))));
         style_layer.insert("type".into(), json!(kind.style_type()));
@@ -109,8 +113,9 @@ fn paint(style_layer: &mut Object<String, Value>, features: &Features, kind: &Ki
         let of = |part: &Option<&Part>| part.map_or(fallback, |part| &part.properties[name]).clone();
         let outputs: Vec<Value> = parts.iter().map(of).collect();
         let mut value = by_class(&features.renderer, &features.fields, &outputs);
-        if *name == "icon-rotate" {
-            value = rotated(features, value);
+        value = varied(features, name, value);
+        if *name == "icon-size" && value == json!(1) {
+            continue;
         }
         if is_layout(name) {
             layout.insert((*name).into(), value)
@@ -156,6 +161,22 @@ fn is_layout(name: &str) -> bool {
     name.starts_with("icon-")
 }
 
+/// A property of the classes as the renderer's variables change it.
+fn varied(features: &Features, name: &str, own: Value) -> Value {
+    let (renderer, is_line) = (&features.renderer, features.source.geometry == GeometryKind::Line);
+    match (name, &renderer.size, &renderer.color) {
+        ("icon-rotate", ..) => rotated(features, own),
+        ("circle-radius", Some(size), _) => ramp(size, |points| pixels(points / 2.0), own),
+        ("line-width", Some(size), _) if is_line => ramp(size, |points| pixels(*points), own),
+        // The images of icons have the sizes of their symbols.
+        ("icon-size", Some(size), _) => ramp(size, |points| json!(["/", number(*points), own]), json!(1)),
+        ("icon-size", None, _) => json!(1),
+        ("line-color", _, Some(color)) if is_line => ramp(color, |of| json!(of.css()), own),
+        ("circle-color" | "fill-color", _, Some(color)) => ramp(color, |of| json!(of.css()), own),
+        _ => own,
+    }
+}
+
 /// An angle by the symbol and by the field of the renderer.
 fn rotated(features: &Features, own: Value) -> Value {
     let Some(rotation) = &features.renderer.rotation else { return own };
@@ -168,7 +189,7 @@ fn pixels(points: f64) -> Value {
     number((points * PIXELS_PER_POINT * 1000.0).round() / 1000.0)
 }
 
-fn parts(symbol: &Symbol, sprites: &mut Sprites, report: &mut Report<'_>) -> Vec<Part> {
+fn parts(symbol: &Symbol, geometry: GeometryKind, sprites: &mut Sprites, report: &mut Report<'_>) -> Vec<Part> {
     match symbol {
         Symbol::Nothing => Vec::new(),
         Symbol::Line(stroke) => vec![line(stroke)],
@@ -176,9 +197,9 @@ fn parts(symbol: &Symbol, sprites: &mut Sprites, report: &mut Report<'_>) -> Vec
             let area = area(fill, sprites, report);
             area.into_iter().chain(fill.outline.as_ref().map(line)).collect()
         }
-        Symbol::Marker(marker) => vec![point(marker, sprites, report)],
+        Symbol::Marker(marker) => vec![point(marker, geometry, sprites, report)],
         Symbol::Picture(picture) => match sprites.picture(picture) {
-            Some(name) => vec![icon(name, picture.placement)],
+            Some(name) => vec![icon(name, picture.width, picture.placement)],
             None => {
                 report.approximate(format!("a picture of the type {:?}", picture.media_type), "a circle of its size");
                 vec![circle(&Marker {
@@ -214,13 +235,15 @@ fn line(stroke: &Stroke) -> Part {
     Part { kind: Kind::Line(dashes), properties }
 }
 
-fn point(marker: &Marker, sprites: &mut Sprites, report: &mut Report<'_>) -> Part {
-    let plain = marker.shape == Shape::Circle && marker.placement.right == 0.0 && marker.placement.up == 0.0;
+fn point(marker: &Marker, geometry: GeometryKind, sprites: &mut Sprites, report: &mut Report<'_>) -> Part {
+    // A circle on an area would stand on each of its corners; an icon stands in its middle.
+    let plain = geometry == GeometryKind::Point && marker.shape == Shape::Circle;
+    let plain = plain && marker.placement.right == 0.0 && marker.placement.up == 0.0;
     if plain {
         return circle(marker);
     }
     match sprites.marker(marker) {
-        Some(name) => icon(name, marker.placement),
+        Some(name) => icon(name, marker.size, marker.placement),
         None => {
             report.approximate(format!("a marker of {} points", marker.size), "a circle");
             circle(marker)
@@ -240,8 +263,10 @@ fn circle(marker: &Marker) -> Part {
     Part { kind: Kind::Circle, properties: properties.into() }
 }
 
-fn icon(name: String, placement: Placement) -> Part {
+fn icon(name: String, size: f64, placement: Placement) -> Part {
     let offset = json!(["literal", [pixels(placement.right), pixels(0.0 - placement.up)]]);
-    let properties = [("icon-image", json!(name)), ("icon-rotate", number(placement.angle)), ("icon-offset", offset)];
+    let angle = number(placement.angle);
+    let properties =
+        [("icon-image", json!(name)), ("icon-rotate", angle), ("icon-offset", offset), ("icon-size", number(size.max(0.1)))];
     Part { kind: Kind::Icon, properties: properties.into() }
 }

@@ -141,6 +141,22 @@ impl Writer<'_> {
         }
     }
 
+    /// The sheets of images: a URL where there is but the style's own, which every reader takes, else a list.
+    fn sprite(&mut self) -> Option<Value> {
+        let name = if self.options.sprite.is_empty() { "sprite" } else { &self.options.sprite };
+        let own = (!self.sprites.is_empty()).then(|| format!("{}{name}", self.options.base));
+        match own {
+            Some(own) if self.sheets.is_empty() => Some(json!(own)),
+            Some(own) => {
+                // Images of the sheet with this id need no prefix.
+                self.sheets.insert(0, json!({"id": "default", "url": own}));
+                Some(Value::Array(std::mem::take(&mut self.sheets)))
+            }
+            None if self.sheets.is_empty() => None,
+            None => Some(Value::Array(std::mem::take(&mut self.sheets))),
+        }
+    }
+
     fn finish(mut self, map: &Map) -> Style {
         let mut style = Object::new();
         style.insert("version".into(), json!(8));
@@ -152,13 +168,8 @@ impl Writer<'_> {
         if let Some(glyphs) = &self.glyphs {
             style.insert("glyphs".into(), json!(format!("{}{glyphs}", self.options.base)));
         }
-        if !self.sprites.is_empty() {
-            let name = if self.options.sprite.is_empty() { "sprite" } else { &self.options.sprite };
-            // Images of the sheet with this id need no prefix.
-            self.sheets.insert(0, json!({"id": "default", "url": format!("{}{name}", self.options.base)}));
-        }
-        if !self.sheets.is_empty() {
-            style.insert("sprite".into(), Value::Array(self.sheets));
+        if let Some(sprite) = self.sprite() {
+            style.insert("sprite".into(), sprite);
         }
         style.insert("sources".into(), Value::Object(self.sources));
         style.insert("layers".into(), self.layers.into_iter().chain(self.labels).collect());

@@ -8,7 +8,8 @@ pub struct StyleOptions {
     /// What stands before every path: the URL of the folder, with a final `/`, or nothing for paths relative to the page.
     pub base: String,
     /// The template of the folder's glyphs, `fonts/{fontstack}/{range}.pbf`. Without, the glyphs of the first vector tile layer are used;
-    /// where there are none either, the style has no glyphs, and MapLibre draws labels with fonts of the device.
+    /// where there are none either, the style has no glyphs: MapLibre GL JS from 5.11 on then draws labels with fonts of the device, MapLibre
+    /// Native draws none.
     pub glyphs: Option<String>,
     /// The font of labels, one that the folder's glyphs hold. Without, the first font that a vector tile layer uses; where the style has no
     /// glyphs, the font that the map's author chose.

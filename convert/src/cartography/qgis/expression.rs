@@ -1,7 +1,9 @@
 //! QGIS expressions and SQL: both quote names and texts alike.
 
+use crate::cartography::color::Rgba;
 use crate::cartography::field::{Domain, Fields};
 use crate::cartography::filter::{Comparison, Filter, Literal};
+use crate::cartography::ramp::Ramp;
 use crate::cartography::renderer::{NULL_VALUE, Normalization, Rotation};
 use crate::cartography::text_expression::TextPart;
 
@@ -79,6 +81,36 @@ pub(crate) fn classified(field: &str, normalization: &Normalization) -> String {
         Normalization::Log => format!("log10({field})"),
         Normalization::PercentOfTotal(total) => format!("{field} / {total} * 100"),
     }
+}
+
+/// A value between stops: `between` makes it of the number and two stops.
+fn ramp<T>(ramp: &Ramp<T>, one: impl Fn(&T) -> String, between: impl Fn(&str, &(f64, T), &(f64, T)) -> String) -> String {
+    let value = classified(&ramp.field, &ramp.divisor.clone().map_or(Normalization::None, Normalization::Field));
+    let (Some(first), Some(last)) = (ramp.stops.first(), ramp.stops.last()) else { return "NULL".to_owned() };
+    let mut parts = format!("CASE WHEN {value} <= {} THEN {}", first.0, one(&first.1));
+    for pair in ramp.stops.windows(2) {
+        parts.push_str(&format!(" WHEN {value} <= {} THEN {}", pair[1].0, between(&value, &pair[0], &pair[1])));
+    }
+    // Without a number there is no value, and the symbol's own holds.
+    format!("{parts} WHEN {value} > {} THEN {} END", last.0, one(&last.1))
+}
+
+/// A size that follows a number.
+pub(crate) fn size(of: &Ramp<f64>) -> String {
+    let line =
+        |value: &str, (a, from): &(f64, f64), (b, to): &(f64, f64)| format!("scale_linear({value}, {a}, {b}, {from}, {to})");
+    ramp(of, f64::to_string, line)
+}
+
+/// A colour that follows a number.
+pub(crate) fn color(of: &Ramp<Rgba>) -> String {
+    let parts = |color: &Rgba| [color.red, color.green, color.blue, color.alpha];
+    let between = |value: &str, (a, from): &(f64, Rgba), (b, to): &(f64, Rgba)| {
+        let pairs = parts(from).into_iter().zip(parts(to));
+        let lines: Vec<String> = pairs.map(|(from, to)| format!("scale_linear({value}, {a}, {b}, {from}, {to})")).collect();
+        format!("color_rgba({})", lines.join(", "))
+    };
+    ramp(of, |color| text(&color.qgis()), between)
 }
 
 /// Degrees clockwise, by a field and by the symbol.

@@ -78,7 +78,7 @@ fn vector(layer: &Layer, inherited: Inherited, features: &Features, report: &mut
     }
     element = element.child(Element::with_text("provider", "ogr").attribute("encoding", "UTF-8"));
     if of.geometry != GeometryKind::None {
-        element = element.child(renderers::renderer(&features.renderer, &features.fields, &layer.id, report));
+        element = element.child(renderers::renderer(&features.renderer, of.geometry, &features.fields, &layer.id, report));
         if !features.labels.is_empty() {
             element = element.child(labels::labeling(&features.labels, &features.fields, &layer.id));
         }

@@ -4,18 +4,24 @@ use super::expression;
 use super::symbols;
 use super::xml::Element;
 use crate::cartography::approximation::Report;
+use crate::cartography::data_source::GeometryKind;
 use crate::cartography::field::{FieldKind, Fields};
 use crate::cartography::renderer::{Choice, Class, NULL_VALUE, Normalization, Renderer};
 use crate::cartography::stable_id::uuid;
 
 /// The renderer of a layer.
-pub(crate) fn renderer(of: &Renderer, fields: &Fields, id: &str, report: &mut Report<'_>) -> Element {
+pub(crate) fn renderer(
+    of: &Renderer,
+    geometry: GeometryKind,
+    fields: &Fields,
+    id: &str,
+    report: &mut Report<'_>,
+) -> Element {
     let classes: Vec<&Class> = of.all_classes().flatten().collect();
     let number = |at: usize| at.to_string();
     let drawn = classes.iter().enumerate();
-    let all = drawn
-        .map(|(at, class)| symbols::symbol(&class.symbol, &number(at), of.rotation.as_ref(), report))
-        .collect::<Vec<_>>();
+    let all =
+        drawn.map(|(at, class)| symbols::symbol(&class.symbol, &number(at), geometry, Some(of), report)).collect::<Vec<_>>();
     let symbols = Element::new("symbols").children(all);
     let base = |kind: &str| {
         let element = Element::new("renderer-v2").attribute("type", kind).attribute("symbollevels", "0");
@@ -114,9 +120,9 @@ mod tests {
     fn written(choice: Choice, default: bool) -> String {
         let default = default.then(|| class("other <&>", 9));
         let field = Field { name: "K".into(), alias: None, kind: FieldKind::Integer, domain: None, editable: true };
-        let of = Renderer { choice, classes: vec![class("one", 1), class("two", 2)], default, rotation: None };
+        let of = Renderer::of(choice, vec![class("one", 1), class("two", 2)], default);
         let mut list = Vec::new();
-        renderer(&of, &Fields(vec![field]), "id", &mut Report::new("layer", &mut list)).document()
+        renderer(&of, GeometryKind::Line, &Fields(vec![field]), "id", &mut Report::new("layer", &mut list)).document()
     }
 
     #[test]

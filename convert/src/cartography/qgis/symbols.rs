@@ -4,8 +4,9 @@ use super::expression;
 use super::xml::{Element, option, option_map};
 use crate::cartography::approximation::Report;
 use crate::cartography::color::Rgba;
+use crate::cartography::data_source::GeometryKind;
 use crate::cartography::picture;
-use crate::cartography::renderer::Rotation;
+use crate::cartography::renderer::Renderer;
 use crate::cartography::symbol::{Fill, FillStyle, Hatch, Marker, Picture, Placement, Shape, Stroke, Symbol};
 
 /// A property of a symbol's layer. QGIS before 3.18 reads this form only, later ones read it as well.
@@ -18,31 +19,71 @@ fn layer(class: &str, properties: Vec<(&str, String)>) -> Element {
     of.attribute("locked", "0").children(properties.into_iter().map(|(name, value)| property(name, value)))
 }
 
-/// A symbol with its number in the renderer; none for [`Symbol::Nothing`].
-pub(crate) fn symbol(of: &Symbol, name: &str, rotation: Option<&Rotation>, report: &mut Report<'_>) -> Element {
-    let (kind, layers) = match of {
-        Symbol::Marker(of) => ("marker", vec![turned(marker(of), rotation, of.placement)]),
-        Symbol::Picture(of) => ("marker", vec![turned(picture_marker(of), rotation, of.placement)]),
-        Symbol::Line(stroke) => ("line", vec![line(stroke)]),
-        Symbol::Fill(of) => ("fill", fill(of, report)),
-        Symbol::Nothing => ("marker", Vec::new()),
+/// A symbol with its number in the renderer, for features of a geometry.
+pub(crate) fn symbol(
+    of: &Symbol,
+    name: &str,
+    geometry: GeometryKind,
+    renderer: Option<&Renderer>,
+    report: &mut Report<'_>,
+) -> Element {
+    let layers = match of {
+        Symbol::Marker(of) => vec![following(marker(of), of_marker(renderer, of.placement, true))],
+        Symbol::Picture(of) => vec![following(picture_marker(of), of_marker(renderer, of.placement, false))],
+        Symbol::Line(stroke) => vec![following(line(stroke), of_line(renderer))],
+        Symbol::Fill(of) => fill(of, renderer, report),
+        Symbol::Nothing => Vec::new(),
     };
+    let in_middle = geometry == GeometryKind::Polygon && matches!(of, Symbol::Marker(_) | Symbol::Picture(_));
+    if in_middle {
+        // The name is that of a symbol within a symbol's first layer.
+        let inner = named("marker", &format!("@{name}@0"), layers);
+        let middle = layer("CentroidFill", vec![("point_on_surface", "1".into()), ("point_on_all_parts", "0".into())]);
+        return named("fill", name, vec![middle.child(inner)]);
+    }
+    let kind = match geometry {
+        GeometryKind::Point | GeometryKind::None => "marker",
+        GeometryKind::Line => "line",
+        GeometryKind::Polygon => "fill",
+    };
+    named(kind, name, layers)
+}
+
+fn named(kind: &str, name: &str, layers: Vec<Element>) -> Element {
     let element = Element::new("symbol").attribute("type", kind).attribute("name", name).attribute("alpha", "1");
     element.attribute("clip_to_extent", "1").attribute("force_rhr", "0").children(layers)
 }
 
-/// Adds the angle by a field.
-fn turned(layer: Element, rotation: Option<&Rotation>, placement: Placement) -> Element {
-    let Some(rotation) = rotation else { return layer };
-    let angle = [
-        option("active", "bool", "true"),
-        option("expression", "QString", expression::rotation(rotation, placement.angle)),
+/// Adds to a symbol's layer what follows a field: properties of QGIS with their expressions.
+fn following(layer: Element, properties: Vec<(&'static str, String)>) -> Element {
+    if properties.is_empty() {
+        return layer;
+    }
+    let property = |(name, expression): (&'static str, String)| {
+        let active = option("active", "bool", "true");
         // The kind of property that is an expression.
-        option("type", "int", "3"),
-    ];
-    let properties = option_map(Some("properties"), [option_map(Some("angle"), angle)]);
+        option_map(Some(name), [active, option("expression", "QString", expression), option("type", "int", "3")])
+    };
+    let properties = option_map(Some("properties"), properties.into_iter().map(property));
     let all = [option("name", "QString", ""), properties, option("type", "QString", "collection")];
     layer.child(Element::new("data_defined_properties").child(option_map(None, all)))
+}
+
+/// What of a marker follows a field.
+fn of_marker(renderer: Option<&Renderer>, placement: Placement, has_color: bool) -> Vec<(&'static str, String)> {
+    let Some(renderer) = renderer else { return Vec::new() };
+    let angle = renderer.rotation.as_ref().map(|rotation| ("angle", expression::rotation(rotation, placement.angle)));
+    let size = renderer.size.as_ref().map(|size| ("size", expression::size(size)));
+    let color = renderer.color.as_ref().filter(|_| has_color).map(|color| ("fillColor", expression::color(color)));
+    [angle, size, color].into_iter().flatten().collect()
+}
+
+/// What of a line follows a field.
+fn of_line(renderer: Option<&Renderer>) -> Vec<(&'static str, String)> {
+    let Some(renderer) = renderer else { return Vec::new() };
+    let width = renderer.size.as_ref().map(|size| ("outlineWidth", expression::size(size)));
+    let color = renderer.color.as_ref().map(|color| ("outlineColor", expression::color(color)));
+    [width, color].into_iter().flatten().collect()
 }
 
 fn placed(placement: Placement) -> Vec<(&'static str, String)> {
@@ -121,9 +162,13 @@ fn simple_fill(style: &str, color: Rgba) -> Element {
 }
 
 /// The layers of an area: what fills it, and its outline on top.
-fn fill(of: &Fill, report: &mut Report<'_>) -> Vec<Element> {
+fn fill(of: &Fill, renderer: Option<&Renderer>, report: &mut Report<'_>) -> Vec<Element> {
     let area = match &of.style {
-        FillStyle::Solid => simple_fill("solid", of.color),
+        FillStyle::Solid => {
+            let color =
+                renderer.and_then(|renderer| renderer.color.as_ref()).map(|color| ("fillColor", expression::color(color)));
+            following(simple_fill("solid", of.color), color.into_iter().collect())
+        }
         FillStyle::Hollow => simple_fill("no", of.color),
         FillStyle::Hatch(hatch) => {
             let style = match hatch {

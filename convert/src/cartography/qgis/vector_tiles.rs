@@ -6,6 +6,7 @@ use super::vector_filter;
 use super::xml::Element;
 use crate::cartography::approximation::Report;
 use crate::cartography::color::Rgba;
+use crate::cartography::data_source::GeometryKind;
 use crate::cartography::label::{Label, LabelPlace};
 use crate::cartography::symbol::{Fill, FillStyle, Marker, Placement, Shape, Stroke, Symbol, TextSymbol};
 use crate::cartography::text_expression::{TextPart, brace_parts};
@@ -32,12 +33,12 @@ pub(crate) fn styles(style: &Value, report: &mut Report<'_>) -> [Element; 2] {
         let kind = layer.get("type").and_then(Value::as_str).unwrap_or_default();
         match kind {
             "fill" | "line" | "circle" => {
-                let geometry = match kind {
-                    "fill" => "2",
-                    "line" => "1",
-                    _ => "0",
+                let (geometry, of) = match kind {
+                    "fill" => ("2", GeometryKind::Polygon),
+                    "line" => ("1", GeometryKind::Line),
+                    _ => ("0", GeometryKind::Point),
                 };
-                let symbol = symbols::symbol(&symbol(kind, layer), "0", None, report);
+                let symbol = symbols::symbol(&symbol(kind, layer), "0", of, None, report);
                 let symbols = Element::new("symbols").child(symbol);
                 drawn.push(entry(layer, id, geometry, &filter, hidden).child(symbols));
             }
