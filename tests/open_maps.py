@@ -12,13 +12,16 @@ folder = pathlib.Path(sys.argv[2])
 wgs84 = osr.SpatialReference()
 wgs84.ImportFromEPSG(4326)
 wgs84.SetAxisMappingStrategy(osr.OAMS_TRADITIONAL_GIS_ORDER)
-# The row of each layer, from the south.
-rows = {"breaks": 0, "cim": 0, "fills": 1.4, "lines": 2.8, "markers": 4.6, "twofields": 6, "heat": 7, "hidden": 7.5, "near": 7.5}
+# The column and the row of each layer, from the west and from the south.
+columns = {"cim": 9.6, "amounts": 4.8, "counts": 6}
+rows = {"breaks": 0, "cim": 0, "fills": 1.4, "lines": 2.8, "markers": 4.6, "twofields": 6, "heat": 7, "amounts": 7, "counts": 5.9, "hidden": 7.5, "near": 7.5}
 values = {
     "breaks": [dict(KIND=str(pop), POP=pop) for pop in (0, 5, 10, 10.5, 20, 25, 99, None)],
     "cim": [dict(KIND="cim")],
     "twofields": [dict(KIND=kind, CODE=code) for kind, code in (("a", 1), ("a", 2), ("b", None), ("b", 1))],
     "heat": [dict(KIND="x")] * 3,
+    "amounts": [dict(KIND="x", POP=pop) for pop in (0, 15, 30, None)],
+    "counts": [dict(KIND="x", POP=pop) for pop in (0, 30)],
     "hidden": [dict(KIND="x")],
     "near": [dict(KIND="y")],
 }
@@ -49,7 +52,7 @@ for layer in layers(document["map"]["operationalLayers"]):
         table.CreateField(ogr.FieldDefn(field["name"], types[field["type"]]))
     features = []
     for at, row in enumerate(attributes):
-        geometry = shape(of["geometry"], at * 1.2 + (9.6 if name == "cim" else 0), rows[name])
+        geometry = shape(of["geometry"], at * 1.2 + columns.get(name, 0), rows[name])
         features.append({"type": "Feature", "properties": row, "geometry": geometry})
         feature = ogr.Feature(table.GetLayerDefn())
         for key, value in row.items():

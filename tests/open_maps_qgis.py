@@ -11,9 +11,11 @@ application.initQgis()
 project = QgsProject.instance()
 assert project.read(f"{folder}/map.qgz"), project.error()
 layers = list(project.mapLayers().values())
-invalid = [layer.name() for layer in layers if not layer.isValid()]
+invalid = [layer.name() for layer in layers if not layer.isValid() or (layer.isSpatial() and not layer.crs().isValid())]
 assert layers and not invalid, f"invalid layers: {invalid}"
-shown = [node.layer() for node in project.layerTreeRoot().findLayers() if node.isVisible()]
+shown = [node.layer() for node in project.layerTreeRoot().findLayers() if node.isVisible() and node.layer()]
+lost = [node.name() for node in project.layerTreeRoot().findLayers() if node.layer() is None]
+assert not lost, f"layers of the tree that are not there: {lost}"
 for layer in project.layerTreeRoot().findLayers():
     kind = layer.layer()
     renderer = kind.renderer()

@@ -112,6 +112,16 @@ impl Renderer {
         read
     }
 
+    /// How far the largest marker reaches from its point, in points: labels stand beyond it.
+    pub fn reach(&self) -> f64 {
+        let reach = |class: &Class| match &class.symbol {
+            Symbol::Marker(marker) => (marker.size + marker.outline.as_ref().map_or(0.0, |outline| outline.width)) / 2.0,
+            Symbol::Picture(picture) => picture.width.max(picture.height) / 2.0,
+            Symbol::Line(_) | Symbol::Fill(_) | Symbol::Nothing => 0.0,
+        };
+        self.classes.iter().chain(&self.default).map(reach).fold(0.0, f64::max)
+    }
+
     /// Every class, the default last; `None` stands for a default that is not drawn.
     pub fn all_classes(&self) -> impl Iterator<Item = Option<&Class>> {
         let of_default = (self.choice != Choice::Single).then_some(self.default.as_ref());

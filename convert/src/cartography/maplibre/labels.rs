@@ -85,8 +85,9 @@ fn layout(label: &Label, features: &Features, font: Vec<String>) -> Object<Strin
                 ("", one) | (one, "") => one.to_owned(),
                 (vertical, horizontal) => format!("{vertical}-{horizontal}"),
             };
-            // Half a letter away from the point, so that the marker stays free.
-            let offset = [f64::from(x) * 0.5 + em(right), -(f64::from(y) * 0.4 + em(up))];
+            // Beyond the marker; in a corner, nearer by what a circle leaves free.
+            let reach = features.renderer.reach() * if x != 0 && y != 0 { 0.75 } else { 1.0 } + 1.0;
+            let offset = [em(f64::from(x) * reach + right), -em(f64::from(y) * reach + up)];
             layout.insert("text-anchor".into(), json!(anchor));
             layout.insert("text-offset".into(), json!(offset.map(number)));
         }

@@ -23,7 +23,7 @@ pub(crate) fn limit(style_layer: &mut Object<String, Value>, min_scale: f64, max
         }
     }
     if max_scale > 0.0 {
-        let zoom = ((zoom_of_scale(max_scale) * STEP).floor() + 1.0) / STEP;
+        let zoom = ((zoom_of_scale(max_scale) * STEP).ceil() + 1.0) / STEP;
         if zoom < 24.0 {
             style_layer.insert("maxzoom".into(), json!(zoom.max(0.0)));
         }

@@ -7,11 +7,11 @@ use crate::cartography::label::{Label, LabelPlace};
 use crate::cartography::stable_id::uuid;
 
 /// The labels of a layer.
-pub(crate) fn labeling(labels: &[Label], fields: &Fields, id: &str) -> Element {
+pub(crate) fn labeling(labels: &[Label], fields: &Fields, reach: f64, id: &str) -> Element {
     if let [label] = labels
         && label.filter.is_none()
     {
-        return Element::new("labeling").attribute("type", "simple").child(settings(label, fields));
+        return Element::new("labeling").attribute("type", "simple").child(settings(label, fields, reach));
     }
     let key = |at: &str| format!("{{{}}}", uuid(&format!("{id}/labels/{at}")));
     let rule = |(at, label): (usize, &Label)| {
@@ -20,18 +20,18 @@ pub(crate) fn labeling(labels: &[Label], fields: &Fields, id: &str) -> Element {
             Some(filter) => rule.attribute("filter", expression::condition(filter)),
             None => rule,
         };
-        rule.child(settings(label, fields))
+        rule.child(settings(label, fields, reach))
     };
     let rules = Element::new("rules").attribute("key", key("all")).children(labels.iter().enumerate().map(rule));
     Element::new("labeling").attribute("type", "rule-based").child(rules)
 }
 
-fn settings(label: &Label, fields: &Fields) -> Element {
-    text_settings(label, expression::label(&label.text, label.coded_values, fields))
+fn settings(label: &Label, fields: &Fields, reach: f64) -> Element {
+    text_settings(label, expression::label(&label.text, label.coded_values, fields), reach)
 }
 
-/// The settings of a label whose text is an expression.
-pub(crate) fn text_settings(label: &Label, text: String) -> Element {
+/// The settings of a label whose text is an expression, beside markers that reach so far from their points.
+pub(crate) fn text_settings(label: &Label, text: String, reach: f64) -> Element {
     let symbol = &label.symbol;
     let flag = |is: bool| if is { "1" } else { "0" };
     let (halo, width) = symbol.halo.unwrap_or((symbol.color, 0.0));
@@ -61,17 +61,19 @@ pub(crate) fn text_settings(label: &Label, text: String) -> Element {
         .attribute("drawLabels", "1")
         .attribute("fontMinPixelSize", "3")
         .attribute("fontMaxPixelSize", "10000");
-    Element::new("settings").children([style, placement(label), rendering])
+    Element::new("settings").children([style, placement(label, reach), rendering])
 }
 
-fn placement(label: &Label) -> Element {
+fn placement(label: &Label, reach: f64) -> Element {
     let element = Element::new("placement").attribute("offsetUnits", "Point").attribute("distUnits", "Point");
     let (right, up) = label.symbol.offset;
     match label.place {
         LabelPlace::Beside(x, y) => {
             // The nine places from the upper left to the lower right.
             let quadrant = i16::from(1 - y) * 3 + i16::from(x + 1);
-            let offset = [f64::from(x) * 4.0 + right, -(f64::from(y) * 3.0 + up)];
+            // Beyond the marker; in a corner, nearer by what a circle leaves free.
+            let reach = reach * if x != 0 && y != 0 { 0.75 } else { 1.0 } + 1.0;
+            let offset = [f64::from(x) * reach + right, -(f64::from(y) * reach + up)];
             element
                 .attribute("placement", "1")
                 .attribute("quadOffset", quadrant.to_string())

@@ -22,11 +22,19 @@ pub(crate) fn layer_id(id: &str) -> String {
     format!("{kept}_{}", uuid(id).replace('-', "_"))
 }
 
-/// A coordinate reference system by its EPSG code.
+/// A coordinate reference system by its authority and code.
+pub(crate) fn authority_code(wkid: u32) -> String {
+    // Esri's own codes begin at 100,000 and, for some families, at 37,000.
+    let authority = if wkid >= 100_000 || (37_000..38_000).contains(&wkid) { "ESRI" } else { "EPSG" };
+    format!("{authority}:{wkid}")
+}
+
+/// A coordinate reference system. QGIS looks it up by its code where the element has an id below those of users' own systems; the id
+/// itself is that of its database and differs between versions.
 pub(crate) fn spatial_reference(name: &'static str, wkid: u32) -> Element {
-    let authority = if wkid >= 100_000 { "ESRI" } else { "EPSG" };
-    let id = Element::with_text("authid", format!("{authority}:{wkid}"));
-    Element::new(name).child(Element::new("spatialrefsys").child(id))
+    let id = Element::with_text("srsid", "1");
+    let code = Element::with_text("authid", authority_code(wkid));
+    Element::new(name).child(Element::new("spatialrefsys").child(id).child(code))
 }
 
 /// The layer of a project; none for groups, and for tiles that QGIS cannot read, which are reported.
@@ -80,7 +88,8 @@ fn vector(layer: &Layer, inherited: Inherited, features: &Features, report: &mut
     if of.geometry != GeometryKind::None {
         element = element.child(renderers::renderer(&features.renderer, of.geometry, &features.fields, &layer.id, report));
         if !features.labels.is_empty() {
-            element = element.child(labels::labeling(&features.labels, &features.fields, &layer.id));
+            element =
+                element.child(labels::labeling(&features.labels, &features.fields, features.renderer.reach(), &layer.id));
         }
     }
     element = element.children(opacity(inherited)).children(fields::elements(&features.fields));

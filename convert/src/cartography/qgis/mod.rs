@@ -15,7 +15,7 @@ mod xml;
 
 use super::approximation::{Approximation, Report};
 use super::map::{Inherited, Layer, LayerContent, Map};
-use layers::{MapLayer, layer_id, map_layer, spatial_reference};
+use layers::{MapLayer, authority_code, layer_id, map_layer, spatial_reference};
 use std::io::{self, Cursor, Write};
 use xml::Element;
 use zip::write::SimpleFileOptions;
@@ -58,7 +58,11 @@ pub fn project(map: &Map) -> Project {
     root = root.child(Element::new("layerorder").children(order));
     root = root.child(Element::new("projectlayers").children(layers.into_iter().map(|layer| layer.element)));
     let absolute = Element::with_text("Absolute", "false").attribute("type", "bool");
-    root = root.child(Element::new("properties").child(Element::new("Paths").child(absolute)));
+    // The old place of the project's reference system, for readers that do not find the new one.
+    let projected = Element::with_text("ProjectionsEnabled", "1").attribute("type", "int");
+    let code = Element::with_text("ProjectCrs", authority_code(wkid)).attribute("type", "QString");
+    let properties = [Element::new("SpatialRefSys").child(projected).child(code), Element::new("Paths").child(absolute)];
+    root = root.child(Element::new("properties").children(properties));
     Project { qgs: root.document(), approximations }
 }
 

@@ -45,7 +45,8 @@ pub(crate) fn styles(style: &Value, report: &mut Report<'_>) -> [Element; 2] {
             "symbol" => match label(layer) {
                 Some((label, text)) => {
                     let geometry = if matches!(label.place, LabelPlace::Along(_)) { "1" } else { "0" };
-                    labelled.push(entry(layer, id, geometry, &filter, hidden).child(labels::text_settings(&label, text)));
+                    labelled
+                        .push(entry(layer, id, geometry, &filter, hidden).child(labels::text_settings(&label, text, 0.0)));
                 }
                 None => report.approximate(format!("icons and texts of the style's layer {id:?}"), "nothing in QGIS"),
             },
