@@ -71,6 +71,7 @@ fn each_crate_does_without_what_is_not_its_business() {
         ("offmap-engine", &["reqwest", "zip"]),
         ("offmap-exporters", &["actix"]),
         ("offmap-packager", &["actix", "reqwest"]),
+        ("offmap-convert", &["actix", "reqwest"]),
     ] {
         let known = workspace.packages.iter().find(|p| p.name == package);
         let known = known.unwrap_or_else(|| panic!("there is no crate {package}"));

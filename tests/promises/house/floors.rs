@@ -5,12 +5,13 @@ use super::manifest::Package;
 use super::tree::Tree;
 
 /// The floors, ground first. A crate knows only crates of lower floors, so two of one floor know nothing of each other.
-pub(super) const FLOORS: [&[&str]; 7] = [
+pub(super) const FLOORS: [&[&str]; 8] = [
     &["offmap-model"],
     &["offmap-disk"],
     &["offmap-formats", "offmap-arcgis"],
     &["offmap-engine"],
     &["offmap-exporters", "offmap-packager", "offmap-sandbox"],
+    &["offmap-convert"],
     &["offmap"],
     &["offmap-cli"],
 ];
