@@ -9,6 +9,9 @@ use std::path::Path;
 /// Most places that one call of [`TileVisitor::visit`] names.
 pub const MOST_PLACES: usize = 1024;
 
+/// Takes a resource: its path below `resources`, and its bytes.
+pub type OnResource<'a> = &'a mut dyn FnMut(&str, &[u8]) -> Result<(), Failure>;
+
 /// Takes the tiles of a [`TileReader`].
 pub trait TileVisitor {
     /// Whether the tile of a place is wanted. Asked for every tile in order, before its bytes are read.
@@ -44,7 +47,7 @@ pub trait TileReader {
     ///
     /// # Errors
     /// As [`for_each_tile`](TileReader::for_each_tile).
-    fn for_each_resource(&mut self, _visit: &mut dyn FnMut(&str, &[u8]) -> Result<(), Failure>) -> Result<(), Failure> {
+    fn for_each_resource(&mut self, _visit: OnResource<'_>) -> Result<(), Failure> {
         Ok(())
     }
 }

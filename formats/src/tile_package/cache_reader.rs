@@ -6,7 +6,7 @@ use super::kind::TilePackageKind;
 use super::package_archive::{bundle_place, is_bundle};
 use crate::compact_cache::{PACKET_SIZE, TileRecord};
 use crate::sinks::TileId;
-use crate::tile_reader::{SharedPlaces, TileReader, TileVisitor};
+use crate::tile_reader::{OnResource, SharedPlaces, TileReader, TileVisitor};
 use crate::tile_set::TileSetInfo;
 use crate::tiles::TileOrder;
 use offmap_model::{Failure, json};
@@ -173,7 +173,7 @@ impl TileReader for TileCacheReader {
         Ok(())
     }
 
-    fn for_each_resource(&mut self, visit: &mut dyn FnMut(&str, &[u8]) -> Result<(), Failure>) -> Result<(), Failure> {
+    fn for_each_resource(&mut self, visit: OnResource<'_>) -> Result<(), Failure> {
         if self.kind != TilePackageKind::Vtpk {
             return Ok(());
         }

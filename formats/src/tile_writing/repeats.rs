@@ -59,7 +59,7 @@ impl Repeats {
             *least = content;
         }
         // About every eighth of those that come in makes the set forget, by chance that its own bytes decide.
-        if (crc >> SETS.trailing_zeros()) % 8 == 0 {
+        if (crc >> SETS.trailing_zeros()).is_multiple_of(8) {
             set.iter_mut().for_each(|c| c.times /= 2);
         }
     }
