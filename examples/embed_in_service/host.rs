@@ -72,7 +72,10 @@ impl Host {
         let serving = axum::serve(listener, routes).with_graceful_shutdown(stop.clone().cancelled_owned());
         let serving = tokio::spawn(serving.into_future());
         let played = match self.port {
-            Some(_) => Ok(told_to_end().await),
+            Some(_) => {
+                told_to_end().await;
+                Ok(())
+            }
             None => play::order_one(at).await,
         };
         end.await?;
