@@ -1,7 +1,7 @@
 //! Why the program ends without success, and its exit codes.
 
 use crate::known_secrets;
-use offmap::{Failure, FailureKind, FailureOwner};
+use offmap::{Failure, FailureKind, FailureOwner, FailureStage};
 
 /// Exit code of what was done and is incomplete.
 pub(crate) const INCOMPLETE: u8 = 3;
@@ -45,13 +45,16 @@ pub(crate) fn may_help(failure: &Failure) -> bool {
 
 /// Whether a service says that it is not there, as one says that was stopped: it may be there again.
 fn may_be_stopped(failure: &Failure) -> bool {
-    failure.kind == FailureKind::NotFound && failure.status.is_some()
+    failure.kind == FailureKind::NotFound && failure.stage != FailureStage::Read && failure.status.is_some()
 }
 
 fn way_out(failure: &Failure) -> &'static str {
     match failure.owner {
         FailureOwner::Source if failure.kind == FailureKind::NotSupported => {
             "keep it online (onlineOnlyServicesOption), or leave it out"
+        }
+        FailureOwner::Source if failure.kind == FailureKind::NotFound && failure.stage == FailureStage::Read => {
+            "correct the id or url of the map, or sign in as somebody with whom it is shared"
         }
         FailureOwner::Source if may_be_stopped(failure) => {
             "wait until the service runs again if it was stopped, else correct its url in the map, or leave it out"

@@ -64,6 +64,10 @@ async fn a_failure_before_the_job_begins_says_whose_it_is() {
             assert!(words(&output).contains(whose), "{}", words(&output));
         }
     }
+    let mut check = offmap(&["check", "--portal", &closed, "--item", "0123", "--token-env", "MY_TOKEN"]);
+    check.args(AREA).env("MY_TOKEN", secured.token());
+    let missing = words(&run(check));
+    assert!(missing.contains("whose: Source; what to do: correct the id or url of the map"), "{missing}");
     let wrong = run(offmap(&["verify", "/no/such/package"]));
     assert!(!words(&wrong).contains("whose: Caller"), "{}", words(&wrong));
 }

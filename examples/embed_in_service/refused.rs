@@ -19,7 +19,7 @@ impl IntoResponse for Refused {
         let status = match (self.0.owner, self.0.kind, self.0.stage) {
             (Owner::Limit, ..) | (_, FailureKind::Throttled, _) => StatusCode::SERVICE_UNAVAILABLE,
             (_, FailureKind::TimedOut, _) => StatusCode::GATEWAY_TIMEOUT,
-            (Owner::Caller, FailureKind::NotFound, _) => StatusCode::NOT_FOUND,
+            (_, FailureKind::NotFound, _) => StatusCode::NOT_FOUND,
             // Nothing is wrong with the request; the job is not in a state for it.
             (Owner::Caller, _, FailureStage::Run) => StatusCode::CONFLICT,
             (Owner::Caller, ..) => StatusCode::BAD_REQUEST,

@@ -330,7 +330,7 @@ async fn tenants_see_their_own_jobs_only_and_each_failure_is_an_answer_by_its_ow
         ("nobody's", "GET /jobs", "", 401),
         (FORESTRY, "POST /jobs", bad_area.as_str(), 400),
         (FORESTRY, "POST /jobs", "{\"area\": \"2,43,20,52\"}", 400),
-        (FORESTRY, "POST /jobs", no_item.as_str(), 403),
+        (FORESTRY, "POST /jobs", no_item.as_str(), 404),
         (FORESTRY, "GET /jobs/0123", "", 404),
         (FORESTRY, pause.as_str(), "", 409),
         (FORESTRY, odd.as_str(), "", 400),
