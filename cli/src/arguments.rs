@@ -2,6 +2,7 @@
 
 use crate::access_arguments::AccessArguments;
 use crate::help;
+use crate::job_arguments::{Jobs, Status};
 use crate::login_arguments::{Login, Logout, Whoami};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
@@ -35,10 +36,19 @@ pub(crate) enum Command {
     /// List what unfinished jobs left beside their destinations, roll back what they began on services, and remove it.
     Clean(Box<Clean>),
     /// Verify a package by its manifest.
+    #[command(after_help = help::AFTER_VERIFY)]
     Verify(VerifyArguments),
     /// Show what is in a package, and what is missing and why.
+    #[command(after_help = help::AFTER_SHOW)]
     Show(PackageArguments),
+    /// List the jobs of a service, from its data directory.
+    #[command(after_help = help::AFTER_JOBS)]
+    Jobs(Jobs),
+    /// Show a job: of a service by its id, or of `offmap take` by the directory of its package.
+    #[command(after_help = help::AFTER_STATUS)]
+    Status(Status),
     /// Sign in to a portal with the browser; the other commands use that from then on.
+    #[command(after_help = help::AFTER_LOGIN)]
     Login(Login),
     /// End a sign-in, here and at the portal.
     Logout(Logout),

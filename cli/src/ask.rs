@@ -5,7 +5,7 @@ use crate::interrupt::or_interrupted;
 use crate::plan_text;
 use crate::setup;
 use crate::stop::{INCOMPLETE, Stop};
-use crate::terminal::{self, Tone, behind, fitted, out, title_columns};
+use crate::terminal::{self, Tone, fitted, out_behind, title_columns};
 use offmap::arcgis::portal::ReadLimits;
 use offmap::{CapabilityReason, GenerateOfflineMapParameterOverrides, LayerCapability};
 use serde_json::{Value, json};
@@ -23,10 +23,7 @@ pub(crate) async fn check(arguments: Ask) -> Result<u8, Stop> {
         let title = title_columns(all().map(|c| c.title.as_str()), 34);
         for capability in all() {
             let (tone, word) = word(capability);
-            let lines = behind(&format!("{word:<8} {}  ", fitted(&capability.title, title)), &why(capability));
-            for (index, line) in lines.iter().enumerate() {
-                out!(if index == 0 { tone } else { Tone::Plain } => "{line}");
-            }
+            out_behind(tone, &format!("{word:<8} {}  ", fitted(&capability.title, title)), &why(capability));
         }
     }
     Ok(if capabilities.has_errors() { INCOMPLETE } else { 0 })

@@ -33,10 +33,12 @@ Exit codes:
   1    failed, nothing is left; of verify: damaged
   2    wrong usage
   3    incomplete; of check: not all can go offline
+  4    of verify: no manifest, so nothing missing can be told
   130  cancelled by Ctrl-C
 
 Environment:
   OFFMAP_PORTAL         portal, without --portal
+  OFFMAP_DATA           data directory, without --data
   OFFMAP_PASSWORD       password of --user
   OFFMAP_CLIENT_SECRET  secret of --client-id
   OFFMAP_SETTINGS       settings file, without --settings
@@ -71,3 +73,54 @@ Exit codes:
   2    wrong usage
   3    incomplete; what is missing is in the result
   130  cancelled by Ctrl-C";
+
+/// What follows the options of `offmap verify --help`.
+pub(crate) const AFTER_VERIFY: &str = "\
+Exit codes:
+  0    undamaged and complete
+  1    damaged, or not to be read
+  2    wrong usage
+  3    undamaged, and something is missing
+  4    can be read, but has no manifest: a package of another
+       program, of which nothing tells what should be in it
+  130  cancelled by Ctrl-C";
+
+/// What follows the options of `offmap show --help`.
+pub(crate) const AFTER_SHOW: &str = "\
+Exit codes:
+  0    shown
+  1    not to be read
+  2    wrong usage
+  3    shown, and the data of a layer are not there";
+
+/// What follows the options of `offmap jobs --help`.
+pub(crate) const AFTER_JOBS: &str = "\
+Examples:
+  offmap jobs --data /var/lib/maps
+  offmap jobs --data /var/lib/maps --tenant forestry \\
+    --state failed --json
+
+A service that runs has its data directory for itself: ask it, or end it first. What it was doing when it ended is called running.";
+
+/// What follows the options of `offmap status --help`.
+pub(crate) const AFTER_STATUS: &str = "\
+Examples:
+  offmap status alps
+  offmap status --data /var/lib/maps \\
+    7c0dd0a2-6c5f-4a0e-9d52-0a4c5a2b7a11
+
+Exit codes:
+  0    complete, or not at its end yet
+  1    failed or cancelled
+  2    wrong usage, or no such job
+  3    ended, and something is missing";
+
+/// What follows the options of `offmap login --help`.
+pub(crate) const AFTER_LOGIN: &str = "\
+Examples:
+  With the browser of this machine:
+    offmap login --portal https://gis.example.com/portal \\
+      --client-id rM5YZ…
+  Over SSH, by a code that the portal shows:
+    offmap login --portal https://gis.example.com/portal \\
+      --client-id rM5YZ… --no-browser";

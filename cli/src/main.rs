@@ -1,8 +1,8 @@
 //! `offmap`: takes a web map offline, says what can go offline, plans it, verifies and shows packages.
 //!
 //! Exit codes: 0 complete, 3 done but something is missing (of `check`: cannot go offline), 1 failed and nothing left at the
-//! destination (of `verify`: damaged), 2 wrong usage, 130 cancelled by Ctrl-C. Secrets come from the environment, and from
-//! where `offmap login` keeps them.
+//! destination (of `verify`: damaged), 2 wrong usage, 4 of `verify`: no manifest says whether anything is missing, 130 cancelled by
+//! Ctrl-C. Secrets come from the environment, and from where `offmap login` keeps them.
 
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
@@ -16,7 +16,9 @@ mod documents;
 mod help;
 mod inputs;
 mod interrupt;
+mod job_arguments;
 mod job_secrets;
+mod jobs;
 mod keyring;
 mod known_secrets;
 mod log;
@@ -42,7 +44,7 @@ use clap::Parser as _;
 use std::path::Path;
 use std::process::ExitCode;
 use stop::Stop;
-use terminal::{Tone, note};
+use terminal::{Tone, note, note_behind};
 
 fn main() -> ExitCode {
     let wrong_filter = log::begin();
@@ -63,7 +65,10 @@ fn main() -> ExitCode {
     match outcome {
         Ok(code) => ExitCode::from(code),
         Err(stop) => {
-            note!(Tone::Bad => "offmap: {}", stop.message);
+            note_behind(Tone::Bad, "offmap: ", &stop.message);
+            if let Some(whose) = stop.whose() {
+                note_behind(Tone::Plain, "        ", &whose);
+            }
             ExitCode::from(stop.code)
         }
     }
@@ -85,6 +90,8 @@ async fn run(mut command: Command, settings: Option<&Path>) -> Result<u8, Stop> 
         Command::Plan(arguments) => ask::plan(*arguments).await,
         Command::Verify(arguments) => packages::verify(&arguments).await,
         Command::Show(arguments) => packages::show(&arguments),
+        Command::Jobs(arguments) => jobs::list(&arguments).await,
+        Command::Status(arguments) => jobs::status(&arguments).await,
         Command::Login(arguments) => login::run(&arguments).await,
         Command::Logout(arguments) => login_end::logout(&arguments).await,
         Command::Whoami(arguments) => login_end::whoami(&arguments).await,

@@ -4,15 +4,17 @@ use crate::arguments::{PackageArguments, VerifyArguments};
 use crate::interrupt::on_ctrl_c;
 use crate::progress::state_word;
 use crate::stop::{INCOMPLETE, Stop};
-use crate::terminal::{self, Tone, out, size};
+use crate::terminal::{self, Tone, columns, out, out_behind, size};
 use offmap::packager::manifest::{Manifest, ManifestLayer};
-use offmap::packager::{MobileMapPackage, verify_until};
+use offmap::packager::{MobileMapPackage, OfflineLayer, verify_until};
 use offmap::{ExportState, LayerNoteKind, run_blocking, verify_deep_until};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 /// Exit code of a package that is damaged.
 const DAMAGED: u8 = 1;
+/// Exit code of a package of which nothing tells what should be in it.
+const NOT_JUDGED: u8 = 4;
 
 pub(crate) async fn verify(arguments: &VerifyArguments) -> Result<u8, Stop> {
     let VerifyArguments { which, deep } = arguments;
@@ -25,31 +27,35 @@ pub(crate) async fn verify(arguments: &VerifyArguments) -> Result<u8, Stop> {
         terminal::json(&json!(found));
     } else {
         for problem in &found.problems {
-            out!(Tone::Bad => "damaged  {}: {}", problem.file, problem.what);
+            out_behind(Tone::Bad, "damaged  ", &format!("{}: {}", problem.file, problem.what));
         }
         if found.more_problems > 0 {
             out!(Tone::Bad => "damaged  and {} problems more", found.more_problems);
         }
         for words in &found.missing {
-            out!(Tone::Lacking => "missing  {words}");
+            out_behind(Tone::Lacking, "missing  ", words);
         }
         for words in &found.not_counted {
-            out!(Tone::Lacking => "not counted  {words}");
+            out_behind(Tone::Lacking, "not counted  ", words);
         }
         let verdict = match (found.ok, found.by_manifest, found.complete) {
             (false, ..) => "is damaged",
             (true, false, _) if !found.missing.is_empty() => {
-                "can be read, and misses what is named above; it has no manifest"
+                "can be read, and misses what is named above; it has no manifest, so that it is not known what else"
             }
-            (true, false, _) => "can be read; it has no manifest, so that nothing missing can be told",
+            (true, false, _) => {
+                "can be read, and is not judged: it has no manifest (offmap/manifest.json), so that nobody knows which layers, rows and tiles should be in it, and whether a file was changed"
+            }
             (true, true, Some(false)) => "is undamaged, and incomplete: it misses what is named above",
             (true, true, _) => "is undamaged and complete",
         };
-        out!("{} {verdict}: {} files, {}", found.package.display(), found.files, size(found.bytes));
+        let counts = format!("{} files, {}", found.files, size(found.bytes));
+        out_behind(Tone::Plain, "", &format!("{} {verdict}: {counts}", found.package.display()));
     }
     Ok(match found.ok {
         false => DAMAGED,
         true if found.complete == Some(false) || !found.missing.is_empty() => INCOMPLETE,
+        true if !found.by_manifest => NOT_JUDGED,
         true => 0,
     })
 }
@@ -61,9 +67,11 @@ pub(crate) fn show(arguments: &PackageArguments) -> Result<u8, Stop> {
         Err(message) => (None, Some(message)),
     };
     let files = package.files()?;
+    let layers = || package.maps().iter().flat_map(|map| &map.layers).filter_map(|layer| layer.data.as_ref());
+    let code = if layers().any(|data| data.bytes.is_none() && !data.outside) { INCOMPLETE } else { 0 };
     if arguments.json {
         show_json(&package, manifest, &files);
-        return Ok(0);
+        return Ok(code);
     }
     show_item(&package);
     show_maps(&package);
@@ -73,7 +81,7 @@ pub(crate) fn show(arguments: &PackageArguments) -> Result<u8, Stop> {
     if let Some(message) = broken {
         out!("the manifest is damaged: {message}");
     }
-    Ok(0)
+    Ok(code)
 }
 
 /// Layers of a manifest that did not succeed.
@@ -97,7 +105,7 @@ fn show_item(package: &MobileMapPackage) {
     out!("{}", item.title);
     for (name, text) in [("snippet", &item.snippet), ("access", &item.access_information), ("terms", &item.terms_of_use)] {
         if !text.is_empty() {
-            out!("  {name:<8} {text}");
+            out_behind(Tone::Plain, &format!("  {name:<8} "), text);
         }
     }
     if !item.tags.is_empty() {
@@ -109,7 +117,15 @@ fn show_item(package: &MobileMapPackage) {
     out!("  {:<8} {} (version {})", "package", package.path().display(), package.version().unwrap_or("?"));
 }
 
+/// The columns that a layer's file takes behind its title.
+const LAYER_LINE: usize = 120;
+
+fn title_of(layer: &OfflineLayer) -> String {
+    layer.groups.iter().chain([&layer.title]).cloned().collect::<Vec<_>>().join(" / ")
+}
+
 fn show_maps(package: &MobileMapPackage) {
+    let room = columns().is_none_or(|columns| columns >= LAYER_LINE);
     for map in package.maps() {
         out!("map {}", map.title);
         for layer in &map.layers {
@@ -121,8 +137,14 @@ fn show_maps(package: &MobileMapPackage) {
                 },
                 None => layer.url.clone().unwrap_or_else(|| "in the map".to_owned()),
             };
-            let title = layer.groups.iter().chain([&layer.title]).cloned().collect::<Vec<_>>().join(" / ");
-            out!("  {title:<40} {at}");
+            match room {
+                true => out!("  {:<40} {at}", title_of(layer)),
+                // Two lines in place of one that the terminal breaks.
+                false => {
+                    out!("  {}", title_of(layer));
+                    out!("    {at}");
+                }
+            }
         }
     }
 }
@@ -131,14 +153,14 @@ fn show_maps(package: &MobileMapPackage) {
 fn show_layers(manifest: &Manifest) {
     for layer in manifest.layers.iter().filter(|l| l.state == ExportState::Succeeded) {
         for what in layer.missing() {
-            out!(Tone::Lacking => "missing {}: {what}", layer.title);
+            out_behind(Tone::Lacking, "missing ", &format!("{}: {what}", layer.title));
         }
         for note in layer.contents.notes.iter().filter(|n| n.kind != LayerNoteKind::Missing) {
-            out!("note {}: {}: {}", layer.title, note.kind.words(), note.message);
+            out_behind(Tone::Plain, "note ", &format!("{}: {}: {}", layer.title, note.kind.words(), note.message));
         }
     }
     for layer in without(manifest) {
         let why = layer.failure.as_ref().map_or_else(|| "left out on purpose".to_owned(), ToString::to_string);
-        out!(Tone::Lacking => "without {} ({}): {why}", layer.title, state_word(layer.state));
+        out_behind(Tone::Lacking, "without ", &format!("{} ({}): {why}", layer.title, state_word(layer.state)));
     }
 }

@@ -1,7 +1,7 @@
 //! Progress on the terminal.
 
 use crate::arguments::ProgressStyle;
-use crate::terminal::{Tone, fitted, json_line, note, size};
+use crate::terminal::{Tone, fitted, json_line, note, set_bars, size};
 use console::Term;
 use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle as BarStyle};
 use offmap::{ExportState, ProgressUnit, StatusMessage, StatusStream, Subject, SubjectKind, printable};
@@ -18,6 +18,9 @@ pub(crate) async fn show(mut status: StatusStream, style: ProgressStyle) {
         other => other,
     };
     let mut bars = Bars::default();
+    if style == ProgressStyle::Bar {
+        set_bars(Some(bars.all.clone()));
+    }
     while let Some(message) = status.next().await {
         match style {
             ProgressStyle::Json => json_line(&message),
@@ -157,6 +160,7 @@ impl Bars {
 
     /// Removes the bars: what follows says how each layer ended.
     fn clear(self) {
+        set_bars(None);
         for Bar { bar, .. } in self.bars.values().filter(|b| !b.bar.is_finished()) {
             bar.abandon();
         }

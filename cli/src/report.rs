@@ -2,9 +2,9 @@
 
 use crate::interrupt::CANCELLED;
 use crate::progress::{state_tone, state_word};
-use crate::stop::Stop;
+use crate::stop::{Stop, may_help, whose};
 use crate::terminal::{Tone, behind, columns, fitted, note, out, size, title_columns};
-use offmap::{Failure, FailureKind, FailureOwner, GenerateOfflineMapResult, JobError, LayerNoteKind, LayerOutcome};
+use offmap::{Failure, GenerateOfflineMapResult, JobError, LayerNoteKind, LayerOutcome};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
@@ -18,7 +18,7 @@ pub(crate) fn report_package(result: &GenerateOfflineMapResult, zipped: Option<&
         out!(Tone::Good => "zipped    {} ({})", path.display(), size(*bytes));
     }
     let mut failures = result.layers.iter().filter(|l| l.is_error()).filter_map(|l| l.failure.as_ref());
-    if failures.any(Failure::may_succeed_later) {
+    if failures.any(may_help) {
         out!(Tone::Lacking => "missing   complete it with: offmap resume --failed-only {}", out.display());
     }
 }
@@ -65,25 +65,6 @@ fn tell(result: &GenerateOfflineMapResult) {
     out!(Tone::Good => "package   {} ({})", result.package.display(), size(result.bytes));
 }
 
-/// What a failure's owner can do about it.
-fn way_out(failure: &Failure) -> &'static str {
-    match failure.owner {
-        FailureOwner::Source if failure.kind == FailureKind::NotSupported => {
-            "keep it online (onlineOnlyServicesOption), or leave it out"
-        }
-        FailureOwner::Source if failure.kind == FailureKind::NotFound && !failure.may_succeed_later() => {
-            "correct its url in the map, or leave it out"
-        }
-        FailureOwner::Caller => "change the call",
-        FailureOwner::Source => "ask the owner of the service",
-        FailureOwner::Network => "try again when the network is back",
-        FailureOwner::Limit => "ask for less: fewer levels, a smaller area",
-        FailureOwner::Credentials => "check user, token and sharing",
-        FailureOwner::Storage => "make room on the disk",
-        FailureOwner::Engine => "report it: this is a fault of the program",
-    }
-}
-
 /// Columns of a state, and of a size.
 const STATE: usize = 9;
 const SIZE: usize = 10;
@@ -118,7 +99,7 @@ fn tell_layers(layers: &[LayerOutcome], to_stderr: bool) {
         }
         if let Some(failure) = layer.failure.as_ref().filter(|f| !f.is_cancelled()) {
             below(&format!("{failure}"));
-            below(&format!("whose: {:?}; what to do: {}", failure.owner, way_out(failure)));
+            below(&whose(failure));
         }
     }
 }

@@ -33,7 +33,8 @@ pub(crate) fn settle(command: &mut Command, file: Option<&Path>) -> Result<(), S
         }
         Command::Logout(logout) => of_login(&mut logout.portal, &mut logout.ca_cert, &settings),
         Command::Whoami(whoami) => of_login(&mut whoami.portal, &mut whoami.ca_cert, &settings),
-        Command::Verify(_) | Command::Show(_) | Command::Completions(_) | Command::Man(_) => Ok(()),
+        // They ask nobody.
+        _ => Ok(()),
     }
 }
 
@@ -45,7 +46,8 @@ fn of_login(portal: &mut Option<String>, ca_cert: &mut Option<PathBuf>, settings
 
 /// Whether a command asks a portal or services.
 fn asks_somebody(command: &Command) -> bool {
-    !matches!(command, Command::Verify(_) | Command::Show(_) | Command::Completions(_) | Command::Man(_))
+    use Command as C;
+    !matches!(command, C::Verify(_) | C::Show(_) | C::Jobs(_) | C::Status(_) | C::Completions(_) | C::Man(_))
 }
 
 fn of_map(map: &mut MapArguments, access: &mut AccessArguments, settings: &Settings) -> Result<(), Stop> {

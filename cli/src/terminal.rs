@@ -3,10 +3,11 @@
 
 use crate::known_secrets::scrubbed;
 use console::{Alignment, Style, Term, measure_text_width, pad_str};
-use indicatif::HumanBytes;
+use indicatif::{HumanBytes, MultiProgress};
 use offmap::printable;
 use serde_json::Value;
 use std::io::{self, Write};
+use std::sync::{Mutex, PoisonError};
 
 /// Writes a line for people to stdout; with a tone before `=>` its first word has a colour on a terminal.
 macro_rules! out {
@@ -52,14 +53,31 @@ fn has_colours(term: &Term) -> bool {
     !none && term.features().is_attended() && term.features().colors_supported()
 }
 
+/// The bars that are on the terminal.
+static BARS: Mutex<Option<MultiProgress>> = Mutex::new(None);
+
+/// From now on lines stand above these bars; with none, where the cursor is.
+pub(crate) fn set_bars(bars: Option<MultiProgress>) {
+    *BARS.lock().unwrap_or_else(PoisonError::into_inner) = bars;
+}
+
+/// Writes something while no bar is drawn.
+fn above_bars<T>(write: impl FnOnce() -> T) -> T {
+    let bars = BARS.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    match bars {
+        Some(bars) => bars.suspend(write),
+        None => write(),
+    }
+}
+
 /// Writes a line for people to stdout.
 pub(crate) fn stdout_line(tone: Tone, words: &str) {
-    line(&mut io::stdout().lock(), tone, has_colours(&Term::stdout()), words);
+    above_bars(|| line(&mut io::stdout().lock(), tone, has_colours(&Term::stdout()), words));
 }
 
 /// Writes a line for people to stderr.
 pub(crate) fn stderr_line(tone: Tone, words: &str) {
-    line(&mut io::stderr().lock(), tone, has_colours(&Term::stderr()), words);
+    above_bars(|| line(&mut io::stderr().lock(), tone, has_colours(&Term::stderr()), words));
 }
 
 /// One line: titles, file names and words of services may hold what a terminal obeys, so all of it is escaped.
@@ -76,13 +94,31 @@ fn line(to: &mut impl Write, tone: Tone, colours: bool, words: &str) {
 
 /// Columns of the terminal that stdout is; `None` where it is none.
 pub(crate) fn columns() -> Option<usize> {
-    Some(Term::stdout()).filter(Term::is_term).and_then(|term| term.size_checked()).map(|(_, columns)| usize::from(columns))
+    columns_of(Term::stdout())
+}
+
+fn columns_of(term: Term) -> Option<usize> {
+    Some(term).filter(Term::is_term).and_then(|term| term.size_checked()).map(|(_, columns)| usize::from(columns))
 }
 
 /// A text behind columns that stand before it: on a terminal its lines are broken at words and begin below its start.
 pub(crate) fn behind(before: &str, text: &str) -> Vec<String> {
     let (before, text) = (printable(before).to_string(), printable(text).to_string());
     broken(&before, &text, columns().unwrap_or(usize::MAX))
+}
+
+/// Writes a text behind columns that stand before it to stdout; only its first line has the tone.
+pub(crate) fn out_behind(tone: Tone, before: &str, text: &str) {
+    let tones = std::iter::once(tone).chain(std::iter::repeat(Tone::Plain));
+    behind(before, text).iter().zip(tones).for_each(|(line, tone)| stdout_line(tone, line));
+}
+
+/// The same to stderr.
+pub(crate) fn note_behind(tone: Tone, before: &str, text: &str) {
+    let text = printable(&scrubbed(text)).to_string();
+    let lines = broken(before, &text, columns_of(Term::stderr()).unwrap_or(usize::MAX));
+    let tones = std::iter::once(tone).chain(std::iter::repeat(Tone::Plain));
+    lines.iter().zip(tones).for_each(|(line, tone)| stderr_line(tone, line));
 }
 
 fn broken(before: &str, text: &str, columns: usize) -> Vec<String> {
@@ -152,8 +188,8 @@ pub(crate) struct Log;
 impl Write for Log {
     fn write(&mut self, event: &[u8]) -> io::Result<usize> {
         let words = String::from_utf8_lossy(event);
-        let mut to = io::stderr().lock();
-        writeln!(to, "{}", printable(&scrubbed(words.strip_suffix('\n').unwrap_or(&words))))?;
+        let words = scrubbed(words.strip_suffix('\n').unwrap_or(&words));
+        above_bars(|| writeln!(io::stderr().lock(), "{}", printable(&words)))?;
         Ok(event.len())
     }
 
@@ -178,6 +214,19 @@ mod tests {
         assert_eq!(written(Tone::Bad, false, "failed  a layer"), "failed  a layer\n");
         assert_eq!(written(Tone::Plain, true, "failed  a layer"), "failed  a layer\n");
         assert!(!written(Tone::Plain, true, "a \u{1b}[31mtitle").contains('\u{1b}'));
+    }
+
+    #[test]
+    fn a_line_stands_above_the_bars_which_are_drawn_again_below_it() {
+        let term = indicatif::InMemoryTerm::new(5, 40);
+        let all = MultiProgress::with_draw_target(indicatif::ProgressDrawTarget::term_like(Box::new(term.clone())));
+        let bar = all.add(indicatif::ProgressBar::new(10));
+        bar.tick();
+        assert!(!term.contents().is_empty(), "a bar is drawn");
+        set_bars(Some(all));
+        assert_eq!(above_bars(|| term.contents()), "", "none while a line is written");
+        set_bars(None);
+        assert!(!term.contents().is_empty(), "it is drawn again");
     }
 
     #[test]

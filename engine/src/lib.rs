@@ -31,9 +31,11 @@ mod event_log;
 mod export;
 mod exporter;
 mod handle;
+mod holder;
 mod job;
 mod keep;
 mod ledger;
+mod left_job;
 pub mod metrics;
 mod order;
 mod packager;
@@ -48,6 +50,7 @@ mod resources;
 mod shown_progress;
 mod status_stream;
 mod store;
+mod stored_jobs;
 mod submit;
 mod task;
 #[cfg(feature = "testing")]
@@ -72,6 +75,7 @@ pub use packager::{
 pub use queue::{JobEvents, Retention};
 pub use registry::ExporterRegistry;
 pub use status_stream::StatusStream;
+pub use stored_jobs::StoredJobs;
 pub use submit::Job;
 pub use task::OfflineMapTask;
 pub use work_dir::{Leftover, WorkDir};

@@ -4,6 +4,7 @@
 //! may write to, and if nothing but regular files and directories is in it. Through its handle nothing outside can be emptied or
 //! removed, whatever takes its name's place meanwhile.
 
+use crate::holder::{read_holder, write_holder};
 use crate::ledger::Lineage;
 use crate::packager::{Packager, REPLACED};
 use cap_std::fs::{Dir, DirBuilder};
@@ -11,7 +12,7 @@ use offmap_disk::safe_path;
 use offmap_disk::safe_path::{careful, judged, open_dir, open_in, remove_in};
 use offmap_model::{Failure, FailureKind, FailureOwner, FailureStage};
 use std::fs::{File, TryLockError};
-use std::io::{ErrorKind, Read as _, Write as _};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 /// The ledger in a work directory: where it is, there is a job to resume.
@@ -119,17 +120,12 @@ fn lock(dir: &Dir, path: &Path, destination: &Path) -> Result<File, Failure> {
     match lock.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
-            let mut holder = String::new();
-            // Only words for a person: without them the message is still right.
-            let _ = (&mut lock).take(64).read_to_string(&mut holder);
-            let process = holder.trim().strip_prefix("process ").and_then(|id| id.parse::<u32>().ok());
-            let who = process.map(|id| format!(" (process {id})")).unwrap_or_default();
+            let who = read_holder(&mut lock);
             return Err(not_usable(format!("another job{who} is writing to {}; wait for its end", destination.display())));
         }
         Err(TryLockError::Error(e)) => return Err(failed(&e)),
     }
-    let holder = format!("process {}", std::process::id());
-    lock.set_len(0).and_then(|()| lock.write_all(holder.as_bytes())).map_err(|e| failed(&e))?;
+    write_holder(&mut lock).map_err(|e| failed(&e))?;
     Ok(lock)
 }
 

@@ -15,6 +15,7 @@ mod custom;
 mod discard;
 mod edit_tokens;
 mod edited;
+mod embedded;
 mod end_to_end;
 mod ends;
 mod export_twins;

@@ -4,21 +4,9 @@ use super::events::JobEvents;
 use super::orchestrator::Orchestrator;
 use super::table::Entry;
 use crate::job::JobResult;
-use crate::store::{JobRecord, Write};
-use offmap_model::{
-    Failure, FailureKind, FailureOwner, FailureStage, GenerateOfflineMapResult, JobError, JobFilter, JobPage, JobSnapshot,
-    LayerSnapshot,
-};
+use crate::store::{JobRecord, Write, no_job};
+use offmap_model::{Failure, JobError, JobFilter, JobPage, JobSnapshot};
 use std::sync::Arc;
-
-/// Most jobs of a page.
-const MOST_LISTED: u32 = 1000;
-
-fn no_job(id: &str) -> Failure {
-    let shown: String = id.chars().take(80).flat_map(char::escape_default).collect();
-    let message = format!("there is no job `{shown}`, or it is there no more; list the jobs");
-    Failure::new(FailureOwner::Caller, FailureKind::NotFound, FailureStage::Run, message)
-}
 
 /// A living job as it is.
 fn seen(entry: &Entry, position: Option<u64>) -> JobSnapshot {
@@ -50,26 +38,13 @@ impl Orchestrator {
         // The last change of one that has just ended is on its way into the store.
         self.until(id, |entry| entry.is_none_or(|e| !e.record.state.is_terminal())).await;
         let record = self.known(id).await?;
-        let outcome = self.store.outcome(record.seq).await?;
-        let (layers, warnings) = match &outcome {
-            Some(Ok(GenerateOfflineMapResult { layers, warnings, .. })) => (layers.as_slice(), warnings.clone()),
-            Some(Err(error)) => (error.layers.as_slice(), Vec::new()),
-            None => (&[] as &[_], Vec::new()),
-        };
-        let mut snapshot = record.snapshot(layers.iter().map(LayerSnapshot::from).collect());
-        snapshot.warnings = warnings;
-        Ok(snapshot)
+        self.store.ended_job(&record).await
     }
 
     /// Jobs, the latest first.
     pub(crate) async fn list(&self, filter: &JobFilter, after: Option<u64>, most: u32) -> Result<JobPage, Failure> {
-        let most = most.clamp(1, MOST_LISTED);
-        let before = after.map_or(i64::MAX, |a| i64::try_from(a).unwrap_or(i64::MAX));
         // What was said before is written before.
-        let records = self.store.list(filter.clone(), before, most).await?;
-        let next = records.last().filter(|_| records.len() == most as usize);
-        let next = next.and_then(|r| u64::try_from(r.seq).ok());
-        Ok(JobPage { jobs: records.iter().map(|r| r.snapshot(Vec::new())).collect(), next })
+        self.store.page(filter, after, most).await
     }
 
     /// The messages of a job after a number.

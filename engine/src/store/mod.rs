@@ -3,6 +3,8 @@
 mod job_store;
 mod record;
 mod schema;
+mod seen;
 
 pub(crate) use job_store::{Found, JobStore, Write};
 pub(crate) use record::{JobRecord, OrderFacts};
+pub(crate) use seen::no_job;

@@ -18,6 +18,10 @@ pub const DETAIL_MAP: &str = "f1e1d0a9000000000000000000000008";
 pub const USER: &str = "surveyor";
 /// See [`USER`].
 pub const PASSWORD: &str = "not-a-secret";
+/// A second user, who gets tokens by `generateToken` only: the service `Fieldwork` is not shared with that one.
+pub const VISITOR: &str = "visitor";
+/// See [`VISITOR`].
+pub const VISITOR_PASSWORD: &str = "no-secret-either";
 /// OAuth client id.
 pub const CLIENT_ID: &str = "sandbox-app";
 /// OAuth client secret.

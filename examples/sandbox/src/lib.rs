@@ -60,7 +60,7 @@ pub use fault::Fault;
 pub use faulty_layer::FaultyLayer;
 pub use ids::{
     AWKWARD_MAP, CLIENT_ID, CLIENT_SECRET, DETAIL_MAP, FIELD_MAP, FULL_MAP, HOSTED_MAP, MIXED_MAP, PASSWORD, SERVICE_ITEM,
-    STYLE_ITEM, USER,
+    STYLE_ITEM, USER, VISITOR, VISITOR_PASSWORD,
 };
 pub use offmap_engine::testing::{FaultAction, JobFault};
 pub use options::{SandboxFont, SandboxOptions};

@@ -1,7 +1,8 @@
 //! The sandbox as a program: serves until Ctrl-C.
 
 use clap::Parser;
-use offmap_sandbox::{CLIENT_ID, CLIENT_SECRET, FIELD_MAP, HOSTED_MAP, MIXED_MAP, PASSWORD, Sandbox, SandboxOptions, USER};
+use offmap_sandbox::{CLIENT_ID, CLIENT_SECRET, FIELD_MAP, HOSTED_MAP, MIXED_MAP, PASSWORD, Sandbox, SandboxOptions};
+use offmap_sandbox::{USER, VISITOR, VISITOR_PASSWORD};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -69,6 +70,7 @@ async fn main() -> std::io::Result<()> {
         "web maps  {FIELD_MAP} (ArcGIS Server dialect), {HOSTED_MAP} (ArcGIS Online dialect), {MIXED_MAP} (not all can go offline)"
     );
     println!("user      {USER} / {PASSWORD}, application {CLIENT_ID} / {CLIENT_SECRET}");
+    println!("visitor   {VISITOR} / {VISITOR_PASSWORD}, with whom Fieldwork is not shared");
     if arguments.secured {
         println!("token     {}", sandbox.token());
     }

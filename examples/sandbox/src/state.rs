@@ -25,6 +25,8 @@ pub(crate) struct Token {
     pub(crate) referer: Option<String>,
     /// The one federated server that it is for; `None` for the portal's own.
     pub(crate) server: Option<String>,
+    /// Whether it is of the user with whom not everything is shared.
+    pub(crate) is_visitor: bool,
 }
 
 pub(crate) struct State {
@@ -109,9 +111,14 @@ impl State {
 
     /// Mints a token of the portal, or for one of its servers.
     pub(crate) fn mint(&self, referer: Option<String>, server: Option<String>) -> (String, i64) {
+        self.mint_for(false, referer, server)
+    }
+
+    /// The same for either user.
+    pub(crate) fn mint_for(&self, is_visitor: bool, referer: Option<String>, server: Option<String>) -> (String, i64) {
         let token = uuid::Uuid::new_v4().simple().to_string();
         let life = self.options.token_life;
-        lock(&self.tokens).insert(token.clone(), Token { until: Instant::now() + life, referer, server });
+        lock(&self.tokens).insert(token.clone(), Token { until: Instant::now() + life, referer, server, is_visitor });
         (token, now_ms() + i64::try_from(life.as_millis()).unwrap_or(i64::MAX))
     }
 

@@ -19,6 +19,9 @@ pub(crate) fn check_token(state: &State, call: &Call) -> Rest<()> {
     if known.server.is_some() != is_federated {
         return Err(invalid());
     }
+    if known.is_visitor && call.path.to_ascii_lowercase().contains("/fieldwork/") {
+        return Err(RestError::new(403, "You do not have permissions to access this resource or perform this operation."));
+    }
     match &known.referer {
         Some(referer) if call.referer.as_deref() != Some(referer) => Err(invalid()),
         _ => Ok(()),

@@ -2,7 +2,7 @@
 
 use super::access::check_token;
 use crate::answer::{Answer, Rest, RestError};
-use crate::ids::{CLIENT_ID, CLIENT_SECRET, PASSWORD, USER};
+use crate::ids::{CLIENT_ID, CLIENT_SECRET, PASSWORD, USER, VISITOR, VISITOR_PASSWORD};
 use crate::lock::lock;
 use crate::request::Call;
 use crate::state::State;
@@ -12,12 +12,14 @@ pub(crate) fn generate_token(state: &State, call: &Call) -> Rest<Answer> {
     if let (Some(token), Some(server)) = (call.text("token"), call.text("serverurl")) {
         return server_token(state, call, token, server);
     }
-    let known = call.text("username") == Some(USER) && call.text("password") == Some(PASSWORD);
-    if call.method != "POST" || !known {
+    let named = (call.text("username").unwrap_or_default(), call.text("password").unwrap_or_default());
+    let is_visitor = named == (VISITOR, VISITOR_PASSWORD);
+    if call.method != "POST" || !(is_visitor || named == (USER, PASSWORD)) {
         return Err(RestError::with_detail(400, "Unable to generate token.", "Invalid username or password."));
     }
     let bound = call.text("client").is_some_and(|c| c == "referer");
-    let (token, expires) = state.mint(call.text("referer").filter(|_| bound).map(str::to_owned), None);
+    let referer = call.text("referer").filter(|_| bound).map(str::to_owned);
+    let (token, expires) = state.mint_for(is_visitor, referer, None);
     Ok(Answer::Json(json!({"token": token, "expires": expires, "ssl": state.options.tls})))
 }
 
@@ -29,8 +31,9 @@ fn server_token(state: &State, call: &Call, token: &str, server: &str) -> Rest<A
         let detail = format!("{server} is not federated with this portal.");
         return Err(RestError::with_detail(400, "Unable to generate token.", &detail));
     }
-    let referer = lock(&state.tokens).get(token).and_then(|t| t.referer.clone());
-    let (token, expires) = state.mint(referer, Some(host.to_owned()));
+    let own = lock(&state.tokens).get(token).map(|t| (t.is_visitor, t.referer.clone()));
+    let (is_visitor, referer) = own.unwrap_or_default();
+    let (token, expires) = state.mint_for(is_visitor, referer, Some(host.to_owned()));
     Ok(Answer::Json(json!({"token": token, "expires": expires, "ssl": state.options.tls})))
 }
 
