@@ -115,9 +115,9 @@ impl JobShared {
     /// What an exporter is lent for a task.
     pub(crate) fn context(&self, task: &ExportTask, cancel: CancellationToken) -> ExportContext {
         ExportContext {
-            task: task.id.clone(),
+            task: task.id.as_str().into(),
             subjects: ExportContext::subjects_of(task),
-            work_dir: self.task_dir(task),
+            work_dir: self.task_dir(task).into(),
             cancel,
             clock: Arc::clone(&self.clock),
             ledger: self.ledger.task(&task.id),
@@ -125,7 +125,8 @@ impl JobShared {
             pause: Arc::clone(&self.pause),
             keep: Arc::clone(&self.keep),
             plan: Arc::clone(&self.plan),
-            secrets: self.secrets_of(task),
+            planned: task.bytes,
+            secrets: Arc::new(self.secrets_of(task)),
             known_secrets: self.secrets.clone(),
             session: self.session.clone(),
             more_follows: false,
