@@ -287,9 +287,9 @@ impl TaskLedger {
     async fn all_noted(&self, key: &'static str) -> Result<HashMap<String, String>, Failure> {
         let task = Arc::clone(&self.task);
         let query = move |c: &Connection| {
-            c.prepare_cached("SELECT unit, value FROM note WHERE task = ?1 AND key = ?2 LIMIT ?3")?
-                .query_map(params![task, key, MOST_UNITS], |r| Ok((r.get(0)?, r.get(1)?)))?
-                .collect()
+            // A bound limit would make SQLite prepare the statement anew each time.
+            let sql = format!("SELECT unit, value FROM note WHERE task = ?1 AND key = ?2 LIMIT {MOST_UNITS}");
+            c.prepare_cached(&sql)?.query_map(params![task, key], |r| Ok((r.get(0)?, r.get(1)?)))?.collect()
         };
         let mut all: HashMap<String, String> = self.ledger.worker.read(query).await?;
         all.retain(|unit, _| !self.hidden.contains(unit));
@@ -336,9 +336,8 @@ impl TaskLedger {
         self.ledger
             .worker
             .read(move |c| {
-                c.prepare_cached("SELECT id, state, attempts, bytes, sha256 FROM unit WHERE task = ?1 ORDER BY id LIMIT ?2")?
-                    .query_map(params![task, MOST_UNITS], record_of)?
-                    .collect()
+                let all = "SELECT id, state, attempts, bytes, sha256 FROM unit WHERE task = ?1 ORDER BY id LIMIT";
+                c.prepare_cached(&format!("{all} {MOST_UNITS}"))?.query_map(params![task], record_of)?.collect()
             })
             .await
     }
