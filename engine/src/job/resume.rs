@@ -47,7 +47,7 @@ pub(super) async fn resumed(job: &JobInner, ctx: &PlanContext) -> Result<ResumeS
             earlier => {
                 let replaces = replaced(ledger, earlier).await?;
                 let (plan, changed) = plan_again(job, ledger, ctx).await?;
-                Ok(Found::Work(plan, changed, replaces, basemap))
+                Ok(Found::Work(Box::new(Unfinished { plan, changed, replaces, basemap })))
             }
         }
     };
@@ -59,7 +59,8 @@ pub(super) async fn resumed(job: &JobInner, ctx: &PlanContext) -> Result<ResumeS
             run_blocking(move || work_dir.remove()).await?;
             Ok(ResumeState::Finished(finished(&job.destination, earlier)))
         }
-        Found::Work(plan, changed, replaces, basemap) => {
+        Found::Work(unfinished) => {
+            let Unfinished { plan, changed, replaces, basemap } = *unfinished;
             Ok(ResumeState::PreparedJob(Box::new(PreparedJob { plan, basemap, work_dir, ledger, replaces, changed })))
         }
     }
@@ -68,7 +69,15 @@ pub(super) async fn resumed(job: &JobInner, ctx: &PlanContext) -> Result<ResumeS
 /// What a job left: its package, or work.
 enum Found {
     Package(Box<EarlierPackage>),
-    Work(OfflineMapPlan, Vec<usize>, Option<Arc<EarlierPackage>>, Option<ReferenceBasemap>),
+    Work(Box<Unfinished>),
+}
+
+/// What is still to be done, as a [`PreparedJob`] has it.
+struct Unfinished {
+    plan: OfflineMapPlan,
+    changed: Vec<usize>,
+    replaces: Option<Arc<EarlierPackage>>,
+    basemap: Option<ReferenceBasemap>,
 }
 
 /// The package that is replaced, as the ledger knows it.
