@@ -14,7 +14,7 @@ use offmap_model::{
     OfflineMapPlan, Progress, ProgressUnit, SecretRegistry, Subject, TaskControl,
 };
 use std::future::Future;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
@@ -41,9 +41,9 @@ use tokio_util::sync::CancellationToken;
 /// ```
 #[derive(Debug, Clone)]
 pub struct ExportContext {
-    pub(crate) task: String,
-    pub(crate) subjects: Vec<Subject>,
-    pub(crate) work_dir: PathBuf,
+    pub(crate) task: Arc<str>,
+    pub(crate) subjects: Arc<[Subject]>,
+    pub(crate) work_dir: Arc<Path>,
     pub(crate) cancel: CancellationToken,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) ledger: TaskLedger,
@@ -51,7 +51,9 @@ pub struct ExportContext {
     pub(crate) pause: Arc<Pause>,
     pub(crate) keep: Arc<Keep>,
     pub(crate) plan: Arc<OfflineMapPlan>,
-    pub(crate) secrets: LayerSecrets,
+    /// Bytes that the plan expects for the task.
+    pub(crate) planned: Option<ByteRange>,
+    pub(crate) secrets: Arc<LayerSecrets>,
     pub(crate) known_secrets: SecretRegistry,
     pub(crate) session: Option<Session>,
     /// Whether more follows whose size is not known yet.
@@ -59,7 +61,7 @@ pub struct ExportContext {
 }
 
 impl ExportContext {
-    pub(crate) fn subjects_of(task: &ExportTask) -> Vec<Subject> {
+    pub(crate) fn subjects_of(task: &ExportTask) -> Arc<[Subject]> {
         task.layers.iter().map(|l| Subject::layer(l.is_table, &l.id, &l.title)).collect()
     }
 
@@ -129,7 +131,7 @@ impl ExportContext {
     /// Bytes that the plan expects for the task, as far as known.
     #[must_use]
     pub fn planned_bytes(&self) -> Option<ByteRange> {
-        self.plan.tasks.iter().find(|t| t.id == self.task)?.bytes
+        self.planned
     }
 
     /// How much of a layer may be missing.
@@ -145,7 +147,7 @@ impl ExportContext {
     /// If no layer of the task can keep its budget any more.
     pub fn may_lack_tiles(&self, missing: &Missing) -> Result<(), Failure> {
         let mut last = Ok(());
-        let task = self.plan.tasks.iter().find(|t| t.id == self.task);
+        let task = self.plan.tasks.iter().find(|t| *t.id == *self.task);
         for layer in task.into_iter().flat_map(|t| &t.layers) {
             match self.error_budget(&layer.id).judge_tiles(&layer.title, missing) {
                 Ok(()) => return Ok(()),
@@ -233,16 +235,21 @@ impl ExportContext {
         &self.ledger
     }
 
+    /// Waits while the job is paused.
+    pub(crate) async fn goes_on(&self) -> Result<(), Failure> {
+        let passed = async {
+            self.pause.passed().await;
+            Ok(())
+        };
+        self.or_cancelled(passed).await
+    }
+
     /// Notes in the ledger that a unit is begun. Waits while the job is paused.
     ///
     /// # Errors
     /// If the unit was not planned, the ledger cannot be written, or the job was cancelled while it waited.
     pub async fn begin_unit(&self, unit: &str) -> Result<(), Failure> {
-        let passed = async {
-            self.pause.passed().await;
-            Ok(())
-        };
-        self.or_cancelled(passed).await?;
+        self.goes_on().await?;
         self.ledger.begin(unit, self.clock.now_ms()).await
     }
 
@@ -283,14 +290,14 @@ impl ExportContext {
     /// # Errors
     /// If the ledger or the disk cannot be read.
     pub async fn finished_file(&self, unit: &str, path: &Path) -> Result<Option<(u64, String)>, Failure> {
-        let record = self.ledger.unit(unit).await?;
-        let known = record.filter(|u| u.state == UnitState::Finished).and_then(|u| u.sha256);
+        let (ledger, unit) = (self.ledger.clone(), unit.to_owned());
         let (path, cancel) = (path.to_owned(), self.cancel.clone());
         run_blocking(move || {
             let is_folder = match std::fs::symlink_metadata(&path) {
                 Ok(metadata) if metadata.is_dir() || metadata.is_file() => metadata.is_dir(),
                 _ => return Ok(None),
             };
+            let known = ledger.unit_here(&unit)?.filter(|u| u.state == UnitState::Finished).and_then(|u| u.sha256);
             let (bytes, sha256) = hash_result_until(&path, &cancel)?;
             if known.is_none_or(|known| known == sha256) {
                 return Ok(Some((bytes, sha256)));

@@ -65,6 +65,8 @@ pub struct EngineStats {
     pub queued: usize,
     /// Those of them that run.
     pub running: usize,
+    /// Exports that run.
+    pub exports: usize,
 }
 
 impl Engine {
@@ -109,7 +111,8 @@ impl Engine {
         let census = &self.resources().census;
         let (queued, running) = self.orchestrator.counts();
         let jobs = self.orchestrator.living();
-        EngineStats { actors: census.alive(), peak_actors: census.peak(), jobs, queued, running }
+        let exports = self.resources().export_permits.used();
+        EngineStats { actors: census.alive(), peak_actors: census.peak(), jobs, queued, running, exports }
     }
 
     /// Ends the engine. With a data directory its jobs are interrupted and keep what they have: the next engine with that directory takes them

@@ -64,6 +64,11 @@ impl Permits {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Permits that were handed out and are not back.
+    pub(crate) fn used(&self) -> usize {
+        self.lock().used
+    }
+
     /// Waits for a permit.
     ///
     /// # Cancel safety

@@ -14,6 +14,7 @@ use offmap_model::{Failure, FailureKind, FailureOwner, FailureStage};
 use std::fs::{File, TryLockError};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// The ledger in a work directory: where it is, there is a job to resume.
 const LEDGER: &str = "ledger.sqlite";
@@ -31,7 +32,7 @@ pub struct WorkDir {
     path: PathBuf,
     destination: PathBuf,
     dir: Dir,
-    _lock: File,
+    lock: Arc<File>,
 }
 
 /// A destination as an absolute path without a separator at its end, so that a link is looked at and not followed.
@@ -161,7 +162,7 @@ impl WorkDir {
                 path.display()
             )));
         }
-        let work_dir = Self { path, destination: destination.to_owned(), dir, _lock: lock };
+        let work_dir = Self { path, destination: destination.to_owned(), dir, lock: Arc::new(lock) };
         work_dir.empty(&[LOCK])?;
         Ok(work_dir)
     }
@@ -188,7 +189,7 @@ impl WorkDir {
         let lock = lock(&dir, &path, destination)?;
         // Exporters and SQLite open what is in it by name.
         safe_path::check_tree(&path).map_err(|e| failed(&path, &e))?;
-        Ok(Self { path, destination: destination.to_owned(), dir, _lock: lock })
+        Ok(Self { path, destination: destination.to_owned(), dir, lock: Arc::new(lock) })
     }
 
     /// Removes everything but some names. A package that was being replaced is never removed here while nothing stands in its place.
@@ -222,6 +223,11 @@ impl WorkDir {
 
     pub(crate) fn ledger(&self) -> PathBuf {
         self.path.join(LEDGER)
+    }
+
+    /// What keeps others out of it, for who has to close something in it first.
+    pub(crate) fn lock(&self) -> Arc<File> {
+        Arc::clone(&self.lock)
     }
 
     /// Removes the directory: the ledger last, so that an interrupted removal is still known as a job's. Blocks.
@@ -319,7 +325,7 @@ impl Leftover {
             };
             bring_back(&self.path, &self.destination, &lineage, packager)?;
         }
-        WorkDir { path: self.path.clone(), destination: self.destination.clone(), dir, _lock: lock }.remove()
+        WorkDir { path: self.path.clone(), destination: self.destination.clone(), dir, lock: Arc::new(lock) }.remove()
     }
 }
 

@@ -1,9 +1,10 @@
 //! What a failed or killed job leaves is used: a finished unit whose bytes hold is not fetched again, and nothing that was kept goes
 //! but by success or by the caller's word.
 
-use crate::support::{Bench, area, files_below, run_to_end};
+use crate::support::{Bench, area, files_below, run_to_end, scripted_engine, scripted_task};
 use offmap::exporters::tile_cache::TileCacheExporter;
 use offmap::packager::{MobileMapPackager, verify};
+use offmap::testing::{Act, Script};
 use offmap::{
     AreaOfInterest, Engine, ExportState, Failure, FailureKind, FailureOwner, FailureStage, GenerateOfflineMapJob, JobError,
     Leftover, OfflineMapSource, OfflineMapTask, StatusMessage, WebMap,
@@ -209,4 +210,32 @@ async fn a_resume_that_cannot_even_begin_loses_nothing_that_was_kept() {
     bench.sandbox.heal();
     resumes(&bench).await;
     assert_eq!(sent(&bench, ".vtpk"), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_job_kept_can_be_opened_as_soon_as_the_job_has_ended() {
+    let engine = scripted_engine();
+    let dir = tempfile::tempdir().expect("a directory");
+    let layers: Vec<String> = (0..20).map(|i| format!("layer{i}")).collect();
+    let mut script: Vec<_> = layers.iter().map(|id| (id.as_str(), Script::of(Act::Succeed))).collect();
+    script.push(("hangs", Script::of(Act::Hang)));
+    let parameters = offmap::GenerateOfflineMapParameters::new(area());
+    let task = scripted_task(&engine, &script);
+    let mut job = task.generate_offline_map(parameters, Default::default(), dir.path().join("p"));
+    for round in 0..50 {
+        let mut status = job.start().status();
+        while let Some(message) = status.next().await {
+            // The hanging layer works by then: its ledger is in use until the very end.
+            if message.progress.is_some() && message.subject.id == "hangs" {
+                job.cancel_and_keep();
+            }
+        }
+        let error = job.result().await.expect_err("it was cancelled");
+        assert!(error.can_resume && error.failure.is_cancelled(), "round {round}: {error:?}");
+        let again = GenerateOfflineMapJob::resume(&engine, dir.path().join("p")).await;
+        job = again.unwrap_or_else(|failure| panic!("round {round}: {failure}"));
+    }
+    job.discard().await.expect("nothing holds it");
+    assert_eq!(files_below(dir.path()), Vec::<PathBuf>::new());
+    engine.shutdown().await.expect("shuts down");
 }

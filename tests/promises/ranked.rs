@@ -24,12 +24,22 @@ struct Picky {
     described: Arc<AtomicUsize>,
     /// Its service answers so many times.
     answers: usize,
+    /// Its description is so large that no plan has room for it after so many times.
+    grows_after: usize,
 }
 
 impl Picky {
     fn new(name: &'static str, parameters_type: &'static str, refuses: &[&'static str]) -> Self {
         let (refuses, described) = (refuses.to_vec(), Arc::default());
-        Self { name, parameters_type, supports: Vec::new(), refuses, described, answers: usize::MAX }
+        Self {
+            name,
+            parameters_type,
+            supports: Vec::new(),
+            refuses,
+            described,
+            answers: usize::MAX,
+            grows_after: usize::MAX,
+        }
     }
 }
 
@@ -56,7 +66,8 @@ impl Exporter for Picky {
         request: &ServiceRequest,
         ctx: &PlanContext,
     ) -> Result<ServiceDescription<Self::Service>, Failure> {
-        if self.described.fetch_add(1, Ordering::AcqRel) >= self.answers {
+        let before = self.described.fetch_add(1, Ordering::AcqRel);
+        if before >= self.answers {
             let message = format!("the service of {} does not answer", self.name);
             return Err(Failure::new(FailureOwner::Network, FailureKind::Unavailable, FailureStage::Plan, message));
         }
@@ -66,6 +77,9 @@ impl Exporter for Picky {
                 let message = format!("{} does not export {id}", self.name);
                 *capability = Capability::refused(CapabilityReason::ExportTilesNotAllowed, message);
             }
+        }
+        if before >= self.grows_after {
+            found.service.extend((0..400_000).map(|i| (format!("filler{i}"), Script::default())));
         }
         Ok(found)
     }
@@ -182,14 +196,18 @@ async fn an_override_of_the_next_exporter_is_known_and_a_dictionary_without_an_e
 #[tokio::test]
 async fn a_layer_that_is_passed_on_in_vain_costs_no_layer_that_was_planned_before() {
     let first = Picky { supports: vec!["a"], ..Picky::new("first", "firstParameters", &["a"]) };
-    for (answers, reason) in [(1, "does not answer the second time"), (2, "takes it the second time")] {
-        let second = Picky { answers, ..Picky::new("second", "secondParameters", &[]) };
+    for (answers, grows_after, reason) in [
+        (1, 2, "does not answer the second time"),
+        (2, 1, "describes too much the second time"),
+        (2, 2, "takes it the second time"),
+    ] {
+        let second = Picky { answers, grows_after, ..Picky::new("second", "secondParameters", &[]) };
         let (engine, ..) = engine_of(first.clone(), second);
         let task = OfflineMapTask::new(&engine, one_service(&["a", "b"]));
         let plan = task.plan(&GenerateOfflineMapParameters::new(area()), &Default::default()).await.expect("a plan");
         let skipped: Vec<_> =
             plan.skipped.iter().map(|s| (s.id.as_str(), s.failure.as_ref().map(|f| f.message.as_str()))).collect();
-        match answers {
+        match answers.min(grows_after) {
             1 => {
                 assert_eq!(tasks(&plan), [("second", vec!["b"])], "{reason}");
                 assert_eq!(skipped, [("a", Some("first does not export a"))], "the reason of the first one");

@@ -6,7 +6,6 @@ use crate::plan::shorten;
 use offmap_model::{
     Artifact, CountUnit, ExportState, ExportTask, Failure, LayerArtifact, LayerContents, LayerOutcome, Subject, TaskLayer,
 };
-use std::cell::OnceCell;
 use std::collections::HashMap;
 
 /// See the module.
@@ -18,8 +17,6 @@ pub(super) struct Outcomes {
     pub(super) fatal: Option<Failure>,
     pub(super) warnings: Vec<String>,
     of_layers: HashMap<String, LayerOutcome>,
-    /// Ids of the map's layers in its order, read at the first look.
-    order: OnceCell<Vec<String>>,
 }
 
 /// A layer for which nothing was to be exported.
@@ -116,8 +113,7 @@ impl Outcomes {
 
     /// All of them in the order of the map.
     pub(super) fn in_order(&self, shared: &JobShared) -> Vec<LayerOutcome> {
-        let order = self.order.get_or_init(|| shared.source.web_map.layers().into_iter().map(|l| l.id).collect());
-        order.iter().filter_map(|id| self.of_layers.get(id).cloned()).collect()
+        shared.layers_of_map().order.iter().filter_map(|id| self.of_layers.get(id).cloned()).collect()
     }
 
     /// Why the job ends without a package, if it does.

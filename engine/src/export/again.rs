@@ -23,13 +23,7 @@ pub(crate) async fn begin_anew(shared: &Arc<JobShared>, task: &ExportTask) -> Re
 /// job may end at any point and finds the change again.
 pub(crate) async fn begin_changed(shared: &Arc<JobShared>, task: &ExportTask) -> Result<(), Failure> {
     throw_away(shared, task, &Held::default()).await?;
-    let Some(mut plan) = shared.ledger.plan().await? else {
-        return Err(Failure::internal("a job that is resumed has no plan in its ledger"));
-    };
-    if let Some(place) = plan.tasks.iter_mut().find(|t| t.id == task.id) {
-        *place = task.clone();
-    }
-    shared.ledger.replace_task(&plan, task, shared.clock.now_ms()).await
+    shared.ledger.replace_task(task, shared.clock.now_ms()).await
 }
 
 /// Rolls back what a task left on its service, and removes its files: before the ledger forgets them, since a file under its final

@@ -66,8 +66,17 @@ pub(crate) struct JobShared {
     pub(crate) destination: PathBuf,
     /// The job's span, for work on other tasks of the runtime.
     pub(crate) span: tracing::Span,
-    /// The secrets of the map's layers that have some, by the layers' ids; read at the first look.
-    pub(crate) layer_secrets: OnceLock<HashMap<String, LayerSecrets>>,
+    /// What is asked of the map's layers again and again; read at the first look.
+    pub(crate) layers: OnceLock<LayersOfMap>,
+}
+
+/// What is asked of a map's layers while a job runs.
+#[derive(Debug, Default)]
+pub(crate) struct LayersOfMap {
+    /// Their ids in the order of the map.
+    pub(crate) order: Vec<String>,
+    /// The secrets of those that have some, by their ids.
+    secrets: HashMap<String, LayerSecrets>,
 }
 
 impl JobShared {
@@ -83,11 +92,22 @@ impl JobShared {
 
     /// The secrets of a task's layers.
     pub(crate) fn secrets_of(&self, task: &ExportTask) -> LayerSecrets {
-        let of_layers = self.layer_secrets.get_or_init(|| {
-            let layers = self.source.web_map.layers().into_iter().filter(|l| l.secrets != LayerSecrets::default());
-            layers.map(|l| (l.id, l.secrets)).collect()
-        });
-        LayerSecrets::merged(task.layers.iter().filter_map(|l| of_layers.get(&l.id)))
+        let secrets = &self.layers_of_map().secrets;
+        LayerSecrets::merged(task.layers.iter().filter_map(|l| secrets.get(&l.id)))
+    }
+
+    /// What is asked of the map's layers.
+    pub(crate) fn layers_of_map(&self) -> &LayersOfMap {
+        self.layers.get_or_init(|| {
+            let mut all = LayersOfMap::default();
+            for layer in self.source.web_map.layers() {
+                if layer.secrets != LayerSecrets::default() {
+                    all.secrets.insert(layer.id.clone(), layer.secrets);
+                }
+                all.order.push(layer.id);
+            }
+            all
+        })
     }
 
     /// The private directory of a task.
@@ -115,9 +135,9 @@ impl JobShared {
     /// What an exporter is lent for a task.
     pub(crate) fn context(&self, task: &ExportTask, cancel: CancellationToken) -> ExportContext {
         ExportContext {
-            task: task.id.clone(),
+            task: task.id.as_str().into(),
             subjects: ExportContext::subjects_of(task),
-            work_dir: self.task_dir(task),
+            work_dir: self.task_dir(task).into(),
             cancel,
             clock: Arc::clone(&self.clock),
             ledger: self.ledger.task(&task.id),
@@ -125,7 +145,8 @@ impl JobShared {
             pause: Arc::clone(&self.pause),
             keep: Arc::clone(&self.keep),
             plan: Arc::clone(&self.plan),
-            secrets: self.secrets_of(task),
+            planned: task.bytes,
+            secrets: Arc::new(self.secrets_of(task)),
             known_secrets: self.secrets.clone(),
             session: self.session.clone(),
             more_follows: false,

@@ -61,8 +61,10 @@ pub(super) async fn completing(job: &JobInner, document: &str, ctx: &PlanContext
     }
     let destination = job.destination.clone();
     let work_dir = run_blocking(move || WorkDir::make(&destination)).await?;
-    match carry_over(job, &work_dir, document, &plan, (&earlier, &damaged), ctx).await {
-        Ok(ledger) => {
+    let write =
+        async |ledger: &Ledger| carry_over(job, (&work_dir, ledger), document, &plan, (&earlier, &damaged), ctx).await;
+    match job.with_ledger(&work_dir, write).await {
+        Ok((ledger, ())) => {
             let replaces = Some(Arc::new(earlier));
             Ok(ResumeState::PreparedJob(Box::new(PreparedJob {
                 plan,
@@ -88,13 +90,12 @@ fn unchanged(package: &Path, earlier: EarlierPackage) -> GenerateOfflineMapResul
 /// that a job that was interrupted before is not resumed with half of it.
 async fn carry_over(
     job: &JobInner,
-    work_dir: &WorkDir,
+    (work_dir, ledger): (&WorkDir, &Ledger),
     document: &str,
     plan: &OfflineMapPlan,
     (earlier, damaged): (&EarlierPackage, &[(String, Failure)]),
     ctx: &PlanContext,
-) -> Result<Ledger, Failure> {
-    let ledger = job.open_ledger(work_dir).await?;
+) -> Result<(), Failure> {
     ledger.put("replaces", &earlier.job).await?;
     ledger.put("damaged", &damaged).await?;
     ledger.put_plan(plan, job.engine.clock.now_ms()).await?;
@@ -106,8 +107,7 @@ async fn carry_over(
         let artifact = run_blocking(move || link_all(&root, &relative, artifact, &from, &cancel)).await?;
         ledger.task(&task.id).end(Ok(&artifact)).await?;
     }
-    ledger.put("document", &document).await?;
-    Ok(ledger)
+    ledger.put("document", &document).await
 }
 
 /// The artifact of a task that is carried over, and where its files are in the earlier package.

@@ -2,6 +2,7 @@
 
 use super::state::JobInner;
 use crate::export::{JobShared, rollback_all};
+use crate::ledger::Ledger;
 use crate::work_dir::{Leftover, WorkDir, path_for};
 use offmap_disk::run_blocking;
 use offmap_model::{Failure, FailureKind};
@@ -16,7 +17,22 @@ pub(crate) async fn discard(job: &JobInner) -> Result<(), Failure> {
         Err(failure) if failure.kind == FailureKind::NotFound => return Ok(()),
         Err(failure) => return Err(failure),
     };
-    let ledger = job.open_ledger(&work_dir).await?;
+    let roll_back = async |ledger: &Ledger| rolled_back(job, ledger, &work_dir).await;
+    let (ledger, ()) = job.with_ledger(&work_dir, roll_back).await?;
+    // The ledger is closed and the lock is free by then: a package that was being replaced goes back to its place first.
+    ledger.close().await;
+    drop(work_dir);
+    let (packager, destination) = (Arc::clone(&job.engine.packager), job.destination.clone());
+    run_blocking(move || {
+        let own = path_for(&destination)?;
+        let left = Leftover::find(&destination)?.into_iter().find(|l| l.path == own);
+        left.map_or(Ok(()), |left| left.remove(&*packager))
+    })
+    .await
+}
+
+/// Rolls back what a job began on services; nothing where the work is another job's.
+async fn rolled_back(job: &JobInner, ledger: &Ledger, work_dir: &WorkDir) -> Result<(), Failure> {
     let found = ledger.lineage().await?.job;
     if found != job.id {
         let shown = job.destination.display();
@@ -31,14 +47,5 @@ pub(crate) async fn discard(job: &JobInner) -> Result<(), Failure> {
         let shared = JobShared { cancel: cancel.clone(), stop: cancel, ..job.shared(plan, ledger.clone(), work_dir.path()) };
         rollback_all(&Arc::new(shared)).await;
     }
-    // The ledger is closed and the lock is free by now: a package that was being replaced goes back to its place first.
-    drop(ledger);
-    drop(work_dir);
-    let (packager, destination) = (Arc::clone(&job.engine.packager), job.destination.clone());
-    run_blocking(move || {
-        let own = path_for(&destination)?;
-        let left = Leftover::find(&destination)?.into_iter().find(|l| l.path == own);
-        left.map_or(Ok(()), |left| left.remove(&*packager))
-    })
-    .await
+    Ok(())
 }

@@ -53,18 +53,16 @@ pub(super) async fn begin(job: &JobInner, document: &str, ctx: &PlanContext) -> 
     let plan = plan(job.plan_inputs(), None, ctx).await?;
     let destination = job.destination.clone();
     let work_dir = run_blocking(move || WorkDir::make(&destination)).await?;
-    let written = async {
-        let ledger = job.open_ledger(&work_dir).await?;
+    let written = async |ledger: &Ledger| {
         if let Some(earlier) = &replaces {
             ledger.put("replaces", &earlier.job).await?;
             ledger.put("overwrites", &true).await?;
         }
         ledger.put("document", &document).await?;
-        ledger.put_plan(&plan, engine.clock.now_ms()).await?;
-        Ok(ledger)
+        ledger.put_plan(&plan, engine.clock.now_ms()).await
     };
-    let ledger = match written.await {
-        Ok(ledger) => ledger,
+    let ledger = match job.with_ledger(&work_dir, written).await {
+        Ok((ledger, ())) => ledger,
         Err(failure) => return Err(released(work_dir, failure).await),
     };
     Ok(ResumeState::PreparedJob(Box::new(PreparedJob {

@@ -14,6 +14,7 @@ use crate::plan::{changed_since, plan};
 use crate::work_dir::{Leftover, WorkDir, bring_back};
 use offmap_disk::run_blocking;
 use offmap_model::{Failure, OfflineMapPlan, OfflineMapSource};
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -21,8 +22,10 @@ use std::sync::Arc;
 pub(crate) async fn document_of(destination: &Path) -> Result<String, Failure> {
     let place = destination.to_owned();
     let work_dir = run_blocking(move || WorkDir::open(&place)).await?;
-    let ledger = Ledger::open(&work_dir.ledger()).await?;
-    match ledger.get::<String>("document").await? {
+    let ledger = Ledger::open_locked(&work_dir.ledger(), Some(work_dir.lock())).await?;
+    let document = ledger.get::<String>("document").await;
+    ledger.close().await;
+    match document? {
         Some(document) => Ok(document),
         None => {
             let shown = destination.display();
@@ -37,26 +40,55 @@ pub(crate) async fn document_of(destination: &Path) -> Result<String, Failure> {
 pub(super) async fn resumed(job: &JobInner, ctx: &PlanContext) -> Result<ResumeState, Failure> {
     let destination = job.destination.clone();
     let work_dir = run_blocking(move || WorkDir::open(&destination)).await?;
-    let ledger = job.open_ledger(&work_dir).await?;
-    let (earlier, basemap) = at_destination(job, &work_dir, ledger.lineage().await?, ctx).await?;
-    let replaces = match earlier {
-        Some(earlier) if earlier.job == job.id => {
-            drop(ledger);
-            let earlier = judged(job, earlier, ctx).await?;
-            run_blocking(move || work_dir.remove()).await?;
-            return Ok(ResumeState::Finished(finished(&job.destination, earlier)));
+    let find = async |ledger: &Ledger| {
+        let (earlier, basemap) = at_destination(job, &work_dir, ledger.lineage().await?, ctx).await?;
+        match earlier {
+            Some(earlier) if earlier.job == job.id => Ok(Found::Package(Box::new(earlier))),
+            earlier => {
+                let replaces = replaced(ledger, earlier).await?;
+                let (plan, changed) = plan_again(job, ledger, ctx).await?;
+                Ok(Found::Work(Box::new(Unfinished { plan, changed, replaces, basemap })))
+            }
         }
-        earlier => earlier,
     };
+    let (ledger, found) = job.with_ledger(&work_dir, find).await?;
+    match found {
+        Found::Package(earlier) => {
+            ledger.close().await;
+            let earlier = judged(job, *earlier, ctx).await?;
+            run_blocking(move || work_dir.remove()).await?;
+            Ok(ResumeState::Finished(finished(&job.destination, earlier)))
+        }
+        Found::Work(unfinished) => {
+            let Unfinished { plan, changed, replaces, basemap } = *unfinished;
+            Ok(ResumeState::PreparedJob(Box::new(PreparedJob { plan, basemap, work_dir, ledger, replaces, changed })))
+        }
+    }
+}
+
+/// What a job left: its package, or work.
+enum Found {
+    Package(Box<EarlierPackage>),
+    Work(Box<Unfinished>),
+}
+
+/// What is still to be done, as a [`PreparedJob`] has it.
+struct Unfinished {
+    plan: OfflineMapPlan,
+    changed: Vec<usize>,
+    replaces: Option<Arc<EarlierPackage>>,
+    basemap: Option<ReferenceBasemap>,
+}
+
+/// The package that is replaced, as the ledger knows it.
+async fn replaced(ledger: &Ledger, earlier: Option<EarlierPackage>) -> Result<Option<Arc<EarlierPackage>>, Failure> {
     let damaged: Vec<(String, Failure)> = ledger.get("damaged").await?.unwrap_or_default();
     let is_overwritten = ledger.get("overwrites").await?.unwrap_or(false);
-    let replaces = replaces.map(|mut earlier| {
+    Ok(earlier.map(|mut earlier| {
         earlier.is_overwritten = is_overwritten;
         earlier::mark(&mut earlier, &damaged);
         Arc::new(earlier)
-    });
-    let (plan, changed) = plan_again(job, &ledger, ctx).await?;
-    Ok(ResumeState::PreparedJob(Box::new(PreparedJob { plan, basemap, work_dir, ledger, replaces, changed })))
+    }))
 }
 
 /// What is at the destination: the package of the job itself, or the one that it replaces. A package that was being replaced is put
@@ -149,9 +181,9 @@ pub(crate) async fn finished_before(job: &JobInner, ctx: &PlanContext) -> Result
 
 /// The plan of a ledger must be one of the job's own map.
 fn belongs(plan: &OfflineMapPlan, source: &OfflineMapSource) -> Result<(), Failure> {
-    let layers = source.web_map.layers();
+    let layers: HashSet<String> = source.web_map.layers().into_iter().map(|l| l.id).collect();
     let mut named = plan.tasks.iter().flat_map(|t| t.layers.iter().map(|l| &l.id)).chain(plan.skipped.iter().map(|s| &s.id));
-    match named.find(|id| !layers.iter().any(|l| l.id == **id)) {
+    match named.find(|id| !layers.contains(*id)) {
         None => Ok(()),
         Some(id) => {
             let shown: String = id.chars().take(80).flat_map(char::escape_default).collect();

@@ -14,6 +14,7 @@ use offmap_model::{
     ExportState, Failure, FailureKind, FailureOwner, FailureStage, GenerateOfflineMapResult, JobError, MessageSeverity,
     MessageSource, Subject,
 };
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 use tokio::sync::oneshot;
@@ -48,6 +49,7 @@ async fn whole(job: Arc<JobInner>) -> JobResult {
     };
     let PreparedJob { mut plan, basemap, work_dir, ledger, replaces, changed } = prepared;
     plan.warnings.extend(basemap.as_ref().and_then(|b| basemap::uncovered(b, &job.parameters.area_of_interest)));
+    let closing = ledger.clone();
     let mut result = match check_space(work_dir.path(), plan.bytes()).await {
         Ok(warning) => {
             plan.warnings.extend(warning);
@@ -60,9 +62,12 @@ async fn whole(job: Arc<JobInner>) -> JobResult {
         job.keep.job_failed(&error.failure);
         if job.keep.is_kept() {
             error.can_resume = true;
+            // Who opens the directory next finds its ledger closed.
+            closing.close().await;
             return result;
         }
     }
+    closing.close_to_remove().await;
     // A finished job leaves nothing beside its package. Removing can take long, so it is done off the async threads.
     if let Err(failure) = run_blocking(move || work_dir.remove()).await {
         tracing::warn!(%failure, "the job's work directory could not be removed");
@@ -123,6 +128,7 @@ async fn supervise(job: &JobInner, shared: &Arc<JobShared>) -> Result<JobEnd, Fa
 
 /// Tasks of a job that is resumed begin anew where their data changed, or where they failed of themselves.
 async fn begin_again(job: &JobInner, shared: &Arc<JobShared>, changed: &[usize]) -> Result<(), Failure> {
+    let changed: HashSet<usize> = changed.iter().copied().collect();
     for (index, task) in shared.plan.tasks.iter().enumerate() {
         let state = shared.ledger.task(&task.id).state().await?;
         if !changed.contains(&index) {

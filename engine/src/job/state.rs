@@ -157,8 +157,24 @@ impl JobInner {
     }
 
     /// The job's ledger, into which none of its secrets is written.
-    pub(crate) async fn open_ledger(&self, work_dir: &WorkDir) -> Result<Ledger, Failure> {
-        Ok(Ledger::open(&work_dir.ledger()).await?.without(self.secrets.clone()))
+    async fn open_ledger(&self, work_dir: &WorkDir) -> Result<Ledger, Failure> {
+        Ok(Ledger::open_locked(&work_dir.ledger(), Some(work_dir.lock())).await?.without(self.secrets.clone()))
+    }
+
+    /// The job's ledger when something was done with it; where that failed it is closed again.
+    pub(super) async fn with_ledger<T>(
+        &self,
+        work_dir: &WorkDir,
+        work: impl AsyncFnOnce(&Ledger) -> Result<T, Failure>,
+    ) -> Result<(Ledger, T), Failure> {
+        let ledger = self.open_ledger(work_dir).await?;
+        match work(&ledger).await {
+            Ok(done) => Ok((ledger, done)),
+            Err(failure) => {
+                ledger.close().await;
+                Err(failure)
+            }
+        }
     }
 
     /// What its tasks share, for a plan in a work directory.
@@ -190,7 +206,7 @@ impl JobInner {
             census: Arc::clone(&engine.census),
             work_dir: work_dir.to_owned(),
             destination: self.destination.clone(),
-            layer_secrets: Default::default(),
+            layers: Default::default(),
             span: tracing::Span::current(),
         }
     }

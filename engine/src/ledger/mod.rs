@@ -1,5 +1,6 @@
 //! The ledger of a job, by parts: the file, the thread that owns it, what concerns the job, and what concerns one task.
 
+mod batch;
 mod file;
 mod job_ledger;
 mod lineage;

@@ -2,21 +2,20 @@
 
 use super::job_ledger::{Ledger, MOST_UNITS};
 use super::state::{TaskState, UnitRecord, UnitState};
-use super::worker::{Work, broken};
+use super::worker::broken;
 use offmap_disk::safe_path;
 use offmap_model::{Artifact, Failure};
 use rusqlite::types::Value as SqlValue;
-use rusqlite::{Connection, OptionalExtension as _, Row, params, params_from_iter};
+use rusqlite::{Connection, OptionalExtension as _, Row, ToSql, params};
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use tokio::sync::oneshot;
 
 impl Ledger {
     /// The part of the ledger that concerns one task.
     #[must_use]
     pub fn task(&self, id: &str) -> TaskLedger {
-        TaskLedger { ledger: self.clone(), task: id.to_owned(), hidden: Arc::default() }
+        TaskLedger { ledger: self.clone(), task: id.into(), hidden: Arc::default() }
     }
 }
 
@@ -24,12 +23,45 @@ impl Ledger {
 #[derive(Debug, Clone)]
 pub struct TaskLedger {
     ledger: Ledger,
-    task: String,
+    task: Arc<str>,
     /// Units of which nothing is known here.
     hidden: Arc<HashSet<String>>,
 }
 
 const SET_STATE: &str = "UPDATE task SET state = ?2, outcome = ?3 WHERE id = ?1";
+
+const NOTE: &str = "INSERT OR REPLACE INTO note(task, unit, key, value) VALUES(?1, ?2, ?3, ?4)";
+const BEGIN: &str = "UPDATE unit SET state = 'started', attempts = attempts + 1, updated = ?3 WHERE task = ?1 AND id = ?2";
+const FINISH: &str = "UPDATE unit SET state = 'finished', bytes = ?4, sha256 = ?5, failure = NULL, updated = ?3
+    WHERE task = ?1 AND id = ?2";
+const DID: &str = "UPDATE unit SET state = 'finished', attempts = attempts + 1, bytes = ?4, sha256 = ?5, failure = NULL,
+    updated = ?3 WHERE task = ?1 AND id = ?2";
+const FAIL: &str = "UPDATE unit SET state = 'failed', failure = ?4, updated = ?3 WHERE task = ?1 AND id = ?2";
+
+/// What becomes of a unit.
+struct Step {
+    /// `?1` is the task, `?2` the unit, `?3` the time, the values follow.
+    sql: &'static str,
+    now: i64,
+    values: Vec<SqlValue>,
+    notes: Vec<(&'static str, String)>,
+}
+
+impl Step {
+    fn of(sql: &'static str, values: Vec<SqlValue>, now: i64) -> Self {
+        Self { sql, now, values, notes: Vec::new() }
+    }
+
+    fn begin(now: i64) -> Self {
+        Self::of(BEGIN, Vec::new(), now)
+    }
+
+    fn finish(bytes: u64, sha256: Option<&str>, now: i64) -> Self {
+        // SQLite knows no larger number.
+        let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+        Self::of(FINISH, vec![bytes.into(), sha256.map(str::to_owned).into()], now)
+    }
+}
 
 /// Notes where the result of a finished unit is, below the work directory.
 const RESULT: &str = "result";
@@ -44,19 +76,6 @@ pub(crate) struct UnitResult {
     pub(crate) path: PathBuf,
     /// The unit that it came out of.
     pub(crate) of: Option<String>,
-}
-
-/// Work, and what it answers when it was done.
-fn answering<T: Send + 'static>(
-    work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
-) -> (Work, oneshot::Receiver<T>) {
-    let (answer, is_answered) = oneshot::channel();
-    let work: Work = Box::new(move |c| {
-        // Nobody waits any more if the job was dropped.
-        let _ = answer.send(work(c)?);
-        Ok(())
-    });
-    (work, is_answered)
 }
 
 fn record_of(row: &Row<'_>) -> rusqlite::Result<UnitRecord> {
@@ -79,7 +98,7 @@ impl TaskLedger {
 
     /// Notes that the task is being worked on, if nothing was done for it yet; answers whether that is so. Blocks.
     pub(crate) fn start_planned(&self) -> Result<bool, Failure> {
-        let task = self.task.clone();
+        let task = Arc::clone(&self.task);
         let changed = self.ask_here(move |c| {
             c.prepare_cached("UPDATE task SET state = 'started' WHERE id = ?1 AND state = 'planned'")?.execute([task])
         });
@@ -93,7 +112,7 @@ impl TaskLedger {
 
     /// Notes that the task ended with what was downloaded, if each of its units is finished; else answers one that is not. Blocks.
     pub(crate) fn end_finished(&self, artifact: &Artifact) -> Result<Option<UnitRecord>, Failure> {
-        let (task, outcome) = (self.task.clone(), serde_json::to_string(artifact).map_err(broken)?);
+        let (task, outcome) = (Arc::clone(&self.task), serde_json::to_string(artifact).map_err(broken)?);
         self.ask_here(move |c| {
             let sql = "SELECT id, state, attempts, bytes, sha256 FROM unit WHERE task = ?1 AND state <> 'finished' LIMIT 1";
             let open = c.prepare_cached(sql)?.query_row([&task], record_of).optional()?;
@@ -118,9 +137,7 @@ impl TaskLedger {
         &self,
         work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, Failure> {
-        let (work, is_answered) = answering(work);
-        self.ledger.worker.run(work).await?;
-        is_answered.await.map_err(broken)
+        self.ledger.worker.ask(work).await
     }
 
     /// The same on this thread. Blocks.
@@ -128,13 +145,11 @@ impl TaskLedger {
         &self,
         work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, Failure> {
-        let (work, mut is_answered) = answering(work);
-        self.ledger.worker.run_here(work)?;
-        is_answered.try_recv().map_err(broken)
+        self.ledger.worker.ask_here(work)
     }
 
     async fn set_state(&self, state: UnitState, outcome: Option<String>) -> Result<(), Failure> {
-        let task = self.task.clone();
+        let task = Arc::clone(&self.task);
         self.ledger
             .worker
             .run(Box::new(move |c| c.prepare_cached(SET_STATE)?.execute(params![task, state, outcome]).map(drop)))
@@ -143,7 +158,7 @@ impl TaskLedger {
 
     /// How far the task is.
     pub(crate) async fn state(&self) -> Result<TaskState, Failure> {
-        let task = self.task.clone();
+        let task = Arc::clone(&self.task);
         let read = move |c: &Connection| -> rusqlite::Result<(UnitState, Option<String>)> {
             c.prepare_cached("SELECT state, outcome FROM task WHERE id = ?1")?
                 .query_row([task], |r| Ok((r.get(0)?, r.get(1)?)))
@@ -161,7 +176,7 @@ impl TaskLedger {
 
     /// Forgets what was done for the task but for some units, so that it begins anew.
     pub(crate) async fn reset(&self, but: &HashSet<String>) -> Result<(), Failure> {
-        let (task, but) = (self.task.clone(), serde_json::to_string(but).map_err(broken)?);
+        let (task, but) = (Arc::clone(&self.task), serde_json::to_string(but).map_err(broken)?);
         self.ledger
             .worker
             .run(Box::new(move |c| {
@@ -169,24 +184,41 @@ impl TaskLedger {
                 c.execute(
                     "UPDATE unit SET state = 'planned', bytes = NULL, sha256 = NULL, failure = NULL
                      WHERE task = ?1 AND id NOT IN (SELECT value FROM json_each(?2))",
-                    [&task, &but],
+                    params![task, but],
                 )?;
                 let others = "DELETE FROM note WHERE task = ?1 AND unit NOT IN (SELECT value FROM json_each(?2))";
-                c.execute(others, [&task, &but]).map(drop)
+                c.execute(others, params![task, but]).map(drop)
             }))
             .await
     }
 
-    /// Runs an update of one unit: `?1` is the task, `?2` the unit, `?3` the time, the values follow.
-    async fn update(&self, unit: &str, sql: &'static str, values: Vec<SqlValue>, now: i64) -> Result<(), Failure> {
-        let mut all: Vec<SqlValue> = vec![self.task.clone().into(), unit.to_owned().into(), now.into()];
-        all.extend(values);
-        let name = format!("unit `{unit}` of task `{}`", self.task);
-        let changed = self.ask(move |c| c.prepare_cached(sql)?.execute(params_from_iter(all))).await?;
-        if changed == 1 {
-            return Ok(());
+    /// An update of one unit, and what is noted of it with that. Answers whether the unit was planned.
+    fn update(&self, unit: &str, step: Step) -> impl FnOnce(&Connection) -> rusqlite::Result<bool> + Send + use<> {
+        let (task, unit) = (Arc::clone(&self.task), unit.to_owned());
+        move |c| {
+            let Step { sql, now, values, notes } = step;
+            let mut all: Vec<&dyn ToSql> = vec![&task, &unit, &now];
+            all.extend(values.iter().map(|value| value as &dyn ToSql));
+            if c.prepare_cached(sql)?.execute(all.as_slice())? != 1 {
+                return Ok(false);
+            }
+            for (key, value) in notes {
+                c.prepare_cached(NOTE)?.execute(params![task, unit, key, value])?;
+            }
+            Ok(true)
         }
-        Err(Failure::internal(format!("{name} was not planned")))
+    }
+
+    fn was_planned(&self, unit: &str, was_planned: bool) -> Result<(), Failure> {
+        match was_planned {
+            true => Ok(()),
+            false => Err(Failure::internal(format!("unit `{unit}` of task `{}` was not planned", self.task))),
+        }
+    }
+
+    async fn take(&self, unit: &str, step: Step) -> Result<(), Failure> {
+        let was_planned = self.ask(self.update(unit, step)).await?;
+        self.was_planned(unit, was_planned)
     }
 
     /// Notes that a unit is begun; counts attempts.
@@ -194,9 +226,7 @@ impl TaskLedger {
     /// # Errors
     /// If the unit was not planned, or the ledger cannot be written.
     pub async fn begin(&self, unit: &str, now: i64) -> Result<(), Failure> {
-        const SQL: &str = "UPDATE unit SET state = 'started', attempts = attempts + 1, updated = ?3
-            WHERE task = ?1 AND id = ?2";
-        self.update(unit, SQL, Vec::new(), now).await
+        self.take(unit, Step::begin(now)).await
     }
 
     /// Notes that a unit is done, with the size and SHA-256 of what it downloaded.
@@ -204,11 +234,17 @@ impl TaskLedger {
     /// # Errors
     /// As [`TaskLedger::begin`].
     pub async fn finish(&self, unit: &str, bytes: u64, sha256: Option<&str>, now: i64) -> Result<(), Failure> {
-        const SQL: &str = "UPDATE unit SET state = 'finished', bytes = ?4, sha256 = ?5, failure = NULL, updated = ?3
-            WHERE task = ?1 AND id = ?2";
-        // SQLite knows no larger number.
-        let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
-        self.update(unit, SQL, vec![bytes.into(), sha256.map(str::to_owned).into()], now).await
+        self.take(unit, Step::finish(bytes, sha256, now)).await
+    }
+
+    /// Notes in one step that a unit was begun, and that it is done where its work answered size and SHA-256. Blocks.
+    pub(crate) fn did_here(&self, unit: &str, done: Option<&(u64, Option<String>)>, now: i64) -> Result<(), Failure> {
+        let step = match done {
+            Some((bytes, sha256)) => Step { sql: DID, ..Step::finish(*bytes, sha256.as_deref(), now) },
+            None => Step::begin(now),
+        };
+        let was_planned = self.ask_here(self.update(unit, step))?;
+        self.was_planned(unit, was_planned)
     }
 
     /// Notes that a unit is done, and where below the work directory its result is: it stays as long as its bytes do.
@@ -225,10 +261,9 @@ impl TaskLedger {
     ) -> Result<(), Failure> {
         let plain = safe_path::check_relative(path).map(|()| path.to_str().unwrap_or_default());
         let path = plain.map_err(|e| Failure::internal(format!("the result of unit `{unit}`: {e}")))?;
-        // Known before it is relied on: a path of a unit that is not finished says nothing.
-        self.note(unit, RESULT, path).await?;
-        self.note(unit, RESULT_OF, of.unwrap_or_default()).await?;
-        self.finish(unit, bytes, Some(sha256), now).await
+        let scrubbed = |word: &str| self.ledger.secrets.scrub_word(word).into_owned();
+        let notes = vec![(RESULT, scrubbed(path)), (RESULT_OF, scrubbed(of.unwrap_or_default()))];
+        self.take(unit, Step { notes, ..Step::finish(bytes, Some(sha256), now) }).await
     }
 
     /// The finished units whose results are known.
@@ -250,11 +285,11 @@ impl TaskLedger {
 
     /// A value of all units that have it, by their ids.
     async fn all_noted(&self, key: &'static str) -> Result<HashMap<String, String>, Failure> {
-        let task = self.task.clone();
+        let task = Arc::clone(&self.task);
         let query = move |c: &Connection| {
-            c.prepare_cached("SELECT unit, value FROM note WHERE task = ?1 AND key = ?2 LIMIT ?3")?
-                .query_map(params![task, key, MOST_UNITS], |r| Ok((r.get(0)?, r.get(1)?)))?
-                .collect()
+            // A bound limit would make SQLite prepare the statement anew each time.
+            let sql = format!("SELECT unit, value FROM note WHERE task = ?1 AND key = ?2 LIMIT {MOST_UNITS}");
+            c.prepare_cached(&sql)?.query_map(params![task, key], |r| Ok((r.get(0)?, r.get(1)?)))?.collect()
         };
         let mut all: HashMap<String, String> = self.ledger.worker.read(query).await?;
         all.retain(|unit, _| !self.hidden.contains(unit));
@@ -266,10 +301,8 @@ impl TaskLedger {
     /// # Errors
     /// As [`TaskLedger::begin`].
     pub async fn fail(&self, unit: &str, failure: &Failure, now: i64) -> Result<(), Failure> {
-        const SQL: &str = "UPDATE unit SET state = 'failed', failure = ?4, updated = ?3
-            WHERE task = ?1 AND id = ?2";
         let text = self.ledger.text_of("failure", &self.ledger.secrets.failure(failure.clone()))?;
-        self.update(unit, SQL, vec![text.into()], now).await
+        self.take(unit, Step::of(FAIL, vec![text.into()], now)).await
     }
 
     /// One unit of the task; `None` where it was not planned.
@@ -277,15 +310,21 @@ impl TaskLedger {
     /// # Errors
     /// If it cannot be read.
     pub async fn unit(&self, id: &str) -> Result<Option<UnitRecord>, Failure> {
-        let row = [self.task.clone(), id.to_owned()];
-        self.ledger
-            .worker
-            .read(move |c| {
-                c.prepare_cached("SELECT id, state, attempts, bytes, sha256 FROM unit WHERE task = ?1 AND id = ?2")?
-                    .query_row(row, record_of)
-                    .optional()
-            })
-            .await
+        self.ledger.worker.read(self.record(id)).await
+    }
+
+    /// The same on this thread. Blocks.
+    pub(crate) fn unit_here(&self, id: &str) -> Result<Option<UnitRecord>, Failure> {
+        self.ledger.worker.read_here(self.record(id))
+    }
+
+    fn record(&self, id: &str) -> impl FnOnce(&Connection) -> rusqlite::Result<Option<UnitRecord>> + Send + use<> {
+        let (task, id) = (Arc::clone(&self.task), id.to_owned());
+        move |c| {
+            c.prepare_cached("SELECT id, state, attempts, bytes, sha256 FROM unit WHERE task = ?1 AND id = ?2")?
+                .query_row(params![task, id], record_of)
+                .optional()
+        }
     }
 
     /// All units of the task.
@@ -293,13 +332,12 @@ impl TaskLedger {
     /// # Errors
     /// If they cannot be read.
     pub async fn units(&self) -> Result<Vec<UnitRecord>, Failure> {
-        let task = self.task.clone();
+        let task = Arc::clone(&self.task);
         self.ledger
             .worker
             .read(move |c| {
-                c.prepare_cached("SELECT id, state, attempts, bytes, sha256 FROM unit WHERE task = ?1 ORDER BY id LIMIT ?2")?
-                    .query_map(params![task, MOST_UNITS], record_of)?
-                    .collect()
+                let all = "SELECT id, state, attempts, bytes, sha256 FROM unit WHERE task = ?1 ORDER BY id LIMIT";
+                c.prepare_cached(&format!("{all} {MOST_UNITS}"))?.query_map(params![task], record_of)?.collect()
             })
             .await
     }
@@ -310,14 +348,10 @@ impl TaskLedger {
     /// If it cannot be written.
     pub async fn note(&self, unit: &str, key: &str, value: &str) -> Result<(), Failure> {
         let value = self.ledger.secrets.scrub_word(value).into_owned();
-        let row = [self.task.clone(), unit.to_owned(), key.to_owned(), value];
+        let (task, unit, key) = (Arc::clone(&self.task), unit.to_owned(), key.to_owned());
         self.ledger
             .worker
-            .run(Box::new(move |c| {
-                c.prepare_cached("INSERT OR REPLACE INTO note(task, unit, key, value) VALUES(?1, ?2, ?3, ?4)")?
-                    .execute(row)
-                    .map(drop)
-            }))
+            .run(Box::new(move |c| c.prepare_cached(NOTE)?.execute(params![task, unit, key, value]).map(drop)))
             .await
     }
 
@@ -329,7 +363,7 @@ impl TaskLedger {
         if self.hidden.contains(unit) {
             return Ok(None);
         }
-        let row = [self.task.clone(), unit.to_owned(), key.to_owned()];
+        let row = [self.task.to_string(), unit.to_owned(), key.to_owned()];
         self.ledger
             .worker
             .read(move |c| {

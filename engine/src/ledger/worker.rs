@@ -3,32 +3,18 @@
 //! No thread belongs to a ledger: whoever has something to do while nobody works on the file does it on a thread for work that blocks,
 //! with all that others ask for meanwhile. So many jobs share a few threads, and a slow disk delays its own job only.
 
-use super::file::{Deadline, FileKind, LEDGER, LONGEST_READ, open};
+use super::batch::{Answer, Command, Opened, commit};
+use super::file::{Deadline, FileKind, LEDGER, open};
 use offmap_disk::run_blocking;
 use offmap_model::Failure;
 use rusqlite::Connection;
+use std::fs::File;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
-type Answer = Result<(), Failure>;
-
-/// What is to be done with the file.
-pub(crate) type Work = Box<dyn FnOnce(&Connection) -> rusqlite::Result<()> + Send>;
-
-struct Command {
-    work: Work,
-    /// Whether it only reads: then its time is limited.
-    reads: bool,
-    done: oneshot::Sender<Answer>,
-}
-
-/// An opened file.
-struct Opened {
-    connection: Connection,
-    deadline: Deadline,
-}
+pub(crate) use super::batch::Work;
 
 #[derive(Default)]
 struct State {
@@ -38,8 +24,12 @@ struct State {
     idle: Option<Opened>,
     /// Whether a thread is on its way to what waits.
     is_called: bool,
-    /// Whether the file was lost by a panic.
-    is_broken: bool,
+    /// Why nothing can be asked any more.
+    ended: Option<&'static str>,
+    /// Whether the file is closed.
+    is_closed: bool,
+    /// Who waits until it is.
+    closers: Vec<oneshot::Sender<()>>,
 }
 
 struct Shared {
@@ -92,7 +82,10 @@ fn serve(shared: &Arc<Shared>) {
     loop {
         let mut state = shared.lock();
         if state.waiting.is_empty() {
-            state.idle = serving.opened.take();
+            if state.closers.is_empty() {
+                state.idle = serving.opened.take();
+            }
+            // Else it is closed where `serving` ends.
             return;
         }
         let batch = std::mem::take(&mut state.waiting);
@@ -105,52 +98,32 @@ fn serve(shared: &Arc<Shared>) {
 
 impl Drop for Serving {
     fn drop(&mut self) {
-        if self.opened.is_some() {
-            let mut state = self.shared.lock();
-            state.is_broken = true;
-            state.waiting.clear();
-        }
-    }
-}
-
-/// Does a batch in one transaction, then answers everybody.
-fn commit(kind: &FileKind, opened: &Opened, batch: Vec<Command>) {
-    let Opened { connection, deadline } = opened;
-    let mut answers = Vec::with_capacity(batch.len());
-    let run = |sql| connection.prepare_cached(sql).and_then(|mut statement| statement.execute([])).map(drop);
-    let mut begun = run("BEGIN").map_err(|e| kind.judged(&e));
-    for command in batch {
-        if command.reads {
-            deadline.set(LONGEST_READ);
-        }
-        let result = begun.clone().and_then(|()| (command.work)(connection).map_err(|e| kind.judged(&e)));
-        deadline.clear();
-        answers.push((command.done, result));
-    }
-    if begun.is_ok() {
-        begun = run("COMMIT").map_err(|e| {
-            // A commit that failed leaves its transaction open.
-            let _ = run("ROLLBACK");
-            kind.judged(&e)
-        });
-    }
-    for (done, result) in answers {
-        // Nobody waits any more if the job was dropped.
-        let _ = done.send(begun.clone().and(result));
+        let Some(opened) = self.opened.take() else { return };
+        // First: who waits for the end may open the file again.
+        drop(opened);
+        let mut state = self.shared.lock();
+        state.ended.get_or_insert("what worked on it has ended");
+        state.is_closed = true;
+        state.waiting.clear();
+        state.closers.clear();
     }
 }
 
 impl Worker {
-    /// Opens or makes the file of a ledger.
-    pub(crate) async fn start(path: &Path) -> Result<Self, Failure> {
+    /// Opens or makes the file of a ledger. The lock is held until it is closed.
+    pub(crate) async fn start(path: &Path, lock: Option<Arc<File>>) -> Result<Self, Failure> {
         let path = path.to_owned();
         let (connection, deadline) = run_blocking(move || open(&path)).await?;
-        Ok(Self::of(&LEDGER, connection, deadline, Handle::current()))
+        Ok(Self::with(&LEDGER, Opened { connection, deadline, _lock: lock }, Handle::current()))
     }
 
     /// For a file that is open; what is to be done with it is done on this runtime.
     pub(crate) fn of(kind: &'static FileKind, connection: Connection, deadline: Deadline, runtime: Handle) -> Self {
-        let state = State { idle: Some(Opened { connection, deadline }), ..State::default() };
+        Self::with(kind, Opened { connection, deadline, _lock: None }, runtime)
+    }
+
+    fn with(kind: &'static FileKind, opened: Opened, runtime: Handle) -> Self {
+        let state = State { idle: Some(opened), ..State::default() };
         Self { shared: Arc::new(Shared { kind, state: Mutex::new(state), runtime }) }
     }
 
@@ -158,8 +131,8 @@ impl Worker {
     fn add(&self, work: Work, reads: bool) -> Result<(MutexGuard<'_, State>, oneshot::Receiver<Answer>), Failure> {
         let (done, is_done) = oneshot::channel();
         let mut state = self.shared.lock();
-        if state.is_broken {
-            return Err(self.shared.kind.broken("what worked on it has ended"));
+        if let Some(why) = state.ended {
+            return Err(self.shared.kind.broken(why));
         }
         state.waiting.push(Command { work, reads, done });
         Ok((state, is_done))
@@ -167,11 +140,15 @@ impl Worker {
 
     /// Adds a command and calls somebody to it.
     fn begin(&self, work: Work, reads: bool) -> Result<oneshot::Receiver<Answer>, Failure> {
-        let (is_asked, is_done) = {
-            let (mut state, is_done) = self.add(work, reads)?;
-            let is_asked = state.idle.is_some() && !std::mem::replace(&mut state.is_called, true);
-            (is_asked, is_done)
-        };
+        let (state, is_done) = self.add(work, reads)?;
+        self.call(state);
+        Ok(is_done)
+    }
+
+    /// Calls somebody to what waits, unless somebody works on the file or is on the way to it.
+    fn call(&self, mut state: MutexGuard<'_, State>) {
+        let is_asked = state.idle.is_some() && !std::mem::replace(&mut state.is_called, true);
+        drop(state);
         if is_asked {
             let shared = Arc::clone(&self.shared);
             self.shared.runtime.spawn_blocking(move || {
@@ -179,7 +156,23 @@ impl Worker {
                 serve(&shared);
             });
         }
-        Ok(is_done)
+    }
+
+    /// Closes the file when what was asked before is done. Nothing can be asked after that, by no handle; when this answers, the file
+    /// may be opened again.
+    pub(crate) async fn close_file(&self) {
+        let (done, is_closed) = oneshot::channel();
+        {
+            let mut state = self.shared.lock();
+            state.ended.get_or_insert("it is closed");
+            if state.is_closed {
+                return;
+            }
+            state.closers.push(done);
+            self.call(state);
+        }
+        // The sender is dropped when the file is closed.
+        let _ = is_closed.await;
     }
 
     async fn send(&self, work: Work, reads: bool) -> Result<(), Failure> {
@@ -197,27 +190,56 @@ impl Worker {
         self.send(work, false).await
     }
 
-    /// Runs something that writes, on this thread unless another one works on the file. Blocks.
-    pub(crate) fn run_here(&self, work: Work) -> Result<(), Failure> {
-        let (state, is_done) = self.add(work, false)?;
+    fn send_here(&self, work: Work, reads: bool) -> Result<(), Failure> {
+        let (state, is_done) = self.add(work, reads)?;
         drop(state);
         serve(&self.shared);
         is_done.blocking_recv().map_err(|e| self.shared.kind.broken(e))?
     }
 
+    /// Runs something that writes, and answers what came of it.
+    pub(crate) async fn ask<T: Send + 'static>(&self, work: impl Query<T>) -> Result<T, Failure> {
+        let (work, is_answered) = answering(work);
+        self.send(work, false).await?;
+        is_answered.await.map_err(|e| self.shared.kind.broken(e))
+    }
+
+    /// The same on this thread, unless another one works on the file. Blocks.
+    pub(crate) fn ask_here<T: Send + 'static>(&self, work: impl Query<T>) -> Result<T, Failure> {
+        let (work, mut is_answered) = answering(work);
+        self.send_here(work, false)?;
+        is_answered.try_recv().map_err(|e| self.shared.kind.broken(e))
+    }
+
     /// Runs something that only reads, in limited time.
-    pub(crate) async fn read<T: Send + 'static>(
-        &self,
-        query: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
-    ) -> Result<T, Failure> {
-        let (answer, is_answered) = oneshot::channel();
-        let work: Work = Box::new(move |connection| {
-            let _ = answer.send(query(connection)?);
-            Ok(())
-        });
+    pub(crate) async fn read<T: Send + 'static>(&self, query: impl Query<T>) -> Result<T, Failure> {
+        let (work, is_answered) = answering(query);
         self.send(work, true).await?;
         is_answered.await.map_err(|e| self.shared.kind.broken(e))
     }
+
+    /// The same on this thread, unless another one works on the file. Blocks.
+    pub(crate) fn read_here<T: Send + 'static>(&self, query: impl Query<T>) -> Result<T, Failure> {
+        let (work, mut is_answered) = answering(query);
+        self.send_here(work, true)?;
+        is_answered.try_recv().map_err(|e| self.shared.kind.broken(e))
+    }
+}
+
+/// What is asked of a file.
+pub(crate) trait Query<T>: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static {}
+
+impl<T, F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static> Query<T> for F {}
+
+/// Work, and what it answers when it was done.
+fn answering<T: Send + 'static>(work: impl Query<T>) -> (Work, oneshot::Receiver<T>) {
+    let (answer, is_answered) = oneshot::channel();
+    let work: Work = Box::new(move |c| {
+        // Nobody waits any more if the job was dropped.
+        let _ = answer.send(work(c)?);
+        Ok(())
+    });
+    (work, is_answered)
 }
 
 #[cfg(test)]
@@ -227,7 +249,7 @@ mod tests {
     #[tokio::test]
     async fn work_that_panics_leaves_nobody_waiting() {
         let dir = tempfile::tempdir().expect("a directory");
-        let worker = Worker::start(&dir.path().join("ledger.sqlite")).await.expect("opens");
+        let worker = Worker::start(&dir.path().join("ledger.sqlite"), None).await.expect("opens");
         worker.run(Box::new(|_| Ok(()))).await.expect("works");
         let failure = worker.run(Box::new(|_| panic!("a bug"))).await.expect_err("no answer");
         assert!(failure.message.contains("ledger"), "{failure}");
@@ -237,14 +259,45 @@ mod tests {
     #[tokio::test]
     async fn what_waits_is_done_in_order_by_whoever_works() {
         let dir = tempfile::tempdir().expect("a directory");
-        let worker = Worker::start(&dir.path().join("ledger.sqlite")).await.expect("opens");
+        let worker = Worker::start(&dir.path().join("ledger.sqlite"), None).await.expect("opens");
         let put = |n: i64| -> Work {
             Box::new(move |c| c.execute("INSERT OR REPLACE INTO job(key, value) VALUES('n', ?1)", [n.to_string()]).map(drop))
         };
         let here = worker.clone();
         futures_util::future::try_join_all((0..200).map(|n| worker.run(put(n)))).await.expect("writes");
-        tokio::task::spawn_blocking(move || here.run_here(put(200))).await.expect("runs").expect("writes");
+        tokio::task::spawn_blocking(move || here.ask_here(put(200))).await.expect("runs").expect("writes");
         let n: String = worker.read(|c| c.query_row("SELECT value FROM job", [], |r| r.get(0))).await.expect("reads");
         assert_eq!(n, "200");
+    }
+
+    #[tokio::test]
+    async fn a_file_is_closed_when_closing_answers() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("ledger.sqlite");
+        for n in 0..50_u32 {
+            let worker = Worker::start(&path, None).await.expect("it was closed before");
+            let before: i64 =
+                worker.read(|c| c.query_row("SELECT count(*) FROM job", [], |r| r.get(0))).await.expect("reads");
+            assert_eq!(before, i64::from(n), "what was asked before the close is done");
+            let put: Work = Box::new(move |c| c.execute("INSERT INTO job VALUES(?1, '')", [n.to_string()]).map(drop));
+            let written = worker.begin_run(put).expect("is open");
+            let other = worker.clone();
+            let ((), (), written) = tokio::join!(worker.close_file(), other.close_file(), written);
+            written.expect("it is written");
+            let failure = other.run(Box::new(|_| Ok(()))).await.expect_err("it is closed for all");
+            assert!(failure.message.contains("it is closed"), "{failure}");
+            assert!(!path.with_extension("sqlite-wal").exists(), "nothing lies beside a file that is closed");
+            worker.close_file().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_file_that_a_panic_took_is_closed_as_well() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("ledger.sqlite");
+        let worker = Worker::start(&path, None).await.expect("opens");
+        let (failed, ()) = tokio::join!(worker.run(Box::new(|_| panic!("a bug"))), worker.close_file());
+        assert!(failed.is_err());
+        Worker::start(&path, None).await.expect("it is closed");
     }
 }

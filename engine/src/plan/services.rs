@@ -35,7 +35,8 @@ pub(super) struct Services<'a> {
     networks: HashMap<String, Vec<UtilityNetwork>>,
     /// Why the first exporter of a layer that was passed on cannot export it.
     refused: HashMap<String, SkippedLayer>,
-    /// Tasks that are planned again with layers that were passed on to them: they come back if nothing comes of that.
+    /// Tasks that are planned again with layers that were passed on to them: they come back if nothing comes of that. Their bytes stay
+    /// counted.
     displaced: Vec<ExportTask>,
     /// Whether the area touches what each service has.
     touches: Vec<bool>,
@@ -116,11 +117,21 @@ impl<'a> Services<'a> {
         let Planned { exporter, key, task, skipped, refused, networks, warnings } = planned;
         let displaced = self.displaced.iter().position(|t| t.key == key && t.exporter == exporter.name());
         let displaced = displaced.map(|at| self.displaced.remove(at));
+        let (task, too_large) = match task {
+            None => (None, Vec::new()),
+            Some((task, touched)) => {
+                self.touches.push(touched);
+                match self.fitting(*task, displaced.as_ref()) {
+                    Ok(task) => (Some(task), Vec::new()),
+                    Err(layers) => (None, layers),
+                }
+            }
+        };
         let before: HashSet<String> = displaced.iter().flat_map(|t| &t.layers).map(|l| l.id.clone()).collect();
         // Where nothing comes of a task that is planned again, its layers stay as they were planned.
         let stays = |id: &str| task.is_none() && before.contains(id);
         let refused: Vec<_> = refused.into_iter().filter(|(layer, _)| !stays(&layer.id)).collect();
-        for layer in skipped.into_iter().filter(|l| !stays(&l.id)) {
+        for layer in skipped.into_iter().chain(too_large).filter(|l| !stays(&l.id)) {
             // The reason of the first exporter is the layer's, whatever the next one fails for.
             let first = self.refused.remove(&layer.id);
             self.plan.skipped.push(first.unwrap_or(layer));
@@ -134,27 +145,22 @@ impl<'a> Services<'a> {
         if !networks.is_empty() {
             self.networks.insert(service_key(&key.service_url), networks);
         }
-        match (task, displaced) {
-            (Some((task, touched)), _) => {
-                self.touches.push(touched);
-                self.add(*task);
-            }
-            (None, Some(before)) => self.add(before),
-            (None, None) => {}
-        }
+        // A task for which there is no room leaves the one that it displaced in its place.
+        self.plan.tasks.extend(task.or(displaced));
         for (layer, reason) in refused {
             self.pass_on(exporter.name(), layer, reason, next);
         }
     }
 
-    fn add(&mut self, task: ExportTask) {
-        let with_it = json_bytes(&task.service).saturating_add(self.bytes);
+    /// A task for which the plan has room, in place of the one that it displaces; else its layers, as skipped ones.
+    fn fitting(&mut self, task: ExportTask, displaced: Option<&ExportTask>) -> Result<ExportTask, Vec<SkippedLayer>> {
+        let before = displaced.map_or(0, |t| json_bytes(&t.service));
+        let with_it = json_bytes(&task.service).saturating_add(self.bytes.saturating_sub(before));
         if with_it > LARGEST_PLAN {
-            self.plan.skipped.extend(too_much_described(&task, with_it));
-        } else {
-            self.bytes = with_it;
-            self.plan.tasks.push(task);
+            return Err(too_much_described(&task, with_it));
         }
+        self.bytes = with_it;
+        Ok(task)
     }
 
     /// Passes a layer on to the next exporter that supports it and that the overrides leave in.
@@ -180,7 +186,6 @@ impl<'a> Services<'a> {
             let same = |t: &ExportTask| !t.carried && t.key == group.key && t.exporter == group.exporter.name();
             if let Some(at) = self.plan.tasks.iter().position(same) {
                 let task = self.plan.tasks.remove(at);
-                self.bytes = self.bytes.saturating_sub(json_bytes(&task.service));
                 let own: HashSet<&str> = task.layers.iter().map(|l| l.id.as_str()).collect();
                 let is_in = |l: &&MapLayer| own.contains(l.id.as_str());
                 let mut layers: Vec<MapLayer> = self.layers.iter().filter(is_in).cloned().collect();

@@ -150,10 +150,10 @@ impl JobStore {
     /// Kept messages of a job after a number, a part of them.
     pub(crate) async fn events(&self, seq: i64, after: u64) -> Result<Vec<StatusMessage>, Failure> {
         let after = i64::try_from(after).unwrap_or(i64::MAX);
+        // A bound limit would make SQLite prepare the statement anew each time.
+        let sql = format!("SELECT body FROM event WHERE job = ?1 AND seq > ?2 ORDER BY seq LIMIT {EVENTS}");
         let read = move |c: &Connection| -> rusqlite::Result<Vec<String>> {
-            c.prepare_cached("SELECT body FROM event WHERE job = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3")?
-                .query_map(params![seq, after, EVENTS], |r| r.get(0))?
-                .collect()
+            c.prepare_cached(&sql)?.query_map(params![seq, after], |r| r.get(0))?.collect()
         };
         let texts = self.worker.read(read).await?;
         texts.iter().map(|t| serde_json::from_str(t).map_err(|e| STORE.refused(e))).collect()

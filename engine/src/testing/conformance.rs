@@ -8,8 +8,8 @@ use crate::plan::{PlanInputs, plan};
 use crate::registry::ExporterRegistry;
 use offmap_model::{
     Clock, ExportTask, Failure, FailureKind, GenerateOfflineMapParameterOverrides, GenerateOfflineMapParameters,
-    LayerSecrets, OfflineMapParametersKey, OfflineMapPlan, OfflineMapSource, SecretRegistry, Subject, SubjectKind,
-    SystemClock, system_now_ms,
+    OfflineMapParametersKey, OfflineMapPlan, OfflineMapSource, SecretRegistry, Subject, SubjectKind, SystemClock,
+    system_now_ms,
 };
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -111,14 +111,15 @@ async fn context_for(
     let ctx = ExportContext {
         pause: Arc::default(),
         keep: Arc::default(),
-        task: task.id.clone(),
+        task: task.id.as_str().into(),
         subjects: ExportContext::subjects_of(task),
-        work_dir,
+        work_dir: work_dir.into(),
         cancel: cancel.clone(),
         clock: Arc::clone(&clock),
         ledger: ledger.task(&task.id),
         plan: Arc::new(plan.clone()),
-        secrets: LayerSecrets::default(),
+        planned: task.bytes,
+        secrets: Arc::default(),
         known_secrets: SecretRegistry::default(),
         session: None,
         more_follows: false,

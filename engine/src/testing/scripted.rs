@@ -10,6 +10,7 @@ use offmap_model::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// What a scripted layer does.
@@ -54,6 +55,20 @@ impl Script {
     #[must_use]
     pub fn of(act: Act) -> Self {
         Self { act, items: 10, delay_ms: 0 }
+    }
+
+    /// Whether its layer comes to an end by itself, with a file.
+    fn succeeds(self) -> bool {
+        matches!(self.act, Act::Succeed | Act::Short | Act::Nothing)
+    }
+
+    /// How many items come.
+    fn got(self) -> u64 {
+        match self.act {
+            Act::Short => self.items.saturating_sub(1),
+            Act::Nothing => 0,
+            _ => self.items,
+        }
     }
 }
 
@@ -184,16 +199,22 @@ impl Exporter for ScriptedExporter {
         let mut artifact = Artifact::default();
         for (i, layer) in task.layers.iter().enumerate() {
             let script = parameters.script.or_else(|| scripts.get(&layer.id).copied()).unwrap_or_default();
-            ctx.begin_unit(&layer.id).await?;
-            let got = play(script, &layer.id, ctx).await?;
             let name = format!("{i}.json");
-            let text = json!({"layer": layer.id, "items": got}).to_string();
-            tokio::fs::write(ctx.work_dir().join(&name), &text)
-                .await
-                .map_err(|e| Failure::io(FailureStage::Run, "cannot write a scripted file", &e))?;
-            if script.act != Act::Unfinished {
-                ctx.finish_unit(&layer.id, text.len() as u64, None).await?;
-            }
+            let write = file(ctx.work_dir().join(&name), layer.id.clone());
+            let got = if script.delay_ms == 0 && script.succeeds() {
+                report_all(script, ctx);
+                let got = script.got();
+                ctx.blocking_unit(&layer.id, move || write(got)).await?;
+                got
+            } else {
+                ctx.begin_unit(&layer.id).await?;
+                let got = play(script, &layer.id, ctx).await?;
+                let (bytes, _) = ctx.blocking(move || write(got)).await?;
+                if script.act != Act::Unfinished {
+                    ctx.finish_unit(&layer.id, bytes, None).await?;
+                }
+                got
+            };
             artifact.files.push(ArtifactFile::file(name, "json"));
             artifact.layers.push(LayerArtifact {
                 id: layer.id.clone(),
@@ -206,9 +227,30 @@ impl Exporter for ScriptedExporter {
     }
 }
 
+/// Writes the file of a layer with so many items; answers its size.
+fn file(path: PathBuf, layer: String) -> impl FnOnce(u64) -> Result<(u64, Option<String>), Failure> + Send {
+    move |got| {
+        let text = json!({"layer": layer, "items": got}).to_string();
+        let failed = |e| Failure::io(FailureStage::Run, "cannot write a scripted file", &e);
+        std::fs::write(path, &text).map_err(failed)?;
+        Ok((text.len() as u64, None))
+    }
+}
+
+/// How often a layer reports its progress.
+const STEPS: u64 = 4;
+
+fn report(script: Script, step: u64, ctx: &ExportContext) {
+    let completed = script.items * step / STEPS;
+    ctx.report(Progress { completed, required: script.items, unit: ProgressUnit::Files, precise: true });
+}
+
+fn report_all(script: Script, ctx: &ExportContext) {
+    (1..=STEPS).for_each(|step| report(script, step, ctx));
+}
+
 /// Takes the time of a script, then acts; answers how many items come.
 async fn play(script: Script, layer: &str, ctx: &ExportContext) -> Result<u64, Failure> {
-    const STEPS: u64 = 4;
     for step in 1..=STEPS {
         if script.delay_ms > 0 {
             let pause = ctx.clock().sleep(Duration::from_millis(script.delay_ms / STEPS));
@@ -218,8 +260,7 @@ async fn play(script: Script, layer: &str, ctx: &ExportContext) -> Result<u64, F
             })
             .await?;
         }
-        let completed = script.items * step / STEPS;
-        ctx.report(Progress { completed, required: script.items, unit: ProgressUnit::Files, precise: true });
+        report(script, step, ctx);
     }
     match script.act {
         Act::Fail => {
@@ -232,8 +273,6 @@ async fn play(script: Script, layer: &str, ctx: &ExportContext) -> Result<u64, F
             ctx.cancelled().await;
             Err(Failure::cancelled())
         }
-        Act::Short => Ok(script.items.saturating_sub(1)),
-        Act::Nothing => Ok(0),
-        Act::Succeed | Act::Refuse | Act::Unfinished | Act::Unreachable => Ok(script.items),
+        Act::Short | Act::Nothing | Act::Succeed | Act::Refuse | Act::Unfinished | Act::Unreachable => Ok(script.got()),
     }
 }

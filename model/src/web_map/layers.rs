@@ -87,10 +87,12 @@ fn collect(value: &Value, pointer: &str, place: LayerPlace, groups: &[String], a
         text("id").filter(|id| id.len() <= LONGEST_ID).unwrap_or_else(|| pointer.trim_start_matches('/').replace('/', "-"));
     let short_url = |key: &str| text(key).filter(|url| url.len() <= LONGEST_URL);
     let url = short_url("url");
-    let named = url.as_deref().and_then(ServiceUrl::parse).map(|u| u.root().to_owned());
-    let named = named.and_then(|root| root.rsplit('/').nth(1).map(str::to_owned));
+    let named = || {
+        let service = url.as_deref().and_then(ServiceUrl::parse)?;
+        service.root().rsplit('/').nth(1).map(str::to_owned)
+    };
     all.push(MapLayer {
-        title: shortened(text("title").or(named).unwrap_or_else(|| id.clone()), LONGEST_TITLE),
+        title: shortened(text("title").or_else(named).unwrap_or_else(|| id.clone()), LONGEST_TITLE),
         layer_type: LayerType::read(json, place == LayerPlace::Table),
         place,
         pointer: pointer.to_owned(),
