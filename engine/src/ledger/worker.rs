@@ -40,6 +40,10 @@ struct State {
     is_called: bool,
     /// Whether the file was lost by a panic.
     is_broken: bool,
+    /// Whether nobody may ask any more,
+    is_closed: bool,
+    /// and who is told when the file is closed.
+    closing: Option<oneshot::Sender<()>>,
 }
 
 struct Shared {
@@ -92,7 +96,15 @@ fn serve(shared: &Arc<Shared>) {
     loop {
         let mut state = shared.lock();
         if state.waiting.is_empty() {
-            state.idle = serving.opened.take();
+            match state.closing.take() {
+                None => state.idle = serving.opened.take(),
+                Some(closed) => {
+                    drop(state);
+                    drop(serving.opened.take());
+                    // Nobody waits for it any more.
+                    let _ = closed.send(());
+                }
+            }
             return;
         }
         let batch = std::mem::take(&mut state.waiting);
@@ -109,6 +121,7 @@ impl Drop for Serving {
             let mut state = self.shared.lock();
             state.is_broken = true;
             state.waiting.clear();
+            state.closing = None;
         }
     }
 }
@@ -161,6 +174,9 @@ impl Worker {
         if state.is_broken {
             return Err(self.shared.kind.broken("what worked on it has ended"));
         }
+        if state.is_closed {
+            return Err(self.shared.kind.broken("it is closed, since its engine has ended"));
+        }
         state.waiting.push(Command { work, reads, done });
         Ok((state, is_done))
     }
@@ -203,6 +219,22 @@ impl Worker {
         drop(state);
         serve(&self.shared);
         is_done.blocking_recv().map_err(|e| self.shared.kind.broken(e))?
+    }
+
+    /// Does what waits and closes the file. Who asks for something later is refused.
+    pub(crate) async fn close_file(&self) {
+        let (closing, closed) = oneshot::channel();
+        {
+            let mut state = self.shared.lock();
+            if state.is_broken || std::mem::replace(&mut state.is_closed, true) {
+                return;
+            }
+            state.closing = Some(closing);
+        }
+        let shared = Arc::clone(&self.shared);
+        // Where somebody works on the file, that one closes it.
+        drop(self.shared.runtime.spawn_blocking(move || serve(&shared)));
+        let _ = closed.await;
     }
 
     /// Runs something that only reads, in limited time.

@@ -5,4 +5,4 @@ mod record;
 mod schema;
 
 pub(crate) use job_store::{Found, JobStore, Write};
-pub(crate) use record::{JobRecord, OrderFacts};
+pub(crate) use record::{JobRecord, OrderFacts, Wishes};
