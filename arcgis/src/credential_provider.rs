@@ -48,12 +48,13 @@ pub trait CredentialProvider: Debug + Send + Sync + 'static {
     /// May be dropped at any point.
     async fn credentials(&self, tenant: &str, job: &str) -> Result<Option<Credentials>, Failure>;
 
-    /// The job's web map again, as its portal gives it, or as the order did. Only asked of a job that goes on after a restart and whose
-    /// map carries secrets of its own (`customParameters`, queries of urls), which are in no file either: they are taken out of it, and
-    /// nothing else. `None` where it is not known; then the layers that need them fail and say so.
+    /// The job's web map again, as its portal gives it, or as the order did. Only asked of a job that goes on after a restart, or is
+    /// retried after its end, and whose map carries secrets of its own (`customParameters`, queries of urls), which are in no file either:
+    /// they are taken out of it, and nothing else. `None` where it is not known; then the layers that need them fail and say so, and a retry
+    /// asks again.
     ///
     /// # Errors
-    /// If it cannot be read.
+    /// If it cannot be read now. The job waits as for credentials, and the failure is told.
     ///
     /// # Cancel safety
     /// May be dropped at any point.

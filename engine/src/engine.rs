@@ -116,7 +116,8 @@ impl Engine {
     }
 
     /// Ends the engine. With a data directory its jobs are interrupted and keep what they have: the next engine with that directory takes them
-    /// up. Without one they are cancelled, those that wait as well.
+    /// up, and may be started as soon as this has answered; what this one knew of its jobs, the next one says. Without one they are
+    /// cancelled, those that wait as well.
     ///
     /// # Errors
     /// If a job has not ended within 15 seconds; its exporter blocks a thread.
@@ -147,12 +148,12 @@ impl Engine {
                 return Err(Failure::internal("the actor thread did not end in time"));
             }
         }
-        quiet.map_err(|_| {
-            Failure::internal(format!(
-                "{} jobs did not end in time; an exporter blocks a thread",
-                self.orchestrator.living()
-            ))
-        })
+        if quiet.is_err() {
+            let jobs = self.orchestrator.living();
+            return Err(Failure::internal(format!("{jobs} jobs did not end in time; an exporter blocks a thread")));
+        }
+        self.orchestrator.close_store().await;
+        Ok(())
     }
 }
 
@@ -331,7 +332,7 @@ impl EngineBuilder {
             retention: self.retention,
             data_dir: data_dir.as_ref().map(|d| d.path().to_owned()),
             provider: self.provider,
-            _data: data_dir,
+            data: data_dir.into(),
         };
         let orchestrator = Orchestrator::new(Arc::new(resources), settings, store, found);
         orchestrator.watch_time();

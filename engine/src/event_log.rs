@@ -181,6 +181,16 @@ impl EventLog {
         inner.log.iter().skip(from).take(most).cloned().collect()
     }
 
+    /// The same while more messages may follow; `None` from the end on, whose messages are written with what it came to.
+    pub(crate) fn kept_while_open(&self, after: u64, most: usize) -> Option<Vec<StatusMessage>> {
+        let inner = self.lock();
+        if inner.closed {
+            return None;
+        }
+        let from = inner.log.partition_point(|m| m.seq <= after);
+        Some(inner.log.iter().skip(from).take(most).cloned().collect())
+    }
+
     /// Whether no message follows.
     pub(crate) fn is_closed(&self) -> bool {
         self.lock().closed

@@ -204,6 +204,9 @@ impl GenerateOfflineMapJob {
     /// broken disk keeps it in any case.
     pub fn keep_unfinished(&self) {
         self.inner.keep.keep();
+        if self.inner.started.load(Ordering::Acquire) {
+            self.orchestrator.keep_work_of(&self.inner);
+        }
     }
 
     /// Replaces the package that is at the destination, if there is one: it stays until the new one is verified, and is put aside and

@@ -33,7 +33,7 @@ pub struct Order {
     pub parameters: GenerateOfflineMapParameters,
     /// The same for single layers and services.
     pub overrides: GenerateOfflineMapParameterOverrides,
-    /// Where the package is to be; `None` for a place in the engine's data directory.
+    /// Where the package is to be, as UTF-8; `None` for a place in the engine's data directory.
     pub destination: Option<PathBuf>,
     /// Whose it is: tenants share the engine fairly, and its provider is asked for their credentials.
     pub tenant: String,
@@ -43,7 +43,7 @@ pub struct Order {
     pub labels: BTreeMap<String, String>,
     /// While a job of the tenant with this key lives, another order with it is answered with that job.
     pub unique_key: Option<String>,
-    /// Not before this time, in milliseconds since 1970 UTC.
+    /// Not before this time, in milliseconds since 1970 UTC, whatever is done with the job meanwhile.
     pub not_before: Option<i64>,
     /// How long it may run, in all its tries; waits are not counted.
     pub time_limit: Option<Duration>,

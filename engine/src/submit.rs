@@ -93,6 +93,7 @@ impl Engine {
             time_limit: order.time_limit,
             retry: order.retry,
             is_owned,
+            ..Submission::default()
         };
         let orchestrator = Arc::clone(orchestrator);
         let submitting = Arc::clone(&orchestrator);
@@ -184,7 +185,7 @@ impl Job {
     /// As all verbs: if the state of the job does not allow it ([`JobVerb::in_state`]), or the store cannot be written.
     ///
     /// # Cancel safety
-    /// As for all verbs: it is told when the future is dropped, and what follows follows.
+    /// As for all verbs: once it was polled it is told, and what follows follows though the future is dropped.
     pub async fn pause(&self) -> Result<(), Failure> {
         self.orchestrator.tell_and_wait(&self.id, JobVerb::Pause, None).await
     }
@@ -197,10 +198,10 @@ impl Job {
         self.orchestrator.tell_and_wait(&self.id, JobVerb::Resume, None).await
     }
 
-    /// Stops it; nothing of it stays: what was begun on services is rolled back. Answers when it has ended.
+    /// Stops it; nothing of it stays: what was begun on services is rolled back, by this run or an earlier one. Answers when it has ended.
     ///
     /// # Errors
-    /// As [`Job::pause`].
+    /// As [`Job::pause`], and if what it left cannot be rolled back: then it has ended and keeps its work, until it is discarded.
     pub async fn cancel(&self) -> Result<(), Failure> {
         self.orchestrator.tell_and_wait(&self.id, JobVerb::Cancel, None).await
     }
@@ -223,7 +224,9 @@ impl Job {
     }
 
     /// Runs it again after its end: one that failed goes on where it stopped if it kept its work; a package without some layers is
-    /// completed.
+    /// completed. Secrets of its map are in no file: the provider is asked for them
+    /// ([`CredentialProvider::web_map`](offmap_arcgis::CredentialProvider::web_map)), and where it does not know them the layers that need
+    /// them fail and say so.
     ///
     /// # Errors
     /// As [`Job::pause`], and if the queue is full.

@@ -60,6 +60,12 @@ impl JobState {
         matches!(self, Self::Succeeded | Self::SucceededWithErrors | Self::Failed | Self::Cancelled)
     }
 
+    /// Whether a package was made.
+    #[must_use]
+    pub fn has_package(self) -> bool {
+        matches!(self, Self::Succeeded | Self::SucceededWithErrors)
+    }
+
     /// Its name, as in JSON.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -83,14 +89,14 @@ impl JobState {
     }
 }
 
-/// What a waiting job waits for.
+/// What a waiting job waits for. The time of an order ([`JobSnapshot::not_before`]) is none of it: a job whose time has not come is queued.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub enum WaitReason {
-    /// The host program has no credentials for it yet.
+    /// The host program does not give credentials, or secrets of its map, for it now. It is asked every minute, and when it says so.
     Credentials,
-    /// Its last try failed by something that passes; the next one comes at its time.
+    /// Its last try failed by something that passes, or the engine's store did not take its start; the next one comes at its time.
     Retry,
 }
 
@@ -112,6 +118,12 @@ impl WaitReason {
 }
 
 /// What a host may do with a job.
+///
+/// - An order's not-before holds until its time, whatever is done with the job: one that is paused, suspended or cancelled before and then goes on
+///   waits for its time again. The time of a next try or of the next question for credentials does not hold: what goes on is begun at once.
+/// - Who cancels or discards rolls back on the services what any run of the job left there. Where that cannot be done, since the host has no
+///   credentials for the job now, or another job holds the work, the job has ended all the same: the verb fails and says why, the job keeps its work
+///   ([`JobSnapshot::is_kept`]), and it can be discarded once there are credentials. Nothing is rolled back as nobody.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum JobVerb {
     /// Lets it stand still.

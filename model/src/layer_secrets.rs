@@ -199,7 +199,8 @@ impl LayerSecrets {
         (!names.is_empty()).then(|| {
             let message = format!(
                 "the requests of \"{title}\" need {}, which the map holds and offmap does not write down: resume with credentials \
-                 for the map's portal, or name the map by --web-map (GenerateOfflineMapJob::with_secrets_of)",
+                 for the map's portal, or name the map by --web-map (GenerateOfflineMapJob::with_secrets_of); for a job of a queue the \
+                 host program supplies the map (CredentialProvider::web_map), then retry the job",
                 names.join(", ")
             );
             Failure::new(FailureOwner::Credentials, FailureKind::Unauthorized, FailureStage::Plan, message)

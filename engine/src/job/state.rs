@@ -64,6 +64,7 @@ pub(crate) enum StartMode {
 pub(crate) struct JobInner {
     pub(crate) engine: Arc<EngineResources>,
     pub(crate) tenant: Arc<str>,
+    /// Of its run: its work and its package name it. The subject has the job's own.
     pub(crate) id: String,
     pub(crate) subject: Subject,
     pub(crate) source: Arc<OfflineMapSource>,
@@ -102,9 +103,11 @@ impl JobInner {
     ) -> Self {
         let JobHost { resources: engine, tenant, session, first_event } = host;
         let title = source.item.as_ref().map(|i| i.title.clone()).filter(|t| !t.is_empty());
-        let subject = Subject::new(SubjectKind::Job, &id, title.unwrap_or_else(|| "offline map".to_owned()));
         let secrets = engine.secrets_of(&source);
         session.iter().for_each(|session| secrets.include(session.secrets()));
+        // It is in every message and in the store.
+        let title = title.map_or_else(|| "offline map".to_owned(), |title| secrets.scrubbed(title));
+        let subject = Subject::new(SubjectKind::Job, &id, title);
         let event_log = EventLog::after(first_event, subject.clone(), Arc::clone(&engine.clock), secrets.clone());
         let cancel = engine.root.child_token();
         let keep = match start_mode {
@@ -235,6 +238,11 @@ impl JobInner {
                 self.engine.clock.sleep(Duration::from_millis(left)).await;
             }
         }
+        self.end_by_time();
+    }
+
+    /// Stops the job, since its time is over. It keeps what it has.
+    pub(crate) fn end_by_time(&self) {
         self.timed_out.store(true, Ordering::Release);
         self.keep.keep();
         self.cancel.cancel();

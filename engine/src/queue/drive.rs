@@ -1,19 +1,25 @@
 //! Runs jobs: begins what is next, with what it needs, and hands on what its run came to.
 
-use super::orchestrator::{MESSAGES, Orchestrator, subject_of};
-use super::prepare::prepare;
+use super::orchestrator::Orchestrator;
+use super::prepare::{Made, Supplied, prepare};
 use super::table::{Begin, Body, Stop, apply};
 use crate::actor::from_join_error;
 use crate::event_log::EventLog;
-use crate::job::{JobInner, JobResult, run};
+use crate::job::{JobInner, JobResult, StartMode, discard, document_of, run};
 use crate::store::JobStore;
-use offmap_arcgis::Session;
-use offmap_model::{ExportState, Failure, JobError, JobState, WaitReason};
+use offmap_model::{ExportState, Failure, FailureKind, JobError, JobState, WaitReason};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-/// How long a job that waits for credentials waits until it asks again by itself, in milliseconds.
+/// Messages that are written at a time.
+const MESSAGES: usize = 256;
+
+/// How long a job that waits for credentials waits until it asks again by itself, and one that the store refused, in milliseconds.
 const ASK_AGAIN_MS: i64 = 60_000;
+
+/// What a job waits for that is not begun.
+#[derive(Debug)]
+struct Wait(WaitReason, String);
 
 impl Orchestrator {
     /// Begins what may run.
@@ -21,202 +27,200 @@ impl Orchestrator {
         loop {
             let (most, per_tenant, now) = (self.settings.running, self.settings.running_per_tenant, self.now());
             let next = self.lock().begin_next(most, per_tenant, now);
-            let this = Arc::clone(self);
             match next {
                 None => return,
-                Some(Begin::GoOn(id)) => {
-                    self.resources.runtime.spawn(async move { this.save_or_log(&id, None, Vec::new()).await });
-                }
+                Some(Begin::GoOn(id)) => self.save_later(&id),
                 Some(Begin::Drive(id)) => {
-                    self.resources.tracker.spawn_on(this.drive(id), &self.resources.runtime);
+                    self.resources.tracker.spawn_on(Arc::clone(self).drive(id), &self.resources.runtime);
                 }
             }
-            self.announce();
+            self.show_counts();
         }
+    }
+
+    /// Lets a job wait for its turn that the store has from now on; or forgets it, where the store refused it.
+    pub(super) fn taken(self: &Arc<Self>, id: &str, written: Result<(), Failure>) -> Result<(), Failure> {
+        {
+            let mut table = self.lock();
+            match (&written, table.entries.get_mut(id)) {
+                (Ok(()), Some(entry)) => {
+                    entry.is_stored = true;
+                    entry.touch();
+                    let now = self.now();
+                    table.enqueue(id, now);
+                }
+                _ => drop(table.remove(id)),
+            }
+        }
+        self.show_counts();
+        self.dispatch();
+        written
     }
 
     /// Runs a job to the end of its run.
     async fn drive(self: Arc<Self>, id: Arc<str>) {
-        self.save_or_log(&id, None, Vec::new()).await;
-        match self.prepared(&id).await {
-            Ok(Some(inner)) => {
-                let recorder =
-                    self.resources.runtime.spawn(record(self.store.clone(), self.seq_of(&id), Arc::clone(&inner.event_log)));
+        // Written before anything is spent: what it leaves is looked for by its attempts.
+        let prepared = match self.save(&id, None, Arc::default()).await {
+            Ok(()) => self.prepared(&id).await,
+            Err(failure) => Ok(Err(Wait(WaitReason::Retry, failure.to_string()))),
+        };
+        match prepared {
+            Ok(Ok(inner)) => {
+                let (store, seq, log) = (self.store.clone(), self.seq_of(&id), Arc::clone(&inner.event_log));
+                let recorder = self.resources.runtime.spawn(record(store, seq, log));
                 let result = work(&inner).await;
                 self.settle(&id, &inner, result, recorder).await;
             }
-            Ok(None) => self.wait_for_credentials(&id).await,
-            Err(failure) => self.end_unprepared(&id, failure).await,
+            Ok(Err(Wait(reason, words))) => self.put_off(&id, reason, words).await,
+            Err(failure) => self.end_unprepared(&id, failure, false).await,
         }
-        self.announce();
+        self.announce(&id);
         self.dispatch();
-        self.apply_retention().await;
+        self.retain_soon();
     }
 
     fn seq_of(&self, id: &str) -> i64 {
         self.lock().entries.get(id).map_or(0, |e| e.record.seq)
     }
 
-    /// The job in memory, made of the store where it is not; `None` where the host has no credentials for it.
-    async fn prepared(self: &Arc<Self>, id: &Arc<str>) -> Result<Option<Arc<JobInner>>, Failure> {
+    /// The job in memory, made of the store where it is not; or what it waits for.
+    async fn prepared(self: &Arc<Self>, id: &Arc<str>) -> Result<Result<Arc<JobInner>, Wait>, Failure> {
         let (record, known) = {
             let table = self.lock();
             let Some(entry) = table.entries.get(id) else { return Err(Failure::internal("a job is not in its table")) };
             match &entry.body {
-                Body::Live(inner) => return Ok(Some(Arc::clone(inner))),
+                Body::Live(inner) => return Ok(Ok(Arc::clone(inner))),
                 Body::Stored(known) => (entry.record.clone(), known.clone()),
             }
         };
-        let provider = self.settings.provider.as_ref();
-        let session = match provider {
-            None => None,
-            Some(provider) => match provider.credentials(&record.order.tenant, id).await {
-                Ok(Some(credentials)) => Some(Session::new(credentials)),
-                Ok(None) => return Ok(None),
-                Err(failure) => {
-                    tracing::warn!(job = %id, %failure, "the credentials of a job cannot be had");
-                    return Ok(None);
-                }
-            },
+        // What the host answers is the host's code: a panic of it ends no more than the job.
+        let (this, seq) = (Arc::clone(self), record.seq);
+        let made = self.resources.runtime.spawn(async move {
+            let session = match this.session_of(&record).await {
+                Ok(session) => session,
+                Err(failure) => return Ok(Made::Waits(failure)),
+            };
+            let document = this.store.document(seq).await?;
+            let supplied = Supplied { session, known, last_event: this.store.last_event(seq).await? };
+            prepare(&this.resources, &record, &document, this.settings.provider.as_ref(), supplied).await
+        });
+        let inner = match made.await.map_err(|e| from_join_error(e, "the preparation of the job"))?? {
+            Made::Job(inner) => inner,
+            Made::Waits(failure) => {
+                tracing::warn!(job = %id, %failure, "the job waits for what its host does not give it now");
+                return Ok(Err(Wait(WaitReason::Credentials, "waits for credentials".to_owned())));
+            }
         };
-        let (document, last_event) = (self.store.document(record.seq).await?, self.store.last_event(record.seq).await?);
-        let inner = prepare(&self.resources, &record, &document, known, (provider, session), last_event).await?;
-        if let Some(limit) = record.order.time_limit {
-            inner.time_limit.store(u64::try_from(limit.as_millis()).unwrap_or(u64::MAX).max(1), Ordering::Release);
-            inner.time_spent.store(record.spent, Ordering::Release);
-        }
-        if record.order.retry.wait_after(record.attempts).is_some() {
-            inner.keep.keep_unless_cancelled();
-        }
         inner.started.store(true, Ordering::Release);
-        let inner = Arc::new(inner);
-        let mut table = self.lock();
-        if let Some(entry) = table.entries.get_mut(id) {
-            entry.body = Body::Live(Arc::clone(&inner));
-            // What was said while it was made.
-            if let Some(stop) = entry.stop {
-                apply(&inner, stop);
-            }
-            // It begins when it has its turn.
-            if !entry.has_slot {
-                inner.pause.set(true);
+        let inner: Arc<JobInner> = inner.into();
+        {
+            let mut table = self.lock();
+            let keeps = table.is_closed && self.settings.data_dir.is_some();
+            if let Some(entry) = table.entries.get_mut(id) {
+                (entry.body, entry.said) = (Body::Live(Arc::clone(&inner)), None);
+                match entry.stop {
+                    // What was said while it was made.
+                    Some(stop) => apply(&inner, stop),
+                    // The next engine goes on with what is there.
+                    None if keeps => inner.keep.keep_unless_cancelled(),
+                    None => {}
+                }
+                // It begins when it has its turn.
+                if !entry.has_slot {
+                    inner.pause.set(true);
+                }
             }
         }
-        drop(table);
         // Readers of its messages go on with its log.
-        self.announce();
-        self.watch_limit(&inner);
-        Ok(Some(inner))
+        self.announce(id);
+        self.watch_limit(id, &inner);
+        Ok(Ok(inner))
     }
 
-    async fn wait_for_credentials(&self, id: &str) {
+    /// Lets a job wait that was not begun; or does with it what was said meanwhile.
+    async fn put_off(self: &Arc<Self>, id: &str, reason: WaitReason, words: String) {
+        let Some(record) = self.lock().entries.get(id).map(|e| e.record.clone()) else { return };
+        // Nobody else writes messages of it while it is in these hands.
+        let message = self.message_of(&record, ExportState::NotStarted, Some(words.clone())).await;
         let now = self.now();
-        let record = {
+        let (record, stop, events, begun) = {
             let mut table = self.lock();
             table.unqueue(id);
             table.free_slot(id, now);
             let Some(entry) = table.entries.get_mut(id) else { return };
-            entry.is_driven = false;
             let record = &mut entry.record;
             // It has not begun.
-            record.attempts -= 1;
-            let stopped = entry.stop.take();
-            match stopped {
-                Some(Stop::Suspend) => record.state = JobState::Suspended,
-                Some(_) => record.state = JobState::Cancelled,
+            record.attempts = record.attempts.saturating_sub(1);
+            record.updated = now;
+            let mut events = Arc::default();
+            match entry.stop {
+                // It stays in these hands until it has ended.
+                Some(Stop::Cancel | Stop::Discard) => {}
+                Some(Stop::Suspend) => (record.state, entry.stop) = (JobState::Suspended, None),
                 None if record.state == JobState::Running => {
-                    (record.state, record.waits_for) = (JobState::Waiting, Some(WaitReason::Credentials));
-                    record.not_before = Some(now + ASK_AGAIN_MS);
+                    (record.state, record.waits_for) = (JobState::Waiting, Some(reason));
+                    record.due = Some(now.saturating_add(ASK_AGAIN_MS));
+                    if entry.said.as_ref() != Some(&words) {
+                        (entry.said, events) = (Some(words), Arc::new(message));
+                    }
                 }
                 None => {}
             }
-            record.updated = now;
-            let record = record.clone();
+            entry.is_driven = entry.stop.is_some();
+            let (record, stop) = (entry.record.clone(), entry.stop);
+            let begun = self.begin_save(&table, id, None, Arc::clone(&events));
             table.enqueue(id, now);
-            record
+            (record, stop, events, begun)
         };
-        if record.state == JobState::Cancelled {
-            return self.end_unprepared(id, Failure::cancelled()).await;
+        self.save_surely(id, begun, None, events).await;
+        if stop.is_some() {
+            drop(self.clean_up_and_end(&record).await);
         }
-        let words = (record.state == JobState::Waiting).then(|| "waits for credentials".to_owned());
-        let events = self.message_of(&record, ExportState::NotStarted, words).await;
-        self.save_or_log(id, None, events).await;
-    }
-
-    /// Ends a job when its time is over, if it has a limit.
-    pub(super) fn watch_limit(self: &Arc<Self>, inner: &Arc<JobInner>) {
-        if inner.time_limit.load(Ordering::Acquire) == 0 {
-            return;
-        }
-        let (this, inner) = (Arc::clone(self), Arc::clone(inner));
-        self.resources.runtime.spawn(async move {
-            let mut result = inner.result.subscribe();
-            let ended = async { drop(result.wait_for(Option::is_some).await) };
-            let is_over = tokio::select! {
-                biased;
-                () = ended => false,
-                () = inner.time_passes() => true,
-            };
-            // One that runs was told by its own clock.
-            if is_over && this.lock().take_idle(&inner.id) {
-                this.end_unprepared(&inner.id, Failure::cancelled()).await;
-                this.announce();
-            }
-        });
-    }
-
-    /// Writes a job of the table into the store, and lets it wait for its turn. One that the store refuses is in the table no more.
-    pub(super) async fn store_added(self: &Arc<Self>, id: &Arc<str>, document: String) -> Result<(), Failure> {
-        let (record, live) = match self.lock().entries.get(id) {
-            Some(entry) => (entry.record.clone(), entry.live()),
-            None => return Err(Failure::internal("a job is not in its table")),
-        };
-        let log = live.map_or_else(|| self.log_of(&record, 0), |inner| Arc::clone(&inner.event_log));
-        log.state(&subject_of(&record), ExportState::NotStarted, None, None);
-        let inserted = self.store.insert(record, document, log.kept_after(0, MESSAGES)).await;
-        let (now, mut is_changed) = (self.now(), false);
-        {
-            let mut table = self.lock();
-            match (&inserted, table.entries.get_mut(id)) {
-                (Ok(()), Some(entry)) => {
-                    entry.is_stored = true;
-                    is_changed = entry.record.state != JobState::Queued;
-                    table.enqueue(id, now);
-                }
-                _ => drop(table.remove(id)),
-            }
-        }
-        self.announce();
-        self.dispatch();
-        if is_changed {
-            // By a verb that came meanwhile.
-            self.save_or_log(id, None, Vec::new()).await;
-        }
-        inserted
     }
 }
 
 /// Runs a job on the host's runtime; a panic is its failure.
 async fn work(inner: &Arc<JobInner>) -> JobResult {
     let ended = inner.engine.runtime.spawn(run(Arc::clone(inner))).await;
-    ended.unwrap_or_else(|e| Err(JobError::from(from_join_error(e, "the job"))))
+    let mut result = ended.unwrap_or_else(|e| Err(JobError::from(from_join_error(e, "the job"))));
+    if let Err(error) = &mut result
+        && inner.start_mode == StartMode::Resumed
+        && !error.can_resume
+    {
+        with_earlier_work(inner, error).await;
+    }
+    result
 }
 
-/// Writes the kept messages of a job into the store as they come, until its log is closed.
-async fn record(store: JobStore, seq: i64, log: Arc<EventLog>) {
+/// What an earlier run left stays or goes by the rule of all work, also where this run came to its end before it opened it.
+async fn with_earlier_work(inner: &Arc<JobInner>, error: &mut JobError) {
+    inner.keep.job_failed(&error.failure);
+    if inner.keep.is_kept() {
+        let there = document_of(&inner.destination).await;
+        error.can_resume = there.map_or_else(|failure| failure.kind != FailureKind::NotFound, |_| true);
+    } else if let Err(failure) = discard(inner).await {
+        tracing::warn!(job = inner.id, %failure, "what an earlier run left cannot be cleaned up");
+        error.can_resume = true;
+        super::ending::say_left(&mut error.failure, &failure);
+    }
+}
+
+/// Writes the kept messages of a job into the store as they come, until its log is closed. Answers the number of the last one that is
+/// written: the end is not among them, since it is written in one step with what the job came to.
+async fn record(store: JobStore, seq: i64, log: Arc<EventLog>) -> u64 {
     let (mut changes, mut written) = (log.changes(), log.base());
     loop {
         changes.mark_unchanged();
-        let is_closed = log.is_closed();
-        let messages = log.kept_after(written, MESSAGES);
-        if let Some(last) = messages.last() {
-            written = last.seq;
+        let Some(messages) = log.kept_while_open(written, MESSAGES) else { return written };
+        if let Some(last) = messages.last().map(|m| m.seq) {
             if let Err(failure) = store.add_events(seq, messages).await {
+                // They are written with the end.
                 tracing::error!(%failure, "messages of a job cannot be stored");
-                return;
+                return written;
             }
-        } else if is_closed || changes.changed().await.is_err() {
-            return;
+            written = last;
+        } else if changes.changed().await.is_err() {
+            return written;
         }
     }
 }

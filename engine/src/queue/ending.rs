@@ -1,13 +1,16 @@
 //! What becomes of a job when its run ends: it has ended, or it stands still and another run goes on with it.
+//!
+//! The end of a job, what it came to and the last messages of its log are written in one step, so that a process that is killed leaves a
+//! job that lives with an open log, or one that has ended in every respect. It is told when it is written.
 
-use super::orchestrator::{MESSAGES, Orchestrator, subject_of};
-use super::prepare::to_discard;
-use super::table::Stop;
+use super::orchestrator::{Begun, Orchestrator, subject_of};
+use super::prepare::{Left, left_of, remove_leftover, to_discard};
+use super::table::{Body, Stop};
+use crate::actor::from_join_error;
 use crate::job::{JobInner, JobResult, discard};
 use crate::metrics;
 use crate::store::JobRecord;
-use offmap_arcgis::Session;
-use offmap_model::{Failure, JobError, JobState, StatusMessage, WaitReason};
+use offmap_model::{Failure, JobError, JobState, SecretRegistry, StatusMessage, WaitReason};
 use std::sync::Arc;
 use tokio::task::JoinHandle;
 
@@ -21,59 +24,81 @@ enum Verdict {
     TakeUp,
 }
 
+/// Adds to the failure of a job that what it left could not be cleaned up.
+pub(super) fn say_left(failure: &mut Failure, why: &Failure) {
+    let message = &failure.message;
+    failure.message = format!("{message}; what it left is kept, since it cannot be cleaned up: {}", why.message);
+}
+
 impl Orchestrator {
-    /// Ends a job that could not even begin, or was cancelled before.
-    pub(super) async fn end_unprepared(&self, id: &str, failure: Failure) {
+    /// What is taken out of the words on a job.
+    pub(super) fn secrets_for(&self, body: &Body) -> SecretRegistry {
+        match body {
+            Body::Live(inner) => inner.secrets.clone(),
+            Body::Stored(Some(source)) => self.resources.secrets_of(source),
+            Body::Stored(None) => self.resources.secrets.clone(),
+        }
+    }
+
+    /// Ends a job that could not even begin, or was cancelled before; its work may be kept.
+    pub(super) async fn end_unprepared(self: &Arc<Self>, id: &str, failure: Failure, is_kept: bool) {
         // One whose line is on its way into the store would be outlived by it.
         self.until(id, |entry| entry.is_none_or(|e| e.is_stored)).await;
-        let known = self.lock().entries.get(id).map(|e| (e.record.clone(), e.live()));
-        let Some((record, live)) = known else { return };
+        let known = self.lock().entries.get(id).map(|e| (e.record.clone(), e.live(), self.secrets_for(&e.body)));
+        let Some((record, live, secrets)) = known else { return };
+        let result: JobResult = Err(JobError { can_resume: is_kept, ..secrets.failure(failure).into() });
         let (log, result) = match &live {
-            Some(inner) => (Arc::clone(&inner.event_log), inner.scrubbed(inner.in_time(Err(failure.into())))),
-            None => {
-                let failure = self.resources.secrets.failure(failure);
-                (self.log_of(&record, self.store.last_event(record.seq).await.unwrap_or(0)), Err(failure.into()))
-            }
+            Some(inner) => (Arc::clone(&inner.event_log), inner.in_time(result)),
+            None => (self.log_of(&record, self.store.last_event(record.seq).await.unwrap_or(0), secrets), result),
         };
         let failure = result.as_ref().err().map(|e| &e.failure);
         log.ended(&subject_of(&record), failure);
         let state = if failure.is_some_and(Failure::is_cancelled) { JobState::Cancelled } else { JobState::Failed };
-        self.end(id, state, &result, log.kept_after(0, MESSAGES)).await;
+        self.end(id, state, &result, log.kept_after(0, usize::MAX)).await;
         if let Some(inner) = live {
             inner.result.send_replace(Some(result));
         }
     }
 
     /// Cancels jobs that nobody works for.
-    pub(crate) async fn cancel_all(&self, jobs: Vec<Arc<str>>) {
-        for id in jobs {
-            self.end_unprepared(&id, Failure::cancelled()).await;
-        }
-        self.announce();
+    pub(crate) async fn cancel_all(self: &Arc<Self>, jobs: Vec<Arc<str>>) {
+        // At once, so that the store writes them together.
+        let ends = jobs.iter().map(|id| async move {
+            self.end_unprepared(id, Failure::cancelled(), false).await;
+            self.announce(id);
+        });
+        futures_util::future::join_all(ends).await;
     }
 
     /// Takes the end of a job: in the table, then in the store; then it is in the store only.
-    pub(super) async fn end(&self, id: &str, state: JobState, result: &JobResult, events: Vec<StatusMessage>) {
+    pub(super) async fn end(self: &Arc<Self>, id: &str, state: JobState, result: &JobResult, events: Vec<StatusMessage>) {
         let now = self.now();
-        {
+        let outcome = match result {
+            Ok(result) => serde_json::to_string(result),
+            Err(error) => serde_json::to_string(error),
+        };
+        let (outcome, events) = (outcome.ok().map(Arc::from), Arc::new(events));
+        let begun = {
             let mut table = self.lock();
             table.unqueue(id);
             table.free_slot(id, now);
             let Some(entry) = table.entries.get_mut(id) else { return };
             let record = &mut entry.record;
-            (record.state, record.waits_for, record.not_before) = (state, None, None);
+            (record.state, record.waits_for, record.due) = (state, None, None);
             (record.ended, record.updated) = (Some(now), now);
             record.bytes = result.as_ref().ok().map(|r| r.bytes);
             record.is_kept = result.as_ref().err().is_some_and(|e| e.can_resume);
             record.failure = result.as_ref().err().map(|e| Box::new(e.failure.clone()));
             metrics::job_ended(result, (record.order.submitted, now));
-        }
-        let outcome = match result {
-            Ok(result) => serde_json::to_string(result),
-            Err(error) => serde_json::to_string(error),
+            self.begin_save(&table, id, Option::clone(&outcome), Arc::clone(&events))
         };
-        self.save_or_log(id, outcome.ok(), events).await;
-        self.lock().remove(id);
+        if self.save_surely(id, begun, outcome, events).await {
+            self.forget(id);
+        } else if let Some(entry) = self.lock().entries.get_mut(id) {
+            // Who waits for it is not kept by a disk that is full.
+            (entry.unsaved, entry.is_driven) = (Some(Arc::new(result.clone())), false);
+        }
+        self.retain_at(now);
     }
 
     /// Takes the end of a job's run.
@@ -82,7 +107,7 @@ impl Orchestrator {
         id: &Arc<str>,
         inner: &Arc<JobInner>,
         result: JobResult,
-        recorder: JoinHandle<()>,
+        recorder: JoinHandle<u64>,
     ) {
         let mut result = inner.scrubbed(inner.in_time(result));
         let verdict = self.verdict(id, inner, &result);
@@ -99,20 +124,24 @@ impl Orchestrator {
             None => inner.tell_end(&result),
             Some(words) => inner.event_log.rest(words),
         }
-        // The recorder ends when all is written.
-        if recorder.await.is_err() {
-            tracing::error!(job = %id, "the messages of a job cannot be stored");
-        }
+        // The recorder leaves the last messages to be written with what follows.
+        let written = recorder.await.unwrap_or_else(|error| {
+            tracing::error!(job = %id, %error, "the messages of a job were not stored while it ran");
+            inner.event_log.base()
+        });
+        let last = inner.event_log.kept_after(written, usize::MAX);
         match verdict {
-            Verdict::End(state) => self.end(id, state, &result, Vec::new()).await,
+            Verdict::End(state) => self.end(id, state, &result, last).await,
             rests => {
                 if let Err(error) = &mut result {
                     error.can_resume = true;
                 }
-                match self.rest(id, &rests, result.as_ref().err()) {
-                    None => self.save_or_log(id, None, Vec::new()).await,
+                let last = Arc::new(last);
+                let (cleans, begun) = self.rest(id, &rests, result.as_ref().err(), &last);
+                self.save_surely(id, begun, None, last).await;
+                if let Some(record) = cleans {
                     // It was cancelled while it came to rest.
-                    Some(record) => drop(self.clean_up_and_end(&record).await),
+                    drop(self.clean_up_and_end(&record).await);
                 }
             }
         }
@@ -141,57 +170,80 @@ impl Orchestrator {
         }
     }
 
-    /// Lets a job stand still whose run has ended, and which goes on with another run. Answers its record where it is to be cleaned up instead.
-    fn rest(&self, id: &str, verdict: &Verdict, error: Option<&JobError>) -> Option<JobRecord> {
+    /// Lets a job stand still whose run has ended, and which goes on with another run; its last messages are on their way into the store
+    /// before that may begin. Answers its record where it is to be cleaned up instead.
+    fn rest(
+        &self,
+        id: &str,
+        verdict: &Verdict,
+        error: Option<&JobError>,
+        last: &Arc<Vec<StatusMessage>>,
+    ) -> (Option<JobRecord>, Begun) {
         let now = self.now();
         let mut table = self.lock();
         table.unqueue(id);
         table.free_slot(id, now);
-        let entry = table.entries.get_mut(id)?;
-        let stop = entry.stop.take();
+        let Some(entry) = table.entries.get_mut(id) else { return (None, Ok(None)) };
         entry.store_body();
+        let stop = entry.stop;
+        let cleans = matches!(stop, Some(Stop::Cancel | Stop::Discard));
         let record = &mut entry.record;
         (record.updated, record.is_kept) = (now, true);
         match (verdict, stop) {
-            (_, Some(Stop::Cancel | Stop::Discard)) => {
-                entry.stop = stop;
-                return Some(entry.record.clone());
-            }
-            (Verdict::Suspend, _) | (_, Some(Stop::Suspend)) => record.state = JobState::Suspended,
+            _ if cleans => {}
+            (Verdict::Suspend, _) | (_, Some(_)) => record.state = JobState::Suspended,
             // One that stands still goes on standing still.
             _ if record.state == JobState::Paused => {}
             (Verdict::Retry(at), None) => {
-                (record.state, record.waits_for, record.not_before) =
-                    (JobState::Waiting, Some(WaitReason::Retry), Some(*at));
+                (record.state, record.waits_for, record.due) = (JobState::Waiting, Some(WaitReason::Retry), Some(*at));
                 record.failure = error.map(|e| Box::new(e.failure.clone()));
             }
             (Verdict::TakeUp | Verdict::End(_), None) => record.state = JobState::Queued,
         }
-        entry.is_driven = false;
+        if !cleans {
+            (entry.stop, entry.is_driven) = (None, false);
+        }
+        let cleans = cleans.then(|| entry.record.clone());
+        let begun = self.begin_save(&table, id, None, Arc::clone(last));
         table.enqueue(id, now);
-        None
+        (cleans, begun)
     }
 
-    /// Rolls back what an earlier run left, and ends the job as cancelled.
-    pub(super) async fn clean_up_and_end(&self, record: &JobRecord) -> Result<(), Failure> {
-        let cleaned = self.clean_up(record).await;
-        if let Err(failure) = &cleaned {
-            tracing::warn!(job = record.order.id, %failure, "what a job left cannot be cleaned up");
+    /// Rolls back what an earlier run left, and ends the job as cancelled. Where that cannot be done, the job has ended as well: it keeps
+    /// its work, says so, and can be discarded later.
+    pub(super) async fn clean_up_and_end(self: &Arc<Self>, record: &JobRecord) -> Result<(), Failure> {
+        // It asks the host, whose panic ends no more than this.
+        let (this, of) = (Arc::clone(self), record.clone());
+        let cleaned = self.resources.runtime.spawn(async move { this.clean_up(&of).await }).await;
+        let cleaned = cleaned.unwrap_or_else(|e| Err(from_join_error(e, "the clean-up of the job")));
+        let mut failure = Failure::cancelled();
+        if let Err(why) = &cleaned {
+            tracing::warn!(job = record.order.id, failure = %why, "what a job left cannot be cleaned up");
+            say_left(&mut failure, why);
         }
-        self.end_unprepared(&record.order.id, Failure::cancelled()).await;
-        self.announce();
+        self.end_unprepared(&record.order.id, failure, cleaned.is_err()).await;
+        self.announce(&record.order.id);
         cleaned
     }
 
     /// Rolls back on the services what a job left there, and removes its work.
+    ///
+    /// # Errors
+    /// If it cannot: also where the host has no credentials for the job now, since a service lets go only what its own user made. Then
+    /// nothing is removed, and the message names the way out.
     pub(super) async fn clean_up(&self, record: &JobRecord) -> Result<(), Failure> {
         if record.attempts == 0 && !record.is_kept {
             return Ok(());
         }
-        let session = match &self.settings.provider {
-            Some(provider) => provider.credentials(&record.order.tenant, &record.order.id).await?.map(Session::new),
-            None => None,
-        };
+        match left_of(record).await? {
+            Left::Nothing | Left::Others => return Ok(()),
+            Left::Incomplete => return remove_leftover(&self.resources, &record.order.destination).await,
+            Left::Own => {}
+        }
+        let session = self.session_of(record).await.map_err(|failure| {
+            let message = format!("{}: supply the credentials, then discard the job {}", failure.message, record.order.id);
+            Failure { message, ..failure }
+        })?;
         let document = self.store.document(record.seq).await?;
         let inner = to_discard(&self.resources, record, &document, session)?;
         discard(&inner).await

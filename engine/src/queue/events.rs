@@ -2,9 +2,14 @@
 
 use super::orchestrator::Orchestrator;
 use crate::status_stream::StatusStream;
-use offmap_model::{Failure, StatusMessage};
+use offmap_model::{Failure, StatusMessage, SubjectKind};
 use std::collections::VecDeque;
 use std::sync::Arc;
+
+/// Whether a message is the last one of its job.
+fn is_end(message: &StatusMessage) -> bool {
+    message.subject.kind == SubjectKind::Job && message.state.is_terminal()
+}
 
 /// The messages of a job after a number, in order, to its end: also over restarts of the engine, and over pauses and retries of the job.
 ///
@@ -40,28 +45,33 @@ impl JobEvents {
                 return Ok(Some(message));
             }
             if let Some(live) = &mut self.live {
-                if let Some(message) = live.next().await {
+                // The end is told when it is written: until then the job may live on, in the next engine.
+                if let Some(message) = live.next().await.filter(|m| !is_end(m)) {
                     self.after = message.seq;
                     return Ok(Some(message));
                 }
                 self.live = None;
             }
-            let mut changed = self.orchestrator.changed.subscribe();
-            changed.mark_unchanged();
-            let entry = self.orchestrator.log_of_living(&self.id);
-            self.stored = self.orchestrator.store.events(self.job, self.after).await?.into();
+            let living = self.orchestrator.log_of_living(&self.id);
+            self.stored = match self.orchestrator.store.events(self.job, self.after).await {
+                Ok(stored) => stored.into(),
+                // The store is closed; the next engine says the rest.
+                Err(_) if self.orchestrator.is_closed() => return Ok(None),
+                Err(failure) => return Err(failure),
+            };
             if !self.stored.is_empty() {
                 continue;
             }
-            match entry {
+            match living {
                 // The store had all that came before it ended.
                 None => return Ok(None),
-                Some(Some(log)) if !log.is_closed() => {
+                Some((Some(log), _)) if !log.is_closed() => {
                     self.live = Some(log.reader_after(self.after.max(log.base())));
                 }
                 // The next engine goes on with it.
                 Some(_) if self.orchestrator.is_over(&self.id) => return Ok(None),
-                Some(_) => drop(changed.changed().await),
+                // An error says that it is in the table no more.
+                Some((_, mut news)) => drop(news.changed().await),
             }
         }
     }

@@ -4,7 +4,7 @@ use super::events::JobEvents;
 use super::orchestrator::Orchestrator;
 use super::table::Entry;
 use crate::job::JobResult;
-use crate::store::{JobRecord, Write, no_job};
+use crate::store::{JobRecord, ended, no_job};
 use offmap_model::{Failure, JobError, JobFilter, JobPage, JobSnapshot};
 use std::sync::Arc;
 
@@ -27,16 +27,17 @@ impl Orchestrator {
 
     /// A job as it is.
     pub(crate) async fn snapshot(&self, id: &str) -> Result<JobSnapshot, Failure> {
-        let living = {
-            let table = self.lock();
-            let living = table.entries.get(id).filter(|e| !e.record.state.is_terminal());
-            living.map(|entry| seen(entry, table.before(&entry.record)))
-        };
-        if let Some(living) = living {
-            return Ok(living);
-        }
         // The last change of one that has just ended is on its way into the store.
-        self.until(id, |entry| entry.is_none_or(|e| !e.record.state.is_terminal())).await;
+        self.until(id, |entry| entry.is_none_or(|e| !e.record.state.is_terminal() || e.unsaved.is_some())).await;
+        {
+            let table = self.lock();
+            if let Some(entry) = table.entries.get(id) {
+                return Ok(match &entry.unsaved {
+                    Some(result) => ended(&entry.record, Some(result)),
+                    None => seen(entry, table.before(&entry.record)),
+                });
+            }
+        }
         let record = self.known(id).await?;
         self.store.ended_job(&record).await
     }
@@ -59,10 +60,11 @@ impl Orchestrator {
 
     /// Waits for the end of a job; answers how it ended.
     pub(crate) async fn ended(&self, id: &str) -> JobResult {
-        self.until(id, |entry| entry.is_none()).await;
-        if self.lock().entries.contains_key(id) {
-            // The engine has ended; the next one goes on with the job.
-            return Err(JobError { can_resume: true, ..Failure::cancelled().into() });
+        self.until(id, |entry| entry.is_none_or(|e| e.unsaved.is_some())).await;
+        if let Some(entry) = self.lock().entries.get(id) {
+            // Else the engine has ended; the next one goes on with the job.
+            let goes_on = || Err(JobError { can_resume: true, ..Failure::cancelled().into() });
+            return entry.unsaved.as_deref().cloned().unwrap_or_else(goes_on);
         }
         let record = self.known(id).await?;
         let cut = || Failure::internal(format!("the job {id} has no end"));
@@ -70,20 +72,22 @@ impl Orchestrator {
     }
 
     /// The package of a job is the host's from now on: no retention removes it.
-    pub(crate) async fn take_over(&self, id: &str) -> Result<(), Failure> {
-        {
-            let mut table = self.lock();
-            if let Some(entry) = table.entries.get_mut(id) {
-                Arc::make_mut(&mut entry.record.order).is_owned = false;
+    pub(crate) async fn take_over(self: &Arc<Self>, id: &str) -> Result<(), Failure> {
+        loop {
+            let lives = match self.lock().entries.get_mut(id) {
+                Some(entry) => {
+                    Arc::make_mut(&mut entry.record.order).is_owned = false;
+                    true
+                }
+                None => false,
+            };
+            if lives {
+                return self.when_stored(id).await;
+            }
+            if let Some(held) = self.hold(id).await? {
+                let record = self.known(held.id()).await?;
+                return self.store.hand_over(record.seq).await;
             }
         }
-        self.save(id, None, Vec::new()).await?;
-        self.until(id, |entry| entry.is_none_or(|e| !e.record.state.is_terminal())).await;
-        if self.lock().entries.contains_key(id) {
-            return Ok(());
-        }
-        let mut record = self.known(id).await?;
-        Arc::make_mut(&mut record.order).is_owned = false;
-        self.store.begin_write(Write { record, outcome: None, events: Vec::new() })?.await
     }
 }

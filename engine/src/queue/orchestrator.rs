@@ -1,6 +1,7 @@
 //! The jobs of an engine: their table, and their store.
 
 use super::prepare::after_gap;
+use super::retaining::Retaining;
 use super::settings::Settings;
 use super::table::{Body, Entry, Stop, Table};
 use crate::event_log::EventLog;
@@ -8,15 +9,27 @@ use crate::metrics;
 use crate::resources::EngineResources;
 use crate::store::{Found, JobRecord, JobStore, Write};
 use offmap_model::{
-    ExportState, Failure, FailureKind, FailureOwner, FailureStage, JobError, JobState, StatusMessage, Subject, SubjectKind,
-    WaitReason,
+    ExportState, Failure, FailureKind, FailureOwner, FailureStage, JobError, JobState, SecretRegistry, StatusMessage,
+    Subject, SubjectKind, WaitReason,
 };
-use std::sync::atomic::AtomicBool;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::sync::{Notify, watch};
 
-/// Messages that are written at a time.
-pub(super) const MESSAGES: usize = 256;
+/// How long to wait until something is written again that the store did not take, at first and at the most.
+const FIRST_WAIT: Duration = Duration::from_secs(1);
+const LONGEST_WAIT: Duration = Duration::from_mins(1);
+
+/// A change that is on its way into the store, unless there is nothing to write.
+pub(super) type Begun = Result<Option<Pin<Box<dyn Future<Output = Result<(), Failure>> + Send>>>, Failure>;
+
+async fn written(begun: Begun) -> Result<(), Failure> {
+    match begun? {
+        Some(written) => written.await,
+        None => Ok(()),
+    }
+}
 
 /// See the module.
 #[derive(Debug)]
@@ -25,12 +38,9 @@ pub(crate) struct Orchestrator {
     pub(crate) settings: Settings,
     pub(super) store: JobStore,
     table: Mutex<Table>,
-    /// Rises with every change of a job.
-    pub(super) changed: watch::Sender<u64>,
     /// Tells the timer that there may be an earlier one.
     pub(super) wake: Arc<Notify>,
-    /// Whether jobs that ended long ago are being removed.
-    pub(super) is_retaining: AtomicBool,
+    pub(super) retaining: Mutex<Retaining>,
 }
 
 impl Drop for Orchestrator {
@@ -46,7 +56,7 @@ impl Orchestrator {
         for mut record in found.living {
             if record.state == JobState::Running || record.waits_for == Some(WaitReason::Credentials) {
                 record.state = JobState::Queued;
-                (record.waits_for, record.not_before) = (None, None);
+                (record.waits_for, record.due) = (None, None);
             }
             let mut entry = Entry::new(record, Body::Stored(None));
             entry.is_stored = true;
@@ -58,9 +68,8 @@ impl Orchestrator {
             settings,
             store,
             table: Mutex::new(table),
-            changed: watch::Sender::new(0),
             wake: Arc::default(),
-            is_retaining: AtomicBool::new(false),
+            retaining: Mutex::default(),
         })
     }
 
@@ -72,12 +81,24 @@ impl Orchestrator {
         self.resources.clock.now_ms()
     }
 
-    /// Tells whoever waits that a job changed.
-    pub(super) fn announce(&self) {
+    /// Tells whoever waits for it that a job changed.
+    pub(super) fn announce(&self, id: &str) {
+        if let Some(entry) = self.lock().entries.get(id) {
+            entry.touch();
+        }
+        self.show_counts();
+    }
+
+    /// Shows how many jobs there are, and lets the timer look at them.
+    pub(super) fn show_counts(&self) {
         let (queued, running) = self.counts();
         metrics::jobs(queued, running);
-        self.changed.send_modify(|n| *n += 1);
         self.wake.notify_one();
+    }
+
+    /// Whether the engine has ended.
+    pub(super) fn is_closed(&self) -> bool {
+        self.lock().is_closed
     }
 
     /// Whether the engine has ended, and nobody works for the job any more.
@@ -86,13 +107,24 @@ impl Orchestrator {
         table.is_closed && table.entries.get(id).is_none_or(|e| !e.is_driven)
     }
 
-    /// Tells whoever waits for the end of a job that the engine has ended before.
+    /// Tells whoever waits for a job that the engine has ended before.
     pub(crate) fn tell_waiting(&self) {
-        for inner in self.lock().entries.values().filter(|e| !e.is_driven).filter_map(Entry::live) {
-            let error = JobError { can_resume: true, ..Failure::cancelled().into() };
-            inner.result.send_replace(Some(Err(error)));
+        let table = self.lock();
+        for entry in table.entries.values() {
+            if let Some(inner) = entry.live().filter(|_| !entry.is_driven && !entry.record.state.is_terminal()) {
+                let error = JobError { can_resume: true, ..Failure::cancelled().into() };
+                inner.result.send_replace(Some(Err(error)));
+            }
+            entry.touch();
         }
-        self.announce();
+    }
+
+    /// Gives the data directory back: the store is closed when this answers, and its lock is free.
+    pub(crate) async fn close_store(&self) {
+        if self.settings.data_dir.is_some() {
+            self.store.close_file().await;
+            drop(self.settings.data.lock().unwrap_or_else(PoisonError::into_inner).take());
+        }
     }
 
     /// Jobs that have not ended.
@@ -106,42 +138,117 @@ impl Orchestrator {
         (table.waiting(), table.running)
     }
 
-    /// Waits until a job is as is wished.
+    /// Waits until a job is as is wished. It wakes with the changes of this job only.
     pub(crate) async fn until(&self, id: &str, wished: impl Fn(Option<&Entry>) -> bool) {
-        let mut changed = self.changed.subscribe();
         loop {
-            changed.mark_unchanged();
-            {
+            let mut news = {
                 let table = self.lock();
                 let entry = table.entries.get(id);
-                // After the end of the engine nobody changes it any more.
-                if wished(entry) || (table.is_closed && entry.is_some_and(|e| !e.is_driven)) {
+                match entry {
+                    // After the end of the engine nobody changes it any more.
+                    Some(e) if !wished(entry) && (e.is_driven || !table.is_closed) => e.news(),
+                    _ => return,
+                }
+            };
+            // An error says that it is in the table no more.
+            let _ = news.changed().await;
+        }
+    }
+
+    /// Sends how a job is to the store, after all changes before. The answer comes when it is written.
+    pub(super) fn begin_save(
+        &self,
+        table: &Table,
+        id: &str,
+        outcome: Option<Arc<str>>,
+        events: Arc<Vec<StatusMessage>>,
+    ) -> Begun {
+        let Some(record) = table.entries.get(id).filter(|e| e.is_stored).map(|e| e.record.clone()) else { return Ok(None) };
+        let written = self.store.begin_write(Write { record, outcome, events })?;
+        Ok(Some(Box::pin(written)))
+    }
+
+    /// Writes how a job is into the store.
+    pub(super) async fn save(
+        &self,
+        id: &str,
+        outcome: Option<Arc<str>>,
+        events: Arc<Vec<StatusMessage>>,
+    ) -> Result<(), Failure> {
+        let begun = self.begin_save(&self.lock(), id, outcome, events);
+        written(begun).await
+    }
+
+    /// Writes a living job as it is, as soon as the store has it.
+    pub(super) async fn when_stored(&self, id: &str) -> Result<(), Failure> {
+        self.until(id, |entry| entry.is_none_or(|e| e.is_stored)).await;
+        self.save(id, None, Arc::default()).await
+    }
+
+    /// Writes a job's state some time soon.
+    pub(crate) fn save_later(self: &Arc<Self>, id: &str) {
+        let (this, id) = (Arc::clone(self), id.to_owned());
+        let work = async move {
+            if let Err(failure) = this.when_stored(&id).await {
+                tracing::error!(job = id, %failure, "the state of a job cannot be stored");
+            }
+        };
+        self.resources.tracker.spawn_on(work, &self.resources.runtime);
+    }
+
+    /// Writes how some jobs are, in one step.
+    pub(super) async fn save_all(&self, ids: &[Arc<str>]) -> Result<(), Failure> {
+        let begun: Vec<Begun> = {
+            let table = self.lock();
+            ids.iter().map(|id| self.begin_save(&table, id, None, Arc::default())).collect()
+        };
+        // All are on their way, whatever becomes of the first one.
+        for begun in begun {
+            written(begun).await?;
+        }
+        Ok(())
+    }
+
+    /// Waits for what must not be lost, such as an end, and is on its way into the store: where the store does not take it, this answers
+    /// `false`, and it is tried again until the store does or the engine ends.
+    pub(super) async fn save_surely(
+        self: &Arc<Self>,
+        id: &str,
+        begun: Begun,
+        outcome: Option<Arc<str>>,
+        events: Arc<Vec<StatusMessage>>,
+    ) -> bool {
+        let Err(failure) = written(begun).await else { return true };
+        tracing::error!(job = id, %failure, "the state of a job cannot be stored; it is tried again");
+        let (this, id) = (Arc::clone(self), Arc::from(id));
+        self.resources.tracker.spawn_on(this.save_again(id, outcome, events), &self.resources.runtime);
+        false
+    }
+
+    async fn save_again(self: Arc<Self>, id: Arc<str>, outcome: Option<Arc<str>>, events: Arc<Vec<StatusMessage>>) {
+        let mut wait = FIRST_WAIT;
+        loop {
+            let is_last = tokio::select! {
+                biased;
+                () = self.resources.root.cancelled() => true,
+                () = self.resources.clock.sleep(wait) => false,
+            };
+            match self.save(&id, Option::clone(&outcome), Arc::clone(&events)).await {
+                Ok(()) => return self.forget(&id),
+                Err(failure) if is_last => {
+                    tracing::error!(job = %id, %failure, "the state of a job is not stored");
                     return;
                 }
-            }
-            if changed.changed().await.is_err() {
-                return;
+                Err(_) => wait = (wait * 2).min(LONGEST_WAIT),
             }
         }
     }
 
-    /// Writes how a job is into the store, after all changes before.
-    pub(super) async fn save(&self, id: &str, outcome: Option<String>, events: Vec<StatusMessage>) -> Result<(), Failure> {
-        let written = {
-            // Changes arrive in the store in their order.
-            let table = self.lock();
-            let Some(record) = table.entries.get(id).filter(|e| e.is_stored).map(|e| e.record.clone()) else {
-                return Ok(());
-            };
-            self.store.begin_write(Write { record, outcome, events })?
-        };
-        written.await
-    }
-
-    /// The same where nobody can be told of a failure.
-    pub(super) async fn save_or_log(&self, id: &str, outcome: Option<String>, events: Vec<StatusMessage>) {
-        if let Err(failure) = self.save(id, outcome, events).await {
-            tracing::error!(job = id, %failure, "the state of a job cannot be stored");
+    /// Takes a job out of the table that has ended: the store has all of it.
+    pub(super) fn forget(&self, id: &str) {
+        let mut table = self.lock();
+        if table.entries.get(id).is_some_and(|e| e.record.state.is_terminal()) {
+            table.remove(id);
         }
     }
 
@@ -172,9 +279,8 @@ impl Orchestrator {
     }
 
     /// The log of a job of which nothing is in memory.
-    pub(super) fn log_of(&self, record: &JobRecord, last_event: u64) -> Arc<EventLog> {
-        let (clock, secrets) = (Arc::clone(&self.resources.clock), self.resources.secrets.clone());
-        EventLog::after(after_gap(last_event), subject_of(record), clock, secrets)
+    pub(super) fn log_of(&self, record: &JobRecord, last_event: u64, secrets: SecretRegistry) -> Arc<EventLog> {
+        EventLog::after(after_gap(last_event), subject_of(record), Arc::clone(&self.resources.clock), secrets)
     }
 
     /// A message on a job of which nothing is in memory.
@@ -185,9 +291,9 @@ impl Orchestrator {
         words: Option<String>,
     ) -> Vec<StatusMessage> {
         let last = self.store.last_event(record.seq).await.unwrap_or(0);
-        let log = self.log_of(record, last);
+        let log = self.log_of(record, last, self.resources.secrets.clone());
         log.state(&subject_of(record), state, words, None);
-        log.kept_after(0, MESSAGES)
+        log.kept_after(0, usize::MAX)
     }
 
     /// Begins nothing more; answers the jobs that nobody works for. Those that run keep what they have where another engine takes them up.
@@ -198,17 +304,58 @@ impl Orchestrator {
             let goes_on = |e: &&Entry| e.stop.is_none_or(|stop| stop == Stop::Suspend);
             table.entries.values().filter(goes_on).filter_map(Entry::live).for_each(|i| i.keep.keep_unless_cancelled());
         }
-        table.entries.iter().filter(|(_, e)| !e.is_driven && e.is_stored).map(|(id, _)| Arc::clone(id)).collect()
+        let is_idle = |e: &Entry| !e.is_driven && e.is_stored && !e.record.state.is_terminal();
+        table.entries.iter().filter(|(_, e)| is_idle(e)).map(|(id, _)| Arc::clone(id)).collect()
     }
 
-    /// The log of a living job, where it is in memory; `None` for one that lives no more.
-    pub(super) fn log_of_living(&self, id: &str) -> Option<Option<Arc<EventLog>>> {
+    /// The log of a living job, where it is in memory, and what tells of its changes; `None` for one that lives no more.
+    pub(super) fn log_of_living(&self, id: &str) -> Option<(Option<Arc<EventLog>>, watch::Receiver<u64>)> {
         let table = self.lock();
         let entry = table.entries.get(id)?;
-        Some(entry.live().map(|inner| Arc::clone(&inner.event_log)))
+        Some((entry.live().map(|inner| Arc::clone(&inner.event_log)), entry.news()))
     }
 }
 
 pub(super) fn subject_of(record: &JobRecord) -> Subject {
     Subject::new(SubjectKind::Job, record.order.id.as_str(), record.order.title.as_str())
+}
+
+#[cfg(all(test, feature = "testing"))]
+mod tests {
+    use crate::testing::{Act, PlainPackager, Script, ScriptedExporter, VirtualClock, scripted_map};
+    use crate::{Engine, Order};
+    use offmap_model::{AreaOfInterest, ExportState, GenerateOfflineMapParameters, JobState, OfflineMapSource};
+    use std::time::Duration;
+
+    #[tokio::test]
+    async fn an_end_that_the_store_does_not_take_is_told_and_written_later_with_its_messages() {
+        let builder = Engine::builder(PlainPackager).exporter(ScriptedExporter).expect("registers");
+        let engine = builder.clock(VirtualClock::default()).start().expect("starts");
+        let dir = tempfile::tempdir().expect("a directory");
+        let area = AreaOfInterest::from_numbers("7,46,8,47").expect("an area");
+        let map = OfflineMapSource::from_web_map(scripted_map([("a", Script::of(Act::Hang))]));
+        let order = Order::new(map, GenerateOfflineMapParameters::new(area)).destination(dir.path().join("p"));
+        let job = engine.submit(order).await.expect("is taken");
+        let mut events = job.events(0).await.expect("events");
+        while events.next().await.expect("reads").expect("a message").state != ExportState::Started {}
+        let store = &engine.orchestrator().store;
+        store.execute("ALTER TABLE job RENAME TO away").await.expect("renames");
+        let failure = job.cancel().await.expect_err("its end is not written");
+        assert!(failure.retryable && failure.message.contains("has ended"), "{failure}");
+        assert!(job.result().await.expect_err("is cancelled").failure.is_cancelled());
+        assert_eq!(job.snapshot().await.expect("a job").state, JobState::Cancelled);
+        store.execute("ALTER TABLE away RENAME TO job").await.expect("renames");
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+        while store.record(job.id()).await.expect("reads").is_none_or(|r| r.state != JobState::Cancelled) {
+            assert!(tokio::time::Instant::now() < deadline);
+            tokio::task::yield_now().await;
+        }
+        let mut last = None;
+        while let Some(message) = events.next().await.expect("reads") {
+            last = Some(message.state);
+        }
+        assert_eq!(last, Some(ExportState::Cancelled));
+        job.retry().await.expect("runs again");
+        engine.shutdown().await.expect("shuts down");
+    }
 }

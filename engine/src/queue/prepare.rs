@@ -10,6 +10,30 @@ use offmap_disk::run_blocking;
 use offmap_model::{Failure, FailureKind, OfflineMapSource};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// What lies beside the destination of a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Left {
+    Nothing,
+    /// Work that was interrupted before its ledger was complete: nothing was spent, and nobody can go on with it.
+    Incomplete,
+    /// The work of this run of the job.
+    Own,
+    /// That of another job.
+    Others,
+}
+
+/// Looks at what lies beside the destination of a job.
+pub(super) async fn left_of(record: &JobRecord) -> Result<Left, Failure> {
+    match document_of(&record.order.destination).await {
+        Ok(text) if id_of(&text).is_ok_and(|id| id == record.run_id()) => Ok(Left::Own),
+        Ok(_) => Ok(Left::Others),
+        Err(failure) if failure.kind == FailureKind::NotFound => Ok(Left::Nothing),
+        Err(failure) if failure.kind == FailureKind::InvalidParameter => Ok(Left::Incomplete),
+        Err(failure) => Err(failure),
+    }
+}
 
 /// How a job goes on of which an earlier run may have left something.
 async fn start_mode(resources: &EngineResources, record: &JobRecord) -> Result<StartMode, Failure> {
@@ -18,23 +42,21 @@ async fn start_mode(resources: &EngineResources, record: &JobRecord) -> Result<S
     if record.attempts <= 1 && !record.is_kept {
         return Ok(first);
     }
-    match document_of(&order.destination).await {
-        Ok(text) if id_of(&text).is_ok_and(|id| id == order.id) => return Ok(StartMode::Resumed),
-        // That of another job refuses the start, by name.
-        Ok(_) => return Ok(first),
-        Err(failure) if failure.kind == FailureKind::NotFound => {}
-        // It was interrupted before its ledger was complete: nothing was spent, and nobody else can go on with it.
-        Err(failure) if failure.kind == FailureKind::InvalidParameter => {
-            remove_leftover(resources, &order.destination).await?
-        }
-        Err(failure) => return Err(failure),
+    match left_of(record).await? {
+        Left::Own => return Ok(StartMode::Resumed),
+        // It refuses the start, by name.
+        Left::Others => return Ok(first),
+        Left::Incomplete => remove_leftover(resources, &order.destination).await?,
+        Left::Nothing => {}
     }
+    // The package of this run, not the one that the run completes.
     let (packager, destination) = (Arc::clone(&resources.packager), order.destination.clone());
     let there = run_blocking(move || Ok(packager.read_package(&destination).ok())).await?;
-    Ok(if there.is_some_and(|there| there.job == order.id) && !order.completes { StartMode::Finished } else { first })
+    Ok(if there.is_some_and(|there| there.job == record.run_id()) { StartMode::Finished } else { first })
 }
 
-async fn remove_leftover(resources: &EngineResources, destination: &Path) -> Result<(), Failure> {
+/// Removes work of which nothing is on a service.
+pub(super) async fn remove_leftover(resources: &EngineResources, destination: &Path) -> Result<(), Failure> {
     let (packager, destination) = (Arc::clone(&resources.packager), destination.to_owned());
     run_blocking(move || {
         let found = Leftover::find(&destination)?;
@@ -43,23 +65,27 @@ async fn remove_leftover(resources: &EngineResources, destination: &Path) -> Res
     .await
 }
 
-/// The map with the secrets that are in no file, of the run before or of the host.
-async fn with_secrets(
-    mut source: OfflineMapSource,
-    known: Option<Arc<OfflineMapSource>>,
-    record: &JobRecord,
-    provider: Option<&Arc<dyn CredentialProvider>>,
-) -> Result<Arc<OfflineMapSource>, Failure> {
-    if let Some(known) = known {
-        return Ok(known);
-    }
-    if let Some(provider) = provider
-        && !source.web_map.layers_without_secrets().is_empty()
-        && let Some(map) = provider.web_map(&record.order.tenant, &record.order.id).await?
-    {
-        source.web_map.supply_secrets(&map);
-    }
-    Ok(Arc::new(source))
+/// Whether the host is to be asked for secrets of a map.
+pub(super) fn needs_secrets(source: &OfflineMapSource, known: Option<&Arc<OfflineMapSource>>) -> bool {
+    known.is_none() && !source.web_map.layers_without_secrets().is_empty()
+}
+
+/// What a job is made with that is in no file.
+#[derive(Debug)]
+pub(super) struct Supplied {
+    pub(super) session: Option<Session>,
+    /// The map of the run before, with its secrets.
+    pub(super) known: Option<Arc<OfflineMapSource>>,
+    /// The number of its last message.
+    pub(super) last_event: u64,
+}
+
+/// What became of the wish to make a job.
+#[derive(Debug)]
+pub(super) enum Made {
+    Job(Box<JobInner>),
+    /// The host does not have the secrets of its map now.
+    Waits(Failure),
 }
 
 /// Makes the job.
@@ -67,19 +93,51 @@ pub(super) async fn prepare(
     resources: &Arc<EngineResources>,
     record: &JobRecord,
     document: &str,
-    known: Option<Arc<OfflineMapSource>>,
-    (provider, session): (Option<&Arc<dyn CredentialProvider>>, Option<Session>),
-    last_event: u64,
-) -> Result<JobInner, Failure> {
+    provider: Option<&Arc<dyn CredentialProvider>>,
+    supplied: Supplied,
+) -> Result<Made, Failure> {
+    let Supplied { session, known, last_event } = supplied;
+    let order = &record.order;
+    let JobDocument { id, mut source, parameters, overrides, .. } = JobDocument::read(document)?;
+    if needs_secrets(&source, known.as_ref())
+        && let Some(provider) = provider
+    {
+        match provider.web_map(&order.tenant, &order.id).await {
+            Ok(Some(map)) => source.web_map.supply_secrets(&map),
+            // Its layers say what they lack.
+            Ok(None) => {}
+            Err(failure) => return Ok(Made::Waits(failure)),
+        }
+    }
+    let source = known.unwrap_or_else(|| Arc::new(source));
     let mode = start_mode(resources, record).await?;
-    let JobDocument { id, source, parameters, overrides, .. } = JobDocument::read(document)?;
-    let source = with_secrets(source, known, record, provider).await?;
     let host = JobHost {
-        tenant: Arc::clone(&record.order.tenant),
+        tenant: Arc::clone(&order.tenant),
         first_event: after_gap(last_event),
         ..JobHost::new(Arc::clone(resources), session)
     };
-    Ok(JobInner::new(host, id, source, (parameters, overrides), record.order.destination.clone(), mode))
+    let mut inner = JobInner::new(host, id, source, (parameters, overrides), order.destination.clone(), mode);
+    inner.id = record.run_id();
+    wish(&inner, record, resources.clock.now_ms());
+    Ok(Made::Job(Box::new(inner)))
+}
+
+/// Tells a job what was said to its handle, and what its order says.
+fn wish(inner: &JobInner, record: &JobRecord, now: i64) {
+    let (order, wishes) = (&record.order, record.order.wishes);
+    inner.overwrites.store(wishes.overwrites, Ordering::Release);
+    if wishes.keeps {
+        inner.keep.keep();
+    }
+    if let Some(limit) = order.time_limit {
+        let since = u64::try_from(now.saturating_sub(order.submitted)).unwrap_or(0);
+        let spent = if wishes.counts_waits { wishes.spent_before.saturating_add(since) } else { record.spent };
+        inner.time_limit.store(u64::try_from(limit.as_millis()).unwrap_or(u64::MAX).max(1), Ordering::Release);
+        inner.time_spent.store(spent, Ordering::Release);
+    }
+    if order.retry.wait_after(record.attempts).is_some() {
+        inner.keep.keep_unless_cancelled();
+    }
 }
 
 /// Where the numbers of another run begin: progress, which is not kept, had numbers of its own.
@@ -97,5 +155,7 @@ pub(super) fn to_discard(
     let JobDocument { id, source, parameters, overrides, .. } = JobDocument::read(document)?;
     let host = JobHost::new(Arc::clone(resources), session);
     let wishes = (parameters, overrides);
-    Ok(JobInner::new(host, id, Arc::new(source), wishes, record.order.destination.clone(), StartMode::Resumed))
+    let mut inner = JobInner::new(host, id, Arc::new(source), wishes, record.order.destination.clone(), StartMode::Resumed);
+    inner.id = record.run_id();
+    Ok(inner)
 }

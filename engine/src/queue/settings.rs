@@ -3,7 +3,7 @@
 use crate::data_dir::DataDir;
 use offmap_arcgis::CredentialProvider;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// What becomes of jobs that have ended. A job goes with its messages; its package goes with it only if the engine chose its place, and
@@ -29,5 +29,5 @@ pub(crate) struct Settings {
     pub(crate) data_dir: Option<PathBuf>,
     pub(crate) provider: Option<Arc<dyn CredentialProvider>>,
     /// Held while the engine has the directory.
-    pub(crate) _data: Option<DataDir>,
+    pub(crate) data: Mutex<Option<DataDir>>,
 }

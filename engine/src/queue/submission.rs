@@ -1,10 +1,11 @@
 //! How orders come into the queue.
 
-use super::orchestrator::Orchestrator;
+use super::orchestrator::{Orchestrator, subject_of};
 use super::table::{Body, Entry};
 use crate::job::{JobInner, StartMode};
-use crate::store::{JobRecord, OrderFacts};
-use offmap_model::{Failure, JobState, RetryPolicy};
+use crate::store::{JobRecord, OrderFacts, Wishes};
+use offmap_model::{ExportState, Failure, JobState, RetryPolicy, SecretRegistry};
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -21,6 +22,51 @@ pub(crate) struct Submission {
     pub(crate) time_limit: Option<Duration>,
     pub(crate) retry: RetryPolicy,
     pub(crate) is_owned: bool,
+    pub(crate) wishes: Wishes,
+}
+
+/// What was said to the handle of a job before its start.
+fn said_to(inner: &JobInner) -> Submission {
+    let limit = Some(inner.time_limit.load(Ordering::Acquire)).filter(|limit| *limit > 0);
+    let wishes = Wishes {
+        overwrites: inner.overwrites.load(Ordering::Acquire),
+        keeps: inner.keep.is_kept(),
+        counts_waits: limit.is_some(),
+        spent_before: inner.time_spent.load(Ordering::Acquire),
+    };
+    let (tenant, time_limit) = (Arc::clone(&inner.tenant), limit.map(Duration::from_millis));
+    Submission { tenant, time_limit, wishes, ..Submission::default() }
+}
+
+/// The document of a job, as the store keeps it: of what surrounds its map, no secret of the map is in it either.
+fn document_of(inner: &JobInner) -> Result<String, Failure> {
+    if inner.destination.to_str().is_none() {
+        let shown = inner.destination.display();
+        return Err(Failure::invalid_parameter(format!(
+            "the destination {shown} is not UTF-8, so that it cannot be written down; name another one"
+        )));
+    }
+    let text = inner.document()?;
+    if inner.source.web_map.secret_texts().next().is_none() {
+        return Ok(text);
+    }
+    let failed = |e: serde_json::Error| Failure::internal(format!("the job cannot be written as JSON: {e}"));
+    let mut document: Value = serde_json::from_str(&text).map_err(failed)?;
+    if let Some(source) = document.get_mut("source").and_then(Value::as_object_mut) {
+        for (_, around) in source.iter_mut().filter(|(key, _)| *key != "webMap") {
+            scrub(around, &inner.secrets);
+        }
+    }
+    Ok(document.to_string())
+}
+
+fn scrub(value: &mut Value, secrets: &SecretRegistry) {
+    match value {
+        Value::String(text) => *text = secrets.scrubbed(std::mem::take(text)),
+        Value::Array(list) => list.iter_mut().for_each(|value| scrub(value, secrets)),
+        Value::Object(map) => map.values_mut().for_each(|value| scrub(value, secrets)),
+        _ => {}
+    }
 }
 
 fn record_of(inner: &JobInner, order: Submission, seq: i64, now: i64) -> JobRecord {
@@ -35,6 +81,8 @@ fn record_of(inner: &JobInner, order: Submission, seq: i64, now: i64) -> JobReco
         completes: inner.start_mode == StartMode::Completing,
         retry: order.retry,
         time_limit: order.time_limit,
+        not_before: order.not_before,
+        wishes: order.wishes,
         submitted: now,
     };
     JobRecord {
@@ -43,10 +91,11 @@ fn record_of(inner: &JobInner, order: Submission, seq: i64, now: i64) -> JobReco
         priority: order.priority,
         state: JobState::Queued,
         waits_for: None,
-        not_before: order.not_before,
+        due: order.not_before,
         started: None,
         ended: None,
         updated: now,
+        run: 1,
         attempts: 0,
         spent: 0,
         is_kept: inner.start_mode == StartMode::Resumed,
@@ -56,37 +105,36 @@ fn record_of(inner: &JobInner, order: Submission, seq: i64, now: i64) -> JobReco
 }
 
 impl Orchestrator {
-    /// Takes an order; answers the id of its job, or of the one that lives with its unique key.
+    /// Takes an order; answers the id of its job, or of the one that lives with its unique key. It is in the store when this answers.
     pub(crate) async fn submit(self: &Arc<Self>, inner: JobInner, order: Submission) -> Result<String, Failure> {
-        let document = inner.document()?;
+        let document = document_of(&inner)?;
         // A map without secrets is read again when it is its turn.
         let has_secrets = inner.source.web_map.secret_texts().next().is_some();
         let body = Body::Stored(has_secrets.then(|| Arc::clone(&inner.source)));
-        if let Some(id) = self.with_key(&order).await {
-            return Ok(id);
-        }
-        let id = {
-            let mut table = self.lock();
-            if let Some(key) = &order.unique_key
-                && let Some(id) = table.with_key(&(Arc::clone(&order.tenant), key.clone()))
-            {
-                // Somebody was faster.
-                return Ok(id.to_string());
+        let key = order.unique_key.clone().map(|key| (Arc::clone(&order.tenant), key));
+        let record = record_of(&inner, order, 0, self.now());
+        let id = loop {
+            let known = {
+                let mut table = self.lock();
+                match key.as_ref().and_then(|key| table.with_key(key)) {
+                    Some(id) => id,
+                    None => {
+                        let seq = self.admit(&mut table)?;
+                        break table.insert(Entry::new(JobRecord { seq, ..record }, body));
+                    }
+                }
+            };
+            // One that the store refuses lives no more.
+            self.until(&known, |entry| entry.is_none_or(|e| e.is_stored)).await;
+            let table = self.lock();
+            if table.entries.get(&known).is_some_and(|e| e.is_stored && !e.record.state.is_terminal()) {
+                return Ok(known.to_string());
             }
-            let seq = self.admit(&mut table)?;
-            let entry = Entry::new(record_of(&inner, order, seq, self.now()), body);
-            table.insert(entry)
+            // The engine may have ended meanwhile.
+            self.check_room(&table)?;
         };
         self.store_added(&id, document).await?;
         Ok(id.to_string())
-    }
-
-    /// The job that lives with an order's unique key. It is in the store when this answers.
-    async fn with_key(&self, order: &Submission) -> Option<String> {
-        let key = (Arc::clone(&order.tenant), order.unique_key.clone()?);
-        let id = self.lock().with_key(&key)?;
-        self.until(&id, |entry| entry.is_none_or(|e| e.is_stored)).await;
-        self.lock().with_key(&key).map(|id| id.to_string())
     }
 
     /// Starts a job that is in the hands of a host, or lets it go on.
@@ -96,38 +144,57 @@ impl Orchestrator {
             return;
         }
         inner.pause.set(false);
-        let admitted = {
+        let added = {
             let mut table = self.lock();
             let id = inner.id.as_str();
-            match table.entries.contains_key(id) {
+            let admitted = match table.entries.contains_key(id) {
                 true => Err(Failure::invalid_parameter(format!("the job {id} runs already; wait for its end"))),
                 false => self.admit(&mut table),
-            }
+            };
+            // Known from now on, so that it can be paused and cancelled.
+            admitted.map(|seq| {
+                let record = record_of(inner, said_to(inner), seq, self.now());
+                table.insert(Entry::new(record, Body::Live(Arc::clone(inner))))
+            })
         };
         let (this, inner) = (Arc::clone(self), Arc::clone(inner));
-        let order = Submission { tenant: Arc::clone(&inner.tenant), ..Submission::default() };
-        let entry = admitted.map(|seq| {
-            let entry = Entry::new(record_of(&inner, order, seq, self.now()), Body::Live(Arc::clone(&inner)));
-            // Known from now on, so that it can be paused and cancelled.
-            self.lock().insert(entry)
-        });
         let add = async move {
-            this.watch_limit(&inner);
-            let added = match entry.map(|id| (id, inner.document())) {
-                Ok((id, Ok(document))) => this.store_added(&id, document).await,
-                Ok((id, Err(failure))) => {
-                    this.lock().remove(&id);
-                    Err(failure)
+            let added = match added {
+                Ok(id) => {
+                    this.watch_limit(&id, &inner);
+                    match document_of(&inner) {
+                        Ok(document) => this.store_added(&id, document).await,
+                        refused => this.taken(&id, refused.map(drop)),
+                    }
                 }
                 Err(failure) => Err(failure),
             };
             if let Err(failure) = added {
                 let result = inner.scrubbed(Err(failure.into()));
                 inner.tell_end(&result);
-                this.announce();
                 inner.result.send_replace(Some(result));
             }
         };
         self.resources.tracker.spawn_on(add, &self.resources.runtime);
+    }
+
+    /// A job that is in the hands of a host keeps its work from now on, also over the end of the process.
+    pub(crate) fn keep_work_of(self: &Arc<Self>, inner: &JobInner) {
+        if let Some(entry) = self.lock().entries.get_mut(inner.id.as_str()) {
+            Arc::make_mut(&mut entry.record.order).wishes.keeps = true;
+        }
+        self.save_later(&inner.id);
+    }
+
+    /// Writes a job of the table into the store, and lets it wait for its turn. One that the store refuses is in the table no more.
+    async fn store_added(self: &Arc<Self>, id: &Arc<str>, document: String) -> Result<(), Failure> {
+        let (record, live, secrets) = match self.lock().entries.get(id) {
+            Some(entry) => (entry.record.clone(), entry.live(), self.secrets_for(&entry.body)),
+            None => return Err(Failure::internal("a job is not in its table")),
+        };
+        let log = live.map_or_else(|| self.log_of(&record, 0, secrets), |inner| Arc::clone(&inner.event_log));
+        log.state(&subject_of(&record), ExportState::NotStarted, None, None);
+        let inserted = self.store.insert(record, document, log.kept_after(0, usize::MAX)).await;
+        self.taken(id, inserted)
     }
 }

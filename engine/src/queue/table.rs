@@ -1,11 +1,12 @@
 //! The jobs that have not ended, and which of them is next. Plain data under one lock; nothing here waits.
 
 use super::fair_queue::FairQueue;
-use crate::job::JobInner;
+use crate::job::{JobInner, JobResult};
 use crate::store::JobRecord;
 use offmap_model::{ExportState, JobState, OfflineMapSource, WaitReason};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+use tokio::sync::watch;
 
 /// How a running job is to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -46,14 +47,49 @@ pub(crate) struct Entry {
     pub(crate) is_stored: bool,
     /// Whether somebody works for it: it runs, stands still in memory, or is being ended.
     pub(crate) is_driven: bool,
+    /// Which time that is: who waits for its end is not kept by the next one.
+    pub(crate) drive: u64,
     /// Whether it is one of those that run.
     pub(crate) has_slot: bool,
     pub(crate) stop: Option<Stop>,
+    /// What it waits for, as it was said last: a job that asks every minute says it once.
+    pub(crate) said: Option<String>,
+    /// How it ended, where the store did not take that yet.
+    pub(crate) unsaved: Option<Arc<JobResult>>,
+    /// Rises with each change, for who waits for one.
+    news: watch::Sender<u64>,
 }
 
 impl Entry {
     pub(crate) fn new(record: JobRecord, body: Body) -> Self {
-        Self { record, body, is_stored: false, is_driven: false, has_slot: false, stop: None }
+        Self {
+            record,
+            body,
+            is_stored: false,
+            is_driven: false,
+            drive: 0,
+            has_slot: false,
+            stop: None,
+            said: None,
+            unsaved: None,
+            news: watch::Sender::new(0),
+        }
+    }
+
+    /// Tells who waits that it changed.
+    pub(crate) fn touch(&self) {
+        self.news.send_modify(|n| *n += 1);
+    }
+
+    /// Tells of each change from now on, and ends when the job is in the table no more.
+    pub(crate) fn news(&self) -> watch::Receiver<u64> {
+        self.news.subscribe()
+    }
+
+    /// How long it has run, in milliseconds.
+    pub(crate) fn ran(&self, now: i64) -> u64 {
+        let since = self.record.started.filter(|_| self.has_slot).map_or(0, |started| now.saturating_sub(started));
+        self.record.spent.saturating_add(u64::try_from(since).unwrap_or(0))
     }
 
     pub(crate) fn live(&self) -> Option<Arc<JobInner>> {
@@ -91,6 +127,10 @@ pub(crate) struct Table {
     unique: HashMap<(Arc<str>, String), Arc<str>>,
     pub(crate) running: usize,
     pub(crate) last_seq: i64,
+    /// How often somebody began to work for a job.
+    drives: u64,
+    /// Ended jobs that are in somebody's hands, who retries, discards or removes them. Who comes later waits until that one is dropped.
+    pub(crate) held: HashMap<Arc<str>, watch::Sender<()>>,
     /// Nothing more is begun.
     pub(crate) is_closed: bool,
 }
@@ -132,7 +172,7 @@ impl Table {
             return;
         }
         let record = &entry.record;
-        match record.not_before.filter(|time| *time > now) {
+        match record.due.filter(|time| *time > now) {
             Some(time) => drop(self.timers.insert((time, Arc::clone(id)))),
             None if record.state == JobState::Queued && entry.is_stored => {
                 self.queue.push(&record.order.tenant, record.priority, record.seq, Arc::clone(id));
@@ -146,7 +186,7 @@ impl Table {
         let Some((id, entry)) = self.entries.get_key_value(id) else { return };
         let record = &entry.record;
         self.queue.remove(&record.order.tenant, record.priority, record.seq);
-        if let Some(time) = record.not_before {
+        if let Some(time) = record.due {
             self.timers.remove(&(time, Arc::clone(id)));
         }
     }
@@ -161,7 +201,7 @@ impl Table {
         self.running += 1;
         entry.has_slot = true;
         entry.record.state = JobState::Running;
-        entry.record.not_before = None;
+        entry.record.due = None;
         (entry.record.started, entry.record.updated) = (Some(now), now);
         if entry.is_driven {
             // One that is still being made finds its turn when it is made.
@@ -170,10 +210,13 @@ impl Table {
                 inner.event_log.state(&inner.subject, ExportState::Started, None, None);
                 inner.pause.set(false);
             }
+            entry.touch();
             return Some(Begin::GoOn(id));
         }
-        entry.is_driven = true;
+        self.drives += 1;
+        (entry.is_driven, entry.drive) = (true, self.drives);
         entry.record.attempts += 1;
+        entry.touch();
         Some(Begin::Drive(id))
     }
 
@@ -183,10 +226,16 @@ impl Table {
             return false;
         }
         self.unqueue(id);
-        self.entries.get_mut(id).is_some_and(|e| {
-            e.stop = Some(Stop::Cancel);
-            !std::mem::replace(&mut e.is_driven, true)
-        })
+        self.take_for(id, Stop::Cancel);
+        true
+    }
+
+    /// Takes a job into the hands of who ends it.
+    pub(crate) fn take_for(&mut self, id: &str, stop: Stop) {
+        if let Some(entry) = self.entries.get_mut(id) {
+            self.drives += 1;
+            (entry.is_driven, entry.drive, entry.stop) = (true, self.drives, Some(stop));
+        }
     }
 
     fn free_slot_of(&mut self, entry: &Entry) {
@@ -199,9 +248,9 @@ impl Table {
     /// A job that stands still holds nothing that another could use.
     pub(crate) fn free_slot(&mut self, id: &str, now: i64) {
         let Some(entry) = self.entries.get_mut(id) else { return };
+        let ran = entry.ran(now);
         if std::mem::take(&mut entry.has_slot) {
-            let ran = entry.record.started.map_or(0, |started| now.saturating_sub(started));
-            entry.record.spent = entry.record.spent.saturating_add(u64::try_from(ran).unwrap_or(0));
+            entry.record.spent = ran;
             let tenant = Arc::clone(&entry.record.order.tenant);
             self.running -= 1;
             self.queue.ended(&tenant);
@@ -219,7 +268,8 @@ impl Table {
         while self.timers.first().is_some_and(|(time, _)| *time <= now) {
             let Some((_, id)) = self.timers.pop_first() else { break };
             if let Some(entry) = self.entries.get_mut(&id) {
-                entry.record.not_before = None;
+                entry.record.due = None;
+                entry.touch();
                 if entry.record.state == JobState::Waiting {
                     (entry.record.state, entry.record.waits_for) = (JobState::Queued, None);
                     entry.record.updated = now;

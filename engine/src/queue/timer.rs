@@ -1,26 +1,38 @@
-//! Lets jobs go on whose time has come.
+//! Does what is to be done at a time: jobs go on, and ended ones go.
 
 use super::orchestrator::Orchestrator;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 /// Runs until the engine is gone.
-pub(super) async fn run(weak: Weak<Orchestrator>) {
+async fn run(weak: Weak<Orchestrator>) {
     loop {
         let Some(this) = weak.upgrade() else { return };
         let (wake, clock) = (Arc::clone(&this.wake), Arc::clone(&this.resources.clock));
         let woken = wake.notified();
         let now = clock.now_ms();
-        let due = this.lock().due(now);
-        for id in &due {
-            this.save_or_log(id, None, Vec::new()).await;
-        }
+        let due = {
+            let mut table = this.lock();
+            if table.is_closed {
+                return;
+            }
+            table.due(now)
+        };
         if !due.is_empty() {
-            this.announce();
+            if let Err(failure) = this.save_all(&due).await {
+                tracing::error!(%failure, "the states of jobs cannot be stored");
+            }
+            this.show_counts();
             this.dispatch();
             continue;
         }
-        let next = this.lock().next_timer();
+        let retention = this.next_retention();
+        if retention.is_some_and(|at| at <= now) {
+            // It says when the next one is to go, and wakes this.
+            this.retain_soon();
+        }
+        let retention = retention.filter(|at| *at > now);
+        let next = [this.lock().next_timer(), retention].into_iter().flatten().min();
         drop(this);
         match next.and_then(|at| u64::try_from(at - now).ok()) {
             None => woken.await,
@@ -35,8 +47,9 @@ pub(super) async fn run(weak: Weak<Orchestrator>) {
 }
 
 impl Orchestrator {
-    /// Begins to look at the clock.
+    /// Begins to look at the clock, and removes what was to go while there was no engine.
     pub(crate) fn watch_time(self: &Arc<Self>) {
+        self.retain_soon();
         self.resources.runtime.spawn(run(Arc::downgrade(self)));
     }
 }

@@ -1,9 +1,11 @@
 //! What a host may do with a job. Which verb acts in which state is [`JobVerb::in_state`].
 
+use super::held::Held;
 use super::orchestrator::Orchestrator;
-use super::table::{Body, Entry, Stop, apply};
+use super::table::{Body, Entry, Stop, Table, apply};
+use crate::actor::from_join_error;
 use crate::job::JobInner;
-use crate::store::{JobRecord, Write};
+use crate::store::{JobRecord, Wishes, Write};
 use offmap_model::{ExportState, Failure, FailureKind, FailureOwner, FailureStage, JobState, JobVerb, VerbEffect};
 use std::sync::Arc;
 
@@ -12,8 +14,8 @@ use std::sync::Arc;
 pub(crate) enum Reply {
     /// It is done, or was done already.
     Done,
-    /// It is said to the run, which ends by itself.
-    Told,
+    /// It is said to who works for it, of that number, and ends by itself.
+    Told(u64),
     /// What an earlier run left is to be rolled back first.
     CleansUp(JobRecord),
     /// The job has ended: what is to be done concerns the store.
@@ -31,50 +33,61 @@ fn refused(verb: JobVerb, id: &str, state: JobState) -> Failure {
     Failure::new(FailureOwner::Caller, FailureKind::InvalidParameter, FailureStage::Run, message)
 }
 
-/// What a living job does when it is told a verb that acts. Answers what is left to do.
-fn act(verb: JobVerb, entry: &mut Entry) -> Reply {
-    use JobState as S;
-    let live = entry.live().filter(|_| entry.is_driven);
-    match (verb, live) {
-        (JobVerb::Pause, live) => {
-            entry.record.state = S::Paused;
-            (entry.record.waits_for, entry.record.not_before) = (None, None);
-            if let Some(inner) = live {
-                inner.pause.set(true);
-            }
-            if let Some(inner) = entry.live() {
-                inner.event_log.state(&inner.subject, ExportState::Paused, None, None);
-            }
-            Reply::Done
+/// Lets a job wait for its turn: at once, but not before its order's time.
+fn wait_for_turn(record: &mut JobRecord, now: i64) {
+    record.state = JobState::Queued;
+    (record.waits_for, record.due) = (None, record.order.not_before.filter(|time| *time > now));
+}
+
+/// Lets a living job stand still.
+fn pause(entry: &mut Entry) {
+    entry.record.state = JobState::Paused;
+    (entry.record.waits_for, entry.record.due) = (None, None);
+    if let Some(inner) = entry.live() {
+        if entry.is_driven {
+            inner.pause.set(true);
         }
-        (JobVerb::Resume | JobVerb::Retry, _) => {
-            entry.record.state = S::Queued;
-            (entry.record.waits_for, entry.record.not_before) = (None, None);
-            Reply::Done
-        }
-        (JobVerb::Cancel | JobVerb::Suspend | JobVerb::Discard, live) => {
-            let stop = match verb {
-                JobVerb::Suspend => Stop::Suspend,
-                JobVerb::Discard => Stop::Discard,
-                _ => Stop::Cancel,
-            };
-            if entry.is_driven {
-                // One that nobody has told yet is told when it is made; who discards has the last word.
-                let stop = entry.stop.map_or(stop, |before| before.max(stop));
-                entry.stop = Some(stop);
-                live.iter().for_each(|inner| apply(inner, stop));
-                return Reply::Told;
-            }
-            if stop == Stop::Suspend {
-                entry.record.state = S::Suspended;
-                (entry.record.waits_for, entry.record.not_before) = (None, None);
-                return Reply::Done;
-            }
-            (entry.is_driven, entry.stop) = (true, Some(stop));
-            Reply::CleansUp(entry.record.clone())
-        }
-        (JobVerb::Reprioritise, _) => Reply::Done,
+        inner.event_log.state(&inner.subject, ExportState::Paused, None, None);
     }
+}
+
+/// Stops a living job.
+fn stop(table: &mut Table, id: &str, stop: Stop) -> Reply {
+    let Some(entry) = table.entries.get_mut(id) else { return Reply::Ended };
+    if entry.is_driven {
+        // One that nobody has told yet is told when it is made; who discards has the last word.
+        let stop = entry.stop.map_or(stop, |before| before.max(stop));
+        entry.stop = Some(stop);
+        entry.live().iter().for_each(|inner| apply(inner, stop));
+        return Reply::Told(entry.drive);
+    }
+    if stop == Stop::Suspend {
+        entry.record.state = JobState::Suspended;
+        (entry.record.waits_for, entry.record.due) = (None, None);
+        return Reply::Done;
+    }
+    let record = entry.record.clone();
+    table.take_for(id, stop);
+    Reply::CleansUp(record)
+}
+
+/// What a living job does when it is told a verb that acts. Answers what is left to do.
+fn act(verb: JobVerb, table: &mut Table, id: &str, now: i64) -> Reply {
+    let kind = match verb {
+        JobVerb::Suspend => Stop::Suspend,
+        JobVerb::Discard => Stop::Discard,
+        JobVerb::Cancel => Stop::Cancel,
+        JobVerb::Pause | JobVerb::Resume | JobVerb::Retry | JobVerb::Reprioritise => {
+            let Some(entry) = table.entries.get_mut(id) else { return Reply::Ended };
+            match verb {
+                JobVerb::Pause => pause(entry),
+                JobVerb::Reprioritise => {}
+                _ => wait_for_turn(&mut entry.record, now),
+            }
+            return Reply::Done;
+        }
+    };
+    stop(table, id, kind)
 }
 
 impl Orchestrator {
@@ -94,105 +107,134 @@ impl Orchestrator {
                 VerbEffect::Acts => {}
             }
             table.unqueue(id);
-            let Some(entry) = table.entries.get_mut(id) else { return Ok(Reply::Ended) };
-            if let Some(priority) = priority {
+            if let (Some(entry), Some(priority)) = (table.entries.get_mut(id), priority) {
                 entry.record.priority = priority;
             }
-            let reply = act(verb, entry);
-            entry.record.updated = now;
-            if entry.record.state == JobState::Paused {
-                table.free_slot(id, now);
+            let reply = act(verb, &mut table, id, now);
+            if let Some(entry) = table.entries.get_mut(id) {
+                entry.record.updated = now;
+                if entry.record.state == JobState::Paused {
+                    table.free_slot(id, now);
+                }
             }
             table.enqueue(id, now);
             reply
         };
-        self.announce();
+        self.announce(id);
         self.dispatch();
         Ok(reply)
     }
 
-    /// The same, and all of it has followed and is in the store when this answers.
+    /// The same, and all of it has followed and is in the store when this answers. It follows as well where nobody waits for that.
     pub(crate) async fn tell_and_wait(
         self: &Arc<Self>,
         id: &str,
         verb: JobVerb,
         priority: Option<i32>,
     ) -> Result<(), Failure> {
-        match self.tell(id, verb, priority)? {
-            Reply::Done => self.save(id, None, Vec::new()).await,
-            Reply::Told => {
-                self.until(id, |entry| entry.is_none_or(|e| !e.is_driven)).await;
-                if verb == JobVerb::Discard && !self.lock().entries.contains_key(id) {
-                    // It may have failed by itself before it was told, and have kept its work.
-                    return self.tell_ended(id, verb).await;
+        let reply = self.tell(id, verb, priority)?;
+        let (this, id) = (Arc::clone(self), id.to_owned());
+        let following = async move { this.follow(&id, (verb, priority), reply).await };
+        let followed = self.resources.tracker.spawn_on(following, &self.resources.runtime).await;
+        followed.unwrap_or_else(|e| Err(from_join_error(e, "what follows of a verb")))
+    }
+
+    async fn follow(
+        self: &Arc<Self>,
+        id: &str,
+        (verb, priority): (JobVerb, Option<i32>),
+        mut reply: Reply,
+    ) -> Result<(), Failure> {
+        loop {
+            match reply {
+                Reply::Done => return self.when_stored(id).await,
+                Reply::Told(drive) => {
+                    self.until(id, |entry| entry.is_none_or(|e| !e.is_driven || e.drive != drive)).await;
+                    if !matches!(verb, JobVerb::Cancel | JobVerb::Discard) {
+                        return self.save(id, None, Arc::default()).await;
+                    }
+                    return match self.hold(id).await? {
+                        // It may have failed by itself before it was told, and have kept its work.
+                        Some(held) => self.discard_ended(&held).await,
+                        // Somebody runs it again.
+                        None => Ok(()),
+                    };
                 }
-                self.save(id, None, Vec::new()).await
+                Reply::CleansUp(record) => return self.clean_up_and_end(&record).await,
+                Reply::Ended => match self.hold(id).await? {
+                    Some(held) => return self.tell_ended(&held, verb).await,
+                    // Somebody runs it again.
+                    None => reply = self.tell(id, verb, priority)?,
+                },
             }
-            Reply::CleansUp(record) => self.clean_up_and_end(&record).await,
-            Reply::Ended => self.tell_ended(id, verb).await,
         }
     }
 
     /// A verb on a job that has ended.
-    async fn tell_ended(self: &Arc<Self>, id: &str, verb: JobVerb) -> Result<(), Failure> {
-        // Its last change is on its way into the store.
-        self.until(id, |entry| entry.is_none()).await;
-        let record = self.known(id).await?;
+    async fn tell_ended(self: &Arc<Self>, held: &Held, verb: JobVerb) -> Result<(), Failure> {
+        let record = self.known(held.id()).await?;
         match (verb, verb.in_state(record.state)) {
-            (_, VerbEffect::Refused) => Err(refused(verb, id, record.state)),
-            (JobVerb::Retry, VerbEffect::Acts) => self.again(record).await,
-            (JobVerb::Discard, VerbEffect::Acts) => {
-                self.clean_up(&record).await?;
-                let record = JobRecord { is_kept: false, updated: self.now(), ..record };
-                self.store.begin_write(Write { record, outcome: None, events: Vec::new() })?.await
-            }
+            (_, VerbEffect::Refused) => Err(refused(verb, held.id(), record.state)),
+            (JobVerb::Retry, VerbEffect::Acts) => self.again(held, record).await,
+            (JobVerb::Discard, VerbEffect::Acts) => self.discard_ended(held).await,
             _ => Ok(()),
         }
     }
 
+    /// Rolls back and removes what an ended job keeps.
+    async fn discard_ended(&self, held: &Held) -> Result<(), Failure> {
+        let Some(record) = self.store.record(held.id()).await?.filter(|r| r.is_kept || !r.state.has_package()) else {
+            return Ok(());
+        };
+        self.clean_up(&record).await?;
+        if record.is_kept { self.store.forget_work(record.seq, self.now()).await } else { Ok(()) }
+    }
+
     /// Lets an ended job wait for its turn once more.
-    async fn again(self: &Arc<Self>, mut record: JobRecord) -> Result<(), Failure> {
+    async fn again(self: &Arc<Self>, held: &Held, mut record: JobRecord) -> Result<(), Failure> {
+        let now = self.now();
+        let order = Arc::make_mut(&mut record.order);
+        // What its handle said of its time is over.
+        order.wishes = Wishes { counts_waits: false, ..order.wishes };
         if record.state == JobState::SucceededWithErrors {
-            Arc::make_mut(&mut record.order).completes = true;
-            record.attempts = 0;
+            order.completes = true;
+            // The package that is there is none of this run.
+            (record.run, record.attempts) = (record.run + 1, 0);
         }
-        (record.state, record.ended, record.updated) = (JobState::Queued, None, self.now());
-        (record.failure, record.bytes, record.spent) = (None, None, 0);
+        (record.ended, record.updated, record.failure, record.bytes, record.spent) = (None, now, None, None, 0);
+        wait_for_turn(&mut record, now);
         let events = self.message_of(&record, ExportState::NotStarted, Some("is tried again".to_owned())).await;
-        let id = record.order.id.clone();
-        {
+        let written = {
             let mut table = self.lock();
-            if table.entries.contains_key(id.as_str()) {
-                // Somebody else was faster.
+            if table.entries.contains_key(held.id()) {
+                // Its handle was faster.
                 return Ok(());
             }
             self.check_room(&table)?;
-            let mut entry = Entry::new(record, Body::Stored(None));
-            entry.is_stored = true;
-            table.insert(entry);
-        }
-        self.save(&id, None, events).await?;
-        let now = self.now();
-        self.lock().enqueue(&id, now);
-        self.announce();
-        self.dispatch();
-        Ok(())
+            let write = Write { record: record.clone(), outcome: None, events: Arc::new(events) };
+            let written = self.store.begin_write(write)?;
+            table.insert(Entry::new(record, Body::Stored(None)));
+            written
+        };
+        let written = written.await;
+        self.taken(held.id(), written)
     }
 
     /// Asks for the credentials of a tenant's jobs again that wait for them.
     pub(crate) async fn credentials_changed(self: &Arc<Self>, tenant: &str) -> Result<(), Failure> {
         let waiting = self.lock().without_credentials(tenant);
-        for id in waiting {
-            self.tell_and_wait(&id, JobVerb::Resume, None).await?;
+        for id in &waiting {
+            // One that has ended or was paused meanwhile needs none.
+            let _ = self.tell(id, JobVerb::Retry, None);
         }
-        Ok(())
+        self.save_all(&waiting).await
     }
 
     /// Lets a job go on that stands still.
     pub(super) fn go_on(self: &Arc<Self>, inner: &JobInner) {
         if self.lock().entries.get(inner.id.as_str()).is_some_and(|e| e.record.state == JobState::Paused) {
             match self.tell(&inner.id, JobVerb::Resume, None) {
-                Ok(_) => Arc::clone(self).save_later(&inner.id),
+                Ok(_) => self.save_later(&inner.id),
                 Err(failure) => tracing::warn!(%failure, "a job cannot go on"),
             }
         }
@@ -201,21 +243,15 @@ impl Orchestrator {
     /// Tells a job a verb at once, and does what follows some time soon. One that refuses it stays as it is.
     pub(crate) fn tell_soon(self: &Arc<Self>, id: &str, verb: JobVerb) {
         match self.tell(id, verb, None) {
-            Ok(Reply::Done) => Arc::clone(self).save_later(id),
+            Ok(Reply::Done) => self.save_later(id),
             Ok(Reply::CleansUp(record)) => {
                 let this = Arc::clone(self);
                 self.resources
                     .tracker
                     .spawn_on(async move { drop(this.clean_up_and_end(&record).await) }, &self.resources.runtime);
             }
-            Ok(Reply::Told | Reply::Ended) => {}
+            Ok(Reply::Told(_) | Reply::Ended) => {}
             Err(failure) => tracing::debug!(job = id, %failure, "a job stays as it is"),
         }
-    }
-
-    /// Writes a job's state some time soon.
-    pub(crate) fn save_later(self: Arc<Self>, id: &str) {
-        let (id, runtime) = (id.to_owned(), self.resources.runtime.clone());
-        runtime.spawn(async move { self.save_or_log(&id, None, Vec::new()).await });
     }
 }

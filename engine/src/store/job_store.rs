@@ -7,7 +7,9 @@ use offmap_model::{Failure, GenerateOfflineMapResult, JobError, JobFilter, Statu
 use rusqlite::{Connection, OptionalExtension as _, ToSql, params};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
+use std::sync::Arc;
 use tokio::runtime::Handle;
+use tokio::sync::oneshot;
 
 /// Events that are read at a time.
 const EVENTS: u32 = 256;
@@ -25,8 +27,8 @@ enum Outcome {
 pub(crate) struct Write {
     pub(crate) record: JobRecord,
     /// How it ended, as JSON.
-    pub(crate) outcome: Option<String>,
-    pub(crate) events: Vec<StatusMessage>,
+    pub(crate) outcome: Option<Arc<str>>,
+    pub(crate) events: Arc<Vec<StatusMessage>>,
 }
 
 /// A handle to the store; cheap to clone.
@@ -40,14 +42,16 @@ pub(crate) struct JobStore {
 pub(crate) struct Found {
     /// The jobs that have not ended, in the order of submission.
     pub(crate) living: Vec<JobRecord>,
-    /// The number of the last job.
+    /// The number of the last job that ever was.
     pub(crate) last: i64,
 }
 
 fn living(connection: &Connection) -> rusqlite::Result<Found> {
     let sql = format!("SELECT {COLUMNS} FROM job WHERE state IN ({}) ORDER BY seq", names_of_states(false));
     let living = connection.prepare(&sql)?.query_map([], JobRecord::read)?.collect::<rusqlite::Result<_>>()?;
-    let last = connection.query_row("SELECT coalesce(max(seq), 0) FROM job", [], |r| r.get(0))?;
+    // Also of jobs that were removed.
+    let last = "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'job'";
+    let last = connection.query_row(last, [], |r| r.get(0))?;
     Ok(Found { living, last })
 }
 
@@ -58,6 +62,18 @@ fn add_events(connection: &Connection, job: i64, events: &[StatusMessage]) -> ru
         insert.execute(params![job, i64::try_from(event.seq).unwrap_or(i64::MAX), body])?;
     }
     Ok(())
+}
+
+/// Does all of something or nothing of it, whatever else is written in the same commit.
+fn whole(connection: &Connection, work: impl FnOnce() -> rusqlite::Result<()>) -> rusqlite::Result<()> {
+    let run = |sql| connection.prepare_cached(sql).and_then(|mut statement| statement.execute([])).map(drop);
+    run("SAVEPOINT whole")?;
+    let done = work();
+    if done.is_err() {
+        run("ROLLBACK TO whole")?;
+    }
+    run("RELEASE whole")?;
+    done
 }
 
 impl JobStore {
@@ -76,8 +92,10 @@ impl JobStore {
         events: Vec<StatusMessage>,
     ) -> Result<(), Failure> {
         let work = move |c: &Connection| {
-            record.insert(c, &document)?;
-            add_events(c, record.seq, &events)
+            whole(c, || {
+                record.insert(c, &document)?;
+                add_events(c, record.seq, &events)
+            })
         };
         self.worker.run(Box::new(work)).await
     }
@@ -85,8 +103,10 @@ impl JobStore {
     /// Sends the change of a job: what is sent later is written later. The answer comes when it is written.
     pub(crate) fn begin_write(&self, write: Write) -> Result<impl Future<Output = Result<(), Failure>> + use<>, Failure> {
         let work = move |c: &Connection| {
-            write.record.update(c, write.outcome.as_deref())?;
-            add_events(c, write.record.seq, &write.events)
+            whole(c, || {
+                write.record.update(c, write.outcome.as_deref())?;
+                add_events(c, write.record.seq, &write.events)
+            })
         };
         self.worker.begin_run(Box::new(work))
     }
@@ -167,19 +187,178 @@ impl JobStore {
         Ok(u64::try_from(self.worker.read(read).await?).unwrap_or(0))
     }
 
-    /// The ended jobs that a retention lets go: those that ended before a time, and the oldest of more than so many.
-    pub(crate) async fn outlived(&self, before: Option<i64>, most: Option<u64>) -> Result<Vec<JobRecord>, Failure> {
+    /// The ended jobs behind a number that a retention lets go, a part of them: those that ended before a time, and the oldest of more than
+    /// so many.
+    pub(crate) async fn outlived(
+        &self,
+        before: Option<i64>,
+        most: Option<u64>,
+        after: i64,
+    ) -> Result<Vec<JobRecord>, Failure> {
         let ended = format!("state IN ({})", names_of_states(true));
         let (before, most) = (before.unwrap_or(i64::MIN), most.map_or(-1, |m| i64::try_from(m).unwrap_or(i64::MAX)));
         let sql = format!(
-            "SELECT {COLUMNS} FROM job WHERE {ended} AND (ended < ?1 OR (?2 >= 0 AND seq NOT IN (SELECT seq FROM job WHERE {ended}
+            "SELECT {COLUMNS} FROM job WHERE {ended} AND seq > ?3 AND (ended <= ?1 OR (?2 >= 0 AND seq NOT IN (SELECT seq FROM job WHERE {ended}
                 ORDER BY ended DESC, seq DESC LIMIT ?2))) ORDER BY seq LIMIT 1000"
         );
-        self.worker.read(move |c| c.prepare(&sql)?.query_map(params![before, most], JobRecord::read)?.collect()).await
+        let read = move |c: &Connection| -> rusqlite::Result<Vec<JobRecord>> {
+            c.prepare(&sql)?.query_map(params![before, most, after], JobRecord::read)?.collect()
+        };
+        self.worker.read(read).await
     }
 
-    /// Forgets a job with its messages.
-    pub(crate) async fn remove(&self, seq: i64) -> Result<(), Failure> {
-        self.worker.run(Box::new(move |c| c.execute("DELETE FROM job WHERE seq = ?1", [seq]).map(drop))).await
+    /// When the first of the ended jobs ended.
+    pub(crate) async fn first_ended(&self) -> Result<Option<i64>, Failure> {
+        let sql = format!("SELECT min(ended) FROM job WHERE ended IS NOT NULL AND state IN ({})", names_of_states(true));
+        self.worker.read(move |c| c.prepare_cached(&sql)?.query_row([], |r| r.get(0))).await
+    }
+
+    /// Writes something, and answers what came of it.
+    async fn written<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let (answer, is_answered) = oneshot::channel();
+        let work = move |c: &Connection| {
+            // Nobody waits any more if the caller was dropped.
+            let _ = answer.send(work(c)?);
+            Ok(())
+        };
+        self.worker.run(Box::new(work)).await?;
+        is_answered.await.map_err(|e| STORE.broken(e))
+    }
+
+    /// Forgets an ended job with its messages, if it is as it was read; answers whether it was.
+    pub(crate) async fn remove(&self, record: &JobRecord) -> Result<bool, Failure> {
+        let sql = format!(
+            "DELETE FROM job WHERE seq = ?1 AND updated = ?2 AND is_owned = ?3 AND state IN ({})",
+            names_of_states(true)
+        );
+        let (seq, updated, is_owned) = (record.seq, record.updated, record.order.is_owned);
+        self.written(move |c| Ok(c.prepare_cached(&sql)?.execute(params![seq, updated, is_owned])? > 0)).await
+    }
+
+    /// Notes that the package of a job is its host's.
+    pub(crate) async fn hand_over(&self, seq: i64) -> Result<(), Failure> {
+        self.written(move |c| c.execute("UPDATE job SET is_owned = 0 WHERE seq = ?1", [seq]).map(drop)).await
+    }
+
+    /// Notes that an ended job keeps no work any more.
+    pub(crate) async fn forget_work(&self, seq: i64, now: i64) -> Result<(), Failure> {
+        let sql =
+            format!("UPDATE job SET is_kept = 0, updated = ?2 WHERE seq = ?1 AND state IN ({})", names_of_states(true));
+        self.written(move |c| c.execute(&sql, [seq, now]).map(drop)).await
+    }
+
+    /// Closes the file, when all is written that was sent before.
+    pub(crate) async fn close_file(&self) {
+        self.worker.close_file().await;
+    }
+
+    /// Does anything with the file, so that tests can make it fail.
+    #[cfg(test)]
+    pub(crate) async fn execute(&self, sql: &'static str) -> Result<(), Failure> {
+        self.written(move |c| c.execute_batch(sql)).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::record::{OrderFacts, Wishes};
+    use offmap_model::{JobState, RetryPolicy};
+
+    pub(crate) fn ended(seq: i64) -> JobRecord {
+        let order = OrderFacts {
+            id: format!("job {seq}"),
+            tenant: "t".into(),
+            title: "a".to_owned(),
+            labels: Default::default(),
+            unique_key: None,
+            destination: "/x".into(),
+            is_owned: true,
+            completes: false,
+            retry: RetryPolicy::default(),
+            time_limit: None,
+            not_before: Some(7),
+            wishes: Wishes { overwrites: true, spent_before: 9, ..Wishes::default() },
+            submitted: 1,
+        };
+        JobRecord {
+            seq,
+            order: Arc::new(order),
+            priority: 0,
+            state: JobState::Failed,
+            waits_for: None,
+            due: None,
+            started: None,
+            ended: Some(seq),
+            updated: 3,
+            run: 2,
+            attempts: 1,
+            spent: 0,
+            is_kept: true,
+            bytes: None,
+            failure: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn the_number_of_a_job_is_not_given_again_after_the_last_one_was_removed() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("jobs.sqlite");
+        let (store, found) = JobStore::open(Some(&path), Handle::current()).expect("opens");
+        assert_eq!(found.last, 0);
+        store.insert(ended(3), "{}".to_owned(), Vec::new()).await.expect("is taken");
+        assert!(store.remove(&ended(3)).await.expect("goes"));
+        store.close_file().await;
+        store.record("x").await.expect_err("is closed");
+        let (_, found) = JobStore::open(Some(&path), Handle::current()).expect("the file is free");
+        assert_eq!(found.last, 3);
+    }
+
+    #[tokio::test]
+    async fn a_state_is_not_written_without_the_messages_of_it() {
+        let (store, _) = JobStore::open(None, Handle::current()).expect("opens");
+        let living = JobRecord { state: JobState::Running, ended: None, ..ended(1) };
+        store.insert(living, "{}".to_owned(), Vec::new()).await.expect("is taken");
+        store.execute("ALTER TABLE event RENAME TO away").await.expect("renames");
+        let subject = offmap_model::Subject::new(offmap_model::SubjectKind::Job, "job 1", "a");
+        let log = crate::event_log::EventLog::after(
+            0,
+            subject.clone(),
+            Arc::new(offmap_model::SystemClock),
+            offmap_model::SecretRegistry::default(),
+        );
+        log.ended(&subject, None);
+        let events = Arc::new(log.kept_after(0, 9));
+        assert_eq!(events.len(), 1);
+        let write = || Write { record: ended(1), outcome: Some("{}".into()), events: Arc::clone(&events) };
+        store.begin_write(write()).expect("is sent").await.expect_err("there is no place for the message");
+        let state = || async { store.record("job 1").await.expect("reads").expect("is there").state };
+        assert_eq!(state().await, JobState::Running);
+        store.execute("ALTER TABLE away RENAME TO event").await.expect("renames");
+        store.begin_write(write()).expect("is sent").await.expect("is written");
+        assert_eq!((state().await, store.last_event(1).await.expect("reads")), (JobState::Failed, 1));
+    }
+
+    #[tokio::test]
+    async fn a_job_that_changed_since_it_was_read_is_not_removed() {
+        let (store, _) = JobStore::open(None, Handle::current()).expect("opens");
+        store.insert(ended(1), "{}".to_owned(), Vec::new()).await.expect("is taken");
+        let read = store.record("job 1").await.expect("reads").expect("is there");
+        assert_eq!((read.run_id().as_str(), read.order.not_before), ("job 1.2", Some(7)));
+        assert_eq!(read.order.wishes, ended(1).order.wishes);
+        for (sql, back) in [
+            ("UPDATE job SET state = 'queued'", "UPDATE job SET state = 'failed'"),
+            ("UPDATE job SET is_owned = 0", "UPDATE job SET is_owned = 1"),
+            ("UPDATE job SET updated = 4", "UPDATE job SET updated = 3"),
+        ] {
+            store.execute(sql).await.expect(sql);
+            assert!(!store.remove(&read).await.expect("reads"), "{sql}");
+            store.execute(back).await.expect(back);
+        }
+        assert!(store.remove(&read).await.expect("goes"));
+        assert!(store.record("job 1").await.expect("reads").is_none());
     }
 }

@@ -3,6 +3,7 @@
 use offmap_model::{Failure, JobSnapshot, JobState, LayerSnapshot, RetryPolicy, WaitReason};
 use rusqlite::types::Type;
 use rusqlite::{Row, ToSql, params};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -23,7 +24,24 @@ pub(crate) struct OrderFacts {
     pub(crate) completes: bool,
     pub(crate) retry: RetryPolicy,
     pub(crate) time_limit: Option<Duration>,
+    /// Before this time it does not begin, whatever is done with it.
+    pub(crate) not_before: Option<i64>,
+    pub(crate) wishes: Wishes,
     pub(crate) submitted: i64,
+}
+
+/// What was said to the handle of a job before its start, so that it holds after the end of the process as well.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct Wishes {
+    /// A package at the destination is replaced.
+    pub(crate) overwrites: bool,
+    /// The work stays where the job makes no package.
+    pub(crate) keeps: bool,
+    /// The time limit counts from the submission on, waits counted in.
+    pub(crate) counts_waits: bool,
+    /// What of the time limit was spent before, in milliseconds.
+    pub(crate) spent_before: u64,
 }
 
 /// A line of the store.
@@ -36,10 +54,12 @@ pub(crate) struct JobRecord {
     pub(crate) state: JobState,
     pub(crate) waits_for: Option<WaitReason>,
     /// When it may run, or goes on by itself.
-    pub(crate) not_before: Option<i64>,
+    pub(crate) due: Option<i64>,
     pub(crate) started: Option<i64>,
     pub(crate) ended: Option<i64>,
     pub(crate) updated: i64,
+    /// Rises where the job completes a package of its own: each run of a job that may make a package has a number.
+    pub(crate) run: u32,
     /// How often it was begun.
     pub(crate) attempts: u32,
     /// How long it ran before its last start, in milliseconds.
@@ -53,7 +73,8 @@ pub(crate) struct JobRecord {
 /// The columns of a record, in the order in which it is read.
 pub(super) const COLUMNS: &str =
     "seq, id, tenant, title, labels, unique_key, destination, is_owned, completes, retry, time_limit,
-    submitted, priority, state, waits_for, not_before, started, ended, updated, attempts, spent, is_kept, bytes, failure";
+    submitted, priority, state, waits_for, due, started, ended, updated, attempts, spent, is_kept, bytes, failure, not_before,
+    wishes, run";
 
 /// The names of the states in which a job lives, or has ended, for a query.
 pub(super) fn names_of_states(is_terminal: bool) -> String {
@@ -63,6 +84,14 @@ pub(super) fn names_of_states(is_terminal: bool) -> String {
 
 fn no_value(column: usize, words: String) -> rusqlite::Error {
     rusqlite::Error::FromSqlConversionFailure(column, Type::Text, words.into())
+}
+
+fn no_text(words: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> rusqlite::Error {
+    rusqlite::Error::ToSqlConversionFailure(words.into())
+}
+
+fn json_of(value: &impl Serialize) -> rusqlite::Result<String> {
+    serde_json::to_string(value).map_err(no_text)
 }
 
 fn json<T: serde::de::DeserializeOwned>(row: &Row<'_>, column: usize) -> rusqlite::Result<T> {
@@ -98,6 +127,8 @@ impl JobRecord {
             retry: json(row, 9)?,
             time_limit: unsigned(row, 10)?.map(Duration::from_millis),
             submitted: row.get(11)?,
+            not_before: row.get(24)?,
+            wishes: json(row, 25)?,
         };
         Ok(Self {
             seq: row.get(0)?,
@@ -105,7 +136,7 @@ impl JobRecord {
             priority: row.get(12)?,
             state: word(row, 13, JobState::from_name)?,
             waits_for: if has(14)? { Some(word(row, 14, WaitReason::from_name)?) } else { None },
-            not_before: row.get(15)?,
+            due: row.get(15)?,
             started: row.get(16)?,
             ended: row.get(17)?,
             updated: row.get(18)?,
@@ -114,41 +145,43 @@ impl JobRecord {
             is_kept: row.get(21)?,
             bytes: unsigned(row, 22)?,
             failure: if has(23)? { Some(Box::new(json(row, 23)?)) } else { None },
+            run: row.get(26)?,
         })
+    }
+
+    /// The id of its present run, which its work and its package name: the job's own, with a number behind it from the second on.
+    pub(crate) fn run_id(&self) -> String {
+        match self.run {
+            0 | 1 => self.order.id.clone(),
+            run => format!("{}.{run}", self.order.id),
+        }
     }
 
     /// Adds the record with the job's document.
     pub(super) fn insert(&self, connection: &rusqlite::Connection, document: &str) -> rusqlite::Result<()> {
         let o = &self.order;
-        let to_json = |e: serde_json::Error| rusqlite::Error::ToSqlConversionFailure(e.into());
-        let sql = format!(
-            "INSERT INTO job({COLUMNS}, document) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14,
-            ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25)"
-        );
-        let (labels, retry) =
-            (serde_json::to_string(&o.labels).map_err(to_json)?, serde_json::to_string(&o.retry).map_err(to_json)?);
         let limit = o.time_limit.map(|t| i64::try_from(t.as_millis()).unwrap_or(i64::MAX));
-        let head: [&dyn ToSql; 12] = [
+        let destination = o.destination.to_str().ok_or_else(|| no_text("a destination that is not UTF-8"))?;
+        let (labels, retry, wishes) = (json_of(&o.labels)?, json_of(&o.retry)?, json_of(&o.wishes)?);
+        let (waits_for, failure) = (self.waits_for.map(WaitReason::name), self.failure_text()?);
+        let (state, spent, bytes) = (self.state.name(), signed(self.spent), self.bytes.map(signed));
+        let values: [&dyn ToSql; 28] = [
             &self.seq,
             &o.id,
             &&*o.tenant,
             &o.title,
             &labels,
             &o.unique_key,
-            &o.destination.to_string_lossy(),
+            &destination,
             &o.is_owned,
             &o.completes,
             &retry,
             &limit,
             &o.submitted,
-        ];
-        let (waits_for, failure) = (self.waits_for.map(WaitReason::name), self.failure_text()?);
-        let (state, spent, bytes) = (self.state.name(), signed(self.spent), self.bytes.map(signed));
-        let tail: [&dyn ToSql; 13] = [
             &self.priority,
             &state,
             &waits_for,
-            &self.not_before,
+            &self.due,
             &self.started,
             &self.ended,
             &self.updated,
@@ -157,26 +190,30 @@ impl JobRecord {
             &self.is_kept,
             &bytes,
             &failure,
+            &o.not_before,
+            &wishes,
+            &self.run,
             &document,
         ];
         // A job whose handle runs it again after its end begins its log anew.
         let replaced = format!("DELETE FROM job WHERE id = ?1 AND state IN ({})", names_of_states(true));
         connection.prepare_cached(&replaced)?.execute([&o.id])?;
-        let all: Vec<&dyn ToSql> = head.into_iter().chain(tail).collect();
-        connection.prepare_cached(&sql)?.execute(all.as_slice()).map(drop)
+        let places: Vec<String> = (1..=values.len()).map(|n| format!("?{n}")).collect();
+        let sql = format!("INSERT INTO job({COLUMNS}, document) VALUES({})", places.join(", "));
+        connection.prepare_cached(&sql)?.execute(values.as_slice()).map(drop)
     }
 
     /// Writes what changed; an outcome stays where there is no new one.
     pub(super) fn update(&self, connection: &rusqlite::Connection, outcome: Option<&str>) -> rusqlite::Result<()> {
-        const SQL: &str = "UPDATE job SET priority = ?2, state = ?3, waits_for = ?4, not_before = ?5, started = ?6, ended = ?7, updated = ?8,
-            attempts = ?9, spent = ?10, is_kept = ?11, bytes = ?12, failure = ?13, outcome = coalesce(?14, outcome), is_owned = ?15, completes = ?16
-            WHERE seq = ?1";
+        const SQL: &str = "UPDATE job SET priority = ?2, state = ?3, waits_for = ?4, due = ?5, started = ?6, ended = ?7, updated = ?8,
+            attempts = ?9, spent = ?10, is_kept = ?11, bytes = ?12, failure = ?13, outcome = coalesce(?14, outcome), is_owned = ?15,
+            completes = ?16, wishes = ?17, run = ?18 WHERE seq = ?1";
         let values = params![
             self.seq,
             self.priority,
             self.state.name(),
             self.waits_for.map(WaitReason::name),
-            self.not_before,
+            self.due,
             self.started,
             self.ended,
             self.updated,
@@ -188,13 +225,14 @@ impl JobRecord {
             outcome,
             self.order.is_owned,
             self.order.completes,
+            json_of(&self.order.wishes)?,
+            self.run,
         ];
         connection.prepare_cached(SQL)?.execute(values).map(drop)
     }
 
     fn failure_text(&self) -> rusqlite::Result<Option<String>> {
-        let text = self.failure.as_ref().map(serde_json::to_string).transpose();
-        text.map_err(|e| rusqlite::Error::ToSqlConversionFailure(e.into()))
+        self.failure.as_ref().map(json_of).transpose()
     }
 
     /// The job as its host sees it, with layers that are known of it.
@@ -204,7 +242,7 @@ impl JobRecord {
         snapshot.priority = self.priority;
         snapshot.labels.clone_from(&o.labels);
         snapshot.waits_for = self.waits_for;
-        snapshot.not_before = self.not_before;
+        snapshot.not_before = self.due;
         snapshot.started = self.started;
         snapshot.ended = self.ended;
         snapshot.updated = self.updated;

@@ -1,4 +1,5 @@
-//! The file of the store. A line of `job` is one order, with its state; `event` has the kept messages of each.
+//! The file of the store. A line of `job` is one order, with its state; `event` has the kept messages of each. The number of a job is
+//! never given twice, also not after the last one was removed: readers of messages know a job by it.
 
 use crate::ledger::FileKind;
 
@@ -6,12 +7,14 @@ use crate::ledger::FileKind;
 const LARGEST: u64 = 64 << 30;
 
 const MIGRATIONS: [&str; 1] = ["
-    CREATE TABLE job(seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, tenant TEXT NOT NULL, title TEXT NOT NULL,
+    CREATE TABLE job(seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, tenant TEXT NOT NULL, title TEXT NOT NULL,
         labels TEXT NOT NULL, unique_key TEXT, destination TEXT NOT NULL, is_owned INTEGER NOT NULL, completes INTEGER NOT NULL,
         retry TEXT NOT NULL, time_limit INTEGER, submitted INTEGER NOT NULL, priority INTEGER NOT NULL, state TEXT NOT NULL,
-        waits_for TEXT, not_before INTEGER, started INTEGER, ended INTEGER, updated INTEGER NOT NULL, attempts INTEGER NOT NULL,
-        spent INTEGER NOT NULL, is_kept INTEGER NOT NULL, bytes INTEGER, failure TEXT, outcome TEXT, document TEXT NOT NULL);
+        waits_for TEXT, due INTEGER, started INTEGER, ended INTEGER, updated INTEGER NOT NULL, attempts INTEGER NOT NULL,
+        spent INTEGER NOT NULL, is_kept INTEGER NOT NULL, bytes INTEGER, failure TEXT, not_before INTEGER,
+        wishes TEXT NOT NULL, run INTEGER NOT NULL, outcome TEXT, document TEXT NOT NULL);
     CREATE INDEX job_state ON job(state, seq);
+    CREATE INDEX job_ended ON job(ended) WHERE ended IS NOT NULL;
     CREATE INDEX job_tenant ON job(tenant, seq);
     CREATE TABLE event(job INTEGER NOT NULL REFERENCES job(seq) ON DELETE CASCADE, seq INTEGER NOT NULL, body TEXT NOT NULL,
         PRIMARY KEY(job, seq)) WITHOUT ROWID;

@@ -3,7 +3,7 @@
 use super::job_store::JobStore;
 use super::record::JobRecord;
 use offmap_model::{
-    Failure, FailureKind, FailureOwner, FailureStage, GenerateOfflineMapResult, JobFilter, JobPage, JobSnapshot,
+    Failure, FailureKind, FailureOwner, FailureStage, GenerateOfflineMapResult, JobError, JobFilter, JobPage, JobSnapshot,
     LayerSnapshot, SubjectKind,
 };
 use std::collections::BTreeMap;
@@ -15,6 +15,18 @@ pub(crate) fn no_job(id: &str) -> Failure {
     let shown: String = id.chars().take(80).flat_map(char::escape_default).collect();
     let message = format!("there is no job `{shown}`, or it is there no more; list the jobs");
     Failure::new(FailureOwner::Caller, FailureKind::NotFound, FailureStage::Run, message)
+}
+
+/// A job that has ended, with the layers of its result.
+pub(crate) fn ended(record: &JobRecord, outcome: Option<&Result<GenerateOfflineMapResult, JobError>>) -> JobSnapshot {
+    let (layers, warnings) = match outcome {
+        Some(Ok(GenerateOfflineMapResult { layers, warnings, .. })) => (layers.as_slice(), warnings.clone()),
+        Some(Err(error)) => (error.layers.as_slice(), Vec::new()),
+        None => (&[] as &[_], Vec::new()),
+    };
+    let mut snapshot = record.snapshot(layers.iter().map(LayerSnapshot::from).collect());
+    snapshot.warnings = warnings;
+    snapshot
 }
 
 impl JobStore {
@@ -30,15 +42,7 @@ impl JobStore {
 
     /// A job that has ended, with the layers of its result.
     pub(crate) async fn ended_job(&self, record: &JobRecord) -> Result<JobSnapshot, Failure> {
-        let outcome = self.outcome(record.seq).await?;
-        let (layers, warnings) = match &outcome {
-            Some(Ok(GenerateOfflineMapResult { layers, warnings, .. })) => (layers.as_slice(), warnings.clone()),
-            Some(Err(error)) => (error.layers.as_slice(), Vec::new()),
-            None => (&[] as &[_], Vec::new()),
-        };
-        let mut snapshot = record.snapshot(layers.iter().map(LayerSnapshot::from).collect());
-        snapshot.warnings = warnings;
-        Ok(snapshot)
+        Ok(ended(record, self.outcome(record.seq).await?.as_ref()))
     }
 
     /// A job that has not ended, with what its messages last said of its layers.

@@ -1,0 +1,12 @@
+//! How far the removal of ended jobs is.
+
+/// What is known of the jobs that are to go.
+#[derive(Debug, Default)]
+pub(crate) struct Retaining {
+    /// Whether somebody removes them,
+    pub(super) is_running: bool,
+    /// and is to look once more.
+    pub(super) is_asked: bool,
+    /// When the next one is to go.
+    pub(super) next: Option<i64>,
+}
