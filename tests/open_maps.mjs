@@ -20,7 +20,13 @@ const page = `<!doctype html><meta charset="utf-8"><style>html,body,#map{margin:
 import * as maplibregl from '/modules/maplibre-gl/dist/maplibre-gl.mjs';
 window.faults = [];
 maplibregl.addProtocol('pmtiles', new pmtiles.Protocol().tile);
-const map = new maplibregl.Map({ container: 'map', style: '/style.json', fadeDuration: 0, attributionControl: false,
+const style = await (await fetch('/style.json')).json();
+// MapLibre wants these two absolute.
+const absolute = (path) => location.href + path;
+if (style.glyphs) style.glyphs = absolute(style.glyphs);
+if (typeof style.sprite === 'string') style.sprite = absolute(style.sprite);
+else for (const sheet of style.sprite ?? []) sheet.url = absolute(sheet.url);
+const map = new maplibregl.Map({ container: 'map', style, fadeDuration: 0, attributionControl: false,
   bounds: [[-0.5, -0.6], [11.5, 8.2]], preserveDrawingBuffer: true, canvasContextAttributes: { preserveDrawingBuffer: true } });
 map.on('error', (event) => window.faults.push(String(event.error?.message ?? event.error)));
 map.on('styleimagemissing', (event) => window.faults.push('no image ' + event.id));

@@ -53,7 +53,7 @@ fn color(value: &Value) -> Option<Rgba> {
     }
     let values: Vec<f64> = list(value, "values").iter().filter_map(as_number).collect();
     let part = |at: usize| values.get(at).copied();
-    let alpha = |at: usize| part(at).map_or(255.0, |alpha| alpha * 2.55);
+    let alpha = |at: usize| part(at).map_or(255.0, |alpha| alpha * 255.0 / 100.0);
     let rgba = |r: f64, g: f64, b: f64, a: f64| {
         let byte = |value: f64| value.round().clamp(0.0, 255.0) as u8;
         Rgba::new(byte(r), byte(g), byte(b), byte(a))

@@ -48,7 +48,7 @@ impl Rgba {
         let number = |at: usize| parts.get(at)?.trim_end_matches(['%', 'd', 'e', 'g']).parse::<f64>().ok();
         let alpha = match parts.get(3) {
             None => 255,
-            Some(part) if part.ends_with('%') => byte(number(3)? * 2.55),
+            Some(part) if part.ends_with('%') => byte(number(3)? * 255.0 / 100.0),
             Some(_) => byte(number(3)? * 255.0),
         };
         match name {

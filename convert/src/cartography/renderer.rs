@@ -228,9 +228,9 @@ fn unsupported(renderer: &Value, geometry: GeometryKind, report: &mut Report<'_>
 
 /// The colour of a heat map's hottest place, of the first attribute of a dot density or a pie chart.
 fn color_of(renderer: &Value) -> Rgba {
-    let stops = list(renderer, "colorStops").iter().filter_map(|stop| Rgba::from_esri(stop.get("color")?));
+    let mut stops = list(renderer, "colorStops").iter().filter_map(|stop| Rgba::from_esri(stop.get("color")?));
     let attributes = list(renderer, "attributes").iter().filter_map(|of| Rgba::from_esri(of.get("color")?));
-    stops.last().or_else(|| attributes.into_iter().next()).unwrap_or(Rgba::GREY)
+    stops.next_back().or_else(|| attributes.into_iter().next()).unwrap_or(Rgba::GREY)
 }
 
 fn rotation(renderer: &Value, report: &mut Report<'_>) -> Option<Rotation> {

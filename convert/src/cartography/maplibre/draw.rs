@@ -72,7 +72,8 @@ fn line(path: &mut PathBuilder, from: (f32, f32), to: (f32, f32)) {
 pub(crate) fn hatch(hatch: Hatch, stroke: &Stroke, ratio: f32) -> Option<Pixmap> {
     let side = HATCH_PIXELS * ratio.round() as u32;
     let mut image = Pixmap::new(side, side)?;
-    let (full, middle) = (side as f32, side as f32 / 2.0);
+    // A line of one pixel stays sharp where it runs along the middle of pixels.
+    let (full, middle) = (side as f32, side as f32 / 2.0 - ratio / 2.0);
     let mut path = PathBuilder::new();
     if matches!(hatch, Hatch::Horizontal | Hatch::Cross) {
         line(&mut path, (0.0, middle), (full, middle));

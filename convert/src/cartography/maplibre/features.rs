@@ -60,7 +60,11 @@ pub(crate) fn layers(
     let classes: Vec<Vec<Part>> = features
         .renderer
         .all_classes()
-        .map(|class| class.map_or(Vec::new(), |class| parts(&class.symbol, features.source.geometry, sprites, report)))
+        .map(|class| {
+            class.map_or(Vec::new(), |class| {
+                parts(&drawn(&class.symbol, features), features.source.geometry, sprites, report)
+            })
+        })
         .collect();
     let kinds: BTreeSet<Kind> = classes.iter().flatten().map(|part| part.kind.clone()).collect();
     let mut made: Vec<Value> = Vec::new();
@@ -169,7 +173,11 @@ fn varied(features: &Features, name: &str, own: Value) -> Value {
         ("circle-radius", Some(size), _) => ramp(size, |points| pixels(points / 2.0), own),
         ("line-width", Some(size), _) if is_line => ramp(size, |points| pixels(*points), own),
         // The images of icons have the sizes of their symbols.
-        ("icon-size", Some(size), _) => ramp(size, |points| json!(["/", number(*points), own]), json!(1)),
+        ("icon-size", Some(size), _) => {
+            let of = |points: &f64| json!(["/", number(*points), own]);
+            let least = size.stops.first().map_or(json!(1), |(_, points)| of(points));
+            ramp(size, of, least)
+        }
         ("icon-size", None, _) => json!(1),
         ("line-color", _, Some(color)) if is_line => ramp(color, |of| json!(of.css()), own),
         ("circle-color" | "fill-color", _, Some(color)) => ramp(color, |of| json!(of.css()), own),
@@ -183,6 +191,23 @@ fn rotated(features: &Features, own: Value) -> Value {
     let field = json!(["to-number", ["get", rotation.field], 0]);
     let angle = if rotation.geographic { field } else { json!(["-", 90, field]) };
     if own == json!(0) { angle } else { json!(["+", angle, own]) }
+}
+
+/// A marker whose size follows a number and that becomes an image is drawn in its largest size: made smaller it stays sharp.
+fn drawn(symbol: &Symbol, features: &Features) -> Symbol {
+    let largest = features.renderer.size.iter().flat_map(|size| &size.stops).map(|(_, points)| *points).fold(0.0, f64::max);
+    match symbol {
+        Symbol::Marker(marker) if largest > 0.0 && !is_circle(marker, features.source.geometry) => {
+            Symbol::Marker(Marker { size: largest.min(512.0), ..marker.clone() })
+        }
+        other => other.clone(),
+    }
+}
+
+/// A circle on an area would stand on each of its corners; an icon stands in its middle.
+fn is_circle(marker: &Marker, geometry: GeometryKind) -> bool {
+    let in_place = marker.placement.right == 0.0 && marker.placement.up == 0.0;
+    geometry == GeometryKind::Point && marker.shape == Shape::Circle && in_place
 }
 
 fn pixels(points: f64) -> Value {
@@ -236,10 +261,7 @@ fn line(stroke: &Stroke) -> Part {
 }
 
 fn point(marker: &Marker, geometry: GeometryKind, sprites: &mut Sprites, report: &mut Report<'_>) -> Part {
-    // A circle on an area would stand on each of its corners; an icon stands in its middle.
-    let plain = geometry == GeometryKind::Point && marker.shape == Shape::Circle;
-    let plain = plain && marker.placement.right == 0.0 && marker.placement.up == 0.0;
-    if plain {
+    if is_circle(marker, geometry) {
         return circle(marker);
     }
     match sprites.marker(marker) {

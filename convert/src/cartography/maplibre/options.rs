@@ -5,7 +5,8 @@
 pub struct StyleOptions {
     /// How tile files are read.
     pub tiles: TileUrls,
-    /// What stands before every path: the URL of the folder, with a final `/`, or nothing for paths relative to the page.
+    /// What stands before every path: the URL of the folder, with a final `/`, or nothing for paths relative to the page. MapLibre GL JS
+    /// takes sprites and glyphs by absolute URL only: a page that loads a style of relative paths completes `sprite` and `glyphs` first.
     pub base: String,
     /// The template of the folder's glyphs, `fonts/{fontstack}/{range}.pbf`. Without, the glyphs of the first vector tile layer are used;
     /// where there are none either, the style has no glyphs: MapLibre GL JS from 5.11 on then draws labels with fonts of the device, MapLibre
