@@ -90,6 +90,8 @@ struct Wish {
 }
 
 async fn submit(State(s): State<Arc<Service>>, Tenant(tenant): Tenant, Json(wish): Json<Wish>) -> Answer<Response> {
+    // What can be refused without asking anybody is refused first.
+    let area = AreaOfInterest::from_numbers(&wish.area)?;
     let source = match (wish.web_map, wish.item) {
         (Some(map), None) => OfflineMapSource::from_web_map(WebMap::from_value(map)?),
         (None, Some(item)) => {
@@ -102,7 +104,7 @@ async fn submit(State(s): State<Arc<Service>>, Tenant(tenant): Tenant, Json(wish
         _ => return Err(Failure::invalid_parameter("expected one of `item` and `webMap`").into()),
     };
     let task = OfflineMapTask::new(&s.engine, source);
-    let mut parameters = task.default_parameters(AreaOfInterest::from_numbers(&wish.area)?)?;
+    let mut parameters = task.default_parameters(area)?;
     parameters.max_scale = wish.max_scale.unwrap_or(parameters.max_scale);
     let mut order = Order::new(task.source().clone(), parameters).tenant(tenant).priority(wish.priority);
     (order.labels, order.unique_key) = (wish.labels, wish.unique_key);

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -16,19 +17,29 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 /// The example as `cargo test` built it. `cargo test --test promises` builds no examples: where it is missing or older than its source, it is
 /// built here.
-fn example() -> PathBuf {
-    let test = std::env::current_exe().expect("a program");
-    let example = test.parent().and_then(Path::parent).expect("a profile").join("examples/embed_in_service");
-    let changed = |path: &Path| std::fs::metadata(path).and_then(|m| m.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let sources = std::fs::read_dir(root.join("examples/embed_in_service")).expect("the example");
-    if sources.map(|source| changed(&source.expect("a source").path())).any(|source| source > changed(&example)) {
-        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let mut build = Command::new(cargo);
-        build.current_dir(root).args(["build", "--quiet", "--offline", "--example", "embed_in_service"]);
-        assert!(build.status().expect("cargo").success(), "the example cannot be built");
-    }
-    example
+fn example() -> &'static Path {
+    static EXAMPLE: OnceLock<PathBuf> = OnceLock::new();
+    EXAMPLE.get_or_init(|| {
+        let test = std::env::current_exe().expect("a program");
+        let example = test.parent().and_then(Path::parent).expect("a profile").join("examples/embed_in_service");
+        let changed = |path: &Path| std::fs::metadata(path).and_then(|m| m.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let mut sources = std::fs::read_dir(root.join("examples/embed_in_service")).expect("the example");
+        if sources.any(|source| changed(&source.expect("a source").path()) > changed(&example)) {
+            let mut build = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+            // What cargo tells a test of its package would make scripts of other packages run again.
+            for (name, _) in std::env::vars_os() {
+                let of_package =
+                    ["CARGO_PKG_", "CARGO_MANIFEST", "CARGO_BIN", "CARGO_CRATE", "CARGO_PRIMARY", "LD_LIBRARY_PATH"];
+                if of_package.iter().any(|start| name.to_string_lossy().starts_with(start)) {
+                    build.env_remove(name);
+                }
+            }
+            build.current_dir(root).args(["build", "--quiet", "--offline", "--example", "embed_in_service"]);
+            assert!(build.status().expect("cargo").success(), "the example cannot be built");
+        }
+        example
+    })
 }
 
 /// The service, and where it keeps what it has.
