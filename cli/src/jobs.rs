@@ -95,7 +95,7 @@ async fn at_place(place: &Path) -> Result<JobSnapshot, Stop> {
         left => left?,
     };
     if let Some(left) = left.iter().find(|left| left.destination == absolute) {
-        return Ok(or_interrupted(left.left_job()).await?);
+        return or_interrupted(left.left_job()).await;
     }
     if !place.exists() {
         let words = format!("there is neither a package nor an unfinished job at {}", place.display());

@@ -142,7 +142,7 @@ fn show_maps(package: &MobileMapPackage) {
                 // Two lines in place of one that the terminal breaks.
                 false => {
                     out!("  {}", title_of(layer));
-                    out!("    {at}");
+                    out_behind(Tone::Plain, "    ", &at);
                 }
             }
         }
