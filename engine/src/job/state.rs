@@ -101,8 +101,7 @@ impl JobInner {
         start_mode: StartMode,
     ) -> Self {
         let JobHost { resources: engine, tenant, session, first_event } = host;
-        let title = source.item.as_ref().map(|i| i.title.clone()).filter(|t| !t.is_empty());
-        let subject = Subject::new(SubjectKind::Job, &id, title.unwrap_or_else(|| "offline map".to_owned()));
+        let subject = Subject::new(SubjectKind::Job, &id, source.map_title());
         let secrets = engine.secrets_of(&source);
         session.iter().for_each(|session| secrets.include(session.secrets()));
         let event_log = EventLog::after(first_event, subject.clone(), Arc::clone(&engine.clock), secrets.clone());
