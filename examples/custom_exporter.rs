@@ -7,12 +7,9 @@
 //! cargo run --release --example custom_exporter
 //! ```
 
-use async_trait::async_trait;
-use offmap::arcgis::{ClientOptions, Credentials};
 use offmap::exporter::*;
-use offmap::testing::{FaultMatrix, FaultStep, StepKind, VirtualClock, exporter_conformance, fault_rows};
-use offmap::{GenerateOfflineMapParameters, OfflineMapTask, WebMap, packager};
-use offmap_sandbox::{FaultyLayer, Sandbox, SandboxOptions};
+use offmap::testing::{FaultMatrix, FaultyFile, VirtualClock, exporter_conformance, fault_rows};
+use offmap::{ClientOptions, Credentials, OfflineMapTask, WebMap, packager};
 use serde_json::{Value, json};
 use std::{error::Error, path::Path, sync::Arc, time::Duration};
 
@@ -80,37 +77,53 @@ impl Exporter for GeoJsonExporter {
     }
 }
 
+/// Reads `.geojson` files of packages again, so that `verify --deep` counts them.
+#[derive(Debug)]
+struct GeoJsonReader;
+
+impl ContainerReader for GeoJsonReader {
+    fn extensions(&self) -> &'static [&'static str] {
+        &["geojson"]
+    }
+
+    fn read(&self, path: &Path, reading: &Reading<'_>) -> Result<Contents, Failure> {
+        reading.go_on(0)?;
+        Ok(Contents { counted: Counted::Items(features_in(path)?), ..Contents::default() })
+    }
+}
+
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let sandbox = Sandbox::start(SandboxOptions::default()).await?;
+    let server = FaultyFile::serve("places.geojson", include_bytes!("sandbox/data/places.geojson")).await?;
     // A virtual clock, so that nobody waits between two tries.
     let clock = Arc::new(VirtualClock::default());
-    let client = ArcGisClient::with_clock(ClientOptions::default(), Credentials::none(), clock)?;
+    let client = ArcGisClient::with_clock(ClientOptions::default(), Credentials::none(), Arc::clone(&clock))?;
     let exporter = GeoJsonExporter(client.clone());
-    let layer = json!({"id": "places", "layerType": "GeoJSON", "url": format!("{}/files/places.geojson", sandbox.url())});
+    let layer = json!({"id": "places", "layerType": "GeoJSON", "url": server.url()});
     let source = OfflineMapSource::from_web_map(WebMap::from_value(json!({"operationalLayers": [layer]}))?);
     let parameters = GenerateOfflineMapParameters::new(AreaOfInterest::from_numbers("2,43,20,52")?);
 
     exporter_conformance(exporter.clone(), source.clone(), parameters.clone()).await.map_err(|broken| broken.join("; "))?;
     println!("the exporter keeps the contract");
 
-    let engine = offmap::with_defaults(&client)?.exporter(exporter)?.start()?;
+    let builder = offmap::with_defaults(&client)?.clock(clock);
+    let engine = builder.exporter(exporter)?.container_reader(GeoJsonReader).start()?;
     let task = OfflineMapTask::new(&engine, source);
-    let steps = vec![FaultStep::new("files/places.geojson", StepKind::Words)];
+    let containers = offmap::exporters::containers().with(GeoJsonReader);
     let matrix = FaultMatrix {
         task: &task,
         parameters: parameters.clone(),
-        service: &FaultyLayer::without_credentials(&sandbox, steps),
-        rows: &fault_rows(&format!("{}/elsewhere", sandbox.storage_url())),
-        verify: &|package| match packager::verify(package) {
-            Ok(verification) if verification.ok => Ok(()),
+        service: &server,
+        rows: &fault_rows(server.elsewhere()),
+        verify: &|package| match packager::verify_deep(package, &containers) {
+            Ok(found) if found.ok && found.not_read.is_empty() => Ok(()),
             other => Err(format!("{other:?}")),
         },
         longest: Duration::from_secs(30),
     };
     let faults = matrix.run().await?;
     println!("the exporter ends rightly in {} cells of the fault matrix", faults.cells);
-    if !faults.wrong.is_empty() {
+    if !faults.wrong.is_empty() || faults.leaked_tokens > 0 {
         return Err(faults.wrong.join("; ").into());
     }
 

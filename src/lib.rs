@@ -23,13 +23,38 @@
 //!     Ok(())
 //! }
 //! ```
+//!
+//! # Which job, when
+//!
+//! There are two ways to run a job; one engine does both.
+//!
+//! - [`OfflineMapTask::generate_offline_map`] makes a [`GenerateOfflineMapJob`], as in the SDK: for a program that takes a map, shows how far it
+//!   is, and ends. The job lives in this process; what it kept beside the destination another process resumes.
+//! - [`Engine::submit`] takes an [`Order`] and answers a [`Job`]: for a service with a queue. With [`EngineBuilder::data_dir`] jobs survive the
+//!   end of the process, and are found again by their ids. [`OfflineMapTask::default_parameters`] and [`OfflineMapTask::order`] lead there.
+//!
+//! | | [`GenerateOfflineMapJob`] | [`Job`] |
+//! | --- | --- | --- |
+//! | begins | when [`start`](GenerateOfflineMapJob::start) is called and the engine has room | by itself, when it is its turn |
+//! | signs in by | the client's credentials, or [`OfflineMapTask::with_session`] | the engine's [`CredentialProvider`], else the client's |
+//! | messages | [`status`](GenerateOfflineMapJob::status): from the start, as long as the process lives | [`events`](Job::events): after a number, also after a restart |
+//! | its state | the last message | [`snapshot`](Job::snapshot), [`Engine::jobs`] |
+//! | the end | [`result`](GenerateOfflineMapJob::result) | [`result`](Job::result), over retries and restarts |
+//! | stand still | [`pause`](GenerateOfflineMapJob::pause), a request | [`pause`](Job::pause), answers when it is said; makes room for another job |
+//! | go on | [`start`](GenerateOfflineMapJob::start) again | [`resume`](Job::resume) |
+//! | end, nothing stays | [`cancel`](GenerateOfflineMapJob::cancel), a request: the end comes through `result` | [`cancel`](Job::cancel)`().await` answers when it has ended |
+//! | end, the work stays | [`cancel_and_keep`](GenerateOfflineMapJob::cancel_and_keep), a request | [`suspend`](Job::suspend)`().await` answers when it has stopped |
+//! | go on with kept work | [`GenerateOfflineMapJob::resume`], a new handle that is started | [`resume`](Job::resume) of a suspended job, [`retry`](Job::retry) of one that failed |
+//! | remove kept work | [`discard`](GenerateOfflineMapJob::discard) | [`discard`](Job::discard) |
+//! | how long it may take | [`limit_time`](GenerateOfflineMapJob::limit_time): pauses and the wait for a turn are counted | [`Order::time_limit`]: running time of all tries, waits are not counted |
+//! | tries | one | [`Order::retry`] |
 
 mod deep;
 pub mod metrics;
 
 pub use deep::{verify_deep, verify_deep_until};
 pub use offmap_arcgis as arcgis;
-pub use offmap_arcgis::run_within;
+pub use offmap_arcgis::{ArcGisClient, ClientOptions, CredentialProvider, Credentials, Session, run_within};
 pub use offmap_disk::{
     DiskReserve, hash_file, hash_file_until, hash_result, hash_result_until, hex, link_or_copy, link_or_copy_until,
     run_blocking,
@@ -55,7 +80,6 @@ pub use offmap_model::{
 };
 pub use offmap_packager as packager;
 
-use offmap_arcgis::ArcGisClient;
 use offmap_packager::MobileMapPackager;
 
 /// Begins an engine with all built-in exporters, that packs mobile map packages. Add your own exporters to it.
@@ -76,8 +100,9 @@ pub fn with_defaults(client: &ArcGisClient) -> Result<EngineBuilder, Failure> {
     offmap_exporters::register(Engine::builder(MobileMapPackager), client)
 }
 
-/// All that the author of an exporter imports: the contract and its contexts, the client and its requests, the words of plans and
-/// artifacts, sinks and readers of formats. `use offmap::exporter::*;`
+/// All that the author of an exporter, or of a reader for its format, imports of offmap: the contract and its contexts, the client and its
+/// requests, the words of plans and artifacts, sinks and readers of formats, and `async_trait`. `use offmap::exporter::*;` Beside it an
+/// exporter with parameters of its own needs `serde`; what it is tested with is in `offmap::testing`.
 ///
 /// ```
 /// use offmap::exporter::*;
@@ -89,19 +114,23 @@ pub fn with_defaults(client: &ArcGisClient) -> Result<EngineBuilder, Failure> {
 /// }
 /// ```
 pub mod exporter {
+    pub use async_trait::async_trait;
     pub use offmap_arcgis::{AnswerKind, ArcGisClient, Download, Downloaded, FeaturePages, FeatureQuery, ServiceCall};
     pub use offmap_disk::atomic_file;
     pub use offmap_engine::{
         ExportContext, Exporter, FinishedFile, LayerPlan, NetworkPlan, NoParameters, PlanContext, RemoteFile,
         ServiceDescription, ServiceRequest, TaskPlan, UnitRecord, UnitState,
     };
+    pub use offmap_formats::containers::{Counted, Damages, Reading, ResourceFiles, Resources, RowCounts};
     pub use offmap_formats::tiles::{Lod, TileInfo, TileRows};
     pub use offmap_formats::{ContainerReader, Containers, Contents, TileId, TileSink, compact_cache, tile_package};
     pub use offmap_model::{
-        AreaOfInterest, Artifact, ArtifactFile, ByteRange, BytesSource, Capability, CapabilityReason, CountUnit, Envelope,
-        ExportTask, Failure, FailureKind, FailureOwner, FailureStage, LayerArtifact, LayerContents, LayerSecrets, LayerType,
-        MapLayer, Missing, OfflineMapSource, PlannedLevel, Progress, ServiceLimit, SpatialReference, TaskLayer, Unit,
+        AreaOfInterest, Artifact, ArtifactFile, ByteRange, BytesSource, Capability, CapabilityReason, Clock, CountUnit,
+        EditTokens, Envelope, ExportTask, Failure, FailureKind, FailureOwner, FailureStage, GenerateOfflineMapParameters,
+        LayerArtifact, LayerContents, LayerNote, LayerNoteKind, LayerSecrets, LayerType, MapLayer, Missing,
+        OfflineMapSource, PlannedLevel, Progress, SecretRegistry, ServiceLimit, SpatialReference, TaskLayer, Unit,
     };
+    pub use tokio_util::sync::CancellationToken;
 }
 
 /// The README's code compiles.

@@ -51,12 +51,12 @@ impl ArcGisClient {
         Self::made(options, credentials, None)
     }
 
-    /// Makes a client whose requests wait by `clock`, whatever they are for.
+    /// Makes a client whose requests wait by `clock`, whatever they are for. A clock in an `Arc` is one, too, so that it can be shared.
     ///
     /// # Errors
     /// As [`ArcGisClient::new`].
-    pub fn with_clock(options: ClientOptions, credentials: Credentials, clock: Arc<dyn Clock>) -> Result<Self, Failure> {
-        Self::made(options, credentials, Some(clock))
+    pub fn with_clock(options: ClientOptions, credentials: Credentials, clock: impl Clock) -> Result<Self, Failure> {
+        Self::made(options, credentials, Some(Arc::new(clock)))
     }
 
     fn made(options: ClientOptions, credentials: Credentials, clock: Option<Arc<dyn Clock>>) -> Result<Self, Failure> {

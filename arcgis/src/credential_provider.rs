@@ -9,7 +9,8 @@ use std::fmt::Debug;
 /// client serve many users at once.
 ///
 /// - Nothing is stored: what it answers is in memory as long as the job runs, and in no file.
-/// - It is asked when a job begins to run, and again after a restart of the process.
+/// - It is asked each time a job begins to run: at its first try, at every automatic try after it, when it is resumed after it was
+///   suspended, and after a restart of the process.
 /// - `None` says that nobody has signed in for the job: the job waits, others go on. It is asked again when the host says so.
 /// - Of one tenant it may be asked for many jobs at a time.
 ///

@@ -15,7 +15,8 @@ use crate::client::ArcGisClient;
 use offmap_model::{Failure, FailureKind, TaskControl};
 use submit::submit;
 pub use task::{Poll, ResultOf, ServerJob, ServerTask, Submission, is_gone};
-use wait::{wait, while_it_lags};
+use wait::wait;
+pub use wait::while_it_lags;
 
 /// Notes that a forgotten job was submitted again.
 const AGAIN: &str = "again";
@@ -89,7 +90,7 @@ async fn attempt<T: ServerTask>(client: &ArcGisClient, control: &dyn TaskControl
         };
         is_found = true;
         task.job_finished().await?;
-        while_it_lags(control, || task.fetch(result)).await
+        while_it_lags(control, "the job is done and its result", || task.fetch(result)).await
     };
     let ended = tokio::select! {
         biased;

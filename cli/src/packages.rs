@@ -38,6 +38,9 @@ pub(crate) async fn verify(arguments: &VerifyArguments) -> Result<u8, Stop> {
         for words in &found.not_counted {
             out_behind(Tone::Lacking, "not counted  ", words);
         }
+        for words in &found.not_read {
+            out!(Tone::Lacking => "not read  {words}");
+        }
         let verdict = match (found.ok, found.by_manifest, found.complete) {
             (false, ..) => "is damaged",
             (true, false, _) if !found.missing.is_empty() => {

@@ -1,6 +1,7 @@
 //! What makes an exporter short: whole steps that every exporter needs, each in one call.
 
 use crate::context::ExportContext;
+use offmap_arcgis::server_job::while_it_lags;
 use offmap_arcgis::{ArcGisClient, Download, Downloaded};
 use offmap_disk::{hash_result_until, run_blocking, safe_path};
 use offmap_formats::tiles::{Lod, TileInfo, TileRows};
@@ -109,8 +110,9 @@ impl ExportContext {
     }
 
     /// Downloads the file of a unit, unless an earlier run did and the file still has its hash; half a file is continued. Asks with the
-    /// session of the job and the secrets of the layers, reports progress, and ends when the job is cancelled. `check` reads the file off
-    /// the async threads, whether it came now or before; one that it refuses is removed, and the unit fails.
+    /// session of the job and the secrets of the layers, reports progress, and ends when the job is cancelled. A file that is not there
+    /// though it was planned is asked for again for a minute. `check` reads the file off the async threads, whether it came now or before;
+    /// one that it refuses is removed, and the unit fails.
     ///
     /// ```
     /// use offmap_arcgis::ArcGisClient;
@@ -142,8 +144,11 @@ impl ExportContext {
         let client = self.client(client);
         let fetched = |path: PathBuf| async move {
             let RemoteFile { url, limit } = from;
-            let download = Download { url, to: &path, presigned: false, limit, secrets: self.secrets() };
-            client.download(download, |here, all| self.report(Progress::bytes(here, all))).await
+            let ask = || {
+                let download = Download { url, to: &path, presigned: false, limit, secrets: self.secrets() };
+                client.download(download, move |here, all| self.report(Progress::bytes(here, all)))
+            };
+            while_it_lags(self, "the file was there when it was planned and", ask).await
         };
         self.unit_of(unit, name, fetched, check).await
     }
@@ -216,7 +221,7 @@ impl ExportContext {
             Err(failure) => return Err(self.fail_unit(unit, failure).await),
         };
         let Downloaded { bytes, sha256, etag } = made;
-        self.finish_file(unit, None, &path, (bytes, &sha256)).await?;
+        self.finish_file(unit, None, &path, bytes, &sha256).await?;
         Ok((FinishedFile { path, name: name.to_owned(), bytes, sha256, etag, was_there }, checked))
     }
 

@@ -36,7 +36,7 @@ use tokio_util::sync::CancellationToken;
 ///         }
 ///     };
 ///     ctx.report(Progress::bytes(bytes, Some(bytes)));
-///     ctx.finish_file("file", None, &path, (bytes, &sha256)).await
+///     ctx.finish_file("file", None, &path, bytes, &sha256).await
 /// }
 /// ```
 #[derive(Debug, Clone)]
@@ -272,7 +272,8 @@ impl ExportContext {
         unit: &str,
         of: Option<&str>,
         path: &Path,
-        (bytes, sha256): (u64, &str),
+        bytes: u64,
+        sha256: &str,
     ) -> Result<(), Failure> {
         let relative = path.strip_prefix(&self.work_dir).map_err(|_| {
             Failure::internal(format!(

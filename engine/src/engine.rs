@@ -30,7 +30,7 @@ pub const DEFAULT_CONCURRENT_JOBS: usize = 16;
 pub const DEFAULT_CONCURRENT_EXPORTS: usize = 8;
 
 /// Jobs that an engine has at the most, queued ones and all others that have not ended, unless the host says otherwise.
-pub const DEFAULT_MOST_JOBS: usize = 100_000;
+pub const DEFAULT_MAX_QUEUED_JOBS: usize = 100_000;
 
 /// Owns exporters, packager, limits and the actor system. Cheap to clone; all clones are one engine.
 ///
@@ -83,7 +83,7 @@ impl Engine {
             concurrent_jobs: DEFAULT_CONCURRENT_JOBS,
             exports: ExportLimits { total: DEFAULT_CONCURRENT_EXPORTS, per_tenant: usize::MAX, per_host: usize::MAX },
             concurrent_jobs_per_tenant: usize::MAX,
-            most_jobs: DEFAULT_MOST_JOBS,
+            max_queued_jobs: DEFAULT_MAX_QUEUED_JOBS,
             retention: Retention::default(),
             data_dir: None,
             provider: None,
@@ -159,6 +159,22 @@ impl Engine {
 
 /// Builds an [`Engine`].
 ///
+/// | limit | unless it is set |
+/// | --- | --- |
+/// | [`concurrent_jobs`](Self::concurrent_jobs) | 16 |
+/// | [`concurrent_jobs_per_tenant`](Self::concurrent_jobs_per_tenant) | as many as run in all |
+/// | [`concurrent_exports`](Self::concurrent_exports) | 8 |
+/// | [`concurrent_exports_per_tenant`](Self::concurrent_exports_per_tenant), [`concurrent_exports_per_host`](Self::concurrent_exports_per_host) | as many as run in all |
+/// | [`max_queued_jobs`](Self::max_queued_jobs) | 100,000 |
+/// | [`retention`](Self::retention) | ended jobs stay |
+///
+/// ```
+/// use offmap_engine::{DEFAULT_CONCURRENT_EXPORTS, DEFAULT_CONCURRENT_JOBS, DEFAULT_MAX_QUEUED_JOBS, Retention};
+///
+/// assert_eq!((DEFAULT_CONCURRENT_JOBS, DEFAULT_CONCURRENT_EXPORTS, DEFAULT_MAX_QUEUED_JOBS), (16, 8, 100_000));
+/// assert_eq!(Retention::default(), Retention { longest: None, most: None });
+/// ```
+///
 /// ```
 /// # #[cfg(feature = "testing")]
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -183,7 +199,7 @@ pub struct EngineBuilder {
     concurrent_jobs: usize,
     concurrent_jobs_per_tenant: usize,
     exports: ExportLimits,
-    most_jobs: usize,
+    max_queued_jobs: usize,
     retention: Retention,
     data_dir: Option<PathBuf>,
     provider: Option<Arc<dyn CredentialProvider>>,
@@ -202,7 +218,7 @@ impl EngineBuilder {
     /// Adds a reader of data files: what exports download in its formats is read before its layers are called done, and again in
     /// the package before that is put in place.
     #[must_use]
-    pub fn container(mut self, reader: impl ContainerReader) -> Self {
+    pub fn container_reader(mut self, reader: impl ContainerReader) -> Self {
         self.containers = self.containers.with(reader);
         self
     }
@@ -221,55 +237,57 @@ impl EngineBuilder {
         self
     }
 
-    /// Takes time from this clock.
+    /// Takes time from this clock; unless this is said, the machine's. A clock in an `Arc` is one, too: the same can be given to
+    /// [`ArcGisClient::with_clock`](offmap_arcgis::ArcGisClient::with_clock).
     #[must_use]
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Arc::new(clock);
         self
     }
 
-    /// Jobs that run at a time, at least one.
+    /// Jobs that run at a time, at least one; unless this is said, [`DEFAULT_CONCURRENT_JOBS`]: 16.
     #[must_use]
     pub fn concurrent_jobs(mut self, jobs: usize) -> Self {
         self.concurrent_jobs = jobs.max(1);
         self
     }
 
-    /// Exports that run at a time in the whole engine, at least one.
+    /// Exports that run at a time in the whole engine, at least one; unless this is said, [`DEFAULT_CONCURRENT_EXPORTS`]: 8.
     #[must_use]
     pub fn concurrent_exports(mut self, exports: usize) -> Self {
         self.exports.total = exports.max(1);
         self
     }
 
-    /// Jobs of one tenant that run at a time, at least one; else as many as run in all.
+    /// Jobs of one tenant that run at a time, at least one; unless this is said, as many as run in all.
     #[must_use]
     pub fn concurrent_jobs_per_tenant(mut self, jobs: usize) -> Self {
         self.concurrent_jobs_per_tenant = jobs.max(1);
         self
     }
 
-    /// Exports for one tenant that run at a time, at least one; else as many as run in all.
+    /// Exports for one tenant that run at a time, at least one; unless this is said, as many as run in all.
     #[must_use]
     pub fn concurrent_exports_per_tenant(mut self, exports: usize) -> Self {
         self.exports.per_tenant = exports.max(1);
         self
     }
 
-    /// Exports from one host that run at a time, at least one; else as many as run in all. How many requests go to a host at a time is the
-    /// client's matter.
+    /// Exports from one host that run at a time, at least one; unless this is said, as many as run in all. How many requests go to a host
+    /// at a time is the client's matter ([`ClientOptions::requests_per_host`](offmap_arcgis::ClientOptions::requests_per_host)).
     #[must_use]
     pub fn concurrent_exports_per_host(mut self, exports: usize) -> Self {
         self.exports.per_host = exports.max(1);
         self
     }
 
-    /// Jobs that the engine has at the most that have not ended, at least one. One more is refused ([`FailureOwner::Limit`]).
+    /// Jobs that the engine has at the most that have not ended, those that run or stand still counted in, at least one; unless this is
+    /// said, [`DEFAULT_MAX_QUEUED_JOBS`]: 100,000. One more is refused ([`FailureOwner::Limit`]).
     ///
     /// [`FailureOwner::Limit`]: offmap_model::FailureOwner::Limit
     #[must_use]
-    pub fn most_jobs(mut self, jobs: usize) -> Self {
-        self.most_jobs = jobs.max(1);
+    pub fn max_queued_jobs(mut self, jobs: usize) -> Self {
+        self.max_queued_jobs = jobs.max(1);
         self
     }
 
@@ -281,7 +299,7 @@ impl EngineBuilder {
         self
     }
 
-    /// What becomes of jobs that have ended; they stay unless this says otherwise.
+    /// What becomes of jobs that have ended; unless this is said they stay for ever ([`Retention::default`]).
     #[must_use]
     pub fn retention(mut self, retention: Retention) -> Self {
         self.retention = retention;
@@ -328,7 +346,7 @@ impl EngineBuilder {
         let settings = Settings {
             running: self.concurrent_jobs,
             running_per_tenant: self.concurrent_jobs_per_tenant,
-            most_jobs: self.most_jobs,
+            most_jobs: self.max_queued_jobs,
             retention: self.retention,
             data_dir: data_dir.as_ref().map(|d| d.path().to_owned()),
             provider: self.provider,

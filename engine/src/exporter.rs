@@ -309,8 +309,11 @@ pub trait Exporter: Debug + Send + Sync + 'static {
     /// Outer key of its parameters in overrides, such as `generateGeodatabaseParameters`.
     fn parameters_type(&self) -> &'static str;
 
-    /// Keys of its parameters that belong to the entry of its own that a utility network has in overrides; none where it exports no
-    /// networks.
+    /// Only for an exporter of utility networks; all others leave the default, none. A map lists its networks beside its layers
+    /// (`utilityNetworks`), each is part of a service ([`ServiceRequest::networks`]), and in overrides each has an entry of its own: the
+    /// network's own url (the service's with a layer id) under [`Exporter::parameters_type`]. The keys that are named here stand in that entry
+    /// in place of the service's own, such as `utilityNetworkSyncMode` of the built-in geodatabases; the engine moves them from there into the
+    /// parameters of the task.
     fn utility_network_parameters(&self) -> &'static [&'static str] {
         &[]
     }

@@ -60,7 +60,7 @@ mod work_dir;
 pub use author::{FinishedFile, RemoteFile};
 pub use context::ExportContext;
 pub use engine::{
-    DEFAULT_CONCURRENT_EXPORTS, DEFAULT_CONCURRENT_JOBS, DEFAULT_MOST_JOBS, Engine, EngineBuilder, EngineStats,
+    DEFAULT_CONCURRENT_EXPORTS, DEFAULT_CONCURRENT_JOBS, DEFAULT_MAX_QUEUED_JOBS, Engine, EngineBuilder, EngineStats,
 };
 pub use exporter::{
     Exporter, LayerPlan, NetworkPlan, NoParameters, PlanContext, ServiceDescription, ServiceRequest, TaskPlan,

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// One map to be taken offline. Submitted by [`Engine::submit`](crate::Engine::submit).
+/// One map to be taken offline. Submitted by [`Engine::submit`](crate::Engine::submit). Parameters with the defaults of the map's author come from
+/// [`OfflineMapTask::default_parameters`](crate::OfflineMapTask::default_parameters), and
+/// [`OfflineMapTask::order`](crate::OfflineMapTask::order) makes an order of them.
 ///
 /// ```
 /// use offmap_engine::Order;

@@ -4,6 +4,7 @@ use crate::engine::Engine;
 use crate::exporter::PlanContext;
 use crate::handle::GenerateOfflineMapJob;
 use crate::job::JobHost;
+use crate::order::Order;
 use crate::plan::{PlanInputs, plan};
 use offmap_arcgis::Session;
 use offmap_model::settings::{AuthoredDownload, AuthoredSync};
@@ -102,6 +103,32 @@ impl OfflineMapTask {
             apply(&settings, &mut parameters);
         }
         Ok(parameters)
+    }
+
+    /// An order of the map with these parameters, for [`Engine::submit`]. The session of the task does not go with it: the engine's
+    /// provider is asked for credentials. offmap's own.
+    ///
+    /// ```
+    /// # #[cfg(feature = "testing")]
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # use offmap_engine::testing::{Act, PlainPackager, Script, ScriptedExporter, scripted_map};
+    /// # use offmap_engine::{Engine, OfflineMapTask};
+    /// # use offmap_model::{AreaOfInterest, OfflineMapSource};
+    /// # let dir = tempfile::tempdir()?;
+    /// # let engine = Engine::builder(PlainPackager).exporter(ScriptedExporter)?.data_dir(dir.path()).start()?;
+    /// # let task = OfflineMapTask::new(&engine, OfflineMapSource::from_web_map(scripted_map([("roads", Script::of(Act::Succeed))])));
+    /// let parameters = task.default_parameters(AreaOfInterest::from_numbers("7,46,8,47")?)?;
+    /// let job = engine.submit(task.order(parameters).tenant("forestry").priority(10)).await?;
+    /// assert!(job.result().await?.is_complete());
+    /// # engine.shutdown().await?;
+    /// # Ok(()) }
+    /// # #[cfg(not(feature = "testing"))]
+    /// # fn main() {}
+    /// ```
+    #[must_use]
+    pub fn order(&self, parameters: GenerateOfflineMapParameters) -> Order {
+        Order::new((*self.source).clone(), parameters)
     }
 
     /// What can go offline, and why not: every layer and table of the map, also those that stay online or are left out.

@@ -1,4 +1,4 @@
-//! Exporters of offmap, and the ArcGIS REST client that they share.
+//! Exporters of offmap. The ArcGIS REST client that they share is in [`offmap_arcgis`].
 //!
 //! | exporter | supports | asks | downloads | parameters in overrides |
 //! | --- | --- | --- | --- | --- |
@@ -58,8 +58,8 @@ use offmap_model::Failure;
 pub fn register(builder: EngineBuilder, client: &ArcGisClient) -> Result<EngineBuilder, Failure> {
     builder
         .secrets(client.secrets().clone())
-        .container(GeodatabaseReader)
-        .container(TilePackageReader)
+        .container_reader(GeodatabaseReader)
+        .container_reader(TilePackageReader)
         .exporter(geodatabase::GeodatabaseExporter::new(client.clone()))?
         .exporter(tile_cache::TileCacheExporter::new(client.clone()))?
         .exporter(vector_tiles::VectorTilesExporter::new(client.clone()))

@@ -81,7 +81,7 @@ impl TileParts<'_> {
             before += got.bytes;
             // A budget that cannot be kept any more ends the export before the next part is asked for.
             match self.missing(area, &path).await? {
-                None => ctx.finish_file(&unit, None, &path, (got.bytes, &got.sha256)).await?,
+                None => ctx.finish_file(&unit, None, &path, got.bytes, &got.sha256).await?,
                 // A part that misses tiles is asked for again if the export fails: the service may have them by then.
                 Some(missing) => {
                     lacking.count += missing.count;

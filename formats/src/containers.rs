@@ -90,6 +90,8 @@ pub enum Counted {
     Rows(BTreeMap<i64, RowCounts>),
     /// Tiles.
     Tiles(u64),
+    /// Features, rows or whatever the layer of a format of its own counts: what its exporter calls `got`.
+    Items(u64),
 }
 
 /// What is in a file.
@@ -127,6 +129,8 @@ impl Contents {
             Counted::Nothing => {}
             Counted::Tiles(tiles) if *tiles == layer.got => {}
             Counted::Tiles(tiles) => found.add(format!("it has {tiles} tiles, {whose} says {}", layer.got)),
+            Counted::Items(items) if *items == layer.got => {}
+            Counted::Items(items) => found.add(format!("it has {items} items, {whose} says {}", layer.got)),
             Counted::Rows(items) => {
                 let Some(item) = layer.item_id.and_then(|id| items.get(&id)) else {
                     found.add(format!("it has no table for layer \"{title}\""));
@@ -227,7 +231,7 @@ impl Reading<'_> {
     }
 }
 
-/// Reads files of some formats, all of each. Register one for a format of your own with `EngineBuilder::container`.
+/// Reads files of some formats, all of each. Register one for a format of your own with `EngineBuilder::container_reader`.
 pub trait ContainerReader: Debug + Send + Sync + 'static {
     /// Extensions of its formats in a package, without dot.
     fn extensions(&self) -> &'static [&'static str];

@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use std::fmt::Debug;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Tells and passes time. Everything in offmap that waits asks a clock, so that a virtual one can make tests instant.
@@ -15,6 +16,18 @@ pub trait Clock: Debug + Send + Sync + 'static {
     /// # Cancel safety
     /// Dropping the future stops waiting and nothing else.
     async fn sleep(&self, duration: Duration);
+}
+
+/// A clock that several share, such as a client and an engine.
+#[async_trait]
+impl<C: Clock + ?Sized> Clock for Arc<C> {
+    fn now_ms(&self) -> i64 {
+        (**self).now_ms()
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        (**self).sleep(duration).await;
+    }
 }
 
 /// The machine's clock.

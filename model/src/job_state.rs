@@ -205,14 +205,22 @@ pub enum VerbEffect {
 }
 
 /// How often a job is tried whose failure may pass ([`Failure::may_succeed_later`]), and how long it waits between.
+///
+/// ```
+/// use offmap_model::RetryPolicy;
+/// use std::time::Duration;
+///
+/// let RetryPolicy { attempts, first_wait, longest_wait } = RetryPolicy::default();
+/// assert_eq!((attempts, first_wait, longest_wait), (1, Duration::from_mins(1), Duration::from_hours(1)));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RetryPolicy {
-    /// Tries in all, the first one counted in.
+    /// Tries in all, the first one counted in. Default: 1, it is not tried again.
     pub attempts: u32,
-    /// The wait before the second try; each further one is twice as long.
+    /// The wait before the second try; each further one is twice as long. Default: 1 minute.
     pub first_wait: Duration,
-    /// The longest wait.
+    /// The longest wait between two tries. Default: 1 hour.
     pub longest_wait: Duration,
 }
 

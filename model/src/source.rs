@@ -94,6 +94,12 @@ fn way_out(item_type: &str) -> &'static str {
 }
 
 impl OfflineMapSource {
+    /// The title for people: the item's, else `offline map`.
+    #[must_use]
+    pub fn map_title(&self) -> &str {
+        self.item.as_ref().map(|i| i.title.as_str()).filter(|t| !t.is_empty()).unwrap_or("offline map")
+    }
+
     /// A map without portal item.
     #[must_use]
     pub fn from_web_map(web_map: WebMap) -> Self {

@@ -170,6 +170,8 @@ pub enum MessageSource {
 #[serde(rename_all = "camelCase")]
 pub struct StatusMessage {
     /// Its number in the job, the same for every reader. Numbers rise; one that a reader does not get was progress that is out of date.
+    /// The high half (`seq >> 32`) counts the runs of the job, from 0, and the low half its messages in that run: they rise over
+    /// restarts and retries, and stay below 2^53 for the first two million runs, so that a number of JavaScript holds them.
     pub seq: u64,
     /// Milliseconds since 1970 UTC.
     pub time: i64,

@@ -23,7 +23,8 @@ const TIME_PER_MIB: Duration = Duration::from_secs(1);
 
 /// Verifies a package as [`verify`](crate::verify) does, then opens every container in it that `containers` knows, and compares what is
 /// inside with the manifest: rows and attachments of geodatabases, tiles of tile packages (each one's bytes are read), fonts and
-/// sprites of styles. One damage does not hide the next. A layer of the map that is neither online nor has data is found, too. Blocks;
+/// sprites of styles. One damage does not hide the next. A layer of the map that is neither online nor has data is found, too. Data in
+/// a format that `containers` does not know are named in [`Verification::not_read`]. Blocks;
 /// an archive's containers are unpacked one after the other to a directory for temporary files.
 ///
 /// # Errors
@@ -127,6 +128,11 @@ impl Deep<'_> {
         };
         // What is not there is a problem already.
         if data.outside || data.bytes.is_none() {
+            return Ok(());
+        }
+        if self.containers.reader(extension(&data.path)).is_none() {
+            let format = extension(&data.path);
+            self.found.not_read.push(format!("{}: the data of \"{}\": no reader of .{format}", data.path, layer.title));
             return Ok(());
         }
         let Some(contents) = self.contents(&data.path)? else { return Ok(()) };

@@ -36,6 +36,9 @@ pub struct Verification {
     pub missing: Vec<String>,
     /// What of layers that are there could not be counted on their service, a line each: it was exported and not verified.
     pub not_counted: Vec<String>,
+    /// Data of layers that a deep verification could not open, a line each with the file and its layer: no reader of its format was
+    /// given. Their bytes are as the manifest says, what is in them was not looked at. Empty where only the bytes were verified.
+    pub not_read: Vec<String>,
     /// Files that were read.
     pub files: u64,
     /// Their bytes.
@@ -56,6 +59,7 @@ impl Verification {
             complete: None,
             missing: Vec::new(),
             not_counted: Vec::new(),
+            not_read: Vec::new(),
             files: 0,
             bytes: 0,
             problems: Vec::new(),

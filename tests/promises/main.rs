@@ -41,6 +41,7 @@ mod old_packages;
 mod overrides;
 mod package_files;
 mod pages;
+mod plain_files;
 mod policy;
 mod progress;
 mod queue;

@@ -8,7 +8,7 @@ use flate2::{Compression, write::GzEncoder};
 use offmap::arcgis::portal;
 use offmap::arcgis::{ArcGisClient, ClientOptions, Credentials};
 use offmap::packager::{MobileMapPackager, verify};
-use offmap::testing::{FaultEnds, FaultMatrix, FaultRow, FaultStep, StepKind, VirtualClock, fault_rows};
+use offmap::testing::{FaultEnds, FaultMatrix, FaultRow, FaultStep, StepKind, VirtualClock, fault_names, fault_rows};
 use offmap::{
     Engine, Failure, FailureKind, FailureOwner, GenerateOfflineMapJob, OfflineMapSource, OfflineMapTask, PackRequest,
     Packager, Packed, WebMap,
@@ -25,31 +25,35 @@ use zip::{CompressionMethod, ZipWriter};
 
 /// The steps of a layer's way: part of the path, and what the step answers with.
 pub(crate) fn steps(layer: &str) -> Vec<FaultStep> {
-    use StepKind::{File, State, Submit, Words};
+    use StepKind::{Description, File, State, Submit};
     let steps: &[(&str, StepKind)] = match layer {
         "replica" => &[
-            ("reference/featureserver", Words),
-            ("reference/featureserver/0", Words),
-            ("reference/featureserver/0/query", Words),
+            ("reference/featureserver", Description),
+            ("reference/featureserver/0", Description),
+            ("reference/featureserver/0/query", Description),
             ("reference/featureserver/createreplica", Submit),
             ("reference/featureserver/jobs", State),
             (".geodatabase", File),
         ],
         "raster" => &[
-            ("world/mapserver", Words),
+            ("world/mapserver", Description),
             ("world/mapserver/exporttiles", Submit),
             ("exporttiles/jobs", State),
-            ("out_service_url", Words),
+            ("out_service_url", Description),
             ("world.tpkx", File),
         ],
         "vector" => &[
-            ("streets/vectortileserver", Words),
+            ("streets/vectortileserver", Description),
             ("streets/vectortileserver/exporttiles", Submit),
             ("vectortileserver/jobs", State),
             ("streets.vtpk", File),
         ],
         "hosted" => &[("world/mapserver/exporttiles", Submit), ("mapserver/jobs", State), ("world.tpkx", File)],
-        _ => &[("styles/root.json", Words), ("sprites/sprite.json", Words), ("fonts/sandbox regular", Words)],
+        _ => &[
+            ("styles/root.json", Description),
+            ("sprites/sprite.json", Description),
+            ("fonts/sandbox regular", Description),
+        ],
     };
     steps.iter().map(|(name, kind)| FaultStep::new(*name, *kind)).collect()
 }
@@ -95,7 +99,7 @@ fn rows(sandbox: &Sandbox) -> Vec<FaultRow> {
         file("a zip without a package", stored("readme.txt")),
         FaultRow::always("a compressed package", &[StepKind::File], FaultAction::Replace(deflated), compressed),
         file("a zip with an oversized document", OVERSIZED.clone()),
-        FaultRow::always("a gzip bomb", &[StepKind::Words], FaultAction::Gzip(BOMB_OF_SPACES.clone()), words),
+        FaultRow::always("a gzip bomb", &[StepKind::Description], FaultAction::Gzip(BOMB_OF_SPACES.clone()), words),
         FaultRow::always("a gzip bomb", &[StepKind::File], FaultAction::Gzip(BOMB_OF_ZEROS.clone()), corrupt()),
     ]);
     rows
@@ -104,12 +108,14 @@ fn rows(sandbox: &Sandbox) -> Vec<FaultRow> {
 /// Cells that end otherwise than their rows say, and why.
 fn other_ends(step: &FaultStep, row: &FaultRow) -> Option<FaultEnds> {
     // An empty object is a good index of no sprites.
-    (row.name == "an empty object" && step.name.contains("sprite")).then(FaultEnds::complete)
+    (row.name == fault_names::EMPTY_OBJECT && step.name.contains("sprite")).then(FaultEnds::complete)
 }
 
 /// The same for storage with signed addresses, which knows no tokens.
 fn other_ends_of_storage(step: &FaultStep, row: &FaultRow) -> Option<FaultEnds> {
-    (row.name == "498 once" && step.kind == StepKind::File).then(FaultEnds::default).or_else(|| other_ends(step, row))
+    (row.name == fault_names::INVALID_TOKEN_ONCE && step.kind == StepKind::File)
+        .then(FaultEnds::default)
+        .or_else(|| other_ends(step, row))
 }
 
 /// The map of one layer.
@@ -157,7 +163,7 @@ async fn every_step_of_hosted_tiles_ends_rightly_under_every_fault() {
 const LEAST_CELLS: usize = 80;
 
 async fn every_cell(layer: &str) {
-    let is_hang = |row: &FaultRow| row.name == "hang";
+    let is_hang = |row: &FaultRow| row.name == fault_names::HANG;
     // A job that cannot be asked for is waited for until its limit, and each silence takes a moment of the real time.
     let (hangs, others) = (Duration::from_mins(1), Duration::from_hours(1));
     let at_state = |row: FaultRow| FaultRow { kinds: vec![StepKind::State], ..row };
@@ -221,7 +227,7 @@ async fn the_portal_s_steps_end_rightly_under_every_fault() {
     let client = quick_client(Credentials::none());
     let mut wrong = Vec::new();
     let mut cells = 0;
-    for row in rows(&bench.sandbox).iter().filter(|r| r.kinds.contains(&StepKind::Words)) {
+    for row in rows(&bench.sandbox).iter().filter(|r| r.kinds.contains(&StepKind::Description)) {
         for (step, item) in [("/data", FIELD_MAP), (HOSTED_MAP, HOSTED_MAP)] {
             cells += 1;
             bench.sandbox.heal();
@@ -229,10 +235,14 @@ async fn the_portal_s_steps_end_rightly_under_every_fault() {
             let read = portal::read_item(&client, &bench.sandbox.portal_url(), item).await;
             let ends = match row.name.as_str() {
                 // Without credentials an old token is nobody's to renew.
-                "498 once" => FaultEnds::fails([(FailureOwner::Credentials, FailureKind::Unauthorized)]),
+                fault_names::INVALID_TOKEN_ONCE => {
+                    FaultEnds::fails([(FailureOwner::Credentials, FailureKind::Unauthorized)])
+                }
                 // What is JSON and no web map is the caller's: the wrong item was named.
-                "an empty object" => FaultEnds::fails([(FailureOwner::Caller, FailureKind::InvalidAnswer)]),
-                "a list" if step == "/data" => FaultEnds::fails([(FailureOwner::Caller, FailureKind::InvalidAnswer)]),
+                fault_names::EMPTY_OBJECT => FaultEnds::fails([(FailureOwner::Caller, FailureKind::InvalidAnswer)]),
+                fault_names::LIST if step == "/data" => {
+                    FaultEnds::fails([(FailureOwner::Caller, FailureKind::InvalidAnswer)])
+                }
                 _ => row.ends.clone(),
             };
             let said = ends.judge(read.as_ref().err());

@@ -179,7 +179,7 @@ async fn a_tenant_with_many_urgent_jobs_lets_others_go_next_and_priority_counts_
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_queue_refuses_and_an_order_with_the_key_of_a_living_job_is_answered_with_it() {
     let dir = tempfile::tempdir().expect("a directory");
-    let engine = builder(dir.path()).most_jobs(2).start().expect("starts");
+    let engine = builder(dir.path()).max_queued_jobs(2).start().expect("starts");
     let first = engine.submit(one(Act::Hang).tenant("a").unique_key("k")).await.expect("is taken");
     let same = engine.submit(one(Act::Hang).tenant("a").unique_key("k")).await.expect("is taken");
     assert_eq!(same.id(), first.id());

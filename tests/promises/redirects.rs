@@ -249,7 +249,7 @@ async fn every_step(layers: &[&str]) {
     let client = ArcGisClient::with_clock(options, credentials, Arc::new(VirtualClock::default())).expect("a client");
     let builder = offmap::with_defaults(&client).expect("exporters").clock(VirtualClock::default());
     let engine = builder.start().expect("starts");
-    let all = [StepKind::Words, StepKind::Submit, StepKind::State, StepKind::File];
+    let all = [StepKind::Description, StepKind::Submit, StepKind::State, StepKind::File];
     // A form is refused here; a GET is followed with nothing, and is refused there.
     let ends = FaultEnds::fails([
         (FailureOwner::Source, FailureKind::InvalidAnswer),

@@ -98,7 +98,7 @@ async fn trouble_that_lasts_ends_after_its_time_and_says_how_long_it_was_tried()
         (failed(), 30, FailureKind::ServiceError),
     ] {
         let clock = Arc::new(VirtualClock::default());
-        let client = ArcGisClient::with_clock(ClientOptions::default(), Credentials::none(), Arc::clone(&clock) as _);
+        let client = ArcGisClient::with_clock(ClientOptions::default(), Credentials::none(), Arc::clone(&clock));
         let client = client.expect("a client");
         let call = ServiceCall::get(&address).expect("a url");
         client.json(&call).await.expect("the host is known");
@@ -152,7 +152,7 @@ async fn a_retry_after_is_honoured_whatever_its_length() {
     let sandbox = Sandbox::start(SandboxOptions::default()).await.expect("a sandbox");
     for (code, seconds) in [(429, 61), (503, 600), (429, 3 * 3600), (503, 86_400)] {
         let clock = Arc::new(VirtualClock::default());
-        let client = ArcGisClient::with_clock(ClientOptions::default(), Credentials::none(), Arc::clone(&clock) as _);
+        let client = ArcGisClient::with_clock(ClientOptions::default(), Credentials::none(), Arc::clone(&clock));
         let asked = FaultAction::Status(code, "later".into(), Some(seconds));
         sandbox.fault_first(Fault::times("world/mapserver", 1, asked));
         let began = clock.now_ms();

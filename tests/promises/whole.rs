@@ -238,7 +238,7 @@ async fn tiles_that_were_read_after_their_export_are_read_once_more_only_if_thei
         let bench = Bench::new().await;
         let reads = Arc::new(AtomicUsize::new(0));
         let engine = offmap::exporters::register(Engine::builder(BadDisk(damage)), &bench.client).expect("registers");
-        let engine = engine.container(CountingReader(Arc::clone(&reads))).start().expect("starts");
+        let engine = engine.container_reader(CountingReader(Arc::clone(&reads))).start().expect("starts");
         let source = offmap::arcgis::portal::read_item(&bench.client, &bench.sandbox.portal_url(), FIELD_MAP).await;
         let job = job_of(&OfflineMapTask::new(&engine, source.expect("a map")), bench.destination());
         assert_eq!(run_to_end(&job).await.0.is_ok(), expected == 1);

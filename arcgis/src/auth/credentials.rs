@@ -59,7 +59,9 @@ impl Credentials {
         Self { secrets: vec![token.clone()], ..Self::from_source(FixedToken(token)) }
     }
 
-    /// Tokens for a user of a portal (`generateToken`), bound to a referer.
+    /// Tokens for a user of a portal (`generateToken`), bound to a referer: the portal makes tokens that are good only with a `Referer` that
+    /// begins with it, and it is sent with every request that carries one. A service puts its own public url there
+    /// (`https://maps.city.example`); a program without one any url that is its own. It need not exist, and a restart must give the same.
     ///
     /// # Errors
     /// If the portal's url is not one.

@@ -53,8 +53,15 @@ pub(super) async fn wait<J: ServerJob>(
     }
 }
 
-/// Asks for a result until it is there: only one that stays away is gone.
-pub(super) async fn while_it_lags<T, Fut>(control: &dyn TaskControl, ask: impl Fn() -> Fut) -> Result<T, Failure>
+/// Asks for a file that should be there until it is, for a minute: only one that stays away is gone (`FailureKind::NotFound`). `what` is
+/// told to people.
+///
+/// # Errors
+/// That of the last try.
+///
+/// # Cancel safety
+/// May be dropped where `ask` may.
+pub async fn while_it_lags<T, Fut>(control: &dyn TaskControl, what: &str, ask: impl Fn() -> Fut) -> Result<T, Failure>
 where
     Fut: Future<Output = Result<T, Failure>>,
 {
@@ -69,7 +76,7 @@ where
         if waited >= RESULT_LAG {
             return Err(failure);
         }
-        control.log("the job is done and its result is not there yet; it is asked for again".to_owned());
+        control.log(format!("{what} is not there yet; it is asked for again"));
         control.sleep(pause).await;
         pause = pause.mul_f64(LONGER);
     }

@@ -126,10 +126,9 @@ impl JobShared {
         PermitKey { tenant: Arc::clone(&self.tenant), host: host.unwrap_or_default().into() }
     }
 
-    /// The package as a subject of status messages.
+    /// The package as a subject of status messages. Its place may have a name that says nothing to people.
     pub(crate) fn package_subject(&self) -> Subject {
-        let name = self.destination.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-        Subject::new(SubjectKind::Package, "package", name)
+        Subject::new(SubjectKind::Package, "package", self.source.map_title())
     }
 
     /// What an exporter is lent for a task.

@@ -102,12 +102,10 @@ impl JobInner {
         start_mode: StartMode,
     ) -> Self {
         let JobHost { resources: engine, tenant, session, first_event } = host;
-        let title = source.item.as_ref().map(|i| i.title.clone()).filter(|t| !t.is_empty());
         let secrets = engine.secrets_of(&source);
         session.iter().for_each(|session| secrets.include(session.secrets()));
         // It is in every message and in the store.
-        let title = title.map_or_else(|| "offline map".to_owned(), |title| secrets.scrubbed(title));
-        let subject = Subject::new(SubjectKind::Job, &id, title);
+        let subject = Subject::new(SubjectKind::Job, &id, secrets.scrubbed(source.map_title()));
         let event_log = EventLog::after(first_event, subject.clone(), Arc::clone(&engine.clock), secrets.clone());
         let cancel = engine.root.child_token();
         let keep = match start_mode {

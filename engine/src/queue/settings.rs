@@ -7,12 +7,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// What becomes of jobs that have ended. A job goes with its messages; its package goes with it only if the engine chose its place, and
-/// the host did not take it over ([`Job::take_over`](crate::Job::take_over)).
+/// the host did not take it over ([`Job::take_over`](crate::Job::take_over)). By default every job stays.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Retention {
-    /// Jobs that ended longer ago go.
+    /// Jobs that ended longer ago go. Default: `None`, none goes for its age.
     pub longest: Option<Duration>,
-    /// The oldest go where there are more.
+    /// The oldest go where more have ended. Default: `None`, any number stays.
     pub most: Option<u64>,
 }
 

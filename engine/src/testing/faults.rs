@@ -3,8 +3,9 @@
 //! Each cell is a job of its own. Whatever happens: it ends in bounded time, the destination is absent or complete, nothing is left
 //! beside it, what is missing is named by a failure of the right owner and kind, and no token is where it does not belong.
 //!
-//! An exporter's author writes a [`FaultyService`] for the server that the exporter is tested with (offmap's sandbox has one) and
-//! runs [`FaultMatrix::run`] with [`fault_rows`](super::fault_rows), rows of the exporter's own added.
+//! An exporter's author runs [`FaultMatrix::run`] with [`fault_rows`](super::fault_rows()), rows of the exporter's own added, on a
+//! [`FaultyService`]: [`FaultyFile`](super::FaultyFile) where the exporter downloads a file that lies on a web server, that of offmap's
+//! sandbox, or one of the author's own for another server.
 
 use crate::handle::GenerateOfflineMapJob;
 use crate::task::OfflineMapTask;
@@ -60,14 +61,16 @@ pub enum JobFault {
 /// What a step of a service answers with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StepKind {
-    /// A description or count.
-    Words,
+    /// A description or count, asked for while the job is planned.
+    Description,
     /// The submission of a job.
     Submit,
     /// The state of a job.
     State,
-    /// A result file.
+    /// A file that a job on the server made.
     File,
+    /// A file that lies on a web server, asked for after the job was planned. No job makes it again, and it was there a moment ago.
+    PlainFile,
 }
 
 /// A step on the way of a layer.
@@ -92,6 +95,9 @@ pub trait FaultyService: Sync {
     /// The steps of the layer that is taken.
     fn steps(&self) -> Vec<FaultStep>;
 
+    /// The task was planned once and nothing was broken: what was asked since [`FaultyService::heal`] is asked in each plan.
+    fn task_was_planned(&self) {}
+
     /// From now on a step goes wrong: so often, or always.
     fn break_step(&self, step: &FaultStep, action: FaultAction, times: Option<u32>);
 
@@ -99,7 +105,8 @@ pub trait FaultyService: Sync {
     fn heal(&self);
 
     /// What this service makes of a cell where it is not as the row says: `None` as the row says, else other ends. A cell without
-    /// any end is left out.
+    /// any end is left out. Rows are known by their names ([`fault_names`](super::fault_names)); where nobody signs in this is
+    /// [`without_credentials`](super::without_credentials()).
     fn other_ends(&self, _step: &FaultStep, _row: &FaultRow) -> Option<FaultEnds> {
         None
     }
@@ -150,7 +157,7 @@ impl FaultEnds {
 /// A fault, for which kinds of steps, how often it strikes, and what may come of it.
 #[derive(Debug, Clone)]
 pub struct FaultRow {
-    /// For people.
+    /// For people; those of [`fault_rows`](super::fault_rows()) are in [`fault_names`](super::fault_names).
     pub name: String,
     /// What goes wrong.
     pub action: FaultAction,
@@ -217,6 +224,12 @@ impl FaultMatrix<'_> {
     pub async fn run(&self) -> std::io::Result<FaultReport> {
         let mut report = FaultReport::default();
         let dir = tempfile::tempdir()?;
+        self.service.heal();
+        if let Err(failure) = self.task.plan(&self.parameters, &Default::default()).await {
+            report.wrong.push(format!("the task cannot be planned though nothing is broken: {failure}"));
+            return Ok(report);
+        }
+        self.service.task_was_planned();
         for step in self.service.steps() {
             for row in self.rows.iter().filter(|r| r.kinds.contains(&step.kind)) {
                 let ends = self.service.other_ends(&step, row).unwrap_or_else(|| row.ends.clone());

@@ -2,8 +2,7 @@
 
 use crate::fault::Fault;
 use crate::sandbox::Sandbox;
-use offmap_engine::testing::{FaultAction, FaultEnds, FaultRow, FaultStep, FaultyService};
-use offmap_model::{FailureKind, FailureOwner};
+use offmap_engine::testing::{FaultAction, FaultEnds, FaultRow, FaultStep, FaultyService, without_credentials};
 
 /// A layer of the sandbox under the fault matrix.
 #[derive(Debug)]
@@ -20,11 +19,7 @@ impl<'a> FaultyLayer<'a> {
     /// A layer that is asked for without credentials: there is no token to renew.
     #[must_use]
     pub fn without_credentials(sandbox: &'a Sandbox, steps: Vec<FaultStep>) -> Self {
-        let unauthorized = |_: &FaultStep, row: &FaultRow| {
-            let ends = FaultEnds::fails([(FailureOwner::Credentials, FailureKind::Unauthorized)]);
-            (row.name == "498 once").then_some(ends)
-        };
-        Self { sandbox, steps, other_ends: unauthorized }
+        Self { sandbox, steps, other_ends: without_credentials }
     }
 }
 

@@ -21,6 +21,7 @@
 //! | `…/Streets/VectorTileServer` | vector tiles with style, sprites and fonts |
 //! | `…/Detail/MapServer`, `…/DetailStreets/VectorTileServer` | tiles of every level to 19, anywhere; each names its level, row and column |
 //! | `…/Empty/FeatureServer` | sync, layers and a table without rows, and without an extent |
+//! | `/files/places.geojson` | a file as any web server has it, for layers that are no ArcGIS service |
 //!
 //! The data are Natural Earth's (public domain); the inspections are made up. Every request is logged
 //! ([`Sandbox::requests`]), faults are played on request ([`Sandbox::fault`]).

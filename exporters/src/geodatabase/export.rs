@@ -73,7 +73,7 @@ impl Export<'_> {
         let Self { client, task, service, ctx, path, .. } = *self;
         let (downloaded, parameters, refused) = self.replica().await?;
         // It stays also if what follows fails, which asks the service only.
-        ctx.finish_file(FILE_UNIT, Some(JOB_UNIT), path, (downloaded.bytes, &downloaded.sha256)).await?;
+        ctx.finish_file(FILE_UNIT, Some(JOB_UNIT), path, downloaded.bytes, &downloaded.sha256).await?;
         let (file, cancel) = (path.to_owned(), ctx.cancel_token().clone());
         let read = move || Ok((geodatabase::describe(&file, &cancel)?, edit_tokens::of_file(&file, &cancel)?));
         let (found, state) = match ctx.blocking(read).await {

@@ -270,7 +270,7 @@ impl Verification<'_> {
                 left = left.saturating_sub(1);
                 !too_many && sender.blocking_send(keys).is_ok()
             };
-            geodatabase::key_literals(&file, (&table, &primary), KEYS_AT_A_TIME, &cancel, hand_on)?;
+            geodatabase::key_literals(&file, &table, &primary, KEYS_AT_A_TIME, &cancel, hand_on)?;
             Ok(too_many)
         });
         let one = |keys: String| async move {

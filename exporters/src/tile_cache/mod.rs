@@ -227,7 +227,7 @@ async fn run(
     if !task.layers.iter().all(has_budget) {
         check_levels(&package, task, &parameters.level_ids)?;
     }
-    ctx.finish_file(FILE_UNIT, None, &path, (got.bytes, &got.sha256)).await?;
+    ctx.finish_file(FILE_UNIT, None, &path, got.bytes, &got.sha256).await?;
     let mut layers = layers_of(task, package.total(), missing.as_ref(), None);
     file_etag::give(ctx, FILE_UNIT, &got, &mut layers).await?;
     let file = ArtifactFile::file("package", package.kind.extension()).with_sha256(got.sha256);

@@ -63,7 +63,7 @@ impl Export<'_> {
         let Self { ctx, task, .. } = *self;
         let path = ctx.work_dir().join("package");
         let tiles = self.tiles(area, &path).await?;
-        ctx.finish_file(FILE_UNIT, None, &path, (tiles.got.bytes, &tiles.got.sha256)).await?;
+        ctx.finish_file(FILE_UNIT, None, &path, tiles.got.bytes, &tiles.got.sha256).await?;
         let mut artifact = Artifact {
             files: vec![ArtifactFile::file("package", TilePackageKind::Vtpk.extension()).with_sha256(&tiles.got.sha256)],
             layers: layers_of(task, tiles.package.total(), tiles.missing.as_ref(), None),
@@ -141,7 +141,7 @@ impl Export<'_> {
         };
         let hashed: PathBuf = folder.clone();
         let (bytes, sha256) = ctx.blocking(move || hash_result(&hashed)).await?;
-        ctx.finish_file(&unit, None, &folder, (bytes, &sha256)).await?;
+        ctx.finish_file(&unit, None, &folder, bytes, &sha256).await?;
         artifact.warnings.extend(warnings);
         for layer in artifact.layers.iter_mut().filter(|l| drawn.layers.contains(&l.id)) {
             layer.resources = Some(artifact.files.len());

@@ -23,7 +23,8 @@ const GUID_TYPE: &str = "uuidtext";
 /// If the file is damaged, has no such table, or its keys are longer or more than can be kept in memory.
 pub fn key_literals(
     path: &Path,
-    (table, column): (&str, &str),
+    table: &str,
+    column: &str,
     size: usize,
     cancel: &CancellationToken,
     mut take: impl FnMut(String) -> bool,
@@ -102,14 +103,14 @@ mod tests {
             pieces.push(piece.split(',').count());
             pieces.len() < most
         };
-        key_literals(&path, ("Trailheads", "OBJECTID_1"), 100, &cancel, |piece| take(piece, 9)).expect("reads");
+        key_literals(&path, "Trailheads", "OBJECTID_1", 100, &cancel, |piece| take(piece, 9)).expect("reads");
         assert_eq!(pieces, [100, 100, 100, 100, 75]);
         pieces.clear();
         let mut take = |piece: String| {
             pieces.push(piece.len());
             pieces.len() < 2
         };
-        key_literals(&path, ("Trailheads", "OBJECTID_1"), 100, &cancel, &mut take).expect("reads");
+        key_literals(&path, "Trailheads", "OBJECTID_1", 100, &cancel, &mut take).expect("reads");
         assert_eq!(pieces.len(), 2, "nobody wants the third");
     }
 
@@ -132,7 +133,7 @@ mod tests {
                 all.extend(piece.split(',').map(str::to_owned));
                 true
             };
-            key_literals(&path, ("Sites", column), 2, &CancellationToken::new(), take).expect("reads");
+            key_literals(&path, "Sites", column, 2, &CancellationToken::new(), take).expect("reads");
             all.sort();
             all
         };
