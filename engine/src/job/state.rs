@@ -105,7 +105,7 @@ impl JobInner {
         let secrets = engine.secrets_of(&source);
         session.iter().for_each(|session| secrets.include(session.secrets()));
         // It is in every message and in the store.
-        let subject = Subject::new(SubjectKind::Job, &id, secrets.scrubbed(source.map_title()));
+        let subject = Subject::new(SubjectKind::Job, &id, secrets.scrubbed(source.map_title().to_owned()));
         let event_log = EventLog::after(first_event, subject.clone(), Arc::clone(&engine.clock), secrets.clone());
         let cancel = engine.root.child_token();
         let keep = match start_mode {

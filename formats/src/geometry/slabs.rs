@@ -44,8 +44,8 @@ impl Slabs {
         // An edge has an entry in its first slab, and one for each border between slabs that it crosses.
         let crossings = edges as f64 * (MOST_ENTRIES - 1) as f64;
         let count = (crossings * height / climbed).min((edges / EDGES_OF_A_SLAB) as f64);
-        // NaN and what is below one are no number of slabs; the cast cannot overflow, as there are fewer than edges.
-        if !(count >= 2.0 && height.is_finite()) {
+        // A level ring has no slabs, nor one without numbers; the cast cannot overflow, as there are fewer than edges.
+        if !(count >= 2.0 && height > 0.0 && height.is_finite()) {
             return None;
         }
         let slabs = Self { low, per_unit: count.floor() / height, ..Self::default() };
