@@ -257,6 +257,8 @@ fn an_index_made_in_pieces_finds_every_row_and_nothing_else() {
         put(&mut sink, 0..rows);
         sink.finish_file().expect("finishes");
         let sql = Connection::open(&to).expect("opens");
+        // The sink makes the index in its own transaction; here each node would wait for the disk.
+        sql.execute_batch("BEGIN").expect("begins");
         let of = Indexed { table: "p", column: "geom", key: "fid" };
         build(&sql, of, &mut Envelopes::incomplete(), held).expect("builds");
         assert_eq!(text(&sql, "SELECT rtreecheck('rtree_p_geom')"), "ok", "{rows} {held}");
