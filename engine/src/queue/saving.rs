@@ -2,7 +2,7 @@
 
 use super::orchestrator::Orchestrator;
 use super::table::{Entry, Rewrite, Table};
-use crate::store::Write;
+use crate::store::{Write, no_job};
 use offmap_model::{Failure, StatusMessage};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -67,7 +67,7 @@ impl Orchestrator {
             return Ok(());
         }
         // One that has ended meanwhile was written with all that was said to it; one that the store refused was not.
-        self.known(id).await.map(drop)
+        self.store.record(id).await?.map(drop).ok_or_else(|| no_job(id))
     }
 
     /// Writes a living job as it is, as soon as the store has it.
