@@ -55,6 +55,14 @@ fn check(order: &Order) -> Result<(), Failure> {
         let message = format!("the order has {} labels, expected at most {MOST_LABELS}", order.labels.len());
         return Err(Failure::invalid_parameter(message));
     }
+    if order.labels.contains_key("") {
+        return Err(Failure::invalid_parameter(
+            "a label of the order has an empty key, by which nobody can find it; name it",
+        ));
+    }
+    if order.retry.attempts == 0 {
+        return Err(Failure::invalid_parameter("the order is to be tried 0 times (`retry.attempts`), expected at least 1"));
+    }
     order.source.check_urls()?;
     order.parameters.check()
 }

@@ -48,12 +48,14 @@ fn give_up(connection: &Connection) {
 }
 
 /// Does one command; of one that fails nothing stays. `Err` with true where the whole transaction went with it.
-fn one(connection: &Connection, command: Work, in_company: bool) -> Result<(), (rusqlite::Error, bool)> {
+fn one(connection: &Connection, command: Work, reads: bool, is_shared: bool) -> Result<(), (rusqlite::Error, bool)> {
+    let in_company = is_shared && !reads;
     if in_company {
         run(connection, "SAVEPOINT command").map_err(|e| (e, connection.is_autocommit()))?;
     }
     let error = match command(connection) {
-        Ok(()) if !in_company => return Ok(()),
+        // Without a transaction there is no savepoint either, which is the error then.
+        Ok(()) if !in_company && !connection.is_autocommit() => return Ok(()),
         Ok(()) => match run(connection, "RELEASE command") {
             Ok(()) => return Ok(()),
             Err(error) => error,
@@ -61,9 +63,8 @@ fn one(connection: &Connection, command: Work, in_company: bool) -> Result<(), (
         Err(error) => error,
     };
     // A full disk, say, makes SQLite roll back the whole transaction; then there is no savepoint any more.
-    let is_undone = in_company
-        && !connection.is_autocommit()
-        && run(connection, "ROLLBACK TO command").and_then(|()| run(connection, "RELEASE command")).is_ok();
+    let undo = || run(connection, "ROLLBACK TO command").and_then(|()| run(connection, "RELEASE command"));
+    let is_undone = is_shared && !connection.is_autocommit() && (reads || undo().is_ok());
     if !is_undone {
         give_up(connection);
     }
@@ -84,7 +85,7 @@ pub(super) fn commit(kind: &FileKind, opened: &Opened, batch: Vec<Command>) {
         if command.reads {
             deadline.set(LONGEST_READ);
         }
-        let result = one(connection, command.work, is_shared && !command.reads);
+        let result = one(connection, command.work, command.reads, is_shared);
         deadline.clear();
         let result = result.map_err(|(error, is_lost)| (kind.judged(&error), is_lost));
         if let Err((failure, true)) = &result {
@@ -131,11 +132,16 @@ mod tests {
 
     /// Does commands in one batch; answers which of them succeeded.
     fn outcomes(opened: &Opened, works: Vec<Work>) -> Vec<bool> {
+        outcomes_of(opened, works.into_iter().map(|work| (work, false)).collect())
+    }
+
+    /// The same for commands of which some only read.
+    fn outcomes_of(opened: &Opened, works: Vec<(Work, bool)>) -> Vec<bool> {
         let (batch, answers): (Vec<_>, Vec<_>) = works
             .into_iter()
-            .map(|work| {
+            .map(|(work, reads)| {
                 let (done, answer) = oneshot::channel();
-                (Command { work, reads: false, done }, answer)
+                (Command { work, reads, done }, answer)
             })
             .unzip();
         commit(&LEDGER, opened, batch);
@@ -168,6 +174,31 @@ mod tests {
         assert_eq!(keys(&opened), ["c", "d"]);
         assert_eq!(outcomes(&opened, vec![put(&["c"], ALL_OR_NOTHING)]), [false]);
         assert_eq!(outcomes(&opened, vec![put(&["e"], PLAIN)]), [true], "the file is as usable as before");
+    }
+
+    #[test]
+    fn what_only_reads_and_fails_takes_no_neighbour_with_it() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let opened = opened(&dir);
+        let read: Work = Box::new(|c| c.query_row("SELECT value FROM job WHERE key = 'none'", [], |_| Ok(())));
+        assert_eq!(
+            outcomes_of(&opened, vec![(put(&["a"], PLAIN), false), (read, true), (put(&["b"], PLAIN), false)]),
+            [true, false, true]
+        );
+        assert_eq!(keys(&opened), ["a", "b"]);
+    }
+
+    #[test]
+    fn a_roll_back_that_its_command_hides_is_told_to_all_of_its_transaction() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let opened = opened(&dir);
+        for reads in [false, true] {
+            let hides: Work = Box::new(|c| c.execute_batch("ROLLBACK"));
+            let works = vec![(put(&["a"], PLAIN), false), (hides, reads), (put(&["b"], PLAIN), false)];
+            assert_eq!(outcomes_of(&opened, works), [false, false, true]);
+            assert_eq!(keys(&opened), ["b"]);
+            assert_eq!(outcomes(&opened, vec![Box::new(|c| c.execute("DELETE FROM job", []).map(drop))]), [true]);
+        }
     }
 
     #[test]

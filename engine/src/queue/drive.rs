@@ -60,7 +60,7 @@ impl Orchestrator {
     /// Runs a job to the end of its run.
     async fn drive(self: Arc<Self>, id: Arc<str>) {
         // Written before anything is spent: what it leaves is looked for by its attempts.
-        let prepared = match self.save(&id, None, Arc::default()).await {
+        let prepared = match self.save(&id).await {
             Ok(()) => self.prepared(&id).await,
             Err(failure) => Ok(Err(Wait(WaitReason::Retry, failure.to_string()))),
         };
@@ -101,7 +101,7 @@ impl Orchestrator {
                 Err(failure) => return Ok(Made::Waits(failure)),
             };
             let document = this.store.document(seq).await?;
-            let supplied = Supplied { session, known, last_event: this.store.last_event(seq).await? };
+            let supplied = Supplied { session, known };
             prepare(&this.resources, &record, &document, this.settings.provider.as_ref(), supplied).await
         });
         let inner = match made.await.map_err(|e| from_join_error(e, "the preparation of the job"))?? {
@@ -139,11 +139,8 @@ impl Orchestrator {
 
     /// Lets a job wait that was not begun; or does with it what was said meanwhile.
     async fn put_off(self: &Arc<Self>, id: &str, reason: WaitReason, words: String) {
-        let Some(record) = self.lock().entries.get(id).map(|e| e.record.clone()) else { return };
-        // Nobody else writes messages of it while it is in these hands.
-        let message = self.message_of(&record, ExportState::NotStarted, Some(words.clone())).await;
         let now = self.now();
-        let (record, stop, events, begun) = {
+        let (record, stop, begun) = {
             let mut table = self.lock();
             table.unqueue(id);
             table.free_slot(id, now);
@@ -152,7 +149,7 @@ impl Orchestrator {
             // It has not begun.
             record.attempts = record.attempts.saturating_sub(1);
             record.updated = now;
-            let mut events = Arc::default();
+            let mut events = Vec::new();
             match entry.stop {
                 // It stays in these hands until it has ended.
                 Some(Stop::Cancel | Stop::Discard) => {}
@@ -161,18 +158,19 @@ impl Orchestrator {
                     (record.state, record.waits_for) = (JobState::Waiting, Some(reason));
                     record.due = Some(now.saturating_add(ASK_AGAIN_MS));
                     if entry.said.as_ref() != Some(&words) {
-                        (entry.said, events) = (Some(words), Arc::new(message));
+                        events = self.message_of(record, ExportState::NotStarted, words.clone());
+                        entry.said = Some(words);
                     }
                 }
                 None => {}
             }
             entry.is_driven = entry.stop.is_some();
             let (record, stop) = (entry.record.clone(), entry.stop);
-            let begun = self.begin_save(&table, id, None, Arc::clone(&events));
+            let begun = self.begin_save(&mut table, id, None, events);
             table.enqueue(id, now);
-            (record, stop, events, begun)
+            (record, stop, begun)
         };
-        self.save_surely(id, begun, None, events).await;
+        self.save_surely(id, begun).await;
         if stop.is_some() {
             drop(self.clean_up_and_end(&record).await);
         }

@@ -3,8 +3,9 @@
 //! The end of a job, what it came to and the last messages of its log are written in one step, so that a process that is killed leaves a
 //! job that lives with an open log, or one that has ended in every respect. It is told when it is written.
 
-use super::orchestrator::{Begun, Orchestrator, subject_of};
+use super::orchestrator::{Orchestrator, subject_of};
 use super::prepare::{Left, left_of, remove_leftover, to_discard};
+use super::saving::Begun;
 use super::table::{Body, Stop};
 use crate::actor::from_join_error;
 use crate::job::{JobInner, JobResult, discard};
@@ -44,12 +45,17 @@ impl Orchestrator {
     pub(super) async fn end_unprepared(self: &Arc<Self>, id: &str, failure: Failure, is_kept: bool) {
         // One whose line is on its way into the store would be outlived by it.
         self.until(id, |entry| entry.is_none_or(|e| e.is_stored)).await;
-        let known = self.lock().entries.get(id).map(|e| (e.record.clone(), e.live(), self.secrets_for(&e.body)));
+        let known = self.lock().entries.get_mut(id).map(|entry| {
+            if entry.live().is_none() {
+                entry.record.begin_log();
+            }
+            (entry.record.clone(), entry.live(), self.secrets_for(&entry.body))
+        });
         let Some((record, live, secrets)) = known else { return };
         let result: JobResult = Err(JobError { can_resume: is_kept, ..secrets.failure(failure).into() });
         let (log, result) = match &live {
             Some(inner) => (Arc::clone(&inner.event_log), inner.in_time(result)),
-            None => (self.log_of(&record, self.store.last_event(record.seq).await.unwrap_or(0), secrets), result),
+            None => (self.log_of(&record, secrets), result),
         };
         let failure = result.as_ref().err().map(|e| &e.failure);
         log.ended(&subject_of(&record), failure);
@@ -77,7 +83,8 @@ impl Orchestrator {
             Ok(result) => serde_json::to_string(result),
             Err(error) => serde_json::to_string(error),
         };
-        let (outcome, events) = (outcome.ok().map(Arc::from), Arc::new(events));
+        // Plain data always becomes JSON.
+        let outcome = Some(outcome.unwrap_or_default().into());
         let begun = {
             let mut table = self.lock();
             table.unqueue(id);
@@ -90,9 +97,9 @@ impl Orchestrator {
             record.is_kept = result.as_ref().err().is_some_and(|e| e.can_resume);
             record.failure = result.as_ref().err().map(|e| Box::new(e.failure.clone()));
             metrics::job_ended(result, (record.order.submitted, now));
-            self.begin_save(&table, id, Option::clone(&outcome), Arc::clone(&events))
+            self.begin_save(&mut table, id, outcome, events)
         };
-        if self.save_surely(id, begun, outcome, events).await {
+        if self.save_surely(id, begun).await {
             self.forget(id);
         } else if let Some(entry) = self.lock().entries.get_mut(id) {
             // Who waits for it is not kept by a disk that is full.
@@ -136,9 +143,8 @@ impl Orchestrator {
                 if let Err(error) = &mut result {
                     error.can_resume = true;
                 }
-                let last = Arc::new(last);
-                let (cleans, begun) = self.rest(id, &rests, result.as_ref().err(), &last);
-                self.save_surely(id, begun, None, last).await;
+                let (cleans, begun) = self.rest(id, &rests, result.as_ref().err(), last);
+                self.save_surely(id, begun).await;
                 if let Some(record) = cleans {
                     // It was cancelled while it came to rest.
                     drop(self.clean_up_and_end(&record).await);
@@ -177,7 +183,7 @@ impl Orchestrator {
         id: &str,
         verdict: &Verdict,
         error: Option<&JobError>,
-        last: &Arc<Vec<StatusMessage>>,
+        last: Vec<StatusMessage>,
     ) -> (Option<JobRecord>, Begun) {
         let now = self.now();
         let mut table = self.lock();
@@ -204,7 +210,7 @@ impl Orchestrator {
             (entry.stop, entry.is_driven) = (None, false);
         }
         let cleans = cleans.then(|| entry.record.clone());
-        let begun = self.begin_save(&table, id, None, Arc::clone(last));
+        let begun = self.begin_save(&mut table, id, None, last);
         table.enqueue(id, now);
         (cleans, begun)
     }

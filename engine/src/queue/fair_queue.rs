@@ -84,10 +84,17 @@ impl FairQueue {
         self.change(tenant, |t| t.running = t.running.saturating_sub(1));
     }
 
-    /// How many jobs of its tenant are before a place.
-    pub(crate) fn before(&self, tenant: &Arc<str>, priority: i32, seq: i64) -> u64 {
+    /// How many jobs of its tenant are before one that waits.
+    pub(crate) fn before(&self, tenant: &Arc<str>, priority: i32, seq: i64) -> Option<u64> {
         let place = (Reverse(priority), seq);
-        self.tenants.get(tenant).map_or(0, |t| t.waiting.range(..place).count() as u64)
+        let tenant = self.tenants.get(tenant).filter(|t| t.waiting.contains_key(&place))?;
+        Some(tenant.waiting.range(..place).count() as u64)
+    }
+
+    /// The same for some jobs of a tenant, in one pass.
+    pub(crate) fn places(&self, tenant: &Arc<str>, is_wanted: impl Fn(&str) -> bool) -> Vec<(Arc<str>, u64)> {
+        let waiting = self.tenants.get(tenant).into_iter().flat_map(|t| t.waiting.values()).zip(0..);
+        waiting.filter(|(id, _)| is_wanted(id)).map(|(id, before)| (Arc::clone(id), before)).collect()
     }
 }
 
@@ -116,7 +123,10 @@ mod tests {
     #[test]
     fn priority_is_within_the_tenant_and_then_comes_the_order() {
         let mut queue = queue(&[("a", 0), ("a", 5), ("a", 5), ("b", -3), ("a", 9)]);
-        assert_eq!(queue.before(&Arc::from("a"), 5, 2), 2);
+        assert_eq!(queue.before(&Arc::from("a"), 5, 2), Some(2));
+        assert_eq!(queue.before(&Arc::from("a"), 5, 7), None, "it does not wait");
+        let places = queue.places(&Arc::from("a"), |id| id != "a1");
+        assert_eq!(places.iter().map(|(id, n)| (&**id, *n)).collect::<Vec<_>>(), [("a4", 0), ("a2", 2), ("a0", 3)]);
         let mut started = Vec::new();
         while let Some(id) = queue.next(usize::MAX) {
             let tenant: Arc<str> = id[..1].into();

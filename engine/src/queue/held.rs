@@ -40,18 +40,21 @@ impl Orchestrator {
     /// If its end is not in the store.
     pub(super) async fn hold(self: &Arc<Self>, id: &str) -> Result<Option<Held>, Failure> {
         loop {
-            {
+            // Under one lock with what is looked at: a change in between would wake nobody.
+            let mut change = {
                 let mut table = self.lock();
                 match table.entries.get(id) {
                     Some(entry) if entry.unsaved.is_some() => return Err(not_stored(id)),
                     Some(entry) if !entry.record.state.is_terminal() => return Ok(None),
-                    _ => {}
+                    Some(entry) => entry.news(),
+                    None => match table.held.get(id) {
+                        Some(held) => held.subscribe(),
+                        None => return Ok(self.hold_now(&mut table, id)),
+                    },
                 }
-                if let Some(held) = self.hold_now(&mut table, id) {
-                    return Ok(Some(held));
-                }
-            }
-            self.change_of_ended(id).await;
+            };
+            // An error says that it is there no more.
+            let _ = change.changed().await;
         }
     }
 
@@ -65,21 +68,7 @@ impl Orchestrator {
             return None;
         }
         let id: Arc<str> = id.into();
-        table.held.insert(Arc::clone(&id), watch::Sender::new(()));
+        table.held.insert(Arc::clone(&id), watch::Sender::new(0));
         Some(Held { orchestrator: Arc::clone(self), id })
-    }
-
-    /// Ends when something changed of a job that is being written or in somebody's hands.
-    async fn change_of_ended(&self, id: &str) {
-        let (news, freed) = {
-            let table = self.lock();
-            (table.entries.get(id).map(|e| e.news()), table.held.get(id).map(watch::Sender::subscribe))
-        };
-        // An error says that it is there no more.
-        match (news, freed) {
-            (Some(mut news), _) => drop(news.changed().await),
-            (None, Some(mut freed)) => drop(freed.changed().await),
-            (None, None) => {}
-        }
     }
 }

@@ -5,7 +5,7 @@ use super::orchestrator::Orchestrator;
 use super::table::Entry;
 use crate::job::JobResult;
 use crate::store::{JobRecord, ended, no_job};
-use offmap_model::{Failure, JobError, JobFilter, JobPage, JobSnapshot};
+use offmap_model::{Failure, JobError, JobFilter, JobPage, JobSnapshot, JobState};
 use std::sync::Arc;
 
 /// A living job as it is.
@@ -45,7 +45,13 @@ impl Orchestrator {
     /// Jobs, the latest first.
     pub(crate) async fn list(&self, filter: &JobFilter, after: Option<u64>, most: u32) -> Result<JobPage, Failure> {
         // What was said before is written before.
-        self.store.page(filter, after, most).await
+        let mut page = self.store.page(filter, after, most).await?;
+        let queued = page.jobs.iter().filter(|job| job.state == JobState::Queued).map(|job| job.id.as_str());
+        let positions = self.lock().positions(queued);
+        for job in page.jobs.iter_mut().filter(|job| job.state == JobState::Queued) {
+            job.queue_position = positions.get(job.id.as_str()).copied();
+        }
+        Ok(page)
     }
 
     /// The messages of a job after a number.
@@ -74,15 +80,24 @@ impl Orchestrator {
     /// The package of a job is the host's from now on: no retention removes it.
     pub(crate) async fn take_over(self: &Arc<Self>, id: &str) -> Result<(), Failure> {
         loop {
-            let lives = match self.lock().entries.get_mut(id) {
-                Some(entry) => {
-                    Arc::make_mut(&mut entry.record.order).is_owned = false;
-                    true
+            self.until(id, |entry| entry.is_none_or(|e| e.is_stored)).await;
+            let begun = {
+                let mut table = self.lock();
+                match table.entries.get_mut(id).filter(|e| !e.record.state.is_terminal()) {
+                    Some(entry) if !entry.is_stored => {
+                        return Err(Failure::internal("the engine is shut down; make a new one"));
+                    }
+                    // Under one lock: what is said of it is written before the job can be forgotten.
+                    Some(entry) => {
+                        Arc::make_mut(&mut entry.record.order).is_owned = false;
+                        Some(self.begin_save(&mut table, id, None, Vec::new()))
+                    }
+                    // The end of a job that ends is on its way without this.
+                    None => None,
                 }
-                None => false,
             };
-            if lives {
-                return self.when_stored(id).await;
+            if let Some(begun) = begun {
+                return self.await_write(begun).await.map(drop);
             }
             if let Some(held) = self.hold(id).await? {
                 let record = self.known(held.id()).await?;

@@ -12,6 +12,7 @@ mod orchestrator;
 mod prepare;
 mod retaining;
 mod retention;
+mod saving;
 mod settings;
 mod submission;
 mod table;

@@ -1,35 +1,18 @@
 //! The jobs of an engine: their table, and their store.
 
-use super::prepare::after_gap;
 use super::retaining::Retaining;
 use super::settings::Settings;
 use super::table::{Body, Entry, Stop, Table};
 use crate::event_log::EventLog;
 use crate::metrics;
 use crate::resources::EngineResources;
-use crate::store::{Found, JobRecord, JobStore, Write};
+use crate::store::{Found, JobRecord, JobStore};
 use offmap_model::{
     ExportState, Failure, FailureKind, FailureOwner, FailureStage, JobError, JobState, SecretRegistry, StatusMessage,
     Subject, SubjectKind, WaitReason,
 };
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 use tokio::sync::{Notify, watch};
-
-/// How long to wait until something is written again that the store did not take, at first and at the most.
-const FIRST_WAIT: Duration = Duration::from_secs(1);
-const LONGEST_WAIT: Duration = Duration::from_mins(1);
-
-/// A change that is on its way into the store, unless there is nothing to write.
-pub(super) type Begun = Result<Option<Pin<Box<dyn Future<Output = Result<(), Failure>> + Send>>>, Failure>;
-
-async fn written(begun: Begun) -> Result<(), Failure> {
-    match begun? {
-        Some(written) => written.await,
-        None => Ok(()),
-    }
-}
 
 /// See the module.
 #[derive(Debug)]
@@ -54,7 +37,8 @@ impl Orchestrator {
         let mut table = Table::after(found.last);
         let now = resources.clock.now_ms();
         for mut record in found.living {
-            if record.state == JobState::Running || record.waits_for == Some(WaitReason::Credentials) {
+            let is_timeless = record.state == JobState::Waiting && record.due.is_none();
+            if record.state == JobState::Running || record.waits_for == Some(WaitReason::Credentials) || is_timeless {
                 record.state = JobState::Queued;
                 (record.waits_for, record.due) = (None, None);
             }
@@ -155,103 +139,6 @@ impl Orchestrator {
         }
     }
 
-    /// Sends how a job is to the store, after all changes before. The answer comes when it is written.
-    pub(super) fn begin_save(
-        &self,
-        table: &Table,
-        id: &str,
-        outcome: Option<Arc<str>>,
-        events: Arc<Vec<StatusMessage>>,
-    ) -> Begun {
-        let Some(record) = table.entries.get(id).filter(|e| e.is_stored).map(|e| e.record.clone()) else { return Ok(None) };
-        let written = self.store.begin_write(Write { record, outcome, events })?;
-        Ok(Some(Box::pin(written)))
-    }
-
-    /// Writes how a job is into the store.
-    pub(super) async fn save(
-        &self,
-        id: &str,
-        outcome: Option<Arc<str>>,
-        events: Arc<Vec<StatusMessage>>,
-    ) -> Result<(), Failure> {
-        let begun = self.begin_save(&self.lock(), id, outcome, events);
-        written(begun).await
-    }
-
-    /// Writes a living job as it is, as soon as the store has it.
-    pub(super) async fn when_stored(&self, id: &str) -> Result<(), Failure> {
-        self.until(id, |entry| entry.is_none_or(|e| e.is_stored)).await;
-        self.save(id, None, Arc::default()).await
-    }
-
-    /// Writes a job's state some time soon.
-    pub(crate) fn save_later(self: &Arc<Self>, id: &str) {
-        let (this, id) = (Arc::clone(self), id.to_owned());
-        let work = async move {
-            if let Err(failure) = this.when_stored(&id).await {
-                tracing::error!(job = id, %failure, "the state of a job cannot be stored");
-            }
-        };
-        self.resources.tracker.spawn_on(work, &self.resources.runtime);
-    }
-
-    /// Writes how some jobs are, in one step.
-    pub(super) async fn save_all(&self, ids: &[Arc<str>]) -> Result<(), Failure> {
-        let begun: Vec<Begun> = {
-            let table = self.lock();
-            ids.iter().map(|id| self.begin_save(&table, id, None, Arc::default())).collect()
-        };
-        // All are on their way, whatever becomes of the first one.
-        for begun in begun {
-            written(begun).await?;
-        }
-        Ok(())
-    }
-
-    /// Waits for what must not be lost, such as an end, and is on its way into the store: where the store does not take it, this answers
-    /// `false`, and it is tried again until the store does or the engine ends.
-    pub(super) async fn save_surely(
-        self: &Arc<Self>,
-        id: &str,
-        begun: Begun,
-        outcome: Option<Arc<str>>,
-        events: Arc<Vec<StatusMessage>>,
-    ) -> bool {
-        let Err(failure) = written(begun).await else { return true };
-        tracing::error!(job = id, %failure, "the state of a job cannot be stored; it is tried again");
-        let (this, id) = (Arc::clone(self), Arc::from(id));
-        self.resources.tracker.spawn_on(this.save_again(id, outcome, events), &self.resources.runtime);
-        false
-    }
-
-    async fn save_again(self: Arc<Self>, id: Arc<str>, outcome: Option<Arc<str>>, events: Arc<Vec<StatusMessage>>) {
-        let mut wait = FIRST_WAIT;
-        loop {
-            let is_last = tokio::select! {
-                biased;
-                () = self.resources.root.cancelled() => true,
-                () = self.resources.clock.sleep(wait) => false,
-            };
-            match self.save(&id, Option::clone(&outcome), Arc::clone(&events)).await {
-                Ok(()) => return self.forget(&id),
-                Err(failure) if is_last => {
-                    tracing::error!(job = %id, %failure, "the state of a job is not stored");
-                    return;
-                }
-                Err(_) => wait = (wait * 2).min(LONGEST_WAIT),
-            }
-        }
-    }
-
-    /// Takes a job out of the table that has ended: the store has all of it.
-    pub(super) fn forget(&self, id: &str) {
-        let mut table = self.lock();
-        if table.entries.get(id).is_some_and(|e| e.record.state.is_terminal()) {
-            table.remove(id);
-        }
-    }
-
     /// Gives a job its number.
     ///
     /// # Errors
@@ -278,21 +165,16 @@ impl Orchestrator {
         Ok(())
     }
 
-    /// The log of a job of which nothing is in memory.
-    pub(super) fn log_of(&self, record: &JobRecord, last_event: u64, secrets: SecretRegistry) -> Arc<EventLog> {
-        EventLog::after(after_gap(last_event), subject_of(record), Arc::clone(&self.resources.clock), secrets)
+    /// The present log of a job of which nothing is in memory.
+    pub(super) fn log_of(&self, record: &JobRecord, secrets: SecretRegistry) -> Arc<EventLog> {
+        EventLog::after(record.log_base(), subject_of(record), Arc::clone(&self.resources.clock), secrets)
     }
 
-    /// A message on a job of which nothing is in memory.
-    pub(super) async fn message_of(
-        &self,
-        record: &JobRecord,
-        state: ExportState,
-        words: Option<String>,
-    ) -> Vec<StatusMessage> {
-        let last = self.store.last_event(record.seq).await.unwrap_or(0);
-        let log = self.log_of(record, last, self.resources.secrets.clone());
-        log.state(&subject_of(record), state, words, None);
+    /// A message on a job of which nothing is in memory, in a log of its own.
+    pub(super) fn message_of(&self, record: &mut JobRecord, state: ExportState, words: String) -> Vec<StatusMessage> {
+        record.begin_log();
+        let log = self.log_of(record, self.resources.secrets.clone());
+        log.state(&subject_of(record), state, Some(words), None);
         log.kept_after(0, usize::MAX)
     }
 

@@ -76,8 +76,6 @@ pub(super) struct Supplied {
     pub(super) session: Option<Session>,
     /// The map of the run before, with its secrets.
     pub(super) known: Option<Arc<OfflineMapSource>>,
-    /// The number of its last message.
-    pub(super) last_event: u64,
 }
 
 /// What became of the wish to make a job.
@@ -96,7 +94,7 @@ pub(super) async fn prepare(
     provider: Option<&Arc<dyn CredentialProvider>>,
     supplied: Supplied,
 ) -> Result<Made, Failure> {
-    let Supplied { session, known, last_event } = supplied;
+    let Supplied { session, known } = supplied;
     let order = &record.order;
     let JobDocument { id, mut source, parameters, overrides, .. } = JobDocument::read(document)?;
     if needs_secrets(&source, known.as_ref())
@@ -113,7 +111,7 @@ pub(super) async fn prepare(
     let mode = start_mode(resources, record).await?;
     let host = JobHost {
         tenant: Arc::clone(&order.tenant),
-        first_event: after_gap(last_event),
+        first_event: record.log_base(),
         ..JobHost::new(Arc::clone(resources), session)
     };
     let mut inner = JobInner::new(host, id, source, (parameters, overrides), order.destination.clone(), mode);
@@ -138,11 +136,6 @@ fn wish(inner: &JobInner, record: &JobRecord, now: i64) {
     if order.retry.wait_after(record.attempts).is_some() {
         inner.keep.keep_unless_cancelled();
     }
-}
-
-/// Where the numbers of another run begin: progress, which is not kept, had numbers of its own.
-pub(super) fn after_gap(last_event: u64) -> u64 {
-    if last_event == 0 { 0 } else { ((last_event >> 32) + 1) << 32 }
 }
 
 /// Makes a job of which only what it left is wanted.

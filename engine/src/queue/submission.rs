@@ -4,6 +4,7 @@ use super::orchestrator::{Orchestrator, subject_of};
 use super::table::{Body, Entry};
 use crate::job::{JobInner, StartMode};
 use crate::store::{JobRecord, OrderFacts, Wishes};
+use offmap_disk::run_blocking;
 use offmap_model::{ExportState, Failure, JobState, RetryPolicy, SecretRegistry};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -101,6 +102,7 @@ fn record_of(inner: &JobInner, order: Submission, seq: i64, now: i64) -> JobReco
         is_kept: inner.start_mode == StartMode::Resumed,
         bytes: None,
         failure: None,
+        log: 0,
     }
 }
 
@@ -111,18 +113,27 @@ impl Orchestrator {
         // A map without secrets is read again when it is its turn.
         let has_secrets = inner.source.web_map.secret_texts().next().is_some();
         let body = Body::Stored(has_secrets.then(|| Arc::clone(&inner.source)));
-        let key = order.unique_key.clone().map(|key| (Arc::clone(&order.tenant), key));
         let record = record_of(&inner, order, 0, self.now());
+        let key = record.order.key();
+        let mut is_checked = record.order.is_owned;
         let id = loop {
             let known = {
                 let mut table = self.lock();
                 match key.as_ref().and_then(|key| table.with_key(key)) {
-                    Some(id) => id,
+                    Some(id) => Some(id),
+                    None if !is_checked => None,
                     None => {
                         let seq = self.admit(&mut table)?;
                         break table.insert(Entry::new(JobRecord { seq, ..record }, body));
                     }
                 }
+            };
+            let Some(known) = known else {
+                // As its run does, but told to who can name another one.
+                let (packager, destination) = (Arc::clone(&self.resources.packager), record.order.destination.clone());
+                run_blocking(move || packager.check_destination(&destination)).await?;
+                is_checked = true;
+                continue;
             };
             // One that the store refuses lives no more.
             self.until(&known, |entry| entry.is_none_or(|e| e.is_stored)).await;
@@ -192,7 +203,7 @@ impl Orchestrator {
             Some(entry) => (entry.record.clone(), entry.live(), self.secrets_for(&entry.body)),
             None => return Err(Failure::internal("a job is not in its table")),
         };
-        let log = live.map_or_else(|| self.log_of(&record, 0, secrets), |inner| Arc::clone(&inner.event_log));
+        let log = live.map_or_else(|| self.log_of(&record, secrets), |inner| Arc::clone(&inner.event_log));
         log.state(&subject_of(&record), ExportState::NotStarted, None, None);
         let inserted = self.store.insert(record, document, log.kept_after(0, usize::MAX)).await;
         self.taken(id, inserted)

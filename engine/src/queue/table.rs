@@ -3,8 +3,8 @@
 use super::fair_queue::FairQueue;
 use crate::job::{JobInner, JobResult};
 use crate::store::JobRecord;
-use offmap_model::{ExportState, JobState, OfflineMapSource, WaitReason};
-use std::collections::{BTreeSet, HashMap};
+use offmap_model::{ExportState, JobState, OfflineMapSource, StatusMessage, WaitReason};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use tokio::sync::watch;
 
@@ -38,6 +38,39 @@ pub(crate) enum Body {
     Live(Arc<JobInner>),
 }
 
+/// Whether somebody writes a job once more that the store did not take.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Rewrite {
+    #[default]
+    Nobody,
+    /// Somebody is about to, with all that is pending then.
+    Asked,
+    /// Somebody does.
+    Writing,
+}
+
+/// What is to be written of a job together with its record, until the store has it.
+#[derive(Debug, Default)]
+pub(crate) struct Pending {
+    /// How it ended, as JSON.
+    pub(crate) outcome: Option<Arc<str>>,
+    pub(crate) events: Vec<StatusMessage>,
+    pub(crate) rewrite: Rewrite,
+}
+
+impl Pending {
+    /// The store has this outcome, and the messages up to a number.
+    pub(crate) fn drop_written(&mut self, outcome: Option<&Arc<str>>, last: u64) {
+        self.events.retain(|m| m.seq > last);
+        // A write that was answered late may be one of the run before.
+        if let (Some(pending), Some(outcome)) = (&self.outcome, outcome)
+            && Arc::ptr_eq(pending, outcome)
+        {
+            self.outcome = None;
+        }
+    }
+}
+
 /// A job that has not ended.
 #[derive(Debug)]
 pub(crate) struct Entry {
@@ -56,6 +89,7 @@ pub(crate) struct Entry {
     pub(crate) said: Option<String>,
     /// How it ended, where the store did not take that yet.
     pub(crate) unsaved: Option<Arc<JobResult>>,
+    pub(crate) pending: Pending,
     /// Rises with each change, for who waits for one.
     news: watch::Sender<u64>,
 }
@@ -72,6 +106,7 @@ impl Entry {
             stop: None,
             said: None,
             unsaved: None,
+            pending: Pending::default(),
             news: watch::Sender::new(0),
         }
     }
@@ -130,7 +165,7 @@ pub(crate) struct Table {
     /// How often somebody began to work for a job.
     drives: u64,
     /// Ended jobs that are in somebody's hands, who retries, discards or removes them. Who comes later waits until that one is dropped.
-    pub(crate) held: HashMap<Arc<str>, watch::Sender<()>>,
+    pub(crate) held: HashMap<Arc<str>, watch::Sender<u64>>,
     /// Nothing more is begun.
     pub(crate) is_closed: bool,
 }
@@ -141,10 +176,13 @@ impl Table {
         Self { last_seq, ..Self::default() }
     }
 
+    /// Adds a job. It has its unique key unless another living one has it.
     pub(crate) fn insert(&mut self, entry: Entry) -> Arc<str> {
         let id: Arc<str> = entry.record.order.id.as_str().into();
-        if let Some(key) = &entry.record.order.unique_key {
-            self.unique.insert((Arc::clone(&entry.record.order.tenant), key.clone()), Arc::clone(&id));
+        if let Some(key) = entry.record.order.key()
+            && self.with_key(&key).is_none()
+        {
+            self.unique.insert(key, Arc::clone(&id));
         }
         self.entries.insert(Arc::clone(&id), entry);
         id
@@ -154,12 +192,10 @@ impl Table {
         self.unqueue(id);
         let entry = self.entries.remove(id)?;
         self.free_slot_of(&entry);
-        let order = &entry.record.order;
-        if let Some(key) = order.unique_key.clone() {
-            let key = (Arc::clone(&order.tenant), key);
-            if self.unique.get(&key).is_some_and(|of| **of == *id) {
-                self.unique.remove(&key);
-            }
+        if let Some(key) = entry.record.order.key()
+            && self.unique.get(&key).is_some_and(|of| **of == *id)
+        {
+            self.unique.remove(&key);
         }
         Some(entry)
     }
@@ -172,12 +208,15 @@ impl Table {
             return;
         }
         let record = &entry.record;
-        match record.due.filter(|time| *time > now) {
-            Some(time) => drop(self.timers.insert((time, Arc::clone(id)))),
-            None if record.state == JobState::Queued && entry.is_stored => {
+        match record.due {
+            // One that waits goes on by its timer, also where its time is over already.
+            Some(time) if time > now || record.state == JobState::Waiting => {
+                self.timers.insert((time, Arc::clone(id)));
+            }
+            _ if record.state == JobState::Queued && entry.is_stored => {
                 self.queue.push(&record.order.tenant, record.priority, record.seq, Arc::clone(id));
             }
-            None => {}
+            _ => {}
         }
     }
 
@@ -216,6 +255,7 @@ impl Table {
         self.drives += 1;
         (entry.is_driven, entry.drive) = (true, self.drives);
         entry.record.attempts += 1;
+        entry.record.begin_log();
         entry.touch();
         Some(Begin::Drive(id))
     }
@@ -292,9 +332,21 @@ impl Table {
         self.queue.len() + self.timers.len()
     }
 
-    /// Jobs of the same tenant that are before a queued one.
+    /// Jobs of the same tenant that are before one that waits for its turn; `None` for one that waits for something else.
     pub(crate) fn before(&self, record: &JobRecord) -> Option<u64> {
-        (record.state == JobState::Queued).then(|| self.queue.before(&record.order.tenant, record.priority, record.seq))
+        self.queue.before(&record.order.tenant, record.priority, record.seq)
+    }
+
+    /// The same for many jobs, in one pass over what waits of their tenants.
+    pub(crate) fn positions<'a>(&self, ids: impl Iterator<Item = &'a str>) -> HashMap<Arc<str>, u64> {
+        let mut wanted: HashMap<Arc<str>, HashSet<&str>> = HashMap::new();
+        for id in ids {
+            if let Some(entry) = self.entries.get(id) {
+                wanted.entry(Arc::clone(&entry.record.order.tenant)).or_default().insert(id);
+            }
+        }
+        let of = |(tenant, ids): (Arc<str>, HashSet<&str>)| self.queue.places(&tenant, |id| ids.contains(id));
+        wanted.into_iter().flat_map(of).collect()
     }
 
     /// The jobs of a tenant that wait for credentials.

@@ -33,6 +33,15 @@ fn refused(verb: JobVerb, id: &str, state: JobState) -> Failure {
     Failure::new(FailureOwner::Caller, FailureKind::InvalidParameter, FailureStage::Run, message)
 }
 
+/// Of the jobs with a unique key one lives.
+fn has_key(id: &str, key: &str, other: &str) -> Failure {
+    let shown = key.escape_debug();
+    let message = format!(
+        "the job {id} cannot run again: its unique key `{shown}` is that of the job {other} now, which lives; wait for its end, or cancel it"
+    );
+    Failure::new(FailureOwner::Caller, FailureKind::InvalidParameter, FailureStage::Run, message)
+}
+
 /// Lets a job wait for its turn: at once, but not before its order's time.
 fn wait_for_turn(record: &mut JobRecord, now: i64) {
     record.state = JobState::Queued;
@@ -151,7 +160,7 @@ impl Orchestrator {
                 Reply::Told(drive) => {
                     self.until(id, |entry| entry.is_none_or(|e| !e.is_driven || e.drive != drive)).await;
                     if !matches!(verb, JobVerb::Cancel | JobVerb::Discard) {
-                        return self.save(id, None, Arc::default()).await;
+                        return self.save(id).await;
                     }
                     return match self.hold(id).await? {
                         // It may have failed by itself before it was told, and have kept its work.
@@ -173,6 +182,13 @@ impl Orchestrator {
     /// A verb on a job that has ended.
     async fn tell_ended(self: &Arc<Self>, held: &Held, verb: JobVerb) -> Result<(), Failure> {
         let record = self.known(held.id()).await?;
+        if !record.state.is_terminal() {
+            let message = format!(
+                "the store says that the job {} lives, and the engine does not have it; start the engine anew",
+                held.id()
+            );
+            return Err(Failure::internal(message));
+        }
         match (verb, verb.in_state(record.state)) {
             (_, VerbEffect::Refused) => Err(refused(verb, held.id(), record.state)),
             (JobVerb::Retry, VerbEffect::Acts) => self.again(held, record).await,
@@ -203,7 +219,7 @@ impl Orchestrator {
         }
         (record.ended, record.updated, record.failure, record.bytes, record.spent) = (None, now, None, None, 0);
         wait_for_turn(&mut record, now);
-        let events = self.message_of(&record, ExportState::NotStarted, Some("is tried again".to_owned())).await;
+        let events = self.message_of(&mut record, ExportState::NotStarted, "is tried again".to_owned());
         let written = {
             let mut table = self.lock();
             if table.entries.contains_key(held.id()) {
@@ -211,7 +227,12 @@ impl Orchestrator {
                 return Ok(());
             }
             self.check_room(&table)?;
-            let write = Write { record: record.clone(), outcome: None, events: Arc::new(events) };
+            if let Some(key) = record.order.key()
+                && let Some(other) = table.with_key(&key)
+            {
+                return Err(has_key(held.id(), &key.1, &other));
+            }
+            let write = Write { record: record.clone(), outcome: None, events };
             let written = self.store.begin_write(write)?;
             table.insert(Entry::new(record, Body::Stored(None)));
             written

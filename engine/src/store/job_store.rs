@@ -28,7 +28,7 @@ pub(crate) struct Write {
     pub(crate) record: JobRecord,
     /// How it ended, as JSON.
     pub(crate) outcome: Option<Arc<str>>,
-    pub(crate) events: Arc<Vec<StatusMessage>>,
+    pub(crate) events: Vec<StatusMessage>,
 }
 
 /// A handle to the store; cheap to clone.
@@ -56,24 +56,18 @@ fn living(connection: &Connection) -> rusqlite::Result<Found> {
 }
 
 fn add_events(connection: &Connection, job: i64, events: &[StatusMessage]) -> rusqlite::Result<()> {
-    let mut insert = connection.prepare_cached("INSERT OR IGNORE INTO event(job, seq, body) VALUES(?1, ?2, ?3)")?;
+    // One that is written once more is the same; another one with its number is none that may be lost.
+    const SQL: &str = "INSERT INTO event(job, seq, body) VALUES(?1, ?2, ?3)
+        ON CONFLICT(job, seq) DO UPDATE SET body = excluded.body WHERE body = excluded.body";
+    let mut insert = connection.prepare_cached(SQL)?;
     for event in events {
         let body = serde_json::to_string(event).map_err(|e| rusqlite::Error::ToSqlConversionFailure(e.into()))?;
-        insert.execute(params![job, i64::try_from(event.seq).unwrap_or(i64::MAX), body])?;
+        if insert.execute(params![job, i64::try_from(event.seq).unwrap_or(i64::MAX), body])? == 0 {
+            let words = format!("the job {job} has another message of the number {}", event.seq);
+            return Err(rusqlite::Error::ToSqlConversionFailure(words.into()));
+        }
     }
     Ok(())
-}
-
-/// Does all of something or nothing of it, whatever else is written in the same commit.
-fn whole(connection: &Connection, work: impl FnOnce() -> rusqlite::Result<()>) -> rusqlite::Result<()> {
-    let run = |sql| connection.prepare_cached(sql).and_then(|mut statement| statement.execute([])).map(drop);
-    run("SAVEPOINT whole")?;
-    let done = work();
-    if done.is_err() {
-        run("ROLLBACK TO whole")?;
-    }
-    run("RELEASE whole")?;
-    done
 }
 
 impl JobStore {
@@ -92,10 +86,8 @@ impl JobStore {
         events: Vec<StatusMessage>,
     ) -> Result<(), Failure> {
         let work = move |c: &Connection| {
-            whole(c, || {
-                record.insert(c, &document)?;
-                add_events(c, record.seq, &events)
-            })
+            record.insert(c, &document)?;
+            add_events(c, record.seq, &events)
         };
         self.worker.run(Box::new(work)).await
     }
@@ -103,10 +95,8 @@ impl JobStore {
     /// Sends the change of a job: what is sent later is written later. The answer comes when it is written.
     pub(crate) fn begin_write(&self, write: Write) -> Result<impl Future<Output = Result<(), Failure>> + use<>, Failure> {
         let work = move |c: &Connection| {
-            whole(c, || {
-                write.record.update(c, write.outcome.as_deref())?;
-                add_events(c, write.record.seq, &write.events)
-            })
+            write.record.update(c, write.outcome.as_deref())?;
+            add_events(c, write.record.seq, &write.events)
         };
         self.worker.begin_run(Box::new(work))
     }
@@ -179,14 +169,6 @@ impl JobStore {
         texts.iter().map(|t| serde_json::from_str(t).map_err(|e| STORE.refused(e))).collect()
     }
 
-    /// The number of the last kept message of a job; 0 where it has none.
-    pub(crate) async fn last_event(&self, seq: i64) -> Result<u64, Failure> {
-        let read = move |c: &Connection| -> rusqlite::Result<i64> {
-            c.query_row("SELECT coalesce(max(seq), 0) FROM event WHERE job = ?1", [seq], |r| r.get(0))
-        };
-        Ok(u64::try_from(self.worker.read(read).await?).unwrap_or(0))
-    }
-
     /// The ended jobs behind a number that a retention lets go, a part of them: those that ended before a time, and the oldest of more than
     /// so many.
     pub(crate) async fn outlived(
@@ -255,6 +237,18 @@ impl JobStore {
         self.worker.close_file().await;
     }
 
+    /// Lets nobody else at the file until a sender is dropped.
+    #[cfg(test)]
+    pub(crate) fn stop_until_dropped(&self) -> std::sync::mpsc::Sender<()> {
+        let (sender, dropped) = std::sync::mpsc::channel::<()>();
+        let work = move |_: &Connection| {
+            let _ = dropped.recv();
+            Ok(())
+        };
+        drop(self.worker.begin_run(Box::new(work)));
+        sender
+    }
+
     /// Does anything with the file, so that tests can make it fail.
     #[cfg(test)]
     pub(crate) async fn execute(&self, sql: &'static str) -> Result<(), Failure> {
@@ -262,7 +256,7 @@ impl JobStore {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "testing"))]
 mod tests {
     use super::*;
     use crate::store::record::{OrderFacts, Wishes};
@@ -300,6 +294,7 @@ mod tests {
             is_kept: true,
             bytes: None,
             failure: None,
+            log: 0,
         }
     }
 
@@ -331,15 +326,33 @@ mod tests {
             offmap_model::SecretRegistry::default(),
         );
         log.ended(&subject, None);
-        let events = Arc::new(log.kept_after(0, 9));
+        let events = log.kept_after(0, 9);
         assert_eq!(events.len(), 1);
-        let write = || Write { record: ended(1), outcome: Some("{}".into()), events: Arc::clone(&events) };
+        let write = || Write { record: ended(1), outcome: Some("{}".into()), events: events.clone() };
         store.begin_write(write()).expect("is sent").await.expect_err("there is no place for the message");
         let state = || async { store.record("job 1").await.expect("reads").expect("is there").state };
         assert_eq!(state().await, JobState::Running);
         store.execute("ALTER TABLE away RENAME TO event").await.expect("renames");
         store.begin_write(write()).expect("is sent").await.expect("is written");
-        assert_eq!((state().await, store.last_event(1).await.expect("reads")), (JobState::Failed, 1));
+        assert_eq!((state().await, store.events(1, 0).await.expect("reads")), (JobState::Failed, events.clone()));
+    }
+
+    #[tokio::test]
+    async fn a_message_is_written_once_more_and_never_dropped_for_another_one_of_its_number() {
+        let (store, _) = JobStore::open(None, Handle::current()).expect("opens");
+        store.insert(ended(1), "{}".to_owned(), Vec::new()).await.expect("is taken");
+        let subject = offmap_model::Subject::new(offmap_model::SubjectKind::Job, "job 1", "a");
+        let message = |words: &str| {
+            let clock = Arc::new(crate::testing::VirtualClock::default());
+            let log = crate::event_log::EventLog::after(0, subject.clone(), clock, Default::default());
+            log.state(&subject, offmap_model::ExportState::NotStarted, Some(words.to_owned()), None);
+            log.kept_after(0, 9)
+        };
+        store.add_events(1, message("a")).await.expect("is written");
+        store.add_events(1, message("a")).await.expect("it is the same");
+        let failure = store.add_events(1, message("b")).await.expect_err("another one");
+        assert!(failure.message.contains("another message of the number 1"), "{failure}");
+        assert_eq!(store.events(1, 0).await.expect("reads"), message("a"));
     }
 
     #[tokio::test]

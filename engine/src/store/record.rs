@@ -30,6 +30,13 @@ pub(crate) struct OrderFacts {
     pub(crate) submitted: i64,
 }
 
+impl OrderFacts {
+    /// Its unique key, which is its tenant's own.
+    pub(crate) fn key(&self) -> Option<(Arc<str>, String)> {
+        self.unique_key.clone().map(|key| (Arc::clone(&self.tenant), key))
+    }
+}
+
 /// What was said to the handle of a job before its start, so that it holds after the end of the process as well.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -68,13 +75,15 @@ pub(crate) struct JobRecord {
     pub(crate) is_kept: bool,
     pub(crate) bytes: Option<u64>,
     pub(crate) failure: Option<Box<Failure>>,
+    /// Rises with each log that is begun for the job: the numbers of its messages begin there, so that none is given twice.
+    pub(crate) log: u32,
 }
 
 /// The columns of a record, in the order in which it is read.
 pub(super) const COLUMNS: &str =
     "seq, id, tenant, title, labels, unique_key, destination, is_owned, completes, retry, time_limit,
     submitted, priority, state, waits_for, due, started, ended, updated, attempts, spent, is_kept, bytes, failure, not_before,
-    wishes, run";
+    wishes, run, log";
 
 /// The names of the states in which a job lives, or has ended, for a query.
 pub(super) fn names_of_states(is_terminal: bool) -> String {
@@ -146,6 +155,7 @@ impl JobRecord {
             bytes: unsigned(row, 22)?,
             failure: if has(23)? { Some(Box::new(json(row, 23)?)) } else { None },
             run: row.get(26)?,
+            log: row.get(27)?,
         })
     }
 
@@ -157,6 +167,16 @@ impl JobRecord {
         }
     }
 
+    /// Begins another log: it is written before anybody sees a message of it.
+    pub(crate) fn begin_log(&mut self) {
+        self.log = self.log.saturating_add(1);
+    }
+
+    /// The number after which the messages of its present log begin.
+    pub(crate) fn log_base(&self) -> u64 {
+        u64::from(self.log) << 32
+    }
+
     /// Adds the record with the job's document.
     pub(super) fn insert(&self, connection: &rusqlite::Connection, document: &str) -> rusqlite::Result<()> {
         let o = &self.order;
@@ -165,7 +185,7 @@ impl JobRecord {
         let (labels, retry, wishes) = (json_of(&o.labels)?, json_of(&o.retry)?, json_of(&o.wishes)?);
         let (waits_for, failure) = (self.waits_for.map(WaitReason::name), self.failure_text()?);
         let (state, spent, bytes) = (self.state.name(), signed(self.spent), self.bytes.map(signed));
-        let values: [&dyn ToSql; 28] = [
+        let values: [&dyn ToSql; 29] = [
             &self.seq,
             &o.id,
             &&*o.tenant,
@@ -193,6 +213,7 @@ impl JobRecord {
             &o.not_before,
             &wishes,
             &self.run,
+            &self.log,
             &document,
         ];
         // A job whose handle runs it again after its end begins its log anew.
@@ -207,7 +228,7 @@ impl JobRecord {
     pub(super) fn update(&self, connection: &rusqlite::Connection, outcome: Option<&str>) -> rusqlite::Result<()> {
         const SQL: &str = "UPDATE job SET priority = ?2, state = ?3, waits_for = ?4, due = ?5, started = ?6, ended = ?7, updated = ?8,
             attempts = ?9, spent = ?10, is_kept = ?11, bytes = ?12, failure = ?13, outcome = coalesce(?14, outcome), is_owned = ?15,
-            completes = ?16, wishes = ?17, run = ?18 WHERE seq = ?1";
+            completes = ?16, wishes = ?17, run = ?18, log = ?19 WHERE seq = ?1";
         let values = params![
             self.seq,
             self.priority,
@@ -227,6 +248,7 @@ impl JobRecord {
             self.order.completes,
             json_of(&self.order.wishes)?,
             self.run,
+            self.log,
         ];
         connection.prepare_cached(SQL)?.execute(values).map(drop)
     }

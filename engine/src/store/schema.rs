@@ -6,7 +6,8 @@ use crate::ledger::FileKind;
 /// Largest store, in bytes.
 const LARGEST: u64 = 64 << 30;
 
-const MIGRATIONS: [&str; 1] = ["
+const MIGRATIONS: [&str; 2] = [
+    "
     CREATE TABLE job(seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, tenant TEXT NOT NULL, title TEXT NOT NULL,
         labels TEXT NOT NULL, unique_key TEXT, destination TEXT NOT NULL, is_owned INTEGER NOT NULL, completes INTEGER NOT NULL,
         retry TEXT NOT NULL, time_limit INTEGER, submitted INTEGER NOT NULL, priority INTEGER NOT NULL, state TEXT NOT NULL,
@@ -18,7 +19,13 @@ const MIGRATIONS: [&str; 1] = ["
     CREATE INDEX job_tenant ON job(tenant, seq);
     CREATE TABLE event(job INTEGER NOT NULL REFERENCES job(seq) ON DELETE CASCADE, seq INTEGER NOT NULL, body TEXT NOT NULL,
         PRIMARY KEY(job, seq)) WITHOUT ROWID;
-"];
+",
+    // Before, the number of a log was guessed from the last message.
+    "
+    ALTER TABLE job ADD COLUMN log INTEGER NOT NULL DEFAULT 0;
+    UPDATE job SET log = coalesce((SELECT max(event.seq) >> 32 FROM event WHERE event.job = job.seq), 0);
+",
+];
 
 /// The store of an engine. What was said to the host survives a power cut.
 pub(super) static STORE: FileKind = FileKind {
