@@ -241,6 +241,12 @@ impl JobInner {
         self.end_by_time();
     }
 
+    /// Decides whether the work stays after a failure of the job. Who asks does what this says: it may be another answer later.
+    pub(super) fn keeps_after(&self, failure: &Failure) -> bool {
+        self.keep.job_failed(failure);
+        self.keep.is_kept()
+    }
+
     /// Stops the job, since its time is over. It keeps what it has.
     pub(crate) fn end_by_time(&self) {
         self.timed_out.store(true, Ordering::Release);
