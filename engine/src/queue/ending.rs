@@ -10,7 +10,7 @@ use crate::actor::from_join_error;
 use crate::job::{JobInner, JobResult, discard};
 use crate::metrics;
 use crate::store::JobRecord;
-use offmap_model::{Failure, JobError, JobState, SecretRegistry, StatusMessage, WaitReason};
+use offmap_model::{Failure, FailureOwner, JobError, JobState, SecretRegistry, StatusMessage, WaitReason};
 use std::sync::Arc;
 use tokio::task::JoinHandle;
 
@@ -18,8 +18,8 @@ use tokio::task::JoinHandle;
 enum Verdict {
     End(JobState),
     Suspend,
-    /// It is tried again at this time.
-    Retry(i64),
+    /// It waits: it is tried again at this time, or when the host has other credentials.
+    Wait(WaitReason, Option<i64>),
     /// The engine ends, and the next one takes the job up.
     TakeUp,
 }
@@ -115,9 +115,12 @@ impl Orchestrator {
             Verdict::End(_) => None,
             Verdict::Suspend => Some("suspended".to_owned()),
             Verdict::TakeUp => Some("interrupted by the end of the engine".to_owned()),
-            Verdict::Retry(_) => {
+            Verdict::Wait(reason, _) => {
                 let failure = result.as_ref().err().map(|e| e.failure.to_string()).unwrap_or_default();
-                Some(format!("it is tried again: {failure}"))
+                Some(match reason {
+                    WaitReason::Credentials => format!("waits for other credentials: {failure}"),
+                    _ => format!("it is tried again: {failure}"),
+                })
             }
         };
         match words {
@@ -163,9 +166,18 @@ impl Orchestrator {
             _ if is_cancelled => return Verdict::End(JobState::Cancelled),
             _ => {}
         }
+        let goes_on = entry.stop.is_none() && !inner.is_timed_out();
+        if error.failure.owner == FailureOwner::Credentials {
+            // Never the same credentials by itself: a service may lock the account.
+            let waits = goes_on && inner.waits_for_credentials(&error.failure);
+            return if waits { Verdict::Wait(WaitReason::Credentials, None) } else { Verdict::End(JobState::Failed) };
+        }
         let retry = entry.record.order.retry.wait_after(entry.record.attempts);
-        match retry.filter(|_| error.failure.may_succeed_later() && entry.stop.is_none() && !inner.is_timed_out()) {
-            Some(wait) => Verdict::Retry(self.now() + i64::try_from(wait.as_millis()).unwrap_or(i64::MAX / 2)),
+        match retry.filter(|_| error.failure.may_succeed_later() && goes_on) {
+            Some(wait) => {
+                let at = self.now().saturating_add(i64::try_from(wait.as_millis()).unwrap_or(i64::MAX));
+                Verdict::Wait(WaitReason::Retry, Some(at))
+            }
             None => Verdict::End(JobState::Failed),
         }
     }
@@ -189,13 +201,20 @@ impl Orchestrator {
         let cleans = matches!(stop, Some(Stop::Cancel | Stop::Discard));
         let record = &mut entry.record;
         (record.updated, record.is_kept) = (now, true);
+        if !matches!(verdict, Verdict::Wait(WaitReason::Retry, _)) {
+            // An interruption is no try.
+            record.attempts = record.attempts.saturating_sub(1);
+        }
         match (verdict, stop) {
             _ if cleans => {}
             (Verdict::Suspend, _) | (_, Some(_)) => record.state = JobState::Suspended,
             // One that stands still goes on standing still.
             _ if record.state == JobState::Paused => {}
-            (Verdict::Retry(at), None) => {
-                (record.state, record.waits_for, record.due) = (JobState::Waiting, Some(WaitReason::Retry), Some(*at));
+            (Verdict::Wait(WaitReason::Credentials, _), None) if entry.hears_of_credentials => {
+                record.state = JobState::Queued
+            }
+            (Verdict::Wait(reason, at), None) => {
+                (record.state, record.waits_for, record.due) = (JobState::Waiting, Some(*reason), *at);
                 record.failure = error.map(|e| Box::new(e.failure.clone()));
             }
             (Verdict::TakeUp | Verdict::End(_), None) => record.state = JobState::Queued,

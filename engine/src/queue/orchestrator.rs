@@ -54,7 +54,13 @@ impl Orchestrator {
         let mut table = Table::after(found.last);
         let now = resources.clock.now_ms();
         for mut record in found.living {
-            if record.state == JobState::Running || record.waits_for == Some(WaitReason::Credentials) {
+            if record.state == JobState::Running {
+                // The end of the process was no try, and may have left work.
+                (record.attempts, record.is_kept) = (record.attempts.saturating_sub(1), true);
+            }
+            // One whose credentials were refused has no time: it is not tried with the same ones by itself.
+            let asks = record.waits_for == Some(WaitReason::Credentials) && record.due.is_some();
+            if record.state == JobState::Running || asks {
                 record.state = JobState::Queued;
                 (record.waits_for, record.due) = (None, None);
             }
