@@ -67,7 +67,7 @@ impl Orchestrator {
         drop(unwinds);
         self.announce(&id);
         self.dispatch();
-        self.retain_soon();
+        self.retain_if_due();
     }
 
     async fn driven(self: &Arc<Self>, id: &Arc<str>) {

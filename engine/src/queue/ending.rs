@@ -231,10 +231,7 @@ impl Orchestrator {
     /// Rolls back what an earlier run left, and ends the job as cancelled. Where that cannot be done, the job has ended as well: it keeps
     /// its work, says so, and can be discarded later.
     pub(super) async fn clean_up_and_end(self: &Arc<Self>, record: &JobRecord) -> Result<(), Failure> {
-        // It asks the host, whose panic ends no more than this.
-        let (this, of) = (Arc::clone(self), record.clone());
-        let cleaned = self.resources.runtime.spawn(async move { this.clean_up(&of).await }).await;
-        let cleaned = cleaned.unwrap_or_else(|e| Err(from_join_error(e, "the clean-up of the job")));
+        let cleaned = self.cleaned_up(record).await;
         let mut failure = Failure::cancelled();
         if let Err(why) = &cleaned {
             tracing::warn!(job = record.order.id, failure = %why, "what a job left cannot be cleaned up");
@@ -243,6 +240,13 @@ impl Orchestrator {
         self.end_unprepared(&record.order.id, failure, cleaned.is_err()).await;
         self.announce(&record.order.id);
         cleaned
+    }
+
+    /// The same as [`Self::clean_up`]. It asks the host and its exporters, whose panic ends no more than this.
+    pub(super) async fn cleaned_up(self: &Arc<Self>, record: &JobRecord) -> Result<(), Failure> {
+        let (this, of) = (Arc::clone(self), record.clone());
+        let cleaned = self.resources.runtime.spawn(async move { this.clean_up(&of).await }).await;
+        cleaned.unwrap_or_else(|e| Err(from_join_error(e, "the clean-up of the job")))
     }
 
     /// Rolls back on the services what a job left there, and removes its work.
