@@ -46,6 +46,7 @@ mod progress;
 mod queue;
 mod queue_bench;
 mod queue_ends;
+mod queue_runs;
 mod queue_store;
 mod random;
 mod ranked;
