@@ -12,6 +12,9 @@ use std::fmt::Debug;
 /// - It is asked each time a job begins to run: at its first try, at every automatic try after it, when it is resumed after it was
 ///   suspended, and after a restart of the process.
 /// - `None` says that nobody has signed in for the job: the job waits, others go on. It is asked again when the host says so.
+/// - Where a service refuses the credentials the job waits as well, and is not tried with them again by itself, also not after a restart of
+///   the process: it goes on when the host says that it has others, or retries the job.
+/// - An answer that does not come within a minute counts as `None`. Who stops the job or the engine does not wait for it: the call is dropped.
 /// - Of one tenant it may be asked for many jobs at a time.
 ///
 /// ```

@@ -4,6 +4,7 @@ use crate::event_log::EventLog;
 use crate::keep::Keep;
 use crate::ledger::{TaskLedger, UnitRecord, UnitState};
 use crate::pause::Pause;
+use crate::permits::ExportPermit;
 use crate::plan_context::of_session;
 use async_trait::async_trait;
 use offmap_arcgis::{ArcGisClient, Session};
@@ -49,6 +50,8 @@ pub struct ExportContext {
     pub(crate) ledger: TaskLedger,
     pub(crate) event_log: Arc<EventLog>,
     pub(crate) pause: Arc<Pause>,
+    /// What lets it run, where it counts among the exports.
+    pub(crate) permit: Option<Arc<ExportPermit>>,
     pub(crate) keep: Arc<Keep>,
     pub(crate) plan: Arc<OfflineMapPlan>,
     /// Bytes that the plan expects for the task.
@@ -226,7 +229,15 @@ impl ExportContext {
     /// Sleeps on the engine's clock between two polls of a server's job, and as long as the job is paused.
     pub async fn sleep(&self, time: std::time::Duration) {
         self.clock.sleep(time).await;
-        self.pause.passed().await;
+        self.gate().await;
+    }
+
+    /// Ends when the gate of the job is open, and the export may run.
+    async fn gate(&self) {
+        match &self.permit {
+            Some(permit) => permit.passed(&self.pause).await,
+            None => self.pause.passed().await,
+        }
     }
 
     /// The task's part of the ledger.
@@ -238,7 +249,7 @@ impl ExportContext {
     /// Waits while the job is paused.
     pub(crate) async fn goes_on(&self) -> Result<(), Failure> {
         let passed = async {
-            self.pause.passed().await;
+            self.gate().await;
             Ok(())
         };
         self.or_cancelled(passed).await

@@ -120,7 +120,7 @@ impl Engine {
     /// cancelled, those that wait as well.
     ///
     /// # Errors
-    /// If a job has not ended within 15 seconds; its exporter blocks a thread.
+    /// If a job has not ended within 15 seconds; its exporter blocks a thread. Its data directory is given back all the same.
     pub async fn shutdown(&self) -> Result<(), Failure> {
         let resources = self.resources();
         let waiting = self.orchestrator.close();
@@ -145,14 +145,15 @@ impl Engine {
                 let _ = sender.send(());
             });
             if tokio::time::timeout(SHUTDOWN_GRACE, joined).await.is_err() {
+                self.orchestrator.close_store().await;
                 return Err(Failure::internal("the actor thread did not end in time"));
             }
         }
+        self.orchestrator.close_store().await;
         if quiet.is_err() {
             let jobs = self.orchestrator.living();
             return Err(Failure::internal(format!("{jobs} jobs did not end in time; an exporter blocks a thread")));
         }
-        self.orchestrator.close_store().await;
         Ok(())
     }
 }

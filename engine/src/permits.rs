@@ -1,5 +1,6 @@
 //! How many exports run at a time: in the engine, for one tenant and on one host.
 
+use crate::pause::Pause;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
@@ -24,7 +25,7 @@ struct State {
     used: usize,
     tenants: HashMap<Arc<str>, usize>,
     hosts: HashMap<Arc<str>, usize>,
-    /// Who waits, in the order of asking. Every running job waits with one export at the most.
+    /// Who waits, in the order of asking. Every running job waits with one new export at the most, and with those that stood still.
     waiting: Vec<(PermitKey, oneshot::Sender<Permit>)>,
 }
 
@@ -40,6 +41,77 @@ pub(crate) struct Permits {
 pub(crate) struct Permit {
     permits: Arc<Permits>,
     key: PermitKey,
+}
+
+/// The permit of one export. It is given back while the export stands still at the gate of its job, which may have lost its turn to one
+/// that needs the permit to come to its end.
+#[derive(Debug)]
+pub(crate) struct ExportPermit {
+    permits: Arc<Permits>,
+    key: PermitKey,
+    lent: Mutex<Lent>,
+    /// Who asks for it again: parts of one export ask one after the other.
+    asks: tokio::sync::Mutex<()>,
+}
+
+#[derive(Debug)]
+enum Lent {
+    Held {
+        _permit: Permit,
+    },
+    GivenBack,
+    /// The export has ended; what it left behind needs none.
+    Over,
+}
+
+impl ExportPermit {
+    pub(crate) fn new(permit: Permit) -> Self {
+        let (permits, key) = (Arc::clone(&permit.permits), permit.key.clone());
+        Self { permits, key, lent: Mutex::new(Lent::Held { _permit: permit }), asks: tokio::sync::Mutex::default() }
+    }
+
+    fn set(&self, to: Lent) {
+        let mut lent = self.lent.lock().unwrap_or_else(PoisonError::into_inner);
+        if matches!(*lent, Lent::Over) {
+            return;
+        }
+        let before = std::mem::replace(&mut *lent, to);
+        // A permit that comes back is handed out at once.
+        drop(lent);
+        drop(before);
+    }
+
+    fn is_given_back(&self) -> bool {
+        matches!(*self.lent.lock().unwrap_or_else(PoisonError::into_inner), Lent::GivenBack)
+    }
+
+    /// The export has ended.
+    pub(crate) fn end(&self) {
+        self.set(Lent::Over);
+    }
+
+    /// Waits until the gate is open and the export has a permit; it has none meanwhile. A file of the same export that is on its way is
+    /// finished without one.
+    ///
+    /// # Cancel safety
+    /// Who drops the future waits no more.
+    pub(crate) async fn passed(&self, gate: &Pause) {
+        loop {
+            if gate.is_closed() {
+                self.set(Lent::GivenBack);
+                gate.passed().await;
+            }
+            let _asks = self.asks.lock().await;
+            if self.is_given_back() {
+                let permit = self.permits.acquire(self.key.clone()).await;
+                self.set(Lent::Held { _permit: permit });
+            }
+            // It may have been closed again while this waited.
+            if !gate.is_closed() {
+                return;
+            }
+        }
+    }
 }
 
 fn count(of: &HashMap<Arc<str>, usize>, name: &Arc<str>) -> usize {
@@ -153,6 +225,28 @@ mod tests {
         drop((first, on_busy_host));
         let state = permits.lock();
         assert!(state.used == 0 && state.tenants.is_empty() && state.hosts.is_empty() && state.waiting.is_empty());
+    }
+
+    #[tokio::test]
+    async fn an_export_that_stands_still_gives_its_permit_back_and_asks_again() {
+        let permits = Permits::new(ExportLimits { total: 1, per_tenant: 1, per_host: 1 });
+        let (gate, lent) = (Pause::default(), ExportPermit::new(permits.acquire(key("a", "x")).await));
+        assert!(lent.passed(&gate).now_or_never().is_some() && permits.used() == 1);
+        gate.set(true);
+        let (mut one, mut two) = (Box::pin(lent.passed(&gate)), Box::pin(lent.passed(&gate)));
+        assert!(one.as_mut().now_or_never().is_none() && two.as_mut().now_or_never().is_none());
+        let other = permits.acquire(key("b", "x")).now_or_never().expect("it is free");
+        gate.set(false);
+        assert!(one.as_mut().now_or_never().is_none() && two.as_mut().now_or_never().is_none());
+        drop(other);
+        assert!(one.as_mut().now_or_never().is_some() && two.as_mut().now_or_never().is_some());
+        assert_eq!(permits.used(), 1);
+        lent.end();
+        gate.set(true);
+        assert!(lent.passed(&gate).now_or_never().is_none());
+        gate.set(false);
+        assert!(lent.passed(&gate).now_or_never().is_some());
+        assert_eq!(permits.used(), 0, "what an export left behind takes none");
     }
 
     #[tokio::test]

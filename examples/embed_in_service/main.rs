@@ -175,7 +175,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let options = ClientOptions { hosts: HostPolicy::allow_hosts(&host.hosts)?, ..ClientOptions::default() };
     let (client, tenants) = (ArcGisClient::new(options, Credentials::none())?, host.tenants.clone());
     let engine = offmap::with_defaults(&client)?.data_dir(&host.data).credential_provider(tenants.clone());
-    let engine = engine.concurrent_jobs_per_tenant(2).most_jobs(host.most_jobs).start()?;
+    let engine = engine.concurrent_jobs_per_tenant(2).max_queued_jobs(host.most_jobs).start()?;
     let routes = Router::new()
         .route("/jobs", routing::get(list).post(submit))
         .route("/jobs/{id}", routing::get(show))

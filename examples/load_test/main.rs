@@ -68,7 +68,7 @@ const SETTLING: Duration = Duration::from_secs(60);
 fn engine(arguments: &Arguments, client: &ArcGisClient, home: &Path) -> Fallible<Engine> {
     let builder = offmap::with_defaults(client)?.exporter(ScriptedExporter)?;
     let builder = builder.concurrent_jobs(usize::try_from(arguments.concurrent_jobs)?);
-    let builder = builder.most_jobs(usize::try_from(arguments.queue_bound)?);
+    let builder = builder.max_queued_jobs(usize::try_from(arguments.queue_bound)?);
     let builder = builder.concurrent_exports(usize::try_from(arguments.concurrent_exports)?);
     let builder = if arguments.durable { builder.data_dir(home.join("data")) } else { builder };
     Ok(builder.start()?)

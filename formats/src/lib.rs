@@ -36,8 +36,8 @@
 pub mod archive;
 pub mod compact_cache;
 pub mod containers;
-pub mod features;
 pub mod convert;
+pub mod features;
 pub mod geodatabase;
 pub mod geojson_seq;
 pub mod geometry;

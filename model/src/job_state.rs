@@ -94,7 +94,8 @@ impl JobState {
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub enum WaitReason {
-    /// The host program does not give credentials, or secrets of its map, for it now. It is asked every minute, and when it says so.
+    /// The host program does not give credentials, or secrets of its map, for it now: it is asked every minute, and when it says so. Or those
+    /// that it gave were refused: it is asked when it says that there are others, or when the job is retried, and never before.
     Credentials,
     /// Its last try failed by something that passes, or the engine's store did not take its start; the next one comes at its time.
     Retry,
@@ -206,6 +207,10 @@ pub enum VerbEffect {
 
 /// How often a job is tried whose failure may pass ([`Failure::may_succeed_later`]), and how long it waits between.
 ///
+/// - Interruptions do not count: a job that is suspended, or runs when the engine ends, has as many tries as before.
+/// - Refused credentials ([`FailureOwner::Credentials`](crate::FailureOwner::Credentials)) are never tried again by it, since a service may lock
+///   the account: with a provider of credentials the job waits until the host says that it has others, or retries it; without one it fails.
+///
 /// ```
 /// use offmap_model::RetryPolicy;
 /// use std::time::Duration;
@@ -279,7 +284,8 @@ pub struct JobSnapshot {
     pub ended: Option<i64>,
     /// When its state changed last.
     pub updated: i64,
-    /// How often it was begun by itself or by a retry; a restart of the engine counts as well.
+    /// How often it was tried, the present try counted in: begun by itself or by a retry. A run that was interrupted (suspended, or by the
+    /// end of the engine or its process) is no try, nor is one whose credentials were refused and which waits for others.
     pub attempts: u32,
     /// Where its package is or will be.
     pub destination: PathBuf,

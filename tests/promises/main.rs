@@ -48,6 +48,7 @@ mod queue;
 mod queue_bench;
 mod queue_ends;
 mod queue_races;
+mod queue_runs;
 mod queue_store;
 mod random;
 mod ranked;

@@ -7,8 +7,9 @@ use offmap::arcgis::{CredentialProvider, Credentials};
 use offmap::packager::MobileMapPackager;
 use offmap::testing::{Act, Script, ScriptedExporter, ScriptedParameters, scripted_map};
 use offmap::{
-    Artifact, Clock, Engine, EngineBuilder, ExportContext, ExportTask, Exporter, Failure, GenerateOfflineMapParameters, Job,
-    JobState, MapLayer, OfflineMapSource, Order, PlanContext, ServiceDescription, ServiceRequest, TaskPlan, WebMap,
+    Artifact, Clock, Engine, EngineBuilder, ExportContext, ExportTask, Exporter, Failure, FailureKind, FailureOwner,
+    FailureStage, GenerateOfflineMapParameters, Job, JobState, MapLayer, OfflineMapSource, Order, PlanContext,
+    ServiceDescription, ServiceRequest, TaskPlan, WebMap,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -77,6 +78,8 @@ pub(crate) struct Service {
     does: Arc<Mutex<BTreeMap<String, Act>>>,
     /// How many exports were begun.
     exports: Arc<AtomicUsize>,
+    refuses: Arc<AtomicBool>,
+    panics: Arc<AtomicBool>,
 }
 
 impl Service {
@@ -86,6 +89,16 @@ impl Service {
 
     pub(crate) fn exports(&self) -> usize {
         self.exports.load(Ordering::Acquire)
+    }
+
+    /// Whether it refuses whoever asks.
+    pub(crate) fn refuses(&self, refuses: bool) {
+        self.refuses.store(refuses, Ordering::Release);
+    }
+
+    /// Lets every roll-back panic.
+    pub(crate) fn panics(&self) {
+        self.panics.store(true, Ordering::Release);
     }
 
     pub(crate) fn lets(&self, layer: &str, act: Act) {
@@ -145,6 +158,10 @@ impl Exporter for Service {
     ) -> Result<Artifact, Failure> {
         self.registered.lock().expect("not poisoned").insert(task.id.clone());
         self.exports.fetch_add(1, Ordering::AcqRel);
+        if self.refuses.load(Ordering::Acquire) {
+            let (owner, kind) = (FailureOwner::Credentials, FailureKind::Unauthorized);
+            return Err(Failure::new(owner, kind, FailureStage::Run, "the service refuses the password"));
+        }
         let mut scripts = scripts.clone();
         for (layer, act) in self.does.lock().expect("not poisoned").iter() {
             scripts.entry(layer.clone()).and_modify(|script| script.act = *act);
@@ -153,6 +170,7 @@ impl Exporter for Service {
     }
 
     async fn rollback(&self, task: &ExportTask, _: &Self::Service, _: &ExportContext) {
+        assert!(!self.panics.load(Ordering::Acquire), "the roll-back panics");
         self.registered.lock().expect("not poisoned").remove(&task.id);
     }
 }

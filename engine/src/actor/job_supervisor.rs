@@ -17,7 +17,7 @@ use crate::census::CensusGuard;
 use crate::earlier::{UNCHANGED, passing, stays_as_it_is};
 use crate::export::JobShared;
 use crate::packager::{EarlierPackage, PackRequest, Packed, Replacement};
-use crate::permits::Permit;
+use crate::permits::{ExportPermit, Permit};
 use actix::{Actor, ActorContext as _, AsyncContext as _, Context, Handler, WrapFuture as _, fut::ActorFutureExt as _};
 use offmap_model::{ExportState, Failure, FailureKind, FailureOwner, FailureStage, LayerOutcome, Subject};
 use std::sync::Arc;
@@ -115,7 +115,7 @@ impl JobSupervisor {
             task: self.next,
             supervisor: ctx.address().recipient(),
             reported: false,
-            _permit: permit,
+            permit: Arc::new(ExportPermit::new(permit)),
             _census: self.shared.census.enter(),
         }
         .start();

@@ -142,6 +142,7 @@ impl JobShared {
             ledger: self.ledger.task(&task.id),
             event_log: Arc::clone(&self.event_log),
             pause: Arc::clone(&self.pause),
+            permit: None,
             keep: Arc::clone(&self.keep),
             plan: Arc::clone(&self.plan),
             planned: task.bytes,

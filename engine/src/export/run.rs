@@ -3,7 +3,9 @@
 use super::finished::finished_before;
 use super::job_shared::{CANCEL_GRACE, JobShared};
 use super::{contents, verify};
+use crate::context::ExportContext;
 use crate::metrics;
+use crate::permits::ExportPermit;
 use offmap_disk::{run_blocking, safe_path};
 use offmap_model::{Artifact, ExportTask, Failure, FailureKind, FailureOwner, FailureStage};
 use std::sync::Arc;
@@ -11,16 +13,20 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 /// Runs the task, notes its end in the ledger, and hands on only what is verified.
-pub(crate) async fn run(shared: Arc<JobShared>, index: usize) -> Result<Artifact, Failure> {
+pub(crate) async fn run(shared: Arc<JobShared>, index: usize, permit: Arc<ExportPermit>) -> Result<Artifact, Failure> {
     let Some(task) = shared.plan.tasks.get(index) else {
         return Err(Failure::internal(format!("there is no task {index} in the plan")));
     };
     let (id, exporter, layers) = (task.id.as_str(), task.exporter.as_str(), task.layers.len());
     let span = tracing::info_span!(parent: &shared.span, "task", task = id, exporter, layers);
-    run_task(&shared, index, task).instrument(span).await
+    run_task(&shared, (index, task), permit).instrument(span).await
 }
 
-async fn run_task(shared: &Arc<JobShared>, index: usize, task: &ExportTask) -> Result<Artifact, Failure> {
+async fn run_task(
+    shared: &Arc<JobShared>,
+    (index, task): (usize, &ExportTask),
+    permit: Arc<ExportPermit>,
+) -> Result<Artifact, Failure> {
     let ledger = shared.ledger.task(&task.id);
     if task.carried || !start_planned(shared, index).await? {
         if let Some(artifact) = finished_before(shared, task).await? {
@@ -35,7 +41,7 @@ async fn run_task(shared: &Arc<JobShared>, index: usize, task: &ExportTask) -> R
         run_blocking(move || make_dir(&again, index)).await?;
     }
     let from = shared.clock.now_ms();
-    let ended = export(shared, index, task).await?;
+    let ended = export(shared, (index, task), permit).await?;
     if let Ok(exporter) = shared.registry.by_name(&task.exporter) {
         metrics::export_ended(exporter.name(), ended.as_ref().err(), (from, shared.clock.now_ms()));
     }
@@ -72,8 +78,12 @@ fn make_dir(shared: &JobShared, index: usize) -> Result<(), Failure> {
 }
 
 /// Runs the exporter; the inner failure is the task's, the outer one is the ledger's.
-async fn export(shared: &Arc<JobShared>, index: usize, task: &ExportTask) -> Result<Result<Artifact, Failure>, Failure> {
-    let artifact = match artifact_of(shared, task).await {
+async fn export(
+    shared: &Arc<JobShared>,
+    (index, task): (usize, &ExportTask),
+    permit: Arc<ExportPermit>,
+) -> Result<Result<Artifact, Failure>, Failure> {
+    let artifact = match artifact_of(shared, task, permit).await {
         Ok(artifact) => artifact,
         Err(failure) => return Ok(Err(failure)),
     };
@@ -92,9 +102,10 @@ async fn export(shared: &Arc<JobShared>, index: usize, task: &ExportTask) -> Res
     ended.await
 }
 
-async fn artifact_of(shared: &Arc<JobShared>, task: &ExportTask) -> Result<Artifact, Failure> {
+async fn artifact_of(shared: &Arc<JobShared>, task: &ExportTask, permit: Arc<ExportPermit>) -> Result<Artifact, Failure> {
     let exporter = shared.registry.by_name(&task.exporter)?;
     let ctx = shared.context(task, shared.stop.child_token());
+    let ctx = ExportContext { permit: Some(permit), ..ctx };
     if let Some(failure) = ctx.secrets.missing_failure(&task.title) {
         return Err(failure);
     }

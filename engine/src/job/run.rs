@@ -50,22 +50,19 @@ async fn whole(job: Arc<JobInner>) -> JobResult {
     let PreparedJob { mut plan, basemap, work_dir, ledger, replaces, changed } = prepared;
     plan.warnings.extend(basemap.as_ref().and_then(|b| basemap::uncovered(b, &job.parameters.area_of_interest)));
     let closing = ledger.clone();
-    let mut result = match check_space(work_dir.path(), plan.bytes()).await {
+    let result = match check_space(work_dir.path(), plan.bytes()).await {
         Ok(warning) => {
             plan.warnings.extend(warning);
             let shared = JobShared { basemap, document, replaces, ..job.shared(plan, ledger, work_dir.path()) };
             export_and_pack(&job, &Arc::new(shared), &changed).await
         }
-        Err(failure) => Err(failure.into()),
+        Err(failure) => Err(JobError { can_resume: job.keeps_after(&failure), ..failure.into() }),
     };
-    if let Err(error) = &mut result {
-        job.keep.job_failed(&error.failure);
-        if job.keep.is_kept() {
-            error.can_resume = true;
-            // Who opens the directory next finds its ledger closed.
-            closing.close().await;
-            return result;
-        }
+    // What was decided is done, whatever is said of the work since: it may be rolled back already.
+    if result.as_ref().is_err_and(|error| error.can_resume) {
+        // Who opens the directory next finds its ledger closed.
+        closing.close().await;
+        return result;
     }
     closing.close_to_remove().await;
     // A finished job leaves nothing beside its package. Removing can take long, so it is done off the async threads.
@@ -80,8 +77,26 @@ async fn check_space(work_dir: &Path, needed: offmap_model::ByteRange) -> Result
     run_blocking(move || disk_space::check(&place, needed)).await
 }
 
-/// Runs all tasks, then the packager.
+/// Runs all tasks, then the packager. A failure says whether the work is kept; it is decided here, once.
 async fn export_and_pack(job: &JobInner, shared: &Arc<JobShared>, changed: &[usize]) -> JobResult {
+    let ended = match supervised(job, shared, changed).await {
+        Ok(ended) => ended,
+        Err(failure) => JobEnd { outcome: Err(failure), layers: Vec::new(), warnings: Vec::new(), unchanged: false },
+    };
+    let JobEnd { outcome, layers, warnings, unchanged } = ended;
+    let can_resume = outcome.as_ref().is_err_and(|failure| job.keeps_after(failure));
+    // What was made on services for a package that nobody will make.
+    if unchanged || (outcome.is_err() && !can_resume) {
+        rollback_all(shared).await;
+    }
+    match outcome {
+        Ok(packed) => Ok(GenerateOfflineMapResult { package: packed.path, bytes: packed.bytes, layers, warnings }),
+        Err(failure) => Err(JobError { can_resume, failure, layers }),
+    }
+}
+
+/// Says what is to be done, and has it done.
+async fn supervised(job: &JobInner, shared: &Arc<JobShared>, changed: &[usize]) -> Result<JobEnd, Failure> {
     for warning in &shared.plan.warnings {
         job.event_log.note(&job.subject, warning.clone(), MessageSeverity::Warning, MessageSource::Client);
     }
@@ -93,18 +108,7 @@ async fn export_and_pack(job: &JobInner, shared: &Arc<JobShared>, changed: &[usi
         let subject = Subject::layer(layer.is_table, &layer.id, &layer.title);
         job.event_log.state(&subject, ExportState::NotStarted, None, None);
     }
-    let JobEnd { outcome, layers, warnings, unchanged } = supervise(job, shared).await?;
-    if let Err(failure) = &outcome {
-        job.keep.job_failed(failure);
-    }
-    // What was made on services for a package that nobody will make.
-    if unchanged || (outcome.is_err() && !job.keep.is_kept()) {
-        rollback_all(shared).await;
-    }
-    match outcome {
-        Ok(packed) => Ok(GenerateOfflineMapResult { package: packed.path, bytes: packed.bytes, layers, warnings }),
-        Err(failure) => Err(JobError { can_resume: false, failure, layers }),
-    }
+    supervise(job, shared).await
 }
 
 /// Starts the job's supervisor and waits for its end.

@@ -89,6 +89,8 @@ pub(crate) struct JobInner {
     /// What of it was spent before the start, in milliseconds.
     pub(crate) time_spent: AtomicU64,
     timed_out: AtomicBool,
+    /// Whether its credentials are those that the host's provider answered: where they are refused it waits for others.
+    pub(crate) asks_host: bool,
 }
 
 impl JobInner {
@@ -134,6 +136,7 @@ impl JobInner {
             time_limit: AtomicU64::new(0),
             time_spent: AtomicU64::new(0),
             timed_out: AtomicBool::new(false),
+            asks_host: false,
         }
     }
 
@@ -237,6 +240,20 @@ impl JobInner {
             }
         }
         self.end_by_time();
+    }
+
+    /// Whether the job waits for other credentials after a failure, instead of a try with the same ones.
+    pub(crate) fn waits_for_credentials(&self, failure: &Failure) -> bool {
+        self.asks_host && failure.owner == FailureOwner::Credentials
+    }
+
+    /// Decides whether the work stays after a failure of the job. Who asks does what this says: it may be another answer later.
+    pub(super) fn keeps_after(&self, failure: &Failure) -> bool {
+        self.keep.job_failed(failure);
+        if self.waits_for_credentials(failure) {
+            self.keep.keep_unless_cancelled();
+        }
+        self.keep.is_kept()
     }
 
     /// Stops the job, since its time is over. It keeps what it has.

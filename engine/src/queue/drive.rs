@@ -1,13 +1,16 @@
 //! Runs jobs: begins what is next, with what it needs, and hands on what its run came to.
 
 use super::orchestrator::Orchestrator;
-use super::prepare::{Made, Supplied, prepare};
+use super::prepare::{Left, Made, Supplied, left_of, needs_secrets, prepare};
 use super::table::{Begin, Body, Stop, apply};
 use crate::actor::from_join_error;
 use crate::event_log::EventLog;
-use crate::job::{JobInner, JobResult, StartMode, discard, document_of, run};
+use crate::job::{JobDocument, JobInner, JobResult, StartMode, discard, document_of, run};
 use crate::store::JobStore;
-use offmap_model::{ExportState, Failure, FailureKind, JobError, JobState, WaitReason};
+use offmap_model::{
+    ExportState, Failure, FailureKind, FailureOwner, FailureStage, JobError, JobState, MessageSeverity, MessageSource,
+    WaitReason,
+};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -59,24 +62,46 @@ impl Orchestrator {
 
     /// Runs a job to the end of its run.
     async fn drive(self: Arc<Self>, id: Arc<str>) {
+        let unwinds = Unwinds { orchestrator: Arc::clone(&self), id: Arc::clone(&id) };
+        self.driven(&id).await;
+        drop(unwinds);
+        self.announce(&id);
+        self.dispatch();
+        self.retain_if_due();
+    }
+
+    async fn driven(self: &Arc<Self>, id: &Arc<str>) {
         // Written before anything is spent: what it leaves is looked for by its attempts.
-        let prepared = match self.save(&id).await {
-            Ok(()) => self.prepared(&id).await,
+        let prepared = match self.save(id).await {
+            Ok(()) => self.prepared(id).await,
             Err(failure) => Ok(Err(Wait(WaitReason::Retry, failure.to_string()))),
         };
         match prepared {
             Ok(Ok(inner)) => {
-                let (store, seq, log) = (self.store.clone(), self.seq_of(&id), Arc::clone(&inner.event_log));
+                let (store, seq, log) = (self.store.clone(), self.seq_of(id), Arc::clone(&inner.event_log));
                 let recorder = self.resources.runtime.spawn(record(store, seq, log));
                 let result = work(&inner).await;
-                self.settle(&id, &inner, result, recorder).await;
+                self.settle(id, &inner, result, recorder).await;
             }
-            Ok(Err(Wait(reason, words))) => self.put_off(&id, reason, words).await,
-            Err(failure) => self.end_unprepared(&id, failure, false).await,
+            Ok(Err(Wait(reason, words))) => self.put_off(id, reason, words).await,
+            // It was not the job that failed: its work is as good as before.
+            Err(failure) if failure.owner == FailureOwner::Storage || failure.may_succeed_later() => {
+                self.put_off(id, WaitReason::Retry, failure.to_string()).await;
+            }
+            Err(failure) => {
+                let is_kept = self.leaves_work(id).await;
+                self.end_unprepared(id, failure, is_kept).await;
+            }
         }
-        self.announce(&id);
-        self.dispatch();
-        self.retain_soon();
+    }
+
+    /// Whether an earlier run of a job that cannot be made left work. What cannot be looked at counts as work.
+    async fn leaves_work(&self, id: &str) -> bool {
+        let Some(record) = self.lock().entries.get(id).map(|e| e.record.clone()) else { return false };
+        if record.attempts <= 1 && !record.is_kept {
+            return false;
+        }
+        !matches!(left_of(&record).await, Ok(Left::Nothing | Left::Others))
     }
 
     fn seq_of(&self, id: &str) -> i64 {
@@ -96,13 +121,22 @@ impl Orchestrator {
         // What the host answers is the host's code: a panic of it ends no more than the job.
         let (this, seq) = (Arc::clone(self), record.seq);
         let made = self.resources.runtime.spawn(async move {
-            let session = match this.session_of(&record).await {
+            let session = match this.unless_stopped(&record, this.session_of(&record)).await {
                 Ok(session) => session,
-                Err(failure) => return Ok(Made::Waits(failure)),
+                Err(failure) => return Ok::<_, Failure>(Made::Waits(failure)),
             };
-            let document = this.store.document(seq).await?;
-            let supplied = Supplied { session, known };
-            prepare(&this.resources, &record, &document, this.settings.provider.as_ref(), supplied).await
+            let mut document = JobDocument::read(&this.store.document(seq).await?)?;
+            if needs_secrets(&document.source, known.as_ref()) {
+                match this.unless_stopped(&record, this.map_of(&record)).await {
+                    Ok(Some(map)) => document.source.web_map.supply_secrets(&map),
+                    // Its layers say what they lack.
+                    Ok(None) => {}
+                    Err(failure) => return Ok::<_, Failure>(Made::Waits(failure)),
+                }
+            }
+            let asks_host = this.settings.provider.is_some();
+            let supplied = Supplied { session, asks_host, known };
+            Ok(Made::Job(Box::new(prepare(&this.resources, &record, document, supplied).await?)))
         });
         let inner = match made.await.map_err(|e| from_join_error(e, "the preparation of the job"))?? {
             Made::Job(inner) => inner,
@@ -145,6 +179,7 @@ impl Orchestrator {
             table.unqueue(id);
             table.free_slot(id, now);
             let Some(entry) = table.entries.get_mut(id) else { return };
+            let live = entry.live();
             let record = &mut entry.record;
             // It has not begun.
             record.attempts = record.attempts.saturating_sub(1);
@@ -158,7 +193,13 @@ impl Orchestrator {
                     (record.state, record.waits_for) = (JobState::Waiting, Some(reason));
                     record.due = Some(now.saturating_add(ASK_AGAIN_MS));
                     if entry.said.as_ref() != Some(&words) {
-                        events = self.message_of(record, ExportState::NotStarted, words.clone());
+                        // One that is in memory goes on with its own log.
+                        if let Some(inner) = &live {
+                            let (severity, source) = (MessageSeverity::Warning, MessageSource::Client);
+                            inner.event_log.note(&inner.subject, words.clone(), severity, source);
+                        } else {
+                            events = self.message_of(record, ExportState::NotStarted, words.clone());
+                        }
                         entry.said = Some(words);
                     }
                 }
@@ -185,9 +226,49 @@ async fn work(inner: &Arc<JobInner>) -> JobResult {
         && inner.start_mode == StartMode::Resumed
         && !error.can_resume
     {
-        with_earlier_work(inner, error).await;
+        // It is the code of exporters and the packager: what panics there ends no more than itself.
+        let (job, mut judged) = (Arc::clone(inner), error.clone());
+        let after = inner.engine.runtime.spawn(async move {
+            with_earlier_work(&job, &mut judged).await;
+            judged
+        });
+        match after.await {
+            Ok(judged) => *error = judged,
+            Err(panic) => {
+                error.can_resume = true;
+                let panic = from_join_error(panic, "the clean-up of the job");
+                super::ending::say_left(&mut error.failure, &panic);
+            }
+        }
     }
     result
+}
+
+/// Ends a job whose driver panicked, so that its slot is free and whoever waits for it hears of it.
+struct Unwinds {
+    orchestrator: Arc<Orchestrator>,
+    id: Arc<str>,
+}
+
+impl Drop for Unwinds {
+    fn drop(&mut self) {
+        // A runtime that ends drops its tasks as well: then the next engine takes the job up.
+        if !std::thread::panicking() {
+            return;
+        }
+        let (this, id) = (Arc::clone(&self.orchestrator), Arc::clone(&self.id));
+        let work = async move {
+            let message = "the engine panicked while it drove the job; this is a bug in offmap";
+            let failure = Failure::new(FailureOwner::Engine, FailureKind::Panicked, FailureStage::Run, message);
+            if this.lock().entries.get(&id).is_some_and(|e| !e.record.state.is_terminal()) {
+                this.end_unprepared(&id, failure, true).await;
+            }
+            this.announce(&id);
+            this.dispatch();
+        };
+        let resources = &self.orchestrator.resources;
+        resources.tracker.spawn_on(work, &resources.runtime);
+    }
 }
 
 /// What an earlier run left stays or goes by the rule of all work, also where this run came to its end before it opened it.

@@ -11,7 +11,7 @@ use crate::actor::from_join_error;
 use crate::job::{JobInner, JobResult, discard};
 use crate::metrics;
 use crate::store::JobRecord;
-use offmap_model::{Failure, JobError, JobState, SecretRegistry, StatusMessage, WaitReason};
+use offmap_model::{Failure, FailureOwner, JobError, JobState, SecretRegistry, StatusMessage, WaitReason};
 use std::sync::Arc;
 use tokio::task::JoinHandle;
 
@@ -19,8 +19,8 @@ use tokio::task::JoinHandle;
 enum Verdict {
     End(JobState),
     Suspend,
-    /// It is tried again at this time.
-    Retry(i64),
+    /// It waits: it is tried again at this time, or when the host has other credentials.
+    Wait(WaitReason, Option<i64>),
     /// The engine ends, and the next one takes the job up.
     TakeUp,
 }
@@ -122,9 +122,12 @@ impl Orchestrator {
             Verdict::End(_) => None,
             Verdict::Suspend => Some("suspended".to_owned()),
             Verdict::TakeUp => Some("interrupted by the end of the engine".to_owned()),
-            Verdict::Retry(_) => {
+            Verdict::Wait(reason, _) => {
                 let failure = result.as_ref().err().map(|e| e.failure.to_string()).unwrap_or_default();
-                Some(format!("it is tried again: {failure}"))
+                Some(match reason {
+                    WaitReason::Credentials => format!("waits for other credentials: {failure}"),
+                    _ => format!("it is tried again: {failure}"),
+                })
             }
         };
         match words {
@@ -169,9 +172,18 @@ impl Orchestrator {
             _ if is_cancelled => return Verdict::End(JobState::Cancelled),
             _ => {}
         }
+        let goes_on = entry.stop.is_none() && !inner.is_timed_out();
+        if error.failure.owner == FailureOwner::Credentials {
+            // Never the same credentials by itself: a service may lock the account.
+            let waits = goes_on && inner.waits_for_credentials(&error.failure);
+            return if waits { Verdict::Wait(WaitReason::Credentials, None) } else { Verdict::End(JobState::Failed) };
+        }
         let retry = entry.record.order.retry.wait_after(entry.record.attempts);
-        match retry.filter(|_| error.failure.may_succeed_later() && entry.stop.is_none() && !inner.is_timed_out()) {
-            Some(wait) => Verdict::Retry(self.now() + i64::try_from(wait.as_millis()).unwrap_or(i64::MAX / 2)),
+        match retry.filter(|_| error.failure.may_succeed_later() && goes_on) {
+            Some(wait) => {
+                let at = self.now().saturating_add(i64::try_from(wait.as_millis()).unwrap_or(i64::MAX));
+                Verdict::Wait(WaitReason::Retry, Some(at))
+            }
             None => Verdict::End(JobState::Failed),
         }
     }
@@ -195,13 +207,20 @@ impl Orchestrator {
         let cleans = matches!(stop, Some(Stop::Cancel | Stop::Discard));
         let record = &mut entry.record;
         (record.updated, record.is_kept) = (now, true);
+        if !matches!(verdict, Verdict::Wait(WaitReason::Retry, _)) {
+            // An interruption is no try.
+            record.attempts = record.attempts.saturating_sub(1);
+        }
         match (verdict, stop) {
             _ if cleans => {}
             (Verdict::Suspend, _) | (_, Some(_)) => record.state = JobState::Suspended,
             // One that stands still goes on standing still.
             _ if record.state == JobState::Paused => {}
-            (Verdict::Retry(at), None) => {
-                (record.state, record.waits_for, record.due) = (JobState::Waiting, Some(WaitReason::Retry), Some(*at));
+            (Verdict::Wait(WaitReason::Credentials, _), None) if entry.hears_of_credentials => {
+                record.state = JobState::Queued
+            }
+            (Verdict::Wait(reason, at), None) => {
+                (record.state, record.waits_for, record.due) = (JobState::Waiting, Some(*reason), *at);
                 record.failure = error.map(|e| Box::new(e.failure.clone()));
             }
             (Verdict::TakeUp | Verdict::End(_), None) => record.state = JobState::Queued,
@@ -218,10 +237,7 @@ impl Orchestrator {
     /// Rolls back what an earlier run left, and ends the job as cancelled. Where that cannot be done, the job has ended as well: it keeps
     /// its work, says so, and can be discarded later.
     pub(super) async fn clean_up_and_end(self: &Arc<Self>, record: &JobRecord) -> Result<(), Failure> {
-        // It asks the host, whose panic ends no more than this.
-        let (this, of) = (Arc::clone(self), record.clone());
-        let cleaned = self.resources.runtime.spawn(async move { this.clean_up(&of).await }).await;
-        let cleaned = cleaned.unwrap_or_else(|e| Err(from_join_error(e, "the clean-up of the job")));
+        let cleaned = self.cleaned_up(record).await;
         let mut failure = Failure::cancelled();
         if let Err(why) = &cleaned {
             tracing::warn!(job = record.order.id, failure = %why, "what a job left cannot be cleaned up");
@@ -230,6 +246,13 @@ impl Orchestrator {
         self.end_unprepared(&record.order.id, failure, cleaned.is_err()).await;
         self.announce(&record.order.id);
         cleaned
+    }
+
+    /// The same as [`Self::clean_up`]. It asks the host and its exporters, whose panic ends no more than this.
+    pub(super) async fn cleaned_up(self: &Arc<Self>, record: &JobRecord) -> Result<(), Failure> {
+        let (this, of) = (Arc::clone(self), record.clone());
+        let cleaned = self.resources.runtime.spawn(async move { this.clean_up(&of).await }).await;
+        cleaned.unwrap_or_else(|e| Err(from_join_error(e, "the clean-up of the job")))
     }
 
     /// Rolls back on the services what a job left there, and removes its work.

@@ -3,12 +3,20 @@
 use super::orchestrator::Orchestrator;
 use crate::store::JobRecord;
 use offmap_arcgis::Session;
-use offmap_model::{Failure, FailureKind, FailureOwner, FailureStage};
+use offmap_model::{Failure, FailureKind, FailureOwner, FailureStage, WebMap};
+use std::time::Duration;
+
+/// How long a provider may take until its answer counts as none. It is the host's code, which may wait for ever: it is not asked by the
+/// engine's clock, as little as an exporter that does not end.
+const LONGEST_ANSWER: Duration = Duration::from_mins(1);
+
+fn shown(tenant: &str) -> String {
+    tenant.chars().take(80).flat_map(char::escape_default).collect()
+}
 
 /// The host has no credentials for a job now.
-fn no_credentials(tenant: &str) -> Failure {
-    let shown: String = tenant.chars().take(80).flat_map(char::escape_default).collect();
-    let message = format!("the host program has no credentials for the tenant `{shown}` now");
+fn no_credentials(tenant: &str, words: &str) -> Failure {
+    let message = format!("the host program {words} for the tenant `{}` now", shown(tenant));
     Failure::new(FailureOwner::Credentials, FailureKind::Unauthorized, FailureStage::Run, message)
 }
 
@@ -16,13 +24,49 @@ impl Orchestrator {
     /// Who asks the services for a job, where the host has a provider.
     ///
     /// # Errors
-    /// If the host has no credentials for it now.
+    /// If the host has no credentials for it now, or does not answer.
     pub(super) async fn session_of(&self, record: &JobRecord) -> Result<Option<Session>, Failure> {
         let Some(provider) = self.settings.provider.as_ref() else { return Ok(None) };
         let (tenant, id) = (&record.order.tenant, &record.order.id);
-        match provider.credentials(tenant, id).await? {
+        match self.answered(tenant, provider.credentials(tenant, id)).await? {
             Some(credentials) => Ok(Some(Session::new(credentials))),
-            None => Err(no_credentials(tenant)),
+            None => Err(no_credentials(tenant, "has no credentials")),
+        }
+    }
+
+    /// The map of a job with its secrets, where the host has a provider that knows it.
+    ///
+    /// # Errors
+    /// If the host cannot read it now, or does not answer.
+    pub(super) async fn map_of(&self, record: &JobRecord) -> Result<Option<WebMap>, Failure> {
+        let Some(provider) = self.settings.provider.as_ref() else { return Ok(None) };
+        let (tenant, id) = (&record.order.tenant, &record.order.id);
+        self.answered(tenant, provider.web_map(tenant, id)).await
+    }
+
+    /// The answer of the provider, unless it takes too long or the engine ends.
+    async fn answered<T>(&self, tenant: &str, asks: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+        tokio::select! {
+            biased;
+            answer = asks => answer,
+            () = self.resources.root.cancelled() => Err(no_credentials(tenant, "was not waited for, since the engine ends,")),
+            () = tokio::time::sleep(LONGEST_ANSWER) => Err(no_credentials(tenant, "does not answer")),
+        }
+    }
+
+    /// The same of a living job, unless it is told to stop.
+    pub(super) async fn unless_stopped<T>(
+        &self,
+        record: &JobRecord,
+        asks: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        let order = &record.order;
+        tokio::select! {
+            biased;
+            answer = asks => answer,
+            () = self.until(&order.id, |entry| entry.is_none_or(|e| e.stop.is_some())) => {
+                Err(no_credentials(&order.tenant, "was not waited for, since the job ends,"))
+            }
         }
     }
 }

@@ -37,8 +37,17 @@ impl Orchestrator {
         let mut table = Table::after(found.last);
         let now = resources.clock.now_ms();
         for mut record in found.living {
-            let is_timeless = record.state == JobState::Waiting && record.due.is_none();
-            if record.state == JobState::Running || record.waits_for == Some(WaitReason::Credentials) || is_timeless {
+            if record.state == JobState::Running {
+                // The end of the process was no try, and may have left work.
+                (record.attempts, record.is_kept) = (record.attempts.saturating_sub(1), true);
+            }
+            // One whose credentials were refused has no time: it is not tried with the same ones by itself.
+            let has_time = record.due.is_some();
+            let asks = match record.waits_for {
+                Some(WaitReason::Credentials) => has_time,
+                _ => record.state == JobState::Waiting && !has_time,
+            };
+            if record.state == JobState::Running || asks {
                 record.state = JobState::Queued;
                 (record.waits_for, record.due) = (None, None);
             }

@@ -5,7 +5,7 @@ use crate::ledger::id_of;
 use crate::resources::EngineResources;
 use crate::store::JobRecord;
 use crate::work_dir::Leftover;
-use offmap_arcgis::{CredentialProvider, Session};
+use offmap_arcgis::Session;
 use offmap_disk::run_blocking;
 use offmap_model::{Failure, FailureKind, OfflineMapSource};
 use std::path::Path;
@@ -74,6 +74,8 @@ pub(super) fn needs_secrets(source: &OfflineMapSource, known: Option<&Arc<Offlin
 #[derive(Debug)]
 pub(super) struct Supplied {
     pub(super) session: Option<Session>,
+    /// Whether that is what the host's provider answered.
+    pub(super) asks_host: bool,
     /// The map of the run before, with its secrets.
     pub(super) known: Option<Arc<OfflineMapSource>>,
 }
@@ -90,23 +92,12 @@ pub(super) enum Made {
 pub(super) async fn prepare(
     resources: &Arc<EngineResources>,
     record: &JobRecord,
-    document: &str,
-    provider: Option<&Arc<dyn CredentialProvider>>,
+    document: JobDocument,
     supplied: Supplied,
-) -> Result<Made, Failure> {
-    let Supplied { session, known } = supplied;
+) -> Result<JobInner, Failure> {
+    let Supplied { session, asks_host, known } = supplied;
     let order = &record.order;
-    let JobDocument { id, mut source, parameters, overrides, .. } = JobDocument::read(document)?;
-    if needs_secrets(&source, known.as_ref())
-        && let Some(provider) = provider
-    {
-        match provider.web_map(&order.tenant, &order.id).await {
-            Ok(Some(map)) => source.web_map.supply_secrets(&map),
-            // Its layers say what they lack.
-            Ok(None) => {}
-            Err(failure) => return Ok(Made::Waits(failure)),
-        }
-    }
+    let JobDocument { id, source, parameters, overrides, .. } = document;
     let source = known.unwrap_or_else(|| Arc::new(source));
     let mode = start_mode(resources, record).await?;
     let host = JobHost {
@@ -116,8 +107,9 @@ pub(super) async fn prepare(
     };
     let mut inner = JobInner::new(host, id, source, (parameters, overrides), order.destination.clone(), mode);
     inner.id = record.run_id();
+    inner.asks_host = asks_host;
     wish(&inner, record, resources.clock.now_ms());
-    Ok(Made::Job(Box::new(inner)))
+    Ok(inner)
 }
 
 /// Tells a job what was said to its handle, and what its order says.

@@ -9,4 +9,6 @@ pub(crate) struct Retaining {
     pub(super) is_asked: bool,
     /// When the next one is to go.
     pub(super) next: Option<i64>,
+    /// How many ended jobs there are, or more: those that run again are counted still.
+    pub(super) ended: u64,
 }

@@ -38,8 +38,10 @@ impl Orchestrator {
 
     /// A job has ended at a time.
     pub(super) fn retain_at(&self, ended: i64) {
+        let mut retaining = self.retaining();
+        retaining.ended += 1;
         if let Some(longest) = self.settings.retention.longest {
-            let (due, mut retaining) = (ended.saturating_add(signed(longest)), self.retaining());
+            let due = ended.saturating_add(signed(longest));
             retaining.next = Some(retaining.next.map_or(due, |next| next.min(due)));
         }
     }
@@ -48,6 +50,19 @@ impl Orchestrator {
     pub(super) fn next_retention(&self) -> Option<i64> {
         let retaining = self.retaining();
         retaining.next.filter(|_| !retaining.is_running)
+    }
+
+    /// The same, unless there is nothing to remove.
+    pub(super) fn retain_if_due(self: &Arc<Self>) {
+        let now = self.now();
+        let is_due = {
+            let retaining = self.retaining();
+            let are_many = self.settings.retention.most.is_some_and(|most| retaining.ended > most);
+            are_many || retaining.next.is_some_and(|next| next <= now)
+        };
+        if is_due {
+            self.retain_soon();
+        }
     }
 
     /// Removes what the retention lets go, some time soon.
@@ -73,7 +88,6 @@ impl Orchestrator {
     }
 
     async fn remove_outlived(self: &Arc<Self>) {
-        let longest = self.settings.retention.longest;
         loop {
             {
                 let mut retaining = self.retaining();
@@ -88,7 +102,7 @@ impl Orchestrator {
                 Ok(next) => next,
                 Err(failure) => {
                     tracing::warn!(%failure, "ended jobs cannot be listed");
-                    longest.map(|_| self.now().saturating_add(TRY_AGAIN_MS))
+                    Some(self.now().saturating_add(TRY_AGAIN_MS))
                 }
             };
             let mut retaining = self.retaining();
@@ -111,23 +125,32 @@ impl Orchestrator {
                 if self.is_closed() {
                     return Ok(None);
                 }
-                if let Err(failure) = self.let_go(&record).await {
-                    kept = true;
-                    tracing::warn!(job = record.order.id, %failure, "an ended job cannot be removed");
+                match self.let_go(&record).await {
+                    Ok(is_done) => kept |= !is_done,
+                    Err(failure) => {
+                        kept = true;
+                        tracing::warn!(job = record.order.id, %failure, "an ended job cannot be removed");
+                    }
                 }
             }
         }
+        // One that ends from now on is counted once more at the most.
+        self.retaining().ended = 0;
+        let ended = self.store.count_ended().await?;
+        // Those that are kept are no reason to look again with each end.
+        self.retaining().ended += most.filter(|_| kept).map_or(ended, |most| ended.min(most));
         let first = match longest {
             Some(longest) => self.store.first_ended().await?.map(|ended| ended.saturating_add(signed(longest))),
             None => None,
         };
         let again = self.now().saturating_add(TRY_AGAIN_MS);
-        Ok(if kept { first.map(|first| first.max(again)) } else { first })
+        Ok(if kept { Some(first.map_or(again, |first| first.max(again))) } else { first })
     }
 
-    /// Removes an ended job with its package. One that somebody does something with stays.
-    async fn let_go(self: &Arc<Self>, record: &JobRecord) -> Result<(), Failure> {
-        let Some(held) = self.try_hold(&record.order.id) else { return Ok(()) };
+    /// Removes an ended job with its package and the work that it keeps. One that somebody does something with stays; this answers
+    /// `false` then.
+    async fn let_go(self: &Arc<Self>, record: &JobRecord) -> Result<bool, Failure> {
+        let Some(held) = self.try_hold(&record.order.id) else { return Ok(false) };
         // It may have been another one until it was held.
         let now = self.store.record(held.id()).await?;
         let is_same = |now: &JobRecord| {
@@ -135,7 +158,12 @@ impl Orchestrator {
                 && now.state.is_terminal()
         };
         if !now.as_ref().is_some_and(is_same) {
-            return Ok(());
+            // Who changed it said when it is looked at again.
+            return Ok(true);
+        }
+        // Nobody would know any more of what it left on the services.
+        if record.is_kept {
+            self.cleaned_up(record).await?;
         }
         if let Some(name) = record.order.destination.file_name().filter(|_| record.order.is_owned)
             && let Some(data_dir) = self.settings.data_dir.clone()
@@ -153,7 +181,7 @@ impl Orchestrator {
             })
             .await?;
         }
-        self.store.remove(record).await.map(drop)
+        self.store.remove(record).await.map(|_| true)
     }
 }
 
@@ -184,7 +212,7 @@ mod tests {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         assert!(!retry.is_finished(), "somebody else has it");
-        orchestrator.let_go(&record).await.expect("stays");
+        assert!(!orchestrator.let_go(&record).await.expect("stays"));
         assert!(package.is_dir());
         drop(held);
         retry.await.expect("no panic").expect("runs again");

@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// What becomes of jobs that have ended. A job goes with its messages; its package goes with it only if the engine chose its place, and
-/// the host did not take it over ([`Job::take_over`](crate::Job::take_over)). By default every job stays.
+/// the host did not take it over ([`Job::take_over`](crate::Job::take_over)). Work that a job keeps is rolled back on its services and goes
+/// with it; where that cannot be done now, the job stays until it can. By default every job stays.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Retention {
     /// Jobs that ended longer ago go. Default: `None`, none goes for its age.

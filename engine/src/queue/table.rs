@@ -87,6 +87,8 @@ pub(crate) struct Entry {
     pub(crate) stop: Option<Stop>,
     /// What it waits for, as it was said last: a job that asks every minute says it once.
     pub(crate) said: Option<String>,
+    /// Whether the host has other credentials for its tenant since it was begun.
+    pub(crate) hears_of_credentials: bool,
     /// How it ended, where the store did not take that yet.
     pub(crate) unsaved: Option<Arc<JobResult>>,
     pub(crate) pending: Pending,
@@ -105,6 +107,7 @@ impl Entry {
             has_slot: false,
             stop: None,
             said: None,
+            hears_of_credentials: false,
             unsaved: None,
             pending: Pending::default(),
             news: watch::Sender::new(0),
@@ -252,6 +255,11 @@ impl Table {
             entry.touch();
             return Some(Begin::GoOn(id));
         }
+        // One that could not be begun may have been paused meanwhile.
+        if let Body::Live(inner) = &entry.body {
+            inner.pause.set(false);
+        }
+        entry.hears_of_credentials = false;
         self.drives += 1;
         (entry.is_driven, entry.drive) = (true, self.drives);
         entry.record.attempts += 1;
@@ -349,8 +357,11 @@ impl Table {
         wanted.into_iter().flat_map(of).collect()
     }
 
-    /// The jobs of a tenant that wait for credentials.
-    pub(crate) fn without_credentials(&self, tenant: &str) -> Vec<Arc<str>> {
+    /// The jobs of a tenant that wait for credentials. Those that run with the old ones hear of it.
+    pub(crate) fn without_credentials(&mut self, tenant: &str) -> Vec<Arc<str>> {
+        for entry in self.entries.values_mut().filter(|e| e.is_driven && *e.record.order.tenant == *tenant) {
+            entry.hears_of_credentials = true;
+        }
         let waits = |e: &Entry| e.record.waits_for == Some(WaitReason::Credentials) && *e.record.order.tenant == *tenant;
         self.entries.iter().filter(|(_, e)| waits(e)).map(|(id, _)| Arc::clone(id)).collect()
     }

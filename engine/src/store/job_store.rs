@@ -177,16 +177,25 @@ impl JobStore {
         most: Option<u64>,
         after: i64,
     ) -> Result<Vec<JobRecord>, Failure> {
-        let ended = format!("state IN ({})", names_of_states(true));
-        let (before, most) = (before.unwrap_or(i64::MIN), most.map_or(-1, |m| i64::try_from(m).unwrap_or(i64::MAX)));
+        let most = most.map_or(i64::MAX, |m| i64::try_from(m).unwrap_or(i64::MAX));
+        let before = before.unwrap_or(i64::MIN);
+        // Both are ranges of the index of those that ended.
         let sql = format!(
-            "SELECT {COLUMNS} FROM job WHERE {ended} AND seq > ?3 AND (ended <= ?1 OR (?2 >= 0 AND seq NOT IN (SELECT seq FROM job WHERE {ended}
-                ORDER BY ended DESC, seq DESC LIMIT ?2))) ORDER BY seq LIMIT 1000"
+            "SELECT {COLUMNS} FROM job WHERE seq > ?3 AND seq IN (SELECT seq FROM job WHERE ended IS NOT NULL AND ended <= ?1
+                UNION SELECT seq FROM (SELECT seq FROM job WHERE ended IS NOT NULL ORDER BY ended DESC, seq DESC LIMIT -1 OFFSET ?2))
+                ORDER BY seq LIMIT 1000"
         );
         let read = move |c: &Connection| -> rusqlite::Result<Vec<JobRecord>> {
             c.prepare(&sql)?.query_map(params![before, most, after], JobRecord::read)?.collect()
         };
         self.worker.read(read).await
+    }
+
+    /// How many jobs have ended.
+    pub(crate) async fn count_ended(&self) -> Result<u64, Failure> {
+        let sql = "SELECT count(*) FROM job WHERE ended IS NOT NULL";
+        let count: i64 = self.worker.read(move |c| c.prepare_cached(sql)?.query_row([], |r| r.get(0))).await?;
+        Ok(u64::try_from(count).unwrap_or(0))
     }
 
     /// When the first of the ended jobs ended.

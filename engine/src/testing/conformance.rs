@@ -110,6 +110,7 @@ async fn context_for(
     let cancel = CancellationToken::new();
     let ctx = ExportContext {
         pause: Arc::default(),
+        permit: None,
         keep: Arc::default(),
         task: task.id.as_str().into(),
         subjects: ExportContext::subjects_of(task),
