@@ -39,7 +39,7 @@ pub(crate) struct Arguments {
     #[arg(long, default_value_t = 1, value_parser = value_parser!(u64).range(1..=1_000_000))]
     pub(crate) priorities: u64,
     /// Jobs that the engine takes at a time, those that run counted in; others are submitted again until it does.
-    #[arg(long, default_value_t = offmap::DEFAULT_MOST_JOBS as u64, value_parser = value_parser!(u64).range(1..=2_000_000))]
+    #[arg(long, default_value_t = offmap::DEFAULT_MAX_QUEUED_JOBS as u64, value_parser = value_parser!(u64).range(1..=2_000_000))]
     pub(crate) queue_bound: u64,
     /// Jobs that run at a time.
     #[arg(long, default_value_t = offmap::DEFAULT_CONCURRENT_JOBS as u64, value_parser = value_parser!(u64).range(1..=100_000))]

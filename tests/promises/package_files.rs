@@ -57,7 +57,8 @@ fn files_that_a_later_step_trusts_are_written_in_one_way() {
         for path in crate::support::files_below(&root.join(sources).join("src")) {
             let name = path.strip_prefix(root).expect("below the root").to_string_lossy().into_owned();
             // For tests, and a file that the caller wants for itself.
-            let is_for_tests = name.starts_with("engine/src/testing") || name.ends_with("/tests.rs");
+            let is_for_tests =
+                name.starts_with("engine/src/testing") || name.ends_with("/tests.rs") || name.ends_with("_tests.rs");
             if is_for_tests || name == "packager/src/mobile_map_package.rs" {
                 continue;
             }

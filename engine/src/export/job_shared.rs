@@ -128,7 +128,7 @@ impl JobShared {
 
     /// The package as a subject of status messages. Its place may have a name that says nothing to people.
     pub(crate) fn package_subject(&self) -> Subject {
-        Subject::new(SubjectKind::Package, "package", self.source.map_title())
+        Subject::new(SubjectKind::Package, "package", self.secrets.scrubbed(self.source.map_title().to_owned()))
     }
 
     /// What an exporter is lent for a task.

@@ -134,8 +134,7 @@ impl Orchestrator {
                     Err(failure) => return Ok::<_, Failure>(Made::Waits(failure)),
                 }
             }
-            let asks_host = this.settings.provider.is_some();
-            let supplied = Supplied { session, asks_host, known };
+            let supplied = Supplied { session, asks_host: this.settings.provider.is_some(), known };
             Ok(Made::Job(Box::new(prepare(&this.resources, &record, document, supplied).await?)))
         });
         let inner = match made.await.map_err(|e| from_join_error(e, "the preparation of the job"))?? {

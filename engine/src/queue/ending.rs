@@ -105,7 +105,7 @@ impl Orchestrator {
             // Who waits for it is not kept by a disk that is full.
             (entry.unsaved, entry.is_driven) = (Some(Arc::new(result.clone())), false);
         }
-        self.retain_at(now);
+        self.retaining().take_end(now, self.settings.retention.longest);
     }
 
     /// Takes the end of a job's run.

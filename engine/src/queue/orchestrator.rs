@@ -70,6 +70,10 @@ impl Orchestrator {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    pub(super) fn retaining(&self) -> MutexGuard<'_, Retaining> {
+        self.retaining.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(super) fn now(&self) -> i64 {
         self.resources.clock.now_ms()
     }

@@ -1,5 +1,12 @@
 //! How far the removal of ended jobs is.
 
+use std::time::Duration;
+
+/// Milliseconds of a time.
+pub(super) fn signed(longest: Duration) -> i64 {
+    i64::try_from(longest.as_millis()).unwrap_or(i64::MAX)
+}
+
 /// What is known of the jobs that are to go.
 #[derive(Debug, Default)]
 pub(crate) struct Retaining {
@@ -11,4 +18,15 @@ pub(crate) struct Retaining {
     pub(super) next: Option<i64>,
     /// How many ended jobs there are, or more: those that run again are counted still.
     pub(super) ended: u64,
+}
+
+impl Retaining {
+    /// A job has ended at a time, and goes after as long as the retention says.
+    pub(super) fn take_end(&mut self, ended: i64, longest: Option<Duration>) {
+        self.ended += 1;
+        if let Some(longest) = longest {
+            let due = ended.saturating_add(signed(longest));
+            self.next = Some(self.next.map_or(due, |next| next.min(due)));
+        }
+    }
 }

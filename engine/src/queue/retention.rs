@@ -1,14 +1,14 @@
 //! Lets jobs go that ended long ago: at the start of the engine, when a job ends, and when the time of one is over.
 
 use super::orchestrator::Orchestrator;
-use super::retaining::Retaining;
+use super::retaining::signed;
 use super::settings::Retention;
 use crate::data_dir::packages_in;
 use crate::store::JobRecord;
 use offmap_disk::{run_blocking, safe_path};
 use offmap_model::Failure;
 use std::path::Path;
-use std::sync::{Arc, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 /// How long until it is tried again to remove what could not be removed, in milliseconds.
 const TRY_AGAIN_MS: i64 = 3_600_000;
@@ -27,25 +27,7 @@ impl Drop for Running {
     }
 }
 
-fn signed(longest: std::time::Duration) -> i64 {
-    i64::try_from(longest.as_millis()).unwrap_or(i64::MAX)
-}
-
 impl Orchestrator {
-    fn retaining(&self) -> MutexGuard<'_, Retaining> {
-        self.retaining.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// A job has ended at a time.
-    pub(super) fn retain_at(&self, ended: i64) {
-        let mut retaining = self.retaining();
-        retaining.ended += 1;
-        if let Some(longest) = self.settings.retention.longest {
-            let due = ended.saturating_add(signed(longest));
-            retaining.next = Some(retaining.next.map_or(due, |next| next.min(due)));
-        }
-    }
-
     /// When the time of the next ended job is over.
     pub(super) fn next_retention(&self) -> Option<i64> {
         let retaining = self.retaining();
