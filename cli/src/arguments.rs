@@ -1,12 +1,13 @@
 //! The command line. It is a contract: other programs call it.
 
 use crate::access_arguments::AccessArguments;
+use crate::convert_arguments::{self, Convert};
 use crate::help;
 use crate::job_arguments::{Jobs, Status};
 use crate::login_arguments::{Login, Logout, Whoami};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+pub(crate) use crate::progress_style::ProgressStyle;
+use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
-use serde::Deserialize;
 use std::path::PathBuf;
 
 /// Takes ArcGIS web maps offline.
@@ -38,6 +39,9 @@ pub(crate) enum Command {
     /// Verify a package by its manifest.
     #[command(after_help = help::AFTER_VERIFY)]
     Verify(VerifyArguments),
+    /// Convert a file of tiles or features into another format.
+    #[command(after_help = convert_arguments::AFTER)]
+    Convert(Box<Convert>),
     /// Show what is in a package, and what is missing and why.
     #[command(after_help = help::AFTER_SHOW)]
     Show(PackageArguments),
@@ -195,22 +199,6 @@ pub(crate) struct Clean {
     pub(crate) json: bool,
     #[command(flatten)]
     pub(crate) access: AccessArguments,
-}
-
-/// How progress is shown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum ProgressStyle {
-    /// Bars on a terminal, lines elsewhere.
-    Auto,
-    /// A bar for each layer, on stderr.
-    Bar,
-    /// Lines on stderr.
-    Plain,
-    /// One JSON object a line on stdout.
-    Json,
-    /// Nothing.
-    Off,
 }
 
 /// `offmap plan`.

@@ -12,6 +12,9 @@ mod arguments;
 mod ask;
 mod chosen_portal;
 mod clean;
+mod convert;
+mod convert_arguments;
+mod convert_progress;
 mod documents;
 mod help;
 mod inputs;
@@ -31,6 +34,7 @@ mod login_store;
 mod packages;
 mod plan_text;
 mod progress;
+mod progress_style;
 mod report;
 mod settings;
 mod settle;
@@ -90,6 +94,7 @@ async fn run(mut command: Command, settings: Option<&Path>) -> Result<u8, Stop> 
         Command::Plan(arguments) => ask::plan(*arguments).await,
         Command::Verify(arguments) => packages::verify(&arguments).await,
         Command::Show(arguments) => packages::show(&arguments),
+        Command::Convert(arguments) => convert::run(*arguments).await,
         Command::Jobs(arguments) => jobs::list(&arguments).await,
         Command::Status(arguments) => jobs::status(&arguments).await,
         Command::Login(arguments) => login::run(&arguments).await,

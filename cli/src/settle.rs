@@ -47,7 +47,7 @@ fn of_login(portal: &mut Option<String>, ca_cert: &mut Option<PathBuf>, settings
 /// Whether a command asks a portal or services.
 fn asks_somebody(command: &Command) -> bool {
     use Command as C;
-    !matches!(command, C::Verify(_) | C::Show(_) | C::Jobs(_) | C::Status(_) | C::Completions(_) | C::Man(_))
+    !matches!(command, C::Verify(_) | C::Show(_) | C::Convert(_) | C::Jobs(_) | C::Status(_) | C::Completions(_) | C::Man(_))
 }
 
 fn of_map(map: &mut MapArguments, access: &mut AccessArguments, settings: &Settings) -> Result<(), Stop> {

@@ -1,5 +1,9 @@
-//! Turns a mobile map package into a folder that opens without ArcGIS.
+//! From files of ArcGIS to files that open without it.
 //!
-//! [`cartography`] draws the map anew: it reads the web map's layers, renderers and labels, and writes a MapLibre style and a QGIS project.
+//! | what | where |
+//! | --- | --- |
+//! | a file of tiles or features into one of another format | [`files`] |
+//! | the cartography of a web map as a MapLibre style and a QGIS project | [`cartography`] |
 
 pub mod cartography;
+pub mod files;

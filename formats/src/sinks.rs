@@ -40,8 +40,9 @@ pub struct Finished {
 ///
 /// **Invariants**: nothing has the file's name before [`finish`](TileSink::finish) has returned; what was put before a
 /// [`checkpoint`](TileSink::checkpoint) survives the process, and a sink that is opened again for the same file and the same
-/// description tells in [`resumed`](TileSink::resumed) up to where that is. The bytes of the file depend on the description and the
-/// tiles alone: not on checkpoints, and not on how often the writing was interrupted. At most one tile's bytes are held in memory.
+/// description tells in [`resumed`](TileSink::resumed) up to where that is. The bytes of the file depend on the description, the
+/// tiles and, where a format wants a name, the file's own alone: not on checkpoints, and not on how often the writing was
+/// interrupted. At most one tile's bytes are held in memory.
 pub trait TileSink {
     /// What it has from an earlier process. The caller skips as many tiles.
     fn resumed(&self) -> Resumed;

@@ -13,6 +13,8 @@ use std::path::{Path, PathBuf};
 const PROGRESS: &str = ".progress";
 /// Begins a text of a sequence (RFC 8142, 2.2).
 const RECORD_SEPARATOR: &[u8] = b"\x1e";
+/// Ends the name of a file of lines, which have no separator.
+const LINES: &str = "geojsonl";
 
 /// How far a sequence has come.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,7 +33,8 @@ struct LayerProgress {
     attachments: u64,
 }
 
-/// Writes the features of all layers into one GeoJSON text sequence.
+/// Writes the features of all layers into one GeoJSON text sequence; into one of lines without separators where its name ends with
+/// `.geojsonl`.
 ///
 /// The file is written beside its destination, under the destination's name with `.new` behind it, and renamed when it is complete. A
 /// file beside that one says how far it came. Each [`keep`](FeatureSink::keep) is on the disk when it returns.
@@ -42,6 +45,8 @@ pub struct GeoJsonSequenceSink {
     progress: Progress,
     current: usize,
     layer: Option<(LayerSchema, bool)>,
+    /// What begins each feature.
+    separator: &'static [u8],
     writer: FeatureWriter,
     left_out: Vec<String>,
     attachments: u64,
@@ -80,7 +85,9 @@ impl GeoJsonSequenceSink {
         // What came behind the last moment at which all was kept is written again.
         file.set_len(progress.bytes).map_err(failed)?;
         file.seek(SeekFrom::End(0)).map_err(failed)?;
+        let is_lines = to.extension().is_some_and(|ending| ending.eq_ignore_ascii_case(LINES));
         let mut sink = Self {
+            separator: if is_lines { b"" } else { RECORD_SEPARATOR },
             to: to.to_owned(),
             file: BufWriter::new(file),
             progress,
@@ -136,7 +143,7 @@ impl FeatureSink for GeoJsonSequenceSink {
         let Some((layer, is_mercator)) = &self.layer else {
             return Err(Failure::internal("a feature was put before its layer was begun"));
         };
-        let written = self.file.write_all(RECORD_SEPARATOR);
+        let written = self.file.write_all(self.separator);
         let written = written.and_then(|()| self.writer.write(layer, feature, *is_mercator, &mut self.file));
         if let Err(e) = written.and_then(|()| self.file.write_all(b"\n")) {
             if e.kind() == std::io::ErrorKind::InvalidData {
