@@ -122,7 +122,7 @@ mod tests {
     fn star(corners: u32) -> Vec<[f64; 2]> {
         let corner = |i: u32| {
             let (angle, reach) =
-                (f64::from(i) / f64::from(corners) * std::f64::consts::TAU, if i % 2 == 0 { 10.0 } else { 4.0 });
+                (f64::from(i) / f64::from(corners) * std::f64::consts::TAU, if i.is_multiple_of(2) { 10.0 } else { 4.0 });
             [angle.cos() * reach, angle.sin() * reach]
         };
         (0..=corners).map(|i| corner(i % corners)).collect()
