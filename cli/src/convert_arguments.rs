@@ -43,7 +43,7 @@ pub(crate) struct Convert {
     /// Layer or table to convert, by name or title; may be given several times. Of features; all of them without it.
     #[arg(short, long, value_name = "NAME")]
     pub(crate) layer: Vec<String>,
-    /// Tiles that meet this area, or features whose extent does: xmin,ymin,xmax,ymax[,wkid] (wkid 4326 if left out).
+    /// Tiles that meet this area, or features whose extent does: xmin,ymin,xmax,ymax in degrees, or with a `,wkid` behind.
     #[arg(short, long, value_name = "AREA", allow_hyphen_values = true)]
     pub(crate) area: Option<String>,
     /// Levels of tiles by their ids in IN, from the coarsest to the finest.
