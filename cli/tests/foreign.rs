@@ -194,12 +194,13 @@ type Attack = fn(&Path, &Path);
 const ATTACKS: [(&str, &str, Attack); 12] = [
     ("a task's id leads out", "the name `../../victim` begins with a dot", |work_dir, victim| {
         let ledger = ledger(work_dir);
-        let text: String = ledger.query_row("SELECT value FROM job WHERE key = 'plan'", [], |r| r.get(0)).expect("a plan");
-        let mut plan: Value = serde_json::from_str(&text).expect("JSON");
+        let old: String = ledger.query_row("SELECT id FROM task LIMIT 1", [], |r| r.get(0)).expect("a task");
         let id = format!("../../{}", victim.file_name().expect("a name").to_string_lossy());
-        let old = plan["tasks"][0]["id"].as_str().expect("an id").to_owned();
-        plan["tasks"][0]["id"] = json!(id);
-        ledger.execute("UPDATE job SET value = ?1 WHERE key = 'plan'", [plan.to_string()]).expect("writes");
+        let quoted = [json!(old), json!(id)].map(|id| id.to_string());
+        for text in ["task SET definition = replace(definition", "job SET value = replace(value"] {
+            let changed = ledger.execute(&format!("UPDATE {text}, ?1, ?2)"), &quoted).expect("writes");
+            assert!(changed > 0, "{text}");
+        }
         let failed = json!({"owner": "source", "kind": "serviceError", "stage": "run", "message": "failed"});
         ledger.execute_batch("PRAGMA foreign_keys = off").expect("off");
         for table in ["task SET id", "unit SET task"] {
