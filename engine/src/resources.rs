@@ -1,12 +1,12 @@
 //! What an engine owns and its jobs share.
 
-use crate::actor::Actors;
+use crate::actor::{Actors, from_join_error};
 use crate::census::Census;
 use crate::packager::Packager;
 use crate::permits::Permits;
 use crate::registry::ExporterRegistry;
 use offmap_formats::Containers;
-use offmap_model::{Clock, OfflineMapSource, SecretRegistry};
+use offmap_model::{Clock, Failure, OfflineMapSource, SecretRegistry};
 use std::sync::Arc;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
@@ -34,6 +34,16 @@ pub(crate) struct EngineResources {
 }
 
 impl EngineResources {
+    /// Runs code that calls the host, its exporters or the packager. A panic of it is a failure, and ends no more than this; `what` names
+    /// what panicked.
+    pub(crate) async fn guarded<T: Send + 'static>(
+        &self,
+        what: &str,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Result<T, Failure> {
+        self.runtime.spawn(work).await.map_err(|e| from_join_error(e, what))
+    }
+
     /// What is taken out of everything that a job for a map writes or shows: the caller's secrets and those of the map.
     pub(crate) fn secrets_of(&self, source: &OfflineMapSource) -> SecretRegistry {
         let own = self.secrets.child();

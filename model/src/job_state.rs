@@ -97,7 +97,9 @@ pub enum WaitReason {
     /// The host program does not give credentials, or secrets of its map, for it now: it is asked every minute, and when it says so. Or those
     /// that it gave were refused: it is asked when it says that there are others, or when the job is retried, and never before.
     Credentials,
-    /// Its last try failed by something that passes, or the engine's store did not take its start; the next one comes at its time.
+    /// A host let it wait for so long that its last try was given up; the next one comes at its time.
+    ThrottledHost,
+    /// Its last try failed by something else that passes, or the engine's store did not take its start; the next one comes at its time.
     Retry,
 }
 
@@ -107,6 +109,7 @@ impl WaitReason {
     pub fn name(self) -> &'static str {
         match self {
             Self::Credentials => "credentials",
+            Self::ThrottledHost => "throttledHost",
             Self::Retry => "retry",
         }
     }
@@ -114,7 +117,7 @@ impl WaitReason {
     /// The reason with this name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Credentials, Self::Retry].into_iter().find(|reason| reason.name() == name)
+        [Self::Credentials, Self::ThrottledHost, Self::Retry].into_iter().find(|reason| reason.name() == name)
     }
 }
 
@@ -400,7 +403,7 @@ mod tests {
             assert_eq!(JobState::from_name(state.name()), Some(state));
             assert_eq!(serde_json::to_value(state).expect("JSON"), state.name());
         }
-        for reason in [WaitReason::Credentials, WaitReason::Retry] {
+        for reason in [WaitReason::Credentials, WaitReason::ThrottledHost, WaitReason::Retry] {
             assert_eq!(WaitReason::from_name(reason.name()), Some(reason));
         }
         assert_eq!(JobState::from_name("asleep"), None);

@@ -78,7 +78,7 @@ pub(crate) struct Service {
     does: Arc<Mutex<BTreeMap<String, Act>>>,
     /// How many exports were begun.
     exports: Arc<AtomicUsize>,
-    refuses: Arc<AtomicBool>,
+    refusal: Arc<Mutex<Option<Failure>>>,
     panics: Arc<AtomicBool>,
 }
 
@@ -93,7 +93,16 @@ impl Service {
 
     /// Whether it refuses whoever asks.
     pub(crate) fn refuses(&self, refuses: bool) {
-        self.refuses.store(refuses, Ordering::Release);
+        let (owner, kind) = (FailureOwner::Credentials, FailureKind::Unauthorized);
+        let failure = Failure::new(owner, kind, FailureStage::Run, "the service refuses the password");
+        *self.refusal.lock().expect("not poisoned") = refuses.then_some(failure);
+    }
+
+    /// Whether it lets everybody come back later.
+    pub(crate) fn throttles(&self, throttles: bool) {
+        let (owner, kind) = (FailureOwner::Source, FailureKind::Throttled);
+        let failure = Failure::new(owner, kind, FailureStage::Run, "the service asks to come back later").retryable();
+        *self.refusal.lock().expect("not poisoned") = throttles.then_some(failure);
     }
 
     /// Lets every roll-back panic.
@@ -158,9 +167,8 @@ impl Exporter for Service {
     ) -> Result<Artifact, Failure> {
         self.registered.lock().expect("not poisoned").insert(task.id.clone());
         self.exports.fetch_add(1, Ordering::AcqRel);
-        if self.refuses.load(Ordering::Acquire) {
-            let (owner, kind) = (FailureOwner::Credentials, FailureKind::Unauthorized);
-            return Err(Failure::new(owner, kind, FailureStage::Run, "the service refuses the password"));
+        if let Some(failure) = self.refusal.lock().expect("not poisoned").clone() {
+            return Err(failure);
         }
         let mut scripts = scripts.clone();
         for (layer, act) in self.does.lock().expect("not poisoned").iter() {

@@ -189,3 +189,42 @@ async fn a_job_that_goes_takes_the_work_that_it_keeps_with_it() {
     assert!(left.is_empty(), "{left:?}");
     engine.shutdown().await.expect("shuts down");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn credentials_that_come_while_the_host_says_that_it_has_none_are_asked_for_at_once() {
+    let (dir, service, host, clock) =
+        (tempfile::tempdir().expect("a directory"), Service::default(), Host::default(), Hands::default());
+    let engine = builder(dir.path(), &service).clock(clock).credential_provider(host.clone()).start().expect("starts");
+    host.has_credentials(false);
+    host.waits(true);
+    let job = engine.submit(order(&[("a", Act::Succeed)])).await.expect("is taken");
+    host.asked(1).await;
+    engine.credentials_changed("").await.expect("is heard");
+    host.waits(false);
+    host.let_answer();
+    host.asked(2).await;
+    until(&job, JobState::Waiting).await;
+    let snapshot = job.snapshot().await.expect("a job");
+    assert_eq!((snapshot.waits_for, snapshot.attempts), (Some(WaitReason::Credentials), 0), "{snapshot:?}");
+    host.has_credentials(true);
+    engine.credentials_changed("").await.expect("is heard");
+    soon("it goes on", job.result()).await.expect("a package");
+    engine.shutdown().await.expect("shuts down");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_whose_host_lets_it_wait_says_so_and_is_tried_again_at_its_time() {
+    let (dir, service, clock) = (tempfile::tempdir().expect("a directory"), Service::default(), Hands::default());
+    let engine = builder(dir.path(), &service).clock(clock.clone()).start().expect("starts");
+    service.throttles(true);
+    let retry = RetryPolicy { attempts: 3, ..RetryPolicy::default() };
+    let job = engine.submit(order(&[("a", Act::Succeed)]).retry(retry)).await.expect("is taken");
+    until(&job, JobState::Waiting).await;
+    let snapshot = job.snapshot().await.expect("a job");
+    assert_eq!((snapshot.waits_for, snapshot.attempts), (Some(WaitReason::ThrottledHost), 1), "{snapshot:?}");
+    assert!(snapshot.not_before.is_some(), "{snapshot:?}");
+    service.throttles(false);
+    clock.advance(HOUR);
+    soon("it is tried again", job.result()).await.expect("a package");
+    engine.shutdown().await.expect("shuts down");
+}

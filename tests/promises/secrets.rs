@@ -64,6 +64,12 @@ async fn keyed_job(bench: &Bench, item: &str) -> (GenerateOfflineMapJob, WebMap)
     let mut source = bench.task(item).await.source().clone();
     let map = with_members(&source.web_map, &json!({"customParameters": {NAME: KEY}}));
     source.web_map = map.clone();
+    // Authors paste addresses with their keys into descriptions.
+    let item = source.item.as_mut().expect("an item");
+    item.title = format!("{} {KEY}", item.title);
+    item.description = Some(format!("tiles by https://tiles.example/?{NAME}={KEY}"));
+    item.tags.push(KEY.to_owned());
+    item.license_info = Some(format!("the key {KEY} is ours"));
     (job_of(bench, source), map)
 }
 

@@ -93,6 +93,19 @@ pub(crate) struct JobInner {
     pub(crate) asks_host: bool,
 }
 
+/// What surrounds a map may repeat its secrets, in a title or a description: it gets into the job's document, its package and the store.
+fn without_repeated_secrets(
+    mut source: Arc<OfflineMapSource>,
+    mut parameters: GenerateOfflineMapParameters,
+    secrets: &SecretRegistry,
+) -> (Arc<OfflineMapSource>, GenerateOfflineMapParameters) {
+    if source.web_map.secret_texts().next().is_some() {
+        secrets.scrub_source(&mut source);
+        parameters.item_info.as_mut().into_iter().for_each(|info| secrets.scrub_item_info(info));
+    }
+    (source, parameters)
+}
+
 impl JobInner {
     /// The map may be large: it is shared, not copied.
     pub(crate) fn new(
@@ -105,6 +118,7 @@ impl JobInner {
     ) -> Self {
         let JobHost { resources: engine, tenant, session, first_event } = host;
         let secrets = engine.secrets_of(&source);
+        let (source, parameters) = without_repeated_secrets(source, parameters, &secrets);
         session.iter().for_each(|session| secrets.include(session.secrets()));
         // It is in every message and in the store.
         let subject = Subject::new(SubjectKind::Job, &id, secrets.scrubbed(source.map_title().to_owned()));

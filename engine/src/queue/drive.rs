@@ -1,9 +1,9 @@
 //! Runs jobs: begins what is next, with what it needs, and hands on what its run came to.
 
+use super::entry::{Body, Stands, apply};
 use super::orchestrator::Orchestrator;
 use super::prepare::{Left, Made, Supplied, left_of, needs_secrets, prepare};
-use super::table::{Begin, Body, Stop, apply};
-use crate::actor::from_join_error;
+use super::table::Begin;
 use crate::event_log::EventLog;
 use crate::job::{JobDocument, JobInner, JobResult, StartMode, discard, document_of, run};
 use crate::store::JobStore;
@@ -118,9 +118,8 @@ impl Orchestrator {
                 Body::Stored(known) => (entry.record.clone(), known.clone()),
             }
         };
-        // What the host answers is the host's code: a panic of it ends no more than the job.
         let (this, seq) = (Arc::clone(self), record.seq);
-        let made = self.resources.runtime.spawn(async move {
+        let made = async move {
             let session = match this.unless_stopped(&record, this.session_of(&record)).await {
                 Ok(session) => session,
                 Err(failure) => return Ok::<_, Failure>(Made::Waits(failure)),
@@ -136,8 +135,8 @@ impl Orchestrator {
             }
             let supplied = Supplied { session, asks_host: this.settings.provider.is_some(), known };
             Ok(Made::Job(Box::new(prepare(&this.resources, &record, document, supplied).await?)))
-        });
-        let inner = match made.await.map_err(|e| from_join_error(e, "the preparation of the job"))?? {
+        };
+        let inner = match self.resources.guarded("the preparation of the job", made).await?? {
             Made::Job(inner) => inner,
             Made::Waits(failure) => {
                 tracing::warn!(job = %id, %failure, "the job waits for what its host does not give it now");
@@ -173,45 +172,33 @@ impl Orchestrator {
     /// Lets a job wait that was not begun; or does with it what was said meanwhile.
     async fn put_off(self: &Arc<Self>, id: &str, reason: WaitReason, words: String) {
         let now = self.now();
-        let (record, stop, begun) = {
+        let stands = Stands::Waits(reason, Some(now.saturating_add(ASK_AGAIN_MS)));
+        let (cleans, begun) = {
             let mut table = self.lock();
-            table.unqueue(id);
-            table.free_slot(id, now);
-            let Some(entry) = table.entries.get_mut(id) else { return };
-            let live = entry.live();
-            let record = &mut entry.record;
-            // It has not begun.
-            record.attempts = record.attempts.saturating_sub(1);
-            record.updated = now;
-            let mut events = Vec::new();
-            match entry.stop {
-                // It stays in these hands until it has ended.
-                Some(Stop::Cancel | Stop::Discard) => {}
-                Some(Stop::Suspend) => (record.state, entry.stop) = (JobState::Suspended, None),
-                None if record.state == JobState::Running => {
-                    (record.state, record.waits_for) = (JobState::Waiting, Some(reason));
-                    record.due = Some(now.saturating_add(ASK_AGAIN_MS));
-                    if entry.said.as_ref() != Some(&words) {
-                        // One that is in memory goes on with its own log.
-                        if let Some(inner) = &live {
-                            let (severity, source) = (MessageSeverity::Warning, MessageSource::Client);
-                            inner.event_log.note(&inner.subject, words.clone(), severity, source);
-                        } else {
-                            events = self.message_of(record, ExportState::NotStarted, words.clone());
-                        }
-                        entry.said = Some(words);
+            let Some(entry) = table.stand_still(id, stands, false, now) else { return };
+            let waits = entry.record.state == JobState::Waiting;
+            let events = if waits && entry.said.as_ref() != Some(&words) {
+                let events = match entry.live() {
+                    // One that is in memory goes on with its own log.
+                    Some(inner) => {
+                        let (severity, source) = (MessageSeverity::Warning, MessageSource::Client);
+                        inner.event_log.note(&inner.subject, words.clone(), severity, source);
+                        Vec::new()
                     }
-                }
-                None => {}
-            }
-            entry.is_driven = entry.stop.is_some();
-            let (record, stop) = (entry.record.clone(), entry.stop);
+                    None => self.message_of(&mut entry.record, ExportState::NotStarted, words.clone()),
+                };
+                entry.said = Some(words);
+                events
+            } else {
+                Vec::new()
+            };
+            let cleans = entry.is_driven.then(|| entry.record.clone());
             let begun = self.begin_save(&mut table, id, None, events);
             table.enqueue(id, now);
-            (record, stop, begun)
+            (cleans, begun)
         };
         self.save_surely(id, begun).await;
-        if stop.is_some() {
+        if let Some(record) = cleans {
             drop(self.clean_up_and_end(&record).await);
         }
     }
@@ -219,23 +206,21 @@ impl Orchestrator {
 
 /// Runs a job on the host's runtime; a panic is its failure.
 async fn work(inner: &Arc<JobInner>) -> JobResult {
-    let ended = inner.engine.runtime.spawn(run(Arc::clone(inner))).await;
-    let mut result = ended.unwrap_or_else(|e| Err(JobError::from(from_join_error(e, "the job"))));
+    let ended = inner.engine.guarded("the job", run(Arc::clone(inner))).await;
+    let mut result = ended.unwrap_or_else(|failure| Err(JobError::from(failure)));
     if let Err(error) = &mut result
         && inner.start_mode == StartMode::Resumed
         && !error.can_resume
     {
-        // It is the code of exporters and the packager: what panics there ends no more than itself.
         let (job, mut judged) = (Arc::clone(inner), error.clone());
-        let after = inner.engine.runtime.spawn(async move {
+        let after = async move {
             with_earlier_work(&job, &mut judged).await;
             judged
-        });
-        match after.await {
+        };
+        match inner.engine.guarded("the clean-up of the job", after).await {
             Ok(judged) => *error = judged,
             Err(panic) => {
                 error.can_resume = true;
-                let panic = from_join_error(panic, "the clean-up of the job");
                 super::ending::say_left(&mut error.failure, &panic);
             }
         }

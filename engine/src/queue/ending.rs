@@ -3,15 +3,14 @@
 //! The end of a job, what it came to and the last messages of its log are written in one step, so that a process that is killed leaves a
 //! job that lives with an open log, or one that has ended in every respect. It is told when it is written.
 
+use super::entry::{Body, Stands, Stop};
 use super::orchestrator::{Orchestrator, subject_of};
 use super::prepare::{Left, left_of, remove_leftover, to_discard};
 use super::saving::Begun;
-use super::table::{Body, Stop};
-use crate::actor::from_join_error;
 use crate::job::{JobInner, JobResult, discard};
 use crate::metrics;
 use crate::store::JobRecord;
-use offmap_model::{Failure, FailureOwner, JobError, JobState, SecretRegistry, StatusMessage, WaitReason};
+use offmap_model::{Failure, FailureKind, FailureOwner, JobError, JobState, SecretRegistry, StatusMessage, WaitReason};
 use std::sync::Arc;
 use tokio::task::JoinHandle;
 
@@ -182,7 +181,9 @@ impl Orchestrator {
         match retry.filter(|_| error.failure.may_succeed_later() && goes_on) {
             Some(wait) => {
                 let at = self.now().saturating_add(i64::try_from(wait.as_millis()).unwrap_or(i64::MAX));
-                Verdict::Wait(WaitReason::Retry, Some(at))
+                let is_throttled = error.failure.kind == FailureKind::Throttled;
+                let reason = if is_throttled { WaitReason::ThrottledHost } else { WaitReason::Retry };
+                Verdict::Wait(reason, Some(at))
             }
             None => Verdict::End(JobState::Failed),
         }
@@ -197,38 +198,22 @@ impl Orchestrator {
         error: Option<&JobError>,
         last: Vec<StatusMessage>,
     ) -> (Option<JobRecord>, Begun) {
+        let stands = match verdict {
+            Verdict::Suspend => Stands::Suspended,
+            Verdict::Wait(reason, at) => Stands::Waits(*reason, *at),
+            Verdict::TakeUp | Verdict::End(_) => Stands::Queued,
+        };
+        // An interruption is no try.
+        let was_try = matches!(verdict, Verdict::Wait(WaitReason::Retry | WaitReason::ThrottledHost, _));
         let now = self.now();
         let mut table = self.lock();
-        table.unqueue(id);
-        table.free_slot(id, now);
-        let Some(entry) = table.entries.get_mut(id) else { return (None, Ok(None)) };
+        let Some(entry) = table.stand_still(id, stands, was_try, now) else { return (None, Ok(None)) };
         entry.store_body();
-        let stop = entry.stop;
-        let cleans = matches!(stop, Some(Stop::Cancel | Stop::Discard));
-        let record = &mut entry.record;
-        (record.updated, record.is_kept) = (now, true);
-        if !matches!(verdict, Verdict::Wait(WaitReason::Retry, _)) {
-            // An interruption is no try.
-            record.attempts = record.attempts.saturating_sub(1);
+        entry.record.is_kept = true;
+        if entry.record.state == JobState::Waiting {
+            entry.record.failure = error.map(|e| Box::new(e.failure.clone()));
         }
-        match (verdict, stop) {
-            _ if cleans => {}
-            (Verdict::Suspend, _) | (_, Some(_)) => record.state = JobState::Suspended,
-            // One that stands still goes on standing still.
-            _ if record.state == JobState::Paused => {}
-            (Verdict::Wait(WaitReason::Credentials, _), None) if entry.hears_of_credentials => {
-                record.state = JobState::Queued
-            }
-            (Verdict::Wait(reason, at), None) => {
-                (record.state, record.waits_for, record.due) = (JobState::Waiting, Some(*reason), *at);
-                record.failure = error.map(|e| Box::new(e.failure.clone()));
-            }
-            (Verdict::TakeUp | Verdict::End(_), None) => record.state = JobState::Queued,
-        }
-        if !cleans {
-            (entry.stop, entry.is_driven) = (None, false);
-        }
-        let cleans = cleans.then(|| entry.record.clone());
+        let cleans = entry.is_driven.then(|| entry.record.clone());
         let begun = self.begin_save(&mut table, id, None, last);
         table.enqueue(id, now);
         (cleans, begun)
@@ -251,8 +236,7 @@ impl Orchestrator {
     /// The same as [`Self::clean_up`]. It asks the host and its exporters, whose panic ends no more than this.
     pub(super) async fn cleaned_up(self: &Arc<Self>, record: &JobRecord) -> Result<(), Failure> {
         let (this, of) = (Arc::clone(self), record.clone());
-        let cleaned = self.resources.runtime.spawn(async move { this.clean_up(&of).await }).await;
-        cleaned.unwrap_or_else(|e| Err(from_join_error(e, "the clean-up of the job")))
+        self.resources.guarded("the clean-up of the job", async move { this.clean_up(&of).await }).await?
     }
 
     /// Rolls back on the services what a job left there, and removes its work.

@@ -1,8 +1,8 @@
 //! How the jobs of an engine are seen: one, many, and how one ended.
 
+use super::entry::Entry;
 use super::events::JobEvents;
 use super::orchestrator::Orchestrator;
-use super::table::Entry;
 use crate::job::JobResult;
 use crate::store::{JobRecord, ended, no_job};
 use offmap_model::{Failure, JobError, JobFilter, JobPage, JobSnapshot, JobState};

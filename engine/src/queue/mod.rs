@@ -2,6 +2,7 @@
 
 mod drive;
 mod ending;
+mod entry;
 mod events;
 mod fair_queue;
 mod held;

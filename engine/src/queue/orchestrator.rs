@@ -1,8 +1,9 @@
 //! The jobs of an engine: their table, and their store.
 
+use super::entry::{Body, Entry, Stop};
 use super::retaining::Retaining;
 use super::settings::Settings;
-use super::table::{Body, Entry, Stop, Table};
+use super::table::Table;
 use crate::event_log::EventLog;
 use crate::metrics;
 use crate::resources::EngineResources;

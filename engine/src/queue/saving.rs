@@ -1,7 +1,8 @@
 //! How the state of a job gets into the store: in the order in which it was said, and what must not be lost until it is there.
 
+use super::entry::{Entry, Rewrite};
 use super::orchestrator::Orchestrator;
-use super::table::{Entry, Rewrite, Table};
+use super::table::Table;
 use crate::store::{Write, no_job};
 use offmap_model::{Failure, StatusMessage};
 use std::pin::Pin;

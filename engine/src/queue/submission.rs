@@ -1,12 +1,11 @@
 //! How orders come into the queue.
 
+use super::entry::{Body, Entry};
 use super::orchestrator::{Orchestrator, subject_of};
-use super::table::{Body, Entry};
 use crate::job::{JobInner, StartMode};
 use crate::store::{JobRecord, OrderFacts, Wishes};
 use offmap_disk::run_blocking;
-use offmap_model::{ExportState, Failure, JobState, RetryPolicy, SecretRegistry};
-use serde_json::Value;
+use offmap_model::{ExportState, Failure, JobState, RetryPolicy};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -39,7 +38,7 @@ fn said_to(inner: &JobInner) -> Submission {
     Submission { tenant, time_limit, wishes, ..Submission::default() }
 }
 
-/// The document of a job, as the store keeps it: of what surrounds its map, no secret of the map is in it either.
+/// The document of a job, as the store keeps it: no secret of its map is in it.
 fn document_of(inner: &JobInner) -> Result<String, Failure> {
     if inner.destination.to_str().is_none() {
         let shown = inner.destination.display();
@@ -47,27 +46,7 @@ fn document_of(inner: &JobInner) -> Result<String, Failure> {
             "the destination {shown} is not UTF-8, so that it cannot be written down; name another one"
         )));
     }
-    let text = inner.document()?;
-    if inner.source.web_map.secret_texts().next().is_none() {
-        return Ok(text);
-    }
-    let failed = |e: serde_json::Error| Failure::internal(format!("the job cannot be written as JSON: {e}"));
-    let mut document: Value = serde_json::from_str(&text).map_err(failed)?;
-    if let Some(source) = document.get_mut("source").and_then(Value::as_object_mut) {
-        for (_, around) in source.iter_mut().filter(|(key, _)| *key != "webMap") {
-            scrub(around, &inner.secrets);
-        }
-    }
-    Ok(document.to_string())
-}
-
-fn scrub(value: &mut Value, secrets: &SecretRegistry) {
-    match value {
-        Value::String(text) => *text = secrets.scrubbed(std::mem::take(text)),
-        Value::Array(list) => list.iter_mut().for_each(|value| scrub(value, secrets)),
-        Value::Object(map) => map.values_mut().for_each(|value| scrub(value, secrets)),
-        _ => {}
-    }
+    inner.document()
 }
 
 fn record_of(inner: &JobInner, order: Submission, seq: i64, now: i64) -> JobRecord {

@@ -1,150 +1,12 @@
 //! The jobs that have not ended, and which of them is next. Plain data under one lock; nothing here waits.
 
+use super::entry::{Body, Entry, Stands, Stop};
 use super::fair_queue::FairQueue;
-use crate::job::{JobInner, JobResult};
 use crate::store::JobRecord;
-use offmap_model::{ExportState, JobState, OfflineMapSource, StatusMessage, WaitReason};
+use offmap_model::{ExportState, JobState, WaitReason};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use tokio::sync::watch;
-
-/// How a running job is to end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Stop {
-    /// It keeps what it has and can be resumed.
-    Suspend,
-    /// Nothing of it stays, and the services are rolled back.
-    Cancel,
-    /// The same, where something kept it before as well.
-    Discard,
-}
-
-/// Tells a running job how to end.
-pub(super) fn apply(inner: &JobInner, stop: Stop) {
-    match stop {
-        Stop::Suspend => inner.keep.keep_unless_cancelled(),
-        Stop::Discard => inner.keep.discard(),
-        Stop::Cancel => inner.keep.cancelled(),
-    }
-    inner.cancel.cancel();
-}
-
-/// What is in memory of a job.
-#[derive(Debug)]
-pub(crate) enum Body {
-    /// Its record. Also its map where that carries secrets, which are in no file.
-    Stored(Option<Arc<OfflineMapSource>>),
-    /// All of it.
-    Live(Arc<JobInner>),
-}
-
-/// Whether somebody writes a job once more that the store did not take.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) enum Rewrite {
-    #[default]
-    Nobody,
-    /// Somebody is about to, with all that is pending then.
-    Asked,
-    /// Somebody does.
-    Writing,
-}
-
-/// What is to be written of a job together with its record, until the store has it.
-#[derive(Debug, Default)]
-pub(crate) struct Pending {
-    /// How it ended, as JSON.
-    pub(crate) outcome: Option<Arc<str>>,
-    pub(crate) events: Vec<StatusMessage>,
-    pub(crate) rewrite: Rewrite,
-}
-
-impl Pending {
-    /// The store has this outcome, and the messages up to a number.
-    pub(crate) fn drop_written(&mut self, outcome: Option<&Arc<str>>, last: u64) {
-        self.events.retain(|m| m.seq > last);
-        // A write that was answered late may be one of the run before.
-        if let (Some(pending), Some(outcome)) = (&self.outcome, outcome)
-            && Arc::ptr_eq(pending, outcome)
-        {
-            self.outcome = None;
-        }
-    }
-}
-
-/// A job that has not ended.
-#[derive(Debug)]
-pub(crate) struct Entry {
-    pub(crate) record: JobRecord,
-    pub(crate) body: Body,
-    /// Whether the store has it; only then it may be begun.
-    pub(crate) is_stored: bool,
-    /// Whether somebody works for it: it runs, stands still in memory, or is being ended.
-    pub(crate) is_driven: bool,
-    /// Which time that is: who waits for its end is not kept by the next one.
-    pub(crate) drive: u64,
-    /// Whether it is one of those that run.
-    pub(crate) has_slot: bool,
-    pub(crate) stop: Option<Stop>,
-    /// What it waits for, as it was said last: a job that asks every minute says it once.
-    pub(crate) said: Option<String>,
-    /// Whether the host has other credentials for its tenant since it was begun.
-    pub(crate) hears_of_credentials: bool,
-    /// How it ended, where the store did not take that yet.
-    pub(crate) unsaved: Option<Arc<JobResult>>,
-    pub(crate) pending: Pending,
-    /// Rises with each change, for who waits for one.
-    news: watch::Sender<u64>,
-}
-
-impl Entry {
-    pub(crate) fn new(record: JobRecord, body: Body) -> Self {
-        Self {
-            record,
-            body,
-            is_stored: false,
-            is_driven: false,
-            drive: 0,
-            has_slot: false,
-            stop: None,
-            said: None,
-            hears_of_credentials: false,
-            unsaved: None,
-            pending: Pending::default(),
-            news: watch::Sender::new(0),
-        }
-    }
-
-    /// Tells who waits that it changed.
-    pub(crate) fn touch(&self) {
-        self.news.send_modify(|n| *n += 1);
-    }
-
-    /// Tells of each change from now on, and ends when the job is in the table no more.
-    pub(crate) fn news(&self) -> watch::Receiver<u64> {
-        self.news.subscribe()
-    }
-
-    /// How long it has run, in milliseconds.
-    pub(crate) fn ran(&self, now: i64) -> u64 {
-        let since = self.record.started.filter(|_| self.has_slot).map_or(0, |started| now.saturating_sub(started));
-        self.record.spent.saturating_add(u64::try_from(since).unwrap_or(0))
-    }
-
-    pub(crate) fn live(&self) -> Option<Arc<JobInner>> {
-        match &self.body {
-            Body::Live(inner) => Some(Arc::clone(inner)),
-            Body::Stored(_) => None,
-        }
-    }
-
-    /// Nothing but the record is needed any more, and the map where it carries secrets.
-    pub(crate) fn store_body(&mut self) {
-        if let Body::Live(inner) = &self.body {
-            let has_secrets = inner.source.web_map.secret_texts().next().is_some();
-            self.body = Body::Stored(has_secrets.then(|| Arc::clone(&inner.source)));
-        }
-    }
-}
 
 /// What is to be done for a job that is next.
 #[derive(Debug)]
@@ -303,6 +165,35 @@ impl Table {
             self.running -= 1;
             self.queue.ended(&tenant);
         }
+    }
+
+    /// Lets a job stand still that was driven until now, as it was told meanwhile or else as `stands` says. One that is cancelled or
+    /// discarded stays driven: it is to be cleaned up. It is neither written nor queued yet.
+    pub(crate) fn stand_still(&mut self, id: &str, stands: Stands, was_try: bool, now: i64) -> Option<&mut Entry> {
+        self.unqueue(id);
+        self.free_slot(id, now);
+        let entry = self.entries.get_mut(id)?;
+        let record = &mut entry.record;
+        record.updated = now;
+        if !was_try {
+            record.attempts = record.attempts.saturating_sub(1);
+        }
+        match (stands, entry.stop) {
+            (_, Some(Stop::Cancel | Stop::Discard)) => return Some(entry),
+            (Stands::Suspended, _) | (_, Some(Stop::Suspend)) => record.state = JobState::Suspended,
+            // One that stands still goes on standing still.
+            _ if record.state == JobState::Paused => {}
+            // What the host has for it now it had not when it was asked.
+            (Stands::Waits(WaitReason::Credentials, _), None) if entry.hears_of_credentials => {
+                record.state = JobState::Queued
+            }
+            (Stands::Waits(reason, at), None) => {
+                (record.state, record.waits_for, record.due) = (JobState::Waiting, Some(reason), at);
+            }
+            (Stands::Queued, None) => record.state = JobState::Queued,
+        }
+        (entry.stop, entry.is_driven) = (None, false);
+        Some(entry)
     }
 
     /// When the first timer is due.

@@ -1,8 +1,9 @@
 //! What a host may do with a job. Which verb acts in which state is [`JobVerb::in_state`].
 
+use super::entry::{Body, Entry, Stop, apply};
 use super::held::Held;
 use super::orchestrator::Orchestrator;
-use super::table::{Body, Entry, Stop, Table, apply};
+use super::table::Table;
 use crate::actor::from_join_error;
 use crate::job::JobInner;
 use crate::store::{JobRecord, Wishes, Write};

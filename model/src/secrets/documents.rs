@@ -3,9 +3,12 @@
 use super::registry::SecretRegistry;
 use crate::artifact::Artifact;
 use crate::failure::Failure;
+use crate::item::OfflineMapItemInfo;
 use crate::plan::{ExportTask, OfflineMapPlan};
+use crate::source::OfflineMapSource;
 use serde_json::Value;
 use std::borrow::Cow;
+use std::sync::Arc;
 
 impl SecretRegistry {
     /// A failure without any secret that is known.
@@ -18,8 +21,37 @@ impl SecretRegistry {
         failure
     }
 
+    /// Takes every secret that is known out of what the portal says of a map for people; the map itself has none. One that says none is
+    /// not copied.
+    pub fn scrub_source(&self, source: &mut Arc<OfflineMapSource>) {
+        let mut clean = (source.item.clone(), source.layer_items.clone());
+        let (item, layer_items) = &mut clean;
+        if let Some(item) = item {
+            let texts = [&mut item.description, &mut item.snippet, &mut item.access_information, &mut item.license_info];
+            texts.into_iter().flatten().chain([&mut item.title]).for_each(|text| self.scrub_in_place(text));
+            item.tags.iter_mut().chain(&mut item.type_keywords).for_each(|text| self.scrub_in_place(text));
+            item.extra.values_mut().for_each(|value| self.scrub_words(value));
+        }
+        for item in layer_items {
+            let texts = [&mut item.access_information, &mut item.license_info];
+            texts.into_iter().flatten().for_each(|text| self.scrub_in_place(text));
+        }
+        if (&clean.0, &clean.1) != (&source.item, &source.layer_items) {
+            let source = Arc::make_mut(source);
+            (source.item, source.layer_items) = clean;
+        }
+    }
+
+    /// Takes every secret that is known out of the metadata of a package.
+    pub fn scrub_item_info(&self, info: &mut OfflineMapItemInfo) {
+        let texts = [&mut info.title, &mut info.snippet, &mut info.description];
+        texts.into_iter().chain([&mut info.access_information, &mut info.terms_of_use]).for_each(|t| self.scrub_in_place(t));
+        info.tags.iter_mut().for_each(|text| self.scrub_in_place(text));
+    }
+
     /// Takes every secret that is known out of what services said for a plan.
     pub fn scrub_plan(&self, plan: &mut OfflineMapPlan) {
+        plan.parameters.item_info.as_mut().into_iter().for_each(|info| self.scrub_item_info(info));
         plan.tasks.iter_mut().for_each(|task| self.scrub_task(task));
         for skipped in &mut plan.skipped {
             skipped.failure = skipped.failure.take().map(|f| self.failure(f));
