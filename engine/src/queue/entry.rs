@@ -2,7 +2,7 @@
 
 use crate::job::{JobInner, JobResult};
 use crate::store::JobRecord;
-use offmap_model::{JobState, OfflineMapSource, StatusMessage, WaitReason};
+use offmap_model::{OfflineMapSource, StatusMessage, WaitReason};
 use std::sync::Arc;
 use tokio::sync::watch;
 

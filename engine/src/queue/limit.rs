@@ -55,7 +55,7 @@ impl Orchestrator {
     async fn running_time_passes(&self, id: &str, inner: &JobInner, limit: u64) {
         loop {
             let Some(left) = self.time_left(id, limit) else { return std::future::pending().await };
-            let is_other = |e: Option<&super::table::Entry>| e.is_none_or(|e| e.has_slot != left.is_running);
+            let is_other = |e: Option<&super::entry::Entry>| e.is_none_or(|e| e.has_slot != left.is_running);
             if !left.is_running {
                 self.until(id, is_other).await;
                 if self.lock().is_closed {

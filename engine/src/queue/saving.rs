@@ -230,7 +230,7 @@ mod tests {
         let stopped = orchestrator.store.stop_until_dropped();
         let ending = job.clone();
         let ending = tokio::spawn(async move { ending.cancel().await });
-        let ends = |e: &crate::queue::table::Entry| e.record.state.is_terminal();
+        let ends = |e: &crate::queue::entry::Entry| e.record.state.is_terminal();
         eventually("it ends", || orchestrator.lock().entries.get(job.id()).is_some_and(ends)).await;
         let taking = job.clone();
         let taking = tokio::spawn(async move { taking.take_over().await });
