@@ -198,7 +198,7 @@ const ATTACKS: [(&str, &str, Attack); 12] = [
         let id = format!("../../{}", victim.file_name().expect("a name").to_string_lossy());
         let quoted = [json!(old), json!(id)].map(|id| id.to_string());
         for text in ["task SET definition = replace(definition", "job SET value = replace(value"] {
-            let changed = ledger.execute(&format!("UPDATE {text}, ?1, ?2)"), &quoted).expect("writes");
+            let changed = ledger.execute(&format!("UPDATE {text}, ?1, ?2)"), [&quoted[0], &quoted[1]]).expect("writes");
             assert!(changed > 0, "{text}");
         }
         let failed = json!({"owner": "source", "kind": "serviceError", "stage": "run", "message": "failed"});
