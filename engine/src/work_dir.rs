@@ -15,12 +15,15 @@ use std::fs::{File, TryLockError};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// The ledger in a work directory: where it is, there is a job to resume.
 const LEDGER: &str = "ledger.sqlite";
 /// Files of SQLite beside the ledger.
 const LEDGER_BESIDE: [&str; 2] = ["ledger.sqlite-wal", "ledger.sqlite-shm"];
 const LOCK: &str = "lock";
+/// How long somebody may have the lock who only looks at the directory.
+const GLANCE: Duration = Duration::from_millis(200);
 /// Around the destination's name in the directory's name.
 const PREFIX: &str = ".";
 const SUFFIX: &str = ".offmap";
@@ -118,13 +121,19 @@ fn lock(dir: &Dir, path: &Path, destination: &Path) -> Result<File, Failure> {
             shown.display()
         )));
     }
-    match lock.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            let who = read_holder(&mut lock);
-            return Err(not_usable(format!("another job{who} is writing to {}; wait for its end", destination.display())));
+    let deadline = Instant::now() + GLANCE;
+    loop {
+        match lock.try_lock() {
+            Ok(()) => break,
+            // Who only looks at it has it for an instant.
+            Err(TryLockError::WouldBlock) if Instant::now() < deadline => std::thread::sleep(GLANCE / 20),
+            Err(TryLockError::WouldBlock) => {
+                let who = read_holder(&mut lock);
+                let message = format!("another job{who} is writing to {}; wait for its end", destination.display());
+                return Err(not_usable(message).retryable());
+            }
+            Err(TryLockError::Error(e)) => return Err(failed(&e)),
         }
-        Err(TryLockError::Error(e)) => return Err(failed(&e)),
     }
     write_holder(&mut lock).map_err(|e| failed(&e))?;
     Ok(lock)
@@ -295,7 +304,7 @@ impl Leftover {
         let Some(name) = name.filter(|n| !n.is_empty()) else { return Ok(None) };
         let dir = open_own(path)?;
         let in_use = match open_in(&dir, Path::new(LOCK), &path.join(LOCK), careful().read(true)) {
-            Ok(lock) => matches!(lock.try_lock(), Err(TryLockError::WouldBlock)),
+            Ok(lock) => matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock)),
             // Killed when it had just been made, or was all but removed.
             Err(e) if e.kind() == ErrorKind::NotFound && is_empty(&dir).map_err(|e| failed(path, &e))? => false,
             Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),

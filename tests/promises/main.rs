@@ -47,6 +47,7 @@ mod progress;
 mod queue;
 mod queue_bench;
 mod queue_ends;
+mod queue_left;
 mod queue_races;
 mod queue_runs;
 mod queue_store;

@@ -80,6 +80,9 @@ pub(crate) struct Service {
     exports: Arc<AtomicUsize>,
     refusal: Arc<Mutex<Option<Failure>>>,
     panics: Arc<AtomicBool>,
+    holds_roll_backs: Arc<AtomicBool>,
+    /// Whether each export and each roll-back was asked in a session of its job.
+    in_session: Arc<Mutex<Vec<bool>>>,
 }
 
 impl Service {
@@ -108,6 +111,16 @@ impl Service {
     /// Lets every roll-back panic.
     pub(crate) fn panics(&self) {
         self.panics.store(true, Ordering::Release);
+    }
+
+    /// Whether a roll-back comes to no end.
+    pub(crate) fn holds_roll_backs(&self, holds: bool) {
+        self.holds_roll_backs.store(holds, Ordering::Release);
+    }
+
+    /// Whether each export and each roll-back so far was asked in a session of its job.
+    pub(crate) fn in_session(&self) -> Vec<bool> {
+        self.in_session.lock().expect("not poisoned").clone()
     }
 
     pub(crate) fn lets(&self, layer: &str, act: Act) {
@@ -165,6 +178,7 @@ impl Exporter for Service {
         parameters: &Self::Parameters,
         ctx: &ExportContext,
     ) -> Result<Artifact, Failure> {
+        self.in_session.lock().expect("not poisoned").push(ctx.session().is_some());
         self.registered.lock().expect("not poisoned").insert(task.id.clone());
         self.exports.fetch_add(1, Ordering::AcqRel);
         if let Some(failure) = self.refusal.lock().expect("not poisoned").clone() {
@@ -177,7 +191,11 @@ impl Exporter for Service {
         ScriptedExporter.export(task, &scripts, parameters, ctx).await
     }
 
-    async fn rollback(&self, task: &ExportTask, _: &Self::Service, _: &ExportContext) {
+    async fn rollback(&self, task: &ExportTask, _: &Self::Service, ctx: &ExportContext) {
+        self.in_session.lock().expect("not poisoned").push(ctx.session().is_some());
+        if self.holds_roll_backs.load(Ordering::Acquire) {
+            std::future::pending::<()>().await;
+        }
         assert!(!self.panics.load(Ordering::Acquire), "the roll-back panics");
         self.registered.lock().expect("not poisoned").remove(&task.id);
     }
@@ -215,6 +233,29 @@ impl Clock for Hands {
         while self.now_ms() < end {
             moved.changed().await.expect("the clock lives");
         }
+    }
+}
+
+/// What a process does with an engine, and how the process ends: at once, as one that is killed.
+pub(crate) fn killed<T>(start: impl Fn() -> Result<Engine, Failure>, work: impl AsyncFnOnce(&Engine) -> T) -> T {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let done = runtime.block_on(async {
+        let engine = started(start).await;
+        work(&engine).await
+    });
+    runtime.shutdown_timeout(Duration::from_secs(5));
+    done
+}
+
+/// An engine with the data directory of one that ended just now, which may hold it for an instant.
+pub(crate) async fn started(start: impl Fn() -> Result<Engine, Failure>) -> Engine {
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
+    loop {
+        match start() {
+            Ok(engine) => return engine,
+            Err(failure) => assert!(tokio::time::Instant::now() < deadline, "{failure}"),
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 

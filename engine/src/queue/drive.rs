@@ -1,5 +1,6 @@
 //! Runs jobs: begins what is next, with what it needs, and hands on what its run came to.
 
+use super::ending::{ASK_AGAIN_MS, is_held_by_others};
 use super::entry::{Body, Stands, apply};
 use super::orchestrator::Orchestrator;
 use super::prepare::{Left, Made, Supplied, left_of, needs_secrets, prepare};
@@ -8,17 +9,18 @@ use crate::event_log::EventLog;
 use crate::job::{JobDocument, JobInner, JobResult, StartMode, discard, document_of, run};
 use crate::store::JobStore;
 use offmap_model::{
-    ExportState, Failure, FailureKind, FailureOwner, FailureStage, JobError, JobState, MessageSeverity, MessageSource,
-    WaitReason,
+    Clock, ExportState, Failure, FailureKind, FailureOwner, FailureStage, JobError, JobState, MessageSeverity,
+    MessageSource, WaitReason,
 };
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 /// Messages that are written at a time.
 const MESSAGES: usize = 256;
 
-/// How long a job that waits for credentials waits until it asks again by itself, and one that the store refused, in milliseconds.
-const ASK_AGAIN_MS: i64 = 60_000;
+/// How long to wait until messages are written again that the store did not take, unless others come before.
+const WRITE_AGAIN: Duration = Duration::from_secs(1);
 
 /// What a job waits for that is not begun.
 #[derive(Debug)]
@@ -79,13 +81,14 @@ impl Orchestrator {
         match prepared {
             Ok(Ok(inner)) => {
                 let (store, seq, log) = (self.store.clone(), self.seq_of(id), Arc::clone(&inner.event_log));
-                let recorder = self.resources.runtime.spawn(record(store, seq, log));
+                let clock = Arc::clone(&self.resources.clock);
+                let recorder = self.resources.runtime.spawn(record(store, seq, log, clock));
                 let result = work(&inner).await;
                 self.settle(id, &inner, result, recorder).await;
             }
             Ok(Err(Wait(reason, words))) => self.put_off(id, reason, words).await,
             // It was not the job that failed: its work is as good as before.
-            Err(failure) if failure.owner == FailureOwner::Storage || failure.may_succeed_later() => {
+            Err(failure) if failure.owner == FailureOwner::Storage || is_held_by_others(&failure) => {
                 self.put_off(id, WaitReason::Retry, failure.to_string()).await;
             }
             Err(failure) => {
@@ -120,12 +123,12 @@ impl Orchestrator {
         };
         let (this, seq) = (Arc::clone(self), record.seq);
         let made = async move {
-            let session = match this.unless_stopped(&record, this.session_of(&record)).await {
+            let session = match this.unless_stopped(&record, this.session_of(&record, known.session.as_ref())).await {
                 Ok(session) => session,
                 Err(failure) => return Ok::<_, Failure>(Made::Waits(failure)),
             };
             let mut document = JobDocument::read(&this.store.document(seq).await?)?;
-            if needs_secrets(&document.source, known.as_ref()) {
+            if needs_secrets(&document.source, known.source.as_ref()) {
                 match this.unless_stopped(&record, this.map_of(&record)).await {
                     Ok(Some(map)) => document.source.web_map.supply_secrets(&map),
                     // Its layers say what they lack.
@@ -133,7 +136,8 @@ impl Orchestrator {
                     Err(failure) => return Ok::<_, Failure>(Made::Waits(failure)),
                 }
             }
-            let supplied = Supplied { session, asks_host: this.settings.provider.is_some(), known };
+            let asks_host = known.session.is_none() && this.settings.provider.is_some();
+            let supplied = Supplied { session, asks_host, known: known.source };
             Ok(Made::Job(Box::new(prepare(&this.resources, &record, document, supplied).await?)))
         };
         let inner = match self.resources.guarded("the preparation of the job", made).await?? {
@@ -150,7 +154,7 @@ impl Orchestrator {
             let keeps = table.is_closed && self.settings.data_dir.is_some();
             if let Some(entry) = table.entries.get_mut(id) {
                 (entry.body, entry.said) = (Body::Live(Arc::clone(&inner)), None);
-                match entry.stop {
+                match entry.record.stop {
                     // What was said while it was made.
                     Some(stop) => apply(&inner, stop),
                     // The next engine goes on with what is there.
@@ -162,7 +166,9 @@ impl Orchestrator {
                     inner.pause.set(true);
                 }
             }
+            table.waits_no_more(id, self.now());
         }
+        self.dispatch();
         // Readers of its messages go on with its log.
         self.announce(id);
         self.watch_limit(id, &inner);
@@ -270,18 +276,23 @@ async fn with_earlier_work(inner: &Arc<JobInner>, error: &mut JobError) {
 
 /// Writes the kept messages of a job into the store as they come, until its log is closed. Answers the number of the last one that is
 /// written: the end is not among them, since it is written in one step with what the job came to.
-async fn record(store: JobStore, seq: i64, log: Arc<EventLog>) -> u64 {
+async fn record(store: JobStore, seq: i64, log: Arc<EventLog>, clock: Arc<dyn Clock>) -> u64 {
     let (mut changes, mut written) = (log.changes(), log.base());
     loop {
         changes.mark_unchanged();
         let Some(messages) = log.kept_while_open(written, MESSAGES) else { return written };
         if let Some(last) = messages.last().map(|m| m.seq) {
-            if let Err(failure) = store.add_events(seq, messages).await {
-                // They are written with the end.
-                tracing::error!(%failure, "messages of a job cannot be stored");
-                return written;
+            match store.add_events(seq, messages).await {
+                Ok(()) => written = last,
+                Err(failure) => {
+                    tracing::error!(%failure, "messages of a job cannot be stored; it is tried again");
+                    tokio::select! {
+                        // The log is closed, or has another message.
+                        _ = changes.changed() => {}
+                        () = clock.sleep(WRITE_AGAIN) => {}
+                    }
+                }
             }
-            written = last;
         } else if changes.changed().await.is_err() {
             return written;
         }

@@ -3,13 +3,13 @@
 //! The end of a job, what it came to and the last messages of its log are written in one step, so that a process that is killed leaves a
 //! job that lives with an open log, or one that has ended in every respect. It is told when it is written.
 
-use super::entry::{Body, Stands, Stop};
+use super::entry::{Body, Entry, Stands};
 use super::orchestrator::{Orchestrator, subject_of};
 use super::prepare::{Left, left_of, remove_leftover, to_discard};
 use super::saving::Begun;
 use crate::job::{JobInner, JobResult, discard};
 use crate::metrics;
-use crate::store::JobRecord;
+use crate::store::{JobRecord, Stop};
 use offmap_model::{Failure, FailureKind, FailureOwner, JobError, JobState, SecretRegistry, StatusMessage, WaitReason};
 use std::sync::Arc;
 use tokio::task::JoinHandle;
@@ -24,6 +24,14 @@ enum Verdict {
     TakeUp,
 }
 
+/// How long until a job asks again by itself that waits for credentials, or was not begun for another reason, in milliseconds.
+pub(super) const ASK_AGAIN_MS: i64 = 60_000;
+
+/// Whether somebody else has the work of a job in hands now.
+pub(super) fn is_held_by_others(failure: &Failure) -> bool {
+    failure.kind == FailureKind::DestinationNotUsable && failure.retryable
+}
+
 /// Adds to the failure of a job that what it left could not be cleaned up.
 pub(super) fn say_left(failure: &mut Failure, why: &Failure) {
     let message = &failure.message;
@@ -35,8 +43,7 @@ impl Orchestrator {
     pub(super) fn secrets_for(&self, body: &Body) -> SecretRegistry {
         match body {
             Body::Live(inner) => inner.secrets.clone(),
-            Body::Stored(Some(source)) => self.resources.secrets_of(source),
-            Body::Stored(None) => self.resources.secrets.clone(),
+            Body::Stored(known) => known.secrets.clone().unwrap_or_else(|| self.resources.secrets.clone()),
         }
     }
 
@@ -67,11 +74,14 @@ impl Orchestrator {
 
     /// Cancels jobs that nobody works for.
     pub(crate) async fn cancel_all(self: &Arc<Self>, jobs: Vec<Arc<str>>) {
+        let taken: Vec<JobRecord> = {
+            let mut table = self.lock();
+            let mut take =
+                |id: &Arc<str>| table.take_idle(id).then(|| table.entries.get(id).map(|e| e.record.clone())).flatten();
+            jobs.iter().filter_map(&mut take).collect()
+        };
         // At once, so that the store writes them together.
-        let ends = jobs.iter().map(|id| async move {
-            self.end_unprepared(id, Failure::cancelled(), false).await;
-            self.announce(id);
-        });
+        let ends = taken.iter().map(|record| self.clean_up_and_end(record));
         futures_util::future::join_all(ends).await;
     }
 
@@ -91,6 +101,7 @@ impl Orchestrator {
             let Some(entry) = table.entries.get_mut(id) else { return };
             let record = &mut entry.record;
             (record.state, record.waits_for, record.due) = (state, None, None);
+            (record.stop, record.crashes) = (None, 0);
             (record.ended, record.updated) = (Some(now), now);
             record.bytes = result.as_ref().ok().map(|r| r.bytes);
             record.is_kept = result.as_ref().err().is_some_and(|e| e.can_resume);
@@ -105,6 +116,7 @@ impl Orchestrator {
             (entry.unsaved, entry.is_driven) = (Some(Arc::new(result.clone())), false);
         }
         self.retaining().take_end(now, self.settings.retention.longest);
+        self.retain_if_due();
     }
 
     /// Takes the end of a job's run.
@@ -165,17 +177,21 @@ impl Orchestrator {
         };
         let Some(entry) = table.entries.get(id) else { return Verdict::End(JobState::Failed) };
         let is_cancelled = error.failure.is_cancelled();
-        match entry.stop {
+        match entry.record.stop {
             Some(Stop::Suspend) if is_cancelled => return Verdict::Suspend,
             None if is_cancelled && table.is_closed && self.settings.data_dir.is_some() => return Verdict::TakeUp,
             _ if is_cancelled => return Verdict::End(JobState::Cancelled),
             _ => {}
         }
-        let goes_on = entry.stop.is_none() && !inner.is_timed_out();
+        let goes_on = entry.record.stop.is_none() && !inner.is_timed_out();
         if error.failure.owner == FailureOwner::Credentials {
             // Never the same credentials by itself: a service may lock the account.
             let waits = goes_on && inner.waits_for_credentials(&error.failure);
             return if waits { Verdict::Wait(WaitReason::Credentials, None) } else { Verdict::End(JobState::Failed) };
+        }
+        if goes_on && is_held_by_others(&error.failure) && (entry.record.attempts > 1 || entry.record.is_kept) {
+            // Its work is as good as before.
+            return Verdict::Wait(WaitReason::Retry, Some(self.now().saturating_add(ASK_AGAIN_MS)));
         }
         let retry = entry.record.order.retry.wait_after(entry.record.attempts);
         match retry.filter(|_| error.failure.may_succeed_later() && goes_on) {
@@ -222,6 +238,19 @@ impl Orchestrator {
     /// Rolls back what an earlier run left, and ends the job as cancelled. Where that cannot be done, the job has ended as well: it keeps
     /// its work, says so, and can be discarded later.
     pub(super) async fn clean_up_and_end(self: &Arc<Self>, record: &JobRecord) -> Result<(), Failure> {
+        let id = record.order.id.as_str();
+        if record.attempts > 0 || record.is_kept {
+            // What was told holds after the end of the process as well.
+            let begun = self.begin_save(&mut self.lock(), id, None, Vec::new());
+            if let Err(failure) = self.await_write(begun).await {
+                tracing::error!(job = id, %failure, "what a job was told cannot be stored");
+            }
+        }
+        if self.lock().entries.get(id).is_some_and(Entry::keeps_cancelled) {
+            self.end_unprepared(id, Failure::cancelled(), record.is_kept).await;
+            self.announce(id);
+            return Ok(());
+        }
         let cleaned = self.cleaned_up(record).await;
         let mut failure = Failure::cancelled();
         if let Err(why) = &cleaned {
@@ -253,7 +282,8 @@ impl Orchestrator {
             Left::Incomplete => return remove_leftover(&self.resources, &record.order.destination).await,
             Left::Own => {}
         }
-        let session = self.session_of(record).await.map_err(|failure| {
+        let own = self.lock().entries.get(record.order.id.as_str()).and_then(Entry::own_session);
+        let session = self.session_of(record, own.as_ref()).await.map_err(|failure| {
             let message = format!("{}: supply the credentials, then discard the job {}", failure.message, record.order.id);
             Failure { message, ..failure }
         })?;

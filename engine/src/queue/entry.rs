@@ -1,21 +1,11 @@
 //! What is known of a job that has not ended.
 
 use crate::job::{JobInner, JobResult};
-use crate::store::JobRecord;
-use offmap_model::{OfflineMapSource, StatusMessage, WaitReason};
+use crate::store::{JobRecord, Stop};
+use offmap_arcgis::Session;
+use offmap_model::{JobState, OfflineMapSource, SecretRegistry, StatusMessage, WaitReason};
 use std::sync::Arc;
 use tokio::sync::watch;
-
-/// How a running job is to end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Stop {
-    /// It keeps what it has and can be resumed.
-    Suspend,
-    /// Nothing of it stays, and the services are rolled back.
-    Cancel,
-    /// The same, where something kept it before as well.
-    Discard,
-}
 
 /// Tells a running job how to end.
 pub(super) fn apply(inner: &JobInner, stop: Stop) {
@@ -38,11 +28,34 @@ pub(crate) enum Stands {
     Queued,
 }
 
+/// What a job needs that is in no file.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Known {
+    /// Its map, where that carries secrets.
+    pub(crate) source: Option<Arc<OfflineMapSource>>,
+    /// Who asks the services for it, where its handle said so.
+    pub(crate) session: Option<Session>,
+    /// What is taken out of its words, where that is more than what the engine knows.
+    pub(crate) secrets: Option<SecretRegistry>,
+}
+
+impl Known {
+    pub(crate) fn of(inner: &JobInner) -> Self {
+        let has_secrets = inner.source.web_map.secret_texts().next().is_some();
+        let session = inner.session.clone().filter(|_| !inner.asks_host);
+        Self {
+            secrets: (has_secrets || session.is_some()).then(|| inner.secrets.clone()),
+            source: has_secrets.then(|| Arc::clone(&inner.source)),
+            session,
+        }
+    }
+}
+
 /// What is in memory of a job.
 #[derive(Debug)]
 pub(crate) enum Body {
-    /// Its record. Also its map where that carries secrets, which are in no file.
-    Stored(Option<Arc<OfflineMapSource>>),
+    /// Its record, and what is in no file.
+    Stored(Known),
     /// All of it.
     Live(Arc<JobInner>),
 }
@@ -93,7 +106,8 @@ pub(crate) struct Entry {
     pub(crate) drive: u64,
     /// Whether it is one of those that run.
     pub(crate) has_slot: bool,
-    pub(crate) stop: Option<Stop>,
+    /// Whether it goes on by itself when it is suspended: somebody resumed it meanwhile.
+    pub(crate) resumes: bool,
     /// What it waits for, as it was said last: a job that asks every minute says it once.
     pub(crate) said: Option<String>,
     /// Whether the host has other credentials for its tenant since it was begun.
@@ -114,7 +128,7 @@ impl Entry {
             is_driven: false,
             drive: 0,
             has_slot: false,
-            stop: None,
+            resumes: false,
             said: None,
             hears_of_credentials: false,
             unsaved: None,
@@ -146,11 +160,36 @@ impl Entry {
         }
     }
 
-    /// Nothing but the record is needed any more, and the map where it carries secrets.
+    /// Nothing but the record is needed any more, and what is in no file.
     pub(crate) fn store_body(&mut self) {
         if let Body::Live(inner) = &self.body {
-            let has_secrets = inner.source.web_map.secret_texts().next().is_some();
-            self.body = Body::Stored(has_secrets.then(|| Arc::clone(&inner.source)));
+            self.body = Body::Stored(Known::of(inner));
         }
     }
+
+    /// Who asks the services for it, where its handle said so.
+    pub(crate) fn own_session(&self) -> Option<Session> {
+        match &self.body {
+            Body::Live(inner) => Known::of(inner).session,
+            Body::Stored(known) => known.session.clone(),
+        }
+    }
+
+    /// Whether a cancel keeps the work, as its host said.
+    pub(crate) fn keeps_cancelled(&self) -> bool {
+        self.record.stop == Some(Stop::Cancel)
+            && match &self.body {
+                Body::Live(inner) => {
+                    inner.keep.cancelled();
+                    inner.keep.is_kept()
+                }
+                Body::Stored(_) => self.record.order.wishes.keeps,
+            }
+    }
+}
+
+/// Lets a job wait for its turn: at once, but not before its order's time.
+pub(super) fn wait_for_turn(record: &mut JobRecord, now: i64) {
+    (record.state, record.crashes) = (JobState::Queued, 0);
+    (record.waits_for, record.due) = (None, record.order.not_before.filter(|time| *time > now));
 }

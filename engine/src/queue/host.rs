@@ -10,6 +10,9 @@ use std::time::Duration;
 /// engine's clock, as little as an exporter that does not end.
 const LONGEST_ANSWER: Duration = Duration::from_mins(1);
 
+/// How long a job that waits for an answer keeps its turn.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 fn shown(tenant: &str) -> String {
     tenant.chars().take(80).flat_map(char::escape_default).collect()
 }
@@ -21,13 +24,23 @@ fn no_credentials(tenant: &str, words: &str) -> Failure {
 }
 
 impl Orchestrator {
-    /// Who asks the services for a job, where the host has a provider.
+    /// Who asks the services for a job: who its handle said, else who the host's provider says.
     ///
     /// # Errors
-    /// If the host has no credentials for it now, or does not answer.
-    pub(super) async fn session_of(&self, record: &JobRecord) -> Result<Option<Session>, Failure> {
-        let Some(provider) = self.settings.provider.as_ref() else { return Ok(None) };
+    /// If the host has no credentials for it now, or does not answer. A job that had a session of its own is nobody else's.
+    pub(super) async fn session_of(&self, record: &JobRecord, own: Option<&Session>) -> Result<Option<Session>, Failure> {
         let (tenant, id) = (&record.order.tenant, &record.order.id);
+        let provider = match (own, self.settings.provider.as_ref()) {
+            (Some(own), _) => return Ok(Some(own.clone())),
+            (None, Some(provider)) => provider,
+            (None, None) if record.order.wishes.has_session => {
+                return Err(no_credentials(
+                    tenant,
+                    "does not know the session of the job, and has no provider of credentials",
+                ));
+            }
+            (None, None) => return Ok(None),
+        };
         match self.answered(tenant, provider.credentials(tenant, id)).await? {
             Some(credentials) => Ok(Some(Session::new(credentials))),
             None => Err(no_credentials(tenant, "has no credentials")),
@@ -54,6 +67,30 @@ impl Orchestrator {
         }
     }
 
+    /// An answer of the host; a job that waits for it for long gives its turn away, and says what it waits for.
+    async fn patiently<T>(&self, id: &str, asks: impl Future<Output = T>) -> T {
+        tokio::pin!(asks);
+        tokio::select! {
+            biased;
+            answer = &mut asks => return answer,
+            () = tokio::time::sleep(PATIENCE) => {}
+        }
+        let begun = {
+            let mut table = self.lock();
+            table.waits_for_host(id, self.now());
+            self.begin_save(&mut table, id, None, Vec::new())
+        };
+        self.announce(id);
+        if let Some(this) = self.me.upgrade() {
+            this.dispatch();
+        }
+        let answer = asks.await;
+        if let Err(failure) = self.await_write(begun).await {
+            tracing::error!(job = id, %failure, "the state of a job cannot be stored");
+        }
+        answer
+    }
+
     /// The same of a living job, unless it is told to stop.
     pub(super) async fn unless_stopped<T>(
         &self,
@@ -63,8 +100,8 @@ impl Orchestrator {
         let order = &record.order;
         tokio::select! {
             biased;
-            answer = asks => answer,
-            () = self.until(&order.id, |entry| entry.is_none_or(|e| e.stop.is_some())) => {
+            answer = self.patiently(&order.id, asks) => answer,
+            () = self.until(&order.id, |entry| entry.is_none_or(|e| e.record.stop.is_some())) => {
                 Err(no_credentials(&order.tenant, "was not waited for, since the job ends,"))
             }
         }

@@ -37,8 +37,13 @@ impl Orchestrator {
                 () = over => true,
             };
             // One that runs was told by its own clock.
-            if is_over && this.lock().take_idle(&id) {
-                this.end_unprepared(&id, Failure::cancelled(), false).await;
+            let taken = {
+                let mut table = this.lock();
+                let is_taken = is_over && table.take_idle(&id);
+                table.entries.get(&id).filter(|_| is_taken).map(|e| e.record.is_kept)
+            };
+            if let Some(is_kept) = taken {
+                this.end_unprepared(&id, Failure::cancelled(), is_kept).await;
                 this.announce(&id);
             }
         });

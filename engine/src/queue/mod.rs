@@ -17,6 +17,7 @@ mod saving;
 mod settings;
 mod submission;
 mod table;
+mod taken_up;
 mod timer;
 mod verbs;
 

@@ -1,23 +1,26 @@
 //! The jobs of an engine: their table, and their store.
 
-use super::entry::{Body, Entry, Stop};
+use super::entry::Entry;
 use super::retaining::Retaining;
 use super::settings::Settings;
 use super::table::Table;
+use super::taken_up::take_up;
 use crate::event_log::EventLog;
 use crate::metrics;
 use crate::resources::EngineResources;
-use crate::store::{Found, JobRecord, JobStore};
+use crate::store::{Found, JobRecord, JobStore, Stop};
 use offmap_model::{
-    ExportState, Failure, FailureKind, FailureOwner, FailureStage, JobError, JobState, SecretRegistry, StatusMessage,
-    Subject, SubjectKind, WaitReason,
+    ExportState, Failure, FailureKind, FailureOwner, FailureStage, JobError, SecretRegistry, StatusMessage, Subject,
+    SubjectKind,
 };
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use tokio::sync::{Notify, watch};
 
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Orchestrator {
+    /// Itself, for work that outlives a call.
+    pub(super) me: Weak<Self>,
     pub(crate) resources: Arc<EngineResources>,
     pub(crate) settings: Settings,
     pub(super) store: JobStore,
@@ -36,35 +39,18 @@ impl Drop for Orchestrator {
 impl Orchestrator {
     pub(crate) fn new(resources: Arc<EngineResources>, settings: Settings, store: JobStore, found: Found) -> Arc<Self> {
         let mut table = Table::after(found.last);
-        let now = resources.clock.now_ms();
-        for mut record in found.living {
-            if record.state == JobState::Running {
-                // The end of the process was no try, and may have left work.
-                (record.attempts, record.is_kept) = (record.attempts.saturating_sub(1), true);
-            }
-            // One whose credentials were refused has no time: it is not tried with the same ones by itself.
-            let has_time = record.due.is_some();
-            let asks = match record.waits_for {
-                Some(WaitReason::Credentials) => has_time,
-                _ => record.state == JobState::Waiting && !has_time,
-            };
-            if record.state == JobState::Running || asks {
-                record.state = JobState::Queued;
-                (record.waits_for, record.due) = (None, None);
-            }
-            let mut entry = Entry::new(record, Body::Stored(None));
-            entry.is_stored = true;
-            let id = table.insert(entry);
-            table.enqueue(&id, now);
-        }
-        Arc::new(Self {
+        let changed = take_up(&mut table, found.living, resources.clock.now_ms());
+        let this = Arc::new_cyclic(|me| Self {
+            me: me.clone(),
             resources,
             settings,
             store,
             table: Mutex::new(table),
             wake: Arc::default(),
             retaining: Mutex::default(),
-        })
+        });
+        this.go_on_with(&changed);
+        this
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Table> {
@@ -197,7 +183,7 @@ impl Orchestrator {
         let mut table = self.lock();
         table.is_closed = true;
         if self.settings.data_dir.is_some() {
-            let goes_on = |e: &&Entry| e.stop.is_none_or(|stop| stop == Stop::Suspend);
+            let goes_on = |e: &&Entry| e.record.stop.is_none_or(|stop| stop == Stop::Suspend);
             table.entries.values().filter(goes_on).filter_map(Entry::live).for_each(|i| i.keep.keep_unless_cancelled());
         }
         let is_idle = |e: &Entry| !e.is_driven && e.is_stored && !e.record.state.is_terminal();

@@ -221,6 +221,26 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn messages_that_the_store_did_not_take_are_written_while_the_job_runs_on() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (engine, job) = running(dir.path()).await;
+        let store = &engine.orchestrator().store;
+        store.execute("ALTER TABLE event RENAME TO away").await.expect("renames");
+        job.pause().await.expect("pauses");
+        // The write of its message was refused before this is answered.
+        store.execute("ALTER TABLE away RENAME TO event").await.expect("renames");
+        job.resume().await.expect("goes on");
+        let seq = store.record(job.id()).await.expect("reads").expect("is there").seq;
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+        while !store.events(seq, 0).await.expect("reads").iter().any(|m| m.state == ExportState::Paused) {
+            assert!(tokio::time::Instant::now() < deadline, "the message is in the store");
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        assert_eq!(job.snapshot().await.expect("a job").state, JobState::Running);
+        engine.shutdown().await.expect("shuts down");
+    }
+
+    #[tokio::test]
     async fn a_package_that_is_taken_over_while_its_job_ends_is_the_hosts() {
         let dir = tempfile::tempdir().expect("a directory");
         let (engine, _) = running(dir.path()).await;

@@ -1,6 +1,6 @@
 //! How orders come into the queue.
 
-use super::entry::{Body, Entry};
+use super::entry::{Body, Entry, Known};
 use super::orchestrator::{Orchestrator, subject_of};
 use crate::job::{JobInner, StartMode};
 use crate::store::{JobRecord, OrderFacts, Wishes};
@@ -33,6 +33,7 @@ fn said_to(inner: &JobInner) -> Submission {
         keeps: inner.keep.is_kept(),
         counts_waits: limit.is_some(),
         spent_before: inner.time_spent.load(Ordering::Acquire),
+        has_session: inner.session.is_some(),
     };
     let (tenant, time_limit) = (Arc::clone(&inner.tenant), limit.map(Duration::from_millis));
     Submission { tenant, time_limit, wishes, ..Submission::default() }
@@ -82,6 +83,8 @@ fn record_of(inner: &JobInner, order: Submission, seq: i64, now: i64) -> JobReco
         bytes: None,
         failure: None,
         log: 0,
+        stop: None,
+        crashes: 0,
     }
 }
 
@@ -90,24 +93,23 @@ impl Orchestrator {
     pub(crate) async fn submit(self: &Arc<Self>, inner: JobInner, order: Submission) -> Result<String, Failure> {
         let document = document_of(&inner)?;
         // A map without secrets is read again when it is its turn.
-        let has_secrets = inner.source.web_map.secret_texts().next().is_some();
-        let body = Body::Stored(has_secrets.then(|| Arc::clone(&inner.source)));
+        let known = Known::of(&inner);
         let record = record_of(&inner, order, 0, self.now());
         let key = record.order.key();
         let mut is_checked = record.order.is_owned;
         let id = loop {
-            let known = {
+            let living = {
                 let mut table = self.lock();
                 match key.as_ref().and_then(|key| table.with_key(key)) {
                     Some(id) => Some(id),
                     None if !is_checked => None,
                     None => {
                         let seq = self.admit(&mut table)?;
-                        break table.insert(Entry::new(JobRecord { seq, ..record }, body));
+                        break table.insert(Entry::new(JobRecord { seq, ..record }, Body::Stored(known)));
                     }
                 }
             };
-            let Some(known) = known else {
+            let Some(living) = living else {
                 // As its run does, but told to who can name another one.
                 let (packager, destination) = (Arc::clone(&self.resources.packager), record.order.destination.clone());
                 run_blocking(move || packager.check_destination(&destination)).await?;
@@ -115,10 +117,10 @@ impl Orchestrator {
                 continue;
             };
             // One that the store refuses lives no more.
-            self.until(&known, |entry| entry.is_none_or(|e| e.is_stored)).await;
+            self.until(&living, |entry| entry.is_none_or(|e| e.is_stored)).await;
             let table = self.lock();
-            if table.entries.get(&known).is_some_and(|e| e.is_stored && !e.record.state.is_terminal()) {
-                return Ok(known.to_string());
+            if table.entries.get(&living).is_some_and(|e| e.is_stored && !e.record.state.is_terminal()) {
+                return Ok(living.to_string());
             }
             // The engine may have ended meanwhile.
             self.check_room(&table)?;

@@ -1,8 +1,8 @@
 //! The jobs that have not ended, and which of them is next. Plain data under one lock; nothing here waits.
 
-use super::entry::{Body, Entry, Stands, Stop};
+use super::entry::{Body, Entry, Stands, wait_for_turn};
 use super::fair_queue::FairQueue;
-use crate::store::JobRecord;
+use crate::store::{JobRecord, Stop};
 use offmap_model::{ExportState, JobState, WaitReason};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -68,7 +68,7 @@ impl Table {
     /// Lets a job wait for its turn, or for its time.
     pub(crate) fn enqueue(&mut self, id: &str, now: i64) {
         let Some((id, entry)) = self.entries.get_key_value(id) else { return };
-        if entry.stop.is_some() {
+        if entry.record.stop.is_some() {
             // It is being ended: by its run, or by whoever cleans up.
             return;
         }
@@ -144,7 +144,7 @@ impl Table {
     pub(crate) fn take_for(&mut self, id: &str, stop: Stop) {
         if let Some(entry) = self.entries.get_mut(id) {
             self.drives += 1;
-            (entry.is_driven, entry.drive, entry.stop) = (true, self.drives, Some(stop));
+            (entry.is_driven, entry.drive, entry.record.stop) = (true, self.drives, Some(stop));
         }
     }
 
@@ -178,11 +178,20 @@ impl Table {
         if !was_try {
             record.attempts = record.attempts.saturating_sub(1);
         }
-        match (stands, entry.stop) {
+        record.crashes = 0;
+        match (stands, record.stop) {
             (_, Some(Stop::Cancel | Stop::Discard)) => return Some(entry),
-            (Stands::Suspended, _) | (_, Some(Stop::Suspend)) => record.state = JobState::Suspended,
+            (Stands::Suspended, _) | (_, Some(Stop::Suspend)) if std::mem::take(&mut entry.resumes) => {
+                wait_for_turn(record, now);
+            }
+            (Stands::Suspended, _) | (_, Some(Stop::Suspend)) => {
+                record.state = JobState::Suspended;
+                (record.waits_for, record.due) = (None, None);
+            }
             // One that stands still goes on standing still.
             _ if record.state == JobState::Paused => {}
+            // As does one that was resumed before it began.
+            (Stands::Waits(..), None) if record.state == JobState::Queued && !was_try => {}
             // What the host has for it now it had not when it was asked.
             (Stands::Waits(WaitReason::Credentials, _), None) if entry.hears_of_credentials => {
                 record.state = JobState::Queued
@@ -192,8 +201,28 @@ impl Table {
             }
             (Stands::Queued, None) => record.state = JobState::Queued,
         }
-        (entry.stop, entry.is_driven) = (None, false);
+        (entry.record.stop, entry.is_driven) = (None, false);
         Some(entry)
+    }
+
+    /// A job whose host does not answer gives its turn to others.
+    pub(crate) fn waits_for_host(&mut self, id: &str, now: i64) {
+        if self.entries.get(id).is_some_and(|e| e.record.state == JobState::Running && e.record.stop.is_none()) {
+            self.free_slot(id, now);
+            if let Some(entry) = self.entries.get_mut(id) {
+                (entry.record.state, entry.record.waits_for) = (JobState::Waiting, Some(WaitReason::Credentials));
+                entry.record.updated = now;
+            }
+        }
+    }
+
+    /// A job that gave its turn away while it waited for its host waits for the next one.
+    pub(crate) fn waits_no_more(&mut self, id: &str, now: i64) {
+        if let Some(entry) = self.entries.get_mut(id).filter(|e| e.record.state == JobState::Waiting) {
+            (entry.record.state, entry.record.waits_for, entry.record.due) = (JobState::Queued, None, None);
+            entry.record.updated = now;
+            self.enqueue(id, now);
+        }
     }
 
     /// When the first timer is due.

@@ -1,12 +1,12 @@
 //! What a host may do with a job. Which verb acts in which state is [`JobVerb::in_state`].
 
-use super::entry::{Body, Entry, Stop, apply};
+use super::entry::{Body, Entry, Known, apply, wait_for_turn};
 use super::held::Held;
 use super::orchestrator::Orchestrator;
 use super::table::Table;
 use crate::actor::from_join_error;
 use crate::job::JobInner;
-use crate::store::{JobRecord, Wishes, Write};
+use crate::store::{JobRecord, Stop, Wishes, Write};
 use offmap_model::{ExportState, Failure, FailureKind, FailureOwner, FailureStage, JobState, JobVerb, VerbEffect};
 use std::sync::Arc;
 
@@ -43,12 +43,6 @@ fn has_key(id: &str, key: &str, other: &str) -> Failure {
     Failure::new(FailureOwner::Caller, FailureKind::InvalidParameter, FailureStage::Run, message)
 }
 
-/// Lets a job wait for its turn: at once, but not before its order's time.
-fn wait_for_turn(record: &mut JobRecord, now: i64) {
-    record.state = JobState::Queued;
-    (record.waits_for, record.due) = (None, record.order.not_before.filter(|time| *time > now));
-}
-
 /// Lets a living job stand still.
 fn pause(entry: &mut Entry) {
     entry.record.state = JobState::Paused;
@@ -66,8 +60,8 @@ fn stop(table: &mut Table, id: &str, stop: Stop) -> Reply {
     let Some(entry) = table.entries.get_mut(id) else { return Reply::Ended };
     if entry.is_driven {
         // One that nobody has told yet is told when it is made; who discards has the last word.
-        let stop = entry.stop.map_or(stop, |before| before.max(stop));
-        entry.stop = Some(stop);
+        let stop = entry.record.stop.map_or(stop, |before| before.max(stop));
+        (entry.record.stop, entry.resumes) = (Some(stop), false);
         entry.live().iter().for_each(|inner| apply(inner, stop));
         return Reply::Told(entry.drive);
     }
@@ -106,10 +100,15 @@ impl Orchestrator {
         let now = self.now();
         let reply = {
             let mut table = self.lock();
-            let Some(entry) = table.entries.get(id) else { return Ok(Reply::Ended) };
+            let Some(entry) = table.entries.get_mut(id) else { return Ok(Reply::Ended) };
             let state = entry.record.state;
             if state.is_terminal() {
                 return Ok(Reply::Ended);
+            }
+            if verb == JobVerb::Resume && entry.record.stop == Some(Stop::Suspend) {
+                // Its run ends; then it goes on.
+                entry.resumes = true;
+                return Ok(Reply::Told(entry.drive));
             }
             match verb.in_state(state) {
                 VerbEffect::Refused => return Err(refused(verb, id, state)),
@@ -159,6 +158,10 @@ impl Orchestrator {
             match reply {
                 Reply::Done => return self.when_stored(id).await,
                 Reply::Told(drive) => {
+                    // What was told holds after the end of the process as well.
+                    if let Err(failure) = self.when_stored(id).await {
+                        tracing::error!(job = id, %failure, "what a job was told cannot be stored");
+                    }
                     self.until(id, |entry| entry.is_none_or(|e| !e.is_driven || e.drive != drive)).await;
                     if !matches!(verb, JobVerb::Cancel | JobVerb::Discard) {
                         return self.save(id).await;
@@ -235,7 +238,7 @@ impl Orchestrator {
             }
             let write = Write { record: record.clone(), outcome: None, events };
             let written = self.store.begin_write(write)?;
-            table.insert(Entry::new(record, Body::Stored(None)));
+            table.insert(Entry::new(record, Body::Stored(Known::default())));
             written
         };
         let written = written.await;
@@ -272,7 +275,8 @@ impl Orchestrator {
                     .tracker
                     .spawn_on(async move { drop(this.clean_up_and_end(&record).await) }, &self.resources.runtime);
             }
-            Ok(Reply::Told(_) | Reply::Ended) => {}
+            Ok(Reply::Told(_)) => self.save_later(id),
+            Ok(Reply::Ended) => {}
             Err(failure) => tracing::debug!(job = id, %failure, "a job stays as it is"),
         }
     }

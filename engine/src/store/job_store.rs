@@ -304,6 +304,8 @@ mod tests {
             bytes: None,
             failure: None,
             log: 0,
+            stop: None,
+            crashes: 0,
         }
     }
 

@@ -6,5 +6,5 @@ mod schema;
 mod seen;
 
 pub(crate) use job_store::{Found, JobStore, Write};
-pub(crate) use record::{JobRecord, OrderFacts, Wishes};
+pub(crate) use record::{JobRecord, OrderFacts, Stop, Wishes};
 pub(crate) use seen::{ended, no_job};

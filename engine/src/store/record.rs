@@ -49,6 +49,33 @@ pub(crate) struct Wishes {
     pub(crate) counts_waits: bool,
     /// What of the time limit was spent before, in milliseconds.
     pub(crate) spent_before: u64,
+    /// It asks the services in a session of its own, which is in no file.
+    pub(crate) has_session: bool,
+}
+
+/// How a living job is to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Stop {
+    /// It keeps what it has and can be resumed.
+    Suspend,
+    /// Nothing of it stays, and the services are rolled back.
+    Cancel,
+    /// The same, where something kept it before as well.
+    Discard,
+}
+
+impl Stop {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Suspend => "suspend",
+            Self::Cancel => "cancel",
+            Self::Discard => "discard",
+        }
+    }
+
+    fn from_name(name: &str) -> Option<Self> {
+        [Self::Suspend, Self::Cancel, Self::Discard].into_iter().find(|stop| stop.name() == name)
+    }
 }
 
 /// A line of the store.
@@ -77,13 +104,17 @@ pub(crate) struct JobRecord {
     pub(crate) failure: Option<Box<Failure>>,
     /// Rises with each log that is begun for the job: the numbers of its messages begin there, so that none is given twice.
     pub(crate) log: u32,
+    /// How it is to end, where that was said and has not followed yet.
+    pub(crate) stop: Option<Stop>,
+    /// How often in a row the process ended while it ran.
+    pub(crate) crashes: u32,
 }
 
 /// The columns of a record, in the order in which it is read.
 pub(super) const COLUMNS: &str =
     "seq, id, tenant, title, labels, unique_key, destination, is_owned, completes, retry, time_limit,
     submitted, priority, state, waits_for, due, started, ended, updated, attempts, spent, is_kept, bytes, failure, not_before,
-    wishes, run, log";
+    wishes, run, log, stop, crashes";
 
 /// The names of the states in which a job lives, or has ended, for a query.
 pub(super) fn names_of_states(is_terminal: bool) -> String {
@@ -156,6 +187,8 @@ impl JobRecord {
             failure: if has(23)? { Some(Box::new(json(row, 23)?)) } else { None },
             run: row.get(26)?,
             log: row.get(27)?,
+            stop: if has(28)? { Some(word(row, 28, Stop::from_name)?) } else { None },
+            crashes: row.get(29)?,
         })
     }
 
@@ -183,9 +216,10 @@ impl JobRecord {
         let limit = o.time_limit.map(|t| i64::try_from(t.as_millis()).unwrap_or(i64::MAX));
         let destination = o.destination.to_str().ok_or_else(|| no_text("a destination that is not UTF-8"))?;
         let (labels, retry, wishes) = (json_of(&o.labels)?, json_of(&o.retry)?, json_of(&o.wishes)?);
-        let (waits_for, failure) = (self.waits_for.map(WaitReason::name), self.failure_text()?);
+        let (waits_for, failure, stop) =
+            (self.waits_for.map(WaitReason::name), self.failure_text()?, self.stop.map(Stop::name));
         let (state, spent, bytes) = (self.state.name(), signed(self.spent), self.bytes.map(signed));
-        let values: [&dyn ToSql; 29] = [
+        let values: [&dyn ToSql; 31] = [
             &self.seq,
             &o.id,
             &&*o.tenant,
@@ -214,6 +248,8 @@ impl JobRecord {
             &wishes,
             &self.run,
             &self.log,
+            &stop,
+            &self.crashes,
             &document,
         ];
         // A job whose handle runs it again after its end begins its log anew.
@@ -228,7 +264,7 @@ impl JobRecord {
     pub(super) fn update(&self, connection: &rusqlite::Connection, outcome: Option<&str>) -> rusqlite::Result<()> {
         const SQL: &str = "UPDATE job SET priority = ?2, state = ?3, waits_for = ?4, due = ?5, started = ?6, ended = ?7, updated = ?8,
             attempts = ?9, spent = ?10, is_kept = ?11, bytes = ?12, failure = ?13, outcome = coalesce(?14, outcome), is_owned = ?15,
-            completes = ?16, wishes = ?17, run = ?18, log = ?19 WHERE seq = ?1";
+            completes = ?16, wishes = ?17, run = ?18, log = ?19, stop = ?20, crashes = ?21 WHERE seq = ?1";
         let values = params![
             self.seq,
             self.priority,
@@ -249,6 +285,8 @@ impl JobRecord {
             json_of(&self.order.wishes)?,
             self.run,
             self.log,
+            self.stop.map(Stop::name),
+            self.crashes,
         ];
         connection.prepare_cached(SQL)?.execute(values).map(drop)
     }

@@ -6,7 +6,7 @@ use crate::ledger::FileKind;
 /// Largest store, in bytes.
 const LARGEST: u64 = 64 << 30;
 
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     "
     CREATE TABLE job(seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, tenant TEXT NOT NULL, title TEXT NOT NULL,
         labels TEXT NOT NULL, unique_key TEXT, destination TEXT NOT NULL, is_owned INTEGER NOT NULL, completes INTEGER NOT NULL,
@@ -24,6 +24,11 @@ const MIGRATIONS: [&str; 2] = [
     "
     ALTER TABLE job ADD COLUMN log INTEGER NOT NULL DEFAULT 0;
     UPDATE job SET log = coalesce((SELECT max(event.seq) >> 32 FROM event WHERE event.job = job.seq), 0);
+",
+    // Before, what a job was told was forgotten with its process, and nobody counted how often that ended while it ran.
+    "
+    ALTER TABLE job ADD COLUMN stop TEXT;
+    ALTER TABLE job ADD COLUMN crashes INTEGER NOT NULL DEFAULT 0;
 ",
 ];
 
