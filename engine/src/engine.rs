@@ -353,7 +353,8 @@ impl EngineBuilder {
             provider: self.provider,
             data: data_dir.into(),
         };
-        let orchestrator = Orchestrator::new(Arc::new(resources), settings, store, found);
+        let (orchestrator, changed) = Orchestrator::new(Arc::new(resources), settings, store, found);
+        orchestrator.go_on_with(&changed);
         orchestrator.watch_time();
         orchestrator.dispatch();
         Ok(Engine { orchestrator })

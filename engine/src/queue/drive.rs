@@ -1,13 +1,13 @@
 //! Runs jobs: begins what is next, with what it needs, and hands on what its run came to.
 
 use super::ending::{ASK_AGAIN_MS, is_held_by_others};
-use super::entry::{Body, Stands, apply};
+use super::entry::{Body, Known, Stands, apply};
 use super::orchestrator::Orchestrator;
 use super::prepare::{Left, Made, Supplied, left_of, needs_secrets, prepare};
 use super::table::Begin;
 use crate::event_log::EventLog;
 use crate::job::{JobDocument, JobInner, JobResult, StartMode, discard, document_of, run};
-use crate::store::JobStore;
+use crate::store::{JobRecord, JobStore};
 use offmap_model::{
     Clock, ExportState, Failure, FailureKind, FailureOwner, FailureStage, JobError, JobState, MessageSeverity,
     MessageSource, WaitReason,
@@ -111,6 +111,26 @@ impl Orchestrator {
         self.lock().entries.get(id).map_or(0, |e| e.record.seq)
     }
 
+    /// A job, made of what the store has of it and the host says.
+    async fn made(self: Arc<Self>, record: JobRecord, known: Known) -> Result<Made, Failure> {
+        let session = match self.unless_stopped(&record, self.session_of(&record, known.session.as_ref())).await {
+            Ok(session) => session,
+            Err(failure) => return Ok(Made::Waits(failure)),
+        };
+        let mut document = JobDocument::read(&self.store.document(record.seq).await?)?;
+        if needs_secrets(&document.source, known.source.as_ref()) {
+            match self.unless_stopped(&record, self.map_of(&record)).await {
+                Ok(Some(map)) => document.source.web_map.supply_secrets(&map),
+                // Its layers say what they lack.
+                Ok(None) => {}
+                Err(failure) => return Ok(Made::Waits(failure)),
+            }
+        }
+        let asks_host = known.session.is_none() && self.settings.provider.is_some();
+        let supplied = Supplied { session, asks_host, known: known.source };
+        Ok(Made::Job(Box::new(prepare(&self.resources, &record, document, supplied).await?)))
+    }
+
     /// The job in memory, made of the store where it is not; or what it waits for.
     async fn prepared(self: &Arc<Self>, id: &Arc<str>) -> Result<Result<Arc<JobInner>, Wait>, Failure> {
         let (record, known) = {
@@ -121,25 +141,7 @@ impl Orchestrator {
                 Body::Stored(known) => (entry.record.clone(), known.clone()),
             }
         };
-        let (this, seq) = (Arc::clone(self), record.seq);
-        let made = async move {
-            let session = match this.unless_stopped(&record, this.session_of(&record, known.session.as_ref())).await {
-                Ok(session) => session,
-                Err(failure) => return Ok::<_, Failure>(Made::Waits(failure)),
-            };
-            let mut document = JobDocument::read(&this.store.document(seq).await?)?;
-            if needs_secrets(&document.source, known.source.as_ref()) {
-                match this.unless_stopped(&record, this.map_of(&record)).await {
-                    Ok(Some(map)) => document.source.web_map.supply_secrets(&map),
-                    // Its layers say what they lack.
-                    Ok(None) => {}
-                    Err(failure) => return Ok::<_, Failure>(Made::Waits(failure)),
-                }
-            }
-            let asks_host = known.session.is_none() && this.settings.provider.is_some();
-            let supplied = Supplied { session, asks_host, known: known.source };
-            Ok(Made::Job(Box::new(prepare(&this.resources, &record, document, supplied).await?)))
-        };
+        let made = Arc::clone(self).made(record, known);
         let inner = match self.resources.guarded("the preparation of the job", made).await?? {
             Made::Job(inner) => inner,
             Made::Waits(failure) => {

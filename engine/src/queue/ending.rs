@@ -116,7 +116,7 @@ impl Orchestrator {
             (entry.unsaved, entry.is_driven) = (Some(Arc::new(result.clone())), false);
         }
         self.retaining().take_end(now, self.settings.retention.longest);
-        self.retain_if_due();
+        self.wake.notify_one();
     }
 
     /// Takes the end of a job's run.

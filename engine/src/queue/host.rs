@@ -80,10 +80,8 @@ impl Orchestrator {
             table.waits_for_host(id, self.now());
             self.begin_save(&mut table, id, None, Vec::new())
         };
+        // This wakes who gives the turn to the next one.
         self.announce(id);
-        if let Some(this) = self.me.upgrade() {
-            this.dispatch();
-        }
         let answer = asks.await;
         if let Err(failure) = self.await_write(begun).await {
             tracing::error!(job = id, %failure, "the state of a job cannot be stored");

@@ -5,6 +5,7 @@ mod ending;
 mod entry;
 mod events;
 mod fair_queue;
+mod going_on;
 mod held;
 mod host;
 mod limit;

@@ -13,14 +13,12 @@ use offmap_model::{
     ExportState, Failure, FailureKind, FailureOwner, FailureStage, JobError, SecretRegistry, StatusMessage, Subject,
     SubjectKind,
 };
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, watch};
 
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Orchestrator {
-    /// Itself, for work that outlives a call.
-    pub(super) me: Weak<Self>,
     pub(crate) resources: Arc<EngineResources>,
     pub(crate) settings: Settings,
     pub(super) store: JobStore,
@@ -37,20 +35,17 @@ impl Drop for Orchestrator {
 }
 
 impl Orchestrator {
-    pub(crate) fn new(resources: Arc<EngineResources>, settings: Settings, store: JobStore, found: Found) -> Arc<Self> {
+    /// The jobs that were found, and which of them are others now than in the store.
+    pub(crate) fn new(
+        resources: Arc<EngineResources>,
+        settings: Settings,
+        store: JobStore,
+        found: Found,
+    ) -> (Arc<Self>, Vec<Arc<str>>) {
         let mut table = Table::after(found.last);
         let changed = take_up(&mut table, found.living, resources.clock.now_ms());
-        let this = Arc::new_cyclic(|me| Self {
-            me: me.clone(),
-            resources,
-            settings,
-            store,
-            table: Mutex::new(table),
-            wake: Arc::default(),
-            retaining: Mutex::default(),
-        });
-        this.go_on_with(&changed);
-        this
+        let (table, wake) = (Mutex::new(table), Arc::default());
+        (Arc::new(Self { resources, settings, store, table, wake, retaining: Mutex::default() }), changed)
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Table> {

@@ -26,12 +26,11 @@ async fn run(weak: Weak<Orchestrator>) {
             this.dispatch();
             continue;
         }
-        let retention = this.next_retention();
-        if retention.is_some_and(|at| at <= now) {
-            // It says when the next one is to go, and wakes this.
-            this.retain_soon();
-        }
-        let retention = retention.filter(|at| *at > now);
+        // Whoever gave a turn away wakes this.
+        this.dispatch();
+        // It says when the next one is to go, and wakes this.
+        this.retain_if_due();
+        let retention = this.next_retention().filter(|at| *at > now);
         let next = [this.lock().next_timer(), retention].into_iter().flatten().min();
         drop(this);
         match next.and_then(|at| u64::try_from(at - now).ok()) {

@@ -62,7 +62,6 @@ fn stop(table: &mut Table, id: &str, stop: Stop) -> Reply {
         // One that nobody has told yet is told when it is made; who discards has the last word.
         let stop = entry.record.stop.map_or(stop, |before| before.max(stop));
         (entry.record.stop, entry.resumes) = (Some(stop), false);
-        entry.live().iter().for_each(|inner| apply(inner, stop));
         return Reply::Told(entry.drive);
     }
     if stop == Stop::Suspend {
@@ -127,11 +126,29 @@ impl Orchestrator {
                 }
             }
             table.enqueue(id, now);
+            if let Reply::Told(_) = reply {
+                self.tell_driver(&mut table, id);
+            }
             reply
         };
         self.announce(id);
         self.dispatch();
         Ok(reply)
+    }
+
+    /// Tells who works for a job how it is to end. That is on its way into the store before: it holds after the end of the process as well.
+    fn tell_driver(self: &Arc<Self>, table: &mut Table, id: &str) {
+        let begun = self.begin_save(table, id, None, Vec::new());
+        if let Some(entry) = table.entries.get(id)
+            && let (Some(inner), Some(stop)) = (entry.live(), entry.record.stop)
+        {
+            apply(&inner, stop);
+        }
+        let (this, id) = (Arc::clone(self), id.to_owned());
+        let written = async move {
+            let _ = this.save_surely(&id, begun).await;
+        };
+        self.resources.tracker.spawn_on(written, &self.resources.runtime);
     }
 
     /// The same, and all of it has followed and is in the store when this answers. It follows as well where nobody waits for that.
@@ -158,10 +175,6 @@ impl Orchestrator {
             match reply {
                 Reply::Done => return self.when_stored(id).await,
                 Reply::Told(drive) => {
-                    // What was told holds after the end of the process as well.
-                    if let Err(failure) = self.when_stored(id).await {
-                        tracing::error!(job = id, %failure, "what a job was told cannot be stored");
-                    }
                     self.until(id, |entry| entry.is_none_or(|e| !e.is_driven || e.drive != drive)).await;
                     if !matches!(verb, JobVerb::Cancel | JobVerb::Discard) {
                         return self.save(id).await;
@@ -275,8 +288,7 @@ impl Orchestrator {
                     .tracker
                     .spawn_on(async move { drop(this.clean_up_and_end(&record).await) }, &self.resources.runtime);
             }
-            Ok(Reply::Told(_)) => self.save_later(id),
-            Ok(Reply::Ended) => {}
+            Ok(Reply::Told(_) | Reply::Ended) => {}
             Err(failure) => tracing::debug!(job = id, %failure, "a job stays as it is"),
         }
     }
