@@ -390,6 +390,8 @@ mod tests {
         let mut texts: Vec<&str> = map.texts_to_hide().collect();
         texts.sort_unstable();
         assert_eq!(texts, ["Liechtenstein", KEY]);
+        let ordinary = self::map(vec![layer(1, json!({"region": "Switzerland"}))]);
+        assert_eq!((ordinary.secret_texts().count(), ordinary.texts_to_hide().count()), (1, 0), "that it has some is known");
         let url = "https://h/x".parse().expect("a url");
         assert_eq!(map.layers()[1].secrets.parameters_for(&url).collect::<Vec<_>>(), [("region", "Switzerland")]);
     }
