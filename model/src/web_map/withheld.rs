@@ -265,7 +265,7 @@ fn of_parameters(
             other => Cow::Owned(other.to_string()),
         };
         let longest = name.len().max(text.len());
-        if longest > LONGEST_SECRET {
+        if longest > LONGEST_SECRET && !urls.is_empty() {
             too_long.get_or_insert_with(|| (shown(), longest));
         }
         urls.iter().for_each(|url| secrets.add(url, name, &text));
