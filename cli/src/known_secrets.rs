@@ -14,7 +14,7 @@ pub(crate) fn know_client(client: &ArcGisClient) {
 /// The same with those of a map.
 pub(crate) fn know_map(map: &WebMap) {
     if let Some(known) = KNOWN.get() {
-        known.add_all(map.secret_texts());
+        known.add_all(map.texts_to_hide());
     }
 }
 

@@ -47,8 +47,16 @@ impl EngineResources {
     /// What is taken out of everything that a job for a map writes or shows: the caller's secrets and those of the map.
     pub(crate) fn secrets_of(&self, source: &OfflineMapSource) -> SecretRegistry {
         let own = self.secrets.child();
-        own.add_all(source.web_map.secret_texts());
+        own.add_all(source.web_map.texts_to_hide());
         own
+    }
+
+    /// A map whose portal items repeat none of its secrets. One whose items repeat none is not copied.
+    pub(crate) fn without_repeated_secrets(&self, mut source: Arc<OfflineMapSource>) -> Arc<OfflineMapSource> {
+        if source.web_map.texts_to_hide().next().is_some() {
+            self.secrets_of(&source).scrub_source(&mut source);
+        }
+        source
     }
 }
 

@@ -49,10 +49,11 @@ pub struct OfflineMapTask {
 }
 
 impl OfflineMapTask {
-    /// Makes a task for a map that was read.
+    /// Makes a task for a map that was read. What its items repeat of its secrets is taken out here, once for all jobs.
     #[must_use]
     pub fn new(engine: &Engine, source: OfflineMapSource) -> Self {
-        Self { engine: engine.clone(), source: Arc::new(source), session: None }
+        let source = engine.resources().without_repeated_secrets(Arc::new(source));
+        Self { engine: engine.clone(), source, session: None }
     }
 
     /// The task for somebody who signed in: its plans and jobs ask the services with this session in place of the one that the

@@ -8,8 +8,17 @@ use url::Url;
 pub const SHORTEST_SECRET: usize = 8;
 /// Most secrets that a registry keeps, and that are looked for in one map.
 pub const MOST_SECRETS: usize = 4096;
+/// Longest parameter of a map that is sent, in bytes: its name and its value each. Of a longer secret so much is looked for.
+pub const LONGEST_SECRET: usize = 4 << 10;
+/// Most bytes of secrets that are looked for together, each counted in all the forms in which it comes back.
+pub const MOST_SECRET_BYTES: usize = 512 << 10;
 /// Most parameters of one layer that are sent.
 const MOST_PARAMETERS: usize = 200;
+/// Words of which one is in the name of a parameter that is a secret.
+const SECRET_WORDS: [&str; 8] =
+    ["token", "secret", "password", "passwd", "apikey", "signature", "credential", "authorization"];
+/// Short names of secrets; longer ones end in `key`.
+const SECRET_NAMES: [&str; 6] = ["sig", "pwd", "pass", "auth", "jwt", "sas"];
 /// What stands in the place of a secret.
 pub const WITHHELD: &str = "…";
 
@@ -72,6 +81,25 @@ pub fn is_reserved(name: &str) -> bool {
     RESERVED.contains(&name.trim().to_ascii_lowercase().as_str())
 }
 
+/// Whether a parameter of this name is a secret.
+pub(crate) fn is_secret_name(name: &str) -> bool {
+    let plain: String = name.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
+    SECRET_NAMES.contains(&plain.as_str()) || plain.ends_with("key") || SECRET_WORDS.iter().any(|w| plain.contains(w))
+}
+
+/// Whether a value can hardly be the name of something, so that it may be looked for in the whole map.
+pub(crate) fn is_opaque(value: &str) -> bool {
+    let is_name = value.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | ' ' | '.' | '-'));
+    let has_digit = value.chars().any(|c| c.is_ascii_digit());
+    let length = value.chars().count();
+    length >= SHORTEST_SECRET && (length >= 16 && has_digit || length >= 32 || !is_name && length >= 12)
+}
+
+/// Whether a parameter is looked for in texts: it has the name of a secret, or can hardly be an ordinary word.
+pub(crate) fn is_telling(name: &str, value: &str) -> bool {
+    value.chars().count() >= SHORTEST_SECRET && (is_secret_name(name) || is_opaque(value))
+}
+
 /// Scheme, host and port of a url.
 fn origin_of(url: &Url) -> String {
     url.origin().ascii_serialization()
@@ -113,10 +141,12 @@ impl fmt::Debug for LayerSecrets {
 }
 
 impl LayerSecrets {
-    /// Adds a parameter for an origin; one that is there for the origin already stays.
+    /// Adds a parameter for an origin; one that is there for the origin already stays, and one longer than [`LONGEST_SECRET`] is
+    /// never added.
     pub fn add(&mut self, origin: &Url, name: &str, value: &str) {
         let known = self.all.iter().any(|p| p.name.eq_ignore_ascii_case(name) && p.origin.origin() == origin.origin());
-        if !known && !is_reserved(name) && self.all.len() < MOST_PARAMETERS {
+        let is_long = name.len().max(value.len()) > LONGEST_SECRET;
+        if !known && !is_long && !is_reserved(name) && self.all.len() < MOST_PARAMETERS {
             // The path is of no use here, and may be long.
             let mut origin = origin.clone();
             origin.set_path("");
@@ -170,9 +200,19 @@ impl LayerSecrets {
         self.all.iter().any(|p| p.value == value && (is_long || p.name.eq_ignore_ascii_case(name)))
     }
 
-    /// The values, to be taken out of what is written.
+    /// All values.
     pub fn values(&self) -> impl Iterator<Item = &str> {
         self.all.iter().map(|p| p.value.as_str())
+    }
+
+    /// The values that are to be taken out of what is written: not those that may be ordinary words.
+    pub fn values_to_hide(&self) -> impl Iterator<Item = &str> {
+        self.pairs().filter(|(name, value)| is_telling(name, value)).map(|(_, value)| value)
+    }
+
+    /// Names and values, for whatever origin.
+    pub(crate) fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.all.iter().map(|p| (p.name.as_str(), p.value.as_str()))
     }
 
     /// Names of parameters whose values were not kept.

@@ -39,6 +39,7 @@ pub mod parameters_key;
 pub mod plan;
 pub mod projection;
 pub mod result;
+mod secret_search;
 pub mod secrets;
 pub mod service_url;
 pub mod settings;

@@ -4,7 +4,8 @@ use crate::support::{Bench, area, files_below, quick_client, run_to_end};
 use offmap::arcgis::portal;
 use offmap::arcgis::{Credentials, ServiceCall};
 use offmap::{
-    ExportState, FailureKind, FailureOwner, GenerateOfflineMapJob, OfflineMapSource, OfflineMapTask, StatusMessage, WebMap,
+    ExportState, FailureKind, FailureOwner, GenerateOfflineMapJob, LayerItem, OfflineMapSource, OfflineMapTask,
+    StatusMessage, WebMap,
 };
 use offmap_sandbox::{FIELD_MAP, Fault, FaultAction, HOSTED_MAP, JobFault, Sandbox, SandboxOptions};
 use serde_json::{Value, json};
@@ -62,10 +63,20 @@ fn with_members(map: &WebMap, members: &Value) -> WebMap {
 async fn keyed_job(bench: &Bench, item: &str) -> (GenerateOfflineMapJob, WebMap) {
     // The item's own map has no keys; they are what an author writes into it.
     let mut source = bench.task(item).await.source().clone();
-    let map = with_members(&source.web_map, &json!({"customParameters": {NAME: KEY}}));
+    let popup = "<a href='https://tiles.example/?k=layer-key%2b%2F0123456789'>tiles</a> by LAYER-KEY+/0123456789";
+    let members = json!({"customParameters": {NAME: KEY}, "popupInfo": {"description": popup}});
+    let map = with_members(&source.web_map, &members);
     source.web_map = map.clone();
     // Authors paste addresses with their keys into descriptions.
+    let layer_items = source.web_map.layers().into_iter().filter_map(|l| l.item_id);
+    let license_info = Some(format!("free with {KEY}"));
+    let said = |id| LayerItem { id, license_info: license_info.clone(), ..LayerItem::default() };
+    source.layer_items = layer_items.chain(["another".to_owned()]).map(said).collect();
     let item = source.item.as_mut().expect("an item");
+    item.url = Some(format!("https://tiles.example/viewer?{NAME}={KEY}"));
+    item.extra.insert("homepage".to_owned(), json!(format!("https://tiles.example/{KEY}/index.html")));
+    item.extra.insert("properties".to_owned(), json!({"word": KEY, KEY: [KEY]}));
+    item.extra.insert(KEY.to_owned(), json!(1));
     item.title = format!("{} {KEY}", item.title);
     item.description = Some(format!("tiles by https://tiles.example/?{NAME}={KEY}"));
     item.tags.push(KEY.to_owned());
@@ -116,6 +127,58 @@ async fn custom_parameters_go_with_every_request_to_their_own_origin_and_to_no_o
         assert_nowhere_below(&result.package, KEY);
         assert!(!holds(format!("{messages:?} {result:?}").as_bytes(), KEY));
     }
+}
+
+#[tokio::test]
+async fn a_parameter_that_is_an_ordinary_word_is_sent_and_takes_no_word_out_of_a_title() {
+    let bench = Bench::new().await;
+    let mut source = bench.task(FIELD_MAP).await.source().clone();
+    source.web_map = with_members(&source.web_map, &json!({"customParameters": {"region": "Switzerland"}}));
+    source.item.as_mut().expect("an item").title = "Map of Switzerland".to_owned();
+    let (result, messages) = run_to_end(&job_of(&bench, source)).await;
+    let result = result.expect("a package");
+    assert!(!result.has_errors(), "{:?}", result.layers);
+    assert!(messages.iter().any(|m| m.subject.title == "Map of Switzerland"), "{messages:?}");
+    let info = std::fs::read_to_string(result.package.join("esriinfo/iteminfo.xml")).expect("reads");
+    assert!(info.contains("Map of Switzerland"), "{info}");
+    let map = std::fs::read_to_string(result.package.join("p13/mobile_map.mmap")).expect("reads");
+    assert!(!map.contains("customParameters"), "the map has none of them");
+    let asked = bench.sandbox.requests();
+    assert!(asked.iter().any(|r| r.parameters.get("region").map(String::as_str) == Some("Switzerland")), "{asked:?}");
+}
+
+#[tokio::test]
+async fn what_the_items_of_a_map_repeat_is_taken_out_once_for_all_jobs_of_a_task() {
+    let bench = Bench::new().await;
+    let mut source = bench.task(FIELD_MAP).await.source().clone();
+    source.web_map = with_members(&source.web_map, &json!({"customParameters": {NAME: KEY}}));
+    source.item.as_mut().expect("an item").title = format!("by {KEY}");
+    let task = OfflineMapTask::new(&bench.engine, source);
+    assert_eq!(task.source().map_title(), "by …");
+    let parameters = task.default_parameters(area()).expect("parameters");
+    for name in ["a", "b"] {
+        let job = task.generate_offline_map(parameters.clone(), Default::default(), bench.dir.path().join(name));
+        assert!(std::ptr::eq(job.online_map(), &task.source().web_map), "its map is not copied");
+    }
+}
+
+#[tokio::test]
+async fn a_parameter_that_is_too_long_stops_its_layer_only() {
+    let bench = Bench::new().await;
+    let mut source = bench.task(FIELD_MAP).await.source().clone();
+    let mut json = Value::Object(source.web_map.json().clone());
+    let long = "0123456789abcdefGHIJ".repeat(50_000);
+    json["operationalLayers"][0]["customParameters"] = json!({NAME: long});
+    source.web_map = WebMap::from_value(json).expect("a map");
+    let (result, _) = run_to_end(&job_of(&bench, source)).await;
+    let result = result.expect("a package");
+    let failed: Vec<_> = result.layers.iter().filter(|l| l.is_error()).collect();
+    assert_eq!(failed.iter().map(|l| l.id.as_str()).collect::<Vec<_>>(), ["countries"]);
+    let why = failed[0].failure.as_ref().expect("a failure");
+    assert_eq!((why.owner, why.kind), (FailureOwner::Caller, FailureKind::LimitExceeded));
+    assert!(why.message.contains("`apiKey`") && why.message.contains("at most 4096"), "{why}");
+    assert!(!bench.sandbox.requests().iter().any(|r| r.parameters.contains_key("apikey")), "it is never sent");
+    assert_nowhere_below(&result.package, &long[..200]);
 }
 
 #[tokio::test]

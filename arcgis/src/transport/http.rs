@@ -150,7 +150,7 @@ impl Transport {
     /// A failure without the secrets that a service may have repeated.
     pub(crate) fn scrubbed(&self, call: &ServiceCall, mut refused: Refused) -> Refused {
         let known = self.session.secrets.child();
-        known.add_all(call.secrets.values());
+        known.add_all(call.secrets.values_to_hide());
         *refused.failure = known.failure(*refused.failure);
         refused
     }

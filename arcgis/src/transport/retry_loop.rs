@@ -88,7 +88,7 @@ pub(crate) async fn run<A: Attempt>(
 fn span_of(transport: &Transport, call: &ServiceCall) -> Span {
     let path = |path: &str| {
         let path = transport.secrets().scrub(path).into_owned();
-        call.secrets.values().fold(path, |path, secret| path.replace(secret, WITHHELD))
+        call.secrets.values_to_hide().fold(path, |path, secret| path.replace(secret, WITHHELD))
     };
     tracing::info_span!("request", host = host_of(&call.url), path = path(call.url.path()))
 }

@@ -99,7 +99,7 @@ fn without_repeated_secrets(
     mut parameters: GenerateOfflineMapParameters,
     secrets: &SecretRegistry,
 ) -> (Arc<OfflineMapSource>, GenerateOfflineMapParameters) {
-    if source.web_map.secret_texts().next().is_some() {
+    if source.web_map.texts_to_hide().next().is_some() {
         secrets.scrub_source(&mut source);
         parameters.item_info.as_mut().into_iter().for_each(|info| secrets.scrub_item_info(info));
     }

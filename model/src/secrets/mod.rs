@@ -1,7 +1,6 @@
 //! Texts that nobody may read, taken out of whatever is written or shown.
 
 mod documents;
-mod forms;
 mod registry;
 
 pub use registry::SecretRegistry;

@@ -1,8 +1,8 @@
 //! The secrets that are known, and texts without them.
 
-use super::forms::forms;
-use crate::layer_secrets::{MOST_SECRETS, SHORTEST_SECRET, WITHHELD};
-use aho_corasick::{AhoCorasick, MatchKind};
+use crate::layer_secrets::{MOST_SECRET_BYTES, MOST_SECRETS, WITHHELD};
+use crate::secret_search::{bytes_of_forms, searcher, sought_of};
+use aho_corasick::AhoCorasick;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -34,6 +34,17 @@ struct Known {
     matcher: Option<Arc<AhoCorasick>>,
 }
 
+impl Known {
+    /// Gives up the oldest secrets that are not pinned, as long as there are too many; the newest stays.
+    fn give_up_oldest(&mut self) {
+        let mut bytes: usize = self.secrets.iter().map(|s| bytes_of_forms(s)).sum();
+        let pinned = self.pinned;
+        while self.secrets.len() > pinned + 1 && (self.secrets.len() > MOST_SECRETS || bytes > MOST_SECRET_BYTES) {
+            bytes -= self.secrets.remove(pinned).map_or(0, |oldest| bytes_of_forms(&oldest));
+        }
+    }
+}
+
 impl fmt::Debug for SecretRegistry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let known = self.inner.known.read().unwrap_or_else(PoisonError::into_inner).secrets.len();
@@ -62,7 +73,8 @@ impl SecretRegistry {
         self.inner.parents.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Keeps a secret. One shorter than [`SHORTEST_SECRET`] is not kept.
+    /// Keeps a secret. One shorter than [`SHORTEST_SECRET`](crate::layer_secrets::SHORTEST_SECRET) is not kept, of one longer than
+    /// [`LONGEST_SECRET`](crate::layer_secrets::LONGEST_SECRET) its beginning.
     pub fn add(&self, secret: &str) {
         self.add_all([secret]);
     }
@@ -73,32 +85,25 @@ impl SecretRegistry {
         known.pinned = known.secrets.len();
     }
 
-    /// Keeps several secrets.
+    /// Keeps several secrets; the oldest that are not pinned go where they are more than [`MOST_SECRETS`] or longer together than
+    /// [`MOST_SECRET_BYTES`].
     pub fn add_all<'a>(&self, secrets: impl IntoIterator<Item = &'a str>) {
         let mut known = self.inner.known.write().unwrap_or_else(PoisonError::into_inner);
         let before = known.secrets.len();
         let mut have: HashSet<String> = known.secrets.iter().cloned().collect();
-        for secret in secrets.into_iter().map(str::trim) {
+        for secret in secrets.into_iter().filter_map(sought_of) {
             if known.secrets.len() - before >= MOST_SECRETS {
                 break;
             }
-            if secret.chars().count() >= SHORTEST_SECRET && have.insert(secret.to_owned()) {
+            if have.insert(secret.to_owned()) {
                 known.secrets.push_back(secret.to_owned());
             }
         }
-        if known.secrets.len() == before {
-            return;
-        }
-        while known.secrets.len() > MOST_SECRETS.max(known.pinned + 1) {
-            let oldest = known.pinned;
-            known.secrets.remove(oldest);
-        }
-        let patterns: Vec<String> = known.secrets.iter().flat_map(|s| forms(s)).collect();
-        let built =
-            AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).ascii_case_insensitive(true).build(patterns);
-        match built {
-            Ok(matcher) => known.matcher = Some(Arc::new(matcher)),
-            Err(error) => tracing::error!(%error, "secrets cannot be looked for"),
+        if known.secrets.len() > before {
+            known.give_up_oldest();
+            if let Some(matcher) = searcher(known.secrets.iter().map(String::as_str)) {
+                known.matcher = Some(Arc::new(matcher));
+            }
         }
     }
 
@@ -148,24 +153,12 @@ impl SecretRegistry {
 
     /// Takes the caller's secrets out of every text of a JSON value, its keys as well.
     pub fn scrub_json(&self, value: &mut Value) {
-        match value {
-            Value::String(text) => {
-                if let Cow::Owned(clean) = self.scrub_word(text) {
-                    *text = clean;
-                }
-            }
-            Value::Array(list) => list.iter_mut().for_each(|v| self.scrub_json(v)),
-            Value::Object(map) => {
-                map.values_mut().for_each(|v| self.scrub_json(v));
-                let dirty: Vec<String> = map.keys().filter(|k| self.scrub_word(k) != k.as_str()).cloned().collect();
-                for key in dirty {
-                    if let Some(value) = map.remove(&key) {
-                        map.insert(self.scrub_word(&key).into_owned(), value);
-                    }
-                }
-            }
-            _ => {}
-        }
+        change_texts(value, &|text| self.scrub_word(text));
+    }
+
+    /// Takes every secret that is known out of every text of a JSON value, its keys as well.
+    pub(super) fn scrub_all_json(&self, value: &mut Value) {
+        change_texts(value, &|text| self.scrub(text));
     }
 
     /// A value as JSON text without the caller's secrets.
@@ -199,9 +192,38 @@ impl SecretRegistry {
     }
 }
 
+/// Changes every text of a JSON value, its keys as well.
+fn change_texts(value: &mut Value, change: &impl Fn(&str) -> Cow<'_, str>) {
+    match value {
+        Value::String(text) => {
+            if let Cow::Owned(changed) = change(text) {
+                *text = changed;
+            }
+        }
+        Value::Array(list) => list.iter_mut().for_each(|v| change_texts(v, change)),
+        Value::Object(map) => {
+            map.values_mut().for_each(|v| change_texts(v, change));
+            let keys: Vec<(String, String)> = map
+                .keys()
+                .filter_map(|key| match change(key) {
+                    Cow::Owned(changed) if changed != *key => Some((key.clone(), changed)),
+                    _ => None,
+                })
+                .collect();
+            for (key, changed) in keys {
+                if let Some(value) = map.remove(&key) {
+                    map.insert(changed, value);
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::layer_secrets::LONGEST_SECRET;
 
     #[test]
     fn known_secrets_are_taken_out_in_every_form_and_those_of_a_map_concern_its_job_only() {
@@ -242,5 +264,19 @@ mod tests {
         assert_eq!(client.scrub(all), "…, secret of the session, secret of the map");
         assert_eq!(session.scrub(all), "secret of the client, …, secret of the map");
         assert_eq!(job.child().scrub_word(all), "…, …, secret of the map");
+    }
+
+    #[test]
+    fn secrets_that_are_too_long_are_known_by_their_beginning_and_old_ones_go_where_there_are_too_many() {
+        let registry = SecretRegistry::default();
+        let long = |i: usize| format!("{i:08}{}", "x".repeat(LONGEST_SECRET));
+        registry.add("pinned secret");
+        registry.pin();
+        registry.add(&long(0));
+        assert_eq!(registry.scrub(&long(0)), "…xxxxxxxx");
+        registry.add_all((1..=MOST_SECRET_BYTES / LONGEST_SECRET).map(long).collect::<Vec<_>>().iter().map(String::as_str));
+        let kept = |i: usize| registry.scrub(&long(i)) != long(i);
+        assert!(!kept(0) && !kept(1) && kept(2) && kept(MOST_SECRET_BYTES / LONGEST_SECRET));
+        assert_eq!(registry.scrub("pinned secret"), "…");
     }
 }

@@ -11,7 +11,6 @@ use super::withheld::{Origin, Withheld};
 use crate::failure::{Failure, FailureKind, FailureOwner, FailureStage};
 use crate::geometry::SpatialReference;
 use crate::json::{JsonBudget, Unread};
-use crate::layer_secrets::LayerSecrets;
 use crate::settings::OfflineSettings;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -203,9 +202,26 @@ impl WebMap {
         &self.withheld.warnings
     }
 
-    /// Every text that was taken out of the map.
+    /// The texts that were taken out of the map, as far as they are kept: at least one where there was any. Some may be ordinary words.
     pub fn secret_texts(&self) -> impl Iterator<Item = &str> {
-        self.withheld.values.0.iter().map(String::as_str)
+        self.withheld.values.texts()
+    }
+
+    /// Those of them that are to be taken out of whatever is written or shown: each has the name of a secret, or can hardly be an
+    /// ordinary word. At most [`MOST_SECRETS`](crate::layer_secrets::MOST_SECRETS), of
+    /// [`MOST_SECRET_BYTES`](crate::layer_secrets::MOST_SECRET_BYTES) together.
+    ///
+    /// ```
+    /// use offmap_model::WebMap;
+    ///
+    /// let parameters = serde_json::json!({"region": "Switzerland", "apiKey": "0123456789"});
+    /// let layer = serde_json::json!({"id": "a", "url": "https://h/x.json", "customParameters": parameters});
+    /// let map = WebMap::from_value(serde_json::json!({"operationalLayers": [layer]}))?;
+    /// assert_eq!(map.texts_to_hide().collect::<Vec<_>>(), ["0123456789"]);
+    /// # Ok::<(), offmap_model::Failure>(())
+    /// ```
+    pub fn texts_to_hide(&self) -> impl Iterator<Item = &str> {
+        self.withheld.values.sought()
     }
 
     /// Titles of layers that need secrets which were not kept.
@@ -214,19 +230,21 @@ impl WebMap {
         self.layers().into_iter().filter(|l| !l.secrets.missing().is_empty()).map(|l| l.title).collect()
     }
 
-    /// Takes the secrets that are missing from the same map, read again. A layer is known by its id and the origin of its url.
+    /// Takes the secrets that are missing from the same map, read again. A layer is known by its id and the origin of its url; one
+    /// that is refused there is refused here.
     pub fn supply_secrets(&mut self, from: &Self) {
-        let known: HashMap<String, LayerSecrets> = from.layers().into_iter().map(|l| (l.id, l.secrets)).collect();
+        let known: HashMap<String, MapLayer> = from.layers().into_iter().map(|l| (l.id.clone(), l)).collect();
         for layer in layers_of(&self.json) {
+            let Some(known) = known.get(&layer.id) else { continue };
+            let Some(mut own) = self.withheld.release(&layer) else { continue };
             let urls: Vec<Url> =
                 [&layer.url, &layer.style_url].into_iter().flatten().filter_map(|u| Url::parse(u).ok()).collect();
-            if let (Some(own), Some(known)) = (self.withheld.layers.get_mut(&layer.pointer), known.get(&layer.id)) {
-                own.supply(known, &urls);
-                self.withheld.values.0.extend(own.values().map(str::to_owned));
+            own.supply(&known.secrets, &urls);
+            if let Some(failure) = from.withheld.refused.get(&known.pointer).filter(|_| !own.missing().is_empty()) {
+                self.withheld.refused.insert(layer.pointer.clone(), failure.clone().for_layer(&layer.id));
             }
+            self.withheld.admit(&layer, own);
         }
-        self.withheld.values.0.sort_unstable();
-        self.withheld.values.0.dedup();
     }
 }
 

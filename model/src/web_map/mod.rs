@@ -6,6 +6,7 @@ mod layers;
 mod map;
 mod secret_text;
 mod withheld;
+mod withheld_values;
 
 pub(crate) use layer::LONGEST_URL;
 pub use layer::{LayerPlace, MapLayer};

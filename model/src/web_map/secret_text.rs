@@ -1,25 +1,14 @@
 //! Urls in texts without the secrets that they hold: tokens, keys, signatures, user names and passwords.
 
-/// Words of which one is in the name of a parameter that is a secret.
-const SECRET_WORDS: [&str; 8] =
-    ["token", "secret", "password", "passwd", "apikey", "signature", "credential", "authorization"];
-/// Short names of secrets; longer ones end in `key`.
-const SECRET_NAMES: [&str; 6] = ["sig", "pwd", "pass", "auth", "jwt", "sas"];
+use crate::layer_secrets::is_secret_name;
 
-/// Whether a parameter of this name is a secret.
-pub(super) fn is_secret_name(name: &str) -> bool {
-    let plain: String = name.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
-    SECRET_NAMES.contains(&plain.as_str()) || plain.ends_with("key") || SECRET_WORDS.iter().any(|w| plain.contains(w))
-}
-
-/// A text without the secrets of the urls in it; `None` where there are none.
-pub(super) fn clean_text(text: &str, taken: &mut Vec<String>) -> Option<String> {
+/// A text without the secrets of the urls in it, each of which is told; `None` where there are none.
+pub(super) fn clean_text(text: &str, taken: &mut dyn FnMut(&str)) -> Option<String> {
     if !text.contains("://") && !text.starts_with('/') {
         return None;
     }
-    let mut found = Vec::new();
-    let kept = without_secret_parameters(&without_user(text, taken), &mut found);
-    taken.extend(found.into_iter().map(|(_, value)| value));
+    let without_user = without_user(text, taken);
+    let kept = without_secret_parameters(&without_user, &mut |_, value| taken(value));
     (kept != text).then_some(kept)
 }
 
@@ -29,7 +18,7 @@ fn ends_url(c: char) -> bool {
 }
 
 /// A text without user names and passwords in the urls of it.
-fn without_user(text: &str, taken: &mut Vec<String>) -> String {
+fn without_user(text: &str, taken: &mut dyn FnMut(&str)) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find("://") {
@@ -38,7 +27,7 @@ fn without_user(text: &str, taken: &mut Vec<String>) -> String {
         let authority = tail.find(|c: char| ends_url(c) || matches!(c, '/' | '?' | '#')).unwrap_or(tail.len());
         let from = tail.get(..authority).and_then(|a| a.rfind('@')).map_or(0, |at| at + 1);
         if let Some(user) = tail.get(..from.saturating_sub(1)).filter(|u| !u.is_empty()) {
-            taken.extend(user.split_once(':').map_or(user, |(_, password)| password).split_whitespace().map(str::to_owned));
+            user.split_once(':').map_or(user, |(_, password)| password).split_whitespace().for_each(&mut *taken);
         }
         rest = tail.get(from..).unwrap_or_default();
     }
@@ -46,8 +35,8 @@ fn without_user(text: &str, taken: &mut Vec<String>) -> String {
     out
 }
 
-/// A text without the parameters of its urls that are secrets; they are added to `taken`.
-pub(super) fn without_secret_parameters(text: &str, taken: &mut Vec<(String, String)>) -> String {
+/// A text without the parameters of its urls that are secrets; their names and values are told.
+pub(super) fn without_secret_parameters(text: &str, taken: &mut dyn FnMut(&str, &str)) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find(['?', '&']) {
@@ -66,7 +55,7 @@ pub(super) fn without_secret_parameters(text: &str, taken: &mut Vec<(String, Str
                 out.push_str(between);
                 break after;
             };
-            taken.push((name.into_owned(), value.into_owned()));
+            taken(&name, &value);
             // The next pair stands behind the question mark in place of this one.
             match behind.strip_prefix("&amp;").or_else(|| behind.strip_prefix('&')).filter(|_| between == "?") {
                 Some(next) => after = next,
@@ -93,18 +82,18 @@ mod tests {
             ("https://user:pw@h/{level}?x={x}", "https://h/{level}?x={x}", "pw"),
             ("/sharing/rest/x?access_token=abc", "/sharing/rest/x", "abc"),
         ] {
-            let mut taken = Vec::new();
-            assert_eq!(clean_text(text, &mut taken).as_deref(), Some(kept));
+            let mut taken: Vec<String> = Vec::new();
+            assert_eq!(clean_text(text, &mut |secret| taken.push(secret.to_owned())).as_deref(), Some(kept));
             assert!(taken.iter().any(|t| t == gone), "{taken:?}");
         }
         for text in ["https://h/a?keyboard=3", "A = 'x?' AND token=3", "https://h/a?x&y", "https://h/@1,2,3z"] {
-            assert_eq!(clean_text(text, &mut Vec::new()), None, "{text}");
+            assert_eq!(clean_text(text, &mut |_| {}), None, "{text}");
         }
     }
 
     #[test]
     fn a_text_of_many_secrets_is_read_in_one_go() {
         let text = format!("https://h/a?{}", "token=a&".repeat(200_000));
-        assert_eq!(clean_text(&text, &mut Vec::new()).as_deref(), Some("https://h/a?"));
+        assert_eq!(clean_text(&text, &mut |_| {}).as_deref(), Some("https://h/a?"));
     }
 }

@@ -5,15 +5,23 @@
 //!    is removed and not used. User names and passwords in urls are removed, the layer is refused.
 //! 2. Of the rest of the map: `customParameters` and `customLayerParameters` anywhere, and in any url tokens, keys, signatures,
 //!    user names and passwords.
-//! 3. A parameter's value that stands somewhere else in the map as well goes there, too.
+//! 3. A parameter's value that stands somewhere else in the map as well goes there, too, in whatever form.
+//!
+//! What is sent and looked for is bounded: a layer whose parameters are too long, or too many with those of the layers before it, is
+//! refused. They are taken out of the map all the same.
 
-use super::layer::MapLayer;
-use super::secret_text::{clean_text, is_secret_name, without_secret_parameters};
-use crate::failure::{Failure, without_secrets};
-use crate::layer_secrets::{LayerSecrets, MOST_SECRETS, SHORTEST_SECRET, WITHHELD, is_reserved};
+use super::layer::{LONGEST_URL, MapLayer};
+use super::secret_text::{clean_text, without_secret_parameters};
+use super::withheld_values::Values;
+use crate::failure::{Failure, FailureKind, FailureOwner, FailureStage, shortened, without_secrets};
+use crate::layer_secrets::{
+    LONGEST_SECRET, LayerSecrets, MOST_SECRET_BYTES, MOST_SECRETS, WITHHELD, is_opaque, is_reserved, is_secret_name,
+};
+use crate::secret_search::searcher;
 use crate::service_url::ServiceUrl;
 use aho_corasick::AhoCorasick;
 use serde_json::{Map, Value};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use url::Url;
 
@@ -21,6 +29,12 @@ use url::Url;
 const PARAMETERS: [&str; 2] = ["customParameters", "customLayerParameters"];
 /// Kinds of services whose urls have no query of their own.
 const SERVICES: [&str; 6] = ["featureserver", "mapserver", "imageserver", "vectortileserver", "sceneserver", "streamserver"];
+/// Most parameters of all layers of a map together that are sent.
+const MOST_PARAMETERS: usize = 20_000;
+/// Longest name of a parameter in a message, in bytes.
+const LONGEST_NAME: usize = 64;
+/// Most warnings of what was taken out.
+const MOST_WARNINGS: usize = 100;
 
 /// What was taken out of a map.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -33,15 +47,60 @@ pub(super) struct Withheld {
     pub(super) warnings: Vec<String>,
     /// All values.
     pub(super) values: Values,
+    /// How many parameters are sent.
+    parameters: usize,
 }
 
-/// Texts that nobody may read.
-#[derive(Clone, Default, PartialEq)]
-pub(super) struct Values(pub(super) Vec<String>);
+impl Withheld {
+    fn warn(&mut self, message: impl FnOnce() -> String) {
+        if self.warnings.len() < MOST_WARNINGS {
+            self.warnings.push(message());
+        }
+    }
 
-impl std::fmt::Debug for Values {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} values", self.0.len())
+    /// Keeps what is sent for a layer, or refuses the layer where there is no room for it; answers whether it is kept.
+    pub(super) fn admit(&mut self, layer: &MapLayer, secrets: LayerSecrets) -> bool {
+        let count = secrets.pairs().count();
+        let unkept = secrets.pairs().filter(|(name, value)| !self.values.has_kept(name, value)).count();
+        let parameters = self.parameters.saturating_add(count);
+        if unkept > 0 || count > 0 && parameters > MOST_PARAMETERS {
+            let message = format!(
+                "the parameters of the layers of the map are too many or too long together ({MOST_PARAMETERS} may be sent; {MOST_SECRETS} \
+                 secrets of {} KiB, each in all the forms in which it may come back, are looked for), and those of layer \"{}\" are not \
+                 sent: split the map into several, or take out of its customParameters what the services do without",
+                MOST_SECRET_BYTES >> 10,
+                layer.title
+            );
+            self.refuse(layer, message);
+            return false;
+        }
+        self.parameters = parameters;
+        if !secrets.is_empty() {
+            self.layers.insert(layer.pointer.clone(), secrets);
+        }
+        true
+    }
+
+    /// What is kept of a layer, to be admitted anew.
+    pub(super) fn release(&mut self, layer: &MapLayer) -> Option<LayerSecrets> {
+        let secrets = self.layers.remove(&layer.pointer)?;
+        self.parameters = self.parameters.saturating_sub(secrets.pairs().count());
+        Some(secrets)
+    }
+
+    fn refuse_long(&mut self, layer: &MapLayer, name: &str, bytes: usize) {
+        let message = format!(
+            "the parameter `{name}` of layer \"{}\" has {bytes} bytes, expected at most {LONGEST_SECRET}; it is not sent: shorten it, or take it \
+             out of the layer's customParameters",
+            layer.title
+        );
+        self.refuse(layer, message);
+    }
+
+    /// Refuses a layer for the length of what would be sent; one that is refused already stays so.
+    fn refuse(&mut self, layer: &MapLayer, message: String) {
+        let failure = Failure::new(FailureOwner::Caller, FailureKind::LimitExceeded, FailureStage::Plan, message);
+        self.refused.entry(layer.pointer.clone()).or_insert(failure.for_layer(&layer.id));
     }
 }
 
@@ -63,14 +122,12 @@ pub(super) fn withhold(json: &mut Map<String, Value>, layers: &[MapLayer], origi
             of_layer(json, layer, origin, &mut all);
         }
     }
-    clean(&mut map, &mut all.values.0);
-    all.values.0.sort_unstable();
-    all.values.0.dedup();
-    let opaque: Vec<&str> = all.values.0.iter().map(String::as_str).filter(|v| is_opaque(v)).take(MOST_SECRETS).collect();
-    if !opaque.is_empty()
-        && let Ok(opaque) = AhoCorasick::new(opaque)
-    {
+    clean(&mut map, &mut all.values);
+    if let Some(opaque) = searcher(all.values.sought().filter(|v| is_opaque(v))) {
         replace(&mut map, &opaque);
+    }
+    if let Some(message) = all.values.left_out() {
+        all.warnings.push(message);
     }
     if let Value::Object(map) = map {
         *json = map;
@@ -82,21 +139,28 @@ fn of_layer(json: &mut Map<String, Value>, layer: &MapLayer, origin: Origin, all
     let mut found: Vec<(String, String)> = Vec::new();
     let urls = of_urls(json, layer, &mut found, all);
     let mut secrets = LayerSecrets::default();
-    let mut names: Vec<String> = Vec::new();
-    for (name, value) in found {
-        if !is_reserved(&name) {
-            if let Some(url) = urls.first() {
-                secrets.add(url, &name, &value);
-                names.push(name);
-            }
-        } else if is_secret_name(&name) {
+    for (name, value) in &found {
+        if !is_reserved(name) {
+            urls.first().into_iter().for_each(|url| secrets.add(url, name, value));
+        } else if is_secret_name(name) {
             let title = &layer.title;
-            all.warnings.push(format!("the `{name}` in the url of layer \"{title}\" is not used: it is its author's"));
-            all.values.0.push(value);
+            all.warn(|| format!("the `{name}` in the url of layer \"{title}\" is not used: it is its author's"));
+            all.values.keep_secret(value);
         }
     }
-    of_parameters(json, layer, origin, &urls, &mut secrets, &mut all.warnings);
-    all.values.0.extend(secrets.values().map(str::to_owned));
+    let mut names: Vec<String> = secrets.pairs().map(|(name, _)| name.to_owned()).collect();
+    let is_admitted = match of_parameters(json, layer, origin, &urls, &mut secrets, all) {
+        Some((name, bytes)) => {
+            all.refuse_long(layer, &name, bytes);
+            secrets.pairs().for_each(|(name, value)| all.values.keep_unsent(name, value));
+            false
+        }
+        None => all.admit(layer, secrets),
+    };
+    if !is_admitted {
+        // One says for later that something is missing.
+        names.truncate(1);
+    }
     if !names.is_empty() {
         let custom = json.entry("customParameters").or_insert_with(|| Value::Object(Map::new()));
         if let Some(custom) = custom.as_object_mut() {
@@ -104,9 +168,6 @@ fn of_layer(json: &mut Map<String, Value>, layer: &MapLayer, origin: Origin, all
                 custom.entry(name).or_insert(Value::Null);
             }
         }
-    }
-    if !secrets.is_empty() {
-        all.layers.insert(layer.pointer.clone(), secrets);
     }
 }
 
@@ -121,9 +182,20 @@ fn of_urls(
     let mut urls = Vec::new();
     for key in ["url", "styleUrl"] {
         let Some(Value::String(text)) = json.get_mut(key) else { continue };
+        if text.len() > LONGEST_URL {
+            // The view of the layer has no such url.
+            cut_long(text, &mut all.values);
+            continue;
+        }
         let Ok(url) = Url::parse(text.trim()) else { continue };
         if !url.username().is_empty() || url.password().is_some() {
-            all.values.0.extend([url.password().unwrap_or_default().to_owned(), url.username().to_owned()]);
+            match url.password() {
+                Some(password) => {
+                    all.values.keep_secret(password);
+                    all.values.keep_unsent("user", url.username());
+                }
+                None => all.values.keep_secret(url.username()),
+            }
             let message = format!(
                 "the {key} of layer \"{}\" has a user name and password in it, which are not used: take them out of the map and \
                  give credentials for the host",
@@ -132,14 +204,12 @@ fn of_urls(
             all.refused.insert(layer.pointer.clone(), Failure::invalid_parameter(message).for_layer(&layer.id));
             *text = without_secrets(text.trim());
         }
-        // The query of a service says nothing of where it is; elsewhere it may.
-        let is_service = ServiceUrl::parse(text).is_some_and(|s| SERVICES.contains(&s.kind().as_str()));
-        let kept = match is_service {
+        let kept = match is_of_service(text) {
             true => {
                 found.extend(url.query_pairs().map(|(k, v)| (k.into_owned(), v.into_owned())));
                 text.split(['?', '#']).next().unwrap_or_default().to_owned()
             }
-            false => without_secret_parameters(text, found),
+            false => without_secret_parameters(text, &mut |name, value| found.push((name.to_owned(), value.to_owned()))),
         };
         *text = kept;
         urls.push(url);
@@ -147,21 +217,42 @@ fn of_urls(
     urls
 }
 
-/// Reads the `customParameters` of a layer, which go to the origins of its urls.
+/// Whether a url is that of a service, whose query says nothing of where it is.
+fn is_of_service(text: &str) -> bool {
+    ServiceUrl::parse(text).is_some_and(|s| SERVICES.contains(&s.kind().as_str()))
+}
+
+/// Takes the query out of the url of a service that is too long to be asked; elsewhere only what is a secret goes.
+fn cut_long(text: &mut String, values: &mut Values) {
+    if is_of_service(text)
+        && let Some((bare, query)) = text.split_once('?')
+    {
+        let query = query.split('#').next().unwrap_or_default();
+        url::form_urlencoded::parse(query.as_bytes()).for_each(|(name, value)| values.keep_unsent(&name, &value));
+        *text = bare.to_owned();
+    }
+}
+
+/// Reads the `customParameters` of a layer, which go to the origins of its urls. Answers the name and length of one that is too long.
 fn of_parameters(
     json: &Map<String, Value>,
     layer: &MapLayer,
     origin: Origin,
     urls: &[Url],
     secrets: &mut LayerSecrets,
-    warnings: &mut Vec<String>,
-) {
+    all: &mut Withheld,
+) -> Option<(String, usize)> {
+    let mut too_long = None;
     for (name, value) in json.get("customParameters").and_then(Value::as_object).into_iter().flatten() {
+        let shown = || shortened(name.as_str(), LONGEST_NAME);
         if is_reserved(name) {
-            warnings.push(format!(
-                "`{name}` of the customParameters of layer \"{}\" is not sent: the requests have a parameter of that name",
-                layer.title
-            ));
+            all.warn(|| {
+                format!(
+                    "`{}` of the customParameters of layer \"{}\" is not sent: the requests have a parameter of that name",
+                    shown(),
+                    layer.title
+                )
+            });
             continue;
         }
         let text = match value {
@@ -170,34 +261,31 @@ fn of_parameters(
                 continue;
             }
             Value::Null => continue,
-            Value::String(text) => text.clone(),
-            other => other.to_string(),
+            Value::String(text) => Cow::Borrowed(text.as_str()),
+            other => Cow::Owned(other.to_string()),
         };
+        let longest = name.len().max(text.len());
+        if longest > LONGEST_SECRET && !urls.is_empty() {
+            too_long.get_or_insert_with(|| (shown(), longest));
+        }
         urls.iter().for_each(|url| secrets.add(url, name, &text));
     }
-}
-
-/// Whether a value can hardly be the name of something, so that it may be looked for in the whole map.
-fn is_opaque(value: &str) -> bool {
-    let is_name = value.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | ' ' | '.' | '-'));
-    let has_digit = value.chars().any(|c| c.is_ascii_digit());
-    let length = value.chars().count();
-    length >= SHORTEST_SECRET && (length >= 16 && has_digit || length >= 32 || !is_name && length >= 12)
+    too_long
 }
 
 /// Takes what is sent with requests, and secrets in urls, out of all of a map.
-fn clean(value: &mut Value, taken: &mut Vec<String>) {
+fn clean(value: &mut Value, taken: &mut Values) {
     match value {
         Value::Object(map) => {
             for (key, value) in map.iter_mut() {
                 match value {
                     Value::Object(parameters) if PARAMETERS.contains(&key.as_str()) => {
-                        for value in parameters.values_mut() {
-                            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-                            if !value.is_null() {
-                                taken.push(text);
+                        for (name, value) in parameters.iter_mut() {
+                            match std::mem::take(value) {
+                                Value::Null => {}
+                                Value::String(text) => taken.keep_unsent(name, &text),
+                                other => taken.keep_unsent(name, &other.to_string()),
                             }
-                            *value = Value::Null;
                         }
                     }
                     value => clean(value, taken),
@@ -206,7 +294,7 @@ fn clean(value: &mut Value, taken: &mut Vec<String>) {
         }
         Value::Array(list) => list.iter_mut().for_each(|v| clean(v, taken)),
         Value::String(text) => {
-            if let Some(kept) = clean_text(text, taken) {
+            if let Some(kept) = clean_text(text, &mut |secret| taken.keep_secret(secret)) {
                 *text = kept;
             }
         }
@@ -235,5 +323,123 @@ fn replace(value: &mut Value, secrets: &AhoCorasick) {
             }
         }
         _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::MOST_WARNINGS;
+    use crate::web_map::WebMap;
+    use serde_json::{Value, json};
+
+    /// A key that looks like one.
+    const KEY: &str = "layer key+/0123456789&Abc";
+
+    fn layer(id: usize, parameters: Value) -> Value {
+        json!({"id": format!("l{id}"), "title": format!("Layer {id}"), "layerType": "ArcGISFeatureLayer",
+            "url": format!("https://h/rest/services/S{id}/FeatureServer/0"), "customParameters": parameters})
+    }
+
+    fn map(layers: Vec<Value>) -> WebMap {
+        WebMap::from_value(json!({"operationalLayers": layers})).expect("a map")
+    }
+
+    fn letters(seed: usize, length: usize) -> String {
+        let letter = |i: usize| char::from(b"abcdeABCDE0123456789-_.~"[(i * 7 + i * i * seed + seed) % 24]);
+        (0..length).map(letter).collect()
+    }
+
+    #[test]
+    fn a_parameter_that_is_too_long_is_never_sent_and_its_layer_is_refused_by_name() {
+        let long = letters(3, 3 << 20);
+        let map = map(vec![layer(0, json!({"a": long, "b": "kept-0123456789abc"})), layer(1, json!({"b": "of another"}))]);
+        assert!(!Value::Object(map.json().clone()).to_string().contains(&long[..100]), "taken out of the map");
+        let layers = map.layers();
+        assert!(!layers[0].secrets.has_name("a"), "never sent");
+        let failure = map.refusal(&layers[0]).expect("refused");
+        for words in ["`a`", "\"Layer 0\"", "3145728 bytes", "at most 4096", "shorten"] {
+            assert!(failure.message.contains(words), "{words}: {failure}");
+        }
+        assert_eq!((failure.layer.as_deref(), map.refusal(&layers[1])), (Some("l0"), None));
+        assert!(layers[1].secrets.has_name("b"));
+    }
+
+    #[test]
+    fn a_value_is_found_in_the_map_in_every_form_and_in_any_case() {
+        let percent = "layer%20key%2b%2f0123456789%26abc";
+        let popup = format!("<a href='x?k={percent}'>a</a> LAYER KEY+/0123456789&amp;ABC, {KEY}");
+        let text = format!("https://h/path?key2={}", percent.to_uppercase());
+        let mut layer = layer(0, json!({"apiKey": KEY}));
+        layer["popupInfo"] = json!({"description": popup, "media": [{"value": {"sourceURL": text}}]});
+        let map = map(vec![layer]);
+        let popup = &map.json()["operationalLayers"][0]["popupInfo"];
+        assert_eq!(popup["description"], "<a href='x?k=…'>a</a> …, …");
+        assert!(!popup.to_string().contains("0123456789"), "{popup}");
+    }
+
+    #[test]
+    fn a_value_that_is_an_ordinary_word_is_withheld_from_the_map_and_looked_for_nowhere_else() {
+        let map = map(vec![
+            layer(0, json!({"region": "Switzerland", "apiKey": "Liechtenstein", "x": KEY})),
+            layer(1, json!({"region": "Switzerland"})),
+        ]);
+        assert_eq!(
+            map.json()["operationalLayers"][0]["customParameters"],
+            json!({"region": null, "apiKey": null, "x": null})
+        );
+        let mut texts: Vec<&str> = map.texts_to_hide().collect();
+        texts.sort_unstable();
+        assert_eq!(texts, ["Liechtenstein", KEY]);
+        let ordinary = self::map(vec![layer(1, json!({"region": "Switzerland"}))]);
+        assert_eq!((ordinary.secret_texts().count(), ordinary.texts_to_hide().count()), (1, 0), "that it has some is known");
+        let url = "https://h/x".parse().expect("a url");
+        assert_eq!(map.layers()[1].secrets.parameters_for(&url).collect::<Vec<_>>(), [("region", "Switzerland")]);
+    }
+
+    #[test]
+    fn what_is_too_long_together_is_refused_by_name_and_a_map_that_supplies_it_says_so_too() {
+        let keys: Vec<String> = (0..200).map(|i| format!("{i}-{}", letters(i, 4000))).collect();
+        let layers = keys.iter().enumerate().map(|(i, key)| layer(i, json!({"apiKey": key}))).collect();
+        let map = map(layers);
+        assert_eq!(map.json()["operationalLayers"][199]["customParameters"], json!({"apiKey": null}));
+        let refused: Vec<_> = map.layers().iter().filter_map(|l| Some((l.clone(), map.refusal(l)?))).collect();
+        let sent = 200 - refused.len();
+        assert!((20..=131).contains(&sent) && map.texts_to_hide().count() == sent, "{sent} are sent");
+        let (last, failure) = refused.last().expect("one is refused");
+        assert!(
+            last.secrets.is_empty() && failure.message.contains("\"Layer 199\"") && failure.message.contains("split"),
+            "{failure}"
+        );
+        assert!(map.warnings().iter().any(|w| w.contains("not looked for elsewhere")), "{:?}", map.warnings());
+        // A document of the map has no values; the map read again brings as many as it had.
+        let mut document: WebMap = serde_json::from_value(Value::Object(map.json().clone())).expect("a map");
+        document.supply_secrets(&map);
+        let layers = document.layers();
+        assert_eq!(layers.iter().filter(|l| document.refusal(l).is_none()).count(), sent);
+        assert_eq!(document.refusal(&layers[199]).map(|f| f.message), Some(failure.message.clone()));
+        assert_eq!(document.texts_to_hide().count(), sent);
+    }
+
+    #[test]
+    fn parameters_of_all_layers_together_are_as_many_as_may_be_sent_and_layers_without_any_stay() {
+        let many: serde_json::Map<String, Value> = (0..200).map(|i| (format!("p{i}"), json!("x"))).collect();
+        let mut layers: Vec<Value> = (0..101).map(|i| layer(i, Value::Object(many.clone()))).collect();
+        layers.push(layer(101, json!({})));
+        let map = map(layers);
+        let refused = map.layers().into_iter().filter(|l| map.refusal(l).is_some()).map(|l| l.id);
+        assert_eq!(refused.collect::<Vec<_>>(), ["l100"]);
+    }
+
+    #[test]
+    fn a_url_of_many_parameters_is_read_in_one_go_and_warnings_are_few() {
+        let mut layers: Vec<Value> = (0..MOST_WARNINGS + 20).map(|i| layer(i, json!({"token": "x", "f": "y"}))).collect();
+        for (at, word) in ["token=0123456789abcdef", "part=0123456789abcdef"].into_iter().enumerate() {
+            layers[at]["url"] =
+                json!(format!("https://h/rest/services/S/FeatureServer/0?{}", format!("{word}&").repeat(50_000)));
+        }
+        let map = map(layers);
+        assert_eq!(map.warnings().len(), MOST_WARNINGS);
+        assert_eq!(map.json()["operationalLayers"][1]["url"], "https://h/rest/services/S/FeatureServer/0");
+        assert_eq!(map.texts_to_hide().collect::<Vec<_>>(), ["0123456789abcdef"]);
     }
 }
