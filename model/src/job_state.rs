@@ -127,7 +127,9 @@ impl WaitReason {
 ///   waits for its time again. The time of a next try or of the next question for credentials does not hold: what goes on is begun at once.
 /// - Who cancels or discards rolls back on the services what any run of the job left there. Where that cannot be done, since the host has no
 ///   credentials for the job now, or another job holds the work, the job has ended all the same: the verb fails and says why, the job keeps its work
-///   ([`JobSnapshot::is_kept`]), and it can be discarded once there are credentials. Nothing is rolled back as nobody.
+///   ([`JobSnapshot::is_kept`]), and it can be discarded once there are credentials. Nothing is rolled back as nobody. Where the job's handle said
+///   that its work is kept, a cancel keeps it, and only who discards rolls back.
+/// - What was told holds after the end of the process: the next engine cancels, discards or suspends the job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum JobVerb {
     /// Lets it stand still.
