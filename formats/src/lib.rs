@@ -37,7 +37,9 @@ pub mod archive;
 pub mod compact_cache;
 pub mod containers;
 pub mod convert;
+mod feature_writing;
 pub mod features;
+mod foreign_sqlite;
 pub mod geodatabase;
 pub mod geojson_seq;
 pub mod geometry;
@@ -49,6 +51,8 @@ pub mod package_files;
 pub mod pmtiles;
 pub mod readers;
 pub mod sinks;
+#[cfg(test)]
+mod slow_destination_tests;
 pub mod style;
 pub mod tile_package;
 pub mod tile_reader;

@@ -8,10 +8,8 @@ mod domains;
 #[cfg(test)]
 pub(crate) mod feature_tests;
 mod features;
-pub(crate) mod foreign_sqlite;
 mod keys;
 mod layer_table;
-mod precision_grid;
 mod reader;
 mod replica;
 mod shape_blob;
@@ -20,9 +18,9 @@ mod shape_blob_writer;
 mod shape_tests;
 mod sync_state;
 
+pub use crate::geometry::{GridAxis, PrecisionGrid};
 pub use features::{Geodatabase, RefusedLayer};
 pub use keys::key_literals;
-pub use precision_grid::{GridAxis, PrecisionGrid};
 pub use reader::GeodatabaseReader;
 pub use replica::{ReplicaLayer, describe};
 pub use shape_blob::{ShapeHead, read_shape, read_shape_head};

@@ -23,7 +23,7 @@ fn a_geodatabase_becomes_features_in_degrees() {
     let from = dir.path().join("x.geodatabase");
     made(&from);
     let reader = Geodatabase::open(&from, &CancellationToken::new()).expect("opens");
-    let to = dir.path().join("x.geojsonl");
+    let to = dir.path().join("x.geojsons");
     let mut sink = GeoJsonSequenceSink::create(&to).expect("a sink");
     let copied = copy_features(&reader, &mut sink, &CopyOptions::default()).expect("copies");
     sink.finish_file().expect("finishes");
@@ -63,7 +63,7 @@ fn put(sink: &mut GeoJsonSequenceSink, rows: std::ops::Range<i64>) {
 #[test]
 fn web_mercator_is_projected_rings_are_turned_and_a_sequence_goes_on_where_it_was_kept() {
     let dir = tempfile::tempdir().expect("a directory");
-    let to = dir.path().join("x.geojsonl");
+    let to = dir.path().join("x.geojsons");
     let mut sink = GeoJsonSequenceSink::create(&to).expect("a sink");
     sink.begin_layer(&layer(SpatialReference::web_mercator())).expect("begins");
     put(&mut sink, 0..3);

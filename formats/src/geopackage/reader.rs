@@ -6,7 +6,7 @@ use crate::features::{
     Domain, DomainCode, DomainRule, Feature, FeatureReader, Field, FieldType, GeometryField, LayerSchema, Relationship,
     TakeAttachment, TakeFeature, Value, read_date,
 };
-use crate::geodatabase::foreign_sqlite::{ForeignSqlite, quoted};
+use crate::foreign_sqlite::{ForeignSqlite, quoted};
 use crate::geometry::GeometryKind;
 use offmap_model::{Failure, SpatialReference};
 use rusqlite::types::ValueRef;
@@ -68,6 +68,10 @@ impl GeoPackage {
                 path.display()
             )));
         }
+        Self::of_file(file)
+    }
+
+    pub(crate) fn of_file(file: ForeignSqlite) -> Result<Self, Failure> {
         let tables = file.tables()?;
         if !tables.contains_key("gpkg_contents") || !tables.contains_key("gpkg_spatial_ref_sys") {
             return Err(
@@ -280,13 +284,15 @@ impl FeatureReader for GeoPackage {
         let from = if after.is_some() { format!("{key} > ?1") } else { "?1 IS NULL".to_owned() };
         let sql = format!("SELECT {} FROM {} WHERE {from} ORDER BY {key}", columns.join(", "), quoted(&layer.name));
         let failed = |e| self.file.failure(e);
+        self.file.begin_reading()?;
         let mut statement = self.file.connection.prepare(&sql).map_err(failed)?;
         let mut rows = statement.query([after]).map_err(failed)?;
         let mut feature = Feature::with_fields(layer.fields.len());
-        let mut count = 0;
+        let (mut count, mut last) = (0, None);
         while let Some(row) = rows.next().map_err(failed)? {
             self.read_row(layer, row, &mut feature)?;
-            take(&feature)?;
+            self.file.check_order(&mut last, feature.row_id)?;
+            self.file.hand_on(|| take(&feature))?;
             count += 1;
         }
         Ok(count)

@@ -1,28 +1,27 @@
 //! Writes GeoPackages.
 
 use super::binary;
-use super::columns::{Bound, bind};
+use super::columns::bind;
 use super::constraints::{Constraints, name_constraints};
 use super::ddl::{APPLICATION_ID, CORE, VERSION};
-use super::files::write_failure;
 use super::layer::{Layer, make_tables};
-use super::progress;
 use super::references::{add_reference, add_required};
 use super::related::{MediaError, add_media, add_relationship};
 use super::styles::{LayerStyle, add_styles};
+use crate::feature_writing::{Bound, NewFile, progress, put_in_place, write_failure};
 use crate::features::{Attachment, Feature, FeatureSink, LayerSchema, Relationship, Resume, date_text};
 use crate::geometry::RingGroups;
 use offmap_disk::atomic_file;
 use offmap_model::{Failure, FailureKind, FailureOwner, FailureStage};
+use rusqlite::Connection;
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection, OpenFlags};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// Bytes of an attachment that are held at a time.
 const BUFFER: usize = 64 << 10;
-/// Statements that are kept ready.
-const STATEMENTS: usize = 32;
+/// What it is called in messages.
+const FORMAT: &str = "GeoPackage";
 
 /// How a GeoPackage is written.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -86,16 +85,7 @@ impl GeoPackageSink {
     /// # Errors
     /// If the disk refuses.
     pub fn create(to: &Path, options: &GeoPackageOptions) -> Result<Self, Failure> {
-        let new = atomic_file::beside(to);
-        for rest in [new.clone(), journal(&new)] {
-            match std::fs::remove_file(&rest) {
-                Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(Failure::io(FailureStage::Package, format!("cannot remove {}", rest.display()), &e));
-                }
-                _ => {}
-            }
-        }
-        Self::open(to, options, OpenFlags::SQLITE_OPEN_CREATE)
+        Self::open(to, options, NewFile::Anew)
     }
 
     /// Goes on with a file of which an earlier process wrote a part, or begins it where none did. What was kept is there;
@@ -104,27 +94,11 @@ impl GeoPackageSink {
     /// # Errors
     /// If the disk refuses, or what lies there is not what this sink writes.
     pub fn resume(to: &Path, options: &GeoPackageOptions) -> Result<Self, Failure> {
-        let new = atomic_file::beside(to);
-        match std::fs::symlink_metadata(&new) {
-            Ok(found) if found.is_file() => Self::open(to, options, OpenFlags::empty()),
-            _ => Self::create(to, options),
-        }
+        Self::open(to, options, NewFile::Resumed)
     }
 
-    fn open(to: &Path, options: &GeoPackageOptions, more: OpenFlags) -> Result<Self, Failure> {
-        let failed = |e: rusqlite::Error| write_failure(to, "the first tables", &e);
-        let flags =
-            OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW | more;
-        let new = atomic_file::beside(&std::path::absolute(to).unwrap_or_else(|_| to.to_owned()));
-        let connection = Connection::open_with_flags(&new, flags).map_err(failed)?;
-        connection.set_prepared_statement_cache_capacity(STATEMENTS);
-        // A commit survives the end of the process, and a cut of power as well, up to the last of all.
-        connection
-            .execute_batch(
-                "PRAGMA journal_mode = DELETE; PRAGMA synchronous = NORMAL; PRAGMA cache_size = -16384;
-                 PRAGMA locking_mode = EXCLUSIVE; PRAGMA foreign_keys = OFF;",
-            )
-            .map_err(failed)?;
+    fn open(to: &Path, options: &GeoPackageOptions, new: NewFile) -> Result<Self, Failure> {
+        let connection = new.connect(to, FORMAT)?;
         let mut last_change = String::new();
         if !date_text(options.last_change, false, &mut last_change) {
             return Err(Failure::invalid_parameter("the date of the last change has a year that is not within 0 to 9999"));
@@ -142,7 +116,7 @@ impl GeoPackageSink {
             text: String::new(),
             buffer: vec![0; BUFFER],
         };
-        sink.begin().map_err(failed)?;
+        sink.begin().map_err(|e| write_failure(to, FORMAT, "the first tables", &e))?;
         Ok(sink)
     }
 
@@ -163,7 +137,7 @@ impl GeoPackageSink {
     }
 
     fn failed(&self, what: impl std::fmt::Display, error: &rusqlite::Error) -> Failure {
-        write_failure(&self.to, what, error)
+        write_failure(&self.to, FORMAT, what, error)
     }
 
     /// Adds a style of a layer, which must have been begun when the file is finished.
@@ -231,13 +205,6 @@ impl GeoPackageSink {
         add_styles(connection, &self.styles, column_of, &self.last_change)?;
         connection.execute_batch("COMMIT")
     }
-}
-
-/// Where SQLite notes what a transaction changed.
-fn journal(path: &Path) -> PathBuf {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push("-journal");
-    path.with_file_name(name)
 }
 
 impl FeatureSink for GeoPackageSink {
@@ -340,10 +307,6 @@ impl FeatureSink for GeoPackageSink {
 
     fn finish_file(mut self) -> Result<(), Failure> {
         self.complete().map_err(|e| self.failed("the indexes", &e))?;
-        let to = self.to;
-        self.connection.flush_prepared_statement_cache();
-        self.connection.close().map_err(|(_, e)| write_failure(&to, "the end of the file", &e))?;
-        let failed = |e| Failure::io(FailureStage::Package, format!("cannot put {} in place", to.display()), &e);
-        atomic_file::put(&atomic_file::beside(&to), &to).map_err(failed)
+        put_in_place(self.connection, &self.to, FORMAT)
     }
 }
