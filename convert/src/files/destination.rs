@@ -52,6 +52,7 @@ pub(super) fn check(request: &Request, written: Written) -> Result<(), Failure> 
     let ending = ending(to);
     let is_alike = match written {
         Written::GeoPackage => is_geopackage(&head),
+        Written::Geodatabase => head.starts_with(SQLITE) && head.get(68..72) == Some(b"Esri"),
         Written::GeoJson => matches!(head.first(), Some(0x1e | b'{')),
         Written::Tiles => match ending.as_str() {
             "pmtiles" => head.starts_with(b"PMTiles"),

@@ -8,16 +8,18 @@ use std::path::Path;
 pub(super) enum Written {
     Tiles,
     GeoPackage,
+    Geodatabase,
     GeoJson,
 }
 
 /// Endings that are written, without dot.
-const WRITTEN: [(&str, Written); 7] = [
+const WRITTEN: [(&str, Written); 8] = [
     ("tpkx", Written::Tiles),
     ("vtpk", Written::Tiles),
     ("mbtiles", Written::Tiles),
     ("pmtiles", Written::Tiles),
     ("gpkg", Written::GeoPackage),
+    ("geodatabase", Written::Geodatabase),
     ("geojsons", Written::GeoJson),
     ("geojsonl", Written::GeoJson),
 ];
@@ -50,7 +52,7 @@ pub(super) fn of_destination(path: &Path) -> Result<Written, Failure> {
     }
     let why = match ending.as_str() {
         "" => "has no ending".to_owned(),
-        "tpk" | "geodatabase" => format!("would be a .{ending}, which is read and not written"),
+        "tpk" => format!("would be a .{ending}, which is read and not written"),
         _ => format!("ends with .{ending}, which is not written"),
     };
     let (tiles, features) = (of_tiles(), of_features());

@@ -5,6 +5,7 @@ use super::request::{Converted, ConvertedLayer, FileProgress, Request};
 use super::selected::{Selected, places_of};
 use super::source::FeatureFile;
 use offmap_formats::features::{Copied, CopyOptions, FeatureReader, FeatureSink, LayerSchema, copy_features};
+use offmap_formats::geodatabase::{GeodatabaseOptions, GeodatabaseSink};
 use offmap_formats::geojson_seq::GeoJsonSequenceSink;
 use offmap_formats::geopackage::{GeoPackageOptions, GeoPackageSink};
 use offmap_model::{Failure, FailureStage};
@@ -82,12 +83,8 @@ pub(super) fn convert(
     let to = &request.to;
     let copied = match written {
         Written::GeoJson => copy(selected, GeoJsonSequenceSink::resume(to)?)?,
-        _ => {
-            let options = GeoPackageOptions::default();
-            // A file that was complete and had not its name yet cannot be resumed.
-            let sink = GeoPackageSink::resume(to, &options).or_else(|_| GeoPackageSink::create(to, &options))?;
-            copy(selected, sink)?
-        }
+        Written::Geodatabase => copy(selected, GeodatabaseSink::resume(to, &GeodatabaseOptions::default())?)?,
+        _ => copy(selected, GeoPackageSink::resume(to, &GeoPackageOptions::default())?)?,
     };
     let features: u64 = copied.layers.iter().map(|l| l.features).sum();
     let failed = |e| Failure::io(FailureStage::Package, format!("cannot read {}", to.display()), &e);

@@ -5,7 +5,9 @@ mod index_nodes;
 pub(crate) mod progress;
 mod spatial_index;
 mod sqlite_file;
+mod stage;
 
 pub(crate) use bound::Bound;
 pub(crate) use spatial_index::{Envelopes, IndexedRows, MOST_HELD, fill_index};
 pub(crate) use sqlite_file::{NewFile, put_in_place, write_failure};
+pub(crate) use stage::{Stage, all_rows, count_rows};

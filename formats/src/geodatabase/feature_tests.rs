@@ -23,7 +23,7 @@ fn all(file: &Geodatabase, layer: usize) -> Vec<Feature> {
 }
 
 /// A sample that a desktop program made, where it is there; that of a package is taken out of it into `dir`.
-fn sample(name: &str, dir: &Path) -> Option<PathBuf> {
+pub(super) fn sample(name: &str, dir: &Path) -> Option<PathBuf> {
     let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/samples/webmaps");
     let path = samples.join(name).canonicalize().ok()?;
     let Some(entry) = (name == "usa.mmpk").then_some("p12/feature_service_data.geodatabase") else { return Some(path) };

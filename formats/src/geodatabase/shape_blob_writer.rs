@@ -28,7 +28,7 @@ fn put(number: i64, out: &mut Vec<u8>) {
     out.push(byte);
 }
 
-fn put_count(count: usize, out: &mut Vec<u8>) {
+pub(super) fn put_count(count: usize, out: &mut Vec<u8>) {
     put(i64::try_from(count).unwrap_or(i64::MAX), out);
 }
 

@@ -14,6 +14,8 @@
 
 pub mod binary;
 mod columns;
+#[cfg(test)]
+mod complete_tests;
 mod constraints;
 mod ddl;
 mod definitions;

@@ -6,9 +6,10 @@ use super::constraints::{Constraints, name_constraints};
 use super::ddl::{APPLICATION_ID, CORE, VERSION};
 use super::layer::{Layer, make_tables};
 use super::references::{add_reference, add_required};
-use super::related::{MediaError, add_media, add_relationship};
+use super::related::{MediaError, add_media, add_relationship, media_names, refusal};
 use super::styles::{LayerStyle, add_styles};
-use crate::feature_writing::{Bound, NewFile, progress, put_in_place, write_failure};
+use crate::feature_writing::progress::Progress;
+use crate::feature_writing::{Bound, NewFile, Stage, all_rows, count_rows, progress, put_in_place, write_failure};
 use crate::features::{Attachment, Feature, FeatureSink, LayerSchema, Relationship, Resume, date_text};
 use crate::geometry::RingGroups;
 use offmap_disk::atomic_file;
@@ -31,6 +32,13 @@ pub struct GeoPackageOptions {
     pub last_change: i64,
     /// Whether layers get a spatial index; by default they do.
     pub without_index: bool,
+}
+
+/// What an earlier process wrote of a layer.
+enum Found {
+    Nothing,
+    Same(Progress),
+    Other,
 }
 
 /// Writes layers, tables, attachments and relationships into a GeoPackage 1.4.
@@ -61,6 +69,7 @@ pub struct GeoPackageOptions {
 /// ```
 pub struct GeoPackageSink {
     connection: Connection,
+    stage: Stage,
     to: PathBuf,
     options: GeoPackageOptions,
     last_change: String,
@@ -105,6 +114,7 @@ impl GeoPackageSink {
         }
         let mut sink = Self {
             connection,
+            stage: Stage::New,
             to: to.to_owned(),
             options: options.clone(),
             last_change,
@@ -121,13 +131,13 @@ impl GeoPackageSink {
     }
 
     fn begin(&mut self) -> rusqlite::Result<()> {
-        let is_new = !progress::is_there(&self.connection)?;
-        if is_new {
+        self.stage = Stage::of(&self.connection, APPLICATION_ID)?;
+        if self.stage == Stage::New {
             self.connection
                 .execute_batch(&format!("PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION};"))?;
         }
         self.connection.execute_batch("BEGIN")?;
-        if is_new {
+        if self.stage == Stage::New {
             // Fails where a file lies there that this sink does not write.
             self.connection.execute_batch(CORE)?;
             add_required(&self.connection)?;
@@ -188,7 +198,26 @@ impl GeoPackageSink {
         Ok(Ok(()))
     }
 
+    /// What of a layer is there.
+    fn found(&self, new: &Layer) -> rusqlite::Result<Found> {
+        let name = &new.schema.name;
+        if self.stage == Stage::Complete {
+            let Some(features) = all_rows(&self.connection, name, &new.definition)? else { return Ok(Found::Other) };
+            let attached = new.schema.has_attachments.then(|| media_names(name).0);
+            let attachments = attached.map_or(Ok(Resume::default()), |table| count_rows(&self.connection, &table))?;
+            return Ok(Found::Same(Progress { features, attachments, extent: None }));
+        }
+        Ok(match progress::read(&self.connection, name)? {
+            Some((definition, _)) if definition != new.definition => Found::Other,
+            Some((_, progress)) => Found::Same(progress),
+            None => Found::Nothing,
+        })
+    }
+
     fn save_progress(&self) -> rusqlite::Result<()> {
+        if self.stage == Stage::Complete {
+            return Ok(());
+        }
         self.layers.last().map_or(Ok(()), |l| progress::write(&self.connection, &l.schema.name, &l.definition, &l.progress))
     }
 
@@ -223,24 +252,20 @@ impl FeatureSink for GeoPackageSink {
         let failed = |sink: &Self, e: &rusqlite::Error| sink.failed(format!("the tables of layer `{name}`"), e);
         let reference = layer.geometry.as_ref().map(|g| &g.spatial_reference);
         let srs_id = reference.map_or(Ok(0), |r| add_reference(&self.connection, r)).map_err(|e| failed(self, &e))?;
-        let found = progress::read(&self.connection, name).map_err(|e| failed(self, &e))?;
         let mut new = Layer::new(layer, srs_id);
+        let found = self.found(&new).map_err(|e| failed(self, &e))?;
         match found {
-            Some((definition, _)) if definition != new.definition => {
+            Found::Other => {
                 let new = atomic_file::beside(&self.to);
                 let message = format!("{} holds layer `{name}` with other fields; remove it to begin anew", new.display());
-                return Err(Failure::new(
-                    FailureOwner::Caller,
-                    FailureKind::DestinationNotUsable,
-                    FailureStage::Package,
-                    message,
-                ));
+                let kind = FailureKind::DestinationNotUsable;
+                return Err(Failure::new(FailureOwner::Caller, kind, FailureStage::Package, message));
             }
-            Some((_, progress)) => {
+            Found::Same(progress) => {
                 new.go_on(progress);
                 name_constraints(layer, &mut self.constraints);
             }
-            None => make_tables(&self.connection, &new, &self.last_change, &mut self.constraints)
+            Found::Nothing => make_tables(&self.connection, &new, &self.last_change, &mut self.constraints)
                 .map_err(|e| failed(self, &e))?,
         }
         let there = (new.progress.features, new.progress.attachments);
@@ -294,8 +319,12 @@ impl FeatureSink for GeoPackageSink {
                 left_out.push(format!("relationship `{}` names a layer that was not written", relationship.name));
                 continue;
             };
-            let added = add_relationship(&self.connection, relationship, &origin, &destination);
-            left_out.extend(added.map_err(|e| self.failed(format!("relationship `{}`", relationship.name), &e))?);
+            if let Some(why) = refusal(relationship, &origin, &destination) {
+                left_out.push(why);
+            } else if self.stage != Stage::Complete {
+                let added = add_relationship(&self.connection, relationship, &origin, &destination);
+                added.map_err(|e| self.failed(format!("relationship `{}`", relationship.name), &e))?;
+            }
         }
         Ok(left_out)
     }
@@ -306,7 +335,9 @@ impl FeatureSink for GeoPackageSink {
     }
 
     fn finish_file(mut self) -> Result<(), Failure> {
-        self.complete().map_err(|e| self.failed("the indexes", &e))?;
+        if self.stage != Stage::Complete {
+            self.complete().map_err(|e| self.failed("the indexes", &e))?;
+        }
         put_in_place(self.connection, &self.to, FORMAT)
     }
 }
