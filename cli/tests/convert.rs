@@ -143,6 +143,10 @@ fn layers_and_an_area_of_features_are_chosen() {
     let back = converted(&path("all.geodatabase"), &path("back.gpkg"), &["--overwrite"], 0);
     assert_eq!(rows(&back), rows(&all));
     assert_eq!(keys(&path("back.gpkg")), keys(&path("a.gpkg")));
+    let one = converted(&path("a.gpkg"), &path("one.parquet"), &["--layer", "peaks"], 0);
+    assert_eq!(rows(&one), [("peaks".into(), json!(180))]);
+    let bytes = std::fs::read(path("one.parquet")).expect("reads");
+    assert!(bytes.starts_with(b"PAR1") && bytes.ends_with(b"PAR1"));
     converted(&path("a.gpkg"), &path("all.geojsons"), &[], 0);
     let text = std::fs::read_to_string(path("all.geojsons")).expect("reads");
     assert!(text.lines().count() == 360 && text.lines().all(|line| line.starts_with('\u{1e}')));
@@ -210,7 +214,7 @@ fn what_cannot_be_converted_is_named_and_leaves_nothing() {
     std::fs::write(path("text.gpkg"), "a text").expect("writes");
     std::fs::create_dir(path("empty")).expect("makes");
     let before = names(dir.path());
-    let cases: [(&str, &str, &[&str], i32, &str); 22] = [
+    let cases: [(&str, &str, &[&str], i32, &str); 23] = [
         ("cut.pmtiles", "x.mbtiles", &[], 1, "cut.pmtiles"),
         ("bad.geodatabase", "x.gpkg", &[], 1, "bad.geodatabase"),
         ("bad.mbtiles", "x.pmtiles", &[], 1, "bad.mbtiles"),
@@ -225,7 +229,7 @@ fn what_cannot_be_converted_is_named_and_leaves_nothing() {
             "x.zip",
             &[],
             2,
-            ".tpkx, .vtpk, .mbtiles, .pmtiles, features .gpkg, .geodatabase, .geojsons, .geojsonl",
+            ".tpkx, .vtpk, .mbtiles, .pmtiles, features .gpkg, .geodatabase, .geojsons, .geojsonl, .parquet",
         ),
         ("good.pmtiles", "x", &[], 2, "has no ending"),
         ("good.pmtiles", "x.tpk", &[], 2, "is read and not written"),
@@ -234,6 +238,7 @@ fn what_cannot_be_converted_is_named_and_leaves_nothing() {
         ("good.gpkg", "x.pmtiles", &[], 2, "holds features and"),
         ("good.gpkg", "x.geojsons", &["--layer", "valleys"], 2, "there are: peaks, visits"),
         ("good.gpkg", "x.geojsons", &["--levels", "1-2"], 2, "no levels"),
+        ("good.gpkg", "x.parquet", &[], 2, "would hold one layer; choose one of: peaks, visits"),
         ("good.pmtiles", "x.mbtiles", &["--layer", "a"], 2, "cannot be chosen"),
         ("good.pmtiles", "x.mbtiles", &["--levels", "7-9"], 2, "levels 0 to 3, and none of 7 to 9"),
         ("good.pmtiles", "no/x.mbtiles", &[], 2, "is not a directory; make it first"),

@@ -10,10 +10,12 @@ pub(super) enum Written {
     GeoPackage,
     Geodatabase,
     GeoJson,
+    #[cfg(feature = "geoparquet")]
+    GeoParquet,
 }
 
 /// Endings that are written, without dot.
-const WRITTEN: [(&str, Written); 8] = [
+const WRITTEN: &[(&str, Written)] = &[
     ("tpkx", Written::Tiles),
     ("vtpk", Written::Tiles),
     ("mbtiles", Written::Tiles),
@@ -22,6 +24,8 @@ const WRITTEN: [(&str, Written); 8] = [
     ("geodatabase", Written::Geodatabase),
     ("geojsons", Written::GeoJson),
     ("geojsonl", Written::GeoJson),
+    #[cfg(feature = "geoparquet")]
+    ("parquet", Written::GeoParquet),
 ];
 
 /// The ending of a name in lower case, without dot.
@@ -44,6 +48,11 @@ pub(super) fn of_features() -> String {
     listed(|written| written != Written::Tiles)
 }
 
+/// Whether a file of this name holds one layer and no more.
+pub(super) fn holds_one_layer(path: &Path) -> bool {
+    ending(path) == "parquet"
+}
+
 /// What is written to a name.
 pub(super) fn of_destination(path: &Path) -> Result<Written, Failure> {
     let ending = ending(path);
@@ -53,6 +62,8 @@ pub(super) fn of_destination(path: &Path) -> Result<Written, Failure> {
     let why = match ending.as_str() {
         "" => "has no ending".to_owned(),
         "tpk" => format!("would be a .{ending}, which is read and not written"),
+        #[cfg(not(feature = "geoparquet"))]
+        "parquet" => "would be a .parquet, which needs the feature `geoparquet`".to_owned(),
         _ => format!("ends with .{ending}, which is not written"),
     };
     let (tiles, features) = (of_tiles(), of_features());

@@ -1,7 +1,9 @@
 //! Reads the features of GeoPackages.
 
+use super::attachments::read_attachments;
 use super::binary;
 use super::columns::{kind_of, type_of};
+use super::relations::{self, Relations};
 use crate::features::{
     Domain, DomainCode, DomainRule, Feature, FeatureReader, Field, FieldType, GeometryField, LayerSchema, Relationship,
     TakeAttachment, TakeFeature, Value, read_date,
@@ -20,8 +22,9 @@ use tokio_util::sync::CancellationToken;
 const MOST_LAYERS: usize = 10_000;
 const MOST_CONSTRAINTS: usize = 200_000;
 
-/// A GeoPackage, opened to read its features: every table of features or attributes that its contents list. Tables of media are
-/// attributes here; attachments and relationships are not read.
+/// A GeoPackage, opened to read its features: every table of features or attributes that its contents list, with attachments and
+/// relationships as the related tables extension has them. A table of media is no layer but holds the attachments of one; pairs of rows
+/// become a relationship of the fields that make them.
 ///
 /// ```no_run
 /// use offmap_formats::features::FeatureReader;
@@ -38,6 +41,7 @@ const MOST_CONSTRAINTS: usize = 200_000;
 pub struct GeoPackage {
     file: ForeignSqlite,
     layers: Vec<LayerSchema>,
+    relations: Relations,
 }
 
 impl std::fmt::Debug for GeoPackage {
@@ -95,7 +99,12 @@ impl GeoPackage {
             (layer.object_id_field, layer.fields) = (key, fields);
             layers.push(layer);
         }
-        Ok(Self { file, layers })
+        let relations = relations::read(&file, &tables, &layers)?;
+        layers.retain(|layer| !relations.media.values().any(|media| media.table == layer.name));
+        for layer in &mut layers {
+            layer.has_attachments = relations.media.contains_key(&layer.name);
+        }
+        Ok(Self { file, layers, relations })
     }
 
     fn read_row(&self, layer: &LayerSchema, row: &Row<'_>, feature: &mut Feature) -> Result<(), Failure> {
@@ -271,7 +280,7 @@ impl FeatureReader for GeoPackage {
     }
 
     fn relationships(&self) -> &[Relationship] {
-        &[]
+        &self.relations.relationships
     }
 
     fn read_features(&self, layer: usize, after: Option<i64>, take: &mut TakeFeature<'_>) -> Result<u64, Failure> {
@@ -298,7 +307,8 @@ impl FeatureReader for GeoPackage {
         Ok(count)
     }
 
-    fn read_attachments(&self, _: usize, _: Option<i64>, _: &mut TakeAttachment<'_>) -> Result<u64, Failure> {
-        Ok(0)
+    fn read_attachments(&self, layer: usize, after: Option<i64>, take: &mut TakeAttachment<'_>) -> Result<u64, Failure> {
+        let media = self.layers.get(layer).and_then(|l| self.relations.media.get(&l.name));
+        media.map_or(Ok(0), |media| read_attachments(&self.file, media, after, take))
     }
 }
