@@ -1,6 +1,7 @@
 //! Files that are written, ended early and gone on with, read by the library that others wrote.
 
 use super::GeoParquetSink;
+use super::metadata::geo;
 use crate::features::{Feature, FeatureSink as _, Field, FieldType, GeometryField, LayerSchema, Value};
 use crate::geometry::{Geometry, GeometryKind, wkb};
 use offmap_model::SpatialReference;
@@ -122,6 +123,27 @@ fn every_value_and_shape_is_read_again_and_the_words_are_there() {
         let Found::Group(corners) = &all[9] else { panic!("{all:?}") };
         let corners = [0, 1, 2, 3].map(|at| corners.get_double(at).expect("a number"));
         assert_eq!(Some(corners), geometry.extent());
+    }
+}
+
+#[test]
+fn spatial_references_are_said_where_they_can_be() {
+    let said = |wkid| {
+        let spatial_reference = SpatialReference::from_wkid(wkid);
+        let field =
+            GeometryField { name: "s".into(), kind: GeometryKind::Point, has_z: false, has_m: false, spatial_reference };
+        geo(&field, "bbox", false, None)["columns"]["s"].clone()
+    };
+    let degrees = said(4326);
+    assert!(degrees.get("crs").is_none() && degrees["geometry_types"] == json!([]), "{degrees}");
+    assert_eq!(said(2056).get("crs"), Some(&Json::Null));
+    for (wkid, zone, longitude, northing) in
+        [(32_632, "32N", 9.0, 0.0), (32_601, "1N", -177.0, 0.0), (32_756, "56S", 153.0, 1e7)]
+    {
+        let crs = said(wkid)["crs"].clone();
+        assert_eq!((&crs["name"], &crs["id"]["code"]), (&json!(format!("WGS 84 / UTM zone {zone}")), &json!(wkid)));
+        let parameter = |at: usize| crs["conversion"]["parameters"][at]["value"].as_f64();
+        assert_eq!((parameter(1), parameter(4)), (Some(longitude), Some(northing)), "{crs}");
     }
 }
 
