@@ -1,5 +1,5 @@
 //! Mobile geodatabases (`.geodatabase`), the SQLite files that feature services make of replicas: checked, rows counted, keys read,
-//! and their features read with all that belongs to them ([`Geodatabase`]).
+//! and their features read with all that belongs to them ([`Geodatabase`]). Read-only ones are written ([`GeodatabaseSink`]).
 
 mod catalog;
 mod current_rows;

@@ -102,8 +102,6 @@ fn relations_that_lie_relate_nothing_and_a_file_of_several_rows_is_the_first_one
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
-
     #[test]
     fn no_bytes_that_are_changed_make_the_reader_panic(changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..40)) {
         static FILE: OnceLock<Vec<u8>> = OnceLock::new();
