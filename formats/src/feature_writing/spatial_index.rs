@@ -31,12 +31,14 @@ impl Envelopes {
     }
 }
 
+/// The envelope of a stored shape, which is read into a shape that is there; `None` for the empty one.
+type EnvelopeOf<'a> = dyn Fn(&[u8], &mut Geometry) -> Option<[f64; 4]> + 'a;
+
 /// Where the envelopes of rows are read again.
 pub(crate) struct IndexedRows<'a> {
     /// Reads number and shape of every row that has one, in the order of the numbers.
     pub(crate) sql: &'a str,
-    /// The envelope of a stored shape; `None` for the empty one.
-    pub(crate) envelope_of: &'a dyn Fn(&[u8], &mut Geometry) -> Option<[f64; 4]>,
+    pub(crate) envelope_of: &'a EnvelopeOf<'a>,
 }
 
 /// Fills an R-tree that was made and is empty.

@@ -5,8 +5,9 @@ use offmap_model::Failure;
 use parquet::basic::{LogicalType, Repetition, TimeUnit, Type as Physical};
 use parquet::data_type::{ByteArray, ByteArrayType, DoubleType, FloatType, Int32Type, Int64Type};
 use parquet::errors::Result;
-use parquet::file::writer::SerializedColumnWriter;
+use parquet::file::writer::{SerializedColumnWriter, SerializedRowGroupWriter};
 use parquet::schema::types::{Type, TypePtr};
+use std::io::Write;
 use std::sync::Arc;
 
 /// Milliseconds of a day.
@@ -253,12 +254,14 @@ impl Group {
         self.columns_mut().filter(|column| column.rows() > rows).for_each(|column| column.cut(rows));
     }
 
-    /// Writes all columns; `next` hands out their writers in order.
-    pub(super) fn write(
-        &self,
-        next: &mut dyn FnMut(&mut dyn FnMut(&mut SerializedColumnWriter<'_>) -> Result<()>) -> Result<()>,
-    ) -> Result<()> {
-        self.columns().try_for_each(|column| next(&mut |writer| column.write(writer)))
+    /// Writes all columns into a group of a file.
+    pub(super) fn write<W: Write + Send>(&self, rows: &mut SerializedRowGroupWriter<'_, W>) -> Result<()> {
+        for column in self.columns() {
+            let Some(mut writer) = rows.next_column()? else { break };
+            column.write(&mut writer)?;
+            writer.close()?;
+        }
+        Ok(())
     }
 
     /// Makes it empty.

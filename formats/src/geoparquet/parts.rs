@@ -156,11 +156,7 @@ impl Parts {
 fn encode(group: &Group) -> ParquetResult<Vec<u8>> {
     let mut writer = SerializedFileWriter::new(Vec::new(), group.schema(), properties())?;
     let mut rows = writer.next_row_group()?;
-    group.write(&mut |write| {
-        let Some(mut column) = rows.next_column()? else { return Ok(()) };
-        write(&mut column)?;
-        column.close()
-    })?;
+    group.write(&mut rows)?;
     rows.close()?;
     writer.into_inner()
 }
