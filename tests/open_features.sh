@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Makes GeoPackages of mobile geodatabases and opens them with programs that others wrote: GDAL (pyogrio, ogrinfo), Python's sqlite3,
-# and PDOK's validator. Attributes are compared with the geodatabase's own tables, shapes with its own spatial index.
+# and PDOK's validator. Attributes are compared with the geodatabase's own tables, shapes with its own spatial index. Of the GeoPackages
+# geodatabases are made again, which sqlite3 and file(1) look at; of each layer a GeoParquet file, which geopandas and pyarrow read.
 # Usage: tests/open_features.sh FILE.geodatabase|DIRECTORY ...   (every geodatabase below a directory)
 # Says plainly what is skipped, because it cannot be installed here.
 set -euo pipefail
@@ -13,6 +14,9 @@ if [ ! -x "$venv/bin/python" ] || ! "$venv/bin/python" -c 'import pyogrio, numpy
     exit 0
   }
 fi
+if ! "$venv/bin/python" -c 'import geopandas, pyarrow' 2>/dev/null && ! "$venv/bin/pip" install --quiet geopandas pyarrow 2>/dev/null; then
+  echo "open features: GeoParquet SKIPPED, geopandas and pyarrow cannot be installed here"
+fi
 validator=$venv/bin/geopackage-validator
 if [ ! -x "$validator" ]; then
   # Its binding to GDAL has to be of GDAL's own version, and is built here.
@@ -24,8 +28,10 @@ if [ ! -x "$validator" ]; then
 fi
 out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
-cargo build --release --quiet -p offmap-formats --example geodatabase_to_geopackage
-program=${CARGO_TARGET_DIR:-target}/release/examples/geodatabase_to_geopackage
+cargo build --release --quiet -p offmap-formats --features geoparquet \
+  --example geodatabase_to_geopackage --example geopackage_to_geodatabase --example to_geoparquet
+programs=${CARGO_TARGET_DIR:-target}/release/examples
+program=$programs/geodatabase_to_geopackage
 count=0
 while IFS= read -r -d '' from; do
   count=$((count + 1))
@@ -35,6 +41,18 @@ while IFS= read -r -d '' from; do
   "$program" "$from" "$out/again.gpkg" > /dev/null
   cmp "$to" "$out/again.gpkg"
   "$venv/bin/python" tests/open_features.py "$from" "$to"
+  made=$out/$count.geodatabase
+  "$programs/geopackage_to_geodatabase" "$to" "$made"
+  "$program" "$made" "$out/back.gpkg" > /dev/null
+  "$venv/bin/python" tests/open_features.py "$made" "$out/back.gpkg" > /dev/null
+  "$venv/bin/python" tests/open_features.py "$from" "$out/back.gpkg" > /dev/null
+  "$venv/bin/python" tests/open_geodatabase.py "$made"
+  if command -v file > /dev/null; then file "$made" | grep -q 'Esri Spatially-Enabled Database'; fi
+  if "$venv/bin/python" -c 'import geopandas, pyarrow' 2>/dev/null; then
+    mkdir -p "$out/parquet" && rm -f "$out/parquet"/*
+    "$programs/to_geoparquet" "$to" "$out/parquet" > /dev/null
+    "$venv/bin/python" tests/open_parquet.py "$to" "$out/parquet"
+  fi
   if command -v ogrinfo > /dev/null; then
     ogrinfo -ro -so -al "$to" > "$out/ogrinfo.txt" 2> "$out/ogrinfo.err"
     # GDAL before 3.7 knows version 1.3 and says so.

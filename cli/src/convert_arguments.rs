@@ -14,7 +14,8 @@ pub(crate) const AFTER: &str = "\
 Formats, by the content of IN and the ending of OUT:
   tiles     .tpkx .vtpk .tpk .mbtiles .pmtiles, or a cache in a directory
             → .tpkx .vtpk .mbtiles .pmtiles
-  features  .geodatabase .gpkg → .gpkg .geojsons .geojsonl
+  features  .geodatabase .gpkg → .gpkg .geodatabase .geojsons .geojsonl
+            one layer → .parquet
 
 Examples:
   offmap convert imagery.tpkx imagery.pmtiles

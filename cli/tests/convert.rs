@@ -139,6 +139,14 @@ fn layers_and_an_area_of_features_are_chosen() {
     let found = text.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON without a separator"));
     let found: Vec<_> = found.map(|f| f["geometry"]["coordinates"][0].as_f64()).collect();
     assert_eq!(found, [Some(2.0), Some(3.0), Some(4.0)]);
+    converted(&path("a.gpkg"), &path("all.geodatabase"), &[], 0);
+    let back = converted(&path("all.geodatabase"), &path("back.gpkg"), &["--overwrite"], 0);
+    assert_eq!(rows(&back), rows(&all));
+    assert_eq!(keys(&path("back.gpkg")), keys(&path("a.gpkg")));
+    let one = converted(&path("a.gpkg"), &path("one.parquet"), &["--layer", "peaks"], 0);
+    assert_eq!(rows(&one), [("peaks".into(), json!(180))]);
+    let bytes = std::fs::read(path("one.parquet")).expect("reads");
+    assert!(bytes.starts_with(b"PAR1") && bytes.ends_with(b"PAR1"));
     converted(&path("a.gpkg"), &path("all.geojsons"), &[], 0);
     let text = std::fs::read_to_string(path("all.geojsons")).expect("reads");
     assert!(text.lines().count() == 360 && text.lines().all(|line| line.starts_with('\u{1e}')));
@@ -206,7 +214,7 @@ fn what_cannot_be_converted_is_named_and_leaves_nothing() {
     std::fs::write(path("text.gpkg"), "a text").expect("writes");
     std::fs::create_dir(path("empty")).expect("makes");
     let before = names(dir.path());
-    let cases: [(&str, &str, &[&str], i32, &str); 22] = [
+    let cases: [(&str, &str, &[&str], i32, &str); 23] = [
         ("cut.pmtiles", "x.mbtiles", &[], 1, "cut.pmtiles"),
         ("bad.geodatabase", "x.gpkg", &[], 1, "bad.geodatabase"),
         ("bad.mbtiles", "x.pmtiles", &[], 1, "bad.mbtiles"),
@@ -216,7 +224,13 @@ fn what_cannot_be_converted_is_named_and_leaves_nothing() {
         ("empty", "x.pmtiles", &[], 1, "empty"),
         ("missing.tpkx", "x.pmtiles", &[], 2, "cannot read"),
         ("swiss.tpkx", "x.pmtiles", &[], 1, "expected Web Mercator"),
-        ("good.pmtiles", "x.zip", &[], 2, ".tpkx, .vtpk, .mbtiles, .pmtiles, features .gpkg, .geojsons, .geojsonl"),
+        (
+            "good.pmtiles",
+            "x.zip",
+            &[],
+            2,
+            ".tpkx, .vtpk, .mbtiles, .pmtiles, features .gpkg, .geodatabase, .geojsons, .geojsonl, .parquet",
+        ),
         ("good.pmtiles", "x", &[], 2, "has no ending"),
         ("good.pmtiles", "x.tpk", &[], 2, "is read and not written"),
         ("good.pmtiles", "x.vtpk", &[], 1, "write a .tpkx"),
@@ -224,6 +238,7 @@ fn what_cannot_be_converted_is_named_and_leaves_nothing() {
         ("good.gpkg", "x.pmtiles", &[], 2, "holds features and"),
         ("good.gpkg", "x.geojsons", &["--layer", "valleys"], 2, "there are: peaks, visits"),
         ("good.gpkg", "x.geojsons", &["--levels", "1-2"], 2, "no levels"),
+        ("good.gpkg", "x.parquet", &[], 2, "would hold one layer; choose one of: peaks, visits"),
         ("good.pmtiles", "x.mbtiles", &["--layer", "a"], 2, "cannot be chosen"),
         ("good.pmtiles", "x.mbtiles", &["--levels", "7-9"], 2, "levels 0 to 3, and none of 7 to 9"),
         ("good.pmtiles", "no/x.mbtiles", &[], 2, "is not a directory; make it first"),
@@ -333,12 +348,12 @@ fn features_go_on_after_a_kill_and_become_the_same_file() {
     let dir = tempfile::tempdir().expect("a directory");
     let path = |name: &str| dir.path().join(name);
     write_points(&path("a.gpkg"), ROWS);
-    for ending in ["geojsons", "gpkg"] {
+    for ending in ["geojsons", "gpkg", "geodatabase"] {
         let (whole, killed) = (path(&format!("whole.{ending}")), path(&format!("killed.{ending}")));
         converted(&path("a.gpkg"), &whole, &[], 0);
         let new = with_ending(&killed, ".new");
         // SQLite writes when a transaction ends: beyond the first one of this file is within the second one.
-        let far = size(&whole) / if ending == "gpkg" { 4 } else { 2 };
+        let far = size(&whole) / if ending == "geojsons" { 2 } else { 4 };
         kill_when(convert(&path("a.gpkg"), &killed, &["--progress", "off"]), || size(&new) > far);
         assert!(!killed.exists(), "{ending}: it is not there by half");
         let answer = converted(&path("a.gpkg"), &killed, &[], 0);
@@ -348,6 +363,7 @@ fn features_go_on_after_a_kill_and_become_the_same_file() {
         match ending {
             // The pages of a SQLite file lie as its transactions came.
             "gpkg" => assert_eq!(keys(&killed), keys(&whole)),
+            "geodatabase" => assert_eq!(rows_of_geodatabase(&killed), rows_of_geodatabase(&whole)),
             _ => assert!(std::fs::read(&whole).expect("reads") == std::fs::read(&killed).expect("reads")),
         }
         for done in [&whole, &killed] {
@@ -355,6 +371,19 @@ fn features_go_on_after_a_kill_and_become_the_same_file() {
         }
         assert_eq!(names(dir.path()), ["a.gpkg"]);
     }
+}
+
+/// Sums over the rows and the index of a geodatabase of points.
+fn rows_of_geodatabase(path: &Path) -> Vec<i64> {
+    let file = rusqlite::Connection::open(path).expect("opens");
+    let one = |sql: &str| file.query_row(sql, [], |row| row.get::<_, i64>(0)).expect("counts");
+    vec![
+        one("SELECT count(*) FROM peaks"),
+        one("SELECT sum(fid * 7 + n) FROM peaks"),
+        one("SELECT count(*) FROM st_spindex__peaks_shape"),
+        one("SELECT sum(fid * 7 + n) FROM visits"),
+        one("SELECT count(*) FROM GDB_Items"),
+    ]
 }
 
 /// Sums over the rows and the index of a GeoPackage of points.

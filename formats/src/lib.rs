@@ -5,9 +5,10 @@
 //! | tiling schemes, levels, tiles of an area | [`tiles`] |
 //! | tile packages (`.tpk`, `.tpkx`, `.vtpk`): open, check, join | [`tile_package`] |
 //! | bundles of the Compact Cache, versions 1 and 2 | [`compact_cache`] |
-//! | mobile geodatabases: checked, and their features read | [`geodatabase`] |
+//! | mobile geodatabases: checked, their features read, and written | [`geodatabase`] |
 //! | GeoPackage 1.4: features written and read | [`geopackage`] |
 //! | GeoJSON text sequences written | [`geojson_seq`] |
+//! | GeoParquet 1.1 written (feature `geoparquet`) | `geoparquet` |
 //! | features and shapes, whatever format they lie in | [`features`], [`geometry`] |
 //! | MBTiles 1.3 and PMTiles v3 | [`mbtiles`], [`pmtiles`] |
 //! | tiles copied from one file into another | [`convert`] |
@@ -37,18 +38,25 @@ pub mod archive;
 pub mod compact_cache;
 pub mod containers;
 pub mod convert;
+mod feature_writing;
 pub mod features;
+mod foreign_sqlite;
 pub mod geodatabase;
 pub mod geojson_seq;
 pub mod geometry;
 pub mod geopackage;
+#[cfg(feature = "geoparquet")]
+pub mod geoparquet;
 pub mod glyphs;
 mod little_endian;
 pub mod mbtiles;
+pub mod open_containers;
 pub mod package_files;
 pub mod pmtiles;
 pub mod readers;
 pub mod sinks;
+#[cfg(test)]
+mod slow_destination_tests;
 pub mod style;
 pub mod tile_package;
 pub mod tile_reader;

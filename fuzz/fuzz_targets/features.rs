@@ -1,10 +1,11 @@
-//! The features of a geodatabase and of a GeoPackage out of any bytes.
+//! The features of a geodatabase and of a GeoPackage out of any bytes, with attachments and relationships; what is read of a GeoPackage
+//! is written into a geodatabase.
 
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use offmap::formats::features::FeatureReader;
-use offmap::formats::geodatabase::Geodatabase;
+use offmap::formats::features::{CopyOptions, FeatureReader, FeatureSink, copy_features};
+use offmap::formats::geodatabase::{Geodatabase, GeodatabaseOptions, GeodatabaseSink};
 use offmap::formats::geopackage::GeoPackage;
 use tokio_util::sync::CancellationToken;
 
@@ -35,5 +36,10 @@ fuzz_target!(|bytes: &[u8]| {
     }
     if let Ok(reader) = GeoPackage::open(&path, &cancel) {
         read_all(&reader);
+        let to = dir.path().join("y.geodatabase");
+        let Ok(mut sink) = GeodatabaseSink::create(&to, &GeodatabaseOptions::default()) else { return };
+        if copy_features(&reader, &mut sink, &CopyOptions::default()).is_ok() {
+            let _ = sink.finish_file();
+        }
     }
 });

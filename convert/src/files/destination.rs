@@ -52,6 +52,9 @@ pub(super) fn check(request: &Request, written: Written) -> Result<(), Failure> 
     let ending = ending(to);
     let is_alike = match written {
         Written::GeoPackage => is_geopackage(&head),
+        Written::Geodatabase => head.starts_with(SQLITE) && head.get(68..72) == Some(b"Esri"),
+        #[cfg(feature = "geoparquet")]
+        Written::GeoParquet => head.starts_with(b"PAR1"),
         Written::GeoJson => matches!(head.first(), Some(0x1e | b'{')),
         Written::Tiles => match ending.as_str() {
             "pmtiles" => head.starts_with(b"PMTiles"),

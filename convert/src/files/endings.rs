@@ -8,18 +8,24 @@ use std::path::Path;
 pub(super) enum Written {
     Tiles,
     GeoPackage,
+    Geodatabase,
     GeoJson,
+    #[cfg(feature = "geoparquet")]
+    GeoParquet,
 }
 
 /// Endings that are written, without dot.
-const WRITTEN: [(&str, Written); 7] = [
+const WRITTEN: &[(&str, Written)] = &[
     ("tpkx", Written::Tiles),
     ("vtpk", Written::Tiles),
     ("mbtiles", Written::Tiles),
     ("pmtiles", Written::Tiles),
     ("gpkg", Written::GeoPackage),
+    ("geodatabase", Written::Geodatabase),
     ("geojsons", Written::GeoJson),
     ("geojsonl", Written::GeoJson),
+    #[cfg(feature = "geoparquet")]
+    ("parquet", Written::GeoParquet),
 ];
 
 /// The ending of a name in lower case, without dot.
@@ -42,6 +48,11 @@ pub(super) fn of_features() -> String {
     listed(|written| written != Written::Tiles)
 }
 
+/// Whether a file of this name holds one layer and no more.
+pub(super) fn holds_one_layer(path: &Path) -> bool {
+    ending(path) == "parquet"
+}
+
 /// What is written to a name.
 pub(super) fn of_destination(path: &Path) -> Result<Written, Failure> {
     let ending = ending(path);
@@ -50,7 +61,9 @@ pub(super) fn of_destination(path: &Path) -> Result<Written, Failure> {
     }
     let why = match ending.as_str() {
         "" => "has no ending".to_owned(),
-        "tpk" | "geodatabase" => format!("would be a .{ending}, which is read and not written"),
+        "tpk" => format!("would be a .{ending}, which is read and not written"),
+        #[cfg(not(feature = "geoparquet"))]
+        "parquet" => "would be a .parquet, which needs the feature `geoparquet`".to_owned(),
         _ => format!("ends with .{ending}, which is not written"),
     };
     let (tiles, features) = (of_tiles(), of_features());

@@ -1,12 +1,15 @@
 //! Features from one file into another.
 
-use super::endings::Written;
+use super::endings::{Written, holds_one_layer};
 use super::request::{Converted, ConvertedLayer, FileProgress, Request};
 use super::selected::{Selected, places_of};
 use super::source::FeatureFile;
 use offmap_formats::features::{Copied, CopyOptions, FeatureReader, FeatureSink, LayerSchema, copy_features};
+use offmap_formats::geodatabase::{GeodatabaseOptions, GeodatabaseSink};
 use offmap_formats::geojson_seq::GeoJsonSequenceSink;
 use offmap_formats::geopackage::{GeoPackageOptions, GeoPackageSink};
+#[cfg(feature = "geoparquet")]
+use offmap_formats::geoparquet::GeoParquetSink;
 use offmap_model::{Failure, FailureStage};
 use tokio_util::sync::CancellationToken;
 
@@ -72,6 +75,16 @@ pub(super) fn choose<'a>(
     Ok((Selected::new(file.reader.as_ref(), &places, request.area.as_ref(), progress, cancel)?, left_out))
 }
 
+/// Refuses more layers than the file can hold.
+pub(super) fn check_fits(selected: &Selected<'_>, request: &Request) -> Result<(), Failure> {
+    let names: Vec<_> = selected.layers().iter().take(MOST_NAMES).map(|l| l.name.as_str()).collect();
+    if holds_one_layer(&request.to) && names.len() != 1 {
+        let (to, names) = (request.to.display(), names.join(", "));
+        return Err(Failure::invalid_parameter(format!("{to} would hold one layer; choose one of: {names}")));
+    }
+    Ok(())
+}
+
 /// Converts features.
 pub(super) fn convert(
     selected: &Selected<'_>,
@@ -82,12 +95,10 @@ pub(super) fn convert(
     let to = &request.to;
     let copied = match written {
         Written::GeoJson => copy(selected, GeoJsonSequenceSink::resume(to)?)?,
-        _ => {
-            let options = GeoPackageOptions::default();
-            // A file that was complete and had not its name yet cannot be resumed.
-            let sink = GeoPackageSink::resume(to, &options).or_else(|_| GeoPackageSink::create(to, &options))?;
-            copy(selected, sink)?
-        }
+        #[cfg(feature = "geoparquet")]
+        Written::GeoParquet => copy(selected, GeoParquetSink::resume(to)?)?,
+        Written::Geodatabase => copy(selected, GeodatabaseSink::resume(to, &GeodatabaseOptions::default())?)?,
+        _ => copy(selected, GeoPackageSink::resume(to, &GeoPackageOptions::default())?)?,
     };
     let features: u64 = copied.layers.iter().map(|l| l.features).sum();
     let failed = |e| Failure::io(FailureStage::Package, format!("cannot read {}", to.display()), &e);

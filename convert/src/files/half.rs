@@ -13,9 +13,9 @@ use tokio_util::sync::CancellationToken;
 
 /// Ends the name of the note.
 const NOTE: &str = ".request";
-/// What the sinks leave behind the name that ends with `.new`: the file itself, the journal of tiles, how far a sequence came, and what
-/// SQLite notes of a transaction.
-const LEFT: [&str; 5] = ["", ".tiles", ".progress", ".progress.new", "-journal"];
+/// What the sinks leave behind the name that ends with `.new`: the file itself, the journal of tiles, how far a sequence came, groups
+/// of rows, and what SQLite notes of a transaction.
+const LEFT: [&str; 6] = ["", ".tiles", ".progress", ".progress.new", ".parts", "-journal"];
 /// Bytes of a note that are compared.
 const LONGEST: u64 = 4 << 20;
 

@@ -3,7 +3,7 @@
 //! | from | to |
 //! | --- | --- |
 //! | tiles: `.tpkx`, `.vtpk`, `.tpk`, a cache in a directory, `.mbtiles`, `.pmtiles` | `.tpkx`, `.vtpk`, `.mbtiles`, `.pmtiles` |
-//! | features: `.geodatabase`, `.gpkg` | `.gpkg`, `.geojsons`, `.geojsonl` |
+//! | features: `.geodatabase`, `.gpkg` | `.gpkg`, `.geodatabase`, `.geojsons`, `.geojsonl`, one layer: `.parquet` (feature `geoparquet`) |
 //!
 //! What the source is, its content tells; what is written, the ending of its name. The file that is written is absent or complete. What
 //! an interrupted call left beside it is used by the next call with the same request and the same source, and by no other one.
@@ -58,6 +58,7 @@ pub fn convert(
         }
         Source::Features(file) => {
             let (selected, left_out) = feature_files::choose(&file, request, progress, cancel)?;
+            feature_files::check_fits(&selected, request)?;
             let half = Half::begin(&request.to, &order)?;
             half.write(request.keep, cancel, || feature_files::convert(&selected, request, written, left_out))
         }
@@ -72,7 +73,7 @@ fn check_fits(request: &Request, written: Written, source: &Source) -> Result<()
         (Source::Features(_), Written::Tiles) => {
             refused(format!("{from} holds features and {to} would hold tiles; write one of {}", endings::of_features()))
         }
-        (Source::Tiles(_), Written::GeoPackage | Written::GeoJson) => {
+        (Source::Tiles(_), written) if written != Written::Tiles => {
             refused(format!("{from} holds tiles and {to} would hold features; write one of {}", endings::of_tiles()))
         }
         (Source::Tiles(_), Written::Tiles) if !request.layers.is_empty() => {

@@ -11,7 +11,8 @@
 //! | dates as text | [`date_text`], [`read_date`] |
 //!
 //! Readers: [`Geodatabase`](crate::geodatabase::Geodatabase), [`GeoPackage`](crate::geopackage::GeoPackage). Sinks:
-//! [`GeoPackageSink`](crate::geopackage::GeoPackageSink), [`GeoJsonSequenceSink`](crate::geojson_seq::GeoJsonSequenceSink).
+//! [`GeoPackageSink`](crate::geopackage::GeoPackageSink), [`GeodatabaseSink`](crate::geodatabase::GeodatabaseSink),
+//! [`GeoJsonSequenceSink`](crate::geojson_seq::GeoJsonSequenceSink), and with the feature `geoparquet` that of GeoParquet.
 //!
 //! Axis order is x, y: longitude first. Dates are milliseconds since 1970-01-01 UTC.
 

@@ -1,6 +1,6 @@
 //! What a layer or table is.
 
-use crate::geometry::GeometryKind;
+use crate::geometry::{GeometryKind, PrecisionGrid};
 use offmap_model::SpatialReference;
 use std::sync::Arc;
 
@@ -153,6 +153,8 @@ pub struct LayerSchema {
     pub fields: Vec<Field>,
     /// Its shapes; `None` for a table.
     pub geometry: Option<GeometryField>,
+    /// The grid on which the coordinates of its shapes lie, where its file has one.
+    pub grid: Option<PrecisionGrid>,
     /// Its subtypes.
     pub subtypes: Option<Subtypes>,
     /// Whether there may be files attached to its rows.
@@ -172,6 +174,7 @@ impl LayerSchema {
             object_id_field: None,
             fields: Vec::new(),
             geometry,
+            grid: None,
             subtypes: None,
             has_attachments: false,
         }

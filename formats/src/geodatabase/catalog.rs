@@ -4,9 +4,9 @@
 
 use super::definition::{Element, read_definition};
 use super::domains::{bare, domain_of_xml, relationship_of_xml};
-use super::foreign_sqlite::ForeignSqlite;
-use super::precision_grid::{GridAxis, PrecisionGrid};
 use crate::features::{Domain, Relationship};
+use crate::foreign_sqlite::ForeignSqlite;
+use crate::geometry::{GridAxis, PrecisionGrid};
 use offmap_model::Failure;
 use rusqlite::Row;
 use serde_json::Value as Json;

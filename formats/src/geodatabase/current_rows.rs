@@ -2,7 +2,7 @@
 //!
 //! Source: mobile map package reference B.4.
 
-use super::foreign_sqlite::{ForeignSqlite, quoted};
+use crate::foreign_sqlite::{ForeignSqlite, quoted};
 use offmap_model::Failure;
 
 /// Julian days above this mark the current version of a row (`gdb_to_date` = 9999-12-31 23:59:59).

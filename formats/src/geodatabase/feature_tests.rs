@@ -23,7 +23,7 @@ fn all(file: &Geodatabase, layer: usize) -> Vec<Feature> {
 }
 
 /// A sample that a desktop program made, where it is there; that of a package is taken out of it into `dir`.
-fn sample(name: &str, dir: &Path) -> Option<PathBuf> {
+pub(super) fn sample(name: &str, dir: &Path) -> Option<PathBuf> {
     let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/samples/webmaps");
     let path = samples.join(name).canonicalize().ok()?;
     let Some(entry) = (name == "usa.mmpk").then_some("p12/feature_service_data.geodatabase") else { return Some(path) };
@@ -46,7 +46,7 @@ fn real_shapes_lie_where_their_file_says() {
         };
         let file = open(&path);
         let place = file.layers().iter().position(|l| l.name == table).expect("the layer");
-        let grid = super::precision_grid::PrecisionGrid::web_mercator();
+        let grid = crate::geometry::PrecisionGrid::web_mercator();
         let sql = Connection::open_with_flags(&path, rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY).expect("opens");
         let index = format!("SELECT minx, maxx, miny, maxy FROM \"st_spindex__{table}_Shape\" WHERE pkid = ?1");
         let mut whole: Option<[f64; 4]> = None;
@@ -170,8 +170,8 @@ pub(crate) fn made(path: &Path) {
     }
     let mut shape = crate::geometry::Geometry::default();
     let mut blob = Vec::new();
-    let axis = super::precision_grid::GridAxis::new(-400.0, 1e9);
-    let grid = super::precision_grid::PrecisionGrid { x: axis, y: axis, z: axis, m: axis };
+    let axis = crate::geometry::GridAxis::new(-400.0, 1e9);
+    let grid = crate::geometry::PrecisionGrid { x: axis, y: axis, z: axis, m: axis };
     let insert =
         "INSERT INTO Sites(OBJECTID, GlobalID, Kind, State, Height, Seen, Day, Big, Shape, gdb_from_date, gdb_to_date)
          VALUES(?1, ?2, 1, 'u', 12, 2440587.5, 2460369.5, 9007199254740993, ?3, 2440587.5, ?4)";

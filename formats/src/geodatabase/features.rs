@@ -1,13 +1,13 @@
 //! The features of a mobile geodatabase.
 
 use super::catalog::read_catalog;
-use super::foreign_sqlite::{ForeignSqlite, quoted};
 use super::layer_table::{LayerTable, current_of, layer_table, of_table, service_relationships};
 use super::shape_blob::read_shape;
 use crate::features::{
     Attachment, Feature, FeatureReader, Field, FieldType, LayerSchema, Relationship, TakeAttachment, TakeFeature, Value,
     read_date,
 };
+use crate::foreign_sqlite::{ForeignSqlite, quoted};
 use offmap_model::Failure;
 use rusqlite::types::ValueRef;
 use rusqlite::{MAIN_DB, Row};
@@ -71,7 +71,10 @@ impl Geodatabase {
     /// # Errors
     /// If it is no SQLite file, damaged, or runs code of its author's when it is read.
     pub fn open(path: &Path, cancel: &CancellationToken) -> Result<Self, Failure> {
-        let file = ForeignSqlite::open(path, cancel)?;
+        Self::of_file(ForeignSqlite::open(path, cancel)?)
+    }
+
+    pub(crate) fn of_file(file: ForeignSqlite) -> Result<Self, Failure> {
         let catalog = read_catalog(&file)?;
         let (mut tables, mut refused) = (Vec::new(), Vec::new());
         for listed in &catalog.layers {
@@ -109,7 +112,7 @@ impl Geodatabase {
             let found = row.get_ref(at + 2).map_err(failed)?;
             read_value(found, field, &mut feature.values[at]);
         }
-        let (Some(geometry), Some(grid)) = (&table.schema.geometry, &table.grid) else { return Ok(()) };
+        let (Some(geometry), Some(grid)) = (&table.schema.geometry, &table.schema.grid) else { return Ok(()) };
         let bytes = match row.get_ref(table.schema.fields.len() + 2).map_err(failed)? {
             ValueRef::Null => {
                 feature.drop_geometry();
@@ -181,13 +184,15 @@ impl FeatureReader for Geodatabase {
         let sql =
             format!("SELECT {} FROM {} WHERE {from}{current} ORDER BY {row_name}", columns.join(", "), quoted(&schema.name));
         let failed = |e| self.file.failure(e);
+        self.file.begin_reading()?;
         let mut statement = self.file.connection.prepare(&sql).map_err(failed)?;
         let mut rows = statement.query([after]).map_err(failed)?;
         let mut feature = Feature::with_fields(schema.fields.len());
-        let mut count = 0;
+        let (mut count, mut last) = (0, None);
         while let Some(row) = rows.next().map_err(failed)? {
             self.read_row(table, row, &mut feature)?;
-            take(&feature)?;
+            self.file.check_order(&mut last, feature.row_id)?;
+            self.file.hand_on(|| take(&feature))?;
             count += 1;
         }
         Ok(count)
@@ -196,6 +201,7 @@ impl FeatureReader for Geodatabase {
     fn read_attachments(&self, layer: usize, after: Option<i64>, take: &mut TakeAttachment<'_>) -> Result<u64, Failure> {
         let table = self.table(layer)?;
         let Some(attached) = &table.attachments else { return Ok(0) };
+        self.file.begin_reading()?;
         let sql = self.attachments_sql(table, attached)?;
         let failed = |e| self.file.failure(e);
         let mut statement = self.file.connection.prepare(&sql).map_err(failed)?;
@@ -207,9 +213,10 @@ impl FeatureReader for Geodatabase {
             };
             let row_id: i64 = row.get(0).map_err(failed)?;
             // Two features with one id between them do not double a file.
-            if last.replace(row_id) == Some(row_id) {
+            if last == Some(row_id) {
                 continue;
             }
+            self.file.check_order(&mut last, row_id)?;
             let attachment = Attachment {
                 row_id,
                 id: row.get_ref(1).map_err(failed)?.as_i64_or_null().ok().flatten().unwrap_or(row_id),
@@ -221,9 +228,9 @@ impl FeatureReader for Geodatabase {
             if row.get(6).map_err(failed)? {
                 let mut blob =
                     self.file.connection.blob_open(MAIN_DB, attached.as_str(), "DATA", row_id, true).map_err(failed)?;
-                take(&attachment, &mut blob)?;
+                self.file.hand_on(|| take(&attachment, &mut blob))?;
             } else {
-                take(&attachment, &mut std::io::empty())?;
+                self.file.hand_on(|| take(&attachment, &mut std::io::empty()))?;
             }
             count += 1;
         }

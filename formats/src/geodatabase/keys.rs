@@ -1,7 +1,7 @@
 //! Keys of a table, as literals for the where clauses of a service.
 
 use super::current_rows::current_rows;
-use super::foreign_sqlite::{ForeignSqlite, quoted};
+use crate::foreign_sqlite::{ForeignSqlite, quoted};
 use offmap_model::{Failure, FailureKind, FailureOwner, FailureStage};
 use rusqlite::types::ValueRef;
 use std::path::Path;

@@ -6,10 +6,10 @@ use super::catalog::{ATTACHMENTS, Catalog, Listed};
 use super::current_rows::CURRENT;
 use super::definition::Element;
 use super::domains::{domain_of_json, subtypes_of_json, subtypes_of_xml};
-use super::foreign_sqlite::{ForeignSqlite, quoted};
-use super::precision_grid::{GridAxis, PrecisionGrid};
 use crate::features::{Domain, Field, FieldType, GeometryField, LayerSchema};
+use crate::foreign_sqlite::{ForeignSqlite, quoted};
 use crate::geometry::GeometryKind;
+use crate::geometry::{GridAxis, PrecisionGrid};
 use offmap_model::{Failure, SpatialReference};
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
@@ -24,7 +24,6 @@ const ROW_NAMES: [&str; 3] = ["rowid", "_rowid_", "oid"];
 #[derive(Debug, Clone)]
 pub(super) struct LayerTable {
     pub(super) schema: LayerSchema,
-    pub(super) grid: Option<PrecisionGrid>,
     /// By which name its rows are numbered.
     pub(super) row_name: &'static str,
     /// ` AND …` where only some of its rows are current.
@@ -92,6 +91,7 @@ pub(super) fn layer_table(
         object_id_field,
         fields,
         geometry,
+        grid,
         subtypes: listed
             .definition
             .as_ref()
@@ -100,7 +100,7 @@ pub(super) fn layer_table(
         has_attachments: attachments.is_some(),
     };
     let is_current = current(&columns);
-    Ok(Ok(LayerTable { schema, grid, row_name, is_current, attachments, global_id }))
+    Ok(Ok(LayerTable { schema, row_name, is_current, attachments, global_id }))
 }
 
 /// The condition under which rows are current. The sign keeps SQLite from an index, by which rows would have to be sorted.

@@ -4,8 +4,8 @@
 //! `GDB_ServiceItems` works. Source: mobile map package reference B.1, B.4, B.5.
 
 use super::current_rows::{CURRENT, current_rows};
-use super::foreign_sqlite::{ForeignSqlite, quoted};
 use crate::containers::Damages;
+use crate::foreign_sqlite::{ForeignSqlite, quoted};
 use offmap_model::Failure;
 use std::collections::HashMap;
 use std::path::Path;

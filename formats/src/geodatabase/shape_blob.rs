@@ -13,7 +13,7 @@
 //! A number's first byte has the bits continue, minus, and six of the value; the others continue, and seven of it. Parts are parted by
 //! a point at (-1, 0) of the grid; multipoints have none. That m is the last list is what the reference holds likely.
 
-use super::precision_grid::PrecisionGrid;
+use crate::geometry::PrecisionGrid;
 use crate::geometry::{Geometry, GeometryError, GeometryKind, Shortage};
 
 /// First byte.

@@ -3,8 +3,8 @@
 //! Source: mobile map package reference B.6. All rings run counter-clockwise there. A line is written as simple, whether it crosses
 //! itself or not: readers draw both alike.
 
-use super::precision_grid::PrecisionGrid;
 use super::shape_blob::{FEW_POINTS, HAS_M, HAS_Z, KINDS, MAGIC, MULTIPART, SEPARATOR};
+use crate::geometry::PrecisionGrid;
 use crate::geometry::{Geometry, GeometryError, GeometryKind, RingGroups, RingRef};
 
 /// Entities.
@@ -28,7 +28,7 @@ fn put(number: i64, out: &mut Vec<u8>) {
     out.push(byte);
 }
 
-fn put_count(count: usize, out: &mut Vec<u8>) {
+pub(super) fn put_count(count: usize, out: &mut Vec<u8>) {
     put(i64::try_from(count).unwrap_or(i64::MAX), out);
 }
 

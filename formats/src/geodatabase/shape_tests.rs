@@ -1,9 +1,9 @@
 //! Shapes of real files byte by byte, shapes that are written and read again, and bytes that are no shape.
 
-use super::precision_grid::{GridAxis, PrecisionGrid};
 use super::shape_blob::{read_shape, read_shape_head};
 use super::shape_blob_writer::ShapeBlobWriter;
 use crate::geometry::{Geometry, GeometryError, GeometryKind, RingGroups, Shortage};
+use crate::geometry::{GridAxis, PrecisionGrid};
 use proptest::prelude::*;
 
 fn bytes(hex: &str) -> Vec<u8> {

@@ -3,7 +3,7 @@
 //! It is XML in `GDB_Items.Definition`: one item for the replica, one for each layer in it. Source: mobile map package reference
 //! B.3, B.5.
 
-use super::foreign_sqlite::ForeignSqlite;
+use crate::foreign_sqlite::ForeignSqlite;
 use offmap_model::Failure;
 use quick_xml::Reader;
 use quick_xml::events::Event;

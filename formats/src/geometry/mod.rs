@@ -3,6 +3,7 @@
 //! | what | where |
 //! | --- | --- |
 //! | a shape as flat lists of coordinates | [`Geometry`] |
+//! | the grid on which a layer's coordinates lie | [`PrecisionGrid`] |
 //! | which rings are holes of which | [`RingGroups`] |
 //! | well-known binary (ISO 13249-3, OGC 06-103r4) | [`wkb`] |
 //!
@@ -11,6 +12,7 @@
 mod error;
 mod kind;
 mod model;
+mod precision_grid;
 mod rings;
 mod slabs;
 pub mod wkb;
@@ -18,4 +20,5 @@ pub mod wkb;
 pub use error::{GeometryError, Shortage};
 pub use kind::GeometryKind;
 pub use model::Geometry;
+pub use precision_grid::{GridAxis, PrecisionGrid};
 pub use rings::{RingGroups, RingRef};

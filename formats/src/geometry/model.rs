@@ -161,6 +161,17 @@ impl Geometry {
         Ok(())
     }
 
+    /// Takes heights or measures from it.
+    pub(crate) fn forget(&mut self, z: bool, m: bool) {
+        if z {
+            self.z.clear();
+        }
+        if m {
+            self.m.clear();
+        }
+        (self.has_z, self.has_m) = (self.has_z && !z, self.has_m && !m);
+    }
+
     /// Makes room for points that are known to come.
     pub(crate) fn expect_points(&mut self, count: usize) {
         self.xy.reserve(count);

@@ -3,10 +3,11 @@
 //! Source: OGC 12-128r19, table 1 (types) and requirement 5.
 
 use super::ddl::quoted;
+use crate::feature_writing::Bound;
 use crate::features::{Field, FieldType, LayerSchema, Value, date_text};
 use crate::geometry::GeometryKind;
 use rusqlite::Statement;
-use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
+use rusqlite::types::ValueRef;
 
 /// The type of a field's column.
 fn declared(field: &Field) -> String {
@@ -98,15 +99,6 @@ pub(super) fn table_sql(layer: &LayerSchema) -> (String, String) {
     let (table, marks) = (quoted(&layer.name), vec!["?"; names.len()].join(","));
     let create = format!("CREATE TABLE {table} ({})", columns.join(", "));
     (create, format!("INSERT INTO {table} ({}) VALUES ({marks})", names.join(", ")))
-}
-
-/// A value that is bound without being copied first.
-pub(super) struct Bound<'a>(pub(super) ValueRef<'a>);
-
-impl ToSql for Bound<'_> {
-    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        Ok(ToSqlOutput::Borrowed(self.0))
-    }
 }
 
 /// Binds the value of a field; `text` is used to write dates. False where the value cannot be held.

@@ -2,9 +2,10 @@
 
 use super::columns::{geometry_type, key_name, table_sql};
 use super::constraints::{Constraints, add_field_descriptions};
-use super::index::{Envelopes, Indexed, MOST_HELD, build};
-use super::progress::{self, Progress};
+use super::index::{Indexed, build};
 use super::related::{Side, add_media_tables};
+use crate::feature_writing::progress::{self, Progress};
+use crate::feature_writing::{Envelopes, MOST_HELD};
 use crate::features::LayerSchema;
 use rusqlite::{Connection, params};
 

@@ -1,12 +1,14 @@
 //! Reads the features of GeoPackages.
 
+use super::attachments::read_attachments;
 use super::binary;
 use super::columns::{kind_of, type_of};
+use super::relations::{self, Relations};
 use crate::features::{
     Domain, DomainCode, DomainRule, Feature, FeatureReader, Field, FieldType, GeometryField, LayerSchema, Relationship,
     TakeAttachment, TakeFeature, Value, read_date,
 };
-use crate::geodatabase::foreign_sqlite::{ForeignSqlite, quoted};
+use crate::foreign_sqlite::{ForeignSqlite, quoted};
 use crate::geometry::GeometryKind;
 use offmap_model::{Failure, SpatialReference};
 use rusqlite::types::ValueRef;
@@ -20,8 +22,9 @@ use tokio_util::sync::CancellationToken;
 const MOST_LAYERS: usize = 10_000;
 const MOST_CONSTRAINTS: usize = 200_000;
 
-/// A GeoPackage, opened to read its features: every table of features or attributes that its contents list. Tables of media are
-/// attributes here; attachments and relationships are not read.
+/// A GeoPackage, opened to read its features: every table of features or attributes that its contents list, with attachments and
+/// relationships as the related tables extension has them. A table of media is no layer but holds the attachments of one; pairs of rows
+/// become a relationship of the fields that make them.
 ///
 /// ```no_run
 /// use offmap_formats::features::FeatureReader;
@@ -38,6 +41,7 @@ const MOST_CONSTRAINTS: usize = 200_000;
 pub struct GeoPackage {
     file: ForeignSqlite,
     layers: Vec<LayerSchema>,
+    relations: Relations,
 }
 
 impl std::fmt::Debug for GeoPackage {
@@ -68,6 +72,10 @@ impl GeoPackage {
                 path.display()
             )));
         }
+        Self::of_file(file)
+    }
+
+    pub(crate) fn of_file(file: ForeignSqlite) -> Result<Self, Failure> {
         let tables = file.tables()?;
         if !tables.contains_key("gpkg_contents") || !tables.contains_key("gpkg_spatial_ref_sys") {
             return Err(
@@ -91,7 +99,12 @@ impl GeoPackage {
             (layer.object_id_field, layer.fields) = (key, fields);
             layers.push(layer);
         }
-        Ok(Self { file, layers })
+        let relations = relations::read(&file, &tables, &layers)?;
+        layers.retain(|layer| !relations.media.values().any(|media| media.table == layer.name));
+        for layer in &mut layers {
+            layer.has_attachments = relations.media.contains_key(&layer.name);
+        }
+        Ok(Self { file, layers, relations })
     }
 
     fn read_row(&self, layer: &LayerSchema, row: &Row<'_>, feature: &mut Feature) -> Result<(), Failure> {
@@ -267,7 +280,7 @@ impl FeatureReader for GeoPackage {
     }
 
     fn relationships(&self) -> &[Relationship] {
-        &[]
+        &self.relations.relationships
     }
 
     fn read_features(&self, layer: usize, after: Option<i64>, take: &mut TakeFeature<'_>) -> Result<u64, Failure> {
@@ -280,19 +293,22 @@ impl FeatureReader for GeoPackage {
         let from = if after.is_some() { format!("{key} > ?1") } else { "?1 IS NULL".to_owned() };
         let sql = format!("SELECT {} FROM {} WHERE {from} ORDER BY {key}", columns.join(", "), quoted(&layer.name));
         let failed = |e| self.file.failure(e);
+        self.file.begin_reading()?;
         let mut statement = self.file.connection.prepare(&sql).map_err(failed)?;
         let mut rows = statement.query([after]).map_err(failed)?;
         let mut feature = Feature::with_fields(layer.fields.len());
-        let mut count = 0;
+        let (mut count, mut last) = (0, None);
         while let Some(row) = rows.next().map_err(failed)? {
             self.read_row(layer, row, &mut feature)?;
-            take(&feature)?;
+            self.file.check_order(&mut last, feature.row_id)?;
+            self.file.hand_on(|| take(&feature))?;
             count += 1;
         }
         Ok(count)
     }
 
-    fn read_attachments(&self, _: usize, _: Option<i64>, _: &mut TakeAttachment<'_>) -> Result<u64, Failure> {
-        Ok(0)
+    fn read_attachments(&self, layer: usize, after: Option<i64>, take: &mut TakeAttachment<'_>) -> Result<u64, Failure> {
+        let media = self.layers.get(layer).and_then(|l| self.relations.media.get(&l.name));
+        media.map_or(Ok(0), |media| read_attachments(&self.file, media, after, take))
     }
 }

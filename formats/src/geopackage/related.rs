@@ -125,24 +125,26 @@ pub(super) struct Side<'a> {
     pub(super) columns: Vec<&'a str>,
 }
 
-/// Writes which rows belong to which; what cannot be written is said in words.
+/// Why a relationship cannot be written; `None` where it can.
+pub(super) fn refusal(relationship: &Relationship, origin: &Side<'_>, destination: &Side<'_>) -> Option<String> {
+    let name = &relationship.name;
+    if relationship.cardinality == Cardinality::ManyToMany {
+        return Some(format!("relationship `{name}` is many to many by a table of its own, which offmap does not read"));
+    }
+    let has = |side: &Side<'_>, key: &str| side.columns.iter().any(|c| c.eq_ignore_ascii_case(key));
+    let sides = [(origin, &relationship.origin_key), (destination, &relationship.destination_key)];
+    let (side, key) = sides.into_iter().find(|(side, key)| !has(side, key))?;
+    Some(format!("relationship `{name}`: `{}` has no field `{key}`", side.table))
+}
+
+/// Writes which rows belong to which.
 pub(super) fn add_relationship(
     connection: &Connection,
     relationship: &Relationship,
     origin: &Side<'_>,
     destination: &Side<'_>,
-) -> rusqlite::Result<Option<String>> {
-    let name = &relationship.name;
-    if relationship.cardinality == Cardinality::ManyToMany {
-        return Ok(Some(format!("relationship `{name}` is many to many by a table of its own, which offmap does not read")));
-    }
-    let has = |side: &Side<'_>, key: &str| side.columns.iter().any(|c| c.eq_ignore_ascii_case(key));
-    for (side, key) in [(origin, &relationship.origin_key), (destination, &relationship.destination_key)] {
-        if !has(side, key) {
-            return Ok(Some(format!("relationship `{name}`: `{}` has no field `{key}`", side.table)));
-        }
-    }
-    let mapping = format!("{}__{name}", origin.table);
+) -> rusqlite::Result<()> {
+    let mapping = format!("{}__{}", origin.table, relationship.name);
     let kind = if destination.is_features { "features" } else { "attributes" };
     add_mapping(connection, &mapping, (origin.table, origin.key), (destination.table, destination.key), kind)?;
     connection.execute_batch(&format!(
@@ -154,6 +156,5 @@ pub(super) fn add_relationship(
         quoted(destination.table),
         quoted(&relationship.origin_key),
         quoted(&relationship.destination_key),
-    ))?;
-    Ok(None)
+    ))
 }

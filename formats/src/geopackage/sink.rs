@@ -1,28 +1,28 @@
 //! Writes GeoPackages.
 
 use super::binary;
-use super::columns::{Bound, bind};
+use super::columns::bind;
 use super::constraints::{Constraints, name_constraints};
 use super::ddl::{APPLICATION_ID, CORE, VERSION};
-use super::files::write_failure;
 use super::layer::{Layer, make_tables};
-use super::progress;
 use super::references::{add_reference, add_required};
-use super::related::{MediaError, add_media, add_relationship};
+use super::related::{MediaError, add_media, add_relationship, media_names, refusal};
 use super::styles::{LayerStyle, add_styles};
+use crate::feature_writing::progress::Progress;
+use crate::feature_writing::{Bound, NewFile, Stage, all_rows, count_rows, progress, put_in_place, write_failure};
 use crate::features::{Attachment, Feature, FeatureSink, LayerSchema, Relationship, Resume, date_text};
 use crate::geometry::RingGroups;
 use offmap_disk::atomic_file;
 use offmap_model::{Failure, FailureKind, FailureOwner, FailureStage};
+use rusqlite::Connection;
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection, OpenFlags};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// Bytes of an attachment that are held at a time.
 const BUFFER: usize = 64 << 10;
-/// Statements that are kept ready.
-const STATEMENTS: usize = 32;
+/// What it is called in messages.
+const FORMAT: &str = "GeoPackage";
 
 /// How a GeoPackage is written.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -32,6 +32,13 @@ pub struct GeoPackageOptions {
     pub last_change: i64,
     /// Whether layers get a spatial index; by default they do.
     pub without_index: bool,
+}
+
+/// What an earlier process wrote of a layer.
+enum Found {
+    Nothing,
+    Same(Progress),
+    Other,
 }
 
 /// Writes layers, tables, attachments and relationships into a GeoPackage 1.4.
@@ -62,6 +69,7 @@ pub struct GeoPackageOptions {
 /// ```
 pub struct GeoPackageSink {
     connection: Connection,
+    stage: Stage,
     to: PathBuf,
     options: GeoPackageOptions,
     last_change: String,
@@ -86,16 +94,7 @@ impl GeoPackageSink {
     /// # Errors
     /// If the disk refuses.
     pub fn create(to: &Path, options: &GeoPackageOptions) -> Result<Self, Failure> {
-        let new = atomic_file::beside(to);
-        for rest in [new.clone(), journal(&new)] {
-            match std::fs::remove_file(&rest) {
-                Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(Failure::io(FailureStage::Package, format!("cannot remove {}", rest.display()), &e));
-                }
-                _ => {}
-            }
-        }
-        Self::open(to, options, OpenFlags::SQLITE_OPEN_CREATE)
+        Self::open(to, options, NewFile::Anew)
     }
 
     /// Goes on with a file of which an earlier process wrote a part, or begins it where none did. What was kept is there;
@@ -104,33 +103,18 @@ impl GeoPackageSink {
     /// # Errors
     /// If the disk refuses, or what lies there is not what this sink writes.
     pub fn resume(to: &Path, options: &GeoPackageOptions) -> Result<Self, Failure> {
-        let new = atomic_file::beside(to);
-        match std::fs::symlink_metadata(&new) {
-            Ok(found) if found.is_file() => Self::open(to, options, OpenFlags::empty()),
-            _ => Self::create(to, options),
-        }
+        Self::open(to, options, NewFile::Resumed)
     }
 
-    fn open(to: &Path, options: &GeoPackageOptions, more: OpenFlags) -> Result<Self, Failure> {
-        let failed = |e: rusqlite::Error| write_failure(to, "the first tables", &e);
-        let flags =
-            OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW | more;
-        let new = atomic_file::beside(&std::path::absolute(to).unwrap_or_else(|_| to.to_owned()));
-        let connection = Connection::open_with_flags(&new, flags).map_err(failed)?;
-        connection.set_prepared_statement_cache_capacity(STATEMENTS);
-        // A commit survives the end of the process, and a cut of power as well, up to the last of all.
-        connection
-            .execute_batch(
-                "PRAGMA journal_mode = DELETE; PRAGMA synchronous = NORMAL; PRAGMA cache_size = -16384;
-                 PRAGMA locking_mode = EXCLUSIVE; PRAGMA foreign_keys = OFF;",
-            )
-            .map_err(failed)?;
+    fn open(to: &Path, options: &GeoPackageOptions, new: NewFile) -> Result<Self, Failure> {
+        let connection = new.connect(to, FORMAT)?;
         let mut last_change = String::new();
         if !date_text(options.last_change, false, &mut last_change) {
             return Err(Failure::invalid_parameter("the date of the last change has a year that is not within 0 to 9999"));
         }
         let mut sink = Self {
             connection,
+            stage: Stage::New,
             to: to.to_owned(),
             options: options.clone(),
             last_change,
@@ -142,18 +126,18 @@ impl GeoPackageSink {
             text: String::new(),
             buffer: vec![0; BUFFER],
         };
-        sink.begin().map_err(failed)?;
+        sink.begin().map_err(|e| write_failure(to, FORMAT, "the first tables", &e))?;
         Ok(sink)
     }
 
     fn begin(&mut self) -> rusqlite::Result<()> {
-        let is_new = !progress::is_there(&self.connection)?;
-        if is_new {
+        self.stage = Stage::of(&self.connection, APPLICATION_ID)?;
+        if self.stage == Stage::New {
             self.connection
                 .execute_batch(&format!("PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION};"))?;
         }
         self.connection.execute_batch("BEGIN")?;
-        if is_new {
+        if self.stage == Stage::New {
             // Fails where a file lies there that this sink does not write.
             self.connection.execute_batch(CORE)?;
             add_required(&self.connection)?;
@@ -163,7 +147,7 @@ impl GeoPackageSink {
     }
 
     fn failed(&self, what: impl std::fmt::Display, error: &rusqlite::Error) -> Failure {
-        write_failure(&self.to, what, error)
+        write_failure(&self.to, FORMAT, what, error)
     }
 
     /// Adds a style of a layer, which must have been begun when the file is finished.
@@ -214,7 +198,26 @@ impl GeoPackageSink {
         Ok(Ok(()))
     }
 
+    /// What of a layer is there.
+    fn found(&self, new: &Layer) -> rusqlite::Result<Found> {
+        let name = &new.schema.name;
+        if self.stage == Stage::Complete {
+            let Some(features) = all_rows(&self.connection, name, &new.definition)? else { return Ok(Found::Other) };
+            let attached = new.schema.has_attachments.then(|| media_names(name).0);
+            let attachments = attached.map_or(Ok(Resume::default()), |table| count_rows(&self.connection, &table))?;
+            return Ok(Found::Same(Progress { features, attachments, extent: None }));
+        }
+        Ok(match progress::read(&self.connection, name)? {
+            Some((definition, _)) if definition != new.definition => Found::Other,
+            Some((_, progress)) => Found::Same(progress),
+            None => Found::Nothing,
+        })
+    }
+
     fn save_progress(&self) -> rusqlite::Result<()> {
+        if self.stage == Stage::Complete {
+            return Ok(());
+        }
         self.layers.last().map_or(Ok(()), |l| progress::write(&self.connection, &l.schema.name, &l.definition, &l.progress))
     }
 
@@ -233,13 +236,6 @@ impl GeoPackageSink {
     }
 }
 
-/// Where SQLite notes what a transaction changed.
-fn journal(path: &Path) -> PathBuf {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push("-journal");
-    path.with_file_name(name)
-}
-
 impl FeatureSink for GeoPackageSink {
     fn begin_layer(&mut self, layer: &LayerSchema) -> Result<(Resume, Resume), Failure> {
         let name = &layer.name;
@@ -256,24 +252,20 @@ impl FeatureSink for GeoPackageSink {
         let failed = |sink: &Self, e: &rusqlite::Error| sink.failed(format!("the tables of layer `{name}`"), e);
         let reference = layer.geometry.as_ref().map(|g| &g.spatial_reference);
         let srs_id = reference.map_or(Ok(0), |r| add_reference(&self.connection, r)).map_err(|e| failed(self, &e))?;
-        let found = progress::read(&self.connection, name).map_err(|e| failed(self, &e))?;
         let mut new = Layer::new(layer, srs_id);
+        let found = self.found(&new).map_err(|e| failed(self, &e))?;
         match found {
-            Some((definition, _)) if definition != new.definition => {
+            Found::Other => {
                 let new = atomic_file::beside(&self.to);
                 let message = format!("{} holds layer `{name}` with other fields; remove it to begin anew", new.display());
-                return Err(Failure::new(
-                    FailureOwner::Caller,
-                    FailureKind::DestinationNotUsable,
-                    FailureStage::Package,
-                    message,
-                ));
+                let kind = FailureKind::DestinationNotUsable;
+                return Err(Failure::new(FailureOwner::Caller, kind, FailureStage::Package, message));
             }
-            Some((_, progress)) => {
+            Found::Same(progress) => {
                 new.go_on(progress);
                 name_constraints(layer, &mut self.constraints);
             }
-            None => make_tables(&self.connection, &new, &self.last_change, &mut self.constraints)
+            Found::Nothing => make_tables(&self.connection, &new, &self.last_change, &mut self.constraints)
                 .map_err(|e| failed(self, &e))?,
         }
         let there = (new.progress.features, new.progress.attachments);
@@ -327,8 +319,12 @@ impl FeatureSink for GeoPackageSink {
                 left_out.push(format!("relationship `{}` names a layer that was not written", relationship.name));
                 continue;
             };
-            let added = add_relationship(&self.connection, relationship, &origin, &destination);
-            left_out.extend(added.map_err(|e| self.failed(format!("relationship `{}`", relationship.name), &e))?);
+            if let Some(why) = refusal(relationship, &origin, &destination) {
+                left_out.push(why);
+            } else if self.stage != Stage::Complete {
+                let added = add_relationship(&self.connection, relationship, &origin, &destination);
+                added.map_err(|e| self.failed(format!("relationship `{}`", relationship.name), &e))?;
+            }
         }
         Ok(left_out)
     }
@@ -339,11 +335,9 @@ impl FeatureSink for GeoPackageSink {
     }
 
     fn finish_file(mut self) -> Result<(), Failure> {
-        self.complete().map_err(|e| self.failed("the indexes", &e))?;
-        let to = self.to;
-        self.connection.flush_prepared_statement_cache();
-        self.connection.close().map_err(|(_, e)| write_failure(&to, "the end of the file", &e))?;
-        let failed = |e| Failure::io(FailureStage::Package, format!("cannot put {} in place", to.display()), &e);
-        atomic_file::put(&atomic_file::beside(&to), &to).map_err(failed)
+        if self.stage != Stage::Complete {
+            self.complete().map_err(|e| self.failed("the indexes", &e))?;
+        }
+        put_in_place(self.connection, &self.to, FORMAT)
     }
 }

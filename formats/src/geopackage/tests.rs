@@ -1,7 +1,8 @@
 //! GeoPackages that are written, killed and gone on with, and read again.
 
-use super::index::{Envelopes, Indexed, build};
+use super::index::{Indexed, build};
 use super::{GeoPackage, GeoPackageOptions, GeoPackageSink, LayerStyle, binary};
+use crate::feature_writing::Envelopes;
 use crate::features::{CopyOptions, Feature, FeatureReader, FeatureSink, GeometryField, LayerSchema, Value, copy_features};
 use crate::geodatabase::Geodatabase;
 use crate::geodatabase::feature_tests::made;

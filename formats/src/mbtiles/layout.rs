@@ -1,6 +1,6 @@
 //! Which tables of a file hold its tiles.
 
-use crate::geodatabase::foreign_sqlite::{ForeignSqlite, quoted};
+use crate::foreign_sqlite::{ForeignSqlite, quoted};
 use offmap_model::Failure;
 
 /// Tables of places and contents that lie under a view `tiles`, and the column that joins them: of mapbox, mb-util and tippecanoe,

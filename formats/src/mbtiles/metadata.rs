@@ -1,6 +1,6 @@
 //! The table `metadata`: names and values, all of them text (MBTiles 1.3, "Metadata").
 
-use crate::geodatabase::foreign_sqlite::{ForeignSqlite, quoted};
+use crate::foreign_sqlite::{ForeignSqlite, quoted};
 use crate::tile_set::{TileCompression, TileFormat, TileSetInfo};
 use crate::tiles::{LISTED_ZOOM, web_mercator_scheme};
 use offmap_model::{Envelope, Failure, SpatialReference, json};

@@ -4,7 +4,7 @@ use super::layout::Layout;
 use super::metadata;
 use super::sorted_keys::{Key, KeysInOrder, SortedKeys};
 use crate::compact_cache::LARGEST_TILE;
-use crate::geodatabase::foreign_sqlite::ForeignSqlite;
+use crate::foreign_sqlite::ForeignSqlite;
 use crate::sinks::TileId;
 use crate::tile_reader::{SharedPlaces, TileReader, TileVisitor, unsupported};
 use crate::tile_set::TileSetInfo;
@@ -38,7 +38,10 @@ impl MbtilesReader {
     /// # Errors
     /// If it is no SQLite file, has no tables of tiles, or no tile.
     pub fn open(path: &Path, cancel: &CancellationToken) -> Result<Self, Failure> {
-        let file = ForeignSqlite::open(path, cancel)?;
+        Self::of_file(path, ForeignSqlite::open(path, cancel)?)
+    }
+
+    pub(crate) fn of_file(path: &Path, file: ForeignSqlite) -> Result<Self, Failure> {
         let layout = Layout::of(&file)?;
         let failed = |e| file.failure(e);
         let zooms: (Option<i64>, Option<i64>) =
@@ -125,7 +128,7 @@ impl TileReader for MbtilesReader {
     }
 
     fn for_each_tile(&mut self, visitor: &mut dyn TileVisitor) -> Result<(), Failure> {
-        self.file.renew()?;
+        self.file.begin_reading()?;
         let mut places = self.places()?;
         let (mut shared, mut bytes, mut held) = (SharedPlaces::default(), Vec::new(), None);
         let mut before = None;
@@ -136,18 +139,16 @@ impl TileReader for MbtilesReader {
             }
             let Some((zoom, column, row)) = tile_of_id(id) else { continue };
             let place = TileId { level: u32::from(zoom), row: u64::from(row), column: u64::from(column) };
-            if !visitor.wants(place)? {
+            if !self.file.hand_on(|| visitor.wants(place))? {
                 continue;
             }
             if held != Some(number) {
-                shared.give(&bytes, visitor)?;
-                // The time for the file is for reading it, not for what becomes of its tiles.
-                self.file.renew()?;
+                self.file.hand_on(|| shared.give(&bytes, visitor))?;
                 content(&self.file, &self.layout, number, &mut bytes)?;
                 held = Some(number);
             }
-            shared.add(place, &bytes, visitor)?;
+            self.file.hand_on(|| shared.add(place, &bytes, visitor))?;
         }
-        shared.give(&bytes, visitor)
+        self.file.hand_on(|| shared.give(&bytes, visitor))
     }
 }

@@ -3,7 +3,7 @@
 use super::metadata;
 use crate::sinks::{Finished, Resumed, TileId, TileSink};
 use crate::tile_set::{TileCompression, TileSetInfo};
-use crate::tile_writing::{Limit, Record, TileLog, cannot_write, check_size, degrees, fingerprint, gzipped};
+use crate::tile_writing::{Limit, PackedTile, TileLog, cannot_write, degrees, fingerprint};
 use crate::tiles::WebMercatorLevels;
 use offmap_disk::{atomic_file, safe_path};
 use offmap_model::{Failure, FailureKind, FailureOwner, FailureStage};
@@ -118,10 +118,11 @@ impl MbtilesSink {
     }
 
     /// The number of bytes, which are stored if they are not there yet.
-    fn store(&mut self, bytes: &[u8], crc: u32, length: u32) -> Result<u64, Failure> {
+    fn store(&mut self, tile: &PackedTile<'_>) -> Result<u64, Failure> {
+        let bytes: &[u8] = &tile.bytes;
         let to = &self.to;
         let sql = |e: rusqlite::Error| sql_failed(to, &e);
-        for at in self.log.candidates(crc, length) {
+        for at in tile.candidates(&self.log) {
             let mut holds = self.connection.prepare_cached(HOLDS).map_err(sql)?;
             if holds.query_row((at.cast_signed(), bytes), |row| row.get(0)).map_err(sql)? {
                 return Ok(at);
@@ -174,16 +175,13 @@ impl TileSink for MbtilesSink {
     }
 
     fn put(&mut self, places: &[TileId], bytes: &[u8]) -> Result<(), Failure> {
-        let packed = if self.info.format.is_vector() { gzipped(bytes) } else { bytes.into() };
-        let length = check_size(places, &packed)?;
-        let crc = crc32fast::hash(&packed);
-        let format = TileLog::format_of(&packed, self.info.format);
+        let tile = PackedTile::of(places, bytes, self.info.format)?;
         let mut at = None;
         for place in places {
             let (zoom, column, row) = self.levels.zoom_column_row(*place)?;
             let stored = match at {
                 Some(at) => at,
-                None => self.store(&packed, crc, length)?,
+                None => self.store(&tile)?,
             };
             at = Some(stored);
             let from_bottom = (1_u64 << zoom) - 1 - u64::from(row);
@@ -192,7 +190,7 @@ impl TileSink for MbtilesSink {
             let mut add = self.connection.prepare_cached(ADD_PLACE).map_err(sql)?;
             add.execute((zoom, column, from_bottom.cast_signed(), stored.cast_signed())).map_err(sql)?;
             drop(add);
-            self.log.add(&Record { place: *place, at: stored, length, crc, format })?;
+            self.log.add(&tile.record(*place, stored))?;
         }
         // Said as soon as it is known, and not when the last tile has come.
         self.format().map(|_| ())

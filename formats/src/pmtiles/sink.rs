@@ -6,9 +6,7 @@ use super::header::{FIRST_BYTES, GZIP, HEADER, Header, Section, UNCOMPRESSED, ty
 use super::metadata;
 use crate::sinks::{Finished, Resumed, TileId, TileSink};
 use crate::tile_set::{TileCompression, TileSetInfo};
-use crate::tile_writing::{
-    AppendFile, Limit, Record, TileLog, cannot_write, check_size, degrees, fingerprint, gzip, gzipped,
-};
+use crate::tile_writing::{AppendFile, Limit, PackedTile, TileLog, cannot_write, degrees, fingerprint, gzip};
 use crate::tiles::{WebMercatorLevels, tile_id};
 use offmap_disk::atomic_file;
 use offmap_model::Failure;
@@ -76,8 +74,9 @@ impl PmtilesSink {
     }
 
     /// Where bytes are, which are stored if they are not there yet.
-    fn store(&mut self, bytes: &[u8], crc: u32, length: u32) -> Result<u64, Failure> {
-        for at in self.log.candidates(crc, length) {
+    fn store(&mut self, tile: &PackedTile<'_>) -> Result<u64, Failure> {
+        let bytes: &[u8] = &tile.bytes;
+        for at in tile.candidates(&self.log) {
             if self.file.holds(at, bytes)? {
                 return Ok(at);
             }
@@ -196,10 +195,7 @@ impl TileSink for PmtilesSink {
     }
 
     fn put(&mut self, places: &[TileId], bytes: &[u8]) -> Result<(), Failure> {
-        let packed = if self.info.format.is_vector() { gzipped(bytes) } else { bytes.into() };
-        let length = check_size(places, &packed)?;
-        let crc = crc32fast::hash(&packed);
-        let format = TileLog::format_of(&packed, self.info.format);
+        let tile = PackedTile::of(places, bytes, self.info.format)?;
         let mut at = None;
         for place in places {
             let id = self.id(*place)?;
@@ -209,10 +205,10 @@ impl TileSink for PmtilesSink {
             }
             let stored = match at {
                 Some(at) => at,
-                None => self.store(&packed, crc, length)?,
+                None => self.store(&tile)?,
             };
             at = Some(stored);
-            self.log.add(&Record { place: *place, at: stored, length, crc, format })?;
+            self.log.add(&tile.record(*place, stored))?;
             self.next = id + 1;
         }
         Ok(())

@@ -9,7 +9,7 @@ use super::tilemap::TILEMAP;
 use crate::compact_cache::{PACKET_SIZE, V2Index};
 use crate::sinks::{Finished, Resumed, TileId, TileSink};
 use crate::tile_set::{TileCompression, TileFormat, TileSetInfo};
-use crate::tile_writing::{AppendFile, Limit, Record, TileLog, cannot_write, check_size, fingerprint, gzipped};
+use crate::tile_writing::{AppendFile, Limit, PackedTile, TileLog, cannot_write, fingerprint};
 use offmap_disk::atomic_file;
 use offmap_model::Failure;
 use std::collections::HashSet;
@@ -164,14 +164,15 @@ impl TilePackageSink {
     }
 
     /// Where bytes are in the open bundle, which are stored if they are not there yet.
-    fn store(&mut self, bytes: &[u8], crc: u32, length: u32) -> Result<u64, Failure> {
+    fn store(&mut self, tile: &PackedTile<'_>) -> Result<u64, Failure> {
+        let bytes: &[u8] = &tile.bytes;
         let Some(bundle) = &mut self.open else { return Err(Failure::internal("no bundle is open")) };
-        for at in self.log.candidates(crc, length) {
+        for at in tile.candidates(&self.log) {
             if at > bundle.start && self.file.holds(at, bytes)? {
                 return Ok(at);
             }
         }
-        let size = length.to_le_bytes();
+        let size = tile.length().to_le_bytes();
         self.file.append(&size)?;
         let at = self.file.end();
         self.file.append(bytes)?;
@@ -243,12 +244,9 @@ impl TileSink for TilePackageSink {
     }
 
     fn put(&mut self, places: &[TileId], bytes: &[u8]) -> Result<(), Failure> {
-        let packed = if self.info.format.is_vector() { gzipped(bytes) } else { bytes.into() };
-        let length = check_size(places, &packed)?;
-        check_format(TileFormat::of_image(&packed).unwrap_or(self.info.format))?;
-        let crc = crc32fast::hash(&packed);
-        let format = TileLog::format_of(&packed, self.info.format);
-        // Where the bytes are in the open bundle.
+        let tile = PackedTile::of(places, bytes, self.info.format)?;
+        check_format(TileFormat::of_image(&tile.bytes).unwrap_or(self.info.format))?;
+        // Where its bytes are in the open bundle.
         let mut at = None;
         for place in places {
             if place.row > MOST_ROWS || place.column > MOST_ROWS {
@@ -261,13 +259,13 @@ impl TileSink for TilePackageSink {
             }
             let stored = match at {
                 Some(at) => at,
-                None => self.store(&packed, crc, length)?,
+                None => self.store(&tile)?,
             };
             at = Some(stored);
-            if !self.open.as_mut().is_some_and(|open| open.note(*place, stored, length)) {
+            if !self.open.as_mut().is_some_and(|open| open.note(*place, stored, tile.length())) {
                 return Err(Failure::internal(format!("tile {place:?} was put twice")));
             }
-            self.log.add(&Record { place: *place, at: stored, length, crc, format })?;
+            self.log.add(&tile.record(*place, stored))?;
         }
         Ok(())
     }

@@ -7,13 +7,15 @@
 
 mod append_file;
 mod journal;
+mod packed_tile;
 mod repeats;
 mod tile_bytes;
 mod tile_extents;
 mod tile_log;
 
 pub(crate) use append_file::{AppendFile, cannot_write};
-pub(crate) use journal::{Limit, Record, fingerprint};
-pub(crate) use tile_bytes::{check_size, gunzipped, gzip, gzipped};
+pub(crate) use journal::{Limit, fingerprint};
+pub(crate) use packed_tile::PackedTile;
+pub(crate) use tile_bytes::{gunzipped, gzip};
 pub(crate) use tile_extents::degrees;
 pub(crate) use tile_log::TileLog;

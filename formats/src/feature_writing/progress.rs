@@ -7,32 +7,32 @@ const TABLE: &str = "CREATE TABLE offmap_progress (layer TEXT PRIMARY KEY NOT NU
 
 /// What is written of a layer.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(super) struct Progress {
-    pub(super) features: Resume,
-    pub(super) attachments: Resume,
+pub(crate) struct Progress {
+    pub(crate) features: Resume,
+    pub(crate) attachments: Resume,
     /// `[xmin, ymin, xmax, ymax]`.
-    pub(super) extent: Option<[f64; 4]>,
+    pub(crate) extent: Option<[f64; 4]>,
 }
 
 impl Progress {
-    pub(super) fn widen(&mut self, [a, b, c, d]: [f64; 4]) {
+    pub(crate) fn widen(&mut self, [a, b, c, d]: [f64; 4]) {
         let wider = |[e, f, g, h]: [f64; 4]| [e.min(a), f.min(b), g.max(c), h.max(d)];
         self.extent = Some(self.extent.map_or([a, b, c, d], wider));
     }
 }
 
-pub(super) fn make(connection: &Connection) -> rusqlite::Result<()> {
+pub(crate) fn make(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch(TABLE)
 }
 
 /// Whether a file is one that is being written.
-pub(super) fn is_there(connection: &Connection) -> rusqlite::Result<bool> {
+pub(crate) fn is_there(connection: &Connection) -> rusqlite::Result<bool> {
     let sql = "SELECT EXISTS(SELECT 1 FROM sqlite_master WHERE name = 'offmap_progress')";
     connection.query_row(sql, [], |row| row.get(0))
 }
 
 /// What is written of a layer, and the definition of its table.
-pub(super) fn read(connection: &Connection, layer: &str) -> rusqlite::Result<Option<(String, Progress)>> {
+pub(crate) fn read(connection: &Connection, layer: &str) -> rusqlite::Result<Option<(String, Progress)>> {
     let sql = "SELECT definition, after, rows, attachment_after, attachments, min_x, min_y, max_x, max_y
          FROM offmap_progress WHERE layer = ?1";
     let found = connection.query_row(sql, [layer], |row| {
@@ -49,7 +49,7 @@ pub(super) fn read(connection: &Connection, layer: &str) -> rusqlite::Result<Opt
     found.optional()
 }
 
-pub(super) fn write(connection: &Connection, layer: &str, definition: &str, progress: &Progress) -> rusqlite::Result<()> {
+pub(crate) fn write(connection: &Connection, layer: &str, definition: &str, progress: &Progress) -> rusqlite::Result<()> {
     let count = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
     let [xmin, ymin, xmax, ymax] = progress.extent.map_or([None; 4], |extent| extent.map(Some));
     let sql = "INSERT OR REPLACE INTO offmap_progress VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
@@ -68,6 +68,6 @@ pub(super) fn write(connection: &Connection, layer: &str, definition: &str, prog
     Ok(())
 }
 
-pub(super) fn drop(connection: &Connection) -> rusqlite::Result<()> {
+pub(crate) fn drop(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch("DROP TABLE offmap_progress")
 }

@@ -30,8 +30,20 @@ impl GridAxis {
         Self { origin, scale, shift: lines as i64, rest }
     }
 
-    pub(super) fn is_usable(&self) -> bool {
+    pub(crate) fn is_usable(&self) -> bool {
         self.origin.is_finite() && self.scale.is_finite() && self.scale > 0.0 && (self.origin * self.scale).abs() < FURTHEST
+    }
+
+    /// The coordinate of its line 0.
+    #[must_use]
+    pub fn origin(&self) -> f64 {
+        self.origin
+    }
+
+    /// Lines for each unit.
+    #[must_use]
+    pub fn scale(&self) -> f64 {
+        self.scale
     }
 
     /// The coordinate of a grid line.
@@ -53,7 +65,7 @@ impl GridAxis {
 /// Origins and scales of x and y, of heights, and of measures.
 ///
 /// ```
-/// use offmap_formats::geodatabase::{GridAxis, PrecisionGrid};
+/// use offmap_formats::geometry::{GridAxis, PrecisionGrid};
 ///
 /// let grid = PrecisionGrid { x: GridAxis::new(-20_037_700.0, 10_000.0), ..PrecisionGrid::web_mercator() };
 /// assert_eq!(grid.x.coordinate(68_621_644_124), -13_175_535.5876);
@@ -81,7 +93,7 @@ impl PrecisionGrid {
     }
 
     /// Whether its x and y can be used, and its heights and measures where they are wanted.
-    pub(super) fn is_usable(&self, has_z: bool, has_m: bool) -> bool {
+    pub(crate) fn is_usable(&self, has_z: bool, has_m: bool) -> bool {
         let wanted = [(self.x, true), (self.y, true), (self.z, has_z), (self.m, has_m)];
         wanted.iter().all(|(axis, wanted)| !wanted || axis.is_usable())
     }

@@ -7,7 +7,7 @@
 //! 0), two bytes with the number of cells, then the cells of eight bytes id and four floats xmin, xmax, ymin, ymax; a leaf's ids are
 //! rows, the others' are nodes. The root is node 1. Two more tables tell the leaf of each row and the parent of each node.
 
-use super::ddl::quoted;
+use crate::foreign_sqlite::quoted;
 use rusqlite::{CachedStatement, Connection, params};
 
 /// Bytes before the cells of a node, and of a cell.

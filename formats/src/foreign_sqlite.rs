@@ -40,17 +40,23 @@ pub(crate) struct ForeignSqlite {
     limit: Duration,
 }
 
+/// What time it is; tests have a clock of their own.
+pub(crate) type Now = Arc<dyn Fn() -> Instant + Send + Sync>;
+
 /// When the time for a file is over; SQLite looks at it as well.
-#[derive(Debug, Clone)]
-struct Until(Arc<Mutex<Instant>>);
+#[derive(Clone)]
+struct Until {
+    at: Arc<Mutex<Instant>>,
+    now: Now,
+}
 
 impl Until {
-    fn get(&self) -> Instant {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn is_over(&self) -> bool {
+        (self.now)() >= *self.at.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn set(&self, until: Instant) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = until;
+    fn set(&self, from_now: Duration) {
+        *self.at.lock().unwrap_or_else(PoisonError::into_inner) = (self.now)() + from_now;
     }
 }
 
@@ -78,6 +84,11 @@ fn time_for(bytes: u64) -> Duration {
 impl ForeignSqlite {
     /// Opens the file. Blocks; whatever is done with it ends with an error once `cancel` is cancelled.
     pub(crate) fn open(path: &Path, cancel: &CancellationToken) -> Result<Self, Failure> {
+        Self::open_timed(path, cancel, Arc::new(Instant::now))
+    }
+
+    /// The same by a clock.
+    pub(crate) fn open_timed(path: &Path, cancel: &CancellationToken, now: Now) -> Result<Self, Failure> {
         let cannot_open = |e| Failure::io(FailureStage::Check, format!("cannot open {}", path.display()), &e);
         let metadata = std::fs::symlink_metadata(path).map_err(cannot_open)?;
         if !metadata.is_file() {
@@ -89,7 +100,7 @@ impl ForeignSqlite {
             return Err(corrupt(path, "its first bytes are not the expected `SQLite format 3`"));
         }
         let limit = time_for(metadata.len());
-        let until = Until(Arc::new(Mutex::new(Instant::now() + limit)));
+        let until = Until { at: Arc::new(Mutex::new(now() + limit)), now };
         // The directory is named by the caller; the file itself is not looked for behind a link.
         let absolute = std::path::absolute(path).map_err(cannot_open)?;
         let (Some(parent), Some(name)) = (absolute.parent(), absolute.file_name()) else {
@@ -113,7 +124,7 @@ impl ForeignSqlite {
     fn harden(&mut self) -> rusqlite::Result<()> {
         let cancel = self.cancel.clone();
         let until = self.until.clone();
-        self.connection.progress_handler(STEPS, Some(move || cancel.is_cancelled() || Instant::now() >= until.get()))?;
+        self.connection.progress_handler(STEPS, Some(move || cancel.is_cancelled() || until.is_over()))?;
         for (limit, value) in LIMITS {
             self.connection.set_limit(limit, value)?;
         }
@@ -150,7 +161,7 @@ impl ForeignSqlite {
         if self.cancel.is_cancelled() {
             return Err(Failure::cancelled());
         }
-        if Instant::now() < self.until.get() {
+        if !self.until.is_over() {
             return Ok(());
         }
         let message = format!(
@@ -161,11 +172,31 @@ impl ForeignSqlite {
         Err(Failure::new(FailureOwner::Source, FailureKind::TimedOut, FailureStage::Check, message))
     }
 
-    /// The time for the file begins anew: for who reads it bit by bit and does something else in between.
-    pub(crate) fn renew(&self) -> Result<(), Failure> {
-        self.go_on()?;
-        self.until.set(Instant::now() + self.limit);
+    /// Its time begins anew: reading begins, whatever was done since it was opened.
+    pub(crate) fn begin_reading(&self) -> Result<(), Failure> {
+        if self.cancel.is_cancelled() {
+            return Err(Failure::cancelled());
+        }
+        self.until.set(self.limit);
         Ok(())
+    }
+
+    /// Hands on what was read of it. How long those take to whom it is handed on is not the time of the file, which begins anew
+    /// behind it: what is limited is the reading from one row to the next.
+    pub(crate) fn hand_on<T>(&self, take: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
+        self.go_on()?;
+        let taken = take()?;
+        self.begin_reading()?;
+        Ok(taken)
+    }
+
+    /// Refuses a row that does not lie behind the one before it. In a file that lies, pages of a table can be reached by many ways, so
+    /// that reading it would not end; its rows come again then.
+    pub(crate) fn check_order(&self, last: &mut Option<i64>, row: i64) -> Result<(), Failure> {
+        match last.replace(row) {
+            Some(before) if before >= row => Err(self.corrupt(format!("row {row} of a table comes behind row {before}"))),
+            _ => Ok(()),
+        }
     }
 
     /// The ordinary tables, by their names in lower case. A view or virtual table is none, whatever the schema calls it.
@@ -242,13 +273,12 @@ mod tests {
         cancel.cancel();
         assert!(running.join().expect("no panic").expect_err("cancelled").is_cancelled());
         let opened = ForeignSqlite::open(&path, &CancellationToken::new()).expect("opens");
-        opened.until.set(Instant::now());
+        opened.until.set(Duration::ZERO);
         let ended = opened.connection.query_row(LONG, [], |r| r.get::<_, i64>(0)).map_err(|e| opened.failure(e));
         let failure = ended.expect_err("too long");
-        assert!(opened.renew().is_err(), "what is over is over");
-        opened.until.set(Instant::now() + Duration::from_secs(1));
-        opened.renew().expect("there is time");
-        assert!(opened.until.get() > Instant::now() + Duration::from_secs(30));
+        assert!(opened.hand_on(|| Ok(())).is_err(), "what is over is over");
+        opened.begin_reading().expect("is not cancelled");
+        opened.hand_on(|| Ok(())).expect("there is time");
         assert_eq!((failure.owner, failure.kind), (FailureOwner::Source, FailureKind::TimedOut));
         assert_eq!((time_for(0).as_secs(), time_for(1 << 30).as_secs()), (60, 162));
     }
