@@ -14,6 +14,7 @@ mod layer_table;
 mod precision_grid;
 mod reader;
 mod replica;
+mod service_items;
 mod shape_blob;
 mod shape_blob_writer;
 #[cfg(test)]
@@ -25,6 +26,7 @@ pub use keys::key_literals;
 pub use precision_grid::{GridAxis, PrecisionGrid};
 pub use reader::GeodatabaseReader;
 pub use replica::{ReplicaLayer, describe};
+pub use service_items::{ServiceItem, service_items};
 pub use shape_blob::{ShapeHead, read_shape, read_shape_head};
 pub use shape_blob_writer::ShapeBlobWriter;
 pub use sync_state::{SyncState, sync_state};
