@@ -39,7 +39,7 @@ pub(crate) enum Command {
     /// Verify a package by its manifest.
     #[command(after_help = help::AFTER_VERIFY)]
     Verify(VerifyArguments),
-    /// Convert a file of tiles or features into another format.
+    /// Convert a file of tiles or features into another format, or a package into a folder that opens without ArcGIS.
     #[command(after_help = convert_arguments::AFTER)]
     Convert(Box<Convert>),
     /// Show what is in a package, and what is missing and why.

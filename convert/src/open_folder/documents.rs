@@ -125,7 +125,8 @@ fn draw_style(
     let tiles = if form == TileForm::Mbtiles { TileUrls::MbTiles } else { TileUrls::PmTiles };
     let style = maplibre::style(map, &StyleOptions { tiles, sprite: sprite.clone(), ..StyleOptions::default() });
     staging.write_whole(name, &pretty(&style.json)?)?;
-    for (name, bytes) in style.sprites.files(&sprite) {
+    let sheet = if style.sprites.is_empty() { Vec::new() } else { style.sprites.files(&sprite) };
+    for (name, bytes) in sheet {
         staging.write_whole(&name, &bytes)?;
     }
     Ok(style.approximations)
