@@ -69,8 +69,8 @@ pub fn make(
     cancel: &CancellationToken,
 ) -> Result<OpenFolder, Failure> {
     check::check_folder(&request.to, request.overwrite, cancel)?;
-    let package = MobileMapPackage::open(&request.from)?;
     check::check_apart(&request.from, &request.to)?;
+    let package = MobileMapPackage::open(&request.from)?;
     let order = request.order(&source::state(&request.from)?)?;
     let half = Half::begin(&request.to, &order)?;
     half.write(request.keep, cancel, |half| {
