@@ -461,3 +461,48 @@ async fn a_signal_ends_it_cleanly_and_keeps_what_was_done_where_that_is_asked_fo
         }
     });
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn take_makes_the_folder_in_the_same_run_and_keeps_the_package_where_the_folder_fails() {
+    let sandbox = sandbox(SandboxOptions::default()).await;
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = |name: &str| dir.path().join(name);
+    let portal = sandbox.portal_url();
+    let take = |item: &str, out: &str, open: &str, more: &[&str]| {
+        let mut command = offmap(&["take", "--portal", &portal, "--item", item, "--progress", "json"]);
+        command.args(AREA).arg("--out").arg(path(out)).arg("--open").arg(path(open)).args(more);
+        let output = run(command);
+        let last = String::from_utf8_lossy(&output.stdout).lines().last().unwrap_or_default().to_owned();
+        let result: Value = serde_json::from_str(&last).unwrap_or_else(|_| panic!("{}", words(&output)));
+        (output.status.code(), result["result"].clone(), words(&output))
+    };
+    let (code, result, said) = take(FIELD_MAP, "package", "open", &[]);
+    assert_eq!(code, Some(0), "{said}");
+    assert_eq!((&result["open"]["complete"], &result["failure"]), (&json!(true), &Value::Null), "{result}");
+    check_manifest(&path("open"));
+    // Another process writes the same folder.
+    let note = std::fs::File::create(path("other.new.request")).expect("makes");
+    note.lock().expect("locks");
+    let (code, result, said) = take(FIELD_MAP, "second", "other", &[]);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("the package is whole") && said.contains("--to open"), "{said}");
+    assert!(result["package"].is_string() && result["open"]["folder"].is_null() && result["failure"].is_object(), "{result}");
+    let verified = run(offmap(&["verify", "--deep", &path("second").to_string_lossy()]));
+    assert_eq!(verified.status.code(), Some(0), "{}", words(&verified));
+    drop(note);
+    // Later it is made by itself, or with what is there.
+    made(&path("second"), &path("other"), &[], 0);
+    // Without a package there is no folder; what cannot be a folder is said before anything is fetched.
+    let before = names(dir.path());
+    let (code, result, said) = take("00000000000000000000000000000000", "third", "third-open", &[]);
+    assert!(code == Some(1) && result["open"].is_null(), "{said}");
+    let asked = sandbox.requests().len();
+    for (open, expected) in [("open", "is not empty"), ("third/open", "would lie in the package")] {
+        let (code, _, said) = take(FIELD_MAP, "third", open, &[]);
+        assert!(code == Some(2) && said.contains(expected), "{said}");
+    }
+    assert_eq!((sandbox.requests().len(), names(dir.path())), (asked, before));
+    let (code, _, said) = take(FIELD_MAP, "package", "open", &["--overwrite"]);
+    assert_eq!(code, Some(0), "{said}");
+    check_manifest(&path("open"));
+}

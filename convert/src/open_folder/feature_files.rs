@@ -1,6 +1,7 @@
 //! The GeoPackage of all layers, and the GeoJSON of those that are drawn.
 
 use super::capped::Capped;
+use super::label_points::LabelPoints;
 use super::names::Names;
 use super::progress::Parts;
 use super::request::LeftOut;
@@ -13,7 +14,7 @@ use offmap_formats::geojson_seq::GeoJsonSequenceSink;
 use offmap_formats::geopackage::{GeoPackageOptions, GeoPackageSink};
 use offmap_model::{Failure, FailureKind};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use tokio_util::sync::CancellationToken;
 
 /// The file of all layers.
@@ -43,6 +44,8 @@ pub(super) struct FeatureFiles {
     pub(super) counts: Vec<Counts>,
     /// For each table that is drawn its GeoJSON, or why there is none.
     pub(super) geojson: BTreeMap<usize, Result<String, String>>,
+    /// For each table of areas that is labelled the points of its labels.
+    pub(super) label_points: BTreeMap<usize, String>,
     pub(super) left_out: Vec<LeftOut>,
 }
 
@@ -50,7 +53,7 @@ pub(super) struct FeatureFiles {
 pub(super) fn write(
     staging: &Staging,
     tables: &Tables,
-    drawn: &BTreeSet<usize>,
+    drawn: &BTreeMap<usize, bool>,
     parts: &Parts<'_>,
     cancel: &CancellationToken,
 ) -> Result<FeatureFiles, Failure> {
@@ -59,9 +62,18 @@ pub(super) fn write(
     let told = held.left_out.into_iter().map(|reason| LeftOut { layer: GEOPACKAGE.to_owned(), reason });
     files.left_out.extend(told);
     let mut names = Names::default();
-    for at in drawn {
-        let name = format!("features/{}.geojson", names.file(&tables.layers()[*at].name));
-        files.geojson.insert(*at, geojson(staging, tables, (*at, &name), parts, cancel)?.map(|()| name));
+    for (at, is_labelled) in drawn {
+        let stem = names.file(&tables.layers()[*at].name);
+        let name = format!("features/{stem}.geojson");
+        parts.next_part();
+        let written = geojson(staging, (tables, *at), &name, parts, cancel)?;
+        if written.is_ok() && *is_labelled {
+            let name = format!("features/{}.geojson", names.file(&format!("{stem}_labels")));
+            if geojson(staging, (&LabelPoints::of_table(tables, *at), 0), &name, parts, cancel)?.is_ok() {
+                files.label_points.insert(*at, name);
+            }
+        }
+        files.geojson.insert(*at, written.map(|()| name));
     }
     Ok(files)
 }
@@ -104,18 +116,17 @@ fn geopackage(
 /// Writes the GeoJSON of a table, or says in words why there is none.
 fn geojson(
     staging: &Staging,
-    tables: &Tables,
-    (table, name): (usize, &str),
+    (reader, table): (&dyn FeatureReader, usize),
+    name: &str,
     parts: &Parts<'_>,
     cancel: &CancellationToken,
 ) -> Result<Result<(), String>, Failure> {
-    parts.next_part();
     let to = staging.path_to(name)?;
     if to.exists() {
         return Ok(Ok(()));
     }
     let tell = |done| parts.tell(name, done);
-    let selected = Selected::new(tables, &[table], None, &tell, cancel)?;
+    let selected = Selected::new(reader, &[table], None, &tell, cancel)?;
     let mut sink = Capped::new(GeoJsonSequenceSink::resume(&to)?, MOST_ROWS, MOST_BYTES);
     let copied = copy_features(&selected, &mut sink, &CopyOptions::default());
     let is_full = sink.is_full;

@@ -63,10 +63,11 @@ fn layers(drawing: &Drawing<'_>) -> Vec<ManifestLayer> {
     for (at, schema) in drawing.tables.layers().iter().enumerate() {
         let counts = drawing.features.counts.get(at).copied().unwrap_or_default();
         let geojson = drawing.features.geojson.get(&at).and_then(|written| written.as_ref().ok());
+        let label_points = drawing.features.label_points.get(&at);
         layers.push(ManifestLayer {
             title: schema.title.clone(),
             table: Some(schema.name.clone()),
-            files: [GEOPACKAGE.to_owned()].into_iter().chain(geojson.cloned()).collect(),
+            files: [GEOPACKAGE.to_owned()].into_iter().chain(geojson.cloned()).chain(label_points.cloned()).collect(),
             source: drawing.tables.origins[at].file.clone(),
             rows: Some(counts.rows),
             attachments: counts.attachments,

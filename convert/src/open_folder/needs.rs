@@ -49,6 +49,8 @@ pub(super) struct MapNeeds {
     pub(super) document: Value,
     pub(super) needs: Vec<Need>,
     pub(super) titles: Vec<String>,
+    /// Whether the map itself labels the layer.
+    pub(super) labelled: Vec<bool>,
 }
 
 /// Reads all maps of a package.
@@ -61,17 +63,22 @@ pub(super) fn of_maps(package: &MobileMapPackage) -> Result<Vec<MapNeeds>, Failu
         let bytes = package.read(&map.path, LARGEST_DOCUMENT)?;
         let document: Value =
             json::read(&bytes, DOCUMENT_MEMORY).map_err(|what| damaged(format!("{}: {what}", map.path)))?;
-        let (mut needs, mut titles) = (Vec::new(), Vec::new());
-        let mut title = String::new();
+        let (mut needs, mut titles, mut labelled) = (Vec::new(), Vec::new(), Vec::new());
         let read = Map::from_web_map(&document, &mut |layer| {
             needs.push(need_of(package, map, layer, needs.len()));
             titles.push(title_of(layer));
+            labelled.push(layer.get("layerDefinition").is_some_and(has_labels));
             None
         });
-        title.push_str(if read.title.is_empty() { &map.title } else { &read.title });
-        Ok(MapNeeds { name: map.name.clone(), title, path: map.path.clone(), document, needs, titles })
+        let title = if read.title.is_empty() { map.title.clone() } else { read.title };
+        Ok(MapNeeds { name: map.name.clone(), title, path: map.path.clone(), document, needs, titles, labelled })
     };
     package.maps().iter().map(of_map).collect()
+}
+
+/// Whether the drawing of a layer labels its features.
+pub(super) fn has_labels(layer: &Value) -> bool {
+    layer.pointer("/drawingInfo/labelingInfo").and_then(Value::as_array).is_some_and(|labels| !labels.is_empty())
 }
 
 /// The name of a layer for people.

@@ -65,6 +65,7 @@ impl Drawing<'_> {
             table: schema.name.clone(),
             geometry: self.tables.drawn(shown.at),
             geojson,
+            label_points: self.features.label_points.get(&shown.at).cloned(),
             wkid: schema.geometry.as_ref().and_then(|geometry| code_of(&geometry.spatial_reference)),
         };
         let description = shown.item.map_or(Value::Null, |item| item.description.clone());

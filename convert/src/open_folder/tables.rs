@@ -2,7 +2,7 @@
 
 use super::data_file::DataFiles;
 use super::feature_set::SharedSet;
-use super::needs::{MapNeeds, Need};
+use super::needs::{MapNeeds, Need, has_labels};
 use super::names::Names;
 use super::request::LeftOut;
 use crate::cartography::GeometryKind as Drawn;
@@ -11,7 +11,7 @@ use offmap_formats::geodatabase::{Geodatabase, ServiceItem, service_items};
 use offmap_formats::geometry::GeometryKind;
 use offmap_model::{Failure, FailureKind};
 use offmap_packager::MobileMapPackage;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
@@ -72,11 +72,20 @@ pub(super) fn open(
     Ok(tables)
 }
 
-/// The tables that a map draws.
-pub(super) fn drawn_in(maps: &[MapNeeds], tables: &Tables) -> BTreeSet<usize> {
-    let each = maps.iter().flat_map(|map| map.needs.iter().map(|need| (need, map.path.as_str())));
-    let places = each.filter_map(|(need, map)| tables.shown(need, map).ok()).map(|shown| shown.at);
-    places.filter(|at| tables.drawn(*at) != Drawn::None).collect()
+/// The tables that a map draws, and whether as areas with labels.
+pub(super) fn drawn_in(maps: &[MapNeeds], tables: &Tables) -> BTreeMap<usize, bool> {
+    let mut drawn = BTreeMap::new();
+    for map in maps {
+        for (need, labelled) in map.needs.iter().zip(&map.labelled) {
+            let Ok(shown) = tables.shown(need, &map.path) else { continue };
+            let kind = tables.drawn(shown.at);
+            if kind != Drawn::None {
+                let labelled = *labelled || shown.item.is_some_and(|item| has_labels(&item.description));
+                *drawn.entry(shown.at).or_insert(false) |= labelled && kind == Drawn::Polygon;
+            }
+        }
+    }
+    drawn
 }
 
 impl Tables {

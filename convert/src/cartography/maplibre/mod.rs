@@ -126,7 +126,14 @@ impl Writer<'_> {
             format!("{}{style}", label.symbol.family)
         };
         let font = |label: &Label| vec![self.font.clone().unwrap_or_else(|| of_author(label))];
-        self.labels.extend(labels::layers(layer, inherited, features, &font, &mut report));
+        let points = features.source.label_points.as_ref().filter(|_| !features.labels.is_empty());
+        let points = points.map(|points| (format!("{}/labels", layer.id), points));
+        if let Some((id, points)) = &points {
+            let data = format!("{}{points}", self.options.base);
+            self.sources.insert(id.clone(), json!({"type": "geojson", "data": data}));
+        }
+        let points = points.as_ref().map(|(id, _)| id.as_str());
+        self.labels.extend(labels::layers((layer, points), inherited, features, &font, &mut report));
     }
 
     fn vector_tiles(&mut self, layer: &Layer, inherited: Inherited, tiles: &VectorSource) {
