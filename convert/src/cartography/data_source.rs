@@ -28,6 +28,8 @@ pub struct FeatureSource {
     pub label_points: Option<String>,
     /// The EPSG code of the table's coordinates.
     pub wkid: Option<u32>,
+    /// Whom to thank.
+    pub attribution: Option<String>,
 }
 
 /// What the features of a layer are.

@@ -7,7 +7,7 @@ use super::request::{LeftOut, TileForm};
 use super::sources::Drawing;
 use super::staging::Staging;
 use crate::cartography::maplibre::{self, StyleOptions, TileUrls};
-use crate::cartography::{Approximation, Map, qgis};
+use crate::cartography::{Approximation, Map, WITHOUT_DATA, qgis};
 use offmap_formats::features::FeatureReader as _;
 use offmap_model::Failure;
 use serde_json::{Value, json};
@@ -87,6 +87,8 @@ fn read(needs: &MapNeeds, drawing: &Drawing<'_>, left_out: &mut Vec<LeftOut>) ->
         }
     });
     map.title.clone_from(&needs.title);
+    // Those are named as left out, with the reason.
+    map.approximations.retain(|one| one.what != WITHOUT_DATA);
     map.approximations.extend(more_simply(needs, drawing));
     map
 }

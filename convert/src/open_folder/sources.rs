@@ -66,9 +66,17 @@ impl Drawing<'_> {
             geometry: self.tables.drawn(shown.at),
             geojson,
             label_points: self.features.label_points.get(&shown.at).cloned(),
+            attribution: self.tables.attribution(shown.at),
             wkid: schema.geometry.as_ref().and_then(|geometry| code_of(&geometry.spatial_reference)),
         };
-        let description = shown.item.map_or(Value::Null, |item| item.description.clone());
+        let mut description = shown.item.map_or(Value::Null, |item| item.description.clone());
+        // Not every service says it; its replica does.
+        if let (Some(subtypes), Some(members)) = (&schema.subtypes, description.as_object_mut()) {
+            let is_said = ["subtypeField", "subtypeFieldName"].iter().any(|key| members.get(*key).is_some_and(|v| v != ""));
+            if !is_said {
+                members.insert("subtypeField".to_owned(), subtypes.field.clone().into());
+            }
+        }
         Ok(LayerSource { data: DataSource::Features(source), description })
     }
 }

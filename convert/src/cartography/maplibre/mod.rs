@@ -113,8 +113,11 @@ impl Writer<'_> {
             report.approximate("features without a GeoJSON file", "nothing");
             return;
         };
-        let data = format!("{}{geojson}", self.options.base);
-        self.sources.insert(layer.id.clone(), json!({"type": "geojson", "data": data}));
+        let mut source = json!({"type": "geojson", "data": format!("{}{geojson}", self.options.base)});
+        if let Some(attribution) = &features.source.attribution {
+            source["attribution"] = json!(attribution);
+        }
+        self.sources.insert(layer.id.clone(), source);
         self.layers.extend(features::layers(layer, inherited, features, &mut self.sprites, &mut report));
         let of_author = |label: &Label| {
             let style = match (label.symbol.bold, label.symbol.italic) {
