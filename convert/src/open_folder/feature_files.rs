@@ -1,6 +1,7 @@
 //! The GeoPackage of all layers, and the GeoJSON of those that are drawn.
 
 use super::capped::Capped;
+use super::in_degrees::InDegrees;
 use super::label_points::LabelPoints;
 use super::names::Names;
 use super::progress::Parts;
@@ -126,7 +127,11 @@ fn geojson(
         return Ok(Ok(()));
     }
     let tell = |done| parts.tell(name, done);
-    let selected = Selected::new(reader, &[table], None, &tell, cancel)?;
+    let in_degrees = match InDegrees::of_table(reader, table) {
+        Ok(in_degrees) => in_degrees,
+        Err(failure) => return Ok(Err(format!("GeoJSON cannot be made of its spatial reference {}", failure.message))),
+    };
+    let selected = Selected::new(&in_degrees, &[0], None, &tell, cancel)?;
     let mut sink = Capped::new(GeoJsonSequenceSink::resume(&to)?, MOST_ROWS, MOST_BYTES);
     let copied = copy_features(&selected, &mut sink, &CopyOptions::default());
     let is_full = sink.is_full;

@@ -32,6 +32,7 @@ mod data_file;
 mod documents;
 mod feature_files;
 mod feature_set;
+mod in_degrees;
 mod label_points;
 mod manifest;
 mod manifest_file;
