@@ -2,8 +2,8 @@
 
 use crate::convert_arguments::Convert;
 use crate::convert_progress::{Shown, tell_cancelled};
-use crate::open_folder;
 use crate::interrupt::{CANCELLED, on_ctrl_c};
+use crate::open_folder;
 use crate::progress_style::ProgressStyle;
 use crate::stop::{INCOMPLETE, Stop};
 use crate::terminal::{self, Tone, out, size};

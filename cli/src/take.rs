@@ -176,7 +176,9 @@ async fn check_open(wishes: &RunArguments, out: &Path, overwrites: bool) -> Resu
     let (folder, package) = (absolute(&to), absolute(out));
     if folder.starts_with(&package) || package.starts_with(&folder) {
         let (to, out) = (to.display(), out.display());
-        return Err(Stop::usage(format!("{to} would lie in the package {out}, or the package in it; name another directory")));
+        return Err(Stop::usage(format!(
+            "{to} would lie in the package {out}, or the package in it; name another directory"
+        )));
     }
     or_interrupted(run_blocking(move || check_folder(&to, overwrites, &CancellationToken::new()))).await
 }

@@ -2,10 +2,10 @@
 
 mod support;
 
+use offmap::Failure;
 use offmap::formats::convert::{open_reader, open_sink};
 use offmap::formats::tiles::{tile_of_id, web_mercator_scheme};
 use offmap::formats::{TileFormat, TileId, TileSetInfo, TileVisitor};
-use offmap::Failure;
 use offmap_sandbox::{FIELD_MAP, FULL_MAP, SandboxOptions};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -116,7 +116,10 @@ fn check_style(folder: &Path, style: &Value) {
     }
     let sheets = style["sprite"].as_array().cloned().unwrap_or_default();
     for sheet in sheets.iter().filter_map(|sheet| sheet["url"].as_str()).chain(style["sprite"].as_str()) {
-        assert!(folder.join(format!("{sheet}.png")).is_file() && folder.join(format!("{sheet}@2x.json")).is_file(), "{sheet}");
+        assert!(
+            folder.join(format!("{sheet}.png")).is_file() && folder.join(format!("{sheet}@2x.json")).is_file(),
+            "{sheet}"
+        );
     }
 }
 
@@ -238,7 +241,10 @@ async fn each_map_of_a_package_has_its_own_documents_and_hostile_paths_lead_nowh
     let answer = made(&package, &folder, &[], 3);
     let titles: Vec<_> = answer["leftOut"].as_array().expect("a list").iter().map(|l| l["layer"].clone()).collect();
     assert_eq!(titles, ["up", "gone", "kml", "item"], "{answer}");
-    assert_eq!(answer["maps"][1], json!({"title": "Another", "style": "second_map.style.json", "project": "second_map.qgz"}));
+    assert_eq!(
+        answer["maps"][1],
+        json!({"title": "Another", "style": "second_map.style.json", "project": "second_map.qgz"})
+    );
     check_manifest(&folder);
     for name in ["mobile_map.style.json", "second_map.style.json"] {
         check_style(&folder, &json_of(&folder.join(name)));
@@ -333,7 +339,9 @@ fn multiply(file: &rusqlite::Connection) {
         .iter()
         .map(|name| match name.to_lowercase().as_str() {
             "objectid" | "gdb_archive_oid" => format!("\"{name}\" + n * {}", most + count + 10_000),
-            "globalid" => "'{' || upper(printf('%08x', n)) || '-0000-0000-0000-' || upper(printf('%012x', OBJECTID)) || '}'".into(),
+            "globalid" => {
+                "'{' || upper(printf('%08x', n)) || '-0000-0000-0000-' || upper(printf('%012x', OBJECTID)) || '}'".into()
+            }
             _ => format!("\"{name}\""),
         })
         .collect();
@@ -486,7 +494,10 @@ async fn take_makes_the_folder_in_the_same_run_and_keeps_the_package_where_the_f
     let (code, result, said) = take(FIELD_MAP, "second", "other", &[]);
     assert_eq!(code, Some(2), "{said}");
     assert!(said.contains("the package is whole") && said.contains("--to open"), "{said}");
-    assert!(result["package"].is_string() && result["open"]["folder"].is_null() && result["failure"].is_object(), "{result}");
+    assert!(
+        result["package"].is_string() && result["open"]["folder"].is_null() && result["failure"].is_object(),
+        "{result}"
+    );
     let verified = run(offmap(&["verify", "--deep", &path("second").to_string_lossy()]));
     assert_eq!(verified.status.code(), Some(0), "{}", words(&verified));
     drop(note);

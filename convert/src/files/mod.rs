@@ -28,8 +28,8 @@ mod tile_files;
 
 pub use request::{Converted, ConvertedLayer, FileProgress, Request};
 
-use endings::Written;
 use crate::half::Half;
+use endings::Written;
 use offmap_model::Failure;
 use source::Source;
 use tokio_util::sync::CancellationToken;

@@ -110,7 +110,10 @@ fn more_simply(needs: &MapNeeds, drawing: &Drawing<'_>) -> Vec<Approximation> {
         if let Ok(shown) = drawing.tables.shown(need, &needs.path) {
             let schema = &drawing.tables.layers()[shown.at];
             if let Some(Err(why)) = drawing.features.geojson.get(&shown.at) {
-                add(format!("table `{}` of {}: {why}", schema.name, super::feature_files::GEOPACKAGE), "nothing in MapLibre");
+                add(
+                    format!("table `{}` of {}: {why}", schema.name, super::feature_files::GEOPACKAGE),
+                    "nothing in MapLibre",
+                );
             }
         }
     }

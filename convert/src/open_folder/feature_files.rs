@@ -80,12 +80,7 @@ pub(super) fn write(
 }
 
 /// Writes the GeoPackage; one that is complete is used again with what a note says of it.
-fn geopackage(
-    staging: &Staging,
-    tables: &Tables,
-    parts: &Parts<'_>,
-    cancel: &CancellationToken,
-) -> Result<Held, Failure> {
+fn geopackage(staging: &Staging, tables: &Tables, parts: &Parts<'_>, cancel: &CancellationToken) -> Result<Held, Failure> {
     parts.next_part();
     let places: Vec<usize> = (0..tables.layers().len()).collect();
     if places.is_empty() {
@@ -107,7 +102,8 @@ fn geopackage(
     };
     let copied = copy_features(&selected, &mut sink, &CopyOptions::default())?;
     sink.finish_file()?;
-    let counts = |layer: &offmap_formats::features::CopiedLayer| Counts { rows: layer.features, attachments: layer.attachments };
+    let counts =
+        |layer: &offmap_formats::features::CopiedLayer| Counts { rows: layer.features, attachments: layer.attachments };
     let held = Held { tables: copied.layers.iter().map(counts).collect(), left_out: copied.left_out };
     let json = serde_json::to_vec(&held).map_err(|e| Failure::internal(e.to_string()))?;
     staging.write_whole("work/geopackage.json", &json)?;

@@ -90,7 +90,8 @@ impl FeatureSet {
         let geometry = match name {
             None => None,
             Some(name) => {
-                let kind = geometry_kind(name).ok_or_else(|| format!("its shapes are of the type {name}, which is not converted"))?;
+                let kind = geometry_kind(name)
+                    .ok_or_else(|| format!("its shapes are of the type {name}, which is not converted"))?;
                 let taken = |name: &str| fields.iter().any(|field| field.name.eq_ignore_ascii_case(name));
                 let mut name = "shape".to_owned();
                 while taken(&name) || id.as_ref().is_some_and(|id| id.eq_ignore_ascii_case(&name)) {
@@ -218,7 +219,10 @@ mod tests {
         assert_eq!((set.key(), set.title()), ("map#0", "A sketch"));
         let reader = SharedSet(Arc::new(set));
         let layer = reader.layers()[0].clone();
-        assert_eq!(layer.geometry.as_ref().map(|g| (g.name.as_str(), g.spatial_reference.id())), Some(("shape_", Some(2056))));
+        assert_eq!(
+            layer.geometry.as_ref().map(|g| (g.name.as_str(), g.spatial_reference.id())),
+            Some(("shape_", Some(2056)))
+        );
         let mut rows = Vec::new();
         let mut take = |feature: &Feature| {
             rows.push((feature.object_id, feature.values.clone(), feature.geometry().and_then(Geometry::extent)));

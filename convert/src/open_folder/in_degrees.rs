@@ -42,11 +42,8 @@ impl<'a> InDegrees<'a> {
 /// Gives a feature the shape of another one in degrees. A shape of which a point has no place on earth is none.
 fn project(from: &Geometry, to_degrees: &ToDegrees, feature: &mut Feature) {
     let shape = feature.new_geometry(from.kind(), from.has_z(), from.has_m());
-    for at in from.part_ranges().flat_map(|part| {
-        let end = part.end;
-        part.map(move |at| (at, at + 1 == end))
-    }) {
-        let (at, is_last) = at;
+    let points = from.part_ranges().flat_map(|part| part.clone().map(move |at| (at, at + 1 == part.end)));
+    for (at, is_last) in points {
         let Some(degrees) = to_degrees.degrees_at(from.xy()[at]) else {
             feature.drop_geometry();
             return;
@@ -84,5 +81,64 @@ impl FeatureReader for InDegrees<'_> {
 
     fn read_attachments(&self, _: usize, _: Option<i64>, _: &mut TakeAttachment<'_>) -> Result<u64, Failure> {
         Ok(0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use offmap_formats::features::GeometryField;
+    use offmap_formats::geometry::GeometryKind;
+
+    struct Lines(Vec<LayerSchema>, Vec<Feature>);
+
+    impl FeatureReader for Lines {
+        fn layers(&self) -> &[LayerSchema] {
+            &self.0
+        }
+
+        fn relationships(&self) -> &[Relationship] {
+            &[]
+        }
+
+        fn read_features(&self, _: usize, _: Option<i64>, take: &mut TakeFeature<'_>) -> Result<u64, Failure> {
+            self.1.iter().try_for_each(take)?;
+            Ok(self.1.len() as u64)
+        }
+
+        fn read_attachments(&self, _: usize, _: Option<i64>, _: &mut TakeAttachment<'_>) -> Result<u64, Failure> {
+            Ok(0)
+        }
+    }
+
+    #[test]
+    fn shapes_of_a_national_grid_become_degrees_part_by_part() {
+        let spatial_reference = SpatialReference::from_wkid(2056);
+        let geometry =
+            GeometryField { name: "s".into(), kind: GeometryKind::Line, has_z: true, has_m: false, spatial_reference };
+        let mut layers = vec![LayerSchema::new("lines", Some(geometry))];
+        let mut feature = Feature::with_fields(0);
+        let shape = feature.new_geometry(GeometryKind::Line, true, false);
+        for part in [[2_600_000.0, 2_600_100.0], [2_700_000.0, 2_700_100.0]] {
+            part.iter().for_each(|x| shape.add_point([*x, 1_200_000.0], 540.0, 0.0));
+            shape.close_part();
+        }
+        let lines = Lines(layers.clone(), vec![feature, Feature::with_fields(0)]);
+        let table = InDegrees::of_table(&lines, 0).expect("is known");
+        assert!(table.layers()[0].geometry.as_ref().is_some_and(|g| g.spatial_reference.is_wgs84()));
+        let mut found = Vec::new();
+        let mut take = |feature: &Feature| {
+            found.push(feature.geometry().map(|g| (g.part_ranges().collect::<Vec<_>>(), g.xy().to_vec(), g.z().to_vec())));
+            Ok(())
+        };
+        assert_eq!(table.read_features(0, None, &mut take).expect("reads"), 2);
+        let (parts, xy, z) = found[0].clone().expect("a shape");
+        assert_eq!((parts, z, &found[1]), (vec![0..2, 2..4], vec![540.0; 4], &None));
+        assert!((xy[0][0] - 7.438_63).abs() < 1e-4 && (xy[0][1] - 46.951_08).abs() < 1e-4, "{xy:?}");
+        assert!(xy[2][0] > 8.7 && xy[2][0] < 8.8, "{xy:?}");
+        if let Some(geometry) = &mut layers[0].geometry {
+            geometry.spatial_reference = SpatialReference::from_wkid(1);
+        }
+        assert!(InDegrees::of_table(&Lines(layers, Vec::new()), 0).is_err());
     }
 }

@@ -1,9 +1,7 @@
 //! Where the label of an area stands: one point in its largest part.
 
 use super::tables::Tables;
-use offmap_formats::features::{
-    Feature, FeatureReader, LayerSchema, Relationship, TakeAttachment, TakeFeature,
-};
+use offmap_formats::features::{Feature, FeatureReader, LayerSchema, Relationship, TakeAttachment, TakeFeature};
 use offmap_formats::geometry::{Geometry, GeometryKind};
 use offmap_model::Failure;
 use std::ops::Range;

@@ -55,14 +55,14 @@ pub struct ManifestLayer {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rows: Option<u64>,
     /// Its attachments.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "has_no_attachments")]
     pub attachments: u64,
     /// Whom to thank for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attribution: Option<String>,
 }
 
-fn is_zero(count: &u64) -> bool {
+fn has_no_attachments(count: &u64) -> bool {
     *count == 0
 }
 

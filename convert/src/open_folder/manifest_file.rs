@@ -1,7 +1,7 @@
 //! Writes `manifest.json`, when all other files of the folder are there.
 
-use super::manifest::{MANIFEST, Manifest, ManifestFile, ManifestLayer, ManifestMap, ManifestPackage, TYPE};
 use super::feature_files::GEOPACKAGE;
+use super::manifest::{MANIFEST, Manifest, ManifestFile, ManifestLayer, ManifestMap, ManifestPackage, TYPE};
 use super::sources::Drawing;
 use super::staging::Staging;
 use super::tile_files::TileLayer;

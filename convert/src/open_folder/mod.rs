@@ -100,7 +100,11 @@ fn fill(
     let parts = Parts::new(1 + drawn.len() + tiles.len(), progress);
     let features = feature_files::write(staging, &tables, &drawn, &parts, cancel)?;
     left_out.extend(features.left_out.iter().cloned());
-    let tiles = tile_files::write(&tile_files::Job { staging, files: &files, form: request.tiles, parts: &parts }, tiles, &mut left_out)?;
+    let tiles = tile_files::write(
+        &tile_files::Job { staging, files: &files, form: request.tiles, parts: &parts },
+        tiles,
+        &mut left_out,
+    )?;
     let drawing = sources::Drawing { tables: &tables, features: &features, tiles: &tiles, form: request.tiles };
     let written = documents::write(staging, &maps, &drawing, &mut left_out)?;
     staging.end_work()?;

@@ -15,7 +15,8 @@ pub(super) struct Names(HashSet<String>);
 
 /// Letters, digits, `_` and `-`; everything else becomes `_`.
 fn plain(wished: &str, keeps: impl Fn(char) -> bool, otherwise: &str) -> String {
-    let plain: String = wished.chars().take(LONGEST).map(|c| if keeps(c) || matches!(c, '_' | '-') { c } else { '_' }).collect();
+    let plain: String =
+        wished.chars().take(LONGEST).map(|c| if keeps(c) || matches!(c, '_' | '-') { c } else { '_' }).collect();
     let plain = plain.trim_matches(['_', '-']);
     if plain.is_empty() { otherwise.to_owned() } else { plain.to_owned() }
 }
@@ -64,15 +65,28 @@ mod tests {
     #[test]
     fn names_are_plain_and_each_is_there_once() {
         let mut names = Names::default();
-        let given = ["Peaks", "peaks", "../../etc/passwd", "a|b=\"c\"", "gpkg_contents", "Zürich West", "12", "", "peaks__ATTACH"];
+        let given =
+            ["Peaks", "peaks", "../../etc/passwd", "a|b=\"c\"", "gpkg_contents", "Zürich West", "12", "", "peaks__ATTACH"];
         let tables: Vec<String> = given.iter().map(|name| names.table(name)).collect();
-        let expected =
-            ["Peaks", "peaks_2", "etc_passwd", "a_b__c", "t_gpkg_contents", "Zürich_West", "t_12", "layer", "peaks__ATTACH_2"];
+        let expected = [
+            "Peaks",
+            "peaks_2",
+            "etc_passwd",
+            "a_b__c",
+            "t_gpkg_contents",
+            "Zürich_West",
+            "t_12",
+            "layer",
+            "peaks__ATTACH_2",
+        ];
         assert_eq!(tables, expected);
         assert_eq!(names.relationship("Peaks", "ATTACH"), "ATTACH_2");
         assert_eq!(names.relationship("Peaks", "of peaks"), "of_peaks");
         let mut files = Names::default();
-        assert_eq!(["Zürich West", "Z rich West", ".hidden", "/"].map(|name| files.file(name)), ["Z_rich_West", "Z_rich_West_2", "hidden", "layer"]);
+        assert_eq!(
+            ["Zürich West", "Z rich West", ".hidden", "/"].map(|name| files.file(name)),
+            ["Z_rich_West", "Z_rich_West_2", "hidden", "layer"]
+        );
         assert_eq!(names.table(&"x".repeat(500)).len(), LONGEST);
     }
 }

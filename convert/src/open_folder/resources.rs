@@ -70,7 +70,8 @@ fn read_style(from: &mut From<'_>, names: &BTreeSet<String>) -> Result<Option<(S
         Ok(())
     })?;
     let read = json::read::<Value>(&text, STYLE_MEMORY);
-    read.map(|style| Some((at.clone(), style))).map_err(|why| Failure::not_supported(format!("its style cannot be read: {why}")))
+    read.map(|style| Some((at.clone(), style)))
+        .map_err(|why| Failure::not_supported(format!("its style cannot be read: {why}")))
 }
 
 /// Writes what a layer of the name `name` needs. Fonts are shared by all layers: of one font the first is kept, `fonts` knows which.

@@ -35,12 +35,15 @@ impl Drawing<'_> {
                 let layer = self.tiles.get(tiles).ok_or("its tiles are not in the folder")?;
                 let (files, levels, attribution) = (layer.files.clone(), layer.levels, layer.attribution.clone());
                 if !layer.is_vector {
-                    let data = DataSource::RasterTiles(RasterSource { files, tile_size: layer.tile_size, levels, attribution });
+                    let data =
+                        DataSource::RasterTiles(RasterSource { files, tile_size: layer.tile_size, levels, attribution });
                     return Ok(LayerSource { data, description: Value::Null });
                 }
                 let of = &layer.resources;
                 if of.style.is_null() {
-                    return Err("its tiles are in the folder, but the package has no style by which they are drawn".to_owned());
+                    return Err(
+                        "its tiles are in the folder, but the package has no style by which they are drawn".to_owned()
+                    );
                 }
                 let source = VectorSource {
                     files,

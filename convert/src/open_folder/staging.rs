@@ -28,7 +28,8 @@ impl Staging {
         match std::fs::create_dir(&root) {
             Err(e) if e.kind() == ErrorKind::AlreadyExists => {
                 // Whatever lies there must be files in real folders; else it is not what an earlier call left.
-                let is_plain = std::fs::symlink_metadata(&root).is_ok_and(|found| found.is_dir()) && safe_path::check_tree(&root).is_ok();
+                let is_plain = std::fs::symlink_metadata(&root).is_ok_and(|found| found.is_dir())
+                    && safe_path::check_tree(&root).is_ok();
                 if !is_plain {
                     remove(&root).and_then(|()| std::fs::create_dir(&root)).map_err(cannot)?;
                 }

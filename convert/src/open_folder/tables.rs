@@ -2,8 +2,8 @@
 
 use super::data_file::DataFiles;
 use super::feature_set::SharedSet;
-use super::needs::{MapNeeds, Need, has_labels};
 use super::names::Names;
+use super::needs::{MapNeeds, Need, has_labels};
 use super::request::LeftOut;
 use crate::cartography::GeometryKind as Drawn;
 use offmap_formats::features::{Domain, FeatureReader, LayerSchema, Relationship, TakeAttachment, TakeFeature};
@@ -101,7 +101,8 @@ impl Tables {
             Err(failure) => return Err(failure),
         };
         let refused = reader.refused_layers().iter();
-        left_out.extend(refused.map(|layer| LeftOut { layer: format!("{name}: {}", layer.name), reason: layer.reason.clone() }));
+        left_out
+            .extend(refused.map(|layer| LeftOut { layer: format!("{name}: {}", layer.name), reason: layer.reason.clone() }));
         self.items.insert(name.to_owned(), service_items(&path, cancel)?);
         self.add_reader(name, "", Box::new(reader));
         Ok(())
