@@ -1,9 +1,12 @@
 //! `offmap convert PACKAGE DIR --to open`: the folder holds what the package does, is absent or whole, and names what it lacks.
 
+#![cfg(unix)]
+
 mod support;
 
 use offmap::Failure;
 use offmap::formats::convert::{open_reader, open_sink};
+use offmap::formats::package_files::Container;
 use offmap::formats::tiles::{tile_of_id, web_mercator_scheme};
 use offmap::formats::{TileFormat, TileId, TileSetInfo, TileVisitor};
 use offmap_sandbox::{FIELD_MAP, FULL_MAP, SandboxOptions};
@@ -124,12 +127,8 @@ fn check_style(folder: &Path, style: &Value) {
 }
 
 fn project_of(path: &Path) -> String {
-    let output = Command::new("python3")
-        .args(["-c", "import sys, zipfile; z = zipfile.ZipFile(sys.argv[1]); print(z.read(z.namelist()[0]).decode())"])
-        .arg(path)
-        .output()
-        .expect("python3");
-    String::from_utf8(output.stdout).expect("UTF-8")
+    let project = Container::open(path).expect("a zip").read("map.qgs", 1 << 20).expect("the project");
+    String::from_utf8(project).expect("UTF-8")
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -250,6 +249,14 @@ async fn each_map_of_a_package_has_its_own_documents_and_hostile_paths_lead_nowh
         check_style(&folder, &json_of(&folder.join(name)));
     }
     assert!(!folder.join("style.json").exists());
+    // Nor has a map layers without end.
+    let many: Vec<Value> = (0..6_000).map(|n| json!({"id": "same", "title": format!("{n}")})).collect();
+    let kept = std::fs::read(package.join("p13/second map.mmap")).expect("reads");
+    std::fs::write(package.join("p13/second map.mmap"), json!({"map": {"operationalLayers": many}}).to_string())
+        .expect("writes");
+    let refused = run(convert(&package, &dir.path().join("no"), &[]));
+    assert!(refused.status.code() == Some(1) && words(&refused).contains("6000 layers"), "{}", words(&refused));
+    std::fs::write(package.join("p13/second map.mmap"), kept).expect("writes");
     // A link in the package is not followed.
     std::os::unix::fs::symlink("/etc/passwd", package.join("p13/x.geodatabase")).expect("links");
     let refused = run(convert(&package, &dir.path().join("no"), &[]));

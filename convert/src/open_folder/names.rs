@@ -1,6 +1,6 @@
 //! Names of tables and files: plain, and each once.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 /// Characters of the longest name.
 const LONGEST: usize = 60;
@@ -11,7 +11,11 @@ const RESERVED: [&str; 6] = ["gpkg", "rtree_", "sqlite_", "offmap_", "layer_styl
 
 /// The names that are taken, in lower case.
 #[derive(Debug, Default)]
-pub(super) struct Names(HashSet<String>);
+pub(super) struct Names {
+    taken: HashSet<String>,
+    /// How often a name was wished: very many may be alike.
+    wished: HashMap<String, u64>,
+}
 
 /// Letters, digits, `_` and `-`; everything else becomes `_`.
 fn plain(wished: &str, keeps: impl Fn(char) -> bool, otherwise: &str) -> String {
@@ -24,15 +28,16 @@ fn plain(wished: &str, keeps: impl Fn(char) -> bool, otherwise: &str) -> String 
 impl Names {
     /// The first of `name`, `name_2`, `name_3` … that is free with all that goes beside it.
     fn free(&mut self, name: &str, beside: &[&str]) -> String {
-        let mut count = 1_u64;
+        let mut count = self.wished.get(name).copied().unwrap_or(1);
         loop {
             let candidate = if count == 1 { name.to_owned() } else { format!("{name}_{count}") };
             let all: Vec<String> = beside.iter().map(|more| format!("{candidate}{more}").to_lowercase()).collect();
-            if all.iter().all(|name| !self.0.contains(name)) {
-                self.0.extend(all);
+            count += 1;
+            if all.iter().all(|name| !self.taken.contains(name)) {
+                self.taken.extend(all);
+                self.wished.insert(name.to_owned(), count);
                 return candidate;
             }
-            count += 1;
         }
     }
 
@@ -80,7 +85,7 @@ mod tests {
             "peaks__ATTACH_2",
         ];
         assert_eq!(tables, expected);
-        assert_eq!(names.relationship("Peaks", "ATTACH"), "ATTACH_2");
+        assert_eq!(names.relationship("Peaks", "ATTACH"), "ATTACH_3");
         assert_eq!(names.relationship("Peaks", "of peaks"), "of_peaks");
         let mut files = Names::default();
         assert_eq!(

@@ -12,6 +12,10 @@ use std::sync::Arc;
 /// Bytes of a map's document, and memory that it may need.
 const LARGEST_DOCUMENT: u64 = 64 << 20;
 const DOCUMENT_MEMORY: u64 = 512 << 20;
+/// Layers of a map, those of groups and collections as well.
+const MOST_LAYERS: usize = 5_000;
+/// Members of a map that list layers.
+const LISTS: [&str; 4] = ["operationalLayers", "baseMapLayers", "tables", "layers"];
 /// Endings of files of tiles.
 const TILES: [&str; 5] = ["tpk", "tpkx", "vtpk", "mbtiles", "pmtiles"];
 
@@ -63,6 +67,10 @@ pub(super) fn of_maps(package: &MobileMapPackage) -> Result<Vec<MapNeeds>, Failu
         let bytes = package.read(&map.path, LARGEST_DOCUMENT)?;
         let document: Value =
             json::read(&bytes, DOCUMENT_MEMORY).map_err(|what| damaged(format!("{}: {what}", map.path)))?;
+        let layers = layers_in(&document);
+        if layers > MOST_LAYERS {
+            return Err(damaged(format!("{} has {layers} layers, expected at most {MOST_LAYERS}", map.path)));
+        }
         let (mut needs, mut titles, mut labelled) = (Vec::new(), Vec::new(), Vec::new());
         let read = Map::from_web_map(&document, &mut |layer| {
             needs.push(need_of(package, map, layer, needs.len()));
@@ -74,6 +82,21 @@ pub(super) fn of_maps(package: &MobileMapPackage) -> Result<Vec<MapNeeds>, Failu
         Ok(MapNeeds { name: map.name.clone(), title, path: map.path.clone(), document, needs, titles, labelled })
     };
     package.maps().iter().map(of_map).collect()
+}
+
+/// How many layers a document lists.
+fn layers_in(value: &Value) -> usize {
+    match value {
+        Value::Object(members) => members
+            .iter()
+            .map(|(key, member)| {
+                let own = if LISTS.contains(&key.as_str()) { member.as_array().map_or(0, Vec::len) } else { 0 };
+                own.saturating_add(layers_in(member))
+            })
+            .fold(0, usize::saturating_add),
+        Value::Array(list) => list.iter().map(layers_in).fold(0, usize::saturating_add),
+        _ => 0,
+    }
 }
 
 /// Whether the drawing of a layer labels its features.

@@ -6,7 +6,7 @@ use super::staging::{Staging, failed};
 use crate::half::{Half, remove};
 use offmap_disk::atomic_file;
 use offmap_model::Failure;
-use std::io::{ErrorKind, Result as IoResult};
+use std::io::Result as IoResult;
 use std::path::Path;
 use tokio_util::sync::CancellationToken;
 
@@ -51,6 +51,7 @@ fn exchange(new: &Path, old: &Path) -> IoResult<()> {
     #[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
     {
         use rustix::fs::{CWD, RenameFlags, renameat_with};
+        use std::io::ErrorKind;
         match renameat_with(CWD, new, CWD, old, RenameFlags::EXCHANGE).map_err(std::io::Error::from) {
             Err(e) if matches!(e.kind(), ErrorKind::InvalidInput | ErrorKind::Unsupported) => {}
             exchanged => return exchanged,
