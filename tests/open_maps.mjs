@@ -1,10 +1,14 @@
 // Checks style.json of a folder by MapLibre's validator and draws it in headless Chromium to maplibre.png.
+// `node open_maps.mjs FOLDER [PICTURE]`; the bounds are those of the folder's manifest, where it has one, or of BOUNDS (west,south,east,north).
 import { createServer } from 'node:http';
 import { open, readFile, stat } from 'node:fs/promises';
 import { join, normalize } from 'node:path';
 import { pathToFileURL } from 'node:url';
 
 const folder = process.argv[2];
+const picture = process.argv[3] ?? join(folder, 'maplibre.png');
+const manifest = JSON.parse(await readFile(join(folder, 'manifest.json'), 'utf8').catch(() => 'null'));
+const [west, south, east, north] = process.env.BOUNDS?.split(',').map(Number) ?? manifest?.extent?.flat() ?? [-0.5, -0.6, 11.5, 8.2];
 const modules = process.env.NODE_MODULES;
 const load = (path) => import(pathToFileURL(join(modules, path)));
 const { validateStyleMin } = await load('@maplibre/maplibre-gl-style-spec/dist/index.mjs');
@@ -27,7 +31,7 @@ if (style.glyphs) style.glyphs = absolute(style.glyphs);
 if (typeof style.sprite === 'string') style.sprite = absolute(style.sprite);
 else for (const sheet of style.sprite ?? []) sheet.url = absolute(sheet.url);
 const map = new maplibregl.Map({ container: 'map', style, fadeDuration: 0, attributionControl: false,
-  bounds: [[-0.5, -0.6], [11.5, 8.2]], preserveDrawingBuffer: true, canvasContextAttributes: { preserveDrawingBuffer: true } });
+  bounds: [[${west}, ${south}], [${east}, ${north}]], preserveDrawingBuffer: true, canvasContextAttributes: { preserveDrawingBuffer: true } });
 map.on('error', (event) => window.faults.push(String(event.error?.message ?? event.error)));
 map.on('styleimagemissing', (event) => window.faults.push('no image ' + event.id));
 map.once('idle', () => { window.zoom = map.getZoom(); window.drawn = true; });
@@ -72,7 +76,7 @@ try {
     throw error;
   }
   const found = await tab.evaluate('window.faults');
-  await tab.screenshot({ path: join(folder, 'maplibre.png') });
+  await tab.screenshot({ path: picture });
   console.log(`maplibre: drawn at zoom ${(await tab.evaluate('window.zoom')).toFixed(2)}`);
   if (found.length > 0) throw new Error(found.join('\n'));
 } finally {

@@ -39,7 +39,7 @@ pub(crate) enum Command {
     /// Verify a package by its manifest.
     #[command(after_help = help::AFTER_VERIFY)]
     Verify(VerifyArguments),
-    /// Convert a file of tiles or features into another format.
+    /// Convert a file of tiles or features into another format, or a package into a folder that opens without ArcGIS.
     #[command(after_help = convert_arguments::AFTER)]
     Convert(Box<Convert>),
     /// Show what is in a package, and what is missing and why.
@@ -130,6 +130,9 @@ pub(crate) struct RunArguments {
     /// Zip the package to this file as well.
     #[arg(long, value_name = "FILE", help_heading = help::PACKAGE)]
     pub(crate) mmpk: Option<PathBuf>,
+    /// Make a folder of the package as well that opens in QGIS, QField and MapLibre, as `offmap convert --to open` does.
+    #[arg(long, value_name = "DIR", help_heading = help::PACKAGE)]
+    pub(crate) open: Option<PathBuf>,
     /// Keep the work beside the destination when the job fails or is cancelled, for `offmap resume`.
     #[arg(short, long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub(crate) keep: Option<bool>,
@@ -156,8 +159,8 @@ pub(crate) struct Take {
     /// Directory of the package; absent or empty without --overwrite.
     #[arg(short, long, value_name = "DIR", help_heading = help::PACKAGE)]
     pub(crate) out: PathBuf,
-    /// Replace the package at --out and the archive at --mmpk: each stays until the new one is verified and in its place. What is no
-    /// package of offmap, or was changed since it was made, is refused.
+    /// Replace the package at --out, the archive at --mmpk and the folder at --open: each stays until the new one is verified and in its
+    /// place. What was not made by offmap, or was changed since it was made, is refused.
     #[arg(long, help_heading = help::PACKAGE)]
     pub(crate) overwrite: bool,
     #[command(flatten, next_help_heading = help::RUN)]

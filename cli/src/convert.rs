@@ -1,19 +1,22 @@
 //! `offmap convert`.
 
 use crate::convert_arguments::Convert;
-use crate::convert_progress::Shown;
+use crate::convert_progress::{Shown, tell_cancelled};
 use crate::interrupt::{CANCELLED, on_ctrl_c};
+use crate::open_folder;
 use crate::progress_style::ProgressStyle;
 use crate::stop::{INCOMPLETE, Stop};
-use crate::terminal::{self, Tone, note, out, size};
+use crate::terminal::{self, Tone, out, size};
 use offmap::{Failure, run_blocking};
 use offmap_convert::files::{self, Converted};
 use serde_json::{Value, json};
-use std::path::Path;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) async fn run(arguments: Convert) -> Result<u8, Stop> {
+    if arguments.kind.is_some() {
+        return open_folder::run(&arguments).await;
+    }
     let outcome = match arguments.request() {
         Ok(request) => {
             let cancel = CancellationToken::new();
@@ -76,15 +79,4 @@ fn tell(converted: &Converted) {
         out!("note      {words}");
     }
     out!(Tone::Good => "file      {} ({})", converted.file.display(), size(converted.bytes));
-}
-
-fn tell_cancelled(to: &Path, is_kept: bool) {
-    let shown = to.display();
-    if is_kept {
-        note!("offmap: what was done is kept beside {shown}; the same command goes on with it");
-    }
-    match to.exists() {
-        true => note!("offmap: cancelled; {shown} stays as it was"),
-        false => note!("offmap: cancelled; nothing is left at {shown}"),
-    }
 }

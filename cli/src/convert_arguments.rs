@@ -3,9 +3,10 @@
 use crate::help;
 use crate::progress_style::ProgressStyle;
 use crate::stop::Stop;
-use clap::Args;
+use clap::{Args, ValueEnum};
 use offmap::AreaOfInterest;
 use offmap_convert::files::Request;
+use offmap_convert::open_folder::{FolderRequest, TileForm};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
@@ -22,6 +23,7 @@ Examples:
   offmap convert imagery.pmtiles alps.mbtiles --levels 0-10 \\
     --area 5.9,45.8,10.5,47.8
   offmap convert trails.geodatabase trails.gpkg --layer Trails
+  offmap convert alps.mmpk alps-open --to open
 
 OUT is absent or complete. What a killed run left beside it (OUT.new…) is used by the same command, if IN is as it was.
 
@@ -32,15 +34,49 @@ Exit codes:
   3    written, and something of IN is left out, which is named
   130  cancelled by Ctrl-C";
 
+/// What a package becomes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum To {
+    /// A folder that opens in QGIS, QField and MapLibre.
+    Open,
+}
+
+/// In which form tiles lie in a folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Tiles {
+    /// PMTiles for MapLibre and MBTiles for QGIS.
+    Both,
+    /// PMTiles; the project of QGIS is without tiles.
+    Pmtiles,
+    /// MBTiles; the style is one for MapLibre Native.
+    Mbtiles,
+}
+
+impl Tiles {
+    pub(crate) fn form(self) -> TileForm {
+        match self {
+            Self::Both => TileForm::Both,
+            Self::Pmtiles => TileForm::Pmtiles,
+            Self::Mbtiles => TileForm::Mbtiles,
+        }
+    }
+}
+
 /// `offmap convert`.
 #[derive(Debug, Args)]
 pub(crate) struct Convert {
-    /// File of tiles or features, or a directory that is laid out like a tile package.
+    /// File of tiles or features, or a directory that is laid out like a tile package; with --to open a mobile map package.
     #[arg(value_name = "IN")]
     pub(crate) from: PathBuf,
-    /// File to write.
+    /// File to write; with --to open a directory that is absent or empty.
     #[arg(value_name = "OUT")]
     pub(crate) to: PathBuf,
+    /// Make a folder of a mobile map package that opens without ArcGIS.
+    #[arg(long = "to", value_name = "WHAT", conflicts_with_all = ["layer", "area", "levels"])]
+    pub(crate) kind: Option<To>,
+    /// Tiles in the folder, with --to open [default: both].
+    #[arg(long, value_name = "FORM", requires = "kind")]
+    pub(crate) tiles: Option<Tiles>,
     /// Layer or table to convert, by name or title; may be given several times. Of features; all of them without it.
     #[arg(short, long, value_name = "NAME")]
     pub(crate) layer: Vec<String>,
@@ -50,7 +86,8 @@ pub(crate) struct Convert {
     /// Levels of tiles by their ids in IN, from the coarsest to the finest.
     #[arg(long, value_name = "A-B")]
     pub(crate) levels: Option<String>,
-    /// Replace OUT, which stays until the new file is complete. What is not of its format is refused.
+    /// Replace OUT, which stays until the new one is complete. What is not of its format is refused, and so is a folder that was
+    /// changed since it was made.
     #[arg(long)]
     pub(crate) overwrite: bool,
     /// Keep what was done beside OUT when it fails or is cancelled; the same command goes on with it.
@@ -76,6 +113,14 @@ fn levels(text: &str) -> Result<RangeInclusive<u32>, Stop> {
 }
 
 impl Convert {
+    /// The folder that is asked for.
+    pub(crate) fn folder(&self) -> FolderRequest {
+        let mut request = FolderRequest::new(&self.from, &self.to);
+        request.tiles = self.tiles.map(Tiles::form).unwrap_or_default();
+        (request.overwrite, request.keep) = (self.overwrite, self.keep);
+        request
+    }
+
     /// What is asked for.
     pub(crate) fn request(&self) -> Result<Request, Stop> {
         let mut request = Request::new(&self.from, &self.to);

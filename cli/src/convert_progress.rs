@@ -1,12 +1,15 @@
 //! Progress of `offmap convert` on the terminal.
 
 use crate::progress_style::ProgressStyle;
-use crate::terminal::{fitted, json_line};
+use crate::terminal::{fitted, json_line, note};
 use indicatif::{HumanBytes, ProgressBar, ProgressState, ProgressStyle as BarStyle};
 use offmap_convert::files::FileProgress;
+use offmap_convert::open_folder::FolderProgress;
+use serde::Serialize;
 use serde_json::json;
 use std::fmt::Write;
 use std::io::IsTerminal as _;
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -20,6 +23,8 @@ pub(crate) struct Shown {
     bar: Option<ProgressBar>,
     /// When the last line for programs was written.
     lines: Option<Mutex<Option<Instant>>>,
+    /// The file of a folder that the bar is about.
+    part: Mutex<String>,
 }
 
 fn bar_of(name: &str) -> ProgressBar {
@@ -50,7 +55,7 @@ impl Shown {
             ProgressStyle::Plain | ProgressStyle::Json | ProgressStyle::Off => false,
         };
         let lines = (progress == Some(ProgressStyle::Json)).then(|| Mutex::new(None));
-        Self { bar: bar.then(|| bar_of(name)), lines }
+        Self { bar: bar.then(|| bar_of(name)), lines, part: Mutex::default() }
     }
 
     /// Shows it; called often.
@@ -58,12 +63,32 @@ impl Shown {
         if let Some(bar) = &self.bar {
             draw(bar, progress);
         }
-        if let Some(last) = &self.lines {
-            let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
-            if last.is_none_or(|last| last.elapsed() >= EVERY) {
-                *last = Some(Instant::now());
-                json_line(&json!({ "progress": progress }));
+        self.line(&progress);
+    }
+
+    /// Shows how far a folder is; called often.
+    pub(crate) fn see_folder(&self, progress: FolderProgress<'_>) {
+        if let Some(bar) = &self.bar {
+            let mut part = self.part.lock().unwrap_or_else(PoisonError::into_inner);
+            if *part != progress.part {
+                progress.part.clone_into(&mut part);
+                let name = progress.part.rsplit('/').next().unwrap_or_default();
+                bar.set_prefix(fitted(&format!("{}/{} {name}", progress.number, progress.of), TITLE));
+                bar.set_style(style("{spinner} {amount:>16}", false));
+                bar.set_position(0);
             }
+            draw(bar, progress.done);
+        }
+        self.line(&progress);
+    }
+
+    /// A line for programs, not too often.
+    fn line(&self, progress: &impl Serialize) {
+        let Some(last) = &self.lines else { return };
+        let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.is_none_or(|last| last.elapsed() >= EVERY) {
+            *last = Some(Instant::now());
+            json_line(&json!({ "progress": progress }));
         }
     }
 
@@ -92,4 +117,16 @@ fn draw(bar: &ProgressBar, progress: FileProgress) {
         }
     }
     bar.set_position(done);
+}
+
+/// What is left of something that was cancelled.
+pub(crate) fn tell_cancelled(to: &Path, is_kept: bool) {
+    let shown = to.display();
+    if is_kept {
+        note!("offmap: what was done is kept beside {shown}; the same command goes on with it");
+    }
+    match to.exists() {
+        true => note!("offmap: cancelled; {shown} stays as it was"),
+        false => note!("offmap: cancelled; nothing is left at {shown}"),
+    }
 }

@@ -63,6 +63,9 @@ Examples:
     offmap take -p https://gis.example.com/portal \\
       -u surveyor -i 0123456789abcdef… \\
       -a district.geojson -o district
+  With a folder for QGIS, QField and MapLibre beside the package:
+    offmap take -i 0123456789abcdef… -a district.geojson \\
+      -o district --open district-open
   A map by another program, with progress for programs:
     make-map | offmap take -m - -a area.geojson -o alps \\
       --progress json

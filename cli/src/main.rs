@@ -31,6 +31,7 @@ mod login_client;
 mod login_directory;
 mod login_end;
 mod login_store;
+mod open_folder;
 mod packages;
 mod plan_text;
 mod progress;

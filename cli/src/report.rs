@@ -1,21 +1,34 @@
 //! What a job that ended says: for people in a table, for programs as JSON.
 
 use crate::interrupt::CANCELLED;
+use crate::open_folder::{folder_json, tell_folder};
 use crate::progress::{state_tone, state_word};
 use crate::stop::{Stop, may_help, whose};
 use crate::terminal::{Tone, behind, columns, fitted, note, out, size, title_columns};
 use offmap::{Failure, GenerateOfflineMapResult, JobError, LayerNoteKind, LayerOutcome};
+use offmap_convert::open_folder::OpenFolder;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
 /// The archive of a package and its bytes, or why it was not written.
 pub(crate) type Zipped = Result<(PathBuf, u64), Failure>;
 
-/// Reports a package for people: its layers, its archive, and how it can be completed.
-pub(crate) fn report_package(result: &GenerateOfflineMapResult, zipped: Option<&Zipped>, out: &Path) {
+/// The folder of a package that opens without ArcGIS, or why it was not made.
+pub(crate) type Opened = Result<OpenFolder, Failure>;
+
+/// Reports a package for people: its layers, its archive, its folder, and how it can be completed.
+pub(crate) fn report_package(
+    result: &GenerateOfflineMapResult,
+    zipped: Option<&Zipped>,
+    opened: Option<&Opened>,
+    out: &Path,
+) {
     tell(result);
     if let Some(Ok((path, bytes))) = zipped {
         out!(Tone::Good => "zipped    {} ({})", path.display(), size(*bytes));
+    }
+    if let Some(Ok(folder)) = opened {
+        tell_folder(folder);
     }
     let mut failures = result.layers.iter().filter(|l| l.is_error()).filter_map(|l| l.failure.as_ref());
     if failures.any(may_help) {
@@ -45,15 +58,20 @@ fn layer_json(layer: &LayerOutcome) -> Value {
         "bytes": layer.bytes, "lacking": layer.missing(), "notes": layer.contents.notes, "failure": layer.failure})
 }
 
-pub(crate) fn result_json(outcome: &Result<GenerateOfflineMapResult, JobError>, zipped: Option<&Zipped>) -> Value {
+pub(crate) fn result_json(
+    outcome: &Result<GenerateOfflineMapResult, JobError>,
+    zipped: Option<&Zipped>,
+    opened: Option<&Opened>,
+) -> Value {
     let (package, complete, layers, warnings, failure) = match outcome {
         Ok(r) => (Some(&r.package), r.is_complete(), &r.layers, r.warnings.as_slice(), None),
         Err(e) => (None, false, &e.layers, [].as_slice(), Some(&e.failure)),
     };
-    let failure = failure.or(zipped.and_then(|z| z.as_ref().err()));
+    let failure = failure.or(zipped.and_then(|z| z.as_ref().err())).or(opened.and_then(|o| o.as_ref().err()));
+    let open = opened.map(|opened| folder_json(opened.as_ref()));
     let mmpk = zipped.and_then(|z| z.as_ref().ok()).map(|(path, bytes)| json!({"path": path, "bytes": bytes}));
     let can_resume = outcome.as_ref().is_err_and(|e| e.can_resume);
-    json!({"package": package, "complete": complete, "canResume": can_resume, "mmpk": mmpk, "warnings": warnings,
+    json!({"package": package, "complete": complete, "canResume": can_resume, "mmpk": mmpk, "open": open, "warnings": warnings,
         "layers": layers.iter().map(layer_json).collect::<Vec<_>>(), "failure": failure})
 }
 

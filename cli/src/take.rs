@@ -4,14 +4,16 @@ use crate::access;
 use crate::arguments::{ProgressStyle, Resume, RunArguments, Take};
 use crate::interrupt::{on_ctrl_c, or_interrupted};
 use crate::job_secrets;
+use crate::open_folder;
 use crate::progress;
-use crate::report::{Zipped, report_error, report_package, result_json};
+use crate::report::{Opened, Zipped, report_error, report_package, result_json};
 use crate::setup;
 use crate::stop::{INCOMPLETE, Stop};
 use crate::terminal::{self, note};
 use offmap::arcgis::portal::ReadLimits;
 use offmap::packager::{MobileMapPackager, check_overwritten_mmpk, overwrite_mmpk_until, write_mmpk_until};
 use offmap::{Engine, GenerateOfflineMapJob, JobError, Packager as _, run_blocking};
+use offmap_convert::open_folder::{FolderRequest, check_folder};
 use serde_json::json;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -30,6 +32,7 @@ async fn begin(arguments: &Take) -> Result<(Engine, GenerateOfflineMapJob), Stop
     if let Some(mmpk) = &arguments.run.mmpk {
         check_mmpk(mmpk, arguments.overwrite).await?;
     }
+    check_open(&arguments.run, &arguments.out, arguments.overwrite).await?;
     let began = Instant::now();
     let setup = setup::prepare(&arguments.map, &arguments.access, &read_limits(&arguments.run)).await?;
     let job = setup.task.generate_offline_map(setup.parameters, setup.overrides, &arguments.out);
@@ -50,6 +53,7 @@ async fn begin_again(arguments: &Resume) -> Result<(Engine, GenerateOfflineMapJo
     if let Some(mmpk) = &arguments.run.mmpk {
         check_mmpk(mmpk, false).await?;
     }
+    check_open(&arguments.run, &arguments.out, false).await?;
     let began = Instant::now();
     let client = access::client(&arguments.access, arguments.web_map.as_deref())?;
     let engine = offmap::with_defaults(&client)?.start()?;
@@ -68,7 +72,7 @@ pub(crate) fn or_told<T>(begun: Result<T, Stop>, wishes: &RunArguments) -> Resul
     begun.inspect_err(|stop| {
         if wishes.style() == ProgressStyle::Json {
             let outcome = Err(JobError { can_resume: false, failure: stop.failure(), layers: Vec::new() });
-            terminal::json_line(&json!({"result": result_json(&outcome, None)}));
+            terminal::json_line(&json!({"result": result_json(&outcome, None, None)}));
         }
     })
 }
@@ -102,7 +106,11 @@ async fn run_job(
     // The last message of the stream is the job's end; what follows on the terminal comes after it.
     let _ = shown.await;
     let zipped = match (&outcome, &wishes.mmpk) {
-        (Ok(result), Some(mmpk)) => Some(zip(&result.package, (mmpk, overwrites), cancel).await),
+        (Ok(result), Some(mmpk)) => Some(zip(&result.package, (mmpk, overwrites), cancel.clone()).await),
+        _ => None,
+    };
+    let opened = match (&outcome, &wishes.open) {
+        (Ok(result), Some(to)) => Some(open(&result.package, (to, overwrites), wishes, cancel).await),
         _ => None,
     };
     if let Err(failure) = engine.shutdown().await {
@@ -110,16 +118,19 @@ async fn run_job(
     }
     let is_json = wishes.style() == ProgressStyle::Json;
     if is_json {
-        terminal::json_line(&json!({"result": result_json(&outcome, zipped.as_ref())}));
+        terminal::json_line(&json!({"result": result_json(&outcome, zipped.as_ref(), opened.as_ref())}));
     }
     match outcome {
         Ok(result) => {
             if !is_json {
-                report_package(&result, zipped.as_ref(), out);
+                report_package(&result, zipped.as_ref(), opened.as_ref(), out);
             }
-            match zipped {
-                Some(Err(failure)) => Err(failure.into()),
-                _ => Ok(if result.is_complete() { 0 } else { INCOMPLETE }),
+            match (zipped, opened) {
+                (Some(Err(failure)), _) | (_, Some(Err(failure))) => Err(failure.into()),
+                (_, opened) => {
+                    let is_complete = result.is_complete() && opened.is_none_or(|o| o.is_ok_and(|f| f.left_out.is_empty()));
+                    Ok(if is_complete { 0 } else { INCOMPLETE })
+                }
             }
         }
         Err(error) => report_error(error, is_json, out),
@@ -141,6 +152,35 @@ async fn zip(package: &Path, (mmpk, overwrites): (&Path, bool), cancel: Cancella
         failure
     });
     Ok((mmpk.to_owned(), written?))
+}
+
+/// Makes the folder of a package; the package stays as it is where that fails.
+async fn open(package: &Path, (to, overwrites): (&Path, bool), wishes: &RunArguments, cancel: CancellationToken) -> Opened {
+    let mut request = FolderRequest::new(package, to);
+    (request.overwrite, request.keep) = (overwrites, wishes.keep == Some(true));
+    open_folder::make(request, wishes.progress, cancel).await.map_err(|mut failure| {
+        let (package, to) = (package.display(), to.display());
+        failure.message = format!(
+            "the package is whole and at {package}, only its open folder {to} was not made (offmap convert {package} {to} --to open \
+             makes it): {}",
+            failure.message
+        );
+        failure
+    })
+}
+
+/// Before anything is spent: whether the folder can be made.
+async fn check_open(wishes: &RunArguments, out: &Path, overwrites: bool) -> Result<(), Stop> {
+    let Some(to) = wishes.open.clone() else { return Ok(()) };
+    let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let (folder, package) = (absolute(&to), absolute(out));
+    if folder.starts_with(&package) || package.starts_with(&folder) {
+        let (to, out) = (to.display(), out.display());
+        return Err(Stop::usage(format!(
+            "{to} would lie in the package {out}, or the package in it; name another directory"
+        )));
+    }
+    or_interrupted(run_blocking(move || check_folder(&to, overwrites, &CancellationToken::new()))).await
 }
 
 async fn check_mmpk(path: &Path, overwrites: bool) -> Result<(), Stop> {

@@ -83,7 +83,10 @@ impl Waiting {
     /// Gives it a line, and waits for its end.
     fn end(mut self, line: &str) -> (Option<i32>, String) {
         tokio::task::block_in_place(|| {
-            writeln!(self.child.stdin.take().expect("stdin"), "{line}").expect("writes");
+            // One that has ended already reads nothing.
+            if let Err(error) = writeln!(self.child.stdin.take().expect("stdin"), "{line}") {
+                assert_eq!(error.kind(), std::io::ErrorKind::BrokenPipe, "{error}");
+            }
             self.stderr.read_to_string(&mut self.said).expect("reads");
             self.child.stdout.take().expect("stdout").read_to_string(&mut self.said).expect("reads");
             (self.child.wait().expect("ends").code(), self.said)

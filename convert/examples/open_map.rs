@@ -33,6 +33,8 @@ fn source(layer: &Value) -> Option<LayerSource> {
             table: text("table")?,
             geometry: geometry_kind(&text("geometry").unwrap_or_default()),
             geojson: text("geojson"),
+            label_points: None,
+            attribution: None,
             wkid: Some(4326),
         })
     } else {

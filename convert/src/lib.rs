@@ -3,7 +3,10 @@
 //! | what | where |
 //! | --- | --- |
 //! | a file of tiles or features into one of another format | [`files`] |
+//! | a mobile map package into a folder that opens without ArcGIS | [`open_folder`] |
 //! | the cartography of a web map as a MapLibre style and a QGIS project | [`cartography`] |
 
 pub mod cartography;
 pub mod files;
+mod half;
+pub mod open_folder;

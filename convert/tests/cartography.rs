@@ -26,6 +26,8 @@ fn feature_source(layer: &Value) -> Option<LayerSource> {
             table: text("table")?,
             geometry: geometry_kind(&text("geometry").unwrap_or_default()),
             geojson: text("geojson"),
+            label_points: None,
+            attribution: None,
             wkid: Some(4326),
         }),
         (None, None) => DataSource::RasterTiles(RasterSource {
@@ -73,6 +75,8 @@ fn a_desktop_package_draws_as_its_geodatabase_says() {
             table: "states".into(),
             geometry,
             geojson: Some("states.geojson".into()),
+            label_points: None,
+            attribution: None,
             wkid: Some(4326),
         };
         Some(LayerSource { data: DataSource::Features(data), description: description.clone() })

@@ -71,6 +71,26 @@ impl Projection {
     }
 }
 
+/// Points of a spatial reference as WGS84 longitude and latitude.
+pub struct ToDegrees(Projection);
+
+impl ToDegrees {
+    /// Finds out how.
+    ///
+    /// # Errors
+    /// If it is not known by a number of the EPSG list, or needs grid files.
+    pub fn of(spatial_reference: &SpatialReference) -> Result<Self, Failure> {
+        let known = Projection::of(spatial_reference).map(Self);
+        known.map_err(|why| Failure::not_supported(format!("{spatial_reference}, {why}")))
+    }
+
+    /// Longitude and latitude of a point; `None` for one that has no place on earth.
+    #[must_use]
+    pub fn degrees_at(&self, point: [f64; 2]) -> Option<[f64; 2]> {
+        self.0.to_wgs84(point)
+    }
+}
+
 impl SpatialReference {
     /// Checks that areas can be projected to it.
     ///
@@ -110,6 +130,15 @@ mod tests {
         let back = projection.to_wgs84(there).expect("projects back");
         assert!((back[0] - point[0]).abs() < 1e-7 && (back[1] - point[1]).abs() < 1e-7, "{wkid}: {back:?}");
         there
+    }
+
+    #[test]
+    fn points_become_degrees_and_what_is_not_known_is_said() {
+        let swiss = ToDegrees::of(&SpatialReference::from_wkid(2056)).expect("is known");
+        let [x, y] = swiss.degrees_at([2_600_000.0, 1_200_000.0]).expect("a place");
+        assert!((x - 7.438_63).abs() < 1e-4 && (y - 46.951_08).abs() < 1e-4, "{x} {y}");
+        let failure = ToDegrees::of(&SpatialReference::from_wkid(1)).err().expect("unknown");
+        assert!(failure.message.contains("wkid 1"), "{failure}");
     }
 
     #[test]

@@ -194,6 +194,12 @@ impl MobileMapPackage {
         &self.maps
     }
 
+    /// Where the data of a layer are, by the JSON of the layer in a map of this package; `None` where it says nothing of a file.
+    #[must_use]
+    pub fn file_of_layer(&self, map: &OfflineMap, layer: &Value) -> Option<LayerFile> {
+        map.place_of(layer, &self.files)
+    }
+
     /// The manifest that offmap wrote, where there is one; of a damaged one, what is wrong with it.
     #[must_use]
     pub fn manifest(&self) -> Option<Result<&Manifest, &str>> {

@@ -116,6 +116,12 @@ impl OfflineMap {
         })
     }
 
+    /// Where the data of a layer's JSON are, by its members `path` and `itemPath`, in the package of these files.
+    pub(crate) fn place_of(&self, layer: &Value, files: &BTreeMap<String, u64>) -> Option<LayerFile> {
+        let own = |key: &str| layer.get(key).and_then(Value::as_str);
+        own("path").map(|uri| layer_file(folder_of(&self.path), uri, own("itemPath"), files))
+    }
+
     /// The utility networks of the map that have their data in the package.
     pub(crate) fn networks(&self, files: &BTreeMap<String, u64>) -> Vec<(UtilityNetwork, LayerFile)> {
         let list = self.map.json().get("utilityNetworks").and_then(Value::as_array).cloned().unwrap_or_default();

@@ -88,12 +88,13 @@ async fn a_cancel_that_keeps_keeps_what_an_earlier_run_left_also_before_its_turn
     job.cancel_and_keep();
     let error = job.result().await.expect_err("is cancelled");
     assert!(error.can_resume && work_dir(&destination).is_dir(), "{error:?}");
-    let kept = service.registered();
+    eventually("the first one runs", || service.exports() == 2).await;
+    let asked = service.in_session().len();
     let job = GenerateOfflineMapJob::resume(&engine, &destination).await.expect("resumes");
     job.start();
     job.cancel_and_discard();
     job.result().await.expect_err("is cancelled");
-    eventually("it is rolled back", || service.registered() + 1 == kept && !work_dir(&destination).exists()).await;
+    eventually("it is rolled back", || service.in_session().len() == asked + 1 && !work_dir(&destination).exists()).await;
     engine.shutdown().await.expect("shuts down");
 }
 
@@ -124,9 +125,10 @@ async fn a_limit_that_ends_a_resumed_job_before_its_turn_keeps_its_work() {
     let ended = tokio::time::timeout(Duration::from_secs(30), ended).await.expect("it ends");
     let error = ended.expect_err("its time is over");
     assert!(error.can_resume && work_dir(&destination).is_dir(), "{error:?}");
-    let before = service.registered();
+    eventually("the first one runs", || service.exports() == 2).await;
+    let before = service.in_session().len();
     engine.job(handle.id()).await.expect("is there").discard().await.expect("is rolled back");
-    assert_eq!(service.registered() + 1, before);
+    assert_eq!((service.in_session().len(), work_dir(&destination).exists()), (before + 1, false));
     engine.shutdown().await.expect("shuts down");
 }
 
@@ -209,7 +211,8 @@ fn what_a_job_was_told_holds_after_the_end_of_the_process() {
         until(&job, JobState::Cancelled).await;
         let job = engine.job(&suspended).await.expect("is there");
         assert_eq!(job.snapshot().await.expect("a job").state, JobState::Suspended);
-        assert_eq!((service.exports(), service.registered()), (2, 1));
+        // Two exports, and the roll-back of the one twice.
+        assert_eq!((service.exports(), service.in_session().len()), (2, 4));
         engine.shutdown().await.expect("shuts down");
     });
 }

@@ -24,8 +24,12 @@ pub struct FeatureSource {
     pub geometry: GeometryKind,
     /// The features as GeoJSON in WGS 84; none where there is no such file, so that MapLibre does not show the layer.
     pub geojson: Option<String>,
+    /// The features as points at which their labels stand, as GeoJSON: MapLibre itself labels each part of an area in each tile.
+    pub label_points: Option<String>,
     /// The EPSG code of the table's coordinates.
     pub wkid: Option<u32>,
+    /// Whom to thank.
+    pub attribution: Option<String>,
 }
 
 /// What the features of a layer are.

@@ -56,10 +56,11 @@ fn filter(layer: &Value, definition: &Value, description: &Value, report: &mut R
             None => report.approximate(format!("the filter {clause:?}"), "all features that were downloaded"),
         }
     }
-    let subtype =
-        number(layer, "subtypeCode").zip(text(description, "subtypeField").or(text(description, "subtypeFieldName")));
-    if let Some((code, field)) = subtype {
-        all.push(Filter::Compare(field.to_owned(), Comparison::Equal, Literal::Number(code)));
+    if let Some(code) = number(layer, "subtypeCode") {
+        match text(description, "subtypeField").or(text(description, "subtypeFieldName")) {
+            Some(field) => all.push(Filter::Compare(field.to_owned(), Comparison::Equal, Literal::Number(code))),
+            None => report.approximate(format!("the subtype {code} of a layer that names no subtype field"), "all features"),
+        }
     }
     if all.len() > 1 { Some(Filter::And(all)) } else { all.pop() }
 }

@@ -40,4 +40,5 @@ pub use ramp::Ramp;
 pub use renderer::{Choice, Class, NULL_VALUE, Normalization, Renderer, Rotation};
 pub use symbol::{Fill, FillStyle, Hatch, Marker, PIXELS_PER_POINT, Picture, Placement, Shape, Stroke, Symbol, TextSymbol};
 pub use text_expression::TextPart;
+pub(crate) use web_map::WITHOUT_DATA;
 pub use web_map::{LayerSource, geometry_kind};

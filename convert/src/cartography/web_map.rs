@@ -9,6 +9,9 @@ use super::relations;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
+/// How a layer is named for which there are no data.
+pub(crate) const WITHOUT_DATA: &str = "a layer without data in the folder";
+
 /// What the open folder has of a layer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LayerSource {
@@ -94,7 +97,7 @@ impl Reader<'_> {
             return Some(self.with_common(layer, &Value::Null, id, title, content));
         }
         let Some(source) = (self.resolver)(layer) else {
-            let what = "a layer without data in the folder".to_owned();
+            let what = WITHOUT_DATA.to_owned();
             self.map.approximations.push(Approximation { layer: title, what, shown_as: "nothing".to_owned() });
             return None;
         };

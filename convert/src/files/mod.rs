@@ -21,16 +21,15 @@
 mod destination;
 mod endings;
 mod feature_files;
-mod half;
 mod request;
-mod selected;
-mod source;
+pub(crate) mod selected;
+pub(crate) mod source;
 mod tile_files;
 
 pub use request::{Converted, ConvertedLayer, FileProgress, Request};
 
+use crate::half::Half;
 use endings::Written;
-use half::Half;
 use offmap_model::Failure;
 use source::Source;
 use tokio_util::sync::CancellationToken;
@@ -54,13 +53,13 @@ pub fn convert(
         Source::Tiles(reader) => {
             let selection = tile_files::selection(request, reader.info())?;
             let half = Half::begin(&request.to, &order)?;
-            half.write(request.keep, cancel, || tile_files::convert(reader, request, &selection, progress, cancel))
+            half.write(request.keep, cancel, |_| tile_files::convert(reader, request, &selection, progress, cancel))
         }
         Source::Features(file) => {
             let (selected, left_out) = feature_files::choose(&file, request, progress, cancel)?;
             feature_files::check_fits(&selected, request)?;
             let half = Half::begin(&request.to, &order)?;
-            half.write(request.keep, cancel, || feature_files::convert(&selected, request, written, left_out))
+            half.write(request.keep, cancel, |_| feature_files::convert(&selected, request, written, left_out))
         }
     }
 }

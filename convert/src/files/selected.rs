@@ -8,7 +8,7 @@ use std::io::Read;
 use tokio_util::sync::CancellationToken;
 
 /// What is read of a file: whatever is not chosen is not there.
-pub(super) struct Selected<'a> {
+pub(crate) struct Selected<'a> {
     reader: &'a dyn FeatureReader,
     layers: Vec<LayerSchema>,
     /// For each layer its place in the file, and the area in its spatial reference where one is asked for.
@@ -48,7 +48,7 @@ impl<'a> Selected<'a> {
     ///
     /// # Errors
     /// If the area has no place in the spatial reference of one of them.
-    pub(super) fn new(
+    pub(crate) fn new(
         reader: &'a dyn FeatureReader,
         places: &[usize],
         area: Option<&Envelope>,

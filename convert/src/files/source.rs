@@ -41,7 +41,10 @@ pub(super) fn open(path: &Path, cancel: &CancellationToken) -> Result<Source, Fa
     let missing = |e: std::io::Error| Failure::invalid_parameter(format!("cannot read {}: {e}", path.display()));
     let metadata = std::fs::metadata(path).map_err(missing)?;
     if ending(path) == "mmpk" || metadata.is_dir() && path.join("package.info").exists() {
-        return Err(unreadable(path, "is a mobile map package of several files; name one of those"));
+        return Err(unreadable(
+            path,
+            "is a mobile map package of several files; name one of those, or make a folder of it with --to open",
+        ));
     }
     if metadata.is_dir() {
         return open_reader(path, cancel).map(Source::Tiles);
@@ -112,7 +115,7 @@ pub(super) fn bytes(path: &Path) -> u64 {
 }
 
 /// What changes when a source does: sizes and times of its files.
-pub(super) fn state(path: &Path) -> Result<String, Failure> {
+pub(crate) fn state(path: &Path) -> Result<String, Failure> {
     let mut files = Vec::new();
     let listed = for_each_file(path, &mut |path, metadata| {
         let changed = metadata.modified().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();

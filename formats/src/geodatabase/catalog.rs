@@ -70,10 +70,10 @@ pub(super) struct Catalog {
 }
 
 /// Bytes that may still be read.
-struct Budget(usize);
+pub(super) struct Budget(pub(super) usize);
 
 impl Budget {
-    fn take(&mut self, text: &str) -> bool {
+    pub(super) fn take(&mut self, text: &str) -> bool {
         let rest = self.0.checked_sub(text.len());
         self.0 = rest.unwrap_or(self.0);
         rest.is_some()
@@ -81,7 +81,7 @@ impl Budget {
 }
 
 /// Hands on the rows of a system table; none where there is no such table, or one without these columns.
-fn each_row(
+pub(super) fn each_row(
     file: &ForeignSqlite,
     tables: &BTreeMap<String, String>,
     (table, columns): (&str, &[&str]),
@@ -104,12 +104,12 @@ fn each_row(
 }
 
 /// A text of a row; nothing for what is no text, or longer than any that is needed.
-fn text(row: &Row<'_>, at: usize) -> rusqlite::Result<Option<String>> {
+pub(super) fn text(row: &Row<'_>, at: usize) -> rusqlite::Result<Option<String>> {
     let text = row.get_ref(at)?.as_str_or_null().ok().flatten().filter(|text| text.len() <= LONGEST);
     Ok(text.map(str::to_owned))
 }
 
-fn whole(row: &Row<'_>, at: usize) -> rusqlite::Result<Option<i64>> {
+pub(super) fn whole(row: &Row<'_>, at: usize) -> rusqlite::Result<Option<i64>> {
     Ok(row.get_ref(at)?.as_i64_or_null().ok().flatten())
 }
 

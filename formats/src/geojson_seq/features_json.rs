@@ -8,6 +8,15 @@ use std::io::{self, Write};
 /// Decimals of projected degrees: a tenth of a millimetre.
 const DECIMALS: f64 = 1e9;
 
+/// How features are written.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Written {
+    /// Whether their shapes are in Web Mercator.
+    pub(super) is_mercator: bool,
+    /// Whether their object ids stand among the properties, too.
+    pub(super) has_id: bool,
+}
+
 /// Writes features; its memory is used again for each.
 #[derive(Debug, Default)]
 pub(super) struct FeatureWriter {
@@ -61,7 +70,7 @@ impl FeatureWriter {
         &mut self,
         layer: &LayerSchema,
         feature: &Feature,
-        is_mercator: bool,
+        how: Written,
         out: &mut impl Write,
     ) -> io::Result<()> {
         out.write_all(b"{\"type\":\"Feature\"")?;
@@ -73,7 +82,7 @@ impl FeatureWriter {
         out.write_all(b",\"geometry\":")?;
         match feature.geometry() {
             None => out.write_all(b"null")?,
-            Some(shape) if is_mercator => {
+            Some(shape) if how.is_mercator => {
                 let mut projected = std::mem::take(&mut self.projected);
                 projected.copy_from(shape);
                 projected.map_xy(|at| to_wgs84(at).map(|n| (n * DECIMALS).round() / DECIMALS));
@@ -84,8 +93,13 @@ impl FeatureWriter {
             Some(shape) => self.shape(shape, out)?,
         }
         out.write_all(b",\"properties\":{")?;
+        let id = layer.object_id_field.as_ref().zip(feature.object_id).filter(|_| how.has_id);
+        if let Some((name, id)) = &id {
+            text(name, out)?;
+            write!(out, ":{id}")?;
+        }
         for (n, (field, value)) in layer.fields.iter().zip(&feature.values).enumerate() {
-            if n > 0 {
+            if n > 0 || id.is_some() {
                 out.write_all(b",")?;
             }
             text(&field.name, out)?;

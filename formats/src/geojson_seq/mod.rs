@@ -6,7 +6,8 @@
 //! type. Shapes that cross the dateline are written as they are, not cut (3.1.9 only recommends that).
 //!
 //! One file holds all layers: each feature names its own as the foreign member `layer` (6.1). Measures, attachments and relationships
-//! have no place in GeoJSON; blobs are written as hexadecimal text.
+//! have no place in GeoJSON; blobs are written as hexadecimal text. Where the name of the file ends with `.geojson` it is one
+//! `FeatureCollection` (RFC 7946, 3.3), which programs that draw read whole.
 
 mod features_json;
 mod sink;

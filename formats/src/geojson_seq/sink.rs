@@ -1,6 +1,6 @@
 //! Writes GeoJSON text sequences.
 
-use super::features_json::FeatureWriter;
+use super::features_json::{FeatureWriter, Written};
 use crate::features::{Attachment, Feature, FeatureSink, LayerSchema, Relationship, Resume};
 use offmap_disk::atomic_file;
 use offmap_model::{Failure, FailureKind, FailureOwner, FailureStage};
@@ -15,6 +15,38 @@ const PROGRESS: &str = ".progress";
 const RECORD_SEPARATOR: &[u8] = b"\x1e";
 /// Ends the name of a file of lines, which have no separator.
 const LINES: &str = "geojsonl";
+/// Ends the name of a file that is one collection.
+const COLLECTION: &str = "geojson";
+
+/// What stands around the features of a file.
+#[derive(Debug, Clone, Copy)]
+struct Frame {
+    begin: &'static [u8],
+    /// Before the first feature, and before each other one.
+    first: &'static [u8],
+    other: &'static [u8],
+    end: &'static [u8],
+    /// Whether object ids stand among the properties as well: what draws a collection knows no other place.
+    has_ids: bool,
+}
+
+const SEQUENCE: Frame = Frame { begin: b"", first: RECORD_SEPARATOR, other: RECORD_SEPARATOR, end: b"", has_ids: false };
+const OF_LINES: Frame = Frame { first: b"", other: b"", ..SEQUENCE };
+const OF_COLLECTION: Frame = Frame {
+    begin: b"{\"type\":\"FeatureCollection\",\"features\":[\n",
+    first: b"",
+    other: b",",
+    end: b"]}\n",
+    has_ids: true,
+};
+
+fn frame_of(to: &Path) -> Frame {
+    match to.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase().as_str() {
+        LINES => OF_LINES,
+        COLLECTION => OF_COLLECTION,
+        _ => SEQUENCE,
+    }
+}
 
 /// How far a sequence has come.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,7 +66,7 @@ struct LayerProgress {
 }
 
 /// Writes the features of all layers into one GeoJSON text sequence; into one of lines without separators where its name ends with
-/// `.geojsonl`.
+/// `.geojsonl`, and into one `FeatureCollection`, with object ids among the properties, where it ends with `.geojson`.
 ///
 /// The file is written beside its destination, under the destination's name with `.new` behind it, and renamed when it is complete. A
 /// file beside that one says how far it came. Each [`keep`](FeatureSink::keep) is on the disk when it returns.
@@ -45,8 +77,7 @@ pub struct GeoJsonSequenceSink {
     progress: Progress,
     current: usize,
     layer: Option<(LayerSchema, bool)>,
-    /// What begins each feature.
-    separator: &'static [u8],
+    frame: Frame,
     writer: FeatureWriter,
     left_out: Vec<String>,
     attachments: u64,
@@ -85,9 +116,12 @@ impl GeoJsonSequenceSink {
         // What came behind the last moment at which all was kept is written again.
         file.set_len(progress.bytes).map_err(failed)?;
         file.seek(SeekFrom::End(0)).map_err(failed)?;
-        let is_lines = to.extension().is_some_and(|ending| ending.eq_ignore_ascii_case(LINES));
+        let frame = frame_of(to);
+        if progress.bytes == 0 {
+            file.write_all(frame.begin).map_err(failed)?;
+        }
         let mut sink = Self {
-            separator: if is_lines { b"" } else { RECORD_SEPARATOR },
+            frame,
             to: to.to_owned(),
             file: BufWriter::new(file),
             progress,
@@ -143,8 +177,10 @@ impl FeatureSink for GeoJsonSequenceSink {
         let Some((layer, is_mercator)) = &self.layer else {
             return Err(Failure::internal("a feature was put before its layer was begun"));
         };
-        let written = self.file.write_all(self.separator);
-        let written = written.and_then(|()| self.writer.write(layer, feature, *is_mercator, &mut self.file));
+        let is_first = self.progress.layers.iter().all(|layer| layer.rows == 0);
+        let written = self.file.write_all(if is_first { self.frame.first } else { self.frame.other });
+        let how = Written { is_mercator: *is_mercator, has_id: self.frame.has_ids };
+        let written = written.and_then(|()| self.writer.write(layer, feature, how, &mut self.file));
         if let Err(e) = written.and_then(|()| self.file.write_all(b"\n")) {
             if e.kind() == std::io::ErrorKind::InvalidData {
                 let message = format!("cannot write row {} of layer `{}` as GeoJSON: {e}", feature.row_id, layer.name);
@@ -184,6 +220,7 @@ impl FeatureSink for GeoJsonSequenceSink {
     }
 
     fn finish_file(mut self) -> Result<(), Failure> {
+        self.file.write_all(self.frame.end).map_err(|e| self.failed(&e))?;
         self.sync().map_err(|e| self.failed(&e))?;
         let Self { to, file, .. } = self;
         drop(file);

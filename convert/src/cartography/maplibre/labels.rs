@@ -8,20 +8,21 @@ use crate::cartography::map::{Features, Inherited, Layer};
 use crate::cartography::symbol::PIXELS_PER_POINT;
 use serde_json::{Map as Object, Value, json};
 
-/// The layers of a style that draw the labels of a feature layer. The first class of labels of a feature is the topmost.
+/// The layers of a style that draw the labels of a feature layer, at the points of a source where there is one. The first class of labels
+/// of a feature is the topmost.
 pub(crate) fn layers(
-    layer: &Layer,
+    (layer, points): (&Layer, Option<&str>),
     inherited: Inherited,
     features: &Features,
     font: &dyn Fn(&Label) -> Vec<String>,
     report: &mut Report<'_>,
 ) -> Vec<Value> {
     let made = features.labels.iter().enumerate().rev();
-    made.map(|(at, label)| label_layer(layer, inherited, features, (at, label), font(label), report)).collect()
+    made.map(|(at, label)| label_layer((layer, points), inherited, features, (at, label), font(label), report)).collect()
 }
 
 fn label_layer(
-    layer: &Layer,
+    (layer, points): (&Layer, Option<&str>),
     inherited: Inherited,
     features: &Features,
     (at, label): (usize, &Label),
@@ -32,7 +33,8 @@ fn label_layer(
     made.insert("id".into(), json!(format!("{}/labels-{at}", layer.id)));
     made.insert("type".into(), json!("symbol"));
     made.insert("metadata".into(), json!({"layer": layer.id, "title": layer.title}));
-    made.insert("source".into(), json!(layer.id));
+    let points = points.filter(|_| !matches!(label.place, LabelPlace::Along(_)));
+    made.insert("source".into(), json!(points.unwrap_or(&layer.id)));
     let filters: Vec<Value> = [features.filter.as_ref(), label.filter.as_ref()]
         .into_iter()
         .flatten()

@@ -113,8 +113,11 @@ impl Writer<'_> {
             report.approximate("features without a GeoJSON file", "nothing");
             return;
         };
-        let data = format!("{}{geojson}", self.options.base);
-        self.sources.insert(layer.id.clone(), json!({"type": "geojson", "data": data}));
+        let mut source = json!({"type": "geojson", "data": format!("{}{geojson}", self.options.base)});
+        if let Some(attribution) = &features.source.attribution {
+            source["attribution"] = json!(attribution);
+        }
+        self.sources.insert(layer.id.clone(), source);
         self.layers.extend(features::layers(layer, inherited, features, &mut self.sprites, &mut report));
         let of_author = |label: &Label| {
             let style = match (label.symbol.bold, label.symbol.italic) {
@@ -126,7 +129,14 @@ impl Writer<'_> {
             format!("{}{style}", label.symbol.family)
         };
         let font = |label: &Label| vec![self.font.clone().unwrap_or_else(|| of_author(label))];
-        self.labels.extend(labels::layers(layer, inherited, features, &font, &mut report));
+        let points = features.source.label_points.as_ref().filter(|_| !features.labels.is_empty());
+        let points = points.map(|points| (format!("{}/labels", layer.id), points));
+        if let Some((id, points)) = &points {
+            let data = format!("{}{points}", self.options.base);
+            self.sources.insert(id.clone(), json!({"type": "geojson", "data": data}));
+        }
+        let points = points.as_ref().map(|(id, _)| id.as_str());
+        self.labels.extend(labels::layers((layer, points), inherited, features, &font, &mut report));
     }
 
     fn vector_tiles(&mut self, layer: &Layer, inherited: Inherited, tiles: &VectorSource) {

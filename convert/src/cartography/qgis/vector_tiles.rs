@@ -44,6 +44,9 @@ pub(crate) fn styles(style: &Value, report: &mut Report<'_>) -> [Element; 2] {
             }
             "symbol" => match label(layer) {
                 Some((label, text)) => {
+                    if layer.pointer("/layout/icon-image").is_some() {
+                        report.approximate(format!("icons of the style's layer {id:?}"), "their texts only in QGIS");
+                    }
                     let geometry = if matches!(label.place, LabelPlace::Along(_)) { "1" } else { "0" };
                     labelled
                         .push(entry(layer, id, geometry, &filter, hidden).child(labels::text_settings(&label, text, 0.0)));

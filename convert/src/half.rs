@@ -1,4 +1,4 @@
-//! The half of a file that is being written: whose it is, and who may go on with it.
+//! The half of a file or folder that is being written: whose it is, and who may go on with it.
 //!
 //! The sinks write beside the destination, under its name with `.new` behind it, and resume what they find there. They do not know of
 //! which source it is. So a note lies beside, which says for what request and for which state of the source the half is; it is locked
@@ -19,9 +19,9 @@ const LEFT: [&str; 6] = ["", ".tiles", ".progress", ".progress.new", ".parts", "
 /// Bytes of a note that are compared.
 const LONGEST: u64 = 4 << 20;
 
-/// The half of a file, for as long as it is written.
+/// The half of a file or folder, for as long as it is written.
 #[derive(Debug)]
-pub(super) struct Half {
+pub(crate) struct Half {
     note: File,
     to: PathBuf,
 }
@@ -38,14 +38,21 @@ fn known(path: &Path) -> std::io::Result<String> {
     Ok(text)
 }
 
-fn remove_all(to: &Path) -> std::io::Result<()> {
-    for more in LEFT {
-        match std::fs::remove_file(beside(to, more)) {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(e),
-            _ => {}
-        }
+/// Removes a file, a link itself, or a real folder with all that is in it.
+pub(crate) fn remove(path: &Path) -> std::io::Result<()> {
+    let removed = std::fs::symlink_metadata(path).and_then(|found| match found.is_dir() {
+        true => std::fs::remove_dir_all(path),
+        false => std::fs::remove_file(path),
+    });
+    match removed {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(e),
+        _ => Ok(()),
     }
-    Ok(())
+}
+
+/// Removes what the sinks left of a file.
+pub(crate) fn remove_all(to: &Path) -> std::io::Result<()> {
+    LEFT.iter().try_for_each(|more| remove(&beside(to, more)))
 }
 
 impl Half {
@@ -53,7 +60,7 @@ impl Half {
     ///
     /// # Errors
     /// If another process writes the same file, or the disk refuses.
-    pub(super) fn begin(to: &Path, order: &str) -> Result<Self, Failure> {
+    pub(crate) fn begin(to: &Path, order: &str) -> Result<Self, Failure> {
         let path = beside(to, NOTE);
         let failed = |e: std::io::Error| Failure::io(FailureStage::Package, format!("cannot write {}", path.display()), &e);
         // Read before it is locked: a lock keeps readers out on some systems. What is read is only used with the lock.
@@ -71,17 +78,26 @@ impl Half {
         Ok(Self { note, to: to.to_owned() })
     }
 
+    /// What is there is of no order from now on: the next call begins anew.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub(crate) fn forget_order(&self) -> std::io::Result<()> {
+        self.note.set_len(0)?;
+        self.note.sync_all()
+    }
+
     /// Writes the file. Where that fails or is cancelled, what there is of it stays for the next call, or goes.
     ///
     /// # Errors
     /// What `work` says; that it was cancelled where it was.
-    pub(super) fn write<T>(
+    pub(crate) fn write<T>(
         self,
         keep: bool,
         cancel: &CancellationToken,
-        work: impl FnOnce() -> Result<T, Failure>,
+        work: impl FnOnce(&Self) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
-        let done = work();
+        let done = work(&self);
         // What cannot be removed is not used by another order.
         if done.is_ok() || !keep && remove_all(&self.to).is_ok() {
             let Self { note, to } = self;
@@ -104,7 +120,7 @@ mod tests {
         let to = dir.path().join("x.gpkg");
         let cancel = CancellationToken::new();
         let half = Half::begin(&to, "one").expect("begins");
-        let failed = half.write(true, &cancel, || {
+        let failed = half.write(true, &cancel, |_| {
             std::fs::write(beside(&to, ""), "half").expect("writes");
             let refused = Half::begin(&to, "one").expect_err("locked");
             assert!(refused.message.contains("another process"), "{}", refused.message);
@@ -116,7 +132,7 @@ mod tests {
         let half = Half::begin(&to, "two").expect("begins");
         assert!(!beside(&to, "").exists(), "of another order");
         cancel.cancel();
-        let cancelled = half.write(false, &cancel, || {
+        let cancelled = half.write(false, &cancel, |_| {
             std::fs::write(beside(&to, "-journal"), "half").expect("writes");
             Err::<(), _>(Failure::internal("an end"))
         });

@@ -1,0 +1,526 @@
+//! `offmap convert PACKAGE DIR --to open`: the folder holds what the package does, is absent or whole, and names what it lacks.
+
+#![cfg(unix)]
+
+mod support;
+
+use offmap::Failure;
+use offmap::formats::convert::{open_reader, open_sink};
+use offmap::formats::package_files::Container;
+use offmap::formats::tiles::{tile_of_id, web_mercator_scheme};
+use offmap::formats::{TileFormat, TileId, TileSetInfo, TileVisitor};
+use offmap_sandbox::{FIELD_MAP, FULL_MAP, SandboxOptions};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+use support::{AREA, names, offmap, run, sandbox, words};
+use tokio_util::sync::CancellationToken;
+
+/// Takes a map of the sandbox; answers the directory of its package below `dir`.
+async fn taken(dir: &Path, item: &str, more: &[&str]) -> PathBuf {
+    let sandbox = sandbox(SandboxOptions::default()).await;
+    let (out, portal) = (dir.join("package"), sandbox.portal_url());
+    let mut take = offmap(&["take", "--portal", &portal, "--item", item, "--progress", "off"]);
+    take.args(AREA).arg("--out").arg(&out).args(more);
+    let output = run(take);
+    assert!(out.join("package.info").exists(), "{}", words(&output));
+    out
+}
+
+fn convert(from: &Path, to: &Path, more: &[&str]) -> Command {
+    let mut command = offmap(&["convert", "--to", "open"]);
+    command.arg(from).arg(to).args(more);
+    command
+}
+
+/// Runs it and answers its JSON.
+fn made(from: &Path, to: &Path, more: &[&str], code: i32) -> Value {
+    let mut command = convert(from, to, more);
+    command.arg("--json");
+    let output = run(command);
+    assert_eq!(output.status.code(), Some(code), "{}", words(&output));
+    serde_json::from_slice(&output.stdout).expect("JSON")
+}
+
+fn json_of(path: &Path) -> Value {
+    serde_json::from_slice(&std::fs::read(path).expect("reads")).expect("JSON")
+}
+
+/// All files below a directory with their bytes.
+fn files(dir: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut all = BTreeMap::new();
+    let mut todo = vec![dir.to_owned()];
+    while let Some(path) = todo.pop() {
+        if path.is_dir() {
+            todo.extend(std::fs::read_dir(&path).expect("lists").map(|e| e.expect("entry").path()));
+        } else {
+            let name = path.strip_prefix(dir).expect("below").to_string_lossy().into_owned();
+            all.insert(name, std::fs::read(&path).expect("reads"));
+        }
+    }
+    all
+}
+
+#[derive(Default)]
+struct Count(u64);
+
+impl TileVisitor for Count {
+    fn wants(&mut self, _: TileId) -> Result<bool, Failure> {
+        Ok(true)
+    }
+
+    fn visit(&mut self, places: &[TileId], _: &[u8]) -> Result<(), Failure> {
+        self.0 += places.len() as u64;
+        Ok(())
+    }
+}
+
+fn tiles_of(path: &Path) -> u64 {
+    let mut count = Count::default();
+    open_reader(path, &CancellationToken::new()).expect("opens").for_each_tile(&mut count).expect("reads");
+    count.0
+}
+
+fn rows(file: &Path, table: &str) -> i64 {
+    let file = rusqlite::Connection::open(file).expect("opens");
+    file.query_row(&format!("SELECT count(*) FROM \"{table}\""), [], |row| row.get(0)).expect("counts")
+}
+
+/// Every file is as the manifest says, and no other one is there.
+fn check_manifest(folder: &Path) {
+    let manifest = json_of(&folder.join("manifest.json"));
+    let mut there = files(folder);
+    there.remove("manifest.json").expect("is there");
+    let listed = manifest["files"].as_array().expect("files");
+    assert_eq!(listed.len(), there.len());
+    for file in listed {
+        let path = file["path"].as_str().expect("a path");
+        let (bytes, sha256) = offmap_disk::hash_file(&folder.join(path)).expect("hashes");
+        assert_eq!((&file["bytes"], &file["sha256"]), (&json!(bytes), &json!(sha256)), "{path}");
+    }
+}
+
+/// All sources and images of a style are files of the folder, named relative to it.
+fn check_style(folder: &Path, style: &Value) {
+    let sources = style["sources"].as_object().expect("sources");
+    assert!(!sources.is_empty());
+    for (id, source) in sources {
+        let file = match source["type"].as_str() {
+            Some("geojson") => source["data"].as_str().expect("a path"),
+            _ => source["url"].as_str().and_then(|url| url.split_once("://")).expect("a url").1,
+        };
+        assert!(folder.join(file).is_file(), "{id}: {file}");
+    }
+    for layer in style["layers"].as_array().expect("layers") {
+        let source = layer["source"].as_str();
+        assert!(source.is_none_or(|source| sources.contains_key(source)), "{layer}");
+    }
+    let sheets = style["sprite"].as_array().cloned().unwrap_or_default();
+    for sheet in sheets.iter().filter_map(|sheet| sheet["url"].as_str()).chain(style["sprite"].as_str()) {
+        assert!(
+            folder.join(format!("{sheet}.png")).is_file() && folder.join(format!("{sheet}@2x.json")).is_file(),
+            "{sheet}"
+        );
+    }
+}
+
+fn project_of(path: &Path) -> String {
+    let project = Container::open(path).expect("a zip").read("map.qgs", 1 << 20).expect("the project");
+    String::from_utf8(project).expect("UTF-8")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_package_becomes_a_folder_with_all_of_its_rows_tiles_and_fonts() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mmpk = dir.path().join("map.mmpk");
+    let package = taken(dir.path(), FIELD_MAP, &["--mmpk", &mmpk.to_string_lossy()]).await;
+    let folder = dir.path().join("open");
+    let answer = made(&package, &folder, &[], 0);
+    assert_eq!((&answer["complete"], &answer["leftOut"]), (&json!(true), &json!([])), "{answer}");
+    check_manifest(&folder);
+    let style = json_of(&folder.join("style.json"));
+    check_style(&folder, &style);
+    let project = project_of(&folder.join("map.qgz"));
+    let mut compared = 0;
+    for layer in answer["layers"].as_array().expect("layers") {
+        let source = package.join(layer["source"].as_str().expect("a source"));
+        let Some(table) = layer["table"].as_str() else {
+            for file in layer["files"].as_array().expect("files") {
+                let file = file.as_str().expect("a path");
+                assert_eq!(tiles_of(&folder.join(file)), tiles_of(&source), "{file}");
+                assert!(!file.ends_with(".mbtiles") || project.contains(&format!("./{file}")), "{file}");
+            }
+            continue;
+        };
+        assert_eq!(rows(&folder.join("map.gpkg"), table), layer["rows"].as_i64().expect("a number"), "{table}");
+        if let Some(geojson) = layer["files"].get(1).and_then(Value::as_str) {
+            let found = json_of(&folder.join(geojson));
+            assert_eq!(found["features"].as_array().expect("features").len() as i64, layer["rows"], "{geojson}");
+            assert!(found["features"][0]["properties"]["OBJECTID"].is_number(), "{}", found["features"][0]);
+            assert!(project.contains(&format!("./map.gpkg|layername={table}")), "{table}");
+            compared += 1;
+        }
+    }
+    assert!(compared >= 3, "{answer}");
+    let fonts = names(&folder.join("fonts"));
+    let font = style["layers"].as_array().expect("layers").iter().find_map(|l| l["layout"]["text-font"][0].as_str());
+    assert!(fonts.iter().any(|name| Some(name.as_str()) == font), "{fonts:?} {font:?}");
+    assert!(folder.join("fonts").join(&fonts[0]).join("0-255.pbf").is_file());
+    // Of the archive come the same files, in place of the folder that is there.
+    let before = files(&folder);
+    let refused = run(convert(&mmpk, &folder, &[]));
+    assert_eq!(refused.status.code(), Some(2), "{}", words(&refused));
+    made(&mmpk, &folder, &["--overwrite"], 0);
+    let mut after = files(&folder);
+    check_manifest(&folder);
+    let names_of = |files: &BTreeMap<String, Vec<u8>>| files.keys().cloned().collect::<Vec<_>>();
+    assert_eq!(names_of(&before), names_of(&after));
+    after.insert("manifest.json".into(), before["manifest.json"].clone());
+    for (name, bytes) in &before {
+        assert!(bytes == &after[name], "{name}");
+    }
+    // What was changed since is not thrown away.
+    rusqlite::Connection::open(folder.join("map.gpkg")).expect("opens").execute("DELETE FROM Places", []).expect("deletes");
+    let refused = run(convert(&mmpk, &folder, &["--overwrite"]));
+    assert_eq!(refused.status.code(), Some(2), "{}", words(&refused));
+    assert!(words(&refused).contains("was changed since it was made (map.gpkg)"), "{}", words(&refused));
+    assert_eq!(rows(&folder.join("map.gpkg"), "Places"), 0);
+    assert_eq!(names(dir.path()), ["map.mmpk", "open", "package"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_of_a_map_is_not_in_the_folder_is_named_and_features_of_the_map_are_in_it() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let parameters = dir.path().join("parameters.json");
+    std::fs::write(&parameters, r#"{"onlineOnlyServicesOption": "include"}"#).expect("writes");
+    let package = taken(dir.path(), FULL_MAP, &["--parameters", &parameters.to_string_lossy()]).await;
+    let folder = dir.path().join("open");
+    let answer = made(&package, &folder, &["--tiles", "pmtiles"], 3);
+    check_manifest(&folder);
+    let style = json_of(&folder.join("style.json"));
+    check_style(&folder, &style);
+    let reason = |title: &str| {
+        let of = answer["leftOut"].as_array().expect("a list").iter().find(|l| l["layer"] == title);
+        of.map(|l| l["reason"].as_str().expect("words").to_owned()).unwrap_or_else(|| panic!("{title}: {answer}"))
+    };
+    assert!(reason("Online only").contains("it is online"), "{answer}");
+    assert_eq!(json_of(&folder.join("approximations.json"))["leftOut"], answer["leftOut"]);
+    let sketch = answer["layers"].as_array().expect("layers").iter().find(|l| l["title"] == "Sketch").expect("the sketch");
+    assert_eq!((&sketch["rows"], sketch["source"].as_str()), (&json!(1), Some("p13/mobile_map.mmap")));
+    let geojson = json_of(&folder.join(sketch["files"][1].as_str().expect("a file")));
+    let at = &geojson["features"][0]["geometry"]["coordinates"];
+    assert!((at[0].as_f64().expect("a number") - 8.084).abs() < 0.01, "{geojson}");
+    let approximations = json_of(&folder.join("approximations.json"));
+    let qgis = approximations["maps"][0]["qgis"].as_array().expect("a list");
+    assert!(qgis.iter().any(|a| a["what"].as_str().is_some_and(|w| w.contains("not in the folder as mbtiles"))), "{qgis:?}");
+    assert!(files(&folder).keys().all(|name| !name.ends_with(".mbtiles")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_map_of_a_package_has_its_own_documents_and_hostile_paths_lead_nowhere() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let package = taken(dir.path(), FIELD_MAP, &[]).await;
+    let mut info = json_of(&package.join("package.info"));
+    info["maps"] = json!(["mobile_map", "second map"]);
+    std::fs::write(package.join("package.info"), info.to_string()).expect("writes");
+    let mut document = json_of(&package.join("p13/mobile_map.mmap"));
+    document["item"]["title"] = json!("Another");
+    let layers = document["map"]["operationalLayers"].as_array_mut().expect("layers");
+    let path = layers[0]["path"].clone();
+    let other = |id: &str, path: Value| json!({"id": id, "title": id, "layerType": "ArcGISFeatureLayer", "path": path});
+    layers.push(other("up", json!("file:../../../../etc/passwd")));
+    layers.push(other("gone", json!("file:./gone.geodatabase?itemId=0")));
+    layers.push(other("kml", json!("file:./mobile_map.mmap")));
+    let number = path.as_str().and_then(|path| path.split_once("itemId=")).expect("a number").1.to_owned();
+    layers.push(other("item", json!(path.as_str().expect("a path").replace(&format!("itemId={number}"), "itemId=77"))));
+    std::fs::write(package.join("p13/second map.mmap"), document.to_string()).expect("writes");
+    let folder = dir.path().join("open");
+    let answer = made(&package, &folder, &[], 3);
+    let titles: Vec<_> = answer["leftOut"].as_array().expect("a list").iter().map(|l| l["layer"].clone()).collect();
+    assert_eq!(titles, ["up", "gone", "kml", "item"], "{answer}");
+    assert_eq!(
+        answer["maps"][1],
+        json!({"title": "Another", "style": "second_map.style.json", "project": "second_map.qgz"})
+    );
+    check_manifest(&folder);
+    for name in ["mobile_map.style.json", "second_map.style.json"] {
+        check_style(&folder, &json_of(&folder.join(name)));
+    }
+    assert!(!folder.join("style.json").exists());
+    // Nor has a map layers without end.
+    let many: Vec<Value> = (0..6_000).map(|n| json!({"id": "same", "title": format!("{n}")})).collect();
+    let kept = std::fs::read(package.join("p13/second map.mmap")).expect("reads");
+    std::fs::write(package.join("p13/second map.mmap"), json!({"map": {"operationalLayers": many}}).to_string())
+        .expect("writes");
+    let refused = run(convert(&package, &dir.path().join("no"), &[]));
+    assert!(refused.status.code() == Some(1) && words(&refused).contains("6000 layers"), "{}", words(&refused));
+    std::fs::write(package.join("p13/second map.mmap"), kept).expect("writes");
+    // A link in the package is not followed.
+    std::os::unix::fs::symlink("/etc/passwd", package.join("p13/x.geodatabase")).expect("links");
+    let refused = run(convert(&package, &dir.path().join("no"), &[]));
+    assert_eq!(refused.status.code(), Some(1), "{}", words(&refused));
+    assert_eq!(names(dir.path()), ["open", "package"]);
+}
+
+#[test]
+fn a_destination_that_is_not_free_is_refused_and_stays_as_it_is() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = |name: &str| dir.path().join(name);
+    std::fs::create_dir_all(path("package/p13")).expect("makes");
+    std::fs::write(path("package/package.info"), r#"{"maps": ["m"]}"#).expect("writes");
+    std::fs::write(path("package/p13/m.mmap"), r#"{"item": {}, "map": {"operationalLayers": []}}"#).expect("writes");
+    std::fs::create_dir(path("full")).expect("makes");
+    std::fs::write(path("full/notes.txt"), "the only copy").expect("writes");
+    std::fs::write(path("file"), "a file").expect("writes");
+    std::os::unix::fs::symlink("full", path("link")).expect("links");
+    std::fs::create_dir(path("empty")).expect("makes");
+    let before = files(dir.path());
+    for (to, more, expected) in [
+        ("full", &[][..], "is not empty"),
+        ("full", &["--overwrite"], "it is no open folder of offmap"),
+        ("file", &["--overwrite"], "is not a directory"),
+        ("link", &["--overwrite"], "is a link"),
+        ("no/where", &[], "make it first"),
+        ("package/open", &[], "would lie in the package"),
+        ("package", &["--overwrite"], "is not overwritten"),
+        ("new", &["--levels", "1-2"], "cannot be used with"),
+    ] {
+        let output = run(convert(&path("package"), &path(to), more));
+        let shown = format!("{to} {more:?}: {}", words(&output));
+        assert_eq!(output.status.code(), Some(2), "{shown}");
+        assert!(words(&output).contains(expected), "{shown}");
+        assert_eq!(files(dir.path()), before, "{shown}");
+    }
+    // A map without layers is one, too; an empty directory is taken.
+    made(&path("package"), &path("empty"), &[], 0);
+    assert!(path("empty/style.json").is_file() && path("empty/map.qgz").is_file());
+    let no_package = run(convert(&path("full"), &path("new"), &[]));
+    assert_eq!(no_package.status.code(), Some(1), "{}", words(&no_package));
+    let named = run({
+        let mut command = offmap(&["convert"]);
+        command.arg(path("package")).arg(path("x.gpkg"));
+        command
+    });
+    assert!(words(&named).contains("--to open"), "{}", words(&named));
+}
+
+/// Tiles of the large package, and rows that its first table gets.
+const TILES: u64 = 500_000;
+const ROWS: i64 = 150_000;
+
+/// Makes the tiles and one layer of a package so large that a process is killed in their midst.
+fn enlarge(package: &Path) {
+    let data = names(&package.join("p13"));
+    let tpkx = data.iter().find(|name| name.ends_with(".tpkx")).expect("tiles");
+    let to = package.join("p13").join(tpkx);
+    std::fs::remove_file(&to).expect("removes");
+    let mut sink = open_sink(&to, &TileSetInfo::new(web_mercator_scheme(256, 23), TileFormat::Png)).expect("opens");
+    for id in 0..TILES {
+        let (zoom, column, row) = tile_of_id(id).expect("a tile");
+        let place = TileId { level: zoom.into(), row: row.into(), column: column.into() };
+        sink.put(&[place], &[b"\x89PNG".as_slice(), &(id / 50).to_le_bytes()].concat()).expect("puts");
+    }
+    sink.finish().expect("finishes");
+    for name in data.iter().filter(|name| name.ends_with(".geodatabase")) {
+        let file = rusqlite::Connection::open(package.join("p13").join(name)).expect("opens");
+        let has = file.prepare("SELECT OBJECTID FROM Places").is_ok();
+        if has {
+            multiply(&file);
+        }
+    }
+}
+
+/// Copies the rows of `Places` under ids of their own.
+fn multiply(file: &rusqlite::Connection) {
+    let mut columns: Vec<String> = Vec::new();
+    let mut statement = file.prepare("SELECT name FROM pragma_table_info('Places')").expect("columns");
+    let mut found = statement.query([]).expect("columns");
+    while let Some(row) = found.next().expect("a column") {
+        columns.push(row.get(0).expect("a name"));
+    }
+    let (count, most): (i64, i64) =
+        file.query_row("SELECT count(*), max(OBJECTID) FROM Places", [], |r| Ok((r.get(0)?, r.get(1)?))).expect("rows");
+    let values: Vec<String> = columns
+        .iter()
+        .map(|name| match name.to_lowercase().as_str() {
+            "objectid" | "gdb_archive_oid" => format!("\"{name}\" + n * {}", most + count + 10_000),
+            "globalid" => {
+                "'{' || upper(printf('%08x', n)) || '-0000-0000-0000-' || upper(printf('%012x', OBJECTID)) || '}'".into()
+            }
+            _ => format!("\"{name}\""),
+        })
+        .collect();
+    let names: Vec<String> = columns.iter().map(|name| format!("\"{name}\"")).collect();
+    let triggers: Vec<String> = file
+        .prepare("SELECT name FROM sqlite_master WHERE type = 'trigger'")
+        .and_then(|mut s| s.query_map([], |r| r.get(0))?.collect())
+        .expect("triggers");
+    triggers.iter().for_each(|name| _ = file.execute(&format!("DROP TRIGGER \"{name}\""), []).expect("drops"));
+    let sql = format!(
+        "WITH RECURSIVE more(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM more WHERE n < {})
+         INSERT INTO Places ({}) SELECT {} FROM Places, more",
+        ROWS / count.max(1),
+        names.join(","),
+        values.join(",")
+    );
+    file.execute_batch(&format!("BEGIN; {sql}; COMMIT")).expect("multiplies");
+}
+
+fn size(path: &Path) -> u64 {
+    std::fs::metadata(path).map_or(0, |m| m.len())
+}
+
+/// Waits until something is the case while a command runs.
+fn wait_until(child: &mut Child, moment: &str, wished: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(120);
+    while !wished() {
+        assert!(Instant::now() < deadline, "it never came to {moment}");
+        assert!(child.try_wait().expect("waits").is_none(), "it ended before {moment}");
+        std::thread::sleep(Duration::from_micros(200));
+    }
+}
+
+fn start(mut command: Command) -> Child {
+    command.args(["--progress", "off"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("starts")
+}
+
+fn kill_when(command: Command, moment: &str, wished: impl Fn() -> bool) {
+    let mut child = start(command);
+    wait_until(&mut child, moment, wished);
+    child.kill().expect("kills");
+    child.wait().expect("ends");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kill_at_any_moment_leaves_no_folder_and_the_same_command_goes_on() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let package = taken(dir.path(), FIELD_MAP, &[]).await;
+    tokio::task::block_in_place(|| kills(&package, dir.path()));
+}
+
+fn kills(package: &Path, dir: &Path) {
+    enlarge(package);
+    let (whole, killed, new) = (dir.join("whole"), dir.join("killed"), dir.join("killed.new"));
+    made(package, &whole, &[], 0);
+    let expected = files(&whole);
+    let stem = "tiles/World";
+    let far = |name: &str| new.join(name);
+    let half_of_features = expected["map.gpkg"].len() as u64 / 3;
+    let moments: [(&str, Box<dyn Fn() -> bool>); 6] = [
+        ("the first file", Box::new(|| far("map.gpkg.new").exists())),
+        ("half of the features", Box::new(|| size(&far("map.gpkg.new")) > half_of_features)),
+        ("the GeoJSON", Box::new(|| size(&far("features/Places.geojson.new")) > 1 << 20)),
+        ("half of the tiles", Box::new(|| size(&far(&format!("{stem}.pmtiles.new.tiles"))) > 64 + 254_000 * 32)),
+        ("the other tiles", Box::new(|| size(&far(&format!("{stem}.mbtiles.new.tiles"))) > 64 + 100_000 * 32)),
+        ("the manifest", Box::new(|| far("approximations.json").exists())),
+    ];
+    // One after the other: each goes on with what the one before left.
+    let mut kept: Vec<(String, std::time::SystemTime)> = Vec::new();
+    for (moment, wished) in &moments {
+        kill_when(convert(package, &killed, &[]), moment, wished);
+        assert!(!killed.exists(), "{moment}: it is not there by half");
+        for (name, at) in &kept {
+            let now = std::fs::metadata(new.join(name)).and_then(|m| m.modified()).expect("is there");
+            assert_eq!(*at, now, "{moment}: {name} is not written again");
+        }
+        let finished = ["map.gpkg".to_owned(), format!("{stem}.pmtiles"), format!("{stem}.mbtiles")];
+        kept = finished
+            .into_iter()
+            .filter_map(|name| Some((name.clone(), std::fs::metadata(new.join(name)).and_then(|m| m.modified()).ok()?)))
+            .collect();
+    }
+    assert_eq!(kept.len(), 3);
+    made(package, &killed, &[], 0);
+    check_manifest(&killed);
+    let found = files(&killed);
+    assert_eq!(found.keys().collect::<Vec<_>>(), expected.keys().collect::<Vec<_>>());
+    for (name, bytes) in &expected {
+        // The pages of a SQLite file lie as its transactions came, and the manifest tells the hash of it.
+        let is_same = matches!(name.as_str(), "map.gpkg" | "manifest.json") || bytes == &found[name];
+        assert!(is_same, "{name}");
+    }
+    for table in ["Places", "Countries"] {
+        assert_eq!(rows(&killed.join("map.gpkg"), table), rows(&whole.join("map.gpkg"), table));
+    }
+    assert_eq!(names(dir), ["killed", "package", "whole"]);
+    // While it is overwritten, the old one is there all the time.
+    let before = files(&killed);
+    kill_when(convert(package, &killed, &["--overwrite"]), "its end", || far("approximations.json").exists());
+    assert!(files(&killed) == before);
+    // The half of another order is not used.
+    let other = made(package, &killed, &["--overwrite", "--tiles", "pmtiles"], 0);
+    assert!(files(&killed).keys().all(|name| !name.ends_with(".mbtiles")), "{other}");
+    assert_eq!(names(dir), ["killed", "package", "whole"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signal_ends_it_cleanly_and_keeps_what_was_done_where_that_is_asked_for() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let package = taken(dir.path(), FIELD_MAP, &[]).await;
+    let to = dir.path().join("open");
+    tokio::task::block_in_place(|| {
+        enlarge(&package);
+        for keep in [false, true] {
+            let mut child = start(convert(&package, &to, if keep { &["--keep"] } else { &[] }));
+            wait_until(&mut child, "the features", || size(&dir.path().join("open.new/map.gpkg.new")) > 8 << 20);
+            let kill = Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill");
+            assert!(kill.success());
+            let sent = Instant::now();
+            assert_eq!(child.wait().expect("ends").code(), Some(130), "keep: {keep}");
+            assert!(sent.elapsed() < Duration::from_secs(5), "{:?}", sent.elapsed());
+            assert!(!to.exists());
+            // The package, and the half.
+            assert_eq!(names(dir.path()) != ["package"], keep, "{:?}", names(dir.path()));
+        }
+    });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn take_makes_the_folder_in_the_same_run_and_keeps_the_package_where_the_folder_fails() {
+    let sandbox = sandbox(SandboxOptions::default()).await;
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = |name: &str| dir.path().join(name);
+    let portal = sandbox.portal_url();
+    let take = |item: &str, out: &str, open: &str, more: &[&str]| {
+        let mut command = offmap(&["take", "--portal", &portal, "--item", item, "--progress", "json"]);
+        command.args(AREA).arg("--out").arg(path(out)).arg("--open").arg(path(open)).args(more);
+        let output = run(command);
+        let last = String::from_utf8_lossy(&output.stdout).lines().last().unwrap_or_default().to_owned();
+        let result: Value = serde_json::from_str(&last).unwrap_or_else(|_| panic!("{}", words(&output)));
+        (output.status.code(), result["result"].clone(), words(&output))
+    };
+    let (code, result, said) = take(FIELD_MAP, "package", "open", &[]);
+    assert_eq!(code, Some(0), "{said}");
+    assert_eq!((&result["open"]["complete"], &result["failure"]), (&json!(true), &Value::Null), "{result}");
+    check_manifest(&path("open"));
+    // Another process writes the same folder.
+    let note = std::fs::File::create(path("other.new.request")).expect("makes");
+    note.lock().expect("locks");
+    let (code, result, said) = take(FIELD_MAP, "second", "other", &[]);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("the package is whole") && said.contains("--to open"), "{said}");
+    assert!(
+        result["package"].is_string() && result["open"]["folder"].is_null() && result["failure"].is_object(),
+        "{result}"
+    );
+    let verified = run(offmap(&["verify", "--deep", &path("second").to_string_lossy()]));
+    assert_eq!(verified.status.code(), Some(0), "{}", words(&verified));
+    drop(note);
+    // Later it is made by itself, or with what is there.
+    made(&path("second"), &path("other"), &[], 0);
+    // Without a package there is no folder; what cannot be a folder is said before anything is fetched.
+    let before = names(dir.path());
+    let (code, result, said) = take("00000000000000000000000000000000", "third", "third-open", &[]);
+    assert!(code == Some(1) && result["open"].is_null(), "{said}");
+    let asked = sandbox.requests().len();
+    for (open, expected) in [("open", "is not empty"), ("third/open", "would lie in the package")] {
+        let (code, _, said) = take(FIELD_MAP, "third", open, &[]);
+        assert!(code == Some(2) && said.contains(expected), "{said}");
+    }
+    assert_eq!((sandbox.requests().len(), names(dir.path())), (asked, before));
+    let (code, _, said) = take(FIELD_MAP, "package", "open", &["--overwrite"]);
+    assert_eq!(code, Some(0), "{said}");
+    check_manifest(&path("open"));
+}
