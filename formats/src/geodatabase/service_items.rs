@@ -4,7 +4,7 @@
 
 use super::catalog::{Budget, each_row, text, whole};
 use super::domains::bare;
-use super::foreign_sqlite::ForeignSqlite;
+use crate::foreign_sqlite::ForeignSqlite;
 use offmap_model::{Failure, json};
 use serde_json::Value;
 use std::path::Path;
