@@ -2,7 +2,7 @@
 
 use crate::support::{AREA, offmap, run, sandbox, words};
 use offmap_sandbox::SandboxOptions;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -9,16 +9,13 @@ mod support;
 
 use folder::{check_manifest, convert, files, json_of, made, rows, taken};
 use offmap::Failure;
-use offmap::formats::convert::{open_reader, open_sink};
+use offmap::formats::convert::open_reader;
 use offmap::formats::package_files::Container;
-use offmap::formats::tiles::{tile_of_id, web_mercator_scheme};
-use offmap::formats::{TileFormat, TileId, TileSetInfo, TileVisitor};
+use offmap::formats::{TileId, TileVisitor};
 use offmap_sandbox::{FIELD_MAP, FULL_MAP, SandboxOptions};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::path::Path;
 use support::{AREA, names, offmap, run, sandbox, words};
 use tokio_util::sync::CancellationToken;
 
