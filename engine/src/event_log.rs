@@ -124,8 +124,11 @@ impl EventLog {
             // Not before: with this message all is done.
             let all = Progress::percent(100);
             inner.latest.push(all);
-            let at_its_end = Known { latest: inner.latest.len() - 1, shown: all, shown_at: 0, seq: inner.seq };
-            inner.progress.insert(subject.clone(), at_its_end);
+            let at_its_end = Known { latest: inner.latest.len() - 1, shown: all, shown_at: 0, seq: 0 };
+            // A reader that did not see it yet would see its end twice.
+            if let Some(before) = inner.progress.insert(subject.clone(), at_its_end) {
+                inner.shown.remove(&before.seq);
+            }
         }
         let latest = &inner.latest;
         let progress = inner.progress.get_mut(subject).map(|known| {
@@ -347,6 +350,25 @@ mod tests {
 
     fn layer(id: &str) -> Subject {
         Subject::layer(false, id, id)
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_comes_late_sees_the_end_of_the_package_once() {
+        let job = Subject::new(SubjectKind::Job, "j", "j");
+        let package = Subject::new(SubjectKind::Package, "package", "p");
+        let event_log = EventLog::after(0, job.clone(), Arc::new(SystemClock), SecretRegistry::default());
+        let mut stream = event_log.reader();
+        assert!(event_log.progress(&job, Progress::percent(40)) && event_log.progress(&package, Progress::percent(50)));
+        event_log.state(&package, ExportState::Succeeded, None, None);
+        let mut seen = Vec::new();
+        while let Some(Some(message)) = stream.try_next() {
+            seen.push((message.subject.kind, message.state, message.seq));
+        }
+        let (started, ended) = (ExportState::Started, ExportState::Succeeded);
+        assert_eq!(seen, [(SubjectKind::Job, started, 1), (SubjectKind::Package, ended, 3)]);
+        event_log.state(&job, ExportState::Succeeded, None, None);
+        let last = stream.next().await.expect("its end");
+        assert_eq!((last.subject.kind, last.seq, stream.next().await), (SubjectKind::Job, 4, None));
     }
 
     #[tokio::test]
