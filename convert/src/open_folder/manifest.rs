@@ -2,6 +2,7 @@
 
 use offmap_disk::safe_path;
 use offmap_model::json;
+use offmap_packager::manifest::ManifestFile;
 use serde::{Deserialize, Serialize};
 use std::io::Read as _;
 use std::path::Path;
@@ -13,18 +14,6 @@ pub(super) const TYPE: &str = "offmap open folder";
 /// Bytes of the largest manifest that is read, and memory that it may need.
 const LARGEST: u64 = 64 << 20;
 const MEMORY: u64 = 256 << 20;
-
-/// A file of the folder.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ManifestFile {
-    /// Its path in the folder, with forward slashes.
-    pub path: String,
-    /// Its bytes.
-    pub bytes: u64,
-    /// Its SHA-256 in hexadecimal digits.
-    pub sha256: String,
-}
 
 /// A map of the folder.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,7 +1,7 @@
 //! Writes `manifest.json`, when all other files of the folder are there.
 
 use super::feature_files::GEOPACKAGE;
-use super::manifest::{MANIFEST, Manifest, ManifestFile, ManifestLayer, ManifestMap, ManifestPackage, TYPE};
+use super::manifest::{MANIFEST, Manifest, ManifestLayer, ManifestMap, ManifestPackage, TYPE};
 use super::sources::Drawing;
 use super::staging::Staging;
 use super::tile_files::TileLayer;
@@ -9,6 +9,7 @@ use offmap_disk::{hash_file_until, safe_path};
 use offmap_formats::features::FeatureReader as _;
 use offmap_model::Failure;
 use offmap_packager::MobileMapPackage;
+use offmap_packager::manifest::ManifestFile;
 use std::path::Path;
 use tokio_util::sync::CancellationToken;
 

@@ -48,7 +48,7 @@ mod tables;
 mod tile_files;
 
 pub use check::check_folder;
-pub use manifest::{Manifest, ManifestFile, ManifestLayer, ManifestMap, ManifestPackage};
+pub use manifest::{Manifest, ManifestLayer, ManifestMap, ManifestPackage};
 pub use request::{FolderProgress, FolderRequest, LeftOut, OpenFolder, TileForm};
 
 use crate::files::source;
