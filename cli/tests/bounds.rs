@@ -1,16 +1,12 @@
 //! What a hostile server or map makes of memory and time: `take` ends, says why, and stays small.
 
-#![cfg(target_os = "linux")]
-
-mod support;
-
+use crate::support::{AREA, names, offmap, run, sandbox, words};
 use offmap_sandbox::{FIELD_MAP, Fault, FaultAction, JobFault, Sandbox, SandboxOptions};
 use serde_json::{Value, json};
 use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
-use support::{AREA, names, offmap, run, sandbox, words};
 
 /// Most memory that a hostile answer may add to what `take` of the same map uses, in bytes.
 const CEILING: u64 = 128 << 20;

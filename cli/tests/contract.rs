@@ -1,7 +1,6 @@
 //! The command line is a contract: arguments, exit codes, JSON lines, and what is left behind.
 
-mod support;
-
+use crate::support::{AREA, names, offmap, run, sandbox, words};
 use offmap_sandbox::{
     CLIENT_ID, CLIENT_SECRET, FIELD_MAP, Fault, FaultAction, HOSTED_MAP, JobFault, MIXED_MAP, PASSWORD, SERVICE_ITEM,
     Sandbox, SandboxOptions, USER,
@@ -10,7 +9,6 @@ use serde_json::Value;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
-use support::{AREA, names, offmap, run, sandbox, words};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn take_works_by_item_and_by_file_in_both_dialects_and_with_every_kind_of_credential() {
@@ -110,7 +108,7 @@ async fn every_command_takes_paths_that_are_relative() {
 #[tokio::test(flavor = "multi_thread")]
 async fn bad_input_is_refused_by_name_and_leaves_nothing_behind() {
     let sandbox = sandbox(SandboxOptions { secured: false, ..SandboxOptions::default() }).await;
-    let secured = support::sandbox(SandboxOptions { secured: true, ..SandboxOptions::default() }).await;
+    let secured = crate::support::sandbox(SandboxOptions { secured: true, ..SandboxOptions::default() }).await;
     let dir = tempfile::tempdir().expect("a directory");
     let inputs = tempfile::tempdir().expect("a directory");
     let input = |name: &str, text: &str| {

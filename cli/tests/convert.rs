@@ -1,7 +1,6 @@
 //! `offmap convert`: what is converted is the same, absent or complete, and what cannot be converted is named.
 
-mod support;
-
+use crate::support::{AREA, names, offmap, run, sandbox, words};
 use offmap::formats::convert::{open_reader, open_sink};
 use offmap::formats::features::{Feature, FeatureSink, Field, FieldType, GeometryField, LayerSchema, Value as FieldValue};
 use offmap::formats::geometry::GeometryKind;
@@ -15,7 +14,6 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
-use support::{AREA, names, offmap, run, sandbox, words};
 use tokio_util::sync::CancellationToken;
 
 #[derive(Default)]

@@ -1,10 +1,8 @@
 //! How commands end where something is missing or cannot be judged, and what they then say.
 
-mod support;
-
+use crate::support::{AREA, names, offmap, run, sandbox, words};
 use offmap_sandbox::{FIELD_MAP, Fault, FaultAction, SandboxOptions};
 use serde_json::{Value, json};
-use support::{AREA, names, offmap, run, sandbox, words};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_judged_or_is_not_there_is_said_and_ends_with_a_code_of_its_own() {

@@ -1,7 +1,6 @@
 //! Under fire: kills, a full disk, tokens that die, hosts that throttle, requests that fail.
 
-mod support;
-
+use crate::support::{AREA, names, offmap, run, sandbox, words};
 use offmap::packager::verify;
 use offmap_sandbox::{FIELD_MAP, Fault, FaultAction, PASSWORD, Sandbox, SandboxOptions, USER};
 use serde_json::Value;
@@ -9,7 +8,6 @@ use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
-use support::{AREA, names, offmap, run, sandbox, words};
 
 fn sent(sandbox: &Sandbox) -> usize {
     let submits = |path: &str| path.ends_with("createReplica") || path.ends_with("exportTiles");

@@ -1,8 +1,5 @@
 //! What others put on the disk: links, FIFOs, work directories and ledgers that offmap did not make.
-#![cfg(unix)]
-
-mod support;
-
+use crate::support::{AREA, names, offmap, run, sandbox, words};
 use offmap_sandbox::{FIELD_MAP, Fault, FaultAction, JobFault, PASSWORD, Sandbox, SandboxOptions, USER};
 use rusqlite::Connection;
 use serde_json::{Value, json};
@@ -11,7 +8,6 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
-use support::{AREA, names, offmap, run, sandbox, words};
 
 /// Runs a command that must end by itself.
 fn run_in_time(mut command: Command) -> Output {

@@ -1,13 +1,11 @@
 //! What the command line does with words, files and hosts that mean harm.
 
-mod support;
-
+use crate::support::{AREA, names, offmap, run, sandbox, words};
 use offmap::arcgis::{ArcGisClient, Credentials};
 use offmap_sandbox::{FIELD_MAP, Fault, FaultAction, SandboxOptions};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
-use support::{AREA, names, offmap, run, sandbox, words};
 
 /// Clears a screen, rings, turns the direction of text, and starts a line of its own.
 const HOSTILE: &str = "Trees\u{1b}[2J\u{7}\u{9b}31m\u{202e}\r\noffmap: all is well";

@@ -1,9 +1,7 @@
 //! Which hosts a command asks.
 
-mod support;
-
+use crate::support::{AREA, names, offmap, run, sandbox, words};
 use offmap_sandbox::{FIELD_MAP, HOSTED_MAP, SandboxOptions};
-use support::{AREA, names, offmap, run, sandbox, words};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn only_hosts_that_are_allowed_are_asked_and_the_way_out_works() {

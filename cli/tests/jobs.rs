@@ -1,7 +1,6 @@
 //! `offmap jobs` and `offmap status`: the jobs of a service from its data directory, and those of `offmap take` beside their destinations.
 
-mod support;
-
+use crate::support::{AREA, offmap, run, sandbox, words};
 use offmap::arcgis::{ArcGisClient, ClientOptions, Credentials, portal};
 use offmap::{
     AreaOfInterest, Engine, GenerateOfflineMapParameters, Job, JobState, OfflineMapSource, OfflineMapTask, Order, WebMap,
@@ -12,7 +11,6 @@ use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Output, Stdio};
 use std::time::{Duration, SystemTime};
-use support::{AREA, offmap, run, sandbox, words};
 
 fn engine(sandbox: &Sandbox, data: &Path) -> (Engine, ArcGisClient) {
     let options = ClientOptions { poll_interval: Duration::from_millis(20), ..ClientOptions::default() };

@@ -1,13 +1,11 @@
 //! What programs read: with `--progress json` and `--json` there is nothing but JSON on stdout, whatever the end.
 
-mod support;
-
+use crate::support::{AREA, names, offmap, run, sandbox, words};
 use offmap_sandbox::{FIELD_MAP, Fault, FaultAction, JobFault, MIXED_MAP, Sandbox, SandboxOptions};
 use serde_json::Value;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
-use support::{AREA, names, offmap, run, sandbox, words};
 
 /// Every line of stdout as JSON.
 fn lines(output: &Output, what: &str) -> Vec<Value> {

@@ -1,14 +1,12 @@
 //! Kills (`SIGKILL`) at chosen moments: what is left is known, and what is resumed is right.
 
-mod support;
-
+use crate::support::{AREA, LargeFile, names, offmap, run, sandbox, words};
 use offmap_sandbox::{FIELD_MAP, Fault, FaultAction, JobFault, Sandbox, SandboxOptions};
 use serde_json::{Value, json};
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
-use support::{AREA, LargeFile, names, offmap, run, sandbox, words};
 
 type Lines = std::io::Lines<BufReader<std::process::ChildStdout>>;
 

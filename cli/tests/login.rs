@@ -1,16 +1,12 @@
 //! People sign in with the browser, and the other commands use that: by loopback and by a pasted code, kept where only they can read
 //! it, shown nowhere.
-#![cfg(unix)]
-
-mod support;
-
+use crate::support::{AREA, names, run, sandbox, words};
 use offmap_sandbox::{Browser, CLIENT_ID, FIELD_MAP, Fault, FaultAction, PASSWORD, Sandbox, SandboxOptions, USER};
 use serde_json::{Value, json};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use support::{AREA, names, run, sandbox, words};
 
 /// The home of somebody without a keyring.
 struct Home(tempfile::TempDir);
@@ -21,7 +17,7 @@ impl Home {
     }
 
     fn offmap(&self, arguments: &[&str]) -> Command {
-        let mut command = support::offmap(arguments);
+        let mut command = crate::support::offmap(arguments);
         command.env("HOME", self.0.path()).env("XDG_CONFIG_HOME", self.0.path().join("config")).env("OFFMAP_LOG", "trace");
         for name in ["DISPLAY", "WAYLAND_DISPLAY"] {
             command.env_remove(name);

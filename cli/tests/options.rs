@@ -1,13 +1,11 @@
 //! Where options come from, and what the program says of itself.
 
-mod support;
-
+use crate::support::{names, offmap, run, sandbox, words};
 use offmap_sandbox::{FIELD_MAP, MIXED_MAP, SandboxOptions, USER};
 use serde_json::Value;
 use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
-use support::{names, offmap, run, sandbox, words};
 
 /// A portal where nobody answers.
 const NOBODY: &str = "http://localhost:9/portal";

@@ -1,14 +1,12 @@
 //! `offmap take --overwrite`: the new package takes the old one's place, or the old one stays as it is.
 
-mod support;
-
+use crate::support::{AREA, names, offmap, run, sandbox, words};
 use offmap::packager::MobileMapPackage;
 use offmap_sandbox::{FIELD_MAP, SandboxOptions};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::time::Duration;
-use support::{AREA, names, offmap, run, sandbox, words};
 
 /// Id of the job that made a package.
 fn maker(package: &Path) -> String {

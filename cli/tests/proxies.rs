@@ -1,10 +1,8 @@
 //! Proxies of the environment: whose it is when one is dead, shut or wants a password.
 
-mod support;
-
+use crate::support::{AREA, offmap, run, words};
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
-use support::{AREA, offmap, run, words};
 
 /// A proxy that answers everything with this status.
 fn proxy(status: &'static str) -> String {

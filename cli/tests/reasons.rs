@@ -1,12 +1,10 @@
 //! What `check`, `plan` and `take` say of what cannot go offline.
 
-mod support;
-
+use crate::support::{AREA, offmap, run, sandbox, words};
 use offmap_sandbox::{FIELD_MAP, Fault, FaultAction, Sandbox, SandboxOptions};
 use serde_json::json;
 use std::path::Path;
 use std::process::Output;
-use support::{AREA, offmap, run, sandbox, words};
 
 fn map_file(dir: &Path, name: &str, bytes: &[u8]) -> String {
     let path = dir.join(name);

@@ -1,10 +1,8 @@
 //! The command line is true to the SDK: parameters in a file are merged and then judged, `check` judges with overrides.
 
-mod support;
-
+use crate::support::{AREA, names, offmap, run, sandbox, words};
 use offmap_sandbox::{FIELD_MAP, SandboxOptions};
 use serde_json::{Value, json};
-use support::{AREA, names, offmap, run, sandbox, words};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn parameters_in_a_file_go_over_the_map_s_member_by_member() {

@@ -1,12 +1,10 @@
 //! The command line shows no secret: not in its output, not in its log at the highest level, not in what it leaves on the disk.
 
-mod support;
-
+use crate::support::{AREA, names, offmap, run, sandbox, words};
 use offmap_sandbox::{FIELD_MAP, Fault, FaultAction, HOSTED_MAP, SandboxOptions};
 use serde_json::json;
 use std::path::Path;
 use std::process::{Command, Output};
-use support::{AREA, names, offmap, run, sandbox, words};
 
 const KEY: &str = "layer-key+/0123456789";
 

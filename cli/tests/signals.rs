@@ -1,12 +1,8 @@
 //! What ends the program while it waits for a service.
-#![cfg(unix)]
-
-mod support;
-
+use crate::support::{AREA, names, offmap, sandbox, words};
 use offmap_sandbox::{FIELD_MAP, Fault, FaultAction, JobFault, Sandbox, SandboxOptions};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
-use support::{AREA, names, offmap, sandbox, words};
 
 /// Sends a signal once the service is where `ready` wants it, and waits for the end.
 async fn signalled(mut command: Command, signal: &str, ready: impl Fn() -> bool) -> Output {

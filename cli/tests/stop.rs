@@ -1,14 +1,10 @@
 //! A signal ends the program within moments also while large files are read and written, and what it leaves is as told.
-#![cfg(unix)]
-
-mod support;
-
+use crate::support::{AREA, LargeFile, names, offmap, run, sandbox, words};
 use offmap_sandbox::{FIELD_MAP, Fault, FaultAction, JobFault, MIXED_MAP, Sandbox, SandboxOptions};
 use std::fs::File;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
-use support::{AREA, LargeFile, names, offmap, run, sandbox, words};
 
 /// Bytes of a file that nobody reads or writes in the time that a signal may take. It has no blocks on the disk.
 const LARGE: u64 = 16 << 30;

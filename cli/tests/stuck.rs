@@ -1,11 +1,7 @@
 //! Packages that would keep the program busy for ever: it says so or ends when it is told to.
-#![cfg(unix)]
-
-mod support;
-
+use crate::support::{offmap, words};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
-use support::{offmap, words};
 
 /// Waits for a process that must end.
 fn ended(mut child: std::process::Child) -> std::process::Output {

@@ -1,10 +1,8 @@
 //! What a package lacks is said alike by `take`, `resume`, `show`, `verify` and `check`: in words, in JSON and in the exit code.
 
-mod support;
-
+use crate::support::{AREA, offmap, run, sandbox, words};
 use offmap_sandbox::{FIELD_MAP, MIXED_MAP, SandboxOptions};
 use serde_json::Value;
-use support::{AREA, offmap, run, sandbox, words};
 
 fn json(output: &std::process::Output) -> Value {
     serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{e}: {}", words(output)))

@@ -1,6 +1,6 @@
 //! What is left of a folder whose making ended early: nothing, or what the same command goes on with.
 
-use crate::folder::{check_manifest, convert, files, made, rows, taken};
+use super::folder::{check_manifest, convert, files, made, rows, taken};
 use crate::support::names;
 use offmap::formats::convert::open_sink;
 use offmap::formats::tiles::{tile_of_id, web_mercator_scheme};

@@ -1,5 +1,4 @@
 //! What the tests of the command line share.
-#![allow(dead_code, reason = "each test program uses its own part")]
 
 use offmap::packager::MobileMapPackage;
 use offmap::packager::manifest::ManifestFile;

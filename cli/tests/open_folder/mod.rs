@@ -1,12 +1,9 @@
 //! `offmap convert PACKAGE DIR --to open`: the folder holds what the package does, is absent or whole, and names what it lacks.
 
-#![cfg(unix)]
-
 mod folder;
 mod kills;
-#[path = "../support/mod.rs"]
-mod support;
 
+use crate::support::{AREA, names, offmap, run, sandbox, words};
 use folder::{check_manifest, convert, files, json_of, made, rows, taken};
 use offmap::Failure;
 use offmap::formats::convert::open_reader;
@@ -16,7 +13,6 @@ use offmap_sandbox::{FIELD_MAP, FULL_MAP, SandboxOptions};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::Path;
-use support::{AREA, names, offmap, run, sandbox, words};
 use tokio_util::sync::CancellationToken;
 
 #[derive(Default)]

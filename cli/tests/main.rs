@@ -1,0 +1,33 @@
+//! The command line, run as people run it: one program, so that its tests share the cores.
+
+#[cfg(target_os = "linux")]
+mod bounds;
+mod contract;
+mod convert;
+mod ends;
+mod fire;
+#[cfg(unix)]
+mod foreign;
+mod hostile;
+mod hosts;
+mod jobs;
+mod json_lines;
+mod kills;
+#[cfg(unix)]
+mod login;
+#[cfg(unix)]
+mod open_folder;
+mod options;
+mod overwrite;
+mod proxies;
+mod reasons;
+mod sdk;
+mod secrets;
+#[cfg(unix)]
+mod signals;
+#[cfg(unix)]
+mod stop;
+#[cfg(unix)]
+mod stuck;
+mod support;
+mod whole;
