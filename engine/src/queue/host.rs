@@ -11,7 +11,7 @@ use std::time::Duration;
 const LONGEST_ANSWER: Duration = Duration::from_mins(1);
 
 /// How long a job that waits for an answer keeps its turn.
-const PATIENCE: Duration = Duration::from_secs(1);
+const TURN_KEPT: Duration = Duration::from_secs(1);
 
 fn shown(tenant: &str) -> String {
     tenant.chars().take(80).flat_map(char::escape_default).collect()
@@ -68,12 +68,12 @@ impl Orchestrator {
     }
 
     /// An answer of the host; a job that waits for it for long gives its turn away, and says what it waits for.
-    async fn patiently<T>(&self, id: &str, asks: impl Future<Output = T>) -> T {
+    async fn answered_in_turn<T>(&self, id: &str, asks: impl Future<Output = T>) -> T {
         tokio::pin!(asks);
         tokio::select! {
             biased;
             answer = &mut asks => return answer,
-            () = tokio::time::sleep(PATIENCE) => {}
+            () = tokio::time::sleep(TURN_KEPT) => {}
         }
         let begun = {
             let mut table = self.lock();
@@ -98,7 +98,7 @@ impl Orchestrator {
         let order = &record.order;
         tokio::select! {
             biased;
-            answer = self.patiently(&order.id, asks) => answer,
+            answer = self.answered_in_turn(&order.id, asks) => answer,
             () = self.until(&order.id, |entry| entry.is_none_or(|e| e.record.stop.is_some())) => {
                 Err(no_credentials(&order.tenant, "was not waited for, since the job ends,"))
             }
