@@ -263,7 +263,7 @@ impl Drop for Unwinds {
     }
 }
 
-/// What an earlier run left stays or goes by the rule of all work, also where this run came to its end before it opened it.
+/// What an earlier run left stays or goes by the rule of all work, also where this run ended before it opened it.
 async fn with_earlier_work(inner: &Arc<JobInner>, error: &mut JobError) {
     inner.keep.job_failed(&error.failure);
     if inner.keep.is_kept() {
