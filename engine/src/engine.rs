@@ -126,13 +126,14 @@ impl Engine {
         let waiting = self.orchestrator.close();
         resources.root.cancel();
         if self.orchestrator.settings.data_dir.is_none() {
-            self.orchestrator.cancel_all(waiting).await;
+            // What they left on services is rolled back, for as long as the services take no longer than what runs may.
+            drop(tokio::time::timeout(SHUTDOWN_GRACE, self.orchestrator.cancel_all(waiting)).await);
         }
         resources.tracker.close();
         let quiet = tokio::time::timeout(SHUTDOWN_GRACE, resources.tracker.wait()).await;
         if self.orchestrator.settings.data_dir.is_none() {
             // Those that were on their way into the queue.
-            self.orchestrator.cancel_all(self.orchestrator.close()).await;
+            drop(tokio::time::timeout(SHUTDOWN_GRACE, self.orchestrator.cancel_all(self.orchestrator.close())).await);
         }
         self.orchestrator.tell_waiting();
         resources.actors.stop();
