@@ -1,6 +1,6 @@
 //! What a hostile server or map makes of memory and time: `take` ends, says why, and stays small.
 
-use crate::support::{AREA, names, offmap, run, sandbox, words};
+use crate::support::{AREA, names, offmap, run, sandbox, send_signal, words};
 use offmap_sandbox::{FIELD_MAP, Fault, FaultAction, JobFault, Sandbox, SandboxOptions};
 use serde_json::{Value, json};
 use std::io::Write as _;
@@ -246,7 +246,7 @@ async fn ctrl_c_ends_the_reading_of_the_map_with_130() {
         assert!(Instant::now() < deadline, "the map is not asked for");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill").success());
+    send_signal(&child, "-INT");
     let output = tokio::task::block_in_place(|| child.wait_with_output().expect("ends"));
     assert_eq!(output.status.code(), Some(130), "{}", words(&output));
     assert!(words(&output).contains("cancelled"), "{}", words(&output));

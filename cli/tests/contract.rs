@@ -1,13 +1,13 @@
 //! The command line is a contract: arguments, exit codes, JSON lines, and what is left behind.
 
-use crate::support::{AREA, names, offmap, run, sandbox, words};
+use crate::support::{AREA, names, offmap, run, sandbox, send_signal, words};
 use offmap_sandbox::{
     CLIENT_ID, CLIENT_SECRET, FIELD_MAP, Fault, FaultAction, HOSTED_MAP, JobFault, MIXED_MAP, PASSWORD, SERVICE_ITEM,
     Sandbox, SandboxOptions, USER,
 };
 use serde_json::Value;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -273,8 +273,7 @@ async fn ctrl_c_cancels_cleanly_and_exits_with_130() {
         assert!(Instant::now() < deadline, "the job does not get going");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    let signalled = Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill");
-    assert!(signalled.success());
+    send_signal(&child, "-INT");
     let output = tokio::task::block_in_place(|| child.wait_with_output().expect("ends"));
     assert_eq!(output.status.code(), Some(130), "{}", words(&output));
     assert!(names(dir.path()).is_empty(), "{:?}", names(dir.path()));

@@ -1,6 +1,6 @@
 //! `offmap convert`: what is converted is the same, absent or complete, and what cannot be converted is named.
 
-use crate::support::{AREA, names, offmap, run, sandbox, words};
+use crate::support::{AREA, names, offmap, run, sandbox, send_signal, words};
 use offmap::formats::convert::{open_reader, open_sink};
 use offmap::formats::features::{Feature, FeatureSink, Field, FieldType, GeometryField, LayerSchema, Value as FieldValue};
 use offmap::formats::geometry::GeometryKind;
@@ -408,8 +408,7 @@ fn a_signal_ends_it_cleanly_and_keeps_what_was_done_where_that_is_asked_for() {
     for keep in [false, true] {
         let mut child = start(convert(&from, &to, if keep { &["--keep"] } else { &[] }));
         wait_until(&mut child, || size(&journal) > BEYOND);
-        let kill = Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill");
-        assert!(kill.success());
+        send_signal(&child, "-INT");
         let sent = Instant::now();
         assert_eq!(child.wait().expect("ends").code(), Some(130), "keep: {keep}");
         assert!(sent.elapsed() < Duration::from_secs(5), "{:?}", sent.elapsed());

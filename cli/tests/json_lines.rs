@@ -1,6 +1,6 @@
 //! What programs read: with `--progress json` and `--json` there is nothing but JSON on stdout, whatever the end.
 
-use crate::support::{AREA, names, offmap, run, sandbox, words};
+use crate::support::{AREA, names, offmap, run, sandbox, send_signal, words};
 use offmap_sandbox::{FIELD_MAP, Fault, FaultAction, JobFault, MIXED_MAP, Sandbox, SandboxOptions};
 use serde_json::Value;
 use std::path::Path;
@@ -52,7 +52,7 @@ async fn interrupted(mut command: Command, happened: impl Fn() -> bool) -> Outpu
         assert!(Instant::now() < deadline, "the job does not get going");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill").success());
+    send_signal(&child, "-INT");
     tokio::task::block_in_place(|| child.wait_with_output().expect("ends"))
 }
 

@@ -1,5 +1,5 @@
 //! What ends the program while it waits for a service.
-use crate::support::{AREA, names, offmap, sandbox, words};
+use crate::support::{AREA, names, offmap, sandbox, send_signal, words};
 use offmap_sandbox::{FIELD_MAP, Fault, FaultAction, JobFault, Sandbox, SandboxOptions};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ async fn signalled(mut command: Command, signal: &str, ready: impl Fn() -> bool)
         assert!(Instant::now() < deadline, "the service is not asked");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    assert!(Command::new("kill").args([signal, &child.id().to_string()]).status().expect("kill").success());
+    send_signal(&child, signal);
     tokio::task::block_in_place(|| child.wait_with_output().expect("ends"))
 }
 

@@ -50,14 +50,16 @@ impl EngineResources {
         own.add_all(source.web_map.texts_to_hide());
         own
     }
+}
 
-    /// A map whose portal items repeat none of its secrets. One whose items repeat none is not copied.
-    pub(crate) fn without_repeated_secrets(&self, mut source: Arc<OfflineMapSource>) -> Arc<OfflineMapSource> {
-        if source.web_map.texts_to_hide().next().is_some() {
-            self.secrets_of(&source).scrub_source(&mut source);
-        }
-        source
+/// Takes out what portal items repeat of the secrets of their map: it would get into the document of a job, its package and the store. A map
+/// whose items repeat none is not copied. Answers whether the map has secrets.
+pub(crate) fn take_out_repeated(secrets: &SecretRegistry, source: &mut Arc<OfflineMapSource>) -> bool {
+    let has_secrets = source.web_map.texts_to_hide().next().is_some();
+    if has_secrets {
+        secrets.scrub_source(source);
     }
+    has_secrets
 }
 
 impl Drop for EngineResources {

@@ -6,6 +6,7 @@ use crate::handle::GenerateOfflineMapJob;
 use crate::job::JobHost;
 use crate::order::Order;
 use crate::plan::{PlanInputs, plan};
+use crate::resources::take_out_repeated;
 use offmap_arcgis::Session;
 use offmap_model::settings::{AuthoredDownload, AuthoredSync};
 use offmap_model::{
@@ -52,7 +53,8 @@ impl OfflineMapTask {
     /// Makes a task for a map that was read. What its items repeat of its secrets is taken out here, once for all jobs.
     #[must_use]
     pub fn new(engine: &Engine, source: OfflineMapSource) -> Self {
-        let source = engine.resources().without_repeated_secrets(Arc::new(source));
+        let mut source = Arc::new(source);
+        take_out_repeated(&engine.resources().secrets_of(&source), &mut source);
         Self { engine: engine.clone(), source, session: None }
     }
 

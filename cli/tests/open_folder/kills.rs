@@ -1,7 +1,7 @@
 //! What is left of a folder whose making ended early: nothing, or what the same command goes on with.
 
 use super::folder::{check_manifest, convert, files, made, rows, taken};
-use crate::support::names;
+use crate::support::{names, send_signal};
 use offmap::formats::convert::open_sink;
 use offmap::formats::tiles::{tile_of_id, web_mercator_scheme};
 use offmap::formats::{TileFormat, TileId, TileSetInfo};
@@ -172,8 +172,7 @@ async fn a_signal_ends_it_cleanly_and_keeps_what_was_done_where_that_is_asked_fo
         for keep in [false, true] {
             let mut child = start(convert(&package, &to, if keep { &["--keep"] } else { &[] }));
             wait_until(&mut child, "the features", || size(&dir.path().join("open.new/map.gpkg.new")) > 8 << 20);
-            let kill = Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill");
-            assert!(kill.success());
+            send_signal(&child, "-INT");
             let sent = Instant::now();
             assert_eq!(child.wait().expect("ends").code(), Some(130), "keep: {keep}");
             assert!(sent.elapsed() < Duration::from_secs(5), "{:?}", sent.elapsed());

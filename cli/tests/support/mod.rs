@@ -4,7 +4,7 @@ use offmap::packager::MobileMapPackage;
 use offmap::packager::manifest::ManifestFile;
 use offmap_sandbox::{Sandbox, SandboxOptions};
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output};
 
 /// The area of the tests, and levels that are drawn quickly.
 pub(crate) const AREA: [&str; 4] = ["--area", "2,43,20,52", "--max-scale", "20000000"];
@@ -19,6 +19,12 @@ pub(crate) fn offmap(arguments: &[&str]) -> Command {
 
 pub(crate) fn run(mut command: Command) -> Output {
     tokio::task::block_in_place(|| command.output().expect("runs"))
+}
+
+/// Sends a signal, such as `-INT`, to a command that runs.
+pub(crate) fn send_signal(child: &Child, signal: &str) {
+    let sent = Command::new("kill").args([signal, &child.id().to_string()]).status().expect("kill");
+    assert!(sent.success(), "{signal}");
 }
 
 pub(crate) fn words(output: &Output) -> String {

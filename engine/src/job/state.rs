@@ -7,7 +7,7 @@ use crate::keep::Keep;
 use crate::ledger::Ledger;
 use crate::pause::Pause;
 use crate::plan::PlanInputs;
-use crate::resources::EngineResources;
+use crate::resources::{EngineResources, take_out_repeated};
 use crate::work_dir::WorkDir;
 use offmap_arcgis::Session;
 use offmap_model::{
@@ -93,32 +93,21 @@ pub(crate) struct JobInner {
     pub(crate) asks_host: bool,
 }
 
-/// What surrounds a map may repeat its secrets, in a title or a description: it gets into the job's document, its package and the store.
-fn without_repeated_secrets(
-    mut source: Arc<OfflineMapSource>,
-    mut parameters: GenerateOfflineMapParameters,
-    secrets: &SecretRegistry,
-) -> (Arc<OfflineMapSource>, GenerateOfflineMapParameters) {
-    if source.web_map.texts_to_hide().next().is_some() {
-        secrets.scrub_source(&mut source);
-        parameters.item_info.as_mut().into_iter().for_each(|info| secrets.scrub_item_info(info));
-    }
-    (source, parameters)
-}
-
 impl JobInner {
     /// The map may be large: it is shared, not copied.
     pub(crate) fn new(
         host: JobHost,
         id: String,
-        source: Arc<OfflineMapSource>,
-        (parameters, overrides): (GenerateOfflineMapParameters, GenerateOfflineMapParameterOverrides),
+        mut source: Arc<OfflineMapSource>,
+        (mut parameters, overrides): (GenerateOfflineMapParameters, GenerateOfflineMapParameterOverrides),
         destination: PathBuf,
         start_mode: StartMode,
     ) -> Self {
         let JobHost { resources: engine, tenant, session, first_event } = host;
         let secrets = engine.secrets_of(&source);
-        let (source, parameters) = without_repeated_secrets(source, parameters, &secrets);
+        if take_out_repeated(&secrets, &mut source) {
+            parameters.item_info.as_mut().into_iter().for_each(|info| secrets.scrub_item_info(info));
+        }
         session.iter().for_each(|session| secrets.include(session.secrets()));
         // It is in every message and in the store.
         let subject = Subject::new(SubjectKind::Job, &id, secrets.scrubbed(source.map_title().to_owned()));

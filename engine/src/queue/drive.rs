@@ -151,7 +151,7 @@ impl Orchestrator {
         };
         inner.started.store(true, Ordering::Release);
         let inner: Arc<JobInner> = inner.into();
-        {
+        let waits_for_turn = {
             let mut table = self.lock();
             let keeps = table.is_closed && self.settings.data_dir.is_some();
             if let Some(entry) = table.entries.get_mut(id) {
@@ -168,9 +168,11 @@ impl Orchestrator {
                     inner.pause.set(true);
                 }
             }
-            table.waits_no_more(id, self.now());
+            table.waits_no_more(id, self.now())
+        };
+        if waits_for_turn {
+            self.dispatch();
         }
-        self.dispatch();
         // Readers of its messages go on with its log.
         self.announce(id);
         self.watch_limit(id, &inner);

@@ -241,8 +241,7 @@ impl Orchestrator {
         let id = record.order.id.as_str();
         if record.attempts > 0 || record.is_kept {
             // What was told holds after the end of the process as well.
-            let begun = self.begin_save(&mut self.lock(), id, None, Vec::new());
-            if let Err(failure) = self.await_write(begun).await {
+            if let Err(failure) = self.save(id).await {
                 tracing::error!(job = id, %failure, "what a job was told cannot be stored");
             }
         }

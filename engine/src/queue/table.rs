@@ -193,13 +193,11 @@ impl Table {
             // As does one that was resumed before it began.
             (Stands::Waits(..), None) if record.state == JobState::Queued && !was_try => {}
             // What the host has for it now it had not when it was asked.
-            (Stands::Waits(WaitReason::Credentials, _), None) if entry.hears_of_credentials => {
-                record.state = JobState::Queued
-            }
+            (Stands::Waits(WaitReason::Credentials, _), None) if entry.hears_of_credentials => wait_for_turn(record, now),
             (Stands::Waits(reason, at), None) => {
                 (record.state, record.waits_for, record.due) = (JobState::Waiting, Some(reason), at);
             }
-            (Stands::Queued, None) => record.state = JobState::Queued,
+            (Stands::Queued, None) => wait_for_turn(record, now),
         }
         (entry.record.stop, entry.is_driven) = (None, false);
         Some(entry)
@@ -216,13 +214,13 @@ impl Table {
         }
     }
 
-    /// A job that gave its turn away while it waited for its host waits for the next one.
-    pub(crate) fn waits_no_more(&mut self, id: &str, now: i64) {
-        if let Some(entry) = self.entries.get_mut(id).filter(|e| e.record.state == JobState::Waiting) {
-            (entry.record.state, entry.record.waits_for, entry.record.due) = (JobState::Queued, None, None);
-            entry.record.updated = now;
-            self.enqueue(id, now);
-        }
+    /// A job that gave its turn away while it waited for its host waits for the next one; answers whether it does.
+    pub(crate) fn waits_no_more(&mut self, id: &str, now: i64) -> bool {
+        let Some(entry) = self.entries.get_mut(id).filter(|e| e.record.state == JobState::Waiting) else { return false };
+        wait_for_turn(&mut entry.record, now);
+        entry.record.updated = now;
+        self.enqueue(id, now);
+        true
     }
 
     /// When the first timer is due.
