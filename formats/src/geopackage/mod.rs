@@ -20,6 +20,7 @@ mod complete_tests;
 mod constraints;
 mod ddl;
 mod definitions;
+mod global_ids;
 mod index;
 mod layer;
 mod reader;

@@ -3,6 +3,7 @@
 use super::attachments::read_attachments;
 use super::binary;
 use super::columns::{kind_of, type_of};
+use super::global_ids;
 use super::relations::{self, Relations};
 use crate::features::{
     Domain, DomainCode, DomainRule, Feature, FeatureReader, Field, FieldType, GeometryField, LayerSchema, Relationship,
@@ -93,7 +94,8 @@ impl GeoPackage {
             let described = tables.contains_key("gpkg_data_columns");
             let has_shapes = tables.contains_key("gpkg_geometry_columns");
             let geometry = if has_shapes { geometry_field(&file, table)? } else { None };
-            let (key, fields) = fields(&file, table, geometry.as_ref(), described.then_some(&constraints))?;
+            let (key, mut fields) = fields(&file, table, geometry.as_ref(), described.then_some(&constraints))?;
+            global_ids::recognise(&file, table, &mut fields)?;
             let mut layer = LayerSchema::new(table, geometry);
             (layer.title, layer.description) = (listed.title, listed.description);
             (layer.object_id_field, layer.fields) = (key, fields);

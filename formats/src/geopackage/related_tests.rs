@@ -1,7 +1,9 @@
 //! Attachments and relationships that are read out of GeoPackages.
 
 use super::{GeoPackage, GeoPackageOptions, GeoPackageSink};
-use crate::features::{Attachment, Cardinality, CopyOptions, FeatureReader, FeatureSink as _, Relationship, copy_features};
+use crate::features::{
+    Attachment, Cardinality, CopyOptions, FeatureReader, FeatureSink as _, FieldType, Relationship, copy_features,
+};
 use crate::geodatabase::feature_tests::made;
 use crate::geodatabase::{Geodatabase, GeodatabaseOptions, GeodatabaseSink};
 use proptest::prelude::*;
@@ -35,6 +37,38 @@ fn files(file: &dyn FeatureReader, layer: &str, after: Option<i64>) -> Vec<(Atta
     })
     .expect("reads");
     files
+}
+
+#[test]
+fn the_column_that_names_the_rows_is_the_same_one_after_the_way_through_a_geopackage() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (_, to) = converted(dir.path());
+    let sql = Connection::open(&to).expect("opens");
+    // The functions of the index's triggers are not SQLite's own.
+    for trigger in ["2", "4", "5", "6", "7"] {
+        sql.execute_batch(&format!("DROP TRIGGER rtree_Sites_Shape_update{trigger}")).expect("drops");
+    }
+    let set = |text: &str, rows: &str| {
+        sql.execute_batch(&format!("UPDATE Sites SET GlobalID = {text} WHERE {rows}")).expect("changes");
+    };
+    set("'{5d3f18a2-9c1e-4b77-8f60-2a4e6c8d0b1' || OBJECTID || '}'", "true");
+    let global_id = |file: &GeoPackage| {
+        let fields = &file.layers().iter().find(|l| l.name == "Sites").expect("is there").fields;
+        fields.iter().find(|f| f.name == "GlobalID").expect("is there").field_type
+    };
+    assert_eq!(global_id(&open(&to)), FieldType::GlobalId);
+    let made = dir.path().join("again.geodatabase");
+    let mut sink = GeodatabaseSink::create(&made, &GeodatabaseOptions::default()).expect("begins");
+    copy_features(&open(&to), &mut sink, &CopyOptions::default()).expect("copies");
+    sink.finish_file().expect("completes");
+    let columns = "SELECT group_concat(name) FROM pragma_table_info('Sites') WHERE name LIKE 'GlobalID%'";
+    let made = Connection::open(&made).expect("opens");
+    assert_eq!(made.query_row(columns, [], |row| row.get::<_, String>(0)).expect("a row"), "GlobalID");
+    // A text that is no GUID, or one that two rows have, names no row.
+    for text in [format!("'{}'", "x".repeat(38)), "(SELECT upper(max(GlobalID)) FROM Sites)".to_owned()] {
+        set(&text, "OBJECTID = 7");
+        assert_eq!(global_id(&open(&to)), FieldType::Text, "{text}");
+    }
 }
 
 #[test]
