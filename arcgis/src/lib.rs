@@ -44,6 +44,7 @@ mod host;
 mod host_policy;
 mod inner_host;
 mod ip_ranges;
+pub mod lone_service;
 pub mod metrics;
 mod options;
 pub mod portal;

@@ -2,6 +2,7 @@
 
 use crate::access_arguments::AccessArguments;
 use crate::convert_arguments::{self, Convert};
+use crate::fetch_arguments::{self, Fetch};
 use crate::help;
 use crate::job_arguments::{Jobs, Status};
 use crate::login_arguments::{Login, Logout, Whoami};
@@ -35,6 +36,9 @@ pub(crate) enum Command {
     Plan(Box<Plan>),
     /// Resume a job that did not finish, or complete a package where layers are missing.
     Resume(Box<Resume>),
+    /// Fetch one service or layer by its url, without a map, into one file.
+    #[command(after_help = fetch_arguments::AFTER)]
+    Fetch(Box<Fetch>),
     /// List what unfinished jobs left beside their destinations, roll back what they began on services, and remove it.
     Clean(Box<Clean>),
     /// Verify a package by its manifest.

@@ -58,7 +58,8 @@ fn result_json(outcome: Result<&Converted, &Stop>) -> Value {
     json!({"file": null, "complete": complete, "failure": failure})
 }
 
-fn tell(converted: &Converted) {
+/// Reports a file for people.
+pub(crate) fn tell(converted: &Converted) {
     for layer in &converted.layers {
         let attached = match layer.attachments {
             0 => String::new(),

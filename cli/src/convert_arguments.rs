@@ -102,7 +102,7 @@ pub(crate) struct Convert {
 }
 
 /// `A-B`, or one level.
-fn levels(text: &str) -> Result<RangeInclusive<u32>, Stop> {
+pub(crate) fn levels(text: &str) -> Result<RangeInclusive<u32>, Stop> {
     let (first, last) = text.split_once('-').unwrap_or((text, text));
     let level = |word: &str| word.trim().parse::<u32>().ok();
     match level(first).zip(level(last)) {

@@ -16,10 +16,13 @@ mod convert;
 mod convert_arguments;
 mod convert_progress;
 mod documents;
+mod fetch;
+mod fetch_arguments;
 mod help;
 mod inputs;
 mod interrupt;
 mod job_arguments;
+mod job_run;
 mod job_secrets;
 mod jobs;
 mod keyring;
@@ -85,11 +88,13 @@ async fn run(mut command: Command, settings: Option<&Path>) -> Result<u8, Stop> 
     match &command {
         Command::Take(arguments) => take::or_told(settled, &arguments.run)?,
         Command::Resume(arguments) => take::or_told(settled, &arguments.run)?,
+        Command::Fetch(arguments) => take::or_told(settled, &arguments.run())?,
         _ => settled?,
     }
     match command {
         Command::Take(arguments) => take::run(*arguments).await,
         Command::Resume(arguments) => take::resume(*arguments).await,
+        Command::Fetch(arguments) => fetch::run(*arguments).await,
         Command::Clean(arguments) => clean::run(&arguments).await,
         Command::Check(arguments) => ask::check(*arguments).await,
         Command::Plan(arguments) => ask::plan(*arguments).await,

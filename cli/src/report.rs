@@ -76,11 +76,16 @@ pub(crate) fn result_json(
 }
 
 fn tell(result: &GenerateOfflineMapResult) {
+    report_layers(result);
+    out!(Tone::Good => "package   {} ({})", result.package.display(), size(result.bytes));
+}
+
+/// Reports the layers of a package for people, and what is worth knowing.
+pub(crate) fn report_layers(result: &GenerateOfflineMapResult) {
     tell_layers(&result.layers, false);
     for warning in &result.warnings {
         note!(Tone::Lacking => "note: {warning}");
     }
-    out!(Tone::Good => "package   {} ({})", result.package.display(), size(result.bytes));
 }
 
 /// Columns of a state, and of a size.

@@ -169,9 +169,19 @@ impl Settings {
 
     /// Fills the options of a job that runs.
     pub(crate) fn fill_run(&self, run: &mut RunArguments) {
-        fill(&mut run.keep, &self.keep);
-        fill(&mut run.time_limit, &self.time_limit);
-        fill(&mut run.progress, &self.progress);
+        self.fill_fetch(&mut run.keep, &mut run.time_limit, &mut run.progress);
+    }
+
+    /// Fills the same options of a job without a package.
+    pub(crate) fn fill_fetch(
+        &self,
+        keep: &mut Option<bool>,
+        time_limit: &mut Option<u64>,
+        progress: &mut Option<ProgressStyle>,
+    ) {
+        fill(keep, &self.keep);
+        fill(time_limit, &self.time_limit);
+        fill(progress, &self.progress);
     }
 }
 

@@ -26,6 +26,10 @@ pub(crate) fn settle(command: &mut Command, file: Option<&Path>) -> Result<(), S
             let is_elsewhere = resume.web_map.as_deref().is_some_and(is_url);
             of_access(&mut resume.access, None, is_elsewhere, &settings)
         }
+        Command::Fetch(fetch) => {
+            settings.fill_fetch(&mut fetch.keep, &mut fetch.time_limit, &mut fetch.progress);
+            of_access(&mut fetch.access, None, true, &settings)
+        }
         Command::Clean(clean) => of_access(&mut clean.access, None, false, &settings),
         Command::Login(login) => {
             settings.fill_login(login);

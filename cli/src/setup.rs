@@ -45,7 +45,7 @@ pub(crate) async fn cancelled_by_ctrl_c(limits: &ReadLimits) {
 }
 
 /// A file if there is one of that name, else numbers.
-fn area(text: &str) -> Result<AreaOfInterest, Stop> {
+pub(crate) fn area(text: &str) -> Result<AreaOfInterest, Stop> {
     let path = Path::new(text);
     if path.is_file() {
         return Ok(AreaOfInterest::from_json(&read_text(path, "the area")?)?);

@@ -2,10 +2,10 @@
 
 use crate::access;
 use crate::arguments::{ProgressStyle, Resume, RunArguments, Take};
-use crate::interrupt::{on_ctrl_c, or_interrupted};
+use crate::interrupt::or_interrupted;
+use crate::job_run;
 use crate::job_secrets;
 use crate::open_folder;
-use crate::progress;
 use crate::report::{Opened, Zipped, report_error, report_package, result_json};
 use crate::setup;
 use crate::stop::{INCOMPLETE, Stop};
@@ -78,7 +78,7 @@ pub(crate) fn or_told<T>(begun: Result<T, Stop>, wishes: &RunArguments) -> Resul
 }
 
 /// The time of the job counts from the first byte of its map.
-fn read_limits(wishes: &RunArguments) -> ReadLimits {
+pub(crate) fn read_limits(wishes: &RunArguments) -> ReadLimits {
     ReadLimits { time: wishes.time_limit.map(Duration::from_secs), ..ReadLimits::default() }
 }
 
@@ -88,23 +88,7 @@ async fn run_job(
     (out, overwrites): (&Path, bool),
     wishes: &RunArguments,
 ) -> Result<u8, Stop> {
-    if wishes.keep == Some(true) {
-        job.keep_unfinished();
-    }
-    if let Some(seconds) = wishes.time_limit {
-        job.limit_time(Duration::from_secs(seconds));
-    }
-    let shown = tokio::spawn(progress::show(job.status(), wishes.style()));
-    // Watched to the end: what follows the job is ended by Ctrl-C, too.
-    let (watched, cancel) = (job.clone(), CancellationToken::new());
-    let cancelled = cancel.clone();
-    tokio::spawn(on_ctrl_c(move || {
-        watched.cancel();
-        cancelled.cancel();
-    }));
-    let outcome = job.start().result().await;
-    // The last message of the stream is the job's end; what follows on the terminal comes after it.
-    let _ = shown.await;
+    let (outcome, cancel) = job_run::run(job, wishes).await;
     let zipped = match (&outcome, &wishes.mmpk) {
         (Ok(result), Some(mmpk)) => Some(zip(&result.package, (mmpk, overwrites), cancel.clone()).await),
         _ => None,

@@ -5,6 +5,7 @@ mod bounds;
 mod contract;
 mod convert;
 mod ends;
+mod fetch;
 mod fire;
 #[cfg(unix)]
 mod foreign;

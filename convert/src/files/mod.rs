@@ -32,7 +32,37 @@ use crate::half::Half;
 use endings::Written;
 use offmap_model::Failure;
 use source::Source;
+use std::path::Path;
 use tokio_util::sync::CancellationToken;
+
+/// What a file holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Content {
+    /// Tiles.
+    Tiles,
+    /// Features.
+    Features,
+}
+
+/// What a file of this name holds, by its ending.
+///
+/// # Errors
+/// If no such file is written.
+pub fn content_of(to: &Path) -> Result<Content, Failure> {
+    Ok(match endings::of_destination(to)? {
+        Written::Tiles => Content::Tiles,
+        _ => Content::Features,
+    })
+}
+
+/// Whether the file of a request may be written: it is absent or may be overwritten, and its directory is there. Blocks; the source need
+/// not be there yet.
+///
+/// # Errors
+/// That it may not.
+pub fn check_destination(request: &Request) -> Result<(), Failure> {
+    destination::check(request, endings::of_destination(&request.to)?)
+}
 
 /// Converts a file. Blocks; `progress` is called often, from this thread.
 ///

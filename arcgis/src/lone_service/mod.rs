@@ -1,0 +1,193 @@
+//! One service or layer by its url, as a web map that holds nothing else: what works on maps works on it.
+//!
+//! | url | tiles | features |
+//! | --- | --- | --- |
+//! | `…/FeatureServer`, `…/FeatureServer/3` | | all layers and tables, or that one |
+//! | `…/MapServer` | its cache | all layers and tables |
+//! | `…/MapServer/3` | | that layer or table |
+//! | `…/ImageServer`, `…/VectorTileServer` | its cache | |
+//! | a template with `{z}`, `{x}`, `{y}`, or with `{level}`, `{col}`, `{row}` | Web Mercator tiles | |
+//!
+//! Source: `feature-service-rest` reference §2, tile reference §2, `web-map-and-offline-api` reference A.4.
+
+mod described;
+mod template;
+
+use crate::answer_kind::AnswerKind;
+use crate::body::expect_description;
+use crate::call::ServiceCall;
+use crate::client::ArcGisClient;
+use crate::portal::ReadLimits;
+use crate::time_limit::run_within;
+use crate::urls::parse_http;
+use described::{extent_of, layers_of, levels_of, title_of};
+use offmap_model::failure::without_secrets;
+use offmap_model::{AreaOfInterest, Failure, FailureStage, OfflineMapSource, ServiceUrl, WebMap};
+use serde_json::{Value, json};
+use template::Template;
+
+/// Keys of which every description of a service, layer or table has at least one.
+const DESCRIPTION: &[&str] = &["currentVersion", "capabilities", "layers", "tables", "fields", "tileInfo", "tiles", "type"];
+
+/// What is wanted of a service that has both.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    /// Its cache of tiles.
+    Tiles,
+    /// Its features.
+    Features,
+}
+
+/// A level of a cache.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LevelScale {
+    /// Level id.
+    pub level: u32,
+    /// Denominator of its scale.
+    pub scale: f64,
+}
+
+/// A service or layer, as a map.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct LoneService {
+    /// The map that holds it and nothing else.
+    pub source: OfflineMapSource,
+    /// What it is called.
+    pub title: String,
+    /// All of it, in its own spatial reference; `None` where the service does not say.
+    pub extent: Option<AreaOfInterest>,
+    /// The levels of its cache, from the coarsest to the finest; none of features.
+    pub levels: Vec<LevelScale>,
+}
+
+/// Reads what is at a url. `filter` is a where clause for features; an empty one is met by all.
+///
+/// ```no_run
+/// use offmap_arcgis::lone_service::{self, Wanted};
+/// use offmap_arcgis::portal::ReadLimits;
+/// use offmap_arcgis::{ArcGisClient, ClientOptions, Credentials};
+///
+/// # async fn run() -> Result<(), offmap_model::Failure> {
+/// let client = ArcGisClient::new(ClientOptions::default(), Credentials::none())?;
+/// let url = "https://gis.city.example/arcgis/rest/services/Trees/FeatureServer/0";
+/// let trees = lone_service::read(&client, url, Wanted::Features, "HEIGHT > 10", &ReadLimits::default()).await?;
+/// println!("{} within {:?}", trees.title, trees.extent);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// If it is no url of a service or layer, the service does not answer, or it has not what is wanted.
+pub async fn read(
+    client: &ArcGisClient,
+    url: &str,
+    wanted: Wanted,
+    filter: &str,
+    limits: &ReadLimits,
+) -> Result<LoneService, Failure> {
+    let clock = client.clock();
+    let work = read_within(client, url.trim(), wanted, filter);
+    run_within("the reading of the service", limits.time, &limits.cancel, &*clock, work).await
+}
+
+async fn read_within(client: &ArcGisClient, url: &str, wanted: Wanted, filter: &str) -> Result<LoneService, Failure> {
+    if url.contains('{') {
+        return of_template(&Template::read(url)?, wanted, filter);
+    }
+    parse_http(url)?;
+    let shown = without_secrets(url);
+    let known = ServiceUrl::parse(url).filter(|u| is_read(&u.kind()));
+    let Some(service) = known else {
+        return Err(Failure::invalid_parameter(format!(
+            "`{shown}` is not the url of a service or layer; expected …/FeatureServer, …/MapServer, …/ImageServer or …/VectorTileServer, \
+             with the number of a layer behind it or without, or a template of tiles with {{z}}, {{x}} and {{y}}"
+        )));
+    };
+    let at = service.layer_id().map_or_else(|| service.root().to_owned(), |id| format!("{}/{id}", service.root()));
+    let call = ServiceCall::get(&at)?.in_stage(FailureStage::Plan).answer(AnswerKind::Description);
+    let mut answer = client.json(&call).await?;
+    client.secrets().scrub_json(&mut answer);
+    expect_description(&answer, &at, "a service or layer", DESCRIPTION)?;
+    let title = title_of(&answer, service.root());
+    let is_cache = is_cache(&service, &answer);
+    let map = match (wanted, is_cache, service.kind().as_str()) {
+        (Wanted::Tiles, true, kind) => {
+            refuse_filter(filter)?;
+            let layer_type = match kind {
+                "vectortileserver" => "VectorTileLayer",
+                "imageserver" => "ArcGISTiledImageServiceLayer",
+                _ => "ArcGISTiledMapServiceLayer",
+            };
+            map_of(
+                &title,
+                vec![json!({"id": "tiles", "title": title, "url": service.root(), "layerType": layer_type})],
+                vec![],
+            )
+        }
+        (Wanted::Tiles, false, _) => {
+            return Err(Failure::invalid_parameter(format!(
+                "{at} has no cache of tiles; features are written to a name with another ending, such as .gpkg"
+            )));
+        }
+        (Wanted::Features, _, "vectortileserver" | "imageserver") => {
+            return Err(Failure::invalid_parameter(format!(
+                "{at} has tiles and no features; tiles are written to a name with another ending, such as .pmtiles"
+            )));
+        }
+        (Wanted::Features, ..) => {
+            let (layers, tables) = layers_of(&service, &answer, &title, filter)?;
+            map_of(&title, layers, tables)
+        }
+    };
+    let levels = if wanted == Wanted::Tiles { levels_of(&answer) } else { Vec::new() };
+    let source = OfflineMapSource::from_web_map(WebMap::from_value(map)?);
+    Ok(LoneService { source, title, extent: extent_of(&answer), levels })
+}
+
+fn is_read(kind: &str) -> bool {
+    matches!(kind, "featureserver" | "mapserver" | "imageserver" | "vectortileserver")
+}
+
+/// Whether a service has a cache of tiles.
+fn is_cache(service: &ServiceUrl, answer: &Value) -> bool {
+    let has_scheme = answer.get("tileInfo").is_some_and(Value::is_object);
+    let is_fused = answer.get("singleFusedMapCache").and_then(Value::as_bool).unwrap_or(false);
+    match service.kind().as_str() {
+        _ if service.layer_id().is_some() => false,
+        "vectortileserver" => has_scheme,
+        "mapserver" | "imageserver" => has_scheme && is_fused,
+        _ => false,
+    }
+}
+
+fn refuse_filter(filter: &str) -> Result<(), Failure> {
+    match filter.trim().is_empty() {
+        true => Ok(()),
+        false => Err(Failure::invalid_parameter("tiles have no rows, so a where clause cannot be met; leave it out")),
+    }
+}
+
+fn of_template(template: &Template, wanted: Wanted, filter: &str) -> Result<LoneService, Failure> {
+    refuse_filter(filter)?;
+    if wanted == Wanted::Features {
+        return Err(Failure::invalid_parameter(format!(
+            "`{}` is a template of tiles; they are written to .pmtiles, .mbtiles or .tpkx",
+            without_secrets(&template.url)
+        )));
+    }
+    let source =
+        OfflineMapSource::from_web_map(WebMap::from_value(map_of(&template.title, vec![template.layer()], vec![]))?);
+    let (extent, levels) = (Some(template::extent()), template::levels());
+    Ok(LoneService { source, title: template.title.clone(), extent, levels })
+}
+
+/// A web map of some layers and tables.
+fn map_of(title: &str, layers: Vec<Value>, tables: Vec<Value>) -> Value {
+    json!({
+        "operationalLayers": layers,
+        "tables": tables,
+        "baseMap": {"baseMapLayers": [], "title": title},
+        "version": "2.28",
+    })
+}

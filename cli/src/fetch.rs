@@ -1,0 +1,205 @@
+//! `offmap fetch`: one service or layer into one file.
+//!
+//! It is taken offline as a map that holds nothing else, into a package beside the file, which is verified as every package is. Then the
+//! data of the package become the file, and the package goes. Its name says what was asked for, so that the same command goes on with what
+//! an earlier one left, and another one does not.
+
+use crate::access;
+use crate::convert_arguments::levels;
+use crate::convert_progress::Shown;
+use crate::fetch_arguments::Fetch;
+use crate::interrupt::or_interrupted;
+use crate::job_run;
+use crate::known_secrets::know_map;
+use crate::report::{report_error, report_layers, result_json};
+use crate::setup::{area, cancelled_by_ctrl_c};
+use crate::stop::{INCOMPLETE, Stop};
+use crate::take::{or_told, read_limits};
+use crate::terminal::{self, note};
+use crate::{arguments::ProgressStyle, convert};
+use offmap::arcgis::lone_service::{self, LoneService, Wanted};
+use offmap::packager::MobileMapPackage;
+use offmap::{
+    AreaOfInterest, DirectDownload, Engine, Failure, FailureKind, GenerateOfflineMapJob,
+    GenerateOfflineMapParameterOverrides, GenerateOfflineMapParameters, OfflineMapTask, run_blocking,
+};
+use offmap_convert::files::{self, Content, Converted, Request};
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// Digits of the name of a package that tell what was asked for.
+const DIGITS: usize = 8;
+
+pub(crate) async fn run(arguments: Fetch) -> Result<u8, Stop> {
+    let wishes = arguments.run();
+    let package = package_of(&arguments);
+    let (engine, job) = or_told(begin(&arguments, &package).await, &wishes)?;
+    let (outcome, cancel) = job_run::run(job, &wishes).await;
+    if let Err(failure) = engine.shutdown().await {
+        note!("offmap: {failure}");
+    }
+    let written = match &outcome {
+        Ok(_) => Some(write(&arguments, &package, cancel).await),
+        Err(_) => None,
+    };
+    let is_json = wishes.style() == ProgressStyle::Json;
+    if is_json {
+        let mut json = result_json(&outcome, None, None);
+        if let Some(result) = json.as_object_mut() {
+            let file = written.as_ref().and_then(|w| w.as_ref().ok());
+            result.insert("package".to_owned(), json!(null));
+            result.insert("file".to_owned(), json!(file));
+            if let Some(Err(failure)) = &written {
+                result.insert("failure".to_owned(), json!(failure));
+            }
+        }
+        terminal::json_line(&json!({ "result": json }));
+    }
+    let result = match outcome {
+        Ok(result) => result,
+        Err(error) => return report_error(error, is_json, &arguments.out),
+    };
+    match written {
+        Some(Ok(converted)) => {
+            if !is_json {
+                report_layers(&result);
+                convert::tell(&converted);
+            }
+            Ok(if result.is_complete() && converted.left_out.is_empty() { 0 } else { INCOMPLETE })
+        }
+        Some(Err(failure)) => Err(failure.into()),
+        None => Err(Failure::internal("a package was made and no file of it").into()),
+    }
+}
+
+/// The package beside the file: its name says what was asked for.
+fn package_of(arguments: &Fetch) -> PathBuf {
+    let asked = json!({
+        "version": 1,
+        "url": arguments.url,
+        "area": arguments.area,
+        "levels": arguments.levels,
+        "where": arguments.filter,
+        "direct": arguments.direct.map(|when| format!("{when:?}")),
+    });
+    let digest = Sha256::digest(asked.to_string());
+    let digits: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    let mut name = arguments.out.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".fetch-{}", digits.get(..DIGITS).unwrap_or_default()));
+    arguments.out.with_file_name(name)
+}
+
+/// Everything that can be refused without the service is refused first.
+async fn begin(arguments: &Fetch, package: &Path) -> Result<(Engine, GenerateOfflineMapJob), Stop> {
+    let content = files::content_of(&arguments.out)?;
+    let mut request = Request::new(package, &arguments.out);
+    request.overwrite = arguments.overwrite;
+    or_interrupted(run_blocking(move || files::check_destination(&request))).await?;
+    let chosen = arguments.area.as_deref().map(area).transpose()?;
+    let wanted = match content {
+        Content::Tiles => Wanted::Tiles,
+        Content::Features if arguments.levels.is_some() => {
+            return Err(Stop::usage("features have no levels; leave --levels out"));
+        }
+        Content::Features => Wanted::Features,
+    };
+    let began = Instant::now();
+    let client = access::client(&arguments.access, Some(&arguments.url))?;
+    let limits = read_limits(&arguments.run());
+    let filter = arguments.filter.as_deref().unwrap_or_default();
+    let lone = tokio::select! {
+        lone = lone_service::read(&client, &arguments.url, wanted, filter, &limits) => lone?,
+        () = cancelled_by_ctrl_c(&limits) => return Err(Failure::cancelled().into()),
+    };
+    know_map(&lone.source.web_map);
+    let parameters = parameters(arguments, &lone, chosen)?;
+    let engine = offmap::with_defaults(&client)?.start()?;
+    let job = match GenerateOfflineMapJob::resume(&engine, package).await {
+        Ok(job) => job.with_secrets_of(&lone.source.web_map),
+        Err(failure) if failure.kind == FailureKind::NotFound => {
+            let task = OfflineMapTask::new(&engine, lone.source);
+            task.generate_offline_map(parameters, GenerateOfflineMapParameterOverrides::default(), package)
+        }
+        Err(failure) => return Err(failure.into()),
+    };
+    job.count_time(began.elapsed());
+    Ok((engine, job))
+}
+
+fn parameters(
+    arguments: &Fetch,
+    lone: &LoneService,
+    chosen: Option<AreaOfInterest>,
+) -> Result<GenerateOfflineMapParameters, Stop> {
+    let Some(area) = chosen.or_else(|| lone.extent.clone()) else {
+        return Err(Stop::usage(format!("{} does not say where its data are; name an --area", lone.title)));
+    };
+    let mut parameters = GenerateOfflineMapParameters::new(area);
+    parameters.direct_download = arguments.direct.map_or(DirectDownload::Always, Into::into);
+    match arguments.levels.as_deref().map(levels).transpose()? {
+        Some(range) => {
+            let scale = |id: u32| {
+                let ids = || lone.levels.iter().map(|l| l.level.to_string()).collect::<Vec<_>>().join(", ");
+                let found = lone.levels.iter().find(|l| l.level == id);
+                found.map(|l| l.scale).ok_or_else(|| Stop::usage(format!("there is no level {id}; there are: {}", ids())))
+            };
+            (parameters.min_scale, parameters.max_scale) = (scale(*range.start())?, scale(*range.end())?);
+        }
+        None if arguments.url.contains('{') => {
+            return Err(Stop::usage("a template does not say which levels it has; name --levels, for instance 0-12"));
+        }
+        None => {}
+    }
+    parameters.check()?;
+    Ok(parameters)
+}
+
+/// Makes the file of the package's data, and removes the package.
+async fn write(arguments: &Fetch, package: &Path, cancel: CancellationToken) -> Result<Converted, Failure> {
+    let mut request = Request::new(data_of(package).await?, &arguments.out);
+    (request.overwrite, request.keep) = (arguments.overwrite, arguments.keep == Some(true));
+    let name = arguments.out.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let shown = Arc::new(Shown::new(arguments.progress, &name));
+    let seen = shown.clone();
+    let converted = run_blocking(move || files::convert(&request, &|progress| seen.see(progress), &cancel)).await;
+    shown.clear();
+    let converted = converted.map_err(|mut failure| {
+        failure.message = format!(
+            "what was fetched is in {}, only {} was not written of it (the same command goes on there): {}",
+            package.display(),
+            arguments.out.display(),
+            failure.message
+        );
+        failure
+    })?;
+    let (place, shown) = (package.to_owned(), package.display());
+    let removed = run_blocking(move || {
+        std::fs::remove_dir_all(&place)
+            .map_err(|e| Failure::io(offmap::FailureStage::Package, "it cannot be removed".to_owned(), &e))
+    });
+    if let Err(failure) = removed.await {
+        note!("offmap: {shown} is of no use any more: {failure}");
+    }
+    Ok(converted)
+}
+
+/// The file of a package that holds the data of its layers: they are all of one service, so there is one.
+async fn data_of(package: &Path) -> Result<PathBuf, Failure> {
+    let place = package.to_owned();
+    run_blocking(move || {
+        let opened = MobileMapPackage::open(&place)?;
+        let manifest = opened.manifest().unwrap_or(Err("it has no manifest"));
+        let manifest = manifest.map_err(|why| Failure::internal(format!("{}: {why}", place.display())))?;
+        let files: BTreeSet<&str> = manifest.layers.iter().filter_map(|layer| layer.file.as_deref()).collect();
+        match files.iter().copied().collect::<Vec<_>>().as_slice() {
+            [one] => Ok(place.join(one)),
+            several => Err(Failure::internal(format!("{} files hold the data of one service", several.len()))),
+        }
+    })
+    .await
+}
