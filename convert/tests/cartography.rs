@@ -1,6 +1,5 @@
 //! Whole maps: what is read from the web map and the services, and what both writers make of it.
 
-#![expect(clippy::unwrap_used, reason = "what cannot be read fails the test")]
 
 use offmap_convert::cartography::maplibre::{self, StyleOptions, TileUrls};
 use offmap_convert::cartography::{
