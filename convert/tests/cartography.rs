@@ -1,6 +1,5 @@
 //! Whole maps: what is read from the web map and the services, and what both writers make of it.
 
-
 use offmap_convert::cartography::maplibre::{self, StyleOptions, TileUrls};
 use offmap_convert::cartography::{
     Choice, DataSource, FeatureSource, GeometryKind, LayerContent, LayerSource, Map, RasterSource, TextPart, TileFiles,
