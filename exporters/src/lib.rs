@@ -11,6 +11,7 @@
 //! client's own.
 
 mod download_limit;
+pub mod feature_query;
 mod file_etag;
 pub mod geodatabase;
 mod job_client;
@@ -24,6 +25,7 @@ pub mod vector_tiles;
 #[doc(hidden)]
 pub fn read_any_service(answer: &serde_json::Value) {
     geodatabase::read_any_service(answer);
+    feature_query::read_any_layer(answer);
     tile_service::read_any_service(answer);
     let _ = offmap_formats::style::missing(answer, "styles/root.json", &std::collections::BTreeSet::new());
 }

@@ -19,6 +19,7 @@ mod embedded;
 mod end_to_end;
 mod ends;
 mod export_twins;
+mod feature_query;
 mod forms;
 mod guids;
 #[cfg(unix)]
