@@ -6,8 +6,9 @@ use crate::help;
 use crate::job_arguments::{Jobs, Status};
 use crate::login_arguments::{Login, Logout, Whoami};
 pub(crate) use crate::progress_style::ProgressStyle;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use offmap::DirectDownload;
 use std::path::PathBuf;
 
 /// Takes ArcGIS web maps offline.
@@ -79,6 +80,28 @@ pub(crate) struct Man {
     pub(crate) out: Option<PathBuf>,
 }
 
+/// When layers are downloaded directly (`directDownload` of the parameters).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Direct {
+    /// Only what services export.
+    Never,
+    /// Layers that cannot be exported.
+    #[value(alias = "whenNotExportable")]
+    WhenNotExportable,
+    /// All layers that can be had so.
+    Always,
+}
+
+impl From<Direct> for DirectDownload {
+    fn from(when: Direct) -> Self {
+        match when {
+            Direct::Never => Self::Never,
+            Direct::WhenNotExportable => Self::WhenNotExportable,
+            Direct::Always => Self::Always,
+        }
+    }
+}
+
 /// Which map and which area.
 #[derive(Debug, Args)]
 pub(crate) struct MapArguments {
@@ -107,6 +130,10 @@ pub(crate) struct MapArguments {
     /// Leave all basemap layers out.
     #[arg(long)]
     pub(crate) no_basemap: bool,
+    /// Whether layers are downloaded tile by tile and page by page where their services do not export them: never, for layers that cannot be
+    /// exported, or for all layers that can be had so [default: never].
+    #[arg(long, value_name = "WHEN")]
+    pub(crate) direct: Option<Direct>,
     /// Stop at the first layer that fails.
     #[arg(long)]
     pub(crate) stop_on_error: bool,

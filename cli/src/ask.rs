@@ -40,7 +40,12 @@ fn word(capability: &LayerCapability) -> (Tone, &'static str) {
 
 fn why(capability: &LayerCapability) -> String {
     match (&capability.failure, &capability.exporter) {
-        (Some(failure), _) => failure.to_string(),
+        (Some(failure), _) => match &capability.direct_download {
+            Some(exporter) => {
+                format!("{failure}; direct download would work (by {exporter}): give --direct when-not-exportable")
+            }
+            None => failure.to_string(),
+        },
         (None, Some(exporter)) => format!("{} by {exporter}", capability.layer_type),
         (None, None) => capability.layer_type.clone(),
     }

@@ -185,7 +185,8 @@ pub struct NoParameters {}
 /// - `supports` and `default_parameters` are pure; `describe` and `plan` only read and spend nothing on the service.
 /// - Exporters are a ranked list ([`ExporterRegistry`](crate::ExporterRegistry)). A layer that `describe` calls
 ///   [`Capability::NotSupported`] is passed on to the next exporter that supports it; its siblings stay. An error of `describe` means that
-///   the service did not answer: its layers are asked of no other exporter.
+///   the service did not answer: its layers are asked of no other exporter. Exporters that download directly
+///   ([`Exporter::downloads_directly`]) are in the list of a layer as its `directDownload` says.
 /// - `export` writes only below [`ExportContext::work_dir`] and leaves deleting to the engine.
 /// - Every planned unit is finished in the ledger ([`ExportContext::finish_unit`]) before `export` answers `Ok`, and every
 ///   planned layer is in the [`Artifact`]; the engine fails what is missing.
@@ -308,6 +309,13 @@ pub trait Exporter: Debug + Send + Sync + 'static {
 
     /// Outer key of its parameters in overrides, such as `generateGeodatabaseParameters`.
     fn parameters_type(&self) -> &'static str;
+
+    /// Whether it downloads layers directly, piece by piece, past what their service offers for taking them offline (`exportTiles`, sync).
+    /// Such an exporter is asked only where the parameter `directDownload` of the job, or of the layer in the overrides, lets it: behind all
+    /// others with `whenNotExportable`, before them with `always`.
+    fn downloads_directly(&self) -> bool {
+        false
+    }
 
     /// Only for an exporter of utility networks; all others leave the default, none. A map lists its networks beside its layers
     /// (`utilityNetworks`), each is part of a service ([`ServiceRequest::networks`]), and in overrides each has an entry of its own: the

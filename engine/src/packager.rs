@@ -130,6 +130,8 @@ pub struct EarlierData {
     pub resources: Option<PathBuf>,
     /// The exporter that brought it.
     pub exporter: Option<String>,
+    /// Whether that exporter downloaded it directly.
+    pub direct_download: bool,
     /// URL of the layer or its service.
     pub url: Option<String>,
     /// How many attachments were planned, where they were counted.

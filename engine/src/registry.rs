@@ -3,7 +3,7 @@
 use crate::context::ExportContext;
 use crate::exporter::{Exporter, PlanContext, ServiceDescription, ServiceRequest, TaskPlan};
 use async_trait::async_trait;
-use offmap_model::{Artifact, ExportTask, Failure, MapLayer, OfflineMapSource};
+use offmap_model::{Artifact, DirectDownload, ExportTask, Failure, MapLayer, OfflineMapSource};
 use serde::{Deserialize as _, Serialize};
 use serde_json::Value;
 use std::fmt::Debug;
@@ -14,6 +14,7 @@ use std::sync::Arc;
 pub(crate) trait ErasedExporter: Debug + Send + Sync {
     fn name(&self) -> &'static str;
     fn parameters_type(&self) -> &'static str;
+    fn downloads_directly(&self) -> bool;
     fn utility_network_parameters(&self) -> &'static [&'static str];
     fn supports(&self, layer: &MapLayer, source: &OfflineMapSource) -> Option<String>;
     async fn describe(&self, request: &ServiceRequest, ctx: &PlanContext) -> Result<ServiceDescription, Failure>;
@@ -61,6 +62,10 @@ impl<E: Exporter> ErasedExporter for Erased<E> {
 
     fn parameters_type(&self) -> &'static str {
         self.0.parameters_type()
+    }
+
+    fn downloads_directly(&self) -> bool {
+        self.0.downloads_directly()
     }
 
     fn utility_network_parameters(&self) -> &'static [&'static str] {
@@ -162,33 +167,38 @@ impl ExporterRegistry {
         self.all.iter().map(|e| e.parameters_type())
     }
 
-    /// The exporters that support a layer, best first, each with the url of the service.
-    fn supporting<'a>(
-        exporters: &'a [Arc<dyn ErasedExporter>],
+    /// Whether the exporter with these parameters downloads directly.
+    pub(crate) fn is_direct(&self, parameters_type: &str) -> bool {
+        self.all.iter().any(|e| e.parameters_type() == parameters_type && e.downloads_directly())
+    }
+
+    /// The exporters that support a layer, best first, each with the url of the service. Those that download directly stand behind the
+    /// others, before them or not in the list at all.
+    pub(crate) fn supporting<'a>(
+        &'a self,
+        direct: DirectDownload,
         layer: &'a MapLayer,
         source: &'a OfflineMapSource,
     ) -> impl Iterator<Item = (Arc<dyn ErasedExporter>, String)> + 'a {
-        exporters.iter().filter_map(move |e| e.supports(layer, source).map(|url| (Arc::clone(e), url)))
+        let ranks: &[bool] = match direct {
+            DirectDownload::Never => &[false],
+            DirectDownload::WhenNotExportable => &[false, true],
+            DirectDownload::Always => &[true, false],
+        };
+        let of_rank = |direct: &'a bool| self.all.iter().filter(move |e| e.downloads_directly() == *direct);
+        let ranked = ranks.iter().flat_map(of_rank);
+        ranked.filter_map(move |e| e.supports(layer, source).map(|url| (Arc::clone(e), url)))
     }
 
-    /// The first exporter that supports a layer.
-    pub(crate) fn first_for(
-        &self,
-        layer: &MapLayer,
-        source: &OfflineMapSource,
-    ) -> Option<(Arc<dyn ErasedExporter>, String)> {
-        Self::supporting(&self.all, layer, source).next()
-    }
-
-    /// Those that support a layer and stand behind an exporter in the list.
+    /// Those that support a layer and stand behind an exporter in its list.
     pub(crate) fn after<'a>(
         &'a self,
-        exporter: &str,
+        exporter: &'a str,
+        direct: DirectDownload,
         layer: &'a MapLayer,
         source: &'a OfflineMapSource,
     ) -> impl Iterator<Item = (Arc<dyn ErasedExporter>, String)> + 'a {
-        let at = self.all.iter().position(|e| e.name() == exporter).map_or(self.all.len(), |at| at + 1);
-        Self::supporting(self.all.get(at..).unwrap_or_default(), layer, source)
+        self.supporting(direct, layer, source).skip_while(move |(e, _)| e.name() != exporter).skip(1)
     }
 
     pub(crate) fn by_name(&self, name: &str) -> Result<Arc<dyn ErasedExporter>, Failure> {

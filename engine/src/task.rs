@@ -5,7 +5,7 @@ use crate::exporter::PlanContext;
 use crate::handle::GenerateOfflineMapJob;
 use crate::job::JobHost;
 use crate::order::Order;
-use crate::plan::{PlanInputs, plan};
+use crate::plan::{PlanInputs, offer_direct, plan};
 use crate::resources::take_out_repeated;
 use offmap_arcgis::Session;
 use offmap_model::settings::{AuthoredDownload, AuthoredSync};
@@ -134,7 +134,8 @@ impl OfflineMapTask {
         Order::new((*self.source).clone(), parameters)
     }
 
-    /// What can go offline, and why not: every layer and table of the map, also those that stay online or are left out.
+    /// What can go offline, and why not: every layer and table of the map, also those that stay online or are left out. Of those that
+    /// cannot while `directDownload` is `never`, whether an exporter could download them directly.
     ///
     /// # Errors
     /// If the parameters cannot be used. A service that does not answer is a layer's reason, not an error.
@@ -163,7 +164,15 @@ impl OfflineMapTask {
         // Checking is advice: every layer's reason is wanted, not the first.
         advice.continue_on_errors = true;
         advice.layer_importance.clear();
-        Ok(self.plan(&advice, overrides).await?.capabilities())
+        let ctx = self.plan_context();
+        let inputs = self.inputs(&advice, overrides);
+        let planned = plan(inputs, None, &ctx).await?;
+        let mut capabilities = planned.capabilities();
+        let offered = offer_direct(inputs, &planned, &ctx).await?;
+        for capability in capabilities.layer_capabilities.iter_mut().chain(&mut capabilities.table_capabilities) {
+            capability.direct_download = offered.get(&capability.id).map(|exporter| (*exporter).to_owned());
+        }
+        Ok(capabilities)
     }
 
     /// What would be done, before anything is spent. offmap's own; the SDK has no such step.
@@ -178,11 +187,21 @@ impl OfflineMapTask {
         parameters: &GenerateOfflineMapParameters,
         overrides: &GenerateOfflineMapParameterOverrides,
     ) -> Result<OfflineMapPlan, Failure> {
+        plan(self.inputs(parameters, overrides), None, &self.plan_context()).await
+    }
+
+    fn plan_context(&self) -> PlanContext {
         let resources = self.engine.resources();
         let secrets = resources.secrets_of(&self.source);
-        let ctx = PlanContext::new(CancellationToken::new(), Arc::clone(&resources.clock), secrets, self.session.clone());
-        let inputs = PlanInputs { registry: &resources.registry, source: &self.source, parameters, overrides };
-        plan(inputs, None, &ctx).await
+        PlanContext::new(CancellationToken::new(), Arc::clone(&resources.clock), secrets, self.session.clone())
+    }
+
+    fn inputs<'a>(
+        &'a self,
+        parameters: &'a GenerateOfflineMapParameters,
+        overrides: &'a GenerateOfflineMapParameterOverrides,
+    ) -> PlanInputs<'a> {
+        PlanInputs { registry: &self.engine.resources().registry, source: &self.source, parameters, overrides }
     }
 
     /// A dormant job that will write the package to `destination`, a directory that is absent or empty.

@@ -108,6 +108,9 @@ pub struct LayerCapability {
     /// The same as a failure, with the service's words.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,
+    /// The exporter by which it could be downloaded directly, where it cannot go offline because `directDownload` is `never`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub direct_download: Option<String>,
 }
 
 impl LayerCapability {

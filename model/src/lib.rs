@@ -70,8 +70,9 @@ pub use layer_secrets::LayerSecrets;
 pub use note::{LayerNote, LayerNoteKind};
 pub use overrides::GenerateOfflineMapParameterOverrides;
 pub use parameters::{
-    AttachmentSyncDirection, DestinationTableRowFilter, EsriVectorTilesDownloadOption, GenerateOfflineMapParameters,
-    GenerateOfflineMapUpdateMode, LayerImportance, OnlineOnlyServicesOption, ReturnLayerAttachmentOption,
+    AttachmentSyncDirection, DestinationTableRowFilter, DirectDownload, EsriVectorTilesDownloadOption,
+    GenerateOfflineMapParameters, GenerateOfflineMapUpdateMode, LayerImportance, OnlineOnlyServicesOption,
+    ReturnLayerAttachmentOption,
 };
 pub use parameters_key::OfflineMapParametersKey;
 pub use plan::{

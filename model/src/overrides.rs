@@ -1,6 +1,7 @@
 //! `GenerateOfflineMapParameterOverrides`: one service's parameters in place of the defaults.
 
 use crate::failure::Failure;
+use crate::parameters::DirectDownload;
 use crate::parameters_key::OfflineMapParametersKey;
 use crate::plan::OfflineMapPlan;
 use crate::service_url::service_key;
@@ -12,7 +13,8 @@ use std::collections::BTreeMap;
 ///
 /// As JSON: `{"generateGeodatabaseParameters": {"<service url>": {…}}, "exportTileCacheParameters": {…},
 /// "exportVectorTilesParameters": {…}, "onlineLayers": ["<layer id>"], "onlineTables": []}`; the inner object is the whole
-/// parameter object of that exporter. Custom exporters add their own outer key.
+/// parameter object of that exporter. Custom exporters add their own outer key. `"directDownload": {"<layer id>": "always"}` says of single
+/// layers and tables what [`GenerateOfflineMapParameters::direct_download`](crate::GenerateOfflineMapParameters::direct_download) says of all.
 ///
 /// A utility network of the map has an entry of its own beside that of its service, by its own url; what it says goes over the
 /// service's entry, and removing it takes the network out of the offline map.
@@ -42,6 +44,8 @@ pub struct GenerateOfflineMapParameterOverrides {
     online_layers: Option<Vec<String>>,
     #[serde(default, rename = "onlineTables", skip_serializing_if = "Option::is_none")]
     online_tables: Option<Vec<String>>,
+    #[serde(default, rename = "directDownload", skip_serializing_if = "BTreeMap::is_empty")]
+    direct_download: BTreeMap<String, DirectDownload>,
     #[serde(flatten)]
     dictionaries: BTreeMap<String, BTreeMap<String, Value>>,
 }
@@ -86,7 +90,9 @@ impl GenerateOfflineMapParameterOverrides {
             let all = plan.skipped.iter().filter(|s| s.remains_online && s.is_table == tables);
             Some(all.map(|s| s.id.clone()).collect())
         };
-        Self { online_layers: online(false), online_tables: online(true), dictionaries }
+        let direct = plan.tasks.iter().filter(|t| t.direct_download && !t.carried).flat_map(|t| &t.layers);
+        let direct_download = direct.map(|l| (l.id.clone(), DirectDownload::Always)).collect();
+        Self { online_layers: online(false), online_tables: online(true), direct_download, dictionaries }
     }
 
     /// Layers that stay in the offline map with their online url; `None` leaves that to `onlineOnlyServicesOption`.
@@ -103,6 +109,17 @@ impl GenerateOfflineMapParameterOverrides {
     #[must_use]
     pub fn online(&self, tables: bool) -> Option<&[String]> {
         if tables { self.online_tables.as_deref() } else { self.online_layers.as_deref() }
+    }
+
+    /// Sets whether a layer or table is downloaded directly, in place of what the parameters say.
+    pub fn set_direct_download(&mut self, layer: impl Into<String>, direct: DirectDownload) {
+        self.direct_download.insert(layer.into(), direct);
+    }
+
+    /// Whether single layers and tables, by id, are downloaded directly.
+    #[must_use]
+    pub fn direct_download(&self) -> &BTreeMap<String, DirectDownload> {
+        &self.direct_download
     }
 
     /// Leaves the layers of a service out of the offline map. The dictionary of that type is then given: services that have no

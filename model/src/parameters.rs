@@ -48,6 +48,28 @@ pub enum DestinationTableRowFilter {
     RelatedOnly,
 }
 
+/// Whether layers are downloaded tile by tile and page by page from services that do not export them. offmap's own: the SDK never does.
+///
+/// ```
+/// use offmap_model::DirectDownload;
+///
+/// let read: DirectDownload = serde_json::from_str(r#""whenNotExportable""#)?;
+/// assert_eq!(read, DirectDownload::WhenNotExportable);
+/// assert_eq!(DirectDownload::default(), DirectDownload::Never);
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum DirectDownload {
+    /// No exporter that downloads directly is asked.
+    #[default]
+    Never,
+    /// They are asked for a layer that no other exporter can export.
+    WhenNotExportable,
+    /// They are asked first.
+    Always,
+}
+
 /// What happens to layers that have no offline form.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -162,6 +184,9 @@ pub struct GenerateOfflineMapParameters {
     /// Which of Esri's vector tile export services is used.
     #[serde(default)]
     pub esri_vector_tiles_download_option: EsriVectorTilesDownloadOption,
+    /// Whether layers are downloaded directly where their services do not export them; per layer in the overrides. offmap's own.
+    #[serde(default)]
+    pub direct_download: DirectDownload,
     /// Layers and tables, by id, whose failure stops the job or never does, whatever `continue_on_errors` says of the others.
     /// offmap's own.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -196,6 +221,7 @@ impl GenerateOfflineMapParameters {
             online_only_services_option: OnlineOnlyServicesOption::default(),
             update_mode: GenerateOfflineMapUpdateMode::default(),
             esri_vector_tiles_download_option: EsriVectorTilesDownloadOption::default(),
+            direct_download: DirectDownload::default(),
             layer_importance: BTreeMap::new(),
             error_budgets: BTreeMap::new(),
         }

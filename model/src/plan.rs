@@ -171,6 +171,9 @@ pub struct ExportTask {
     /// When the service's data were last edited, in milliseconds since 1970 UTC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub edit_date: Option<i64>,
+    /// Whether its exporter downloads directly, past what the service offers for taking its data offline.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub direct_download: bool,
     /// Whether its layers are carried over from the package that the job completes: nothing is asked or fetched for them.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub carried: bool,
@@ -276,6 +279,7 @@ impl OfflineMapPlan {
                 exporter,
                 reason: None,
                 failure: None,
+                direct_download: None,
             };
         for task in &self.tasks {
             for l in &task.layers {

@@ -54,6 +54,7 @@ fn layer(documents: &Documents<'_>, layer_type: Option<&String>, outcome: &Layer
         file: documents.data.get(id).map(|d| format!("{MAP_FOLDER}/{}", d.file)),
         url: url.map(|url| without_secrets(&url)),
         exporter: task.map(|t| t.exporter.clone()),
+        direct_download: task.is_some_and(|t| t.direct_download),
         edit_date: task.and_then(|t| t.edit_date),
         attribution: documents.attribution(id),
         terms_of_use: documents.terms_of_use(id),

@@ -5,9 +5,10 @@ use crate::support::{area, run_to_end};
 use async_trait::async_trait;
 use offmap::testing::{Act, PlainPackager, Script, ScriptedExporter, ScriptedParameters, scripted_map};
 use offmap::{
-    Artifact, Capability, CapabilityReason, Engine, ExportContext, ExportState, ExportTask, Exporter, Failure, FailureKind,
-    FailureOwner, FailureStage, GenerateOfflineMapParameterOverrides, GenerateOfflineMapParameters, MapLayer,
-    OfflineMapPlan, OfflineMapSource, OfflineMapTask, PlanContext, ServiceDescription, ServiceRequest, TaskPlan, WebMap,
+    Artifact, Capability, CapabilityReason, DirectDownload, Engine, ExportContext, ExportState, ExportTask, Exporter,
+    Failure, FailureKind, FailureOwner, FailureStage, GenerateOfflineMapParameterOverrides, GenerateOfflineMapParameters,
+    MapLayer, OfflineMapPlan, OfflineMapSource, OfflineMapTask, PlanContext, ServiceDescription, ServiceRequest, TaskPlan,
+    WebMap,
 };
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -26,6 +27,8 @@ struct Picky {
     answers: usize,
     /// Its description is so large that no plan has room for it after so many times.
     grows_after: usize,
+    /// Whether it downloads directly.
+    direct: bool,
 }
 
 impl Picky {
@@ -39,7 +42,12 @@ impl Picky {
             described,
             answers: usize::MAX,
             grows_after: usize::MAX,
+            direct: false,
         }
+    }
+
+    fn direct(name: &'static str, parameters_type: &'static str, refuses: &[&'static str]) -> Self {
+        Self { direct: true, ..Self::new(name, parameters_type, refuses) }
     }
 }
 
@@ -54,6 +62,10 @@ impl Exporter for Picky {
 
     fn parameters_type(&self) -> &'static str {
         self.parameters_type
+    }
+
+    fn downloads_directly(&self) -> bool {
+        self.direct
     }
 
     fn supports(&self, layer: &MapLayer, source: &OfflineMapSource) -> Option<String> {
@@ -219,4 +231,83 @@ async fn a_layer_that_is_passed_on_in_vain_costs_no_layer_that_was_planned_befor
         }
         engine.shutdown().await.expect("shuts down");
     }
+}
+
+/// An engine whose first exporter refuses some layers, and whose second one downloads directly.
+fn with_direct(first: &[&'static str], direct: &[&'static str]) -> (Engine, Picky, Picky) {
+    engine_of(Picky::new("first", "firstParameters", first), Picky::direct("second", "secondParameters", direct))
+}
+
+fn parameters(direct_download: DirectDownload) -> GenerateOfflineMapParameters {
+    GenerateOfflineMapParameters { direct_download, ..GenerateOfflineMapParameters::new(area()) }
+}
+
+#[tokio::test]
+async fn exporters_that_download_directly_are_asked_never_behind_the_others_or_before_them() {
+    for (direct, expected, asked) in [
+        (DirectDownload::Never, vec![("first", vec!["a"])], [1, 0]),
+        (DirectDownload::WhenNotExportable, vec![("first", vec!["a"]), ("second", vec!["b"])], [1, 1]),
+        (DirectDownload::Always, vec![("second", vec!["a", "b"])], [0, 1]),
+    ] {
+        let (engine, first, second) = with_direct(&["b"], &[]);
+        let task = OfflineMapTask::new(&engine, one_service(&["a", "b"]));
+        let plan = task.plan(&parameters(direct), &Default::default()).await.expect("a plan");
+        assert_eq!(tasks(&plan), expected, "{direct:?}");
+        assert_eq!([&first, &second].map(|e| e.described.load(Ordering::Acquire)), asked, "{direct:?}");
+        assert!(plan.tasks.iter().all(|t| t.direct_download == (t.exporter == "second")), "{direct:?}");
+        let kept = GenerateOfflineMapParameterOverrides::from_plan(&plan);
+        let again = task.plan(&parameters(DirectDownload::Never), &kept).await.expect("a plan");
+        assert_eq!(tasks(&again), expected, "a template of the plan gives the same plan");
+        engine.shutdown().await.expect("shuts down");
+    }
+}
+
+#[tokio::test]
+async fn what_could_be_downloaded_directly_is_said_when_it_is_asked_what_can_go_offline() {
+    let (engine, ..) = with_direct(&["b", "c"], &["c"]);
+    let task = OfflineMapTask::new(&engine, one_service(&["a", "b", "c"]));
+    let offered = async |direct| {
+        let all = task.capabilities(&parameters(direct)).await.expect("capabilities");
+        all.layer_capabilities.into_iter().map(|c| (c.id, c.supports_offline, c.direct_download)).collect::<Vec<_>>()
+    };
+    let said = |id: &str, offline, direct: Option<&str>| (id.to_owned(), offline, direct.map(str::to_owned));
+    let expected = [said("a", true, None), said("b", false, Some("second")), said("c", false, None)];
+    assert_eq!(offered(DirectDownload::Never).await, expected, "c is refused by both");
+    let expected = [said("a", true, None), said("b", true, None), said("c", false, None)];
+    assert_eq!(offered(DirectDownload::WhenNotExportable).await, expected);
+    engine.shutdown().await.expect("shuts down");
+}
+
+#[tokio::test]
+async fn where_a_direct_download_comes_to_nothing_the_reason_of_the_first_exporter_stays_and_its_own_is_a_warning() {
+    let (engine, ..) = with_direct(&["b"], &["b"]);
+    let task = OfflineMapTask::new(&engine, one_service(&["a", "b"]));
+    let plan = task.plan(&parameters(DirectDownload::WhenNotExportable), &Default::default()).await.expect("a plan");
+    let reasons: Vec<_> = plan.skipped.iter().filter_map(|s| s.failure.as_ref()).map(|f| f.message.as_str()).collect();
+    assert_eq!(reasons, ["first does not export b"]);
+    assert!(plan.warnings.iter().any(|w| w.contains("directly either: second does not export b")), "{:?}", plan.warnings);
+    engine.shutdown().await.expect("shuts down");
+}
+
+#[tokio::test]
+async fn the_overrides_say_of_single_layers_whether_they_are_downloaded_directly() {
+    let (engine, ..) = with_direct(&["b", "c"], &[]);
+    let task = OfflineMapTask::new(&engine, one_service(&["a", "b", "c"]));
+    let read = |text: &str| GenerateOfflineMapParameterOverrides::from_json(text).expect("reads");
+    let overrides = read(r#"{"directDownload": {"a": "always", "b": "whenNotExportable"}}"#);
+    let plan = task.plan(&parameters(DirectDownload::Never), &overrides).await.expect("a plan");
+    assert_eq!(tasks(&plan), [("second", vec!["a", "b"])]);
+    assert_eq!(plan.skipped.iter().map(|s| s.id.as_str()).collect::<Vec<_>>(), ["c"]);
+    for (text, words) in [
+        (r#"{"directDownload": {"x": "always"}}"#, "directDownload names `x`, which is not in the map; known are: a, b, c"),
+        (
+            r#"{"secondParameters": {"https://scripted.invalid/all/Server": {"script": {"items": 3}}}}"#,
+            "downloads directly, which `directDownload` has to allow",
+        ),
+    ] {
+        let failure = task.plan(&parameters(DirectDownload::Never), &read(text)).await.expect_err("refused");
+        assert!(failure.message.contains(words), "{failure}");
+    }
+    assert!(GenerateOfflineMapParameterOverrides::from_json(r#"{"directDownload": {"a": "sometimes"}}"#).is_err());
+    engine.shutdown().await.expect("shuts down");
 }

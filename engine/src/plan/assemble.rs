@@ -61,6 +61,7 @@ pub(super) fn assemble(
         service: found.service,
         attribution: found.attribution.map(|words| shortened(words, LONGEST_ATTRIBUTION)),
         edit_date: found.edit_date,
+        direct_download: exporter.downloads_directly(),
         carried: false,
     };
     (task, left)

@@ -181,6 +181,7 @@ fn carry<'a>(
         service: Value::Null,
         attribution: data.attribution.clone(),
         edit_date: data.edit_date,
+        direct_download: data.direct_download,
         carried: true,
         networks: Vec::new(),
     });

@@ -35,11 +35,13 @@ pub(super) async fn exporters_parameters(
     }
 }
 
-/// Layers that the parameters name must be in the map.
-pub(super) fn check_named_layers(parameters: &GenerateOfflineMapParameters, layers: &[MapLayer]) -> Result<(), Failure> {
+/// Layers that the parameters and overrides name must be in the map.
+pub(super) fn check_named_layers(inputs: PlanInputs<'_>, layers: &[MapLayer]) -> Result<(), Failure> {
+    let PlanInputs { parameters, overrides, .. } = inputs;
     let ids: HashSet<&str> = layers.iter().map(|l| l.id.as_str()).collect();
     let important = parameters.layer_importance.keys().map(|id| ("layerImportance", id));
-    let mut named = important.chain(parameters.error_budgets.keys().map(|id| ("errorBudgets", id)));
+    let important = important.chain(parameters.error_budgets.keys().map(|id| ("errorBudgets", id)));
+    let mut named = important.chain(overrides.direct_download().keys().map(|id| ("directDownload", id)));
     match named.find(|(_, id)| !ids.contains(id.as_str())) {
         None => Ok(()),
         Some((key, id)) => {
@@ -70,15 +72,18 @@ pub(super) fn check_overrides(inputs: PlanInputs<'_>, groups: &[Group]) -> Resul
     if let Some(unknown) = overrides.parameters_types().find(|kind| !registry.parameters_types().any(|k| k == *kind)) {
         let known: Vec<&str> = registry.parameters_types().collect();
         return Err(Failure::invalid_parameter(format!(
-            "the overrides have `{unknown}`; known are: {}, onlineLayers, onlineTables",
+            "the overrides have `{unknown}`; known are: {}, onlineLayers, onlineTables, directDownload",
             known.join(", ")
         )));
     }
     let of_networks = |g: &Group| g.networks.iter().map(|n| networks::key_of(n, &g.key.parameters_type)).collect::<Vec<_>>();
     let of_groups = |g: &Group| std::iter::once(g.key.clone()).chain(of_networks(g)).collect::<Vec<_>>();
     let fallbacks_of = |g: &Group| {
-        let of_layer = |l| registry.after(g.exporter.name(), l, source).map(|(e, url)| (url, e.parameters_type()));
-        let keys: Vec<(String, &str)> = g.layers.iter().flat_map(of_layer).collect();
+        let mut keys: Vec<(String, &str)> = Vec::new();
+        for layer in &g.layers {
+            let after = registry.after(g.exporter.name(), inputs.direct_download(&layer.id), layer, source);
+            keys.extend(after.map(|(e, url)| (url, e.parameters_type())));
+        }
         keys.into_iter().map(|(url, kind)| OfflineMapParametersKey::new(url, kind))
     };
     let fallbacks = groups.iter().flat_map(fallbacks_of);
@@ -88,7 +93,12 @@ pub(super) fn check_overrides(inputs: PlanInputs<'_>, groups: &[Group]) -> Resul
         Some(key) => {
             let known: Vec<String> = known.iter().map(ToString::to_string).collect();
             let known = names(known.iter().map(String::as_str));
-            Err(Failure::invalid_parameter(format!("the override {key} matches nothing in the map; known are: {known}")))
+            let why = match registry.is_direct(&key.parameters_type) {
+                true => "; its exporter downloads directly, which `directDownload` has to allow",
+                false => "",
+            };
+            let message = format!("the override {key} matches nothing in the map; known are: {known}{why}");
+            Err(Failure::invalid_parameter(message))
         }
     }
 }

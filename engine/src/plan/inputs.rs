@@ -1,7 +1,7 @@
 //! What a plan is made of.
 
 use crate::registry::ExporterRegistry;
-use offmap_model::{GenerateOfflineMapParameterOverrides, GenerateOfflineMapParameters, OfflineMapSource};
+use offmap_model::{DirectDownload, GenerateOfflineMapParameterOverrides, GenerateOfflineMapParameters, OfflineMapSource};
 use std::sync::Arc;
 
 /// What the caller gave, and the exporters that may be chosen.
@@ -11,4 +11,11 @@ pub(crate) struct PlanInputs<'a> {
     pub(crate) source: &'a Arc<OfflineMapSource>,
     pub(crate) parameters: &'a GenerateOfflineMapParameters,
     pub(crate) overrides: &'a GenerateOfflineMapParameterOverrides,
+}
+
+impl PlanInputs<'_> {
+    /// Whether a layer may be downloaded directly: the overrides say it of single layers, the parameters of all others.
+    pub(crate) fn direct_download(&self, layer: &str) -> DirectDownload {
+        self.overrides.direct_download().get(layer).copied().unwrap_or(self.parameters.direct_download)
+    }
 }

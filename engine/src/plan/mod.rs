@@ -5,6 +5,7 @@ mod carried;
 mod changed;
 mod check;
 mod counts;
+mod direct;
 mod group;
 mod inputs;
 mod networks;
@@ -16,6 +17,7 @@ mod warnings;
 
 pub(crate) use carried::Carried;
 pub(crate) use changed::changed_since;
+pub(crate) use direct::offer_direct;
 pub(crate) use inputs::PlanInputs;
 pub(crate) use planner::plan;
 pub(crate) use warnings::shorten;

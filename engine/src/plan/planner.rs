@@ -34,7 +34,7 @@ pub(crate) async fn plan(
     source.check()?;
     source.web_map.check_size()?;
     let layers = source.web_map.layers();
-    check_named_layers(parameters, &layers)?;
+    check_named_layers(inputs, &layers)?;
     let mut plan = empty(inputs);
     // 2.
     let mut groups = sort_layers(inputs, &layers, &mut plan)?;

@@ -10,6 +10,7 @@ use super::networks;
 use super::service::{PlanRequest, Planned, plan_group};
 use super::sort::keeps_online;
 use crate::exporter::PlanContext;
+use crate::registry::ErasedExporter;
 use futures_util::StreamExt as _;
 use offmap_model::json::json_bytes;
 use offmap_model::{
@@ -133,8 +134,7 @@ impl<'a> Services<'a> {
         let refused: Vec<_> = refused.into_iter().filter(|(layer, _)| !stays(&layer.id)).collect();
         for layer in skipped.into_iter().chain(too_large).filter(|l| !stays(&l.id)) {
             // The reason of the first exporter is the layer's, whatever the next one fails for.
-            let first = self.refused.remove(&layer.id);
-            self.plan.skipped.push(first.unwrap_or(layer));
+            self.keep_first_reason(&*exporter, layer);
         }
         for warning in warnings {
             // A task that is planned again for more layers warns again.
@@ -148,7 +148,7 @@ impl<'a> Services<'a> {
         // A task for which there is no room leaves the one that it displaced in its place.
         self.plan.tasks.extend(task.or(displaced));
         for (layer, reason) in refused {
-            self.pass_on(exporter.name(), layer, reason, next);
+            self.pass_on(&*exporter, layer, reason, next);
         }
     }
 
@@ -164,20 +164,33 @@ impl<'a> Services<'a> {
     }
 
     /// Passes a layer on to the next exporter that supports it and that the overrides leave in.
-    fn pass_on(&mut self, exporter: &str, layer: MapLayer, reason: SkippedLayer, next: &mut Groups) {
+    fn pass_on(&mut self, refusing: &dyn ErasedExporter, layer: MapLayer, reason: SkippedLayer, next: &mut Groups) {
         let PlanInputs { registry, source, overrides, .. } = self.inputs;
-        let fallback = registry.after(exporter, &layer, source).find_map(|(exporter, url)| {
+        let direct = self.inputs.direct_download(&layer.id);
+        let fallback = registry.after(refusing.name(), direct, &layer, source).find_map(|(exporter, url)| {
             let key = OfflineMapParametersKey::new(url, exporter.parameters_type());
             is_left_in(&key, overrides).then_some((exporter, key))
         });
-        let first = self.refused.remove(&layer.id).unwrap_or(reason);
         match fallback {
             Some((exporter, key)) => {
-                self.refused.insert(layer.id.clone(), first);
+                self.refused.entry(layer.id.clone()).or_insert(reason);
                 next.add(exporter, key, layer);
             }
-            None => self.plan.skipped.push(first),
+            None => self.keep_first_reason(refusing, reason),
         }
+    }
+
+    /// Skips a layer that nothing came of: the reason of its first exporter is the layer's. What an exporter that downloads directly said
+    /// after that one is a warning, because the caller asked for it by name.
+    fn keep_first_reason(&mut self, exporter: &dyn ErasedExporter, last: SkippedLayer) {
+        let Some(first) = self.refused.remove(&last.id) else {
+            self.plan.skipped.push(last);
+            return;
+        };
+        if let Some(failure) = last.failure.filter(|_| exporter.downloads_directly()) {
+            self.plan.warnings.push(format!("\"{}\" is not downloaded directly either: {}", last.title, failure.message));
+        }
+        self.plan.skipped.push(first);
     }
 
     /// Groups of which a task is planned already take its layers back, so that one service and exporter stay one task.
