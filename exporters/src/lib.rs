@@ -3,6 +3,7 @@
 //! | exporter | supports | asks | downloads | parameters in overrides |
 //! | --- | --- | --- | --- | --- |
 //! | [`GeodatabaseExporter`](geodatabase::GeodatabaseExporter) | feature layers, tables, subtype groups, annotation, dimensions of sync-enabled feature services | `createReplica` | `.geodatabase` | `generateGeodatabaseParameters` |
+//! | [`FeatureQueryExporter`](feature_query::FeatureQueryExporter) | feature layers, tables, subtype groups of feature and map services, where `directDownload` allows it | `query`, page by page | `.geodatabase`, read only | `featureQueryParameters` |
 //! | [`TileCacheExporter`](tile_cache::TileCacheExporter) | raster tiled layers | `exportTiles` | `.tpkx` or `.tpk` | `exportTileCacheParameters` |
 //! | [`VectorTilesExporter`](vector_tiles::VectorTilesExporter) | vector tiled layers | `exportTiles` | `.vtpk`, and the style of an item with its sprites and fonts | `exportVectorTilesParameters` |
 //!
@@ -62,6 +63,7 @@ pub fn register(builder: EngineBuilder, client: &ArcGisClient) -> Result<EngineB
         .secrets(client.secrets().clone())
         .container_reader(GeodatabaseReader)
         .container_reader(TilePackageReader)
+        .exporter(feature_query::FeatureQueryExporter::new(client.clone()))?
         .exporter(geodatabase::GeodatabaseExporter::new(client.clone()))?
         .exporter(tile_cache::TileCacheExporter::new(client.clone()))?
         .exporter(vector_tiles::VectorTilesExporter::new(client.clone()))

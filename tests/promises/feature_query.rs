@@ -2,13 +2,11 @@
 
 use crate::support::{Bench, files_below, run_to_end};
 use offmap::exporters::feature_query::FeatureQueryExporter;
-use offmap::exporters::{GeodatabaseReader, containers};
 use offmap::formats::features::{Feature, FeatureReader as _, FieldType, Value};
 use offmap::formats::geodatabase::Geodatabase;
-use offmap::packager::MobileMapPackager;
 use offmap::testing::exporter_conformance;
 use offmap::{
-    AreaOfInterest, Engine, GenerateOfflineMapJob, GenerateOfflineMapParameterOverrides, GenerateOfflineMapResult,
+    AreaOfInterest, DirectDownload, GenerateOfflineMapJob, GenerateOfflineMapParameterOverrides, GenerateOfflineMapResult,
     OfflineMapSource, OfflineMapTask, ReturnLayerAttachmentOption, WebMap, verify_deep,
 };
 use serde_json::json;
@@ -18,13 +16,6 @@ use tokio_util::sync::CancellationToken;
 
 /// Most of the world: more rows than a page has.
 pub(crate) const AREA: &str = "-170,-60,170,75";
-
-/// An engine that only asks page by page.
-pub(crate) fn engine(bench: &Bench) -> Engine {
-    let builder = Engine::builder(MobileMapPackager).container_reader(GeodatabaseReader);
-    let builder = builder.exporter(FeatureQueryExporter::new(bench.client.clone())).expect("registers");
-    builder.start().expect("starts")
-}
 
 /// A map of the layers and tables of field work, as a service has them.
 pub(crate) fn map(bench: &Bench, service: &str) -> OfflineMapSource {
@@ -42,20 +33,21 @@ pub(crate) fn map(bench: &Bench, service: &str) -> OfflineMapSource {
 }
 
 pub(crate) fn job(
-    engine: &Engine,
+    bench: &Bench,
     source: OfflineMapSource,
     overrides: GenerateOfflineMapParameterOverrides,
     to: &Path,
 ) -> GenerateOfflineMapJob {
-    let task = OfflineMapTask::new(engine, source);
+    let task = OfflineMapTask::new(&bench.engine, source);
     let mut parameters = task.default_parameters(AreaOfInterest::from_numbers(AREA).expect("an area")).expect("parameters");
+    parameters.direct_download = DirectDownload::WhenNotExportable;
     parameters.return_layer_attachment_option = ReturnLayerAttachmentOption::AllLayers;
     task.generate_offline_map(parameters, overrides, to)
 }
 
 /// Takes a map, and checks that its package is complete.
-pub(crate) async fn take(engine: &Engine, source: OfflineMapSource, to: &Path) -> GenerateOfflineMapResult {
-    let result = run_to_end(&job(engine, source, Default::default(), to)).await.0.expect("a package");
+pub(crate) async fn take(bench: &Bench, source: OfflineMapSource, to: &Path) -> GenerateOfflineMapResult {
+    let result = run_to_end(&job(bench, source, Default::default(), to)).await.0.expect("a package");
     assert!(!result.has_errors(), "{:#?}", result.layers);
     let found = verify_deep(&result.package).expect("verifies");
     assert!(found.ok && found.complete == Some(true), "{found:?}");
@@ -114,13 +106,12 @@ pub(crate) fn contents(package: &Path) -> (BTreeMap<(i64, i64), Row>, BTreeMap<i
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rows_values_shapes_and_attachments_are_those_of_a_replica_however_a_service_is_asked() {
     let bench = Bench::new().await;
-    let replica = take(&bench.engine, map(&bench, "Fieldwork"), &bench.dir.path().join("replica")).await;
+    let replica = take(&bench, map(&bench, "Fieldwork"), &bench.dir.path().join("replica")).await;
     let (expected, photos) = contents(&replica.package);
     let of_layer = |id: i64| expected.keys().filter(|(layer, _)| *layer == id).count();
     assert!(of_layer(0) > 200 && of_layer(2) > 100 && of_layer(5) > 300 && of_layer(6) > 100 && photos.len() > 60);
-    let engine = engine(&bench);
     for service in ["OpenData", "OpenDataPbf", "OpenDataOrdered", "OpenDataOld", "OpenDataCut", "OpenDataShortLists"] {
-        let result = take(&engine, map(&bench, service), &bench.dir.path().join(service)).await;
+        let result = take(&bench, map(&bench, service), &bench.dir.path().join(service)).await;
         let (rows, attached) = contents(&result.package);
         assert_eq!(rows.len(), expected.len(), "{service}");
         for (key, row) in &expected {
@@ -133,7 +124,6 @@ async fn rows_values_shapes_and_attachments_are_those_of_a_replica_however_a_ser
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_service_is_asked_by_the_best_way_that_it_has() {
     let bench = Bench::new().await;
-    let engine = engine(&bench);
     for (service, offset, range, format) in [
         ("OpenData", true, false, "json"),
         ("OpenDataPbf", true, false, "pbf"),
@@ -141,7 +131,7 @@ async fn each_service_is_asked_by_the_best_way_that_it_has() {
         ("OpenDataOld", false, false, "json"),
     ] {
         let before = bench.sandbox.requests().len();
-        take(&engine, map(&bench, service), &bench.dir.path().join(service)).await;
+        take(&bench, map(&bench, service), &bench.dir.path().join(service)).await;
         let requests = bench.sandbox.requests();
         let pages: Vec<_> = requests[before..].iter().filter(|r| r.parameters.contains_key("returntruecurves")).collect();
         assert!(pages.len() >= 12, "{service}: {} pages", pages.len());
@@ -160,9 +150,8 @@ async fn each_service_is_asked_by_the_best_way_that_it_has() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ids_of_another_name_in_no_order_and_values_of_other_types_come_as_they_are() {
     let bench = Bench::new().await;
-    let engine = engine(&bench);
-    let plain = take(&engine, map(&bench, "OpenData"), &bench.dir.path().join("plain")).await;
-    let sloppy = take(&engine, map(&bench, "OpenDataSloppy"), &bench.dir.path().join("sloppy")).await;
+    let plain = take(&bench, map(&bench, "OpenData"), &bench.dir.path().join("plain")).await;
+    let sloppy = take(&bench, map(&bench, "OpenDataSloppy"), &bench.dir.path().join("sloppy")).await;
     let (expected, (rows, _)) = (contents(&plain.package).0, contents(&sloppy.package));
     assert_eq!(rows.keys().collect::<Vec<_>>(), expected.keys().collect::<Vec<_>>());
     let mut numbers = 0;
@@ -190,10 +179,9 @@ async fn ids_of_another_name_in_no_order_and_values_of_other_types_come_as_they_
 async fn it_keeps_the_contract_of_exporters() {
     let bench = Bench::new().await;
     let source = map(&bench, "OpenData");
-    let parameters = OfflineMapTask::new(&bench.engine, source.clone());
-    let parameters = parameters.default_parameters(AreaOfInterest::from_numbers(AREA).expect("an area"));
-    let exporter = FeatureQueryExporter::new(bench.client.clone());
-    let kept = exporter_conformance(exporter, source, parameters.expect("parameters")).await;
+    let task = OfflineMapTask::new(&bench.engine, source.clone());
+    let mut parameters = task.default_parameters(AreaOfInterest::from_numbers(AREA).expect("an area")).expect("parameters");
+    parameters.direct_download = DirectDownload::WhenNotExportable;
+    let kept = exporter_conformance(FeatureQueryExporter::new(bench.client.clone()), source, parameters).await;
     assert_eq!(kept, Ok(()));
-    assert!(containers().knows("geodatabase"));
 }

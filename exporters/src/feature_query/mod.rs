@@ -86,6 +86,10 @@ impl Exporter for FeatureQueryExporter {
         "featureQueryParameters"
     }
 
+    fn downloads_directly(&self) -> bool {
+        true
+    }
+
     fn supports(&self, layer: &MapLayer, _: &OfflineMapSource) -> Option<String> {
         let kind = matches!(layer.layer_type, LayerType::Feature | LayerType::Table | LayerType::SubtypeGroup);
         let service = layer.service()?;
