@@ -12,9 +12,10 @@ use crate::answer_kind::AnswerKind;
 use crate::auth::{Credentials, TokenClient};
 use crate::body;
 use crate::call::ServiceCall;
+use crate::feature_set::FeatureSet;
 use crate::options::ClientOptions;
 use crate::session::Session;
-use crate::transport::{self, Attempt, JsonAnswer, ListAnswer, SmallFile, Transport};
+use crate::transport::{self, Attempt, FeatureAnswer, JsonAnswer, ListAnswer, SmallFile, Transport};
 use crate::urls::parse_http;
 use offmap_model::{Clock, Failure, SecretRegistry, TaskControl};
 use serde_json::Value;
@@ -169,6 +170,19 @@ impl ArcGisClient {
         keep: impl Fn(Value) -> Option<T> + Send + Sync,
     ) -> Result<Vec<T>, Failure> {
         self.run(call.clone().answer(AnswerKind::List).with("f", "json"), &mut ListAnswer { keep }).await
+    }
+
+    /// Asks for features, as PBF where that is wanted, else as JSON. A service that answers with JSON though PBF was asked for is taken at
+    /// its word; an error body is a failure in either case.
+    ///
+    /// # Errors
+    /// As [`ArcGisClient::json`].
+    pub async fn feature_set(&self, call: &ServiceCall, as_pbf: bool) -> Result<FeatureSet, Failure> {
+        let call = call.clone().answer(AnswerKind::Features);
+        if !as_pbf {
+            return self.json(&call).await.map(FeatureSet::Json);
+        }
+        self.run(call.with("f", "pbf"), &mut FeatureAnswer).await
     }
 
     /// Asks for a small file, such as a thumbnail or a sprite; `None` if the url has none (404).

@@ -4,7 +4,7 @@
 //! 2. With pagination: `resultOffset` and `resultRecordCount`, ordered by object id, since without an order some servers repeat or skip
 //!    rows. The offset moves on by what came; pages are asked for while the answer says `exceededTransferLimit`, also after a short one.
 //! 3. Without: the object ids first, then windows over them. No window asks for more rows than a page may have.
-//! 4. A page that cannot be read, as it is too large, is asked for again with half as many rows.
+//! 4. A page that cannot be read, as it is too large, is asked for again with half as many rows; the next ones grow again ([`PageSize`]).
 //!
 //! At most one page is in memory. The rows are no snapshot: who edits meanwhile may move a row between two pages of an offset.
 //!
@@ -14,6 +14,7 @@ use crate::answer_kind::AnswerKind;
 use crate::body::{self, number_in};
 use crate::call::ServiceCall;
 use crate::client::ArcGisClient;
+use crate::page_size::PageSize;
 use futures_util::{Stream, TryStreamExt as _, stream};
 use offmap_model::{AreaOfInterest, Failure, FailureKind, FailureOwner, FailureStage, LayerSecrets};
 use serde_json::Value;
@@ -100,10 +101,18 @@ impl FeatureQuery {
         Self { page: Some(features.max(1)), ..self }
     }
 
-    /// The request for what meets the filter and a further clause.
-    fn call(&self, and: Option<&str>) -> ServiceCall {
+    /// The request for what meets the filter and a further clause, to which the words of one question are added, such as
+    /// `returnIdsOnly` or `resultOffset`.
+    #[must_use]
+    pub fn call(&self, and: Option<&str>) -> ServiceCall {
         let filter = and.map_or_else(|| self.filter.clone(), |and| format!("({}) AND {and}", self.filter));
         self.call.clone().with("where", filter)
+    }
+
+    /// The same with a further clause.
+    #[must_use]
+    pub fn and(self, clause: &str) -> Self {
+        Self { filter: format!("({}) AND ({clause})", self.filter), ..self }
     }
 
     fn invalid(&self, message: String) -> Failure {
@@ -137,8 +146,16 @@ impl ArcGisClient {
     /// The same, page by page.
     #[must_use]
     pub fn feature_pages(&self, query: FeatureQuery) -> FeaturePages {
-        FeaturePages { client: self.clone(), query, page: DEFAULT_PAGE, next: Next::Describe }
+        FeaturePages { client: self.clone(), query, page: PageSize::new(DEFAULT_PAGE), next: Next::Describe }
     }
+}
+
+/// A page that came.
+struct Asked {
+    page: Vec<Value>,
+    has_more: bool,
+    /// Rows that were asked for.
+    rows: u64,
 }
 
 /// What is asked for next.
@@ -165,8 +182,7 @@ enum Next {
 pub struct FeaturePages {
     client: ArcGisClient,
     query: FeatureQuery,
-    /// Rows that are asked for at a time.
-    page: u64,
+    page: PageSize,
     next: Next,
 }
 
@@ -203,7 +219,7 @@ impl FeaturePages {
         let layer = self.client.json(&call.answer(AnswerKind::Description)).await?;
         body::expect_description(&layer, &query.layer, "a layer", &["fields", "maxRecordCount", "type", "name"])?;
         let most = number_in::<u64>(&layer, "maxRecordCount", &query.layer)?.filter(|most| *most > 0);
-        self.page = most.unwrap_or(DEFAULT_PAGE).min(LARGEST_PAGE).min(query.page.unwrap_or(u64::MAX));
+        self.page = PageSize::new(most.unwrap_or(DEFAULT_PAGE).min(LARGEST_PAGE).min(query.page.unwrap_or(u64::MAX)));
         let field = object_id_field(&layer);
         let has_own_order = query.call.parameters.iter().any(|(name, _)| name.eq_ignore_ascii_case("orderByFields"));
         self.next = match (layer.pointer("/advancedQueryCapabilities/supportsPagination"), field) {
@@ -234,21 +250,20 @@ impl FeaturePages {
         Ok(ids)
     }
 
-    /// Asks for features; answers whether there are more. A page that cannot be read is asked for again with half as many rows.
-    async fn ask(&mut self, call: impl Fn(&Self) -> ServiceCall) -> Result<(Vec<Value>, bool), Failure> {
+    /// Asks for features. A page that cannot be read is asked for again with half as many rows.
+    async fn ask(&self, call: impl Fn(&Self) -> ServiceCall) -> Result<Asked, Failure> {
         loop {
+            let asked = self.page.rows();
             let call = call(self).answer(AnswerKind::Features);
             match self.client.json(&call).await {
                 Ok(mut answer) => {
                     let has_more = answer.get("exceededTransferLimit").and_then(Value::as_bool).unwrap_or(false);
                     return match answer.get_mut("features").map(Value::take) {
-                        Some(Value::Array(features)) => Ok((features, has_more)),
+                        Some(Value::Array(page)) => Ok(Asked { page, has_more, rows: asked }),
                         _ => Err(self.query.invalid(format!("the answer of {} has no `features`", self.query.layer))),
                     };
                 }
-                Err(failure) if failure.kind == FailureKind::InvalidAnswer && self.page > 1 => {
-                    self.page = self.page.div_ceil(2)
-                }
+                Err(failure) if failure.kind == FailureKind::InvalidAnswer && self.page.shrink(asked) => {}
                 Err(failure) => return Err(failure),
             }
         }
@@ -258,10 +273,10 @@ impl FeaturePages {
         let Next::Offset { at, order, first, empty } = &self.next else { return Ok(Vec::new()) };
         let (at, order, before, empty) = (*at, order.clone(), first.clone(), *empty);
         let call = |pages: &Self| {
-            let call = pages.query.call(None).with("resultOffset", at).with("resultRecordCount", pages.page);
+            let call = pages.query.call(None).with("resultOffset", at).with("resultRecordCount", pages.page.rows());
             order.iter().fold(call, |call, order| call.with("orderByFields", order))
         };
-        let (page, has_more) = self.ask(call).await?;
+        let Asked { page, has_more, rows } = self.ask(call).await?;
         let first = page.first().cloned();
         if first.is_some() && first == before {
             return Err(self.query.invalid(format!("the layer sends the same page again from offset {at} on")));
@@ -272,7 +287,10 @@ impl FeaturePages {
             return Err(self.query.invalid(message));
         }
         // Where nothing came of a page, what was asked for is behind us.
-        let came = if page.is_empty() { self.page } else { page.len() as u64 };
+        let came = if page.is_empty() { rows } else { page.len() as u64 };
+        if came == rows {
+            self.page.went_well(rows);
+        }
         self.next = match has_more {
             true => Next::Offset { at: at.saturating_add(came), order, first: first.or(before), empty },
             false => Next::Done,
@@ -282,23 +300,22 @@ impl FeaturePages {
 
     async fn by_window(&mut self) -> Result<Vec<Value>, Failure> {
         loop {
-            if window(&self.next, self.page).is_none() {
+            if window(&self.next, self.page.rows()).is_none() {
                 self.next = Next::Done;
                 return Ok(Vec::new());
             }
-            let call = |pages: &Self| pages.query.call(window(&pages.next, pages.page).as_deref());
-            let (page, has_more) = self.ask(call).await?;
-            if has_more && self.page == 1 {
+            let call = |pages: &Self| pages.query.call(window(&pages.next, pages.page.rows()).as_deref());
+            let Asked { page, has_more, rows } = self.ask(call).await?;
+            // Its limit may be lower than it says.
+            if has_more && !self.page.shrink(rows) {
                 return Err(self.query.invalid("the layer sends less than one feature at a time".to_owned()));
             }
             if has_more {
-                // Its limit is lower than it says.
-                self.page = self.page.div_ceil(2);
                 continue;
             }
+            self.page.went_well(rows);
             if let Next::Windows { ids, .. } = &mut self.next {
-                let asked = usize::try_from(self.page).unwrap_or(usize::MAX);
-                ids.truncate(ids.len().saturating_sub(asked));
+                ids.truncate(ids.len().saturating_sub(usize::try_from(rows).unwrap_or(usize::MAX)));
             }
             return Ok(page);
         }

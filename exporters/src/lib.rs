@@ -3,6 +3,7 @@
 //! | exporter | supports | asks | downloads | parameters in overrides |
 //! | --- | --- | --- | --- | --- |
 //! | [`GeodatabaseExporter`](geodatabase::GeodatabaseExporter) | feature layers, tables, subtype groups, annotation, dimensions of sync-enabled feature services | `createReplica` | `.geodatabase` | `generateGeodatabaseParameters` |
+//! | [`FeatureQueryExporter`](feature_query::FeatureQueryExporter) | feature layers, tables, subtype groups of feature and map services, where `directDownload` allows it | `query`, page by page | `.geodatabase`, read only | `featureQueryParameters` |
 //! | [`TileCacheExporter`](tile_cache::TileCacheExporter) | raster tiled layers | `exportTiles` | `.tpkx` or `.tpk` | `exportTileCacheParameters` |
 //! | [`VectorTilesExporter`](vector_tiles::VectorTilesExporter) | vector tiled layers | `exportTiles` | `.vtpk`, and the style of an item with its sprites and fonts | `exportVectorTilesParameters` |
 //!
@@ -11,6 +12,7 @@
 //! client's own.
 
 mod download_limit;
+pub mod feature_query;
 mod file_etag;
 pub mod geodatabase;
 mod job_client;
@@ -24,6 +26,7 @@ pub mod vector_tiles;
 #[doc(hidden)]
 pub fn read_any_service(answer: &serde_json::Value) {
     geodatabase::read_any_service(answer);
+    feature_query::read_any_layer(answer);
     tile_service::read_any_service(answer);
     let _ = offmap_formats::style::missing(answer, "styles/root.json", &std::collections::BTreeSet::new());
 }
@@ -60,6 +63,7 @@ pub fn register(builder: EngineBuilder, client: &ArcGisClient) -> Result<EngineB
         .secrets(client.secrets().clone())
         .container_reader(GeodatabaseReader)
         .container_reader(TilePackageReader)
+        .exporter(feature_query::FeatureQueryExporter::new(client.clone()))?
         .exporter(geodatabase::GeodatabaseExporter::new(client.clone()))?
         .exporter(tile_cache::TileCacheExporter::new(client.clone()))?
         .exporter(vector_tiles::VectorTilesExporter::new(client.clone()))

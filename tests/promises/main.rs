@@ -19,6 +19,8 @@ mod embedded;
 mod end_to_end;
 mod ends;
 mod export_twins;
+mod feature_query;
+mod feature_query_trouble;
 mod forms;
 mod guids;
 #[cfg(unix)]

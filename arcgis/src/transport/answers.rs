@@ -7,6 +7,7 @@ use super::retry_loop::Attempt;
 use crate::access::Access;
 use crate::body::{self, ServiceError};
 use crate::call::ServiceCall;
+use crate::feature_set::{FeatureSet, is_pbf};
 use crate::refused::Refused;
 use async_trait::async_trait;
 use reqwest::StatusCode;
@@ -29,6 +30,29 @@ impl Attempt for JsonAnswer {
         match body::error_of(&value).or_else(|| (self.error_in)(&value)) {
             Some(error) => Err(Refused::answered(error, call.stage, &call.url, body.retry_after)),
             None => Ok(value),
+        }
+    }
+}
+
+/// Features, as PBF unless the service answers in JSON, as it does where something is wrong.
+///
+/// Source: feature service reference §5.2.
+pub(crate) struct FeatureAnswer;
+
+#[async_trait]
+impl Attempt for FeatureAnswer {
+    type Output = FeatureSet;
+
+    async fn send(&mut self, transport: &Transport, call: &ServiceCall, access: &Access) -> Result<FeatureSet, Refused> {
+        let response = transport.follow(call, access, &HeaderMap::new(), Some(Weight::Small)).await?;
+        let body = transport.read_body(call, response).await?;
+        if is_pbf(&body.bytes) {
+            return Ok(FeatureSet::Pbf(body.bytes));
+        }
+        let value = call.kind.budget().read(&body.bytes).map_err(|e| unread(call, &body, &e))?;
+        match body::error_of(&value).or_else(|| body::flat_error(&value)) {
+            Some(error) => Err(Refused::answered(error, call.stage, &call.url, body.retry_after)),
+            None => Ok(FeatureSet::Json(value)),
         }
     }
 }

@@ -16,7 +16,7 @@ mod retry_loop;
 mod sign_in;
 mod tls;
 
-pub(crate) use answers::{JsonAnswer, ListAnswer, SmallFile};
+pub(crate) use answers::{FeatureAnswer, JsonAnswer, ListAnswer, SmallFile};
 pub(crate) use governor::Weight;
 pub(crate) use http::{SessionFacts, Transport};
 pub(crate) use pace::Pace;

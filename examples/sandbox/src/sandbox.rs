@@ -176,7 +176,7 @@ impl Sandbox {
     /// Keeps rows out of a layer, so that a colleague can add them later.
     pub fn withhold(&self, service: &str, layer: u32, ids: &[i64]) {
         if let Some(service) = self.state.service(service) {
-            service.edit(layer, ids, &[]);
+            service.withhold(layer, ids);
         }
     }
 

@@ -17,16 +17,16 @@ const MOST_PAGES: usize = 1000;
 /// Rows of a layer: those that meet a where clause (empty for all) and, where given, an area as it goes over the wire, up to an
 /// object id.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct RowFilter<'a> {
-    pub(super) layer: u32,
-    pub(super) where_clause: &'a str,
-    pub(super) area: Option<&'a AreaOfInterest>,
-    pub(super) up_to: Option<i64>,
+pub(crate) struct RowFilter<'a> {
+    pub(crate) layer: u32,
+    pub(crate) where_clause: &'a str,
+    pub(crate) area: Option<&'a AreaOfInterest>,
+    pub(crate) up_to: Option<i64>,
 }
 
 impl FeatureService {
     /// The service's own count of the rows that meet a where clause and, where given, an area.
-    pub(super) async fn count(&self, client: &ArcGisClient, rows: &RowFilter<'_>) -> Result<u64, Failure> {
+    pub(crate) async fn count(&self, client: &ArcGisClient, rows: &RowFilter<'_>) -> Result<u64, Failure> {
         let call = self.query(rows)?.with("returnCountOnly", true).with("returnGeometry", false);
         self.counted(client, rows.layer, &call).await
     }

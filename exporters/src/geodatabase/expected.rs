@@ -1,16 +1,16 @@
 //! What the service counts for the rows that an option selects.
 
 use super::counts::RowFilter;
-use super::parameters::{GenerateGeodatabaseParameters, GenerateLayerOption, GenerateLayerQueryOption};
+use super::parameters::{GenerateLayerOption, GenerateLayerQueryOption};
 use super::service::FeatureService;
 use offmap_arcgis::ArcGisClient;
 use offmap_model::{AreaOfInterest, Failure};
 
 /// Attachments of more rows than this are not counted beforehand.
-pub(super) const MOST_ROWS_ASKED: u64 = 20_000;
+pub(crate) const MOST_ROWS_ASKED: u64 = 20_000;
 
 /// Which rows an option selects.
-pub(super) enum RowSelection<'a> {
+pub(crate) enum RowSelection<'a> {
     /// Those that are related to rows of other layers.
     Related,
     Nothing,
@@ -18,7 +18,7 @@ pub(super) enum RowSelection<'a> {
 }
 
 /// The rows that an option selects; `area` is the replica's as it goes over the wire.
-pub(super) fn selection<'a>(
+pub(crate) fn selection<'a>(
     service: &FeatureService,
     option: &'a GenerateLayerOption,
     area: &'a AreaOfInterest,
@@ -37,7 +37,7 @@ pub(super) fn selection<'a>(
 }
 
 /// The service's own count for the same filter; `None` for rows that are related to others.
-pub(super) async fn expected_rows(
+pub(crate) async fn expected_rows(
     client: &ArcGisClient,
     service: &FeatureService,
     option: &GenerateLayerOption,
@@ -52,17 +52,17 @@ pub(super) async fn expected_rows(
 
 /// The service's own count of the attachments that will come, of rows up to an object id where one is given; `None` where none are
 /// wanted, or they are not counted.
-pub(super) async fn expected_attachments(
+pub(crate) async fn expected_attachments(
     client: &ArcGisClient,
     service: &FeatureService,
     (option, area): (&GenerateLayerOption, &AreaOfInterest),
-    parameters: &GenerateGeodatabaseParameters,
+    return_attachments: bool,
     rows: Option<u64>,
     up_to: Option<i64>,
 ) -> Option<u64> {
     let layer = service.layers.get(&option.layer_id)?;
     let fair = rows.is_some_and(|rows| rows <= MOST_ROWS_ASKED);
-    if !(parameters.return_attachments && layer.has_attachments && layer.counts_attachments && fair) {
+    if !(return_attachments && layer.has_attachments && layer.counts_attachments && fair) {
         return None;
     }
     match selection(service, option, area) {

@@ -2,7 +2,7 @@
 
 use super::row_filter::layer_id;
 use super::service::FeatureService;
-use super::service_layer::ListedLayer;
+use super::service_layer::{ListedLayer, ServiceLayer};
 use super::sync_data;
 use offmap_model::{Capability, CapabilityReason, Failure, FailureKind, FailureOwner, FailureStage, MapLayer};
 
@@ -13,21 +13,21 @@ const WITH_ROWS: [&str; 5] = ["Feature Layer", "Table", "Annotation Layer", "Dim
 /// Layers that a message lists.
 const MOST_LISTED: usize = 20;
 
-/// Judges a layer; the first thing that is in its way is named.
-pub(super) fn judge(layer: &MapLayer, service: &FeatureService) -> Capability {
+/// The layer of the service that a map's layer names, if it has rows; else why there is none.
+pub(crate) fn found<'a>(layer: &MapLayer, service: &'a FeatureService) -> Result<&'a ServiceLayer, Capability> {
     let title = &layer.title;
-    let refused = |reason, words: String| Capability::refused(reason, words);
+    let refused = |reason, words: String| Err(Capability::refused(reason, words));
     let Some(id) = layer_id(layer) else {
         let words = format!("its url names the service {}, expected one of its layers", service.root);
-        return not_found(title, &words, service);
+        return Err(not_found(title, &words, service));
     };
     if let Some(failure) = service.broken.get(&id) {
         let mut failure = failure.clone();
         failure.message = format!("\"{title}\": the service does not describe this layer: {}", failure.message);
-        return Capability::NotSupported(CapabilityReason::ServiceNotUsable, Box::new(failure));
+        return Err(Capability::NotSupported(CapabilityReason::ServiceNotUsable, Box::new(failure)));
     }
     let Some(found) = service.layers.get(&id) else {
-        return not_found(title, &format!("{} has no layer {id}", service.root), service);
+        return Err(not_found(title, &format!("{} has no layer {id}", service.root), service));
     };
     if service.network_layer == Some(id) {
         let words = format!("\"{title}\" is the utility network itself; it comes along with its data layers");
@@ -50,6 +50,17 @@ pub(super) fn judge(layer: &MapLayer, service: &FeatureService) -> Capability {
         );
         return refused(CapabilityReason::LayerTypeNotSupported, words);
     }
+    Ok(found)
+}
+
+/// Judges a layer; the first thing that is in its way is named.
+pub(super) fn judge(layer: &MapLayer, service: &FeatureService) -> Capability {
+    let title = &layer.title;
+    let refused = |reason, words: String| Capability::refused(reason, words);
+    let found = match found(layer, service) {
+        Ok(found) => found,
+        Err(refused) => return refused,
+    };
     if !service.sync_enabled {
         let what = if service.is_view { "the view" } else { "the service" };
         let words = format!(

@@ -2,21 +2,21 @@
 //!
 //! Source: `feature-service-rest` reference §2 to §4.
 
-mod answer;
+pub(crate) mod answer;
 mod compatibility;
-mod counts;
+pub(crate) mod counts;
 mod edit_tokens;
-mod expected;
+pub(crate) mod expected;
 mod export;
 mod job;
-mod judge;
+pub(crate) mod judge;
 mod network_facts;
-mod parameters;
-mod plan;
+pub(crate) mod parameters;
+pub(crate) mod plan;
 mod refused_layer;
-mod row_filter;
-mod service;
-mod service_layer;
+pub(crate) mod row_filter;
+pub(crate) mod service;
+pub(crate) mod service_layer;
 mod sync_data;
 mod units;
 mod utility_network;

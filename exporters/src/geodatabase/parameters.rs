@@ -114,22 +114,32 @@ pub struct GenerateGeodatabaseParameters {
 
 offmap_model::number_fields! { layer_id: u32 = "layerId", sync_data_options: Option<u32> = "syncDataOptions" }
 
+/// Checks the area, and that each layer that is named is one of the map's, and named once.
+pub(crate) fn check_options(
+    extent: &AreaOfInterest,
+    options: &[GenerateLayerOption],
+    service: &FeatureService,
+) -> Result<(), Failure> {
+    extent.check()?;
+    let mut seen = HashSet::new();
+    for option in options {
+        if !service.layers.contains_key(&option.layer_id) {
+            let known: Vec<u32> = service.layers.keys().copied().collect();
+            return Err(Failure::invalid_parameter(format!(
+                "layerOptions names layer {} of {}, which the map does not use; it uses {known:?}",
+                option.layer_id, service.root
+            )));
+        }
+        if !seen.insert(option.layer_id) {
+            return Err(Failure::invalid_parameter(format!("layerOptions names layer {} twice", option.layer_id)));
+        }
+    }
+    Ok(())
+}
+
 impl GenerateGeodatabaseParameters {
     pub(super) fn check(&self, service: &FeatureService) -> Result<(), Failure> {
-        self.extent.check()?;
-        let mut seen = HashSet::new();
-        for option in &self.layer_options {
-            if !service.layers.contains_key(&option.layer_id) {
-                let known: Vec<u32> = service.layers.keys().copied().collect();
-                return Err(Failure::invalid_parameter(format!(
-                    "layerOptions names layer {} of {}, which the map does not use; it uses {known:?}",
-                    option.layer_id, service.root
-                )));
-            }
-            if !seen.insert(option.layer_id) {
-                return Err(Failure::invalid_parameter(format!("layerOptions names layer {} twice", option.layer_id)));
-            }
-        }
+        check_options(&self.extent, &self.layer_options, service)?;
         self.check_direction()?;
         if self.sync_model == SyncModel::None && !service.sync.none {
             return Err(Failure::not_supported(format!(

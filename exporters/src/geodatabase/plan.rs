@@ -23,7 +23,7 @@ pub(super) async fn for_wire(parameters: &GenerateGeodatabaseParameters) -> Resu
 }
 
 /// Why a layer without a count stays behind.
-fn uncounted(title: &str, option: &GenerateLayerOption, mut failure: Failure) -> Failure {
+pub(crate) fn uncounted(title: &str, option: &GenerateLayerOption, mut failure: Failure) -> Failure {
     let filter = match option.where_clause.as_str() {
         "" => String::new(),
         clause => format!(" for the filter `{clause}`"),
@@ -57,7 +57,8 @@ impl Planning<'_> {
                 }
                 Err(failure) => return Err(failure),
             };
-            let attachments = expected_attachments(client, service, (option, &area), parameters, expected, None).await;
+            let attachments =
+                expected_attachments(client, service, (option, &area), parameters.return_attachments, expected, None).await;
             rows = rows.saturating_add(expected.unwrap_or(0));
             layers.extend(twins.map(|layer| LayerPlan {
                 id: layer.id.clone(),

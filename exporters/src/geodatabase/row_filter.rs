@@ -23,12 +23,12 @@ enum Rows {
 }
 
 /// The id of a layer in its service.
-pub(super) fn layer_id(layer: &MapLayer) -> Option<u32> {
+pub(crate) fn layer_id(layer: &MapLayer) -> Option<u32> {
     layer.service().and_then(|s| s.layer_id())
 }
 
 /// Ids of service layers, in the order of the map, and the map layers on each.
-pub(super) fn by_service_layer(layers: &[MapLayer]) -> (Vec<u32>, HashMap<u32, Vec<&MapLayer>>) {
+pub(crate) fn by_service_layer(layers: &[MapLayer]) -> (Vec<u32>, HashMap<u32, Vec<&MapLayer>>) {
     let mut order = Vec::new();
     let mut all: HashMap<u32, Vec<&MapLayer>> = HashMap::new();
     for (id, layer) in layers.iter().filter_map(|l| Some((layer_id(l)?, l))) {
@@ -60,7 +60,7 @@ pub(super) fn joined_where(layers: &[&MapLayer]) -> String {
 }
 
 /// One option for each layer of the service that the map uses, in the order of the map.
-pub(super) fn layer_options(
+pub(crate) fn layer_options(
     request: &ServiceRequest,
     service: &FeatureService,
     authored: &OfflineSettings,

@@ -29,20 +29,20 @@ pub(super) struct SyncCapabilities {
 /// A feature service with the layers that a map uses.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FeatureService {
-    pub(super) root: String,
-    pub(super) title: String,
-    pub(super) capabilities: String,
+    pub(crate) root: String,
+    pub(crate) title: String,
+    pub(crate) capabilities: String,
     pub(super) sync_enabled: bool,
-    pub(super) editable: bool,
+    pub(crate) editable: bool,
     /// `createReplica` fails on such a service unless the client says that it knows unknown time references.
-    pub(super) unknown_time_zone: bool,
+    pub(crate) unknown_time_zone: bool,
     /// Whether it is a view on another service.
     pub(super) is_view: bool,
     pub(super) sync: SyncCapabilities,
     pub(super) extent: Option<Envelope>,
-    pub(super) attribution: Option<String>,
-    pub(super) spatial_reference: Option<SpatialReference>,
-    pub(super) layers: BTreeMap<u32, ServiceLayer>,
+    pub(crate) attribution: Option<String>,
+    pub(crate) spatial_reference: Option<SpatialReference>,
+    pub(crate) layers: BTreeMap<u32, ServiceLayer>,
     /// Release of the server; 0 where it does not say.
     #[serde(default)]
     pub(super) version: f64,
@@ -57,7 +57,7 @@ pub struct FeatureService {
     pub(super) listed: Vec<ListedLayer>,
     /// Parameters of the map's layers that go with every request; supplied anew whenever this is read back.
     #[serde(skip)]
-    pub(super) secrets: LayerSecrets,
+    pub(crate) secrets: LayerSecrets,
 }
 
 /// The layers and tables that a service lists.
@@ -67,16 +67,27 @@ fn entries(answer: &Value) -> impl Iterator<Item = &Value> {
 
 impl FeatureService {
     /// With the secrets of its layers, which no plan holds.
-    pub(super) fn with_secrets(self, secrets: &LayerSecrets) -> Self {
+    pub(crate) fn with_secrets(self, secrets: &LayerSecrets) -> Self {
         Self { secrets: secrets.clone(), ..self }
     }
 
     /// Asks the service, and each of the layers that it lists among `wanted`.
-    pub(super) async fn fetch(
+    pub(crate) async fn fetch(
         client: &ArcGisClient,
         root: &str,
         wanted: &[u32],
         secrets: &LayerSecrets,
+    ) -> Result<Self, Failure> {
+        Self::fetch_with(client, root, wanted, secrets, |_, _| {}).await
+    }
+
+    /// The same; `read` sees the description of each layer.
+    pub(crate) async fn fetch_with(
+        client: &ArcGisClient,
+        root: &str,
+        wanted: &[u32],
+        secrets: &LayerSecrets,
+        mut read: impl FnMut(u32, &Value) + Send,
     ) -> Result<Self, Failure> {
         let get = |url: &str| {
             let call = ServiceCall::get(url)?.with_secrets(secrets).in_stage(FailureStage::Plan);
@@ -92,6 +103,7 @@ impl FeatureService {
             let described = async {
                 let layer = client.json(&call).await?;
                 expect_description(&layer, &url, "a layer", &["fields", "type", "name", "geometryType"])?;
+                read(id, &layer);
                 let mut layer = read_layer(&layer, &answer).map_err(|wrong| not_a_number(&wrong, &url))?;
                 // The plan keeps what it needs: those to the map's own layers, and whether there are others above it.
                 let of_map = |r: &Relationship| u32::try_from(r.related_table_id).is_ok_and(|id| in_map.contains(&id));
@@ -145,7 +157,7 @@ impl FeatureService {
     }
 
     /// Where the data lie, with a spatial reference; `None` for the empty or unreadable extents of services without data.
-    pub(super) fn extent_in(&self) -> Option<Envelope> {
+    pub(crate) fn extent_in(&self) -> Option<Envelope> {
         let mut extent = self.extent.clone()?;
         extent.spatial_reference = extent.spatial_reference.or_else(|| self.spatial_reference.clone());
         let has_area = extent.xmax > extent.xmin && extent.ymax > extent.ymin;

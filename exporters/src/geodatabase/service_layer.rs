@@ -16,20 +16,25 @@ const MOST_RELATIONSHIPS: usize = 1000;
 /// One end of a relationship.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Relationship {
+pub(crate) struct Relationship {
     #[serde(deserialize_with = "id")]
-    pub(super) id: i64,
+    pub(crate) id: i64,
     #[serde(default, deserialize_with = "related_table_id")]
-    pub(super) related_table_id: i64,
+    pub(crate) related_table_id: i64,
     #[serde(default)]
     pub(super) role: String,
     #[serde(default)]
-    pub(super) key_field: String,
+    pub(crate) key_field: String,
     #[serde(default)]
-    pub(super) cardinality: String,
+    pub(crate) cardinality: String,
     /// The table that a relationship of many to many goes by.
     #[serde(default, deserialize_with = "relationship_table_id")]
     pub(super) relationship_table_id: Option<i64>,
+    #[serde(default)]
+    pub(crate) name: String,
+    /// Whether the rows of the destination go with those of the origin.
+    #[serde(default)]
+    pub(crate) composite: bool,
 }
 
 offmap_model::number_fields! {
@@ -40,24 +45,25 @@ offmap_model::number_fields! {
 
 impl Relationship {
     fn shortened(self) -> Self {
-        Self { role: cut(&self.role), key_field: cut(&self.key_field), cardinality: cut(&self.cardinality), ..self }
+        let (role, key_field, cardinality) = (cut(&self.role), cut(&self.key_field), cut(&self.cardinality));
+        Self { role, key_field, cardinality, name: cut(&self.name), ..self }
     }
 
-    pub(super) fn is_destination(&self) -> bool {
+    pub(crate) fn is_destination(&self) -> bool {
         self.role == "esriRelRoleDestination"
     }
 
     /// Whether rows are related by a table of their own: then no key of one row is a key of the other.
-    pub(super) fn is_many_to_many(&self) -> bool {
+    pub(crate) fn is_many_to_many(&self) -> bool {
         self.cardinality == "esriRelCardinalityManyToMany" || self.relationship_table_id.is_some()
     }
 }
 
 /// A layer or table.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct ServiceLayer {
-    pub(super) name: String,
-    pub(super) is_table: bool,
+pub(crate) struct ServiceLayer {
+    pub(crate) name: String,
+    pub(crate) is_table: bool,
     /// Its `type`, such as `Annotation Layer`.
     #[serde(default)]
     pub(super) kind: String,
@@ -69,27 +75,27 @@ pub(super) struct ServiceLayer {
     pub(super) in_network: bool,
     pub(super) global_id_field: Option<String>,
     #[serde(default)]
-    pub(super) object_id_field: String,
+    pub(crate) object_id_field: String,
     /// Whether rows can be asked for one by one in an order.
     #[serde(default)]
-    pub(super) orders_rows: bool,
+    pub(crate) orders_rows: bool,
     pub(super) can_sync: bool,
     /// Whether its own capabilities allow editing; they may be fewer than the service's.
     pub(super) editable: bool,
-    pub(super) has_attachments: bool,
+    pub(crate) has_attachments: bool,
     /// Whether attachments can be counted.
-    pub(super) counts_attachments: bool,
+    pub(crate) counts_attachments: bool,
     /// Whether it answers with a count alone; else the attachments are listed page by page.
     #[serde(default = "by_default")]
     pub(super) counts_attachments_only: bool,
     /// What keeps it from going offline, beside sync.
     pub(super) problem: Option<(CapabilityReason, String)>,
-    pub(super) relationships: Vec<Relationship>,
+    pub(crate) relationships: Vec<Relationship>,
     /// Whether it is a destination of something that the map does not have.
     #[serde(default)]
     pub(super) origin_outside: bool,
-    pub(super) attribution: Option<String>,
-    pub(super) edit_date: Option<i64>,
+    pub(crate) attribution: Option<String>,
+    pub(crate) edit_date: Option<i64>,
 }
 
 /// A layer or table as a service lists it.
@@ -97,7 +103,7 @@ pub(super) struct ServiceLayer {
 pub(super) struct ListedLayer {
     /// A number; the text that stands in its place where it is none.
     pub(super) id: String,
-    pub(super) name: String,
+    pub(crate) name: String,
     pub(super) kind: String,
     /// Id of the group layer around it.
     pub(super) parent: Option<i64>,

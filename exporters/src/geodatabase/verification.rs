@@ -325,7 +325,16 @@ impl Verification<'_> {
             return;
         }
         let rows = layer.expected;
-        match expected_attachments(self.client, self.service, (option, self.area), self.parameters, rows, highest).await {
+        match expected_attachments(
+            self.client,
+            self.service,
+            (option, self.area),
+            self.parameters.return_attachments,
+            rows,
+            highest,
+        )
+        .await
+        {
             None => verified.contents.notes.push(not_counted("the service did not count them again")),
             Some(again) if came > again => {
                 let message = format!("{again} attachments were counted after the export, {came} came");

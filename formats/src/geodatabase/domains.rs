@@ -73,14 +73,18 @@ pub(super) fn subtypes_of_xml(root: &Element) -> Option<Subtypes> {
     (!subtypes.is_empty()).then_some(Subtypes { field, subtypes })
 }
 
-/// The subtypes of a layer out of its service's description: `typeIdField` and `types`.
+/// The subtypes of a layer out of its service's description: `typeIdField` and `types`, else `subtypeField` and `subtypes`.
 pub(super) fn subtypes_of_json(layer: &Json) -> Option<Subtypes> {
-    let field = layer.get("typeIdField")?.as_str().filter(|name| !name.is_empty())?.to_owned();
-    let subtypes = layer.get("types")?.as_array()?.iter().filter_map(|entry| {
+    subtypes_in(layer, ("typeIdField", "types", "id")).or_else(|| subtypes_in(layer, ("subtypeField", "subtypes", "code")))
+}
+
+fn subtypes_in(layer: &Json, (field, list, code): (&str, &str, &str)) -> Option<Subtypes> {
+    let field = layer.get(field)?.as_str().filter(|name| !name.is_empty())?.to_owned();
+    let subtypes = layer.get(list)?.as_array()?.iter().filter_map(|entry| {
         let domains = entry.get("domains").and_then(Json::as_object).into_iter().flatten();
         let domains = domains.filter_map(|(field, domain)| Some((field.clone(), domain.get("name")?.as_str()?.to_owned())));
         let name = entry.get("name").and_then(Json::as_str).unwrap_or_default().to_owned();
-        Some(Subtype { code: entry.get("id")?.as_i64()?, name, domains: domains.collect() })
+        Some(Subtype { code: entry.get(code)?.as_i64()?, name, domains: domains.collect() })
     });
     let subtypes: Vec<Subtype> = subtypes.collect();
     (!subtypes.is_empty()).then_some(Subtypes { field, subtypes })

@@ -6,6 +6,7 @@ use super::catalog::{ATTACHMENTS, Catalog, Listed};
 use super::current_rows::CURRENT;
 use super::definition::Element;
 use super::domains::{domain_of_json, subtypes_of_json, subtypes_of_xml};
+use super::service_schema::type_by_word;
 use crate::features::{Domain, Field, FieldType, GeometryField, LayerSchema};
 use crate::foreign_sqlite::{ForeignSqlite, quoted};
 use crate::geometry::GeometryKind;
@@ -178,26 +179,6 @@ fn field_words<'a>(catalog: &Catalog, listed: &'a Listed, name: &str) -> FieldWo
         words.domain = words.domain.or_else(own);
     }
     words
-}
-
-fn type_by_word(word: &str) -> Option<FieldType> {
-    Some(match word {
-        "esriFieldTypeSmallInteger" => FieldType::SmallInteger,
-        "esriFieldTypeInteger" => FieldType::Integer,
-        "esriFieldTypeBigInteger" | "esriFieldTypeOID" => FieldType::BigInteger,
-        "esriFieldTypeSingle" => FieldType::Single,
-        "esriFieldTypeDouble" => FieldType::Double,
-        "esriFieldTypeString" => FieldType::Text,
-        "esriFieldTypeDate" => FieldType::Date,
-        "esriFieldTypeDateOnly" => FieldType::DateOnly,
-        "esriFieldTypeTimeOnly" => FieldType::TimeOnly,
-        "esriFieldTypeTimestampOffset" => FieldType::TimestampOffset,
-        "esriFieldTypeGUID" => FieldType::Guid,
-        "esriFieldTypeGlobalID" => FieldType::GlobalId,
-        "esriFieldTypeBlob" | "esriFieldTypeRaster" => FieldType::Blob,
-        "esriFieldTypeXML" => FieldType::Xml,
-        _ => return None,
-    })
 }
 
 fn type_by_declaration(word: &str) -> FieldType {

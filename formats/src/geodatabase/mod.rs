@@ -25,6 +25,7 @@ mod registries;
 mod replica;
 mod service_items;
 mod service_json;
+mod service_schema;
 mod shape_blob;
 mod shape_blob_writer;
 #[cfg(test)]
@@ -42,6 +43,7 @@ pub use keys::key_literals;
 pub use reader::GeodatabaseReader;
 pub use replica::{ReplicaLayer, describe};
 pub use service_items::{ServiceItem, service_items};
+pub use service_schema::{ServiceSchema, schema_of_service};
 pub use shape_blob::{ShapeHead, read_shape, read_shape_head};
 pub use shape_blob_writer::ShapeBlobWriter;
 pub use sink::{GeodatabaseOptions, GeodatabaseSink};

@@ -76,12 +76,9 @@ impl FeatureService {
             "hasM": false, "hasZ": false, "objectIdField": "OBJECTID", "globalIdField": "GlobalID",
             "displayField": layer.display_field(), "typeIdField": "", "fields": layer.fields_json(),
             "indexes": [{"name": "PK_OBJECTID", "fields": "OBJECTID", "isAscending": true, "isUnique": true, "description": ""}],
-            "types": [], "templates": [], "capabilities": self.capabilities, "maxRecordCount": MAX_RECORDS,
-            "supportedQueryFormats": "JSON", "supportsStatistics": false, "supportsAdvancedQueries": true,
+            "types": [], "templates": [], "capabilities": self.capabilities, "supportsStatistics": false,
             "allowGeometryUpdates": self.is_editable(), "editFieldsInfo": null,
             "editingInfo": {"lastEditDate": self.last_edit_date()}, "syncCanReturnChanges": true,
-            "advancedQueryCapabilities": {"supportsPagination": true, "supportsOrderBy": true, "supportsDistinct": false,
-                "supportsStatistics": false, "supportsQueryAttachments": true, "supportsReturningQueryExtent": true},
         });
         if let (Some(geometry), Some(json)) = (layer.geometry, json.as_object_mut()) {
             json.insert("geometryType".to_owned(), json!(geometry));
@@ -93,9 +90,10 @@ impl FeatureService {
                 json!({"renderer": renderer(geometry), "transparency": 0, "labelingInfo": null}),
             );
         }
-        if let (Some(extra), Some(json)) = (layer.extra.as_object(), json.as_object_mut()) {
-            json.extend(extra.clone());
+        if let Some(json) = json.as_object_mut() {
+            json.extend(self.abilities.described());
+            json.extend(layer.extra.as_object().cloned().unwrap_or_default());
         }
-        Ok(json)
+        Ok(self.abilities.outward(json))
     }
 }

@@ -2,9 +2,11 @@
 //!
 //! Written after the `feature-service-rest` reference §5.
 
+use super::abilities::{ID, LimitWord};
 use super::area::area_of;
 use super::layer::Layer;
-use super::service::{FeatureService, MAX_RECORDS};
+use super::pbf::{Collection, PbfField};
+use super::service::FeatureService;
 use crate::answer::{Rest, RestError};
 use crate::data::{Row, Shape};
 use crate::request::Call;
@@ -26,57 +28,102 @@ fn geometry_json(shape: &Shape, in_degrees: bool) -> Value {
     }
 }
 
+/// The answer to a query.
+pub(crate) enum Queried {
+    Json(Value),
+    Pbf(Vec<u8>),
+}
+
 impl FeatureService {
     /// The rows that a query selects, in order.
     pub(crate) fn select<'a>(&self, layer: &'a Layer, call: &Call) -> Rest<Vec<&'a Row>> {
         let area = area_of(call)?;
         let ids: Option<BTreeSet<i64>> = call.numbers("objectIds").map(|ids| ids.into_iter().collect());
         let clause = match (call.text("where"), &ids, &area) {
-            (Some(clause), _, _) => clause,
+            (Some(clause), _, _) => self.abilities.inward(clause),
             (None, None, None) => return Err(RestError::new(400, "No where clause specified.")),
-            _ => "1=1",
+            _ => "1=1".to_owned(),
         };
-        let order = call.text("orderByFields").unwrap_or("OBJECTID ASC");
+        let unasked = if self.abilities.is_sloppy { "OBJECTID DESC" } else { "OBJECTID ASC" };
+        let order = self.abilities.inward(call.text("orderByFields").unwrap_or(unasked));
+        if call.text("orderByFields").is_some() && !self.abilities.orders {
+            return Err(RestError::new(400, "'orderByFields' parameter is not supported"));
+        }
         if !order.chars().all(|c| c.is_ascii_alphanumeric() || "_ ,".contains(c)) {
             return Err(RestError::new(400, "'orderByFields' parameter is invalid"));
         }
-        let found = self.ids_where(layer, clause, order, call.is_online())?;
+        let moment = self.abilities.has_moments && call.number("historicMoment").is_some();
+        let found = self.ids_where_at(layer, &clause, &order, (call.is_online(), moment))?;
         let wanted = |id: &i64| ids.as_ref().is_none_or(|ids| ids.contains(id));
         let rows = found.into_iter().filter(wanted).filter_map(|id| layer.row(id));
         Ok(rows.filter(|r| area.as_ref().is_none_or(|a| r.shape.as_ref().is_some_and(|s| s.meets(a)))).collect())
     }
 
-    pub(crate) fn query(&self, id: u32, call: &Call) -> Rest<Value> {
-        let layer = self.layer(id)?;
+    pub(crate) fn query(&self, id: u32, call: &Call) -> Rest<Queried> {
+        let (layer, abilities) = (self.layer(id)?, &self.abilities);
         let rows = self.select(layer, call)?;
         if call.flag("returnCountOnly", false) {
-            return Ok(json!({"count": rows.len()}));
+            return Ok(Queried::Json(json!({"count": rows.len()})));
         }
         if call.flag("returnIdsOnly", false) {
-            let ids: Vec<i64> = rows.iter().map(|r| r.id()).collect();
-            return Ok(json!({"objectIdFieldName": "OBJECTID", "objectIds": ids}));
+            let ids: Vec<i64> = rows.iter().map(|r| r.id()).take(abilities.ids_cut.unwrap_or(usize::MAX)).collect();
+            return Ok(Queried::Json(json!({"objectIdFieldName": abilities.id_name, "objectIds": ids})));
         }
         let offset = usize::try_from(call.number("resultOffset").unwrap_or(0)).unwrap_or(0);
-        let limit =
-            call.number("resultRecordCount").and_then(|n| usize::try_from(n).ok()).unwrap_or(MAX_RECORDS).min(MAX_RECORDS);
-        let exceeded = rows.len() > offset + limit;
+        if offset > 0 && !abilities.has_pages {
+            return Err(RestError::new(400, "Pagination is not supported."));
+        }
+        let rows: Vec<&Row> = rows.into_iter().filter(|r| !abilities.withheld.contains(&r.id())).collect();
+        let asked = call.number("resultRecordCount").and_then(|n| usize::try_from(n).ok()).unwrap_or(abilities.most);
+        let limit = asked.min(abilities.most).min(abilities.cut.unwrap_or(usize::MAX));
+        let page: Vec<&Row> = rows.iter().copied().skip(offset).take(limit).collect();
+        let exceeded = match abilities.limit_word {
+            LimitWord::Honest => rows.len() > offset + limit,
+            LimitWord::Never => false,
+            LimitWord::OnFullPages => page.len() == limit,
+        };
+        self.answer(layer, call, &page, exceeded)
+    }
+
+    /// A page of features.
+    fn answer(&self, layer: &Layer, call: &Call, page: &[&Row], exceeded: bool) -> Rest<Queried> {
         let in_degrees = call.text("outSR").is_some_and(|t| t.contains("4326"));
-        let fields: Option<HashSet<String>> =
-            call.text("outFields").filter(|t| *t != "*").map(|t| t.split(',').map(|f| f.trim().to_owned()).collect());
+        let fields: Option<HashSet<String>> = call
+            .text("outFields")
+            .filter(|t| *t != "*")
+            .map(|t| self.abilities.inward(t).split(',').map(|f| f.trim().to_owned()).collect());
         let with_geometry = call.flag("returnGeometry", true) && layer.geometry.is_some();
-        let feature = |row: &&Row| {
+        let attributes = |row: &Row| {
             let kept = row.attributes.iter().filter(|(k, _)| fields.as_ref().is_none_or(|f| f.contains(*k)));
-            let attributes: Map<String, Value> = kept.map(|(k, v)| (k.clone(), v.clone())).collect();
+            self.abilities.written(kept.map(|(k, v)| (k.clone(), v.clone())).collect::<Map<String, Value>>())
+        };
+        let listed = layer.fields_json();
+        if call.text("f") == Some("pbf") && self.abilities.speaks_pbf {
+            let word = |field: &Value, key: &str| field.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+            let names: Vec<(String, String)> = listed.iter().map(|f| (word(f, "name"), word(f, "type"))).collect();
+            let collection = Collection {
+                id_name: ID,
+                fields: names.iter().map(|(name, kind)| PbfField { name, kind }).collect(),
+                rows: page.iter().map(|row| (attributes(row), *row)).collect(),
+                with_geometry,
+                in_degrees,
+                exceeded,
+                out: &|p| if in_degrees { to_wgs84(*p) } else { *p },
+            };
+            return Ok(Queried::Pbf(collection.encode()));
+        }
+        let feature = |row: &&Row| {
+            let attributes = attributes(row);
             match row.shape.as_ref().filter(|_| with_geometry).map(|s| geometry_json(s, in_degrees)) {
                 Some(geometry) => json!({"attributes": attributes, "geometry": geometry}),
                 None => json!({"attributes": attributes}),
             }
         };
-        let features: Vec<Value> = rows.iter().skip(offset).take(limit).map(feature).collect();
+        let features: Vec<Value> = page.iter().map(feature).collect();
         let spatial_reference = if in_degrees { SpatialReference::wgs84() } else { SpatialReference::web_mercator() };
-        let mut json = json!({"objectIdFieldName": "OBJECTID", "globalIdFieldName": "GlobalID",
-            "uniqueIdField": {"name": "OBJECTID", "isSystemMaintained": true},
-            "fields": layer.fields_json(), "features": features});
+        let mut json = json!({"objectIdFieldName": ID, "globalIdFieldName": "GlobalID",
+            "uniqueIdField": {"name": ID, "isSystemMaintained": true},
+            "fields": listed, "features": features});
         if let Some(json) = json.as_object_mut() {
             if let Some(geometry) = layer.geometry {
                 json.insert("geometryType".to_owned(), json!(geometry));
@@ -86,7 +133,7 @@ impl FeatureService {
                 json.insert("exceededTransferLimit".to_owned(), json!(true));
             }
         }
-        Ok(json)
+        Ok(Queried::Json(self.abilities.outward(json)))
     }
 
     pub(crate) fn related(&self, id: u32, call: &Call) -> Rest<Value> {

@@ -1,5 +1,6 @@
 //! A feature service: its layers, their rows as SQL, and what was edited.
 
+use super::abilities::Abilities;
 use super::layer::Layer;
 use crate::answer::{Rest, RestError};
 use crate::data::{Attachment, Data};
@@ -22,6 +23,8 @@ pub(crate) struct FeatureService {
     pub(crate) layers: Vec<Layer>,
     /// Members that replace those of its description.
     pub(crate) extra: Value,
+    /// How its rows may be asked for.
+    pub(crate) abilities: Abilities,
     pub(crate) data: Arc<Data>,
     /// The rows' attributes as tables, so that a where clause is plain SQL.
     sql: Mutex<Connection>,
@@ -33,6 +36,8 @@ pub(crate) struct FeatureService {
 struct Edits {
     /// Rows that are not there, by layer.
     absent: BTreeMap<u32, BTreeSet<i64>>,
+    /// Those that were not there before anybody edited.
+    absent_at_first: BTreeMap<u32, BTreeSet<i64>>,
     count: i64,
 }
 
@@ -82,6 +87,7 @@ impl FeatureService {
             sync_enabled,
             layers,
             extra: Value::Null,
+            abilities: Abilities::default(),
             data: Arc::clone(data),
             sql: Mutex::new(sql),
             edits: Mutex::default(),
@@ -101,6 +107,16 @@ impl FeatureService {
         edits.count += 1;
     }
 
+    /// Keeps rows out before anybody edits.
+    pub(crate) fn withhold(&self, layer: u32, ids: &[i64]) {
+        self.edit(layer, ids, &[]);
+        lock(&self.edits).absent_at_first.entry(layer).or_default().extend(ids);
+    }
+
+    fn had_row(&self, layer: u32, id: i64) -> bool {
+        lock(&self.edits).absent_at_first.get(&layer).is_none_or(|absent| !absent.contains(&id))
+    }
+
     /// Whether a row is there now.
     pub(crate) fn has_row(&self, layer: u32, id: i64) -> bool {
         lock(&self.edits).absent.get(&layer).is_none_or(|absent| !absent.contains(&id))
@@ -118,6 +134,17 @@ impl FeatureService {
     /// Ids of the rows that meet a where clause, in ascending order or as asked; a hosted service accepts any spelling of a GUID,
     /// ArcGIS Server its own only (upper case in braces).
     pub(crate) fn ids_where(&self, layer: &Layer, clause: &str, order: &str, online: bool) -> Rest<Vec<i64>> {
+        self.ids_where_at(layer, clause, order, (online, false))
+    }
+
+    /// The same, now or before anybody edited.
+    pub(crate) fn ids_where_at(
+        &self,
+        layer: &Layer,
+        clause: &str,
+        order: &str,
+        (online, at_first): (bool, bool),
+    ) -> Rest<Vec<i64>> {
         let bad = |_| {
             let message = "Cannot perform query. Invalid query parameters.";
             RestError::with_detail(400, message, "'where' parameter is invalid")
@@ -127,7 +154,8 @@ impl FeatureService {
         let text = format!("SELECT OBJECTID FROM {table}{} WHERE ({clause}) ORDER BY {order}", layer.id);
         let mut statement = sql.prepare(&text).map_err(bad)?;
         let ids: Vec<i64> = statement.query_map([], |r| r.get(0)).and_then(Iterator::collect).map_err(bad)?;
-        Ok(ids.into_iter().filter(|id| self.has_row(layer.id, *id)).collect())
+        let is_there = |id: &i64| if at_first { self.had_row(layer.id, *id) } else { self.has_row(layer.id, *id) };
+        Ok(ids.into_iter().filter(is_there).collect())
     }
 
     /// The photos of a row.

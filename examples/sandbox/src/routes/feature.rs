@@ -1,7 +1,7 @@
 //! Feature services: descriptions, queries, attachments and replicas.
 
 use crate::answer::{Answer, Rest, RestError};
-use crate::feature::FeatureService;
+use crate::feature::{FeatureService, Queried};
 use crate::replica;
 use crate::request::Call;
 use crate::state::State;
@@ -37,7 +37,10 @@ pub(crate) fn feature(
         ["replicas"] => Ok(replica::list(state, service)),
         ["unregisterreplica"] => replica::unregister(state, service, call),
         [id] => service.layer_description(layer(id)?).map(Answer::Json),
-        [id, "query"] => service.query(layer(id)?, call).map(Answer::Json),
+        [id, "query"] => Ok(match service.query(layer(id)?, call)? {
+            Queried::Json(json) => Answer::Json(json),
+            Queried::Pbf(bytes) => Answer::Bytes("application/x-protobuf", bytes),
+        }),
         [id, "queryrelatedrecords"] => service.related(layer(id)?, call).map(Answer::Json),
         [id, "queryattachments"] => service.query_attachments(layer(id)?, call).map(Answer::Json),
         [id, parent, "attachments"] => service.attachments(layer(id)?, number(parent)?).map(Answer::Json),

@@ -2,7 +2,7 @@
 
 use super::capabilities::{EDITABLE, ONLINE_ONLY, READ_ONLY};
 use super::fieldwork::{borders, countries, inspections, measurements, places};
-use super::{assets, awkward, surveys};
+use super::{assets, awkward, open_data, surveys};
 use crate::data::Data;
 use crate::extent::no_extent;
 use crate::feature::{FeatureService, Layer};
@@ -30,5 +30,6 @@ pub(crate) fn all(data: &Arc<Data>) -> rusqlite::Result<Vec<FeatureService>> {
         make("Empty", EDITABLE, empty(data))?,
     ];
     all.extend(surveys::services(data)?);
+    all.extend(open_data::services(data)?);
     Ok(all)
 }

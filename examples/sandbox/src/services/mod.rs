@@ -5,6 +5,7 @@ mod assets;
 pub(crate) mod awkward;
 mod capabilities;
 mod fieldwork;
+mod open_data;
 mod surveys;
 
 pub(crate) use all::all;

@@ -1,0 +1,39 @@
+//! Features as a service sends them.
+//!
+//! Source: feature service reference §5.2.
+
+use serde_json::Value;
+
+/// The features of one answer.
+#[derive(Debug, Clone, PartialEq)]
+pub enum FeatureSet {
+    /// An object with `features`.
+    Json(Value),
+    /// The bytes of a `FeatureCollectionPBuffer`, not read yet.
+    Pbf(Vec<u8>),
+}
+
+/// Whether a body is a `FeatureCollectionPBuffer`: it begins with its version or with its result; JSON and pages do not.
+pub(crate) fn is_pbf(bytes: &[u8]) -> bool {
+    const VERSION: u8 = 0x0a;
+    const RESULT: u8 = 0x12;
+    match bytes.first() {
+        Some(&RESULT) => true,
+        // It is a line feed as well.
+        Some(&VERSION) => !matches!(bytes.trim_ascii_start().first(), Some(b'{' | b'[' | b'<')),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_pbf;
+
+    #[test]
+    fn a_collection_is_told_from_json_and_pages() {
+        assert!(is_pbf(b"\x12\x02\x0a\x00") && is_pbf(b"\x0a\x010\x12\x00"));
+        for other in [&b""[..], b"{}", b"\n{\"error\": {}}", b"\n\n<html>", b"\xef\xbb\xbf{}", b"[1]"] {
+            assert!(!is_pbf(other), "{other:?}");
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! The questions that are asked of one layer.
+
+use super::row_reader::{RowReader, Shapes};
+use super::service::QueriedLayer;
+use crate::geodatabase::service::FeatureService;
+use offmap_arcgis::body::number_in;
+use offmap_arcgis::{AnswerKind, ArcGisClient, FeatureQuery, PageSize, ServiceCall};
+use offmap_formats::features::LayerSchema;
+use offmap_model::{AreaOfInterest, Failure, FailureKind, FailureOwner, FailureStage, SpatialReference};
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+/// One layer, and which of its rows are wanted.
+pub(super) struct LayerQuery<'a> {
+    pub(super) client: &'a ArcGisClient,
+    pub(super) layer: &'a QueriedLayer,
+    /// The layer's url.
+    pub(super) url: String,
+    /// What people call it.
+    pub(super) title: String,
+    /// The rows that are wanted.
+    rows: FeatureQuery,
+    /// All rows, whatever filter.
+    every: FeatureQuery,
+    reference: SpatialReference,
+    pub(super) page: PageSize,
+    pub(super) reader: Arc<RowReader>,
+}
+
+/// Which rows of a layer are wanted.
+pub(super) struct Wanted<'a> {
+    pub(super) where_clause: &'a str,
+    pub(super) area: Option<&'a AreaOfInterest>,
+    /// The moment that is asked about, in milliseconds since 1970.
+    pub(super) moment: Option<i64>,
+}
+
+impl<'a> LayerQuery<'a> {
+    pub(super) fn new(
+        client: &'a ArcGisClient,
+        service: &FeatureService,
+        (id, layer): (u32, &'a QueriedLayer),
+        schema: &LayerSchema,
+        reference: &SpatialReference,
+        wanted: &Wanted<'_>,
+    ) -> Result<Self, Failure> {
+        let url = format!("{}/{id}", service.root);
+        let mut every = FeatureQuery::new(&url)?.with_secrets(&service.secrets).in_stage(FailureStage::Run);
+        if service.unknown_time_zone {
+            every = every.with("timeReferenceUnknownClient", true);
+        }
+        if let Some(moment) = wanted.moment {
+            every = every.with("historicMoment", moment);
+        }
+        let mut rows = every.clone().filter(wanted.where_clause);
+        if let Some(area) = wanted.area {
+            rows = rows.within(area);
+        }
+        let shapes = schema.geometry.as_ref().map(|geometry| Shapes {
+            kind: geometry.kind,
+            has_z: geometry.has_z,
+            has_m: geometry.has_m,
+            spatial_reference: reference.clone(),
+        });
+        let (object_id_field, fields) = (layer.object_id_field.clone(), schema.fields.clone());
+        let reader = Arc::new(RowReader { url: url.clone(), object_id_field, fields, shapes });
+        let (page, reference) = (PageSize::new(layer.page), reference.clone());
+        Ok(Self { client, layer, url, title: schema.title.clone(), rows, every, reference, page, reader })
+    }
+
+    fn field(&self) -> &str {
+        &self.layer.object_id_field
+    }
+
+    pub(super) fn failure(&self, kind: FailureKind, message: String) -> Failure {
+        Failure::new(FailureOwner::Source, kind, FailureStage::Run, message).with_url(&self.url)
+    }
+
+    /// The service's own count of the rows that are wanted and meet a further clause.
+    pub(super) async fn count(&self, and: Option<&str>) -> Result<u64, Failure> {
+        let query = and.map_or_else(|| self.rows.clone(), |and| self.rows.clone().and(and));
+        self.client.count_features(&query).await
+    }
+
+    /// The object ids of the rows that are wanted and meet a further clause, in ascending order.
+    pub(super) async fn ids(&self, and: Option<&str>) -> Result<Vec<i64>, Failure> {
+        let call = self.rows.call(and);
+        let call = call.with("returnIdsOnly", true).with("returnGeometry", false).answer(AnswerKind::Description);
+        let answer = self.client.json(&call).await?;
+        // `null`, or nothing beside the name of their field, are the ids of no rows.
+        if answer.get("objectIds").is_none() && answer.get("objectIdFieldName").is_none() {
+            let message = format!("{} was asked for object ids, and its answer has no `objectIds`", self.url);
+            return Err(self.failure(FailureKind::InvalidAnswer, message));
+        }
+        let mut ids: Vec<i64> = number_in(&answer, "objectIds", &self.url)?.unwrap_or_default();
+        ids.sort_unstable();
+        ids.dedup();
+        Ok(ids)
+    }
+
+    /// A clause of the object ids from one to another.
+    pub(super) fn range(&self, from: i64, to: i64) -> String {
+        format!("{0} >= {from} AND {0} <= {to}", self.field())
+    }
+
+    /// A clause of listed object ids.
+    pub(super) fn among(&self, ids: &[i64]) -> String {
+        format!("{} IN ({})", self.field(), joined(ids))
+    }
+
+    /// Lowest and highest object id of the rows that are wanted; `None` where the layer can be asked in no way that tells them.
+    pub(super) async fn bounds(&self) -> Result<Option<(i64, i64)>, Failure> {
+        if self.layer.has_statistics {
+            let statistic = |kind: &str, name: &str| json!({"statisticType": kind, "onStatisticField": self.field(), "outStatisticFieldName": name});
+            let call = self.rows.call(None).with("returnGeometry", false).answer(AnswerKind::Small);
+            let call = call.with("outStatistics", json!([statistic("min", "LOWEST"), statistic("max", "HIGHEST")]));
+            let answer = self.client.json(&call).await?;
+            let row = answer.pointer("/features/0/attributes").cloned().unwrap_or_default();
+            let of = |name: &str| attribute(&row, name);
+            if let Some(bounds) = of("LOWEST").zip(of("HIGHEST")) {
+                return Ok(Some(bounds));
+            }
+        }
+        if !self.layer.orders {
+            return Ok(None);
+        }
+        let lowest = self.first_id("ASC").await?;
+        Ok(lowest.zip(self.first_id("DESC").await?))
+    }
+
+    async fn first_id(&self, order: &str) -> Result<Option<i64>, Failure> {
+        let call = self.rows.call(None).with("outFields", self.field()).with("returnGeometry", false);
+        let call = call.with("orderByFields", format!("{} {order}", self.field())).with("resultRecordCount", 1);
+        let answer = self.client.json(&call.answer(AnswerKind::Features)).await?;
+        Ok(answer.pointer("/features/0/attributes").and_then(|row| attribute(row, self.field())))
+    }
+
+    /// Adds what every page of rows is asked with.
+    fn for_rows(&self, call: ServiceCall) -> ServiceCall {
+        let mut call = call.with("outFields", "*");
+        match &self.reader.shapes {
+            None => call = call.with("returnGeometry", false),
+            Some(shapes) => {
+                call = call.with("outSR", json!(self.reference)).with("returnTrueCurves", false);
+                if shapes.has_z {
+                    call = call.with("returnZ", true);
+                }
+                if shapes.has_m {
+                    call = call.with("returnM", true);
+                }
+            }
+        }
+        call
+    }
+
+    fn in_order(&self, call: ServiceCall) -> ServiceCall {
+        match self.layer.orders {
+            true => call.with("orderByFields", format!("{} ASC", self.field())),
+            false => call,
+        }
+    }
+
+    /// So many rows from a place of the whole list on.
+    pub(super) fn by_offset(&self, at: u64, count: u64) -> ServiceCall {
+        let call = self.rows.call(None).with("resultOffset", at).with("resultRecordCount", count);
+        self.in_order(self.for_rows(call))
+    }
+
+    /// The rows from one object id to another.
+    pub(super) fn by_range(&self, from: i64, to: i64) -> ServiceCall {
+        self.in_order(self.for_rows(self.rows.call(Some(&self.range(from, to)))))
+    }
+
+    /// Listed rows, also those that do not meet the filter any more.
+    pub(super) fn by_list(&self, ids: &[i64]) -> ServiceCall {
+        self.for_rows(self.every.call(None).with("objectIds", joined(ids)))
+    }
+}
+
+fn joined(ids: &[i64]) -> String {
+    ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+}
+
+fn attribute(row: &Value, name: &str) -> Option<i64> {
+    let mut members = row.as_object()?.iter();
+    offmap_model::number::read(members.find(|(key, _)| key.eq_ignore_ascii_case(name))?.1)
+}

@@ -1,0 +1,155 @@
+//! Rows of a page as they are kept until the geodatabase is written: one message for each, with its length before it, behind a head that
+//! says what the page holds.
+//!
+//! Protocol buffers, as the answers of services are; numbers of fields never change their meaning.
+
+use super::fit::{FieldFit, Scalar, StoredValue};
+use offmap_formats::features::{Feature, FieldType, Value};
+use offmap_formats::geometry::GeometryKind;
+use offmap_model::{Failure, FailureKind, FailureOwner, FailureStage};
+use prost::Message;
+use std::io::Read as _;
+use std::path::Path;
+
+/// Bytes of the longest head.
+const LONGEST_HEAD: u64 = 1 << 20;
+
+/// A shape: its points, and the index behind the last one of each part.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct StoredShape {
+    #[prost(uint32, repeated, tag = "1")]
+    pub(super) ends: Vec<u32>,
+    /// x, y of all points.
+    #[prost(double, repeated, tag = "2")]
+    pub(super) xy: Vec<f64>,
+    #[prost(double, repeated, tag = "3")]
+    pub(super) z: Vec<f64>,
+    #[prost(double, repeated, tag = "4")]
+    pub(super) m: Vec<f64>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct StoredRow {
+    #[prost(sint64, tag = "1")]
+    pub(super) object_id: i64,
+    #[prost(message, repeated, tag = "2")]
+    pub(super) values: Vec<StoredValue>,
+    #[prost(message, optional, tag = "3")]
+    pub(super) shape: Option<StoredShape>,
+}
+
+/// What a page holds.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct PageHead {
+    #[prost(uint64, tag = "1")]
+    pub(super) rows: u64,
+    /// Rows that were deleted, or left the filter, since their ids were listed.
+    #[prost(uint64, tag = "2")]
+    pub(super) gone: u64,
+    /// What was seen of each field.
+    #[prost(message, repeated, tag = "3")]
+    pub(super) fits: Vec<FieldFit>,
+}
+
+impl StoredShape {
+    pub(super) fn add(&mut self, [x, y]: [f64; 2], z: Option<f64>, m: Option<f64>) {
+        self.xy.extend([x, y]);
+        self.z.extend(z);
+        self.m.extend(m);
+    }
+
+    /// Ends a part; one without points is none.
+    pub(super) fn close_part(&mut self) {
+        let end = u32::try_from(self.xy.len() / 2).unwrap_or(u32::MAX);
+        if self.ends.last().copied().unwrap_or(0) < end {
+            self.ends.push(end);
+        }
+    }
+}
+
+fn damaged(path: &Path) -> Failure {
+    let message = format!("{} is no page of rows", path.display());
+    Failure::new(FailureOwner::Storage, FailureKind::Corrupt, FailureStage::Package, message)
+}
+
+/// A page that was read: its rows are decoded one at a time.
+pub(super) struct Page {
+    bytes: Vec<u8>,
+    at: usize,
+}
+
+impl Page {
+    /// Reads a page. Blocks.
+    pub(super) fn read(path: &Path) -> Result<Self, Failure> {
+        let failed = |e| Failure::io(FailureStage::Package, format!("cannot read {}", path.display()), &e);
+        let bytes = std::fs::read(path).map_err(failed)?;
+        let mut rest = bytes.as_slice();
+        PageHead::decode_length_delimited(&mut rest).map_err(|_| damaged(path))?;
+        let at = bytes.len() - rest.len();
+        Ok(Self { bytes, at })
+    }
+
+    /// What a page holds, without its rows. Blocks.
+    pub(super) fn head(path: &Path) -> Result<PageHead, Failure> {
+        let failed = |e| Failure::io(FailureStage::Package, format!("cannot read {}", path.display()), &e);
+        let mut start = Vec::new();
+        std::fs::File::open(path).and_then(|file| file.take(LONGEST_HEAD).read_to_end(&mut start)).map_err(failed)?;
+        PageHead::decode_length_delimited(start.as_slice()).map_err(|_| damaged(path))
+    }
+
+    /// The next row.
+    pub(super) fn next_row(&mut self, path: &Path) -> Result<Option<StoredRow>, Failure> {
+        let mut rest = self.bytes.get(self.at..).unwrap_or_default();
+        if rest.is_empty() {
+            return Ok(None);
+        }
+        let row = StoredRow::decode_length_delimited(&mut rest).map_err(|_| damaged(path))?;
+        self.at = self.bytes.len() - rest.len();
+        Ok(Some(row))
+    }
+}
+
+/// A page as bytes: its head, then its rows.
+pub(super) fn page_bytes(head: &PageHead, rows: impl Iterator<Item = Vec<u8>>) -> Vec<u8> {
+    let mut bytes = head.encode_length_delimited_to_vec();
+    rows.for_each(|row| bytes.extend(row));
+    bytes
+}
+
+/// Fills a feature with a row. `fields` are the types that the fields have in the file.
+pub(super) fn fill(row: StoredRow, fields: &[FieldType], kind: Option<(GeometryKind, bool, bool)>, feature: &mut Feature) {
+    (feature.row_id, feature.object_id) = (row.object_id, Some(row.object_id));
+    feature.values.resize(fields.len(), Value::Null);
+    for ((to, stored), field) in feature.values.iter_mut().zip(row.values).zip(fields) {
+        *to = value(stored.scalar, *field);
+    }
+    match (row.shape, kind) {
+        (Some(stored), Some((kind, has_z, has_m))) => {
+            let shape = feature.new_geometry(kind, has_z, has_m);
+            let mut ends = stored.ends.iter().map(|end| *end as usize);
+            let mut end = ends.next();
+            for (n, xy) in stored.xy.chunks_exact(2).enumerate() {
+                let of = |values: &[f64]| values.get(n).copied().unwrap_or(f64::NAN);
+                shape.add_point([xy[0], xy[1]], of(&stored.z), of(&stored.m));
+                if end == Some(n + 1) {
+                    shape.close_part();
+                    end = ends.next();
+                }
+            }
+        }
+        _ => feature.drop_geometry(),
+    }
+}
+
+fn value(scalar: Option<Scalar>, field: FieldType) -> Value {
+    match (scalar, field) {
+        (None, _) => Value::Null,
+        (Some(Scalar::Integer(n)), FieldType::Single | FieldType::Double) => Value::Real(n as f64),
+        (Some(Scalar::Integer(n)), FieldType::Text) => Value::Text(n.to_string()),
+        (Some(Scalar::Integer(n)), _) => Value::Integer(n),
+        (Some(Scalar::Real(n)), FieldType::Text) => Value::Text(n.to_string()),
+        (Some(Scalar::Real(n)), _) => Value::Real(n),
+        (Some(Scalar::Text(text)), _) => Value::Text(text),
+        (Some(Scalar::Date(ms)), _) => Value::Date(ms),
+    }
+}

@@ -1,0 +1,102 @@
+//! Whether a layer is in the file as it should be: what its service listed, less what went meanwhile.
+
+use super::service::QueriedService;
+use super::write::ReadyLayer;
+use offmap_formats::geodatabase::ReplicaLayer;
+use offmap_model::{
+    EditTokens, Failure, FailureKind, FailureOwner, FailureStage, LayerArtifact, LayerContents, LayerNote, LayerNoteKind,
+    Missing, TaskLayer,
+};
+
+/// Judges a layer of the task by what came and what the file holds.
+pub(super) fn verified(
+    layer: &TaskLayer,
+    service: &QueriedService,
+    ready: &[ReadyLayer],
+    failed: &[(u32, Failure)],
+    found: &[ReplicaLayer],
+) -> LayerArtifact {
+    let id = layer.service_layer_id;
+    let failure = failed.iter().find(|(own, _)| Some(*own) == id).map(|(_, failure)| failure.clone().for_layer(&layer.id));
+    let came = ready.iter().find(|ready| Some(ready.id) == id);
+    let got = found.iter().find(|found| id.map(i64::from) == Some(found.item_id));
+    let mut contents = LayerContents {
+        planned: layer.expected,
+        got: got.map_or(0, |got| got.rows),
+        attachments: got.and_then(|got| got.attachments),
+        edit_tokens: EditTokens {
+            edit_date: id.and_then(|id| service.service.layers.get(&id)?.edit_date),
+            ..EditTokens::default()
+        },
+        ..LayerContents::default()
+    };
+    let (Some(came), Some(got), None) = (came, got, &failure) else {
+        return LayerArtifact { id: layer.id.clone(), contents, failure, ..LayerArtifact::default() };
+    };
+    let failure = judge_rows(layer, came, &mut contents);
+    judge_attachments(layer, came, &mut contents);
+    LayerArtifact {
+        id: layer.id.clone(),
+        file: Some(0),
+        item_id: Some(got.item_id),
+        contents,
+        failure: failure.map(|failure| failure.for_layer(&layer.id)),
+        ..LayerArtifact::default()
+    }
+}
+
+fn changed(message: String) -> LayerNote {
+    LayerNote::new(LayerNoteKind::DataChanged, message)
+}
+
+fn judge_rows(layer: &TaskLayer, came: &ReadyLayer, contents: &mut LayerContents) -> Option<Failure> {
+    let there = came.listed.saturating_sub(came.gone);
+    if contents.got != there {
+        let message = format!(
+            "layer \"{}\": {} rows were listed, {} of them went meanwhile, and the file holds {}",
+            layer.title, came.listed, came.gone, contents.got
+        );
+        return Some(Failure::new(FailureOwner::Engine, FailureKind::Incomplete, FailureStage::Check, message));
+    }
+    match layer.expected {
+        Some(expected) if expected != came.listed => {
+            let message =
+                format!("{expected} rows were counted for the plan, {} were there when they were listed", came.listed);
+            contents.notes.push(changed(message));
+        }
+        _ => {}
+    }
+    if came.gone > 0 {
+        contents.notes.push(changed(format!("{} of {} rows were deleted while they were fetched", came.gone, came.listed)));
+    }
+    contents.planned = Some(there);
+    None
+}
+
+fn judge_attachments(layer: &TaskLayer, came: &ReadyLayer, contents: &mut LayerContents) {
+    let Some(fetched) = &came.attachments else { return };
+    let there = contents.attachments.unwrap_or(0);
+    let expected = fetched.listed.saturating_sub(fetched.beyond);
+    if there < expected {
+        let message = format!("{} of {} attachments were deleted while they were fetched", expected - there, fetched.listed);
+        contents.notes.push(changed(message));
+    }
+    if fetched.beyond > 0 {
+        let message = format!(
+            "{} of {} attachments are beyond maxAttachmentBytes; the smallest ones came first",
+            fetched.beyond, fetched.listed
+        );
+        contents.notes.push(LayerNote::new(LayerNoteKind::Missing, message));
+    }
+    if let Some(counted) = layer.attachments.filter(|counted| *counted > fetched.listed) {
+        // What was counted and is not listed is missing, unless it is named: the list is the later word.
+        let of_rows = came.gone > 0 || layer.expected.is_some_and(|rows| rows != came.listed);
+        if of_rows {
+            contents
+                .notes
+                .push(changed(format!("{counted} attachments were counted for the plan, {} are listed", fetched.listed)));
+        } else {
+            contents.missing_attachments = Missing::between(counted, fetched.listed);
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! The geodatabase out of the pages that came.
+//!
+//! One row is in memory at a time, beside the page that it is of. Rows are written in the order of their object ids, so that the same rows
+//! make the same file.
+
+use super::attachments::{Fetched, file_of, read_list};
+use super::fit::FieldFit;
+use super::stored::{Page, fill};
+use crate::geodatabase::service::FeatureService;
+use offmap_formats::features::{Attachment, Cardinality, Feature, FeatureSink, FieldType, LayerSchema, Relationship};
+use offmap_formats::geodatabase::{GeodatabaseOptions, GeodatabaseSink};
+use offmap_model::{Failure, FailureStage};
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use tokio_util::sync::CancellationToken;
+
+/// Rows, and bytes of attachments, between two moments at which what was written leaves the memory.
+const KEEP_ROWS: u64 = 50_000;
+const KEEP_BYTES: u64 = 64 << 20;
+
+/// A layer that came.
+#[derive(Debug, Clone)]
+pub(super) struct ReadyLayer {
+    pub(super) id: u32,
+    /// As its service describes it.
+    pub(super) schema: LayerSchema,
+    /// Fields of which a query gives no values.
+    pub(super) left_out: Vec<String>,
+    pub(super) pages: Vec<PathBuf>,
+    pub(super) attachments: Option<Fetched>,
+    /// Rows that the list had, and those of them that went meanwhile.
+    pub(super) listed: u64,
+    pub(super) gone: u64,
+}
+
+/// The schema of a layer as its values need it; what changed of it is added, in words.
+fn settled(layer: &ReadyLayer, words: &mut Vec<String>) -> Result<LayerSchema, Failure> {
+    let mut fits = vec![FieldFit::default(); layer.schema.fields.len()];
+    for path in &layer.pages {
+        for (own, new) in fits.iter_mut().zip(Page::head(path)?.fits) {
+            *own = own.with(new);
+        }
+    }
+    let mut schema = layer.schema.clone();
+    for (field, fit) in schema.fields.iter_mut().zip(fits) {
+        let (settled, changed) = fit.settle(field);
+        *field = settled;
+        words.extend(changed.map(|changed| format!("of layer \"{}\", {changed}", layer.schema.title)));
+    }
+    let left_out = layer.left_out.iter().map(|name| {
+        format!("field `{name}` of layer \"{}\" is left out: a query gives no values of its type", layer.schema.title)
+    });
+    words.extend(left_out);
+    schema.has_attachments = layer.attachments.is_some();
+    Ok(schema)
+}
+
+/// Writes the file; what it cannot hold is returned in words. Blocks.
+pub(super) fn write(
+    to: &Path,
+    layers: &[ReadyLayer],
+    relationships: &[Relationship],
+    cancel: &CancellationToken,
+) -> Result<Vec<String>, Failure> {
+    let mut words = Vec::new();
+    let mut sink = GeodatabaseSink::create(to, &GeodatabaseOptions::default())?;
+    for layer in layers {
+        let schema = settled(layer, &mut words)?;
+        sink.begin_layer(&schema)?;
+        put_rows(&mut sink, layer, &schema, cancel)?;
+        if let Some(attachments) = &layer.attachments {
+            put_attachments(&mut sink, attachments, cancel)?;
+        }
+        sink.keep()?;
+    }
+    words.extend(sink.put_relationships(relationships)?);
+    go_on(cancel)?;
+    sink.finish_file()?;
+    Ok(words)
+}
+
+fn go_on(cancel: &CancellationToken) -> Result<(), Failure> {
+    if cancel.is_cancelled() { Err(Failure::cancelled()) } else { Ok(()) }
+}
+
+fn put_rows(
+    sink: &mut GeodatabaseSink,
+    layer: &ReadyLayer,
+    schema: &LayerSchema,
+    cancel: &CancellationToken,
+) -> Result<(), Failure> {
+    let types: Vec<FieldType> = schema.fields.iter().map(|field| field.field_type).collect();
+    let kind = schema.geometry.as_ref().map(|geometry| (geometry.kind, geometry.has_z, geometry.has_m));
+    let (mut feature, mut count) = (Feature::with_fields(types.len()), 0_u64);
+    for path in &layer.pages {
+        go_on(cancel)?;
+        let mut page = Page::read(path)?;
+        while let Some(row) = page.next_row(path)? {
+            fill(row, &types, kind, &mut feature);
+            sink.put_feature(&feature)?;
+            count += 1;
+            if count.is_multiple_of(KEEP_ROWS) {
+                sink.keep()?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn put_attachments(sink: &mut GeodatabaseSink, fetched: &Fetched, cancel: &CancellationToken) -> Result<(), Failure> {
+    let mut places: HashMap<i64, &PathBuf> = HashMap::new();
+    for folder in &fetched.folders {
+        let failed = |e| Failure::io(FailureStage::Package, format!("cannot list {}", folder.display()), &e);
+        for entry in std::fs::read_dir(folder).map_err(failed)? {
+            let name = entry.map_err(failed)?.file_name();
+            let id = name.to_str().and_then(|name| name.split('.').next()?.parse().ok());
+            places.extend(id.map(|id| (id, folder)));
+        }
+    }
+    let mut all = read_list(&fetched.list)?;
+    all.sort_by_key(|one| one.id);
+    let mut bytes = 0_u64;
+    for listed in all {
+        go_on(cancel)?;
+        // What is beyond the budget of bytes has no place, and what was deleted meanwhile has no file.
+        let Some(path) = places.get(&listed.id).and_then(|folder| file_of(folder, listed.id)) else { continue };
+        let failed = |e| Failure::io(FailureStage::Package, format!("cannot read {}", path.display()), &e);
+        let mut file = std::fs::File::open(&path).map_err(failed)?;
+        let size = file.metadata().map_err(failed)?.len();
+        let attachment = Attachment {
+            row_id: listed.id,
+            id: listed.id,
+            object_id: Some(listed.object_id),
+            name: listed.name,
+            content_type: listed.content_type,
+            size,
+        };
+        sink.put_attachment(&attachment, &mut file)?;
+        bytes += size;
+        if bytes >= KEEP_BYTES {
+            bytes = 0;
+            sink.keep()?;
+        }
+    }
+    Ok(())
+}
+
+/// The relationships between layers that came.
+pub(super) fn relationships(service: &FeatureService, layers: &[ReadyLayer]) -> Vec<Relationship> {
+    let mut all: Vec<Relationship> = Vec::new();
+    for origin in layers {
+        let described = service.layers.get(&origin.id).map(|l| l.relationships.as_slice()).unwrap_or_default();
+        for own in described.iter().filter(|r| !r.is_destination()) {
+            let Some(destination) = layers.iter().find(|l| i64::from(l.id) == own.related_table_id) else { continue };
+            let other = service.layers.get(&destination.id).map(|l| l.relationships.as_slice()).unwrap_or_default();
+            let Some(other) = other.iter().find(|r| r.id == own.id && r.is_destination()) else { continue };
+            let cardinality = match own.cardinality.as_str() {
+                _ if own.is_many_to_many() => Cardinality::ManyToMany,
+                "esriRelCardinalityOneToOne" => Cardinality::OneToOne,
+                _ => Cardinality::OneToMany,
+            };
+            let plain = format!("{}_{}", origin.schema.name, destination.schema.name);
+            let name = if own.name.is_empty() { plain } else { own.name.clone() };
+            let is_taken = all.iter().any(|r| r.name.eq_ignore_ascii_case(&name));
+            all.push(Relationship {
+                name: if is_taken { format!("{name} {}", own.id) } else { name },
+                origin: origin.schema.name.clone(),
+                origin_key: own.key_field.clone(),
+                destination: destination.schema.name.clone(),
+                destination_key: other.key_field.clone(),
+                cardinality,
+                is_composite: own.composite,
+            });
+        }
+    }
+    all
+}
