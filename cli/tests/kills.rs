@@ -160,3 +160,29 @@ async fn a_package_and_its_archive_have_the_modes_that_the_umask_leaves() {
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fetch_that_is_killed_goes_on_by_the_same_command_and_leaves_nothing_beside_its_file() {
+    let sandbox = sandbox(SandboxOptions::default()).await;
+    let dir = tempfile::tempdir().expect("a directory");
+    let url = format!("{}/arcgis/rest/services/OpenData/FeatureServer", sandbox.url());
+    let fetch = |name: &str| {
+        let out = dir.path().join(name).to_string_lossy().into_owned();
+        offmap(&["fetch", &url, &out, "--progress", "off"])
+    };
+    let whole = run(fetch("whole.gpkg"));
+    assert_eq!(whole.status.code(), Some(0), "{}", words(&whole));
+    let pages = |from: usize| sandbox.requests().iter().skip(from).filter(|r| r.path.ends_with("/query")).count();
+    let all = pages(0);
+    for after in [1, all / 3, all * 2 / 3, all - 1] {
+        let before = sandbox.requests().len();
+        kill_when(fetch("x.gpkg"), |_| pages(before) >= after);
+        assert!(!dir.path().join("x.gpkg").exists(), "{after}");
+        let fetched = run(fetch("x.gpkg"));
+        assert_eq!(fetched.status.code(), Some(0), "{after}: {}", words(&fetched));
+        assert_eq!(names(dir.path()), ["whole.gpkg", "x.gpkg"], "{after}");
+        let bytes = |name: &str| std::fs::read(dir.path().join(name)).expect("reads");
+        assert!(bytes("x.gpkg") == bytes("whole.gpkg"), "{after}: the same rows become the same bytes");
+        std::fs::remove_file(dir.path().join("x.gpkg")).expect("removes");
+    }
+}
