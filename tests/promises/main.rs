@@ -68,6 +68,7 @@ mod status;
 mod stranger;
 mod styles;
 mod support;
+mod tile_download;
 mod trouble;
 mod turns;
 mod verify;
