@@ -66,9 +66,9 @@ pub use offmap_formats::{ContainerReader, Containers, Contents, TileId, TileSink
 pub use offmap_model as model;
 pub use offmap_model::{
     Allowance, AreaOfInterest, Artifact, ArtifactFile, AttachmentSyncDirection, ByteRange, BytesSource, Capability,
-    CapabilityReason, Clock, CountUnit, DestinationTableRowFilter, DirectDownload, Envelope, ErrorBudget,
-    EsriVectorTilesDownloadOption, ExportHost, ExportState, ExportTask, Failure, FailureKind, FailureOwner, FailureStage,
-    GenerateOfflineMapParameterOverrides, GenerateOfflineMapParameters, GenerateOfflineMapResult,
+    CapabilityReason, Clock, CountUnit, DestinationTableRowFilter, DirectDownload, DirectDownloadHosts, Envelope,
+    ErrorBudget, EsriVectorTilesDownloadOption, ExportHost, ExportState, ExportTask, Failure, FailureKind, FailureOwner,
+    FailureStage, GenerateOfflineMapParameterOverrides, GenerateOfflineMapParameters, GenerateOfflineMapResult,
     GenerateOfflineMapUpdateMode, JobError, JobFilter, JobPage, JobSnapshot, JobState, JobVerb, LayerArtifact,
     LayerCapability, LayerContents, LayerImportance, LayerItem, LayerNote, LayerNoteKind, LayerOutcome, LayerPlace,
     LayerSecrets, LayerSnapshot, LayerType, MOST_EXAMPLES, MapLayer, MessageSeverity, MessageSource, Missing,

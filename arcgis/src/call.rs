@@ -41,6 +41,8 @@ pub struct ServiceCall {
     pub(crate) places: Option<Places>,
     /// Whether its url, as it was named, carries its own signature.
     pub(crate) signed: bool,
+    /// Whether gzip of the answer is kept as it came.
+    pub(crate) keeps_gzip: bool,
 }
 
 impl fmt::Debug for ServiceCall {
@@ -75,6 +77,7 @@ impl ServiceCall {
             kind: AnswerKind::default(),
             places: None,
             signed: false,
+            keeps_gzip: false,
         })
     }
 
@@ -125,6 +128,15 @@ impl ServiceCall {
     #[must_use]
     pub fn within(mut self, time: Duration) -> Self {
         self.within = Some(time);
+        self
+    }
+
+    /// Says that gzip of the answer is kept as it came, where a file is asked for that is stored in it ([`ArcGisClient::tile`]).
+    ///
+    /// [`ArcGisClient::tile`]: crate::ArcGisClient::tile
+    #[must_use]
+    pub fn keeping_gzip(mut self) -> Self {
+        self.keeps_gzip = true;
         self
     }
 

@@ -15,7 +15,7 @@ use crate::call::ServiceCall;
 use crate::feature_set::FeatureSet;
 use crate::options::ClientOptions;
 use crate::session::Session;
-use crate::transport::{self, Attempt, FeatureAnswer, JsonAnswer, ListAnswer, SmallFile, Transport};
+use crate::transport::{self, Attempt, FeatureAnswer, IsTile, JsonAnswer, ListAnswer, SmallFile, TileAnswer, Transport};
 use crate::urls::parse_http;
 use offmap_model::{Clock, Failure, SecretRegistry, TaskControl};
 use serde_json::Value;
@@ -191,6 +191,16 @@ impl ArcGisClient {
     /// As [`ArcGisClient::json`]; also if it is larger than `limit` bytes.
     pub async fn bytes(&self, call: &ServiceCall, limit: usize) -> Result<Option<Vec<u8>>, Failure> {
         self.run(call.clone(), &mut SmallFile { limit }).await
+    }
+
+    /// Asks for one tile; `None` if there is none: 404, 204, or an answer that says that it is blank (`blank-tile`). `is_tile` says of the
+    /// bytes, opened where they are gzip, whether they are a tile, or in words what they are. Anything else that is answered with 200, such
+    /// as a page or an error, is a failure and never a tile. Source: tile reference §4.
+    ///
+    /// # Errors
+    /// As [`ArcGisClient::json`]; also if it is larger than `limit` bytes, or is no tile.
+    pub async fn tile(&self, call: &ServiceCall, limit: usize, is_tile: IsTile<'_>) -> Result<Option<Vec<u8>>, Failure> {
+        self.run(call.clone(), &mut TileAnswer { limit, is_tile }).await
     }
 
     /// A GET of a url that an answer of the service at `root` names; it goes to the place where it is known to be, else it may go to

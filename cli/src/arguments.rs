@@ -138,6 +138,9 @@ pub(crate) struct MapArguments {
     /// exported, or for all layers that can be had so [default: never].
     #[arg(long, value_name = "WHEN")]
     pub(crate) direct: Option<Direct>,
+    /// Host whose owner allows you to download directly though its terms are known to forbid it; may be given several times.
+    #[arg(long, value_name = "HOST")]
+    pub(crate) allow_direct_from: Vec<String>,
     /// Stop at the first layer that fails.
     #[arg(long)]
     pub(crate) stop_on_error: bool,

@@ -105,6 +105,7 @@ pub(crate) async fn prepare(arguments: &MapArguments, access: &AccessArguments, 
         parameters.min_scale = arguments.min_scale.unwrap_or(parameters.min_scale);
         parameters.max_scale = arguments.max_scale.unwrap_or(parameters.max_scale);
         parameters.direct_download = arguments.direct.map_or(parameters.direct_download, Into::into);
+        parameters.direct_download_hosts.allow.extend(arguments.allow_direct_from.iter().cloned());
         parameters.include_basemap &= !arguments.no_basemap;
         parameters.continue_on_errors &= !arguments.stop_on_error;
         parameters.check().map(|()| parameters)

@@ -4,6 +4,7 @@
 mod bounds;
 mod contract;
 mod convert;
+mod direct;
 mod ends;
 mod fetch;
 mod fire;

@@ -6,20 +6,25 @@
 //! | [`FeatureQueryExporter`](feature_query::FeatureQueryExporter) | feature layers, tables, subtype groups of feature and map services, where `directDownload` allows it | `query`, page by page | `.geodatabase`, read only | `featureQueryParameters` |
 //! | [`TileCacheExporter`](tile_cache::TileCacheExporter) | raster tiled layers | `exportTiles` | `.tpkx` or `.tpk` | `exportTileCacheParameters` |
 //! | [`VectorTilesExporter`](vector_tiles::VectorTilesExporter) | vector tiled layers | `exportTiles` | `.vtpk`, and the style of an item with its sprites and fonts | `exportVectorTilesParameters` |
+//! | [`TileDownloadExporter`](tile_download::TileDownloadExporter) | raster and vector tiled layers, where `directDownload` allows it | `tilemap`, tiles | `.tpkx`, `.vtpk`, styles as above | `tileDownloadParameters` |
 //!
 //! Each is built with an [`ArcGisClient`]; [`offmap_arcgis::portal`] reads the web map with the same client, so that
 //! limits and connections are shared. Who asks is the session of the job, where it has one ([`offmap_arcgis::Session`]), else the
 //! client's own.
 
 mod download_limit;
+mod export_parts;
 pub mod feature_query;
 mod file_etag;
 pub mod geodatabase;
 mod job_client;
 pub mod tile_cache;
+pub mod tile_download;
 mod tile_export;
+mod tile_levels;
 mod tile_parts;
 mod tile_service;
+mod vector_style;
 pub mod vector_tiles;
 
 /// Reads an answer as every kind of service, for fuzzing: it must not panic.
@@ -27,7 +32,7 @@ pub mod vector_tiles;
 pub fn read_any_service(answer: &serde_json::Value) {
     geodatabase::read_any_service(answer);
     feature_query::read_any_layer(answer);
-    tile_service::read_any_service(answer);
+    export_parts::read_any_service(answer);
     let _ = offmap_formats::style::missing(answer, "styles/root.json", &std::collections::BTreeSet::new());
 }
 
@@ -63,7 +68,9 @@ pub fn register(builder: EngineBuilder, client: &ArcGisClient) -> Result<EngineB
         .secrets(client.secrets().clone())
         .container_reader(GeodatabaseReader)
         .container_reader(TilePackageReader)
+        // The last one added is asked first; those that download directly stand behind all others.
         .exporter(feature_query::FeatureQueryExporter::new(client.clone()))?
+        .exporter(tile_download::TileDownloadExporter::new(client.clone()))?
         .exporter(geodatabase::GeodatabaseExporter::new(client.clone()))?
         .exporter(tile_cache::TileCacheExporter::new(client.clone()))?
         .exporter(vector_tiles::VectorTilesExporter::new(client.clone()))

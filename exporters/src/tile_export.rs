@@ -4,7 +4,8 @@
 //! Source: tile reference §5, §7, §8.
 
 use crate::download_limit::DownloadLimit;
-use crate::tile_service::{JOB_UNIT, JobUrlStyle, TiledService};
+use crate::export_parts::JOB_UNIT;
+use crate::tile_service::{JobUrlStyle, TiledService};
 use async_trait::async_trait;
 use offmap_arcgis::server_job::{Poll, ServerJob, ServerTask, Submission};
 use offmap_arcgis::{ArcGisClient, Download, Downloaded, ServiceCall, body, resolve, server_job};

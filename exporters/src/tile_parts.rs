@@ -1,12 +1,14 @@
-//! A tile package out of the exports of one or several parts of an area: those on both sides of the dateline are joined.
+//! A tile package out of the exports of one or several parts of an area: those on both sides of the dateline, and those of an export
+//! over the limit of its service, are joined.
 
 use crate::download_limit::DownloadLimit;
+use crate::export_parts::{ExportPart, PartCall, job_unit, part_unit, units};
 use crate::tile_export::{Step, export_part};
-use crate::tile_service::{FILE_UNIT, JobUrlStyle, PartCall, TiledService, job_unit, part_unit, units};
+use crate::tile_service::{FILE_UNIT, JobUrlStyle, TiledService};
 use offmap_arcgis::{ArcGisClient, Downloaded};
 use offmap_engine::ExportContext;
 use offmap_formats::tile_package;
-use offmap_model::{AreaOfInterest, Failure, FailureStage, Missing};
+use offmap_model::{Failure, FailureStage, Missing};
 use std::path::{Path, PathBuf};
 
 /// A part that came: its unit, its file, and what was downloaded.
@@ -18,7 +20,6 @@ pub(crate) struct TileParts<'a> {
     pub(crate) ctx: &'a ExportContext,
     pub(crate) service: &'a TiledService,
     pub(crate) url_style: JobUrlStyle,
-    pub(crate) level_ids: &'a [u32],
 }
 
 impl TileParts<'_> {
@@ -51,26 +52,27 @@ impl TileParts<'_> {
 
     /// Tiles that all parts are planned to have.
     async fn planned_tiles(&self, calls: &[PartCall]) -> Result<u64, Failure> {
-        let areas: Vec<_> = calls.iter().map(|part| part.area.clone()).collect();
-        let (service, level_ids) = (self.service.clone(), self.level_ids.to_vec());
+        let parts: Vec<ExportPart> = calls.iter().map(|call| call.part.clone()).collect();
+        let service = self.service.clone();
         let planned = move || {
-            let mut each = areas.iter().map(|area| service.planned_tiles(area, &level_ids));
+            let mut each = parts.iter().map(|part| service.planned_tiles(&part.area, &part.level_ids));
             each.try_fold(0_u64, |sum, tiles| Ok(tiles?.saturating_add(sum)))
         };
         self.ctx.blocking(planned).await
     }
 
     /// What the package of one part does not hold of its plan.
-    async fn missing(&self, area: AreaOfInterest, path: &Path) -> Result<Option<Missing>, Failure> {
-        let (path, service, level_ids) = (path.to_owned(), self.service.clone(), self.level_ids.to_vec());
-        self.ctx.blocking(move || service.missing(&area, &level_ids, &tile_package::open(&path)?)).await
+    async fn missing(&self, part: ExportPart, path: &Path) -> Result<Option<Missing>, Failure> {
+        let (path, service) = (path.to_owned(), self.service.clone());
+        let missing = move || service.missing(&part.area, &part.level_ids, &tile_package::open(&path)?);
+        self.ctx.blocking(missing).await
     }
 
     async fn export_parts(&self, calls: Vec<PartCall>, to: &Path, limit: DownloadLimit) -> Result<Vec<Part>, Failure> {
         let ctx = self.ctx;
         let mut lacking = Missing { of: self.planned_tiles(&calls).await?, ..Missing::default() };
         let (count, mut before, mut parts) = (calls.len(), 0, Vec::new());
-        for (index, PartCall { area, call }) in calls.into_iter().enumerate() {
+        for (index, PartCall { part, call }) in calls.into_iter().enumerate() {
             let (job, unit) = (job_unit(index, count), part_unit(index));
             let path = to.with_extension(format!("part{}", index + 1));
             let step = Step { job: &job, file: &unit, to: &path, before, limit: limit.without(before) };
@@ -80,7 +82,7 @@ impl TileParts<'_> {
             let got = export_part(self.client, ctx_of_part, self.service, self.url_style, &call, &step).await?;
             before += got.bytes;
             // A budget that cannot be kept any more ends the export before the next part is asked for.
-            match self.missing(area, &path).await? {
+            match self.missing(part, &path).await? {
                 None => ctx.finish_file(&unit, None, &path, got.bytes, &got.sha256).await?,
                 // A part that misses tiles is asked for again if the export fails: the service may have them by then.
                 Some(missing) => {
@@ -98,7 +100,7 @@ impl TileParts<'_> {
     async fn join(&self, parts: Vec<Part>, to: &Path) -> Result<Downloaded, Failure> {
         let ctx = self.ctx;
         ctx.begin_unit(FILE_UNIT).await?;
-        ctx.log("the parts on both sides of the dateline are joined");
+        ctx.log("the parts of the export are joined");
         let (to, reserve) = (to.to_owned(), self.client.options().disk_reserve);
         let paths: Vec<_> = parts.iter().map(|(_, path, _)| path.clone()).collect();
         let (bytes, cancel) = (parts.iter().map(|(.., got)| got.bytes).sum(), ctx.cancel_token().clone());

@@ -2,31 +2,25 @@
 //!
 //! Source: tile reference §2, §3, §5.
 
-use offmap_arcgis::ServiceCall;
 use offmap_arcgis::body::{cut, cut_attribution};
-use offmap_engine::{LayerPlan, TaskPlan};
 use offmap_formats::tile_package::{TilePackage, TilePackageKind};
 use offmap_formats::tiles::TileRows;
 use offmap_formats::tiles::{Lod, TileInfo};
-use offmap_model::area::LONGEST_GEOMETRY;
 use offmap_model::{
-    AreaOfInterest, CountUnit, Envelope, ExportTask, Failure, FailureKind, FailureOwner, FailureStage, LayerArtifact,
-    LayerContents, LayerSecrets, MOST_EXAMPLES, Missing, PlannedLevel, ServiceLimit, SpatialReference, TaskLayer, Unit,
-    number,
+    AreaOfInterest, Envelope, ExportTask, Failure, FailureKind, FailureOwner, FailureStage, LayerArtifact, LayerContents,
+    LayerSecrets, MOST_EXAMPLES, Missing, PlannedLevel, SpatialReference, TaskLayer, number,
 };
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 /// Default of `maxExportTilesCount` where the service says nothing.
 const DEFAULT_MAX_EXPORT_TILES: u64 = 100_000;
 /// Most levels of a tiling scheme; Esri's have 24.
 const MOST_LEVELS: usize = 100;
-/// Since this version of the server a polygon is understood by `exportTiles`.
-const POLYGON_SINCE: f64 = 10.7;
 /// Keys of which every description of a tiled service has at least one.
 pub(crate) const DESCRIPTION: &[&str] = &["tileInfo", "currentVersion", "capabilities", "layers"];
-/// The unit of the server's job.
-pub(crate) const JOB_UNIT: &str = "exportTiles";
+/// From this version on servers export raster tiles as `.tpkx`.
+pub(crate) const DEFAULT_VERSION_OF_TPKX: f64 = 10.9;
 /// The unit of the result file.
 pub(crate) const FILE_UNIT: &str = "package";
 
@@ -49,6 +43,12 @@ pub struct TiledService {
     #[serde(default)]
     pub(crate) full_extent: Option<Envelope>,
     pub(crate) max_export_tiles: u64,
+    /// Whether it says which tiles there are (`tilemap`).
+    #[serde(default)]
+    pub(crate) has_tilemap: bool,
+    /// Where its vector tiles are, below the root, with `{z}`, `{y}` and `{x}`.
+    #[serde(default)]
+    pub(crate) vector_tiles: Option<String>,
     /// Parameters of the map's layer that go with every request; supplied anew whenever this is read back.
     #[serde(skip)]
     pub(crate) secrets: LayerSecrets,
@@ -58,6 +58,13 @@ pub struct TiledService {
 fn has_area(e: &Envelope) -> bool {
     let is_finite = [e.xmin, e.ymin, e.xmax, e.ymax].iter().all(|n| n.is_finite());
     is_finite && e.xmax > e.xmin && e.ymax > e.ymin
+}
+
+/// Raster services say it among their capabilities, vector services also by the place of the index.
+fn has_tilemap(answer: &Value) -> bool {
+    let words = answer.get("capabilities").and_then(Value::as_str).unwrap_or_default();
+    let among = words.split(',').any(|word| word.trim().eq_ignore_ascii_case("tilemap"));
+    among || answer.get("tileMap").is_some_and(Value::is_string)
 }
 
 impl TiledService {
@@ -94,8 +101,34 @@ impl TiledService {
             max_scale: number("maxScale").unwrap_or(0.0),
             full_extent: extent.filter(has_area),
             max_export_tiles: most.unwrap_or(DEFAULT_MAX_EXPORT_TILES),
+            has_tilemap: has_tilemap(answer),
+            vector_tiles: answer.pointer("/tiles/0").and_then(Value::as_str).map(cut),
             secrets: secrets.clone(),
         })
+    }
+
+    /// Tiles that no service describes: those of a template, in a scheme that the map says.
+    pub(crate) fn of_template(template: &str, tile_info: TileInfo, extent: Option<&Value>) -> Self {
+        let extent = extent.and_then(|v| serde_json::from_value::<Envelope>(v.clone()).ok());
+        Self {
+            root: template.to_owned(),
+            version: 0.0,
+            tile_info,
+            min_lod: None,
+            max_lod: None,
+            min_scale: 0.0,
+            max_scale: 0.0,
+            full_extent: extent.filter(has_area),
+            max_export_tiles: 0,
+            has_tilemap: false,
+            vector_tiles: None,
+            secrets: LayerSecrets::default(),
+        }
+    }
+
+    /// Whether its tiles are vector tiles.
+    pub(crate) fn is_vector(&self) -> bool {
+        self.vector_tiles.is_some()
     }
 
     /// Levels that really have tiles: `minLOD`..`maxLOD`, or on a service without them those inside its range of scales.
@@ -126,14 +159,8 @@ impl TiledService {
         })
     }
 
-    /// The plan of one export: tiles per level, the limit, and the two units that every export has.
-    pub(crate) fn task_plan(
-        &self,
-        layers: impl Iterator<Item = String>,
-        area: &AreaOfInterest,
-        level_ids: &[u32],
-        bytes_per_tile: (u64, u64),
-    ) -> Result<TaskPlan, Failure> {
+    /// The tiles of an area, level by level.
+    pub(crate) fn planned_levels(&self, area: &AreaOfInterest, level_ids: &[u32]) -> Result<Vec<PlannedLevel>, Failure> {
         let lods = self.lods(level_ids);
         if let Some(unknown) = level_ids.iter().find(|id| !lods.iter().any(|l| l.level == **id)) {
             let known: Vec<u32> = self.tile_info.lods.iter().map(|l| l.level).collect();
@@ -142,39 +169,14 @@ impl TiledService {
                 self.root
             )));
         }
-        let extent = self.extent_in();
-        let levels: Vec<PlannedLevel> = self.tile_info.count(area, extent.as_ref(), &lods)?;
-        let total = TileInfo::total(&levels);
-        if total == 0 {
+        let levels: Vec<PlannedLevel> = self.tile_info.count(area, self.extent_in().as_ref(), &lods)?;
+        if TileInfo::total(&levels) == 0 {
             return Err(Failure::invalid_parameter(format!(
                 "the area lies outside {}: no tile of levels {level_ids:?} meets it",
                 self.root
             )));
         }
-        let limit = ServiceLimit { name: "maxExportTilesCount".to_owned(), limit: self.max_export_tiles, needed: total };
-        let parts = area.parts_in(&self.tile_info.spatial_reference)?.len();
-        let mut warnings = Vec::new();
-        if limit.needed > limit.limit {
-            warnings.push(format!(
-                "{} may refuse: up to {} tiles are needed, it exports at most {} at once",
-                self.root, limit.needed, limit.limit
-            ));
-        }
-        Ok(TaskPlan {
-            units: units(parts),
-            layers: layers.map(|id| LayerPlan { id, expected: Some(total), ..LayerPlan::default() }).collect(),
-            count_unit: CountUnit::Tiles,
-            // For each part: submit, one look, find the file, fetch it.
-            requests: 4 * parts as u64,
-            levels,
-            bytes: Some(offmap_model::ByteRange {
-                min: total.saturating_mul(bytes_per_tile.0),
-                max: total.saturating_mul(bytes_per_tile.1),
-            }),
-            limits: vec![limit],
-            warnings,
-            ..TaskPlan::default()
-        })
+        Ok(levels)
     }
 
     /// The tiles of an area that a package misses: of those that its own index promises, where it has one. `None` where none is
@@ -214,81 +216,14 @@ impl TiledService {
         Ok(TileInfo::total(&levels))
     }
 
-    fn lods(&self, level_ids: &[u32]) -> Vec<Lod> {
+    pub(crate) fn lods(&self, level_ids: &[u32]) -> Vec<Lod> {
         self.tile_info.lods.iter().filter(|l| level_ids.contains(&l.level)).copied().collect()
-    }
-
-    /// The parameters of `exportTiles` that raster and vector services share, once for each part of the area: one, or two where it
-    /// crosses the dateline.
-    pub(crate) fn export_calls(
-        &self,
-        area: &AreaOfInterest,
-        levels: &str,
-        home: JobUrlStyle,
-    ) -> Result<Vec<PartCall>, Failure> {
-        let parts = area.parts_in(&self.tile_info.spatial_reference)?;
-        let call = |area: AreaOfInterest| Ok(PartCall { call: self.export_call(&area, levels, home)?, area });
-        parts.into_iter().map(call).collect()
-    }
-
-    fn export_call(&self, area: &AreaOfInterest, levels: &str, home: JobUrlStyle) -> Result<ServiceCall, Failure> {
-        let area = area.simplified(LONGEST_GEOMETRY);
-        let mut envelope = area.envelope().ok_or_else(|| Failure::invalid_parameter("the area of interest is empty"))?;
-        if let Some(world) = self.tile_info.spatial_reference.world() {
-            envelope.ymin = envelope.ymin.max(world.ymin);
-            envelope.ymax = envelope.ymax.min(world.ymax);
-        }
-        let mut call = ServiceCall::post(&format!("{}/exportTiles", self.root))?
-            .with_secrets(&self.secrets)
-            .with("exportBy", "levelId")
-            .with("levels", levels)
-            // With its spatial reference: bare numbers would be read in the service's own.
-            .with("exportExtent", json!(envelope))
-            .in_stage(FailureStage::Submit)
-            .non_idempotent();
-        if let AreaOfInterest::Polygon(polygon) = &area {
-            call = match (self.version >= POLYGON_SINCE, home) {
-                (true, _) => call.with("polygon", json!(polygon)),
-                (false, JobUrlStyle::Raster) => call.with("areaOfInterest", json!({"features": [{"geometry": polygon}]})),
-                // Older vector services know envelopes only.
-                (false, JobUrlStyle::Vector) => call,
-            };
-        }
-        Ok(call)
     }
 }
 
 /// An area or `null`. A key that is missing is an error: the whole extent is nothing to ask for by mistake.
 pub(crate) fn area_or_null<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<AreaOfInterest>, D::Error> {
     Option::deserialize(deserializer)
-}
-
-/// A part of the area, and what asks for its tiles.
-#[derive(Debug)]
-pub(crate) struct PartCall {
-    pub(crate) area: AreaOfInterest,
-    pub(crate) call: ServiceCall,
-}
-
-/// The units of an export: a job and a file for each part, and the file that the parts become.
-pub(crate) fn units(parts: usize) -> Vec<Unit> {
-    let mut units = Vec::new();
-    for part in 0..parts {
-        units.push(Unit::new(job_unit(part, parts), "serverJob", "the service's export job"));
-        if parts > 1 {
-            units.push(Unit::new(part_unit(part), "resultFile", "the tile package of a part"));
-        }
-    }
-    units.push(Unit::new(FILE_UNIT, "resultFile", "the tile package"));
-    units
-}
-
-pub(crate) fn job_unit(part: usize, parts: usize) -> String {
-    if parts > 1 { format!("{JOB_UNIT}-{}", part + 1) } else { JOB_UNIT.to_owned() }
-}
-
-pub(crate) fn part_unit(part: usize) -> String {
-    format!("{FILE_UNIT}-{}", part + 1)
 }
 
 /// Words for a service that does not allow export.
@@ -349,17 +284,6 @@ pub(crate) fn text(answer: &Value, key: &str) -> Option<String> {
     answer.get(key).and_then(Value::as_str).filter(|t| !t.trim().is_empty()).map(cut_attribution)
 }
 
-/// Reads an answer as a service's description, for fuzzing.
-pub(crate) fn read_any_service(answer: &Value) {
-    if let Ok(service) = TiledService::read("https://h/rest/services/S/MapServer", answer, &LayerSecrets::default()) {
-        let levels: Vec<u32> = service.cached_levels().iter().map(|l| l.level).collect();
-        if let Ok(area) = AreaOfInterest::from_numbers("175,-22,-170,-10") {
-            let _ = service.task_plan(std::iter::empty(), &area, &levels, (1, 2));
-            let _ = service.export_calls(&area, &offmap_formats::tiles::levels_text(&levels), JobUrlStyle::Raster);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -380,29 +304,5 @@ mod tests {
         let cached = service.cached_levels();
         assert!(!cached.is_empty() && cached.len() <= service.tile_info.lods.len());
         assert_eq!(service.max_export_tiles, DEFAULT_MAX_EXPORT_TILES);
-    }
-
-    #[test]
-    fn a_polygon_goes_in_the_form_that_the_version_understands() {
-        let text = std::fs::read_to_string(
-            Path::new(env!("CARGO_MANIFEST_DIR"))
-                .join("../../shared/samples/tiles/service-json/vectortileserver-docs-example.json"),
-        );
-        let Ok(text) = text else {
-            eprintln!("skipped: the sample services are not there");
-            return;
-        };
-        let mut answer: Value = serde_json::from_str(&text).expect("JSON");
-        let area = AreaOfInterest::from_json(r#"{"rings":[[[0,0],[1,9],[9,0],[0,0]]],"spatialReference":{"wkid":4326}}"#);
-        let area = area.expect("an area");
-        let mut words = |version: f64, home: JobUrlStyle| {
-            answer["currentVersion"] = json!(version);
-            let service =
-                TiledService::read("https://h/VectorTileServer", &answer, &LayerSecrets::default()).expect("reads");
-            format!("{:?}", service.export_calls(&area, "0-3", home).expect("calls"))
-        };
-        assert!(words(11.2, JobUrlStyle::Vector).contains("\"polygon="));
-        assert!(!words(10.4, JobUrlStyle::Vector).contains("\"polygon="));
-        assert!(words(10.4, JobUrlStyle::Raster).contains("\"areaOfInterest="));
     }
 }

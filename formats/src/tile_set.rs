@@ -53,11 +53,67 @@ impl TileFormat {
         }
     }
 
+    /// Whether bytes, opened where they were gzip, are a tile of this format from beginning to end, as far as that can be told without
+    /// drawing it: images of another format than the service says are tiles, too, since services mix them.
+    ///
+    /// # Errors
+    /// What they are, in words.
+    pub fn check_tile(self, bytes: &[u8]) -> Result<(), String> {
+        if self.is_vector() {
+            return match is_mvt(bytes) {
+                true => Ok(()),
+                false => Err(format!("{} bytes that are no vector tile", bytes.len())),
+            };
+        }
+        // Some programs write a few bytes behind the end.
+        let tail = bytes.get(bytes.len().saturating_sub(TAIL)..).unwrap_or_default();
+        let ends_with = |mark: &[u8]| tail.windows(mark.len()).any(|window| window == mark);
+        match Self::of_image(bytes) {
+            Some(Self::Png) if !ends_with(b"IEND") => Err("a PNG that breaks off".to_owned()),
+            Some(Self::Jpeg) if !ends_with(b"\xff\xd9") => Err("a JPEG that breaks off".to_owned()),
+            Some(_) => Ok(()),
+            None => Err(format!("{} bytes that are no image", bytes.len())),
+        }
+    }
+
     /// Whether it is one of vector tiles.
     #[must_use]
     pub fn is_vector(self) -> bool {
         self == Self::Mvt
     }
+}
+
+/// Bytes at the end of an image among which its last mark is.
+const TAIL: usize = 1 << 10;
+
+/// Whether bytes are the layers of a vector tile, each whole. Source: Mapbox Vector Tile 2.1, §4.1: `repeated Layer layers = 3`.
+fn is_mvt(mut bytes: &[u8]) -> bool {
+    const LAYERS: u64 = 3 << 3 | 2;
+    let mut layers = 0;
+    while !bytes.is_empty() {
+        let Some(key) = varint(&mut bytes) else { return false };
+        let Some(length) = varint(&mut bytes).and_then(|n| usize::try_from(n).ok()) else { return false };
+        let Some((_, rest)) = bytes.split_at_checked(length) else { return false };
+        if key != LAYERS {
+            return false;
+        }
+        bytes = rest;
+        layers += 1;
+    }
+    layers > 0
+}
+
+fn varint(bytes: &mut &[u8]) -> Option<u64> {
+    let mut value = 0;
+    for shift in (0..64).step_by(7) {
+        let (byte, rest) = bytes.split_first()?;
+        *bytes = rest;
+        value |= u64::from(byte & 0x7f) << shift;
+        if byte & 0x80 == 0 {
+            return Some(value);
+        }
+    }
+    None
 }
 
 /// How the bytes of each tile are compressed beyond what its image format does.
@@ -120,5 +176,22 @@ mod tests {
         assert_eq!(TileFormat::of_image(b"\0\0\0\x1cftypavif"), Some(TileFormat::Avif));
         assert_eq!(TileFormat::of_image(b"RIFF\0\0\0\0WAVE"), None);
         assert_eq!(TileFormat::of_image(b""), None);
+    }
+
+    #[test]
+    fn a_tile_is_whole_or_none() {
+        let png = b"\x89PNG\r\n\x1a\n and pixels \0\0\0\0IEND\xae\x42\x60\x82";
+        assert!(TileFormat::Mixed.check_tile(png).is_ok());
+        assert!(TileFormat::Png.check_tile(&png[..20]).is_err_and(|e| e.contains("breaks off")));
+        assert!(TileFormat::Png.check_tile(b"\xff\xd8\xff pixels \xff\xd9").is_ok(), "services mix formats");
+        assert!(TileFormat::Jpeg.check_tile(b"<html>").is_err());
+        let tile = b"\x1a\x02\x78\x02\x1a\x00";
+        assert!(TileFormat::Mvt.check_tile(tile).is_ok());
+        for cut in [0, 1, 3, 5] {
+            assert!(TileFormat::Mvt.check_tile(&tile[..cut]).is_err(), "the first {cut} bytes");
+        }
+        for other in [&b"{\"error\": {}}"[..], b"<html></html>", b"words", b"\x0a\x01\x78"] {
+            assert!(TileFormat::Mvt.check_tile(other).is_err(), "{other:?}");
+        }
     }
 }

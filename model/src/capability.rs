@@ -42,6 +42,8 @@ pub enum CapabilityReason {
     OwnershipBasedAccess,
     /// The service's tiles are in a spatial reference that the area cannot be projected to.
     SpatialReferenceNotSupported,
+    /// The terms of the host forbid that its data are downloaded directly, and the service does not export them.
+    DirectDownloadForbidden,
     /// No level of the service lies in the range of scales.
     NoLevelInRange,
     /// The service cannot be reached or answers with an error.
@@ -74,6 +76,7 @@ impl CapabilityReason {
             | Self::EditorTrackingMissing
             | Self::OwnershipBasedAccess
             | Self::SpatialReferenceNotSupported
+            | Self::DirectDownloadForbidden
             | Self::Other => true,
             Self::NoServiceAddress | Self::LayerNotFound | Self::NoLevelInRange | Self::ServiceNotUsable | Self::LeftOut => {
                 false

@@ -12,6 +12,8 @@ pub enum LayerNoteKind {
     NotCounted,
     /// The data were edited while they were exported; what came is one state of them.
     DataChanged,
+    /// Tiles of the area that do not exist on the service, by its own word.
+    NotExisting,
     /// Something that goes with the layer is missing, such as fonts of its style: the layer is there and not complete.
     Missing,
 }
@@ -23,6 +25,7 @@ impl LayerNoteKind {
         match self {
             Self::NotCounted => "not counted",
             Self::DataChanged => "data changed",
+            Self::NotExisting => "not existing",
             Self::Missing => "missing",
         }
     }

@@ -4,6 +4,7 @@
 
 use crate::area::AreaOfInterest;
 use crate::budget::ErrorBudget;
+use crate::direct_hosts::DirectDownloadHosts;
 use crate::failure::Failure;
 use crate::item::OfflineMapItemInfo;
 use serde::{Deserialize, Serialize};
@@ -187,6 +188,9 @@ pub struct GenerateOfflineMapParameters {
     /// Whether layers are downloaded directly where their services do not export them; per layer in the overrides. offmap's own.
     #[serde(default)]
     pub direct_download: DirectDownload,
+    /// Hosts that may be downloaded from directly though their terms are known to forbid it, and further ones that forbid it. offmap's own.
+    #[serde(default, skip_serializing_if = "DirectDownloadHosts::is_empty")]
+    pub direct_download_hosts: DirectDownloadHosts,
     /// Layers and tables, by id, whose failure stops the job or never does, whatever `continue_on_errors` says of the others.
     /// offmap's own.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -222,6 +226,7 @@ impl GenerateOfflineMapParameters {
             update_mode: GenerateOfflineMapUpdateMode::default(),
             esri_vector_tiles_download_option: EsriVectorTilesDownloadOption::default(),
             direct_download: DirectDownload::default(),
+            direct_download_hosts: DirectDownloadHosts::default(),
             layer_importance: BTreeMap::new(),
             error_budgets: BTreeMap::new(),
         }
@@ -262,6 +267,7 @@ impl GenerateOfflineMapParameters {
                 self.min_scale, self.max_scale
             )));
         }
+        self.direct_download_hosts.check()?;
         for (layer, budget) in &self.error_budgets {
             budget.check(layer)?;
         }

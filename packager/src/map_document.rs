@@ -203,12 +203,12 @@ fn remove_withheld(value: &mut Value) {
     }
 }
 
-/// The tiles of an image service are a tiled layer once they are in a package; the manifest keeps the online type.
+/// The tiles of an image service or of a template are a tiled layer once they are in a package; the manifest keeps the online type.
 fn set_offline_type(layer: &mut Map<String, Value>, file: &str) {
     let is_tile_package = file.rsplit('.').next().is_some_and(|e| matches!(e, "tpk" | "tpkx"));
-    let of_images = |name: &Value| {
-        name.as_str().is_some_and(|n| matches!(n, "ArcGISImageServiceLayer" | "ArcGISTiledImageServiceLayer"))
-    };
+    const OTHERS: [&str; 5] =
+        ["ArcGISImageServiceLayer", "ArcGISTiledImageServiceLayer", "WebTiledLayer", "OpenStreetMap", "WMTS"];
+    let of_images = |name: &Value| name.as_str().is_some_and(|name| OTHERS.contains(&name));
     let untyped = !layer.contains_key("layerType");
     for key in ["layerType", "type"] {
         if is_tile_package && layer.get(key).is_some_and(of_images) {

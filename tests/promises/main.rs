@@ -70,6 +70,7 @@ mod status;
 mod stranger;
 mod styles;
 mod support;
+mod tile_download;
 mod trouble;
 mod turns;
 mod verify;

@@ -10,8 +10,8 @@ use offmap::arcgis::{ArcGisClient, ClientOptions, Credentials};
 use offmap::packager::{MobileMapPackager, verify};
 use offmap::testing::{FaultEnds, FaultMatrix, FaultRow, FaultStep, StepKind, VirtualClock, fault_names, fault_rows};
 use offmap::{
-    Engine, Failure, FailureKind, FailureOwner, GenerateOfflineMapJob, OfflineMapSource, OfflineMapTask, PackRequest,
-    Packager, Packed, WebMap,
+    DirectDownload, Engine, Failure, FailureKind, FailureOwner, GenerateOfflineMapJob, OfflineMapSource, OfflineMapTask,
+    PackRequest, Packager, Packed, WebMap,
 };
 use offmap_sandbox::{FIELD_MAP, Fault, FaultAction, FaultyLayer, HOSTED_MAP, STYLE_ITEM, Sandbox, SandboxOptions};
 use serde_json::json;
@@ -47,6 +47,14 @@ pub(crate) fn steps(layer: &str) -> Vec<FaultStep> {
             ("streets/vectortileserver/exporttiles", Submit),
             ("vectortileserver/jobs", State),
             ("streets.vtpk", File),
+        ],
+        // Tile by tile, with the service's own style.
+        "direct" => &[
+            ("noexportstreets/vectortileserver", Description),
+            ("noexportstreets/vectortileserver/tile/0/0/0", Description),
+            ("noexportstreets/vectortileserver/resources/styles/root.json", Description),
+            ("sprites/sprite.json", Description),
+            ("fonts/sandbox regular", Description),
         ],
         "hosted" => &[("world/mapserver/exporttiles", Submit), ("mapserver/jobs", State), ("world.tpkx", File)],
         _ => &[
@@ -125,6 +133,7 @@ pub(crate) fn map_of(sandbox: &Sandbox, layer: &str) -> WebMap {
         "replica" => json!({"layerType": "ArcGISFeatureLayer", "url": url("arcgis", "Reference/FeatureServer/0")}),
         "raster" => json!({"layerType": "ArcGISTiledMapServiceLayer", "url": url("arcgis", "World/MapServer")}),
         "vector" => json!({"layerType": "VectorTileLayer", "url": url("arcgis", "Streets/VectorTileServer")}),
+        "direct" => json!({"layerType": "VectorTileLayer", "url": url("arcgis", "NoExportStreets/VectorTileServer")}),
         "hosted" => json!({"layerType": "ArcGISTiledMapServiceLayer", "url": url("hosted", "World/MapServer")}),
         _ => json!({"layerType": "VectorTileLayer", "styleUrl":
             format!("{}/sharing/rest/content/items/{STYLE_ITEM}/resources/styles/root.json", sandbox.portal_url())}),
@@ -152,6 +161,11 @@ async fn every_step_of_raster_tiles_ends_rightly_under_every_fault() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_step_of_vector_tiles_ends_rightly_under_every_fault() {
     every_cell("vector").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_step_of_tiles_that_come_one_by_one_ends_rightly_under_every_fault() {
+    every_cell("direct").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -210,6 +224,9 @@ async fn cells(layer: &str, job_timeout: Duration, chosen: impl FnOnce(Vec<Fault
     let task = OfflineMapTask::new(&engine, OfflineMapSource::from_web_map(map_of(&sandbox, layer)));
     let mut parameters = task.default_parameters(area()).expect("parameters");
     parameters.max_scale = 250_000_000.0;
+    if layer == "direct" {
+        parameters.direct_download = DirectDownload::WhenNotExportable;
+    }
     let other_ends = if layer == "hosted" { other_ends_of_storage } else { other_ends };
     let service = FaultyLayer { sandbox: &sandbox, steps: steps(layer), other_ends };
     let longest = Duration::from_secs(60);

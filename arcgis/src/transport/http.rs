@@ -24,10 +24,30 @@ use url::Url;
 /// Longest url that is asked by GET; both Esri JavaScript clients use this figure.
 const LONGEST_GET: usize = 2000;
 
+/// An HTTP client. One that decodes asks for compressed answers and opens them.
+fn http_client(options: &ClientOptions, tls: rustls::ClientConfig, decodes: bool) -> Result<reqwest::Client, Failure> {
+    let builder = reqwest::Client::builder().dns_resolver(PolicyResolver(options.hosts.clone()));
+    // A proxy resolves names by itself, where no policy sees their addresses.
+    let builder = if options.hosts.allows_proxies() { builder } else { builder.no_proxy() };
+    builder
+        .user_agent(concat!("offmap/", env!("CARGO_PKG_VERSION")))
+        .connect_timeout(options.request_timeout.min(Duration::from_secs(30)))
+        // Redirects are followed here, so that no form and no token goes to another host by itself.
+        .redirect(reqwest::redirect::Policy::none())
+        .referer(false)
+        .gzip(decodes)
+        .brotli(decodes)
+        .tls_backend_preconfigured(tls)
+        .build()
+        .map_err(|e| Failure::internal(format!("cannot make an HTTP client: {e}")))
+}
+
 /// What the transports of all sessions share.
 #[derive(Debug)]
 struct Inner {
     http: reqwest::Client,
+    /// The same, which leaves answers compressed as they come.
+    undecoded: reqwest::Client,
     options: ClientOptions,
     governor: Governor,
     /// A clock that was given; without one the task's, else the machine's.
@@ -69,20 +89,9 @@ impl Transport {
         clock: Option<Arc<dyn Clock>>,
     ) -> Result<Self, Failure> {
         let tls = tls::config(&options.ca_certificates)?;
-        let builder = reqwest::Client::builder().dns_resolver(PolicyResolver(options.hosts.clone()));
-        // A proxy resolves names by itself, where no policy sees their addresses.
-        let builder = if options.hosts.allows_proxies() { builder } else { builder.no_proxy() };
-        let http = builder
-            .user_agent(concat!("offmap/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(options.request_timeout.min(Duration::from_secs(30)))
-            // Redirects are followed here, so that no form and no token goes to another host by itself.
-            .redirect(reqwest::redirect::Policy::none())
-            .referer(false)
-            .tls_backend_preconfigured(tls)
-            .build()
-            .map_err(|e| Failure::internal(format!("cannot make an HTTP client: {e}")))?;
+        let (http, undecoded) = (http_client(&options, tls.clone(), true)?, http_client(&options, tls, false)?);
         let governor = Governor::new(options.requests_per_host);
-        let inner = Inner { http, options, governor, clock, known_places: KnownPlaces::default() };
+        let inner = Inner { http, undecoded, options, governor, clock, known_places: KnownPlaces::default() };
         Ok(Self { inner: Arc::new(inner), session, control: None })
     }
 
@@ -197,6 +206,7 @@ impl Transport {
         headers: &HeaderMap,
     ) -> Result<Response, Refused> {
         let (http, request) = request.headers(headers.clone()).build_split();
+        let http = if call.keeps_gzip { self.inner.undecoded.clone() } else { http };
         let request = request.map_err(|e| self.network(call, &e))?;
         let url = request.url().clone();
         let refused = |refused: HostRefused| Refused::unreachable(refused.into_failure(call.stage, &url));

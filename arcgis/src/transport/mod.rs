@@ -14,6 +14,7 @@ mod redirect;
 mod retry;
 mod retry_loop;
 mod sign_in;
+mod tile_answer;
 mod tls;
 
 pub(crate) use answers::{FeatureAnswer, JsonAnswer, ListAnswer, SmallFile};
@@ -23,3 +24,4 @@ pub(crate) use pace::Pace;
 pub(crate) use page::judge as judge_page;
 pub(crate) use retry::{Pauses, Retries};
 pub(crate) use retry_loop::{Attempt, Tokens, run};
+pub(crate) use tile_answer::{IsTile, TileAnswer};

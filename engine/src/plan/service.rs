@@ -63,6 +63,9 @@ pub(super) async fn plan_group(
         networks: Vec::new(),
         warnings: Vec::new(),
     };
+    if let Some(forbidden) = forbidden(&*exporter, &request, online) {
+        return Ok(Planned { refused: forbidden, networks: request.networks, ..nothing(exporter, key, Vec::new()) });
+    }
     let found = match exporter.describe(&request, ctx).await {
         Ok(found) => found,
         Err(failure) if failure.is_cancelled() => return Err(failure),
@@ -101,6 +104,23 @@ pub(super) async fn plan_group(
     }
     planned.skipped.extend(left);
     Ok(planned)
+}
+
+/// Why the layers of a host whose terms forbid it are not downloaded directly: it is not even asked what it has.
+fn forbidden(
+    exporter: &dyn ErasedExporter,
+    request: &ServiceRequest,
+    online: [bool; 2],
+) -> Option<Vec<(MapLayer, SkippedLayer)>> {
+    let hosts = &request.parameters.direct_download_hosts;
+    let is_forbidden = exporter.downloads_directly() && hosts.refusal(&request.service_url).is_some();
+    let refused = |layer: &MapLayer| {
+        let words = hosts.refused(&layer.title, &request.service_url).unwrap_or_default();
+        let online = online[usize::from(layer.is_table())];
+        let reason = CapabilityReason::DirectDownloadForbidden;
+        (layer.clone(), skipped(layer, reason, Some(Failure::not_supported(words)), online))
+    };
+    is_forbidden.then(|| request.layers.iter().map(refused).collect())
 }
 
 /// Takes the layers out of a request that the exporter refuses after the service described itself, and those of which it says

@@ -7,6 +7,8 @@ use std::path::PathBuf;
 pub(crate) enum Answer {
     Json(Value),
     Bytes(&'static str, Vec<u8>),
+    /// Bytes that are kept as gzip, with their media type: sent so to who accepts it, else opened.
+    Gzip(&'static str, Vec<u8>),
     File(PathBuf),
     /// A page for a browser, with its HTTP status.
     Page(u16, String),

@@ -49,6 +49,10 @@ pub struct SandboxOptions {
     pub wants_client_certificate: bool,
     /// Whether JSON answers have a byte order mark before them, and floats for whole numbers.
     pub sloppy: bool,
+    /// Tiles that every service exports at once, in place of what each has.
+    pub max_export_tiles: Option<u64>,
+    /// Whether no tiled service says which tiles there are (`tilemap`).
+    pub no_tilemaps: bool,
     /// Fonts beside the one of its own style; each is served by its own name, and a stack of several is not known.
     pub fonts: Vec<SandboxFont>,
     /// A style in place of its own: of the vector tile services, in their packages, and of the style item, whose source is an absolute url.
@@ -92,6 +96,8 @@ impl Default for SandboxOptions {
             echo: false,
             export_twin: false,
             inner_host: None,
+            max_export_tiles: None,
+            no_tilemaps: false,
             fonts: Vec::new(),
             style: None,
             certificate: ServerCertificate::default(),

@@ -21,6 +21,8 @@ pub(crate) struct Call {
     pub(crate) authorization: Option<String>,
     pub(crate) range: Option<String>,
     pub(crate) if_range: Option<String>,
+    /// Whether gzip is accepted.
+    pub(crate) accepts_gzip: bool,
 }
 
 /// A request that the sandbox was asked.
@@ -59,6 +61,7 @@ impl Call {
             authorization: header("x-esri-authorization").or_else(|| header("authorization")),
             range: header("range"),
             if_range: header("if-range"),
+            accepts_gzip: header("accept-encoding").is_some_and(|all| all.contains("gzip")),
         };
         let kind = header("content-type").unwrap_or_default();
         if kind.starts_with("multipart/form-data") {

@@ -4,12 +4,14 @@ mod parameters;
 
 pub use parameters::ExportTileCacheParameters;
 
+use crate::export_parts::PartCall;
 use crate::file_etag;
 use crate::job_client::JobClient;
 use crate::tile_export;
+use crate::tile_levels;
 use crate::tile_parts::TileParts;
 use crate::tile_service::{
-    DESCRIPTION, FILE_UNIT, JobUrlStyle, PartCall, TiledService, export_not_allowed, layers_of,
+    DEFAULT_VERSION_OF_TPKX, DESCRIPTION, FILE_UNIT, JobUrlStyle, TiledService, export_not_allowed, layers_of,
     spatial_reference_not_supported, text, title_of,
 };
 use async_trait::async_trait;
@@ -20,15 +22,12 @@ use offmap_disk::run_blocking;
 use offmap_engine::{ExportContext, Exporter, PlanContext, ServiceDescription, ServiceRequest, TaskPlan};
 use offmap_formats::tile_package;
 use offmap_formats::tile_package::{TilePackage, TilePackageKind};
-use offmap_formats::tiles::{cut_to_layers, levels_in_range, levels_text};
 use offmap_model::{
     Artifact, ArtifactFile, Capability, CapabilityReason, ExportTask, Failure, FailureKind, FailureOwner, FailureStage,
     LayerType, MapLayer, OfflineMapSource, TaskLayer,
 };
 use serde_json::Value;
 
-/// From this version on servers export `.tpkx`.
-const TPKX_SINCE: f64 = 10.9;
 /// Bytes of a raster tile, from nearly empty to rich; an estimate for plans.
 const BYTES_PER_TILE: (u64, u64) = (500, 40_000);
 
@@ -71,12 +70,7 @@ impl Exporter for TileCacheExporter {
     }
 
     fn supports(&self, layer: &MapLayer, _: &OfflineMapSource) -> Option<String> {
-        let tiled = matches!(layer.layer_type, LayerType::TiledMapService | LayerType::TiledImageService);
-        // A cached service that the map draws dynamically may still export tiles; whether it is one, the service says.
-        let other = matches!(&layer.layer_type, LayerType::Other(word) if word == "ArcGISImageServiceLayer");
-        let service = layer.service()?;
-        let kind = service.kind();
-        ((tiled || other) && matches!(kind.as_str(), "mapserver" | "imageserver")).then(|| service.root().to_owned())
+        service_of(layer)
     }
 
     async fn describe(
@@ -92,15 +86,8 @@ impl Exporter for TileCacheExporter {
         expect_description(&answer, &root, "a tiled service", DESCRIPTION)?;
         let flag = |key: &str| answer.get(key).and_then(Value::as_bool).unwrap_or(false);
         let title = title_of(&root, &answer);
-        let refused = if !flag("singleFusedMapCache") || !answer.get("tileInfo").is_some_and(Value::is_object) {
-            let words = format!("\"{title}\" draws on demand (no single fused cache), so it has no tiles to take offline");
-            Some((CapabilityReason::NotTiled, words))
-        } else if !flag("exportTilesAllowed") {
-            let words = export_not_allowed(&title);
-            Some((CapabilityReason::ExportTilesNotAllowed, words))
-        } else {
-            None
-        };
+        let no_export = || (CapabilityReason::ExportTilesNotAllowed, export_not_allowed(&title));
+        let refused = not_tiled(&title, &answer).or_else(|| (!flag("exportTilesAllowed")).then(no_export));
         let service = match refused {
             Some(_) => None,
             None => Some(TiledService::read(&root, &answer, &custom)?),
@@ -126,28 +113,9 @@ impl Exporter for TileCacheExporter {
         found: &ServiceDescription<Self::Service>,
     ) -> Result<Self::Parameters, Failure> {
         let service = exporting(&found.service)?;
-        let wanted = &request.parameters;
-        let cached = service.cached_levels();
-        let drawn = |l: &MapLayer| (l.min_scale.unwrap_or(0.0), l.max_scale.unwrap_or(0.0));
-        let drawn: Vec<(f64, f64)> = request.layers.iter().map(drawn).collect();
-        let (min_scale, max_scale) = cut_to_layers(wanted.min_scale, wanted.max_scale, &drawn);
-        let chosen = match min_scale > 0.0 && max_scale > 0.0 && min_scale <= max_scale {
-            true => Vec::new(),
-            false => levels_in_range(&service.tile_info.lods, min_scale, max_scale),
-        };
-        let level_ids: Vec<u32> =
-            cached.iter().map(|l| l.level).filter(|id| chosen.iter().any(|l| l.level == *id)).collect();
-        if level_ids.is_empty() {
-            let scale = |i: Option<&offmap_formats::tiles::Lod>| i.map_or(0.0, |l| l.scale.round());
-            return Err(Failure::invalid_parameter(format!(
-                "no level of \"{}\" lies between minScale {min_scale} and maxScale {max_scale}; it has tiles from 1:{} to 1:{}",
-                found.title,
-                scale(cached.first()),
-                scale(cached.last()),
-            )));
-        }
+        let level_ids = tile_levels::raster_levels(service, &found.title, request)?;
         Ok(ExportTileCacheParameters {
-            area_of_interest: Some(wanted.area_of_interest.clone()),
+            area_of_interest: Some(request.parameters.area_of_interest.clone()),
             level_ids,
             compression_quality: None,
         })
@@ -188,6 +156,24 @@ impl Exporter for TileCacheExporter {
     }
 }
 
+/// The service of a raster tiled layer.
+pub(crate) fn service_of(layer: &MapLayer) -> Option<String> {
+    let tiled = matches!(layer.layer_type, LayerType::TiledMapService | LayerType::TiledImageService);
+    // A cached service that the map draws dynamically may still have tiles; whether it is one, the service says.
+    let other = matches!(&layer.layer_type, LayerType::Other(word) if word == "ArcGISImageServiceLayer");
+    let service = layer.service()?;
+    let kind = service.kind();
+    ((tiled || other) && matches!(kind.as_str(), "mapserver" | "imageserver")).then(|| service.root().to_owned())
+}
+
+/// Why a service of raster tiles has none to take, and what of it is needed where it has some.
+pub(crate) fn not_tiled(title: &str, answer: &Value) -> Option<(CapabilityReason, String)> {
+    let is_fused = answer.get("singleFusedMapCache").and_then(Value::as_bool).unwrap_or(false);
+    let is_tiled = is_fused && answer.get("tileInfo").is_some_and(Value::is_object);
+    let words = || format!("\"{title}\" draws on demand (no single fused cache), so it has no tiles to take offline");
+    (!is_tiled).then(|| (CapabilityReason::NotTiled, words()))
+}
+
 async fn run(
     client: &ArcGisClient,
     task: &ExportTask,
@@ -195,23 +181,25 @@ async fn run(
     parameters: &ExportTileCacheParameters,
     ctx: &ExportContext,
 ) -> Result<Artifact, Failure> {
-    let compact =
-        if service.version >= TPKX_SINCE { "esriMapCacheStorageModeCompactV2" } else { "esriMapCacheStorageModeCompact" };
-    let levels = levels_text(&parameters.level_ids);
+    let compact = if service.version >= DEFAULT_VERSION_OF_TPKX {
+        "esriMapCacheStorageModeCompactV2"
+    } else {
+        "esriMapCacheStorageModeCompact"
+    };
+    let levels = parameters.level_ids.clone();
     let area = service.area(parameters.area_of_interest.as_ref())?;
     let (asked, whole) = (service.clone(), area.clone());
     let calls = ctx.blocking(move || asked.export_calls(&whole, &levels, JobUrlStyle::Raster)).await?;
-    let calls = calls.into_iter().map(|PartCall { area, call }| {
+    let calls = calls.into_iter().map(|PartCall { part, call }| {
         let call = call.with("tilePackage", true).with("storageFormatType", compact);
         let call = match parameters.compression_quality {
             Some(quality) => call.with("optimizeTilesForSize", true).with("compressionQuality", quality),
             None => call,
         };
-        PartCall { area, call }
+        PartCall { part, call }
     });
     let path = ctx.work_dir().join("package");
-    let level_ids = &parameters.level_ids;
-    let parts = TileParts { client, ctx, service: &service, url_style: JobUrlStyle::Raster, level_ids };
+    let parts = TileParts { client, ctx, service: &service, url_style: JobUrlStyle::Raster };
     let got = parts.export(calls.collect(), &path).await?;
     let level_ids = parameters.level_ids.clone();
     let (package, missing) = {

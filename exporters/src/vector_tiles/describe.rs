@@ -1,8 +1,8 @@
 //! What a vector tiled service, its twin with fewer fonts and the styles of its layers say of themselves.
 
 use super::parameters::ExportVectorTilesParameters;
-use super::style::Style;
 use crate::tile_service::{DESCRIPTION, TiledService, export_not_allowed, spatial_reference_not_supported, text, title_of};
+use crate::vector_style::LayerStyle;
 use offmap_arcgis::body::expect_description;
 use offmap_arcgis::export_twin::export_root;
 use offmap_arcgis::{AnswerKind, ArcGisClient, ServiceCall};
@@ -13,31 +13,24 @@ use offmap_model::{
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// A style that is not part of the service's package, and the layers that are drawn by it.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct LayerStyle {
-    pub(super) layers: Vec<String>,
-    pub(super) style: Style,
-}
-
 /// All that the export needs to know; kept in the plan.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Described {
     /// The service of the map, where it exports.
-    pub(super) service: Option<TiledService>,
+    pub(crate) service: Option<TiledService>,
     /// Its twin with fewer fonts, where one is known and exports.
     #[serde(default)]
-    pub(super) reduced: Option<TiledService>,
+    pub(crate) reduced: Option<TiledService>,
     #[serde(default)]
-    pub(super) styles: Vec<LayerStyle>,
+    pub(crate) styles: Vec<LayerStyle>,
     /// Why there is no twin, in words.
     #[serde(default)]
-    pub(super) no_twin: Option<String>,
+    pub(crate) no_twin: Option<String>,
 }
 
 impl Described {
     /// With the secrets of its layers, which no plan holds.
-    pub(super) fn with_secrets(mut self, secrets: &LayerSecrets) -> Self {
+    pub(crate) fn with_secrets(mut self, secrets: &LayerSecrets) -> Self {
         for service in self.service.iter_mut().chain(self.reduced.iter_mut()) {
             service.secrets = secrets.clone();
         }
@@ -45,40 +38,52 @@ impl Described {
     }
 
     /// The service to export from: the twin where it is wanted and there, else the original.
-    pub(super) fn chosen(&self, option: EsriVectorTilesDownloadOption) -> Result<&TiledService, Failure> {
+    pub(crate) fn chosen(&self, option: EsriVectorTilesDownloadOption) -> Result<&TiledService, Failure> {
         let reduced = self.reduced.as_ref().filter(|_| option == EsriVectorTilesDownloadOption::UseReducedFontsService);
         reduced.or(self.service.as_ref()).ok_or_else(|| {
             Failure::invalid_parameter("esriVectorTilesDownloadOption is `useOriginalService`, which does not export tiles")
         })
     }
 
-    pub(super) fn warnings(&self, parameters: &ExportVectorTilesParameters) -> Vec<String> {
+    pub(crate) fn warnings(&self, parameters: &ExportVectorTilesParameters) -> Vec<String> {
         let wanted = parameters.esri_vector_tiles_download_option == EsriVectorTilesDownloadOption::UseReducedFontsService;
         self.no_twin.clone().filter(|_| wanted && self.reduced.is_none()).into_iter().collect()
     }
 }
 
 /// A service that exports, or why it does not.
-pub(super) struct Answer {
-    pub(super) title: String,
-    pub(super) attribution: Option<String>,
-    pub(super) service: Result<TiledService, (CapabilityReason, String)>,
+pub(crate) struct Answer {
+    pub(crate) title: String,
+    pub(crate) attribution: Option<String>,
+    pub(crate) service: Result<TiledService, (CapabilityReason, String)>,
+}
+
+/// How the tiles of a service are to come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// By `exportTiles`, of the host that exports.
+    Export,
+    /// One by one, whether it exports or not.
+    Direct,
 }
 
 /// Asks a service.
-pub(super) async fn describe(
+pub(crate) async fn describe(
     client: &ArcGisClient,
-    root: &str,
+    (root, way): (&str, Way),
     source: &OfflineMapSource,
     secrets: &LayerSecrets,
 ) -> Result<Answer, Failure> {
-    let root = export_root(root, &source.export_hosts);
+    let root = match way {
+        Way::Export => export_root(root, &source.export_hosts),
+        Way::Direct => root.to_owned(),
+    };
     let call = ServiceCall::get(&root)?.with_secrets(secrets).in_stage(FailureStage::Plan).answer(AnswerKind::Description);
     let answer = client.json(&call).await?;
     expect_description(&answer, &root, "a vector tile service", DESCRIPTION)?;
     let title = title_of(&root, &answer);
     let attribution = text(&answer, "copyrightText");
-    if !answer.get("exportTilesAllowed").and_then(Value::as_bool).unwrap_or(false) {
+    if way == Way::Export && !answer.get("exportTilesAllowed").and_then(Value::as_bool).unwrap_or(false) {
         let refused = (CapabilityReason::ExportTilesNotAllowed, export_not_allowed(&title));
         return Ok(Answer { title, attribution, service: Err(refused) });
     }
@@ -92,19 +97,19 @@ pub(super) async fn describe(
 }
 
 /// The twin of a service with fewer fonts, as the caller named it.
-pub(super) fn twin_of<'a>(root: &str, source: &'a OfflineMapSource) -> Option<&'a str> {
+pub(crate) fn twin_of<'a>(root: &str, source: &'a OfflineMapSource) -> Option<&'a str> {
     let twin = source.reduced_fonts_services.iter().find(|t| service_key(&t.service_url) == service_key(root));
     twin.map(|t| t.reduced_fonts_url.as_str())
 }
 
 /// Words for a service without a twin; the option is for Esri's vector basemaps, others stay as they are.
-pub(super) fn no_twin(root: &str) -> Option<String> {
+pub(crate) fn no_twin(root: &str) -> Option<String> {
     let is_esri = url::Url::parse(root).ok().and_then(|u| u.host_str().map(|h| h.ends_with(".arcgis.com")));
     (is_esri == Some(true)).then(|| format!("no service with reduced fonts is known for {root}; the original one is taken"))
 }
 
 /// The url of the style on a portal item.
-pub(super) fn item_style(layer: &MapLayer, source: &OfflineMapSource) -> Option<String> {
+pub(crate) fn item_style(layer: &MapLayer, source: &OfflineMapSource) -> Option<String> {
     let (portal, id) = (source.portal_url.as_ref()?, layer.item_id.as_ref()?);
     let plain = id.chars().all(|c| c.is_ascii_alphanumeric());
     plain.then(|| format!("{portal}/sharing/rest/content/items/{id}/resources/styles/root.json"))
@@ -112,7 +117,7 @@ pub(super) fn item_style(layer: &MapLayer, source: &OfflineMapSource) -> Option<
 
 /// Whether a url is that of a service's own style, which is in its package with all that it needs. Other styles of a service
 /// are not.
-pub(super) fn is_own_style(url: &str, root: &str) -> bool {
+pub(crate) fn is_own_style(url: &str, root: &str) -> bool {
     let (url, root) = (service_key(url), service_key(root));
     let below = url.strip_prefix(&root);
     below.is_some_and(|rest| matches!(rest, "/resources/styles" | "/resources/styles/root.json"))

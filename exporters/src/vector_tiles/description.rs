@@ -1,8 +1,8 @@
 //! What the service of some vector tiled layers, and the styles that draw them, say of themselves.
 
-use super::describe::{Described, LayerStyle, describe, is_own_style, no_twin, twin_of};
-use super::style::Style;
+use super::describe::{Described, Way, describe, is_own_style, no_twin, twin_of};
 use crate::tile_service::TiledService;
+use crate::vector_style::{LayerStyle, Style};
 use offmap_arcgis::ArcGisClient;
 use offmap_engine::{ServiceDescription, ServiceRequest};
 use offmap_model::{
@@ -16,10 +16,11 @@ fn multiple_sources(title: &str, sources: usize) -> Capability {
 }
 
 /// A description that is being read.
-pub(super) struct Description<'a> {
+pub(crate) struct Description<'a> {
     client: &'a ArcGisClient,
     request: &'a ServiceRequest,
     secrets: LayerSecrets,
+    way: Way,
     /// Whether the request is for a service; else it is for a style, which names its service.
     by_service: bool,
     /// The root of the service, once it is known.
@@ -30,12 +31,13 @@ pub(super) struct Description<'a> {
 }
 
 impl<'a> Description<'a> {
-    pub(super) fn new(client: &'a ArcGisClient, request: &'a ServiceRequest) -> Self {
+    pub(crate) fn new(client: &'a ArcGisClient, request: &'a ServiceRequest, way: Way) -> Self {
         let by_service = ServiceUrl::parse(&request.service_url).is_some_and(|s| s.kind() == "vectortileserver");
         Self {
             client,
             request,
             secrets: request.secrets(),
+            way,
             by_service,
             root: by_service.then(|| request.service_url.clone()),
             refused: HashMap::new(),
@@ -59,7 +61,7 @@ impl<'a> Description<'a> {
     }
 
     /// Reads the styles. A style that is not usable costs the layers that it draws.
-    pub(super) async fn read_styles(&mut self) -> Result<(), Failure> {
+    pub(crate) async fn read_styles(&mut self) -> Result<(), Failure> {
         for (url, layers) in self.styles() {
             let fetched = Style::fetch(self.client, &url, &self.secrets).await;
             let (style, roots) = match fetched.and_then(|style| style.service_roots().map(|roots| (style, roots))) {
@@ -95,7 +97,7 @@ impl<'a> Description<'a> {
             self.described.no_twin = no_twin(root);
             return Ok(());
         };
-        match describe(self.client, twin, &self.request.source, &self.secrets).await.map(|a| a.service) {
+        match describe(self.client, (twin, self.way), &self.request.source, &self.secrets).await.map(|a| a.service) {
             Ok(Ok(service)) => self.described.reduced = Some(service),
             Ok(Err((_, message))) => self.described.no_twin = Some(format!("{message}; the original one is taken")),
             Err(failure) if failure.is_cancelled() => return Err(failure),
@@ -105,14 +107,16 @@ impl<'a> Description<'a> {
     }
 
     /// Describes the service and its twin, if a layer is left that needs them. Answers the title and the attribution.
-    pub(super) async fn read_service(&mut self) -> Result<(String, Option<String>), Failure> {
+    pub(crate) async fn read_service(&mut self) -> Result<(String, Option<String>), Failure> {
         let layers = &self.request.layers;
         let title = layers.first().map(|l| l.title.clone()).unwrap_or_default();
         let Some(root) = self.root.clone().filter(|_| self.refused.len() < layers.len()) else { return Ok((title, None)) };
-        self.read_twin(&root).await?;
+        if self.way == Way::Export {
+            self.read_twin(&root).await?;
+        }
         let wanted = self.request.parameters.esri_vector_tiles_download_option;
         let has_twin = wanted == EsriVectorTilesDownloadOption::UseReducedFontsService && self.described.reduced.is_some();
-        let answer = match describe(self.client, &root, &self.request.source, &self.secrets).await {
+        let answer = match describe(self.client, (&root, self.way), &self.request.source, &self.secrets).await {
             Ok(answer) => answer,
             Err(failure) if failure.is_cancelled() || !has_twin => return Err(failure),
             Err(_) => return Ok((title, None)),
@@ -128,7 +132,7 @@ impl<'a> Description<'a> {
         Ok((if self.by_service { answer.title } else { title }, answer.attribution))
     }
 
-    pub(super) fn into_description(self, title: String, attribution: Option<String>) -> ServiceDescription<Described> {
+    pub(crate) fn into_description(self, title: String, attribution: Option<String>) -> ServiceDescription<Described> {
         let Self { request, refused, mut described, .. } = self;
         // The style of the host that exports is in its package as well.
         if let Some(service) = &described.service {

@@ -3,26 +3,23 @@
 mod describe;
 mod description;
 mod export;
-mod fetcher;
-mod fonts;
-mod forms;
 mod parameters;
-mod sprites;
-mod style;
 
 pub use parameters::ExportVectorTilesParameters;
 
 use crate::job_client::JobClient;
 use crate::tile_export;
+use crate::tile_levels;
 use crate::tile_service::TiledService;
+use crate::vector_style::{STYLE_UNIT, numbered};
 use async_trait::async_trait;
-use describe::{Described, item_style};
-use description::Description;
-use export::{Export, STYLE_UNIT, numbered};
+use describe::item_style;
+pub(crate) use describe::{Described, Way};
+pub(crate) use description::Description;
+use export::Export;
 use offmap_arcgis::ArcGisClient;
 use offmap_disk::run_blocking;
 use offmap_engine::{ExportContext, Exporter, PlanContext, ServiceDescription, ServiceRequest, TaskPlan};
-use offmap_formats::tiles::{cut_to_layers, levels_in_range};
 use offmap_model::{Artifact, ExportTask, Failure, LayerType, MapLayer, OfflineMapSource, Unit};
 
 /// Bytes of a vector tile, from nearly empty to rich; an estimate for plans.
@@ -65,17 +62,12 @@ impl Exporter for VectorTilesExporter {
     }
 
     fn supports(&self, layer: &MapLayer, source: &OfflineMapSource) -> Option<String> {
-        if layer.layer_type != LayerType::VectorTile {
-            return None;
-        }
-        let service = layer.service().filter(|s| s.kind() == "vectortileserver").map(|s| s.root().to_owned());
-        // One service, one key, one package, whatever its layers are drawn by.
-        service.or_else(|| layer.style_url.clone()).or_else(|| item_style(layer, source))
+        service_of(layer, source)
     }
 
     async fn describe(&self, request: &ServiceRequest, ctx: &PlanContext) -> Result<ServiceDescription<Described>, Failure> {
         let client = self.client.for_plan(ctx);
-        let mut found = Description::new(&client, request);
+        let mut found = Description::new(&client, request, Way::Export);
         found.read_styles().await?;
         let (title, attribution) = found.read_service().await?;
         Ok(found.into_description(title, attribution))
@@ -88,19 +80,8 @@ impl Exporter for VectorTilesExporter {
     ) -> Result<Self::Parameters, Failure> {
         let wanted = &request.parameters;
         let service = found.service.chosen(wanted.esri_vector_tiles_download_option)?;
-        // Vector tiles ignore the minimum scale.
-        let drawn: Vec<(f64, f64)> = request.layers.iter().map(|l| (0.0, l.max_scale.unwrap_or(0.0))).collect();
-        let (_, max_scale) = cut_to_layers(0.0, wanted.max_scale, &drawn);
-        let chosen = levels_in_range(&service.tile_info.lods, 0.0, max_scale);
-        let cached = service.cached_levels();
-        let max_level = cached.iter().map(|l| l.level).filter(|id| chosen.iter().any(|l| l.level == *id)).max();
-        let max_level = max_level.and_then(|level| i32::try_from(level).ok()).ok_or_else(|| {
-            Failure::invalid_parameter(format!(
-                "no level of \"{}\" lies at or above maxScale {max_scale}; its levels with tiles are {:?}",
-                found.title,
-                cached.iter().map(|l| l.level).collect::<Vec<_>>()
-            ))
-        })?;
+        let max_level = tile_levels::vector_max_level(service, &found.title, request)?;
+        let max_level = i32::try_from(max_level).unwrap_or(i32::MAX);
         Ok(ExportVectorTilesParameters {
             area_of_interest: Some(wanted.area_of_interest.clone()),
             max_level,
@@ -150,6 +131,16 @@ impl Exporter for VectorTilesExporter {
     async fn rollback(&self, _: &ExportTask, _: &Described, ctx: &ExportContext) {
         tile_export::rollback(&self.client.for_task(ctx), ctx).await;
     }
+}
+
+/// What a vector tiled layer is grouped by: its service, or the url of its style, which names one.
+pub(crate) fn service_of(layer: &MapLayer, source: &OfflineMapSource) -> Option<String> {
+    if layer.layer_type != LayerType::VectorTile {
+        return None;
+    }
+    let service = layer.service().filter(|s| s.kind() == "vectortileserver").map(|s| s.root().to_owned());
+    // One service, one key, one package, whatever its layers are drawn by.
+    service.or_else(|| layer.style_url.clone()).or_else(|| item_style(layer, source))
 }
 
 /// `minLOD`..the wanted level.

@@ -38,3 +38,4 @@ pub use reader::TilePackageReader;
 pub use sink::TilePackageSink;
 pub use style::missing_resources;
 pub use tile_check::check_tiles;
+pub use tilemap::tiles as tilemap_tiles;

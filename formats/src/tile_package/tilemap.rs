@@ -13,8 +13,11 @@ pub(super) const TILEMAP: &str = "p12/tilemap/root.json";
 /// Levels of the deepest tilemap that is read: rows and columns keep within 32 bits.
 const DEEPEST: u32 = 31;
 
-/// The tiles of a tilemap, level by level; what is wrong with it in words.
-pub(super) fn tiles(tilemap: &Value) -> Result<BTreeMap<u32, TileRows>, String> {
+/// The tiles of a tilemap (`{"index": …}`), level by level.
+///
+/// # Errors
+/// What is wrong with it, in words.
+pub fn tiles(tilemap: &Value) -> Result<BTreeMap<u32, TileRows>, String> {
     let Some(index) = tilemap.get("index") else {
         return Err("tilemap/root.json has no `index`".to_owned());
     };

@@ -116,6 +116,40 @@ impl TileRows {
         Self(self.0.iter().map(row).collect())
     }
 
+    /// Those within a block of rows and columns, first and last.
+    #[must_use]
+    pub fn within(&self, rows: (u64, u64), columns: (u64, u64)) -> Self {
+        let cut = |(first, last): &(u64, u64)| {
+            let run = ((*first).max(columns.0), (*last).min(columns.1));
+            (run.0 <= run.1).then_some(run)
+        };
+        if rows.0 > rows.1 {
+            return Self::default();
+        }
+        let row = |(row, runs): (&u64, &Vec<(u64, u64)>)| {
+            let runs: Vec<_> = runs.iter().filter_map(cut).collect();
+            (!runs.is_empty()).then_some((*row, runs))
+        };
+        Self(self.0.range(rows.0..=rows.1).filter_map(row).collect())
+    }
+
+    /// How many tiles each block of `side` rows and columns has, at multiples of it: row and column of the block's first place → tiles.
+    /// Takes as long as there are blocks in rows: ask [`TileRows::tiles`] first.
+    #[must_use]
+    pub fn blocks(&self, side: u64) -> BTreeMap<(u64, u64), u64> {
+        let side = side.max(1);
+        let mut blocks = BTreeMap::new();
+        for (row, runs) in &self.0 {
+            for (first, last) in runs {
+                for block in first / side..=last / side {
+                    let (start, end) = (block * side, block.saturating_mul(side).saturating_add(side - 1));
+                    *blocks.entry((row / side * side, start)).or_insert(0) += (*last).min(end) - (*first).max(start) + 1;
+                }
+            }
+        }
+        blocks
+    }
+
     /// Row and column of every tile.
     pub fn each(&self) -> impl Iterator<Item = (u64, u64)> {
         let of_row = |(row, runs): (&u64, &Vec<(u64, u64)>)| {
@@ -152,6 +186,19 @@ mod tests {
                 (both, only)
             );
         }
+    }
+
+    #[test]
+    fn blocks_hold_all_tiles_and_each_once() {
+        let rows: TileRows = (0..9).flat_map(|r| (3..=12 + r).map(move |c| (r, c))).collect();
+        let blocks = rows.blocks(4);
+        assert_eq!(blocks.values().sum::<u64>(), rows.tiles());
+        for ((row, column), tiles) in &blocks {
+            let within = rows.within((*row, row + 3), (*column, column + 3));
+            assert_eq!((within.tiles(), row % 4, column % 4), (*tiles, 0, 0));
+            assert!(within.each().all(|(r, c)| rows.has_tile(r, c) && r / 4 == row / 4 && c / 4 == column / 4));
+        }
+        assert_eq!(rows.within((4, 3), (0, 9)).tiles(), 0);
     }
 
     #[test]

@@ -74,27 +74,41 @@ impl AreaOfInterest {
             if right - left <= slack {
                 continue;
             }
-            match &whole {
-                Self::Envelope(e) => {
-                    parts.push(Self::Envelope(Envelope { xmin: left - shift, xmax: right - shift, ..e.clone() }));
+            let Some(strip) = whole.strip(left, right) else { continue };
+            parts.push(match strip {
+                Self::Envelope(e) => Self::Envelope(Envelope { xmin: left - shift, xmax: right - shift, ..e }),
+                Self::Polygon(Polygon { rings, spatial_reference }) => {
+                    let turned = |r: Ring| r.into_iter().map(|[x, y]| [(x - shift).clamp(-half, half), y]).collect();
+                    let rings = rings.into_iter().map(turned).collect();
+                    Self::Polygon(Polygon { rings, spatial_reference })
                 }
-                Self::Polygon(p) => {
-                    let rings = if is_entangled(p.rings.iter()) {
-                        clipped(&p.rings, left, right)
-                    } else {
-                        let window = vec![[left, e.ymin], [left, e.ymax], [right, e.ymax], [right, e.ymin]];
-                        esri_rings(p.rings.overlay_as::<i64>(&window, OverlayRule::Intersect, FillRule::EvenOdd))
-                    };
-                    let rings =
-                        rings.into_iter().map(|r| r.into_iter().map(|[x, y]| [(x - shift).clamp(-half, half), y]).collect());
-                    let rings: Vec<Ring> = rings.collect();
-                    if !rings.is_empty() {
-                        parts.push(Self::Polygon(Polygon { rings, spatial_reference: p.spatial_reference.clone() }));
-                    }
-                }
-            }
+            });
         }
         parts
+    }
+
+    /// What of the area lies between two values of x, in its own spatial reference; `None` where nothing does.
+    #[must_use]
+    pub fn strip(&self, left: f64, right: f64) -> Option<Self> {
+        let e = self.envelope()?;
+        if left.max(e.xmin) > right.min(e.xmax) {
+            return None;
+        }
+        match self {
+            Self::Envelope(e) => {
+                Some(Self::Envelope(Envelope { xmin: left.max(e.xmin), xmax: right.min(e.xmax), ..e.clone() }))
+            }
+            Self::Polygon(p) => {
+                let rings = if is_entangled(p.rings.iter()) {
+                    clipped(&p.rings, left, right)
+                } else {
+                    let window = vec![[left, e.ymin], [left, e.ymax], [right, e.ymax], [right, e.ymin]];
+                    esri_rings(p.rings.overlay_as::<i64>(&window, OverlayRule::Intersect, FillRule::EvenOdd))
+                };
+                let spatial_reference = p.spatial_reference.clone();
+                (!rings.is_empty()).then_some(Self::Polygon(Polygon { rings, spatial_reference }))
+            }
+        }
     }
 }
 

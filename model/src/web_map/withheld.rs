@@ -180,7 +180,7 @@ fn of_urls(
     all: &mut Withheld,
 ) -> Vec<Url> {
     let mut urls = Vec::new();
-    for key in ["url", "styleUrl"] {
+    for key in ["url", "styleUrl", "templateUrl"] {
         let Some(Value::String(text)) = json.get_mut(key) else { continue };
         if text.len() > LONGEST_URL {
             // The view of the layer has no such url.

@@ -34,6 +34,7 @@ pub(crate) fn raster(
             }
             None => Answer::NotFound,
         }),
+        ["tilemap", ..] if state.options.no_tilemaps => Ok(Answer::NotFound),
         ["tilemap", rest @ ..] => Ok(tilemap_block(rest, exists).map_or(Answer::NotFound, Answer::Json)),
         ["exporttiles"] if state.exports(call) && !call.flag("tilePackage", false) => {
             Err(RestError::new(400, "Only tilePackage=true is offered here."))

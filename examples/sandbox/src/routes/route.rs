@@ -1,12 +1,26 @@
 //! Finds who answers a call: the portal, a file, or the services.
 
 use super::access::check_token;
+use super::tile_path::tile_path;
 use super::{portal, services};
 use crate::answer::{Answer, Rest};
 use crate::request::Call;
 use crate::state::State;
+use crate::tiles::{RASTER, raster_tile};
 use offmap_engine::testing::JobFault;
 use std::sync::Arc;
+
+/// A tile of `{zoom}/{column}/{row}.png`.
+fn xyz(state: &State, rest: &[&str]) -> Answer {
+    let [zoom, column, row] = rest else { return Answer::NotFound };
+    let row = row.trim_end_matches(".png");
+    match tile_path(&[zoom, row, column]).filter(|(level, ..)| *level <= RASTER.max_lod) {
+        Some((level, row, column)) => {
+            Answer::Bytes("image/png", raster_tile::tile(&state.data, &RASTER, level, row, column))
+        }
+        None => Answer::NotFound,
+    }
+}
 
 /// Answers a call. A fault of its job, if it starts one, is played when the job is polled.
 pub(crate) fn route(state: &Arc<State>, call: &Call, fault: Option<JobFault>) -> Rest<Answer> {
@@ -27,6 +41,8 @@ pub(crate) fn route(state: &Arc<State>, call: &Call, fault: Option<JobFault>) ->
         "files" if rest == ["places.geojson"] => {
             Ok(Answer::Bytes("application/geo+json", include_bytes!("../../data/places.geojson").to_vec()))
         }
+        // Pictures of a world map by zoom, column and row, as open tile servers have them.
+        "xyz" => Ok(xyz(state, rest)),
         // A web adaptor has another name for the same services.
         "arcgis" | "hosted" | "server" => services::answer(state, call, rest, fault),
         _ => Ok(Answer::NotFound),

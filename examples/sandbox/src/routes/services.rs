@@ -4,6 +4,7 @@ use super::access::{check_api_key, check_token};
 use super::feature::feature;
 use super::output::output;
 use super::raster::raster;
+use super::tile_export::exported_here;
 use super::vector::vector;
 use crate::answer::{Answer, Rest, RestError};
 use crate::request::Call;
@@ -57,13 +58,20 @@ pub(crate) fn answer(state: &Arc<State>, call: &Call, rest: &[&str], fault: Opti
             let service = state.service(name).ok_or_else(|| RestError::new(404, "Service not found."))?;
             feature(state, service, call, tail, fault)
         }
-        ["rest", "services", "noexport", "mapserver"] => Ok(Answer::Json(no_export())),
+        ["rest", "services", "noexport", "mapserver"] => Ok(Answer::Json(exported_here(state, call, no_export()))),
+        ["rest", "services", "noexport", "mapserver", tail @ ..] => raster(state, call, tail, &RASTER, fault),
         ["rest", "services", name @ ("world" | "detail"), "mapserver", tail @ ..] => {
             let scheme = if *name == "detail" { &DETAIL } else { &RASTER };
             raster(state, call, tail, scheme, fault)
         }
         ["rest", "services", "relief", "imageserver", tail @ ..] => raster(state, call, tail, &RASTER, fault),
-        ["rest", "services", service @ ("streets" | "streetsreduced" | "detailstreets"), "vectortileserver", tail @ ..] => {
+        [
+            "rest",
+            "services",
+            service @ ("streets" | "streetsreduced" | "noexportstreets" | "detailstreets"),
+            "vectortileserver",
+            tail @ ..,
+        ] => {
             let name = rest.get(6..).unwrap_or_default().join("/");
             let scheme = if *service == "detailstreets" { &DETAIL_VECTOR } else { &VECTOR };
             vector(state, call, tail, &name, scheme, fault)

@@ -12,9 +12,21 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-/// A description that states whether the host that was asked exports.
+/// Whether a call is to one of the services that give tiles and do not export them.
+pub(crate) fn is_closed(call: &Call) -> bool {
+    call.path.to_ascii_lowercase().contains("/noexport")
+}
+
+/// A description that states whether the host that was asked exports, and whether it says which tiles there are.
 pub(crate) fn exported_here(state: &State, call: &Call, mut root: Value) -> Value {
-    root["exportTilesAllowed"] = json!(state.exports(call));
+    root["exportTilesAllowed"] = json!(state.exports(call) && !is_closed(call));
+    if let Some(most) = state.options.max_export_tiles {
+        root["maxExportTilesCount"] = json!(most);
+    }
+    if state.options.no_tilemaps {
+        root["capabilities"] = json!("Map,TilesOnly");
+        root.as_object_mut().and_then(|root| root.remove("tileMap"));
+    }
     root
 }
 
@@ -27,11 +39,12 @@ pub(crate) fn export(
     fault: Option<JobFault>,
     write: impl FnOnce(&Path, &State, &Cut, &TileScheme) -> io::Result<()> + Send + 'static,
 ) -> Rest<Answer> {
-    if !state.exports(call) {
+    if !state.exports(call) || is_closed(call) {
         return Err(RestError::new(400, "Export tiles is not enabled on this service."));
     }
     let cut = Cut { lost: state.options.lost_tiles, ..cut_of(call, scheme)? };
-    let (name, count, limit) = (scheme.title, cut.count(scheme), scheme.max_export);
+    let (name, count, limit) =
+        (scheme.title, cut.count(scheme), state.options.max_export_tiles.unwrap_or(scheme.max_export));
     let online = call.is_online();
     if online && count > limit {
         return Err(RestError::new(

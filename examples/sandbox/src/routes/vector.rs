@@ -7,22 +7,14 @@ use crate::answer::{Answer, Rest};
 use crate::request::Call;
 use crate::state::State;
 use crate::tiles::{Cut, TileScheme, tilemap, tilemap_block, vector_root, vector_tile, write_vtpk};
-use flate2::read::GzDecoder;
 use offmap_engine::testing::JobFault;
 use serde_json::json;
 use std::collections::BTreeSet;
-use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
 
 /// Levels of the full tilemap; deeper ones are asked for in blocks.
 const FULL_TILEMAP_LEVELS: u32 = 4;
-
-fn gunzip(bytes: &[u8]) -> Option<Vec<u8>> {
-    let mut out = Vec::new();
-    GzDecoder::new(bytes).read_to_end(&mut out).ok()?;
-    Some(out)
-}
 
 /// Answers a call to a service of vector tiles. `name` is the path of a resource as it was written.
 pub(crate) fn vector(
@@ -41,13 +33,11 @@ pub(crate) fn vector(
     };
     match tail {
         [] => Ok(Answer::Json(exported_here(state, call, vector_root(scheme)))),
+        ["tilemap", ..] if state.options.no_tilemaps => Ok(Answer::NotFound),
         ["tile", rest @ ..] => {
             let found = tile_path(rest).filter(|(level, ..)| *level <= scheme.max_lod);
             let tile = found.and_then(|(level, row, column)| vector_tile::tile(&state.data, scheme, level, row, column));
-            Ok(match tile.and_then(|t| gunzip(&t)) {
-                Some(tile) => Answer::Bytes("application/x-protobuf", tile),
-                None => Answer::NotFound,
-            })
+            Ok(tile.map_or(Answer::NotFound, |tile| Answer::Gzip("application/x-protobuf", tile)))
         }
         ["tilemap"] => {
             let levels = (0..=FULL_TILEMAP_LEVELS)

@@ -7,8 +7,10 @@ use crate::state::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
+use flate2::read::GzDecoder;
 use offmap_engine::testing::JobFault;
 use serde_json::Value;
+use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -28,6 +30,7 @@ pub(crate) async fn respond(state: &Arc<State>, call: &Call, job_fault: Option<J
         Ok(Answer::Json(json)) if state.options.sloppy => sloppy_response(echoed(state, call, json)),
         Ok(Answer::Json(json)) => json_response(&echoed(state, call, json)),
         Ok(Answer::Bytes(kind, bytes)) => ([(header::CONTENT_TYPE, kind)], bytes).into_response(),
+        Ok(Answer::Gzip(kind, bytes)) => gzip_response(kind, bytes, call.accepts_gzip),
         Ok(Answer::File(path)) => file(&path, call).await,
         Ok(Answer::Page(status, page)) => {
             let status = StatusCode::from_u16(status).unwrap_or(StatusCode::OK);
@@ -60,6 +63,17 @@ fn echoed(state: &State, call: &Call, mut json: Value) -> Value {
 
 pub(crate) fn json_response(json: &Value) -> Response {
     ([(header::CONTENT_TYPE, "application/json;charset=UTF-8")], json.to_string()).into_response()
+}
+
+fn gzip_response(kind: &'static str, bytes: Vec<u8>, is_accepted: bool) -> Response {
+    if is_accepted {
+        return ([(header::CONTENT_TYPE, kind), (header::CONTENT_ENCODING, "gzip")], bytes).into_response();
+    }
+    let mut opened = Vec::new();
+    match GzDecoder::new(bytes.as_slice()).read_to_end(&mut opened) {
+        Ok(_) => ([(header::CONTENT_TYPE, kind)], opened).into_response(),
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
 }
 
 /// JSON as some servers write it.

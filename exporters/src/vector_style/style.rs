@@ -20,9 +20,16 @@ use std::path::Path;
 /// The style's file in its folder.
 const STYLE_FILE: &str = "styles/root.json";
 
+/// A style that is not part of the service's package, and the layers that are drawn by it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct LayerStyle {
+    pub(crate) layers: Vec<String>,
+    pub(crate) style: Style,
+}
+
 /// A style and where it came from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct Style {
+pub(crate) struct Style {
     #[serde(rename = "address")]
     url: String,
     /// A text in the plan, where its values would take many times the memory.
@@ -53,7 +60,7 @@ fn invalid(words: String) -> Failure {
 }
 
 impl Style {
-    pub(super) async fn fetch(client: &ArcGisClient, url: &str, secrets: &LayerSecrets) -> Result<Self, Failure> {
+    pub(crate) async fn fetch(client: &ArcGisClient, url: &str, secrets: &LayerSecrets) -> Result<Self, Failure> {
         let call = ServiceCall::get(url)?.with_secrets(secrets).in_stage(FailureStage::Plan);
         let call = call.answer(AnswerKind::Description);
         let mut json = client.json(&call).await?;
@@ -64,12 +71,12 @@ impl Style {
         Ok(Self { url: url.to_owned(), json })
     }
 
-    pub(super) fn url(&self) -> &str {
+    pub(crate) fn url(&self) -> &str {
         &self.url
     }
 
     /// Addresses of the services that the style draws from.
-    pub(super) fn service_roots(&self) -> Result<Vec<String>, Failure> {
+    pub(crate) fn service_roots(&self) -> Result<Vec<String>, Failure> {
         let mut roots = BTreeSet::new();
         for (name, source) in self.json.get("sources").and_then(Value::as_object).into_iter().flatten() {
             if source.get("type").and_then(Value::as_str).is_some_and(|t| t != "vector") {
@@ -88,7 +95,7 @@ impl Style {
 
     /// Writes the style, its sprites and its fonts below `folder`, as `styles/`, `sprites/` and `fonts/`. The style that is written names
     /// nothing but what lies there, and its service by a whole url.
-    pub(super) async fn download(
+    pub(crate) async fn download(
         &self,
         client: &ArcGisClient,
         service: &TiledService,
@@ -167,15 +174,15 @@ impl Style {
 
 /// What was made of a style.
 #[derive(Debug, Default)]
-pub(super) struct Downloaded {
-    pub(super) bytes: u64,
+pub(crate) struct Downloaded {
+    pub(crate) bytes: u64,
     /// What is missing of it.
-    pub(super) notes: Vec<LayerNote>,
-    pub(super) warnings: Vec<String>,
+    pub(crate) notes: Vec<LayerNote>,
+    pub(crate) warnings: Vec<String>,
 }
 
 /// Tells what a style needs and does not have.
-pub(super) fn note(what: &Missing, reason: &str) -> LayerNote {
+pub(crate) fn note(what: &Missing, reason: &str) -> LayerNote {
     let reason = if reason.is_empty() { String::new() } else { format!(" ({reason})") };
     LayerNote::new(LayerNoteKind::Missing, format!("{what} of its style{reason}"))
 }

@@ -1,0 +1,208 @@
+//! One download of tiles: blocks, styles, and the package that they become.
+
+use super::blocks;
+use super::fetch::{BlockEnd, Fetch};
+use super::package;
+use super::package::PackageParts;
+use super::parameters::TileDownloadParameters;
+use super::source::TileSource;
+use super::tally::Tally;
+use crate::tile_service::{FILE_UNIT, layers_of};
+use crate::vector_style::{Style, StyleUnits};
+use offmap_arcgis::ArcGisClient;
+use offmap_disk::{atomic_file, hash_file_until};
+use offmap_engine::ExportContext;
+use offmap_formats::tile_package::TilePackageKind;
+use offmap_formats::tiles::TileInfo;
+use offmap_model::{
+    Artifact, ArtifactFile, ExportTask, Failure, FailureKind, FailureOwner, FailureStage, LayerNote, LayerNoteKind,
+};
+use std::path::{Path, PathBuf};
+
+/// The unit of the service's own style.
+pub(super) const OWN_STYLE_UNIT: &str = "ownStyle";
+/// Its folder, and that of the blocks, in the work directory.
+const OWN_STYLE_FOLDER: &str = "own-style";
+const BLOCKS_FOLDER: &str = "blocks";
+/// Notes what of the tiles is there, for runs that find the package finished.
+const TALLY: &str = "tally";
+/// The same of the own style.
+const STYLE_NOTES: &str = "styleNotes";
+
+/// One download.
+pub(super) struct Export<'a> {
+    pub(super) client: &'a ArcGisClient,
+    pub(super) task: &'a ExportTask,
+    pub(super) source: &'a TileSource,
+    pub(super) parameters: &'a TileDownloadParameters,
+    pub(super) ctx: &'a ExportContext,
+}
+
+/// The package, and what is known of its tiles and its style.
+struct Made {
+    bytes: u64,
+    sha256: String,
+    tally: Tally,
+    notes: Vec<LayerNote>,
+}
+
+impl Export<'_> {
+    pub(super) async fn run(&self) -> Result<Artifact, Failure> {
+        let Self { ctx, task, source, .. } = *self;
+        let path = ctx.work_dir().join("package");
+        let made = match self.made_before(&path).await? {
+            Some(made) => made,
+            None => self.make(&path).await?,
+        };
+        ctx.finish_file(FILE_UNIT, None, &path, made.bytes, &made.sha256).await?;
+        let kind = if source.is_vector() { TilePackageKind::Vtpk } else { TilePackageKind::Tpkx };
+        let mut layers = layers_of(task, made.tally.got, made.tally.missing().as_ref(), None);
+        for layer in &mut layers {
+            layer.contents.planned = Some(made.tally.existing());
+            layer.contents.notes.extend(made.tally.note());
+        }
+        let file = ArtifactFile::file("package", kind.extension()).with_sha256(made.sha256);
+        let mut artifact = Artifact { files: vec![file], layers, warnings: Vec::new() };
+        let styles = self.styles();
+        for (index, style) in source.vector.iter().flat_map(|v| &v.styles).enumerate() {
+            styles.add(index, style, &mut artifact).await?;
+        }
+        // The others are drawn by the package's own style.
+        for layer in artifact.layers.iter_mut().filter(|l| l.resources.is_none()) {
+            layer.contents.notes.extend(made.notes.iter().cloned());
+        }
+        Ok(artifact)
+    }
+
+    fn styles(&self) -> StyleUnits<'_> {
+        StyleUnits { client: self.client, ctx: self.ctx, service: &self.source.service, title: &self.task.title }
+    }
+
+    /// A package that an earlier run made: its blocks are not needed any more.
+    async fn made_before(&self, path: &Path) -> Result<Option<Made>, Failure> {
+        let ctx = self.ctx;
+        let Some((bytes, sha256)) = ctx.finished_file(FILE_UNIT, path).await? else { return Ok(None) };
+        let noted = ctx.ledger().noted(FILE_UNIT, TALLY).await?;
+        let Some(tally) = noted.and_then(|text| serde_json::from_str(&text).ok()) else { return Ok(None) };
+        let notes = ctx.ledger().noted(FILE_UNIT, STYLE_NOTES).await?;
+        let notes = notes.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+        ctx.begin_unit(FILE_UNIT).await?;
+        self.finish_parts().await?;
+        Ok(Some(Made { bytes, sha256, tally, notes }))
+    }
+
+    /// Finishes the units whose files are part of the package by now.
+    async fn finish_parts(&self) -> Result<(), Failure> {
+        let is_part = |id: &str| id == OWN_STYLE_UNIT || id.starts_with("tiles-");
+        for unit in self.task.units.iter().filter(|u| is_part(&u.id)) {
+            self.ctx.finish_unit(&unit.id, 0, None).await?;
+        }
+        Ok(())
+    }
+
+    /// Fetches what is not there, and makes the package.
+    async fn make(&self, path: &Path) -> Result<Made, Failure> {
+        let Self { ctx, source, parameters, .. } = *self;
+        let (service, level_ids) = (source.service.clone(), parameters.level_ids.clone());
+        let area = service.area(parameters.area_of_interest.as_ref())?;
+        let listed = move || {
+            let planned = TileInfo::total(&service.planned_levels(&area, &level_ids)?);
+            Ok((planned, blocks::blocks_of(&service, &area, &level_ids)?))
+        };
+        let (planned, blocks) = ctx.blocking(listed).await?;
+        let fetch = Fetch::new(self.client, ctx, (source, self.task), planned);
+        let folder = ctx.work_dir().join(BLOCKS_FOLDER);
+        let ends = fetch.all(blocks, &folder).await?;
+        let tally = fetch.into_tally();
+        self.check(&tally)?;
+        let (style, notes) = self.own_style().await?;
+        ctx.begin_unit(FILE_UNIT).await?;
+        let text = |value: serde_json::Result<String>| value.map_err(|e| Failure::internal(e.to_string()));
+        ctx.ledger().note(FILE_UNIT, TALLY, &text(serde_json::to_string(&tally))?).await?;
+        ctx.ledger().note(FILE_UNIT, STYLE_NOTES, &text(serde_json::to_string(&notes))?).await?;
+        let (bytes, sha256) = self.pack(ends, style, folder, path).await?;
+        self.finish_parts().await?;
+        Ok(Made { bytes, sha256, tally, notes })
+    }
+
+    /// Zero tiles are never a success; nor is a level without any, unless the service says which tiles it has or the layers say how
+    /// many may be missing.
+    fn check(&self, tally: &Tally) -> Result<(), Failure> {
+        let title = &self.task.title;
+        let failed = |kind, message: String| Err(Failure::new(FailureOwner::Source, kind, FailureStage::Check, message));
+        if tally.is_nothing() {
+            return failed(
+                FailureKind::NotFound,
+                format!(
+                    "\"{title}\" has none of the {} tiles of the area: its tilemap says so; take another area or other levels",
+                    tally.planned
+                ),
+            );
+        }
+        if tally.got == 0 {
+            let message = format!("of \"{title}\", {} tiles of the area were asked for, and none came", tally.existing());
+            return failed(FailureKind::Incomplete, message);
+        }
+        let has_budget = self.task.layers.iter().all(|l| self.ctx.error_budget(&l.id).missing_tiles.is_some());
+        let empty = tally.empty_levels();
+        if empty.is_empty() || has_budget || self.source.is_vector() {
+            return Ok(());
+        }
+        let message = format!(
+            "\"{title}\" answers that it has no tile at all of levels {empty:?} in the area; leave those levels out"
+        );
+        failed(FailureKind::Incomplete, message)
+    }
+
+    /// The service's own style with its sprites and fonts; a service without one has a note.
+    async fn own_style(&self) -> Result<(Option<PathBuf>, Vec<LayerNote>), Failure> {
+        let (ctx, service) = (self.ctx, &self.source.service);
+        if !self.source.is_vector() {
+            return Ok((None, Vec::new()));
+        }
+        let folder = ctx.work_dir().join(OWN_STYLE_FOLDER);
+        let url = format!("{}/resources/styles/root.json", service.root);
+        let fetched = ctx.or_cancelled(Style::fetch(self.client, &url, &service.secrets)).await;
+        match fetched {
+            Ok(style) => {
+                let (warnings, notes) = self.styles().folder(&style, OWN_STYLE_UNIT, OWN_STYLE_FOLDER).await?;
+                warnings.into_iter().for_each(|warning| ctx.log(warning));
+                Ok((Some(folder), notes))
+            }
+            Err(failure) if failure.kind == FailureKind::NotFound => {
+                let words = "its style: the service has none of its own; a plain one is in its place";
+                Ok((None, vec![LayerNote::new(LayerNoteKind::Missing, words)]))
+            }
+            Err(failure) => Err(ctx.fail_unit(OWN_STYLE_UNIT, failure).await),
+        }
+    }
+
+    /// Makes the package of the blocks, and removes them.
+    async fn pack(
+        &self,
+        blocks: Vec<BlockEnd>,
+        style: Option<PathBuf>,
+        folder: PathBuf,
+        to: &Path,
+    ) -> Result<(u64, String), Failure> {
+        let (source, level_ids) = (self.source.clone(), self.parameters.level_ids.clone());
+        let (to, cancel) = (to.to_owned(), self.ctx.cancel_token().clone());
+        let reserve = self.client.options().disk_reserve;
+        let packed = move || {
+            // The blocks stay until the package is there.
+            let bytes = blocks.iter().map(|end| end.bytes).fold(0, u64::saturating_add);
+            reserve.check(to.parent().unwrap_or(&to), bytes)?;
+            let parts = PackageParts { source: &source, level_ids: &level_ids, blocks: &blocks, style: style.as_deref() };
+            // A half that a process left that ended meanwhile is of no use: without a checkpoint nothing of it counts.
+            let _ = std::fs::remove_file(atomic_file::beside(&to));
+            package::write(&parts, &to, &cancel)?;
+            let hashed = hash_file_until(&to, &cancel)?;
+            for used in [Some(folder), style].into_iter().flatten() {
+                let failed = |e| Failure::io(FailureStage::Check, format!("cannot remove {}", used.display()), &e);
+                std::fs::remove_dir_all(&used).map_err(failed)?;
+            }
+            Ok(hashed)
+        };
+        self.ctx.blocking(packed).await
+    }
+}

@@ -1,0 +1,99 @@
+//! What is known of a service whose tiles are downloaded one by one; kept in the plan.
+
+use super::template::TileTemplate;
+use crate::tile_service::TiledService;
+use crate::vector_tiles::Described;
+use offmap_arcgis::{ServiceCall, resolve};
+use offmap_formats::{TileFormat, TileId, TileSetInfo};
+use offmap_model::{Failure, FailureStage, LayerSecrets};
+use serde::{Deserialize, Serialize};
+
+/// See the module.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TileSource {
+    pub(super) service: TiledService,
+    pub(super) template: TileTemplate,
+    /// The service of vector tiles, and the styles of items that draw them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) vector: Option<Described>,
+    pub(super) title: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) attribution: Option<String>,
+    /// Whether a parameter says that no picture is wanted in place of a tile that is not there.
+    #[serde(default)]
+    pub(super) says_no_blank: bool,
+}
+
+impl TileSource {
+    /// A service of raster tiles.
+    pub(super) fn raster(service: TiledService, title: String, attribution: Option<String>) -> Self {
+        let template = TileTemplate::new(format!("{}/tile/{{level}}/{{row}}/{{col}}", service.root));
+        Self { service, template, vector: None, title, attribution, says_no_blank: true }
+    }
+
+    /// A service of vector tiles with the styles that draw them.
+    pub(super) fn vector(service: TiledService, described: Described, title: String, attribution: Option<String>) -> Self {
+        let template = TileTemplate::new(vector_template(&service));
+        Self { service, template, vector: Some(described), title, attribution, says_no_blank: false }
+    }
+
+    /// A template of urls that a map has.
+    pub(super) fn web(service: TiledService, template: TileTemplate, title: String, attribution: Option<String>) -> Self {
+        Self { service, template, vector: None, title, attribution, says_no_blank: false }
+    }
+
+    /// With the secrets of its layers, which no plan holds.
+    pub(super) fn with_secrets(mut self, secrets: &LayerSecrets) -> Self {
+        self.service = self.service.with_secrets(secrets);
+        self.vector = self.vector.map(|described| described.with_secrets(secrets));
+        self
+    }
+
+    pub(super) fn is_vector(&self) -> bool {
+        self.vector.is_some()
+    }
+
+    /// What its tiles are, as far as it says.
+    pub(super) fn format(&self) -> TileFormat {
+        if self.is_vector() {
+            return TileFormat::Mvt;
+        }
+        let said = self.service.tile_info.format.as_deref().and_then(TileFormat::of_esri_word);
+        said.filter(|format| !format.is_vector()).unwrap_or(TileFormat::Mixed)
+    }
+
+    /// What asks for a tile. Vector tiles stay gzip as they come.
+    pub(super) fn call(&self, place: TileId) -> Result<ServiceCall, Failure> {
+        let call = ServiceCall::get(&self.template.url_of(place))?;
+        let call = call.with_secrets(&self.service.secrets).in_stage(FailureStage::Download);
+        let call = if self.says_no_blank { call.with("blankTile", false) } else { call };
+        Ok(if self.is_vector() { call.keeping_gzip() } else { call })
+    }
+
+    /// What a package of its tiles says of itself.
+    pub(super) fn tile_set(&self, level_ids: &[u32]) -> TileSetInfo {
+        let mut info = TileSetInfo::new(self.service.tile_info.clone(), self.format());
+        info.levels = level_ids.iter().min().copied().zip(level_ids.iter().max().copied());
+        info.name = Some(self.title.clone());
+        info.attribution.clone_from(&self.attribution);
+        info
+    }
+}
+
+/// Where vector tiles are: as the service says below its root, else where they are on every ArcGIS server.
+fn vector_template(service: &TiledService) -> String {
+    const USUAL: &str = "tile/{z}/{y}/{x}.pbf";
+    let has_all = |said: &&String| ["{z}", "{y}", "{x}"].iter().all(|part| said.contains(part));
+    let said = service.vector_tiles.as_ref().filter(has_all).map_or(USUAL, String::as_str);
+    let named = said.replace("{z}", "{level}").replace("{y}", "{row}").replace("{x}", "{col}");
+    let below = |named: &str| {
+        let url = resolve(&format!("{}/", service.root), named).ok()?;
+        let root = resolve(&service.root, "").ok()?;
+        // Braces are no part of a url; they go through resolving as they are.
+        let text = url.as_str().replace("%7B", "{").replace("%7D", "}");
+        (url.origin() == root.origin()).then_some(text)
+    };
+    let usual = || format!("{}/tile/{{level}}/{{row}}/{{col}}.pbf", service.root);
+    below(&named).unwrap_or_else(usual)
+}
