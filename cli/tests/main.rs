@@ -5,6 +5,7 @@ mod bounds;
 mod contract;
 mod convert;
 mod ends;
+mod feature_query;
 mod fire;
 #[cfg(unix)]
 mod foreign;
