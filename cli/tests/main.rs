@@ -6,6 +6,7 @@ mod contract;
 mod convert;
 mod direct;
 mod ends;
+mod feature_query;
 mod fetch;
 mod fire;
 #[cfg(unix)]

@@ -36,6 +36,12 @@ pub fn read_any_service(answer: &serde_json::Value) {
     let _ = offmap_formats::style::missing(answer, "styles/root.json", &std::collections::BTreeSet::new());
 }
 
+/// Reads bytes as features in every form, for fuzzing: it must not panic.
+#[doc(hidden)]
+pub fn read_any_features(bytes: &[u8]) {
+    feature_query::read_any_features(bytes);
+}
+
 /// Joins bytes as ranges of glyphs, for fuzzing: it must not panic, and what it makes is a range of glyphs.
 #[doc(hidden)]
 pub fn join_any_glyphs(fonts: &[Vec<u8>]) {

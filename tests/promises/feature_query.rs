@@ -135,6 +135,8 @@ async fn each_service_is_asked_by_the_best_way_that_it_has() {
         let requests = bench.sandbox.requests();
         let pages: Vec<_> = requests[before..].iter().filter(|r| r.parameters.contains_key("returntruecurves")).collect();
         assert!(pages.len() >= 12, "{service}: {} pages", pages.len());
+        // Related tables are asked for by lists in any case.
+        let pages: Vec<_> = pages.iter().filter(|r| !r.path.contains("/5/") && !r.path.contains("/6/")).collect();
         let has = |key: &str| pages.iter().any(|r| r.parameters.contains_key(key));
         assert_eq!(has("resultoffset"), offset, "{service}");
         let is_range = |clause: &String| clause.contains("OBJECTID >= ");

@@ -25,7 +25,7 @@ use zip::{CompressionMethod, ZipWriter};
 
 /// The steps of a layer's way: part of the path, and what the step answers with.
 pub(crate) fn steps(layer: &str) -> Vec<FaultStep> {
-    use StepKind::{Description, File, State, Submit};
+    use StepKind::{Description, File, PlainFile, State, Submit};
     let steps: &[(&str, StepKind)] = match layer {
         "replica" => &[
             ("reference/featureserver", Description),
@@ -34,6 +34,15 @@ pub(crate) fn steps(layer: &str) -> Vec<FaultStep> {
             ("reference/featureserver/createreplica", Submit),
             ("reference/featureserver/jobs", State),
             (".geodatabase", File),
+        ],
+        "query" => &[
+            ("opendatapbf/featureserver", Description),
+            ("opendatapbf/featureserver/0", Description),
+            ("opendatapbf/featureserver/0/query?returncountonly", Description),
+            ("opendatapbf/featureserver/0/query?returnidsonly", Description),
+            ("opendatapbf/featureserver/0/query?returntruecurves", Description),
+            ("opendatapbf/featureserver/0/queryattachments", Description),
+            ("/attachments/", PlainFile),
         ],
         "raster" => &[
             ("world/mapserver", Description),
@@ -131,6 +140,7 @@ pub(crate) fn map_of(sandbox: &Sandbox, layer: &str) -> WebMap {
     let url = |folder: &str, path: &str| format!("{}/{folder}/rest/services/{path}", sandbox.url());
     let layer = match layer {
         "replica" => json!({"layerType": "ArcGISFeatureLayer", "url": url("arcgis", "Reference/FeatureServer/0")}),
+        "query" => json!({"layerType": "ArcGISFeatureLayer", "url": url("arcgis", "OpenDataPbf/FeatureServer/0")}),
         "raster" => json!({"layerType": "ArcGISTiledMapServiceLayer", "url": url("arcgis", "World/MapServer")}),
         "vector" => json!({"layerType": "VectorTileLayer", "url": url("arcgis", "Streets/VectorTileServer")}),
         "direct" => json!({"layerType": "VectorTileLayer", "url": url("arcgis", "NoExportStreets/VectorTileServer")}),
@@ -146,6 +156,11 @@ pub(crate) fn map_of(sandbox: &Sandbox, layer: &str) -> WebMap {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_step_of_a_replica_ends_rightly_under_every_fault() {
     every_cell("replica").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_step_of_rows_that_come_page_by_page_ends_rightly_under_every_fault() {
+    every_cell("query").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -224,7 +239,7 @@ async fn cells(layer: &str, job_timeout: Duration, chosen: impl FnOnce(Vec<Fault
     let task = OfflineMapTask::new(&engine, OfflineMapSource::from_web_map(map_of(&sandbox, layer)));
     let mut parameters = task.default_parameters(area()).expect("parameters");
     parameters.max_scale = 250_000_000.0;
-    if layer == "direct" {
+    if matches!(layer, "direct" | "query") {
         parameters.direct_download = DirectDownload::WhenNotExportable;
     }
     let other_ends = if layer == "hosted" { other_ends_of_storage } else { other_ends };

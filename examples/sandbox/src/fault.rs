@@ -5,7 +5,7 @@ use offmap_engine::testing::FaultAction;
 /// A fault: which requests, and what.
 #[derive(Debug, Clone)]
 pub struct Fault {
-    /// Part of the path, in any letter case.
+    /// Part of the path, in any letter case; behind a `?` the name of a parameter that the request must have, in lower case.
     pub path: String,
     /// Whether the path must end there, but for one further part such as a job's id or a file's name.
     pub exact: bool,
@@ -37,15 +37,19 @@ impl Fault {
         Self { times: Some(times), ..Self::always(path, action) }
     }
 
-    /// The fault's turn for a path, if it is.
-    pub(crate) fn strike(&mut self, path: &str) -> Option<FaultAction> {
+    /// The fault's turn for a path, if it is. `has` tells whether the request has a parameter.
+    pub(crate) fn strike(&mut self, path: &str, has: impl Fn(&str) -> bool) -> Option<FaultAction> {
         let path = path.to_ascii_lowercase();
-        let at = path.find(&self.path).filter(|_| self.times != Some(0))?;
-        let rest = path.get(at + self.path.len()..).unwrap_or_default();
+        let (part, parameter) = self.path.split_once('?').unwrap_or((&self.path, ""));
+        if !parameter.is_empty() && !has(parameter) {
+            return None;
+        }
+        let at = path.find(part).filter(|_| self.times != Some(0))?;
+        let rest = path.get(at + part.len()..).unwrap_or_default();
         // Ids and file names have a digit or a dot in them, steps have not.
         let is_further_step = rest.trim_start_matches('/').chars().any(|c| c == '/')
             || (rest.starts_with('/') && !rest.contains(|c: char| c.is_ascii_digit() || c == '.'));
-        let is_layer = self.path.ends_with("server") && rest.starts_with('/');
+        let is_layer = part.ends_with("server") && rest.starts_with('/');
         if self.exact && (is_further_step || is_layer) {
             return None;
         }

@@ -9,6 +9,7 @@ use super::units;
 use crate::geodatabase::answer::flag;
 use crate::geodatabase::service::FeatureService;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use offmap_arcgis::server_job::while_it_lags;
 use offmap_arcgis::{AnswerKind, ArcGisClient, Download, ServiceCall};
 use offmap_disk::{atomic_file, hash_result};
 use offmap_engine::ExportContext;
@@ -51,6 +52,8 @@ pub(super) struct Fetched {
     /// Attachments that the service lists, and those of them that are beyond the budget of bytes.
     pub(super) listed: u64,
     pub(super) beyond: u64,
+    /// As many as the service counts now, where it counted more for the plan than it lists.
+    pub(super) counted_again: Option<u64>,
 }
 
 /// The attachments of one layer.
@@ -115,7 +118,7 @@ impl Attachments<'_> {
         };
         let work = (0..planned).map(of_unit).map(|(index, some)| self.unit(index, some));
         let folders = stream::iter(work).buffered(self.at_a_time).try_collect().await?;
-        Ok(Fetched { list, folders, listed, beyond })
+        Ok(Fetched { list, folders, listed, beyond, counted_again: None })
     }
 
     async fn list(&self, pages: &[PathBuf], to: PathBuf) -> Result<(), Failure> {
@@ -260,35 +263,46 @@ impl Attachments<'_> {
     async fn file(&self, folder: &Path, one: &Listed) -> Result<(), Failure> {
         let url = format!("{}/{}/{}/attachments/{}", self.service.root, self.layer, one.object_id, one.id);
         let to = folder.join(one.id.to_string());
-        let download = Download { url: &url, to: &to, presigned: false, limit: LARGEST, secrets: &self.service.secrets };
-        let found = match self.client.download(download, |_, _| {}).await {
-            Ok(downloaded) if downloaded.bytes == one.size => return Ok(()),
-            Ok(downloaded) => Ok(downloaded.bytes),
-            Err(failure) if failure.kind == FailureKind::NotFound => Err(failure),
-            Err(failure) => return Err(failure),
+        let fetch = || {
+            let secrets = &self.service.secrets;
+            self.client.download(Download { url: &url, to: &to, presigned: false, limit: LARGEST, secrets }, |_, _| {})
         };
-        // Whoever replaced or deleted it has changed the list.
-        let again = self.of_row(one.object_id).await?.into_iter().find(|again| again.id == one.id);
-        match (found, again) {
-            (_, None) => {
-                let _ = tokio::fs::remove_file(&to).await;
-                let gone = folder.join(format!("{}.{GONE}", one.id));
-                tokio::fs::write(&gone, b"")
-                    .await
-                    .map_err(|e| Failure::io(FailureStage::Download, format!("cannot write {}", gone.display()), &e))
-            }
-            (Ok(bytes), Some(again)) if again.size == bytes => Ok(()),
-            (Ok(bytes), Some(again)) => {
-                let _ = tokio::fs::remove_file(&to).await;
-                let message = format!(
-                    "attachment {} of feature {} of \"{}\" has {bytes} bytes, the service lists it with {}",
-                    one.id, one.object_id, self.query.title, again.size
-                );
-                Err(self.query.failure(FailureKind::Incomplete, message))
-            }
-            (Err(failure), Some(_)) => Err(failure),
+        let first = fetch().await;
+        if first.as_ref().is_ok_and(|downloaded| downloaded.bytes == one.size) {
+            return Ok(());
         }
+        if let Err(failure) = &first
+            && failure.kind != FailureKind::NotFound
+        {
+            return Err(failure.clone());
+        }
+        // Whoever replaced or deleted it has changed the list.
+        let Some(again) = self.of_row(one.object_id).await?.into_iter().find(|again| again.id == one.id) else {
+            return mark_gone(&to).await;
+        };
+        let downloaded = match first {
+            Ok(downloaded) => downloaded,
+            Err(_) => while_it_lags(self.ctx, "an attachment was listed and", fetch).await?,
+        };
+        if downloaded.bytes == again.size {
+            return Ok(());
+        }
+        let _ = tokio::fs::remove_file(&to).await;
+        let message = format!(
+            "attachment {} of feature {} of \"{}\" has {} bytes, the service lists it with {}",
+            one.id, one.object_id, self.query.title, downloaded.bytes, again.size
+        );
+        Err(self.query.failure(FailureKind::Incomplete, message))
     }
+}
+
+/// Notes that an attachment was deleted before it came.
+async fn mark_gone(file: &Path) -> Result<(), Failure> {
+    // What came of it is not what anybody has.
+    let _ = tokio::fs::remove_file(file).await;
+    let gone = file.with_extension(GONE);
+    let failed = |e| Failure::io(FailureStage::Download, format!("cannot write {}", gone.display()), &e);
+    tokio::fs::write(&gone, b"").await.map_err(failed)
 }
 
 /// Writes a file, which has its name when it is complete. Blocks.

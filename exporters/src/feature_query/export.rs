@@ -1,6 +1,6 @@
 //! One export: layer after layer its object ids, its pages side by side, its attachments; then the geodatabase, whose rows are counted.
 
-use super::attachments::Attachments;
+use super::attachments::{Attachments, Fetched};
 use super::id_file::{self, IdWriter};
 use super::id_list;
 use super::layer_query::{LayerQuery, Wanted};
@@ -14,7 +14,7 @@ use super::units;
 use super::verify::verified;
 use super::write::{ReadyLayer, relationships, write};
 use crate::geodatabase::GenerateLayerOption;
-use crate::geodatabase::expected::{RowSelection, selection};
+use crate::geodatabase::expected::{RowSelection, expected_attachments, selection};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use offmap_arcgis::ArcGisClient;
 use offmap_engine::{ExportContext, FinishedFile, UnitState};
@@ -127,14 +127,15 @@ impl Export<'_> {
         let title = self.task.layers.iter().find(|l| l.service_layer_id == Some(id)).map_or("", |l| l.title.as_str());
         let ServiceSchema { schema, left_out } = self.schema(id, title)?;
         let Some(layer) = self.service.layers.get(&id) else { return Err(Failure::internal("a layer is not described")) };
-        let selected = selection(service, option, area);
+        let (area_of_all, selected) = (area, selection(service, option, area));
         let (where_clause, area) = match &selected {
             RowSelection::Rows(rows) => (rows.where_clause, rows.area),
             RowSelection::Related | RowSelection::Nothing => ("", None),
         };
+        let is_listed = matches!(selected, RowSelection::Related);
         let reference = self.parameters.reference();
         let new = |moment| {
-            let wanted = Wanted { where_clause, area, moment };
+            let wanted = Wanted { where_clause, area, moment, is_listed };
             LayerQuery::new(self.client, service, (id, layer), &schema, &reference, &wanted)
         };
         let mut query = new(None)?;
@@ -153,22 +154,34 @@ impl Export<'_> {
         let heads = pages.clone();
         let gone = move || heads.iter().try_fold(0_u64, |sum, path| Ok(sum + Page::head(path)?.gone));
         let gone = self.ctx.blocking(gone).await?;
-        let attachments = match units::planned_attachments(&self.task.units, id) {
-            0 => None,
-            planned => {
-                let all = Attachments {
-                    client: self.client,
-                    service,
-                    layer: id,
-                    query: &query,
-                    ctx: self.ctx,
-                    most_bytes: self.parameters.max_attachment_bytes,
-                    at_a_time: self.at_a_time(),
-                };
-                Some(all.fetch(&pages, planned).await?)
-            }
-        };
+        let attachments = self.attachments(&query, option, area_of_all, &pages).await?;
         Ok(ReadyLayer { id, schema, left_out, pages, attachments, listed: count, gone })
+    }
+
+    /// The attachments of a layer, where they come.
+    async fn attachments(
+        &self,
+        query: &LayerQuery<'_>,
+        option: &GenerateLayerOption,
+        area: &AreaOfInterest,
+        pages: &[PathBuf],
+    ) -> Result<Option<Fetched>, Failure> {
+        let Self { client, ctx, parameters, .. } = *self;
+        let (layer, service, at_a_time) = (option.layer_id, &self.service.service, self.at_a_time());
+        let planned = units::planned_attachments(&self.task.units, layer);
+        if planned == 0 {
+            return Ok(None);
+        }
+        let most_bytes = parameters.max_attachment_bytes;
+        let all = Attachments { client, service, layer, query, ctx, most_bytes, at_a_time };
+        let mut fetched = all.fetch(pages, planned).await?;
+        let counted = self.task.layers.iter().filter(|l| l.service_layer_id == Some(layer)).find_map(|l| l.attachments);
+        if counted.is_some_and(|counted| counted > fetched.listed) {
+            let rows = self.task.layers.iter().find(|l| l.service_layer_id == Some(layer)).and_then(|l| l.expected);
+            let again = expected_attachments(client, service, (option, area), true, rows, None);
+            fetched.counted_again = ctx.or_cancelled(async { Ok(again.await) }).await?;
+        }
+        Ok(Some(fetched))
     }
 
     /// The moment that a layer is asked about, so that all its pages are of one state; `None` where its clock and ours do not agree on

@@ -50,8 +50,8 @@ pub(super) async fn list(query: &LayerQuery<'_>, to: &mut IdWriter) -> Result<()
     Ok(())
 }
 
-/// The ids of a range, as many as the service counts there.
-async fn complete(query: &LayerQuery<'_>, range: Option<&str>, counted: u64) -> Result<Vec<i64>, Failure> {
+/// The ids of the rows that are wanted and meet a further clause, as many as the service counts there.
+pub(super) async fn complete(query: &LayerQuery<'_>, range: Option<&str>, counted: u64) -> Result<Vec<i64>, Failure> {
     let mut count = counted;
     let mut ids = Vec::new();
     for _ in 0..TRIES {

@@ -130,3 +130,116 @@ impl RowReader {
         Ok(read)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::row_reader::ReadRows;
+    use super::super::stored::{StoredRow, fill};
+    use super::*;
+    use offmap_formats::features::{Feature, Field, FieldType, Value as FieldValue};
+    use offmap_model::SpatialReference;
+    use prost::Message as _;
+    use serde_json::json;
+
+    fn field(name: &str, field_type: FieldType) -> Field {
+        Field { name: name.to_owned(), alias: None, field_type, length: None, is_nullable: true, domain: None }
+    }
+
+    fn reader(kind: GeometryKind, has_z: bool, has_m: bool) -> RowReader {
+        RowReader {
+            url: "https://h/S/FeatureServer/0".to_owned(),
+            object_id_field: "FID".to_owned(),
+            fields: vec![
+                field("NAME", FieldType::Text),
+                field("SEEN", FieldType::Date),
+                field("BIG", FieldType::BigInteger),
+            ],
+            shapes: Some(Shapes { kind, has_z, has_m, spatial_reference: SpatialReference::web_mercator() }),
+        }
+    }
+
+    fn features(read: ReadRows, reader: &RowReader) -> Vec<Feature> {
+        let types: Vec<FieldType> = reader.fields.iter().map(|f| f.field_type).collect();
+        let shapes = reader.shapes.as_ref().map(|s| (s.kind, s.has_z, s.has_m));
+        let feature = |(id, bytes): (i64, Vec<u8>)| {
+            let mut feature = Feature::default();
+            let row = StoredRow::decode_length_delimited(bytes.as_slice()).expect("a row");
+            fill(row, &types, shapes, &mut feature);
+            assert_eq!(feature.object_id, Some(id));
+            feature
+        };
+        read.rows.into_iter().map(feature).collect()
+    }
+
+    fn one(kind: GeometryKind, has_z: bool, has_m: bool, geometry: Value) -> Result<Feature, Failure> {
+        let reader = reader(kind, has_z, has_m);
+        let read = reader.read_json(&json!({"features": [{"attributes": {"FID": 1}, "geometry": geometry}]}))?;
+        Ok(features(read, &reader).remove(0))
+    }
+
+    #[test]
+    fn attributes_come_by_name_whatever_form_ids_and_values_have() {
+        let reader = reader(GeometryKind::Point, false, false);
+        let answer = json!({"exceededTransferLimit": true, "spatialReference": {"wkid": 102_100, "latestWkid": 3857}, "features": [
+            {"attributes": {"FID": 6_442_450_944_i64, "name": 7, "SEEN": -86_400_000, "BIG": "9007199254740993"},
+             "geometry": {"x": 1.5, "y": -2}},
+            {"attributes": {"FID": "6.4579816E7", "NAME": null, "BIG": i64::MAX}},
+            {"attributes": {"FID": 3.0, "NAME": "x"}, "geometry": null},
+            {"attributes": {"FID": 4}, "geometry": {"x": "NaN", "y": "NaN"}}]});
+        let read = reader.read_json(&answer).expect("reads");
+        assert!(read.has_more);
+        let all = features(read, &reader);
+        let ids: Vec<_> = all.iter().filter_map(|f| f.object_id).collect();
+        assert_eq!(ids, [6_442_450_944, 64_579_816, 3, 4]);
+        let first =
+            [FieldValue::Text("7".to_owned()), FieldValue::Date(-86_400_000), FieldValue::Integer(9_007_199_254_740_993)];
+        assert_eq!(all[0].values, first);
+        assert_eq!(all[1].values[2], FieldValue::Integer(i64::MAX));
+        assert_eq!(all[0].geometry().map(|g| g.xy()), Some(&[[1.5, -2.0]][..]));
+        assert!(all[1..].iter().all(|f| f.geometry().is_none()), "no shape, a null one, and a point without coordinates");
+    }
+
+    #[test]
+    fn heights_and_measures_stand_where_the_shape_says() {
+        let paths = json!([[[0, 1, 2, 3], [4, 5, 6, 7]], [], [[8, 9, 10, "NaN"]]]);
+        let line = one(GeometryKind::Line, true, true, json!({"hasZ": true, "hasM": true, "paths": paths})).expect("reads");
+        let shape = line.geometry().expect("a shape");
+        assert_eq!((shape.z(), &shape.m()[..2], shape.m()[2].is_nan()), (&[2.0, 6.0, 10.0][..], &[3.0, 7.0][..], true));
+        assert!(shape.part_ranges().eq([0..2, 2..3]));
+        let measured = json!({"hasM": true, "points": [[0, 1, 5]]});
+        let points = one(GeometryKind::Multipoint, true, true, measured).expect("reads");
+        let shape = points.geometry().expect("a shape");
+        assert!(shape.z()[0].is_nan() && shape.m() == [5.0]);
+        let flat = one(GeometryKind::Point, false, false, json!({"x": 1, "y": 2, "z": 3, "m": 4})).expect("reads");
+        assert_eq!(flat.geometry().map(|g| (g.has_z(), g.has_m())), Some((false, false)));
+        // A ring that is open is closed, and an empty polygon is no missing one.
+        let rings = json!({"rings": [[[0, 0], [0, 9], [9, 9]]]});
+        let polygon = one(GeometryKind::Polygon, false, false, rings).expect("reads");
+        assert_eq!(polygon.geometry().map(|g| g.xy().len()), Some(4));
+        let empty = one(GeometryKind::Polygon, false, false, json!({"rings": []})).expect("reads");
+        assert!(empty.geometry().is_some_and(|g| g.has_no_points()));
+    }
+
+    #[test]
+    fn what_cannot_be_held_names_its_feature() {
+        let curve = json!({"curveRings": [[[0, 0], {"c": [[1, 1], [2, 0]]}]]});
+        for (kind, geometry, words) in [
+            (GeometryKind::Polygon, curve, "feature 1: its shape has true curves"),
+            (GeometryKind::Polygon, json!({"x": 1, "y": 2}), "has no `rings`"),
+            (GeometryKind::Point, json!({"rings": []}), "is no point"),
+            (GeometryKind::Line, json!({"paths": [[[0, null]]]}), "has the coordinates [0,null]"),
+        ] {
+            let failure = one(kind, false, false, geometry).expect_err("refused");
+            assert!(failure.message.contains(words), "{failure}");
+        }
+        let reader = reader(GeometryKind::Point, false, false);
+        for (answer, words) in [
+            (json!({}), "no `features`"),
+            (json!({"features": [{"attributes": {"OBJECTID": 1}}]}), "no object id in `FID`"),
+            (json!({"features": [], "spatialReference": {"wkid": 4326}}), "were asked for in"),
+        ] {
+            let failure = reader.read_json(&answer).expect_err("refused");
+            assert!(failure.message.contains(words), "{failure}");
+        }
+    }
+}

@@ -1,7 +1,7 @@
 //! The questions that are asked of one layer.
 
 use super::row_reader::{RowReader, Shapes};
-use super::service::QueriedLayer;
+use super::service::{Paging, QueriedLayer};
 use crate::geodatabase::service::FeatureService;
 use offmap_arcgis::body::number_in;
 use offmap_arcgis::{AnswerKind, ArcGisClient, FeatureQuery, PageSize, ServiceCall};
@@ -23,6 +23,8 @@ pub(super) struct LayerQuery<'a> {
     /// All rows, whatever filter.
     every: FeatureQuery,
     reference: SpatialReference,
+    /// By what its pages are asked for.
+    pub(super) paging: Paging,
     pub(super) page: PageSize,
     pub(super) reader: Arc<RowReader>,
 }
@@ -33,6 +35,8 @@ pub(super) struct Wanted<'a> {
     pub(super) area: Option<&'a AreaOfInterest>,
     /// The moment that is asked about, in milliseconds since 1970.
     pub(super) moment: Option<i64>,
+    /// Whether the rows are chosen by their ids, and not by clause and area.
+    pub(super) is_listed: bool,
 }
 
 impl<'a> LayerQuery<'a> {
@@ -64,8 +68,9 @@ impl<'a> LayerQuery<'a> {
         });
         let (object_id_field, fields) = (layer.object_id_field.clone(), schema.fields.clone());
         let reader = Arc::new(RowReader { url: url.clone(), object_id_field, fields, shapes });
-        let (page, reference) = (PageSize::new(layer.page), reference.clone());
-        Ok(Self { client, layer, url, title: schema.title.clone(), rows, every, reference, page, reader })
+        let paging = if wanted.is_listed { Paging::IdList } else { layer.paging };
+        let (page, reference, title) = (PageSize::new(layer.page), reference.clone(), schema.title.clone());
+        Ok(Self { client, layer, url, title, rows, every, reference, paging, page, reader })
     }
 
     fn field(&self) -> &str {

@@ -8,6 +8,7 @@
 //!
 //! Source: `feature-service-rest` reference §5.
 
+mod any_features;
 mod attachments;
 mod export;
 mod fit;
@@ -71,6 +72,11 @@ impl FeatureQueryExporter {
 /// Reads an answer as a layer's description, for fuzzing.
 pub(crate) fn read_any_layer(answer: &Value) {
     service::read_any_layer(answer);
+}
+
+/// Reads bytes as features in every form, for fuzzing.
+pub(crate) fn read_any_features(bytes: &[u8]) {
+    any_features::read(bytes);
 }
 
 #[async_trait]

@@ -88,7 +88,7 @@ async fn in_order(query: &LayerQuery<'_>, at: u64, slots: &mut Slots) -> Result<
         let place = at + done as u64;
         let call = |rows: usize| {
             let some = rest.get(..rows).unwrap_or(&rest);
-            match (query.layer.paging, some) {
+            match (query.paging, some) {
                 (Paging::Offset, some) => query.by_offset(place, some.len() as u64),
                 (Paging::IdRange, [first, .., last]) => query.by_range(*first, *last),
                 (_, some) => query.by_list(some),
@@ -187,8 +187,9 @@ async fn ask(query: &LayerQuery<'_>, most: usize, call: impl Fn(usize) -> Servic
             Err(failure) => failure,
         };
         let may_be_too_much = match failure.kind {
-            FailureKind::InvalidAnswer => true,
-            FailureKind::ServiceError | FailureKind::TimedOut | FailureKind::Unavailable => {
+            // Read at once, and too large or wrong.
+            FailureKind::InvalidAnswer if !failure.retryable => true,
+            FailureKind::InvalidAnswer | FailureKind::ServiceError | FailureKind::TimedOut | FailureKind::Unavailable => {
                 failed += 1;
                 failed <= MOST_FAILED_HALVES
             }

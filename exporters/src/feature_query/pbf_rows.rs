@@ -145,3 +145,104 @@ impl RowReader {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::stored::{StoredRow, fill};
+    use super::*;
+    use offmap_formats::features::{Feature, Field, FieldType, Value};
+
+    fn reader(kind: GeometryKind, has_z: bool, has_m: bool) -> RowReader {
+        let field = |name: &str, field_type| Field {
+            name: name.to_owned(),
+            alias: None,
+            field_type,
+            length: None,
+            is_nullable: true,
+            domain: None,
+        };
+        RowReader {
+            url: "https://h/S/FeatureServer/0".to_owned(),
+            object_id_field: "OBJECTID".to_owned(),
+            fields: vec![field("A", FieldType::Double), field("B", FieldType::Date)],
+            shapes: Some(Shapes { kind, has_z, has_m, spatial_reference: SpatialReference::web_mercator() }),
+        }
+    }
+
+    fn features(reader: &RowReader, bytes: &[u8]) -> Result<Vec<Feature>, Failure> {
+        let types = [FieldType::Double, FieldType::Date];
+        let shapes = reader.shapes.as_ref().map(|s| (s.kind, s.has_z, s.has_m));
+        let feature = |(_, bytes): (i64, Vec<u8>)| {
+            let mut feature = Feature::default();
+            fill(StoredRow::decode_length_delimited(bytes.as_slice()).expect("a row"), &types, shapes, &mut feature);
+            feature
+        };
+        Ok(reader.read_pbf(bytes)?.rows.into_iter().map(feature).collect())
+    }
+
+    /// Bytes of an answer, written by hand: field 2, in it field 1, in it what is given.
+    fn answer(result: &[u8]) -> Vec<u8> {
+        let length = |n: usize| u8::try_from(n).expect("a short answer");
+        assert!(result.len() < 126);
+        let mut bytes = vec![0x12, length(result.len() + 2), 0x0a, length(result.len())];
+        bytes.extend(result);
+        bytes
+    }
+
+    fn double(field: u8, n: f64) -> Vec<u8> {
+        let mut bytes = vec![field << 3 | 1];
+        bytes.extend(n.to_le_bytes());
+        bytes
+    }
+
+    fn nested(field: u8, parts: &[&[u8]]) -> Vec<u8> {
+        let content = parts.concat();
+        let mut bytes = vec![field << 3 | 2, u8::try_from(content.len()).expect("short")];
+        bytes.extend(content);
+        bytes
+    }
+
+    #[test]
+    fn parts_begin_anew_heights_are_absolute_and_m_stands_before_z_in_the_transform() {
+        // Scale: x 1 and z 0.5; translate: x 100, y 200, m 7.
+        let scale = nested(2, &[&double(1, 1.0), &double(2, 1.0), &double(3, 1.0), &double(4, 0.5)]);
+        let translate = nested(3, &[&double(3, 7.0)]);
+        let transform = nested(12, &[&scale, &translate]);
+        // Two parts of two and one vertices: (1,2,z 4,m 3) (1,1 more,z 6,m 0) and (5,5,z 0,m 1); zigzag doubles.
+        let coords = nested(3, &[&[2, 4, 8, 6, 2, 2, 12, 0, 10, 10, 0, 2]]);
+        let geometry = nested(2, &[&[0x08, 2], &nested(2, &[&[2, 1]]), &coords]);
+        // An id of uint32, a double that is null, a date of sint64.
+        let row = nested(15, &[&nested(1, &[&[5 << 3, 9]]), &nested(1, &[]), &nested(1, &[&[8 << 3, 1]]), &geometry]);
+        let name = |text: &str| nested(13, &[&nested(1, &[text.as_bytes()])]);
+        let result = [vec![10 << 3, 1, 11 << 3, 1], transform, name("OBJECTID"), name("A"), name("B"), row].concat();
+        let reader = reader(GeometryKind::Line, true, true);
+        let all = features(&reader, &answer(&result)).expect("reads");
+        assert_eq!((all[0].object_id, all[0].values.as_slice()), (Some(9), &[Value::Null, Value::Date(-1)][..]));
+        let shape = all[0].geometry().expect("a shape");
+        assert_eq!(shape.xy(), [[1.0, -2.0], [2.0, -3.0], [5.0, -5.0]], "from the upper left corner");
+        assert_eq!(shape.z(), [2.0, 3.0, 0.0]);
+        assert_eq!((shape.m()[0], shape.m()[1].is_nan(), shape.m()[2]), (10.0, true, 8.0), "0 stands for no measure");
+        assert!(shape.part_ranges().eq([0..2, 2..3]));
+    }
+
+    #[test]
+    fn what_is_no_collection_or_no_shape_is_named() {
+        let reader = reader(GeometryKind::Point, false, false);
+        for (bytes, words) in [
+            (b"\x12\x7fshort".to_vec(), "no FeatureCollectionPBuffer"),
+            (vec![0x12, 0], "no feature result"),
+            (answer(&[]), "no field `OBJECTID`"),
+            (
+                answer(&nested(13, &[&nested(1, &[b"OBJECTID"])]).into_iter().chain([15 << 3 | 2, 0]).collect::<Vec<_>>()),
+                "no object id",
+            ),
+        ] {
+            let failure = reader.read_pbf(&bytes).expect_err("refused");
+            assert!(failure.message.contains(words), "{failure}");
+        }
+        let name = nested(13, &[&nested(1, &[b"OBJECTID"])]);
+        let curve = nested(15, &[&nested(1, &[&[5 << 3, 1]]), &nested(7, &[])]);
+        let failure = reader.read_pbf(&answer(&[name, curve].concat())).expect_err("refused");
+        assert!(failure.message.contains("feature 1: its shape has true curves"), "{failure}");
+    }
+}

@@ -6,6 +6,7 @@
 //! Source: feature service reference §2.3 and §5.3.
 
 use super::fit::Scalar;
+use super::id_list;
 use super::layer_query::LayerQuery;
 use super::stored::Page;
 use crate::geodatabase::answer::flag;
@@ -82,15 +83,7 @@ pub(super) async fn ids(
                 let is_guid = query.reader.fields.iter().any(|f| f.name.eq_ignore_ascii_case(&foreign) && is_guid(f));
                 for clause in clauses(ctx, origin, &primary, &foreign, is_guid, query).await? {
                     let counted = query.count(Some(&clause)).await?;
-                    let found = query.ids(Some(&clause)).await?;
-                    if (found.len() as u64) < counted {
-                        let message = format!(
-                            "the service counts {counted} related rows of \"{}\" and lists {} object ids of them",
-                            query.title,
-                            found.len()
-                        );
-                        return Err(query.failure(FailureKind::Incomplete, message));
-                    }
+                    let found = id_list::complete(query, Some(&clause), counted).await?;
                     ids.extend(found);
                     if ids.len() > MOST {
                         return Err(too_many(query, "related rows"));

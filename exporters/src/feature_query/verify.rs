@@ -89,14 +89,12 @@ fn judge_attachments(layer: &TaskLayer, came: &ReadyLayer, contents: &mut LayerC
         contents.notes.push(LayerNote::new(LayerNoteKind::Missing, message));
     }
     if let Some(counted) = layer.attachments.filter(|counted| *counted > fetched.listed) {
-        // What was counted and is not listed is missing, unless it is named: the list is the later word.
-        let of_rows = came.gone > 0 || layer.expected.is_some_and(|rows| rows != came.listed);
-        if of_rows {
+        let missing = fetched.counted_again.and_then(|again| Missing::between(again, fetched.listed));
+        if missing.is_none() {
             contents
                 .notes
                 .push(changed(format!("{counted} attachments were counted for the plan, {} are listed", fetched.listed)));
-        } else {
-            contents.missing_attachments = Missing::between(counted, fetched.listed);
         }
+        contents.missing_attachments = missing;
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::answer::RestError;
 use crate::lock::lock;
+use crate::request::Call;
 use crate::state::State;
 use offmap_engine::testing::FaultAction;
 
@@ -41,7 +42,8 @@ pub(crate) fn at_random(state: &State) -> Option<FaultAction> {
     })
 }
 
-/// The fault of a path.
-pub(crate) fn strike(state: &State, path: &str) -> Option<FaultAction> {
-    lock(&state.faults).iter_mut().find_map(|fault| fault.strike(path))
+/// The fault of a request.
+pub(crate) fn strike(state: &State, call: &Call) -> Option<FaultAction> {
+    let has = |name: &str| call.parameters.contains_key(name);
+    lock(&state.faults).iter_mut().find_map(|fault| fault.strike(&call.path, has))
 }

@@ -21,7 +21,7 @@ pub(crate) async fn handle(Extract(state): Extract<Arc<State>>, request: Request
     let call = Call::read(request).await;
     log(&state, &call);
     state.let_colleagues_edit(&call.path);
-    let action = too_many(&state).or_else(|| strike(&state, &call.path)).or_else(|| at_random(&state));
+    let action = too_many(&state).or_else(|| strike(&state, &call)).or_else(|| at_random(&state));
     let job_fault = match &action {
         Some(FaultAction::Job(fault)) => Some(fault.clone()),
         _ => None,
@@ -38,7 +38,7 @@ pub(crate) async fn handle(Extract(state): Extract<Arc<State>>, request: Request
 pub(crate) async fn handle_storage(Extract(state): Extract<Arc<State>>, request: Request) -> Response {
     let call = Call::read(request).await;
     log(&state, &call);
-    match strike(&state, &call.path).or_else(|| at_random(&state)) {
+    match strike(&state, &call).or_else(|| at_random(&state)) {
         Some(FaultAction::Delay(time)) => tokio::time::sleep(time).await,
         Some(action) => return play(&state, &call, action).await,
         None => {}
