@@ -1,0 +1,155 @@
+//! Races offmap against the least that a program could do, on one machine at one time; one JSON line a row.
+//!
+//! ```text
+//! cargo run --release --example race -- [--levels 7] [--points 138398] [--attachments 1000] [--runs 3] [--rows tiles,points]
+//! ```
+//!
+//! A server in this process makes tiles, points and attachments out of numbers. Against it run, each in a process of its own: the bare loop
+//! (`bare.rs`: requests in flight, bytes or parsed pages into one SQLite table, no checks, no retries), and offmap (`ours.rs`: planned,
+//! journaled, verified, packed, and written as the format of the row). `ratio` is the time of the bare loop by that of offmap, of all runs
+//! the median; 1 is as fast. Rows with faults say how much the bare loop lost.
+
+mod bare;
+mod data;
+mod ours;
+mod server;
+
+use clap::{Parser, Subcommand};
+use serde_json::{Value, json};
+use server::Server;
+use std::error::Error;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
+
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// The finest level of tiles; 7 are 21,845.
+    #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(0..=12))]
+    levels: u32,
+    /// Points of the layer.
+    #[arg(long, default_value_t = 138_398, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    points: u64,
+    /// Attachments, of 300 kB each.
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(1..=100_000))]
+    attachments: u64,
+    /// How often each row is measured.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=100))]
+    runs: u64,
+    /// Rows to run, of: tiles, slow-tiles, faulty-tiles, points, attachments. [default: all]
+    #[arg(long, value_delimiter = ',')]
+    rows: Vec<String>,
+    /// Where everything is written.
+    #[arg(long, default_value = ".")]
+    directory: PathBuf,
+    #[command(subcommand)]
+    child: Option<Child>,
+}
+
+/// One side of a race, in a process of its own.
+#[derive(Debug, Subcommand)]
+enum Child {
+    /// The bare loop.
+    #[command(hide = true)]
+    Bare { kind: String, url: String, to: PathBuf, count: u64, in_flight: usize },
+    /// offmap.
+    #[command(hide = true)]
+    Ours { url: String, to: PathBuf },
+}
+
+/// What is raced.
+struct Row {
+    name: &'static str,
+    kind: &'static str,
+    service: &'static str,
+    /// Ending of the file that offmap writes.
+    ending: &'static str,
+    /// Requests that the bare loop has in flight.
+    in_flight: usize,
+}
+
+const ROWS: &[Row] = &[
+    Row { name: "tiles", kind: "tiles", service: "Tiles/MapServer", ending: "tpkx", in_flight: 32 },
+    Row { name: "tiles", kind: "tiles", service: "Tiles/MapServer", ending: "mbtiles", in_flight: 32 },
+    Row { name: "tiles", kind: "tiles", service: "Tiles/MapServer", ending: "pmtiles", in_flight: 32 },
+    Row { name: "slow-tiles", kind: "tiles", service: "SlowTiles/MapServer", ending: "pmtiles", in_flight: 256 },
+    Row { name: "faulty-tiles", kind: "tiles", service: "FaultyTiles/MapServer", ending: "pmtiles", in_flight: 32 },
+    Row { name: "points", kind: "points", service: "Points/FeatureServer/0", ending: "gpkg", in_flight: 8 },
+    Row { name: "attachments", kind: "attachments", service: "Photos/FeatureServer/0", ending: "gpkg", in_flight: 8 },
+];
+
+/// The most memory that this process had, in MiB (`VmHWM`; Linux only).
+fn peak_rss_mib() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = text.lines().find_map(|l| l.strip_prefix("VmHWM:"))?;
+    line.trim().trim_end_matches(" kB").trim().parse::<u64>().ok().map(|k| k / 1024)
+}
+
+/// Runs one side; its answer is the last line that it prints.
+async fn side(arguments: Vec<String>) -> Outcome<Value> {
+    let program = std::env::current_exe()?;
+    let output =
+        tokio::task::spawn_blocking(move || Command::new(program).args(arguments).stderr(Stdio::inherit()).output())
+            .await??;
+    let text = String::from_utf8(output.stdout)?;
+    match output.status.success() {
+        true => Ok(serde_json::from_str(text.lines().last().unwrap_or_default())?),
+        false => Err(format!("one side ended with {}", output.status).into()),
+    }
+}
+
+fn median(of: &[Value], key: &str) -> f64 {
+    let mut all: Vec<f64> = of.iter().filter_map(|v| v[key].as_f64()).collect();
+    all.sort_by(f64::total_cmp);
+    all.get(all.len() / 2).copied().unwrap_or_default()
+}
+
+async fn race(row: &Row, arguments: &Arguments, server: &Server, directory: &Path) -> Outcome<Value> {
+    let count = match row.kind {
+        "tiles" => data::tiles_to(arguments.levels),
+        "points" => arguments.points,
+        _ => arguments.attachments,
+    };
+    let url = format!("{}/arcgis/rest/services/{}", server.url, row.service);
+    let (mut bare, mut ours) = (Vec::new(), Vec::new());
+    for _ in 0..arguments.runs {
+        let to = directory.join("bare.sqlite");
+        let shown = to.display().to_string();
+        let words = ["bare", row.kind, &url, &shown, &count.to_string(), &row.in_flight.to_string()];
+        bare.push(side(words.map(str::to_owned).to_vec()).await?);
+        std::fs::remove_file(&to)?;
+        let to = directory.join(format!("ours.{}", row.ending));
+        let shown = to.display().to_string();
+        ours.push(side(["ours", &url, &shown].map(str::to_owned).to_vec()).await?);
+        std::fs::remove_file(&to)?;
+    }
+    let (bare_ms, our_ms) = (median(&bare, "ms"), median(&ours, "ms"));
+    Ok(json!({
+        "row": row.name, "to": row.ending, "count": count, "runs": arguments.runs,
+        "bareMs": bare_ms, "bareInFlight": row.in_flight, "bareGot": median(&bare, "got"), "bareRssMib": median(&bare, "peakRssMib"),
+        "oursMs": our_ms, "downloadMs": median(&ours, "downloadMs"), "got": median(&ours, "got"), "rssMib": median(&ours, "peakRssMib"),
+        "ratio": bare_ms / our_ms.max(1.0),
+    }))
+}
+
+#[tokio::main]
+async fn main() -> Outcome<()> {
+    let arguments = Arguments::parse();
+    match &arguments.child {
+        Some(Child::Bare { kind, url, to, count, in_flight }) => {
+            return bare::run(kind, url, to, *count, *in_flight).await;
+        }
+        Some(Child::Ours { url, to }) => return ours::run(url, to).await,
+        None => {}
+    }
+    if let Some(unknown) = arguments.rows.iter().find(|name| !ROWS.iter().any(|row| row.name == *name)) {
+        return Err(format!("there is no row `{unknown}`").into());
+    }
+    let directory = tempfile::tempdir_in(&arguments.directory)?;
+    let server = server::start(arguments.levels, arguments.points, arguments.attachments).await?;
+    for row in ROWS.iter().filter(|row| arguments.rows.is_empty() || arguments.rows.iter().any(|name| name == row.name)) {
+        println!("{}", race(row, &arguments, &server, directory.path()).await?);
+    }
+    Ok(())
+}
