@@ -18,10 +18,12 @@ use crate::take::{or_told, read_limits};
 use crate::terminal::{self, note};
 use crate::{arguments::ProgressStyle, convert};
 use offmap::arcgis::lone_service::{self, LoneService, Wanted};
+use offmap::model::failure::without_secrets;
 use offmap::packager::MobileMapPackage;
 use offmap::{
-    AreaOfInterest, DirectDownload, Engine, Failure, FailureKind, GenerateOfflineMapJob,
-    GenerateOfflineMapParameterOverrides, GenerateOfflineMapParameters, OfflineMapTask, run_blocking,
+    AreaOfInterest, DestinationTableRowFilter, DirectDownload, Engine, Failure, FailureKind, GenerateOfflineMapJob,
+    GenerateOfflineMapParameterOverrides, GenerateOfflineMapParameters, OfflineMapParametersKey, OfflineMapTask,
+    run_blocking,
 };
 use offmap_convert::files::{self, Content, Converted, Request};
 use serde_json::json;
@@ -37,14 +39,13 @@ const DIGITS: usize = 8;
 
 pub(crate) async fn run(arguments: Fetch) -> Result<u8, Stop> {
     let wishes = arguments.run();
-    let package = package_of(&arguments);
-    let (engine, job) = or_told(begin(&arguments, &package).await, &wishes)?;
+    let Begun { engine, job, package } = or_told(begin(&arguments).await, &wishes)?;
     let (outcome, cancel) = job_run::run(job, &wishes).await;
     if let Err(failure) = engine.shutdown().await {
         note!("offmap: {failure}");
     }
     let written = match &outcome {
-        Ok(_) => Some(write(&arguments, &package, cancel).await),
+        Ok(result) => Some(write(&arguments, (&package, result.is_complete()), cancel).await),
         Err(_) => None,
     };
     let is_json = wishes.style() == ProgressStyle::Json;
@@ -78,11 +79,12 @@ pub(crate) async fn run(arguments: Fetch) -> Result<u8, Stop> {
 }
 
 /// The package beside the file: its name says what was asked for.
-fn package_of(arguments: &Fetch) -> PathBuf {
+fn package_of(arguments: &Fetch, area: Option<&AreaOfInterest>) -> PathBuf {
     let asked = json!({
         "version": 1,
-        "url": arguments.url,
-        "area": arguments.area,
+        "url": without_secrets(&arguments.url),
+        // What is in its file, not where that is.
+        "area": area,
         "levels": arguments.levels,
         "where": arguments.filter,
         "direct": arguments.direct.map(|when| format!("{when:?}")),
@@ -94,13 +96,21 @@ fn package_of(arguments: &Fetch) -> PathBuf {
     arguments.out.with_file_name(name)
 }
 
+/// The job, and the package that it makes.
+struct Begun {
+    engine: Engine,
+    job: GenerateOfflineMapJob,
+    package: PathBuf,
+}
+
 /// Everything that can be refused without the service is refused first.
-async fn begin(arguments: &Fetch, package: &Path) -> Result<(Engine, GenerateOfflineMapJob), Stop> {
+async fn begin(arguments: &Fetch) -> Result<Begun, Stop> {
+    let chosen = arguments.area.as_deref().map(area).transpose()?;
+    let package = package_of(arguments, chosen.as_ref());
     let content = files::content_of(&arguments.out)?;
-    let mut request = Request::new(package, &arguments.out);
+    let mut request = Request::new(&package, &arguments.out);
     request.overwrite = arguments.overwrite;
     or_interrupted(run_blocking(move || files::check_destination(&request))).await?;
-    let chosen = arguments.area.as_deref().map(area).transpose()?;
     let wanted = match content {
         Content::Tiles => Wanted::Tiles,
         Content::Features if arguments.levels.is_some() => {
@@ -117,29 +127,77 @@ async fn begin(arguments: &Fetch, package: &Path) -> Result<(Engine, GenerateOff
         () = cancelled_by_ctrl_c(&limits) => return Err(Failure::cancelled().into()),
     };
     know_map(&lone.source.web_map);
-    let parameters = parameters(arguments, &lone, chosen)?;
+    let takes_all = wanted == Wanted::Features && chosen.is_none();
+    let parameters = parameters(arguments, &lone, (chosen, wanted))?;
     let engine = offmap::with_defaults(&client)?.start()?;
-    let job = match GenerateOfflineMapJob::resume(&engine, package).await {
-        Ok(job) => job.with_secrets_of(&lone.source.web_map),
-        Err(failure) if failure.kind == FailureKind::NotFound => {
+    let job = match left(&engine, &package).await? {
+        Some(job) => job.with_secrets_of(&lone.source.web_map),
+        None => {
             let task = OfflineMapTask::new(&engine, lone.source);
-            task.generate_offline_map(parameters, GenerateOfflineMapParameterOverrides::default(), package)
+            let overrides = match takes_all {
+                true => or_interrupted(all_rows(&task, &parameters)).await?,
+                false => GenerateOfflineMapParameterOverrides::default(),
+            };
+            task.generate_offline_map(parameters, overrides, &package)
         }
-        Err(failure) => return Err(failure.into()),
     };
     job.count_time(began.elapsed());
-    Ok((engine, job))
+    Ok(Begun { engine, job, package })
+}
+
+/// What an earlier command left: a job that goes on, or a package of which the rest is fetched.
+async fn left(engine: &Engine, package: &Path) -> Result<Option<GenerateOfflineMapJob>, Failure> {
+    let place = package.to_owned();
+    let is_incomplete = run_blocking(move || {
+        let opened = MobileMapPackage::open(&place).ok();
+        Ok(opened.is_some_and(|p| p.manifest().is_some_and(|m| m.is_ok_and(|m| !m.complete))))
+    });
+    if is_incomplete.await? {
+        return GenerateOfflineMapJob::complete(engine, package).await.map(Some);
+    }
+    match GenerateOfflineMapJob::resume(engine, package).await {
+        Ok(job) => Ok(Some(job)),
+        Err(failure) if failure.kind == FailureKind::NotFound => Ok(None),
+        Err(failure) => Err(failure),
+    }
+}
+
+/// The parameters of a plan, with every row in place of those that an area meets: an area has no rows without shapes in it.
+async fn all_rows(
+    task: &OfflineMapTask,
+    parameters: &GenerateOfflineMapParameters,
+) -> Result<GenerateOfflineMapParameterOverrides, Failure> {
+    let plan = task.plan(parameters, &GenerateOfflineMapParameterOverrides::default()).await?;
+    let mut overrides = GenerateOfflineMapParameterOverrides::from_plan(&plan);
+    let keys: Vec<OfflineMapParametersKey> = overrides.keys().collect();
+    for key in keys {
+        let Some(mut planned) = overrides.get(&key).cloned() else { continue };
+        for option in planned["layerOptions"].as_array_mut().into_iter().flatten() {
+            let has_filter = option["whereClause"].as_str().is_some_and(|clause| !clause.trim().is_empty());
+            let chosen = if has_filter { "useFilter" } else { "all" };
+            (option["queryOption"], option["useGeometry"], option["includeRelated"]) =
+                (json!(chosen), json!(false), json!(false));
+        }
+        overrides.set(&key, &planned)?;
+    }
+    Ok(overrides)
 }
 
 fn parameters(
     arguments: &Fetch,
     lone: &LoneService,
-    chosen: Option<AreaOfInterest>,
+    (chosen, wanted): (Option<AreaOfInterest>, Wanted),
 ) -> Result<GenerateOfflineMapParameters, Stop> {
-    let Some(area) = chosen.or_else(|| lone.extent.clone()) else {
-        return Err(Stop::usage(format!("{} does not say where its data are; name an --area", lone.title)));
+    let area = match chosen.or_else(|| lone.extent.clone()) {
+        Some(area) => area,
+        // Of all rows, where they are does not count.
+        None if wanted == Wanted::Features => AreaOfInterest::from_numbers("-180,-90,180,90")?,
+        None => return Err(Stop::usage(format!("{} does not say where its tiles are; name an --area", lone.title))),
     };
     let mut parameters = GenerateOfflineMapParameters::new(area);
+    if wanted == Wanted::Features && arguments.area.is_none() {
+        parameters.destination_table_row_filter = DestinationTableRowFilter::All;
+    }
     parameters.direct_download = arguments.direct.map_or(DirectDownload::Always, Into::into);
     match arguments.levels.as_deref().map(levels).transpose()? {
         Some(range) => {
@@ -159,8 +217,12 @@ fn parameters(
     Ok(parameters)
 }
 
-/// Makes the file of the package's data, and removes the package.
-async fn write(arguments: &Fetch, package: &Path, cancel: CancellationToken) -> Result<Converted, Failure> {
+/// Makes the file of the package's data, and removes the package; one that is incomplete stays where work is kept.
+async fn write(
+    arguments: &Fetch,
+    (package, is_complete): (&Path, bool),
+    cancel: CancellationToken,
+) -> Result<Converted, Failure> {
     let mut request = Request::new(data_of(package).await?, &arguments.out);
     (request.overwrite, request.keep) = (arguments.overwrite, arguments.keep == Some(true));
     let name = arguments.out.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -177,6 +239,11 @@ async fn write(arguments: &Fetch, package: &Path, cancel: CancellationToken) -> 
         );
         failure
     })?;
+    if !is_complete && arguments.keep == Some(true) {
+        let shown = package.display();
+        note!("offmap: {shown} is kept; the same command with --overwrite fetches what is missing");
+        return Ok(converted);
+    }
     let (place, shown) = (package.to_owned(), package.display());
     let removed = run_blocking(move || {
         std::fs::remove_dir_all(&place)

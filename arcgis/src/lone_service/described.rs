@@ -68,9 +68,9 @@ fn is_group(layer: &Value) -> bool {
     has_layers || layer.get("type").and_then(Value::as_str) == Some("Group Layer")
 }
 
-/// All of a service. One without data has numbers that are none, or a point.
+/// All of a service: its initial extent is a view, and not that. One without data has numbers that are none, or a point.
 pub(super) fn extent_of(answer: &Value) -> Option<AreaOfInterest> {
-    ["fullExtent", "extent", "initialExtent"].iter().find_map(|key| {
+    ["fullExtent", "extent"].iter().find_map(|key| {
         let extent = answer.get(*key).filter(|e| e.is_object())?;
         let read = AreaOfInterest::from_json(&extent.to_string()).ok()?;
         read.check().ok().map(|()| read)
@@ -111,6 +111,9 @@ mod tests {
     fn an_extent_without_numbers_is_none() {
         let nan = json!({"extent": {"xmin": "NaN", "ymin": "NaN", "xmax": "NaN", "ymax": "NaN"}});
         assert!(extent_of(&nan).is_none());
+        let view =
+            json!({"initialExtent": {"xmin": 0, "ymin": 0, "xmax": 1, "ymax": 1, "spatialReference": {"wkid": 102100}}});
+        assert!(extent_of(&view).is_none(), "a view is not all of it");
         let said = json!({
             "fullExtent": {"xmin": 1, "ymin": 2, "xmax": 3, "ymax": 4, "spatialReference": {"wkid": 102100}},
             "initialExtent": {"xmin": 0, "ymin": 0, "xmax": 1, "ymax": 1, "spatialReference": {"wkid": 102100}},
