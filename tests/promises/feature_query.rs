@@ -57,6 +57,12 @@ pub(crate) async fn take(bench: &Bench, source: OfflineMapSource, to: &Path) -> 
 /// A row as it is compared: its values by field, and the corners of its shape on a grid of a millimetre.
 pub(crate) type Row = (BTreeMap<String, String>, Option<BTreeSet<[i64; 2]>>);
 
+/// Rows by the layer's id in its service and their object ids.
+pub(crate) type Rows = BTreeMap<(i64, i64), Row>;
+
+/// Attachments by their ids: names with the object ids of their rows, and their bytes.
+pub(crate) type Attached = BTreeMap<i64, (String, Vec<u8>)>;
+
 fn geodatabases(package: &Path) -> Vec<PathBuf> {
     let is_one = |path: &PathBuf| path.extension().is_some_and(|e| e == "geodatabase");
     files_below(package).into_iter().filter(is_one).collect()
@@ -71,8 +77,8 @@ fn text(value: &Value) -> String {
 }
 
 /// The rows of a package by the layer's id in its service and their object ids, and the attachments as bytes.
-pub(crate) fn contents(package: &Path) -> (BTreeMap<(i64, i64), Row>, BTreeMap<i64, (String, Vec<u8>)>) {
-    let (mut rows, mut attached) = (BTreeMap::new(), BTreeMap::new());
+pub(crate) fn contents(package: &Path) -> (Rows, Attached) {
+    let (mut rows, mut attached) = (Rows::new(), Attached::new());
     for path in geodatabases(package) {
         let file = Geodatabase::open(&path, &CancellationToken::new()).expect("opens");
         assert!(file.refused_layers().is_empty(), "every layer is read");

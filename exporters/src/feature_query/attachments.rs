@@ -123,7 +123,8 @@ impl Attachments<'_> {
 
     async fn list(&self, pages: &[PathBuf], to: PathBuf) -> Result<(), Failure> {
         let mut all: Vec<Listed> = Vec::new();
-        for path in pages.iter().cloned() {
+        for path in pages {
+            let path = path.clone();
             let read = move || {
                 let (mut page, mut ids) = (Page::read(&path)?, Vec::new());
                 while let Some(row) = page.next_row(&path)? {
@@ -157,7 +158,7 @@ impl Attachments<'_> {
             }
             return Ok(all);
         }
-        let each = ids.to_vec().into_iter().map(|id| self.of_row(id));
+        let each = ids.iter().copied().map(|id| self.of_row(id));
         let lists: Vec<Vec<Listed>> = stream::iter(each).buffered(self.at_a_time).try_collect().await?;
         Ok(lists.into_iter().flatten().collect())
     }

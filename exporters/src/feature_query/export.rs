@@ -50,7 +50,7 @@ impl Export<'_> {
         let area = for_wire(self.parameters).await?;
         let (mut ready, mut failed): (Vec<ReadyLayer>, Vec<(u32, Failure)>) = (Vec::new(), Vec::new());
         for option in self.in_order(&area) {
-            match self.layer(option, &area, &ready).await {
+            match Box::pin(self.layer(option, &area, &ready)).await {
                 Ok(layer) => ready.push(layer),
                 Err(failure) if failure.owner == FailureOwner::Source && !failure.is_cancelled() => {
                     failed.push((option.layer_id, failure));
@@ -107,7 +107,7 @@ impl Export<'_> {
         let described = schema_of_service(&layer.description, &layer.object_id_field, self.parameters.reference());
         let mut found =
             described.map_err(|kind| Failure::not_supported(format!("\"{title}\" has shapes of the type `{kind}`")))?;
-        found.schema.title = std::mem::replace(&mut found.schema.name, String::new());
+        found.schema.title = std::mem::take(&mut found.schema.name);
         // Names of tables differ, whatever the layers are called.
         let same =
             |other: &crate::geodatabase::service_layer::ServiceLayer| other.name.eq_ignore_ascii_case(&found.schema.title);
@@ -154,7 +154,7 @@ impl Export<'_> {
         let heads = pages.clone();
         let gone = move || heads.iter().try_fold(0_u64, |sum, path| Ok(sum + Page::head(path)?.gone));
         let gone = self.ctx.blocking(gone).await?;
-        let attachments = self.attachments(&query, option, area_of_all, &pages).await?;
+        let attachments = Box::pin(self.attachments(&query, option, area_of_all, &pages)).await?;
         Ok(ReadyLayer { id, schema, left_out, pages, attachments, listed: count, gone })
     }
 
@@ -178,7 +178,7 @@ impl Export<'_> {
         let counted = self.task.layers.iter().filter(|l| l.service_layer_id == Some(layer)).find_map(|l| l.attachments);
         if counted.is_some_and(|counted| counted > fetched.listed) {
             let rows = self.task.layers.iter().find(|l| l.service_layer_id == Some(layer)).and_then(|l| l.expected);
-            let again = expected_attachments(client, service, (option, area), true, rows, None);
+            let again = Box::pin(expected_attachments(client, service, (option, area), true, rows, None));
             fetched.counted_again = ctx.or_cancelled(async { Ok(again.await) }).await?;
         }
         Ok(Some(fetched))
