@@ -2,14 +2,14 @@
 
 use crate::access_arguments::AccessArguments;
 use crate::convert_arguments::{self, Convert};
+use crate::direct::Direct;
 use crate::fetch_arguments::{self, Fetch};
 use crate::help;
 use crate::job_arguments::{Jobs, Status};
 use crate::login_arguments::{Login, Logout, Whoami};
 pub(crate) use crate::progress_style::ProgressStyle;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
-use offmap::DirectDownload;
 use std::path::PathBuf;
 
 /// Takes ArcGIS web maps offline.
@@ -82,28 +82,6 @@ pub(crate) struct Man {
     /// Directory to write the pages of all commands to, one file each; without it the page of offmap goes to stdout.
     #[arg(short, long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
-}
-
-/// When layers are downloaded directly (`directDownload` of the parameters).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Direct {
-    /// Only what services export.
-    Never,
-    /// Layers that cannot be exported.
-    #[value(alias = "whenNotExportable")]
-    WhenNotExportable,
-    /// All layers that can be had so.
-    Always,
-}
-
-impl From<Direct> for DirectDownload {
-    fn from(when: Direct) -> Self {
-        match when {
-            Direct::Never => Self::Never,
-            Direct::WhenNotExportable => Self::WhenNotExportable,
-            Direct::Always => Self::Always,
-        }
-    }
 }
 
 /// Which map and which area.

@@ -5,6 +5,8 @@
 //! an earlier one left, and another one does not.
 
 use crate::access;
+use crate::arguments::{ProgressStyle, RunArguments};
+use crate::convert;
 use crate::convert_arguments::levels;
 use crate::convert_progress::Shown;
 use crate::fetch_arguments::Fetch;
@@ -16,7 +18,6 @@ use crate::setup::{area, cancelled_by_ctrl_c};
 use crate::stop::{INCOMPLETE, Stop};
 use crate::take::{or_told, read_limits};
 use crate::terminal::{self, note};
-use crate::{arguments::ProgressStyle, convert};
 use offmap::arcgis::lone_service::{self, LoneService, Wanted};
 use offmap::model::failure::without_secrets;
 use offmap::packager::MobileMapPackage;
@@ -38,7 +39,7 @@ use tokio_util::sync::CancellationToken;
 const DIGITS: usize = 8;
 
 pub(crate) async fn run(arguments: Fetch) -> Result<u8, Stop> {
-    let wishes = arguments.run();
+    let wishes = wishes(&arguments);
     let Begun { engine, job, package } = or_told(begin(&arguments).await, &wishes)?;
     let (outcome, cancel) = job_run::run(job, &wishes).await;
     if let Err(failure) = engine.shutdown().await {
@@ -76,6 +77,12 @@ pub(crate) async fn run(arguments: Fetch) -> Result<u8, Stop> {
         Some(Err(failure)) => Err(failure.into()),
         None => Err(Failure::internal("a package was made and no file of it").into()),
     }
+}
+
+/// What is done with its job.
+pub(crate) fn wishes(fetch: &Fetch) -> RunArguments {
+    let (keep, time_limit, progress) = (fetch.keep, fetch.time_limit, fetch.progress);
+    RunArguments { mmpk: None, open: None, keep, time_limit, progress }
 }
 
 /// The package beside the file: its name says what was asked for.
@@ -120,7 +127,7 @@ async fn begin(arguments: &Fetch) -> Result<Begun, Stop> {
     };
     let began = Instant::now();
     let client = access::client(&arguments.access, Some(&arguments.url))?;
-    let limits = read_limits(&arguments.run());
+    let limits = read_limits(&wishes(arguments));
     let filter = arguments.filter.as_deref().unwrap_or_default();
     let lone = tokio::select! {
         lone = lone_service::read(&client, &arguments.url, wanted, filter, &limits) => lone?,

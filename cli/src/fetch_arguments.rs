@@ -1,8 +1,9 @@
 //! The command line of `offmap fetch`.
 
 use crate::access_arguments::AccessArguments;
-use crate::arguments::{Direct, ProgressStyle, RunArguments};
+use crate::direct::Direct;
 use crate::help;
+use crate::progress_style::ProgressStyle;
 use clap::Args;
 use std::path::PathBuf;
 
@@ -68,11 +69,4 @@ pub(crate) struct Fetch {
     pub(crate) progress: Option<ProgressStyle>,
     #[command(flatten)]
     pub(crate) access: AccessArguments,
-}
-
-impl Fetch {
-    /// What is done with its job.
-    pub(crate) fn run(&self) -> RunArguments {
-        RunArguments { mmpk: None, open: None, keep: self.keep, time_limit: self.time_limit, progress: self.progress }
-    }
 }

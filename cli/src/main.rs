@@ -15,6 +15,7 @@ mod clean;
 mod convert;
 mod convert_arguments;
 mod convert_progress;
+mod direct;
 mod documents;
 mod fetch;
 mod fetch_arguments;
@@ -88,7 +89,7 @@ async fn run(mut command: Command, settings: Option<&Path>) -> Result<u8, Stop> 
     match &command {
         Command::Take(arguments) => take::or_told(settled, &arguments.run)?,
         Command::Resume(arguments) => take::or_told(settled, &arguments.run)?,
-        Command::Fetch(arguments) => take::or_told(settled, &arguments.run())?,
+        Command::Fetch(arguments) => take::or_told(settled, &fetch::wishes(arguments))?,
         _ => settled?,
     }
     match command {

@@ -1,6 +1,6 @@
 //! What a description says that a map of the service needs.
 
-use super::LevelScale;
+use super::level_scale::LevelScale;
 use offmap_model::{AreaOfInterest, Failure, FailureKind, FailureOwner, FailureStage, ServiceUrl};
 use serde_json::{Value, json};
 

@@ -11,7 +11,10 @@
 //! Source: `feature-service-rest` reference §2, tile reference §2, `web-map-and-offline-api` reference A.4.
 
 mod described;
+mod level_scale;
 mod template;
+
+pub use level_scale::LevelScale;
 
 use crate::answer_kind::AnswerKind;
 use crate::body::expect_description;
@@ -36,15 +39,6 @@ pub enum Wanted {
     Tiles,
     /// Its features.
     Features,
-}
-
-/// A level of a cache.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct LevelScale {
-    /// Level id.
-    pub level: u32,
-    /// Denominator of its scale.
-    pub scale: f64,
 }
 
 /// A service or layer, as a map.

@@ -2,7 +2,7 @@
 //!
 //! Source: `web-map-and-offline-api` reference A.4 (WebTiledLayer); XYZ templates are those of MapLibre, QGIS and OpenLayers.
 
-use super::LevelScale;
+use super::level_scale::LevelScale;
 use crate::urls::parse_http;
 use offmap_model::failure::without_secrets;
 use offmap_model::{AreaOfInterest, Envelope, Failure, SpatialReference};
