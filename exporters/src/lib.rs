@@ -13,6 +13,7 @@
 
 mod download_limit;
 pub mod feature_query;
+mod feature_service;
 mod file_etag;
 pub mod geodatabase;
 mod job_client;
