@@ -15,6 +15,7 @@
 mod download_limit;
 mod export_parts;
 pub mod feature_query;
+mod feature_service;
 mod file_etag;
 pub mod geodatabase;
 mod job_client;

@@ -125,7 +125,10 @@ fn rows(sandbox: &Sandbox) -> Vec<FaultRow> {
 /// Cells that end otherwise than their rows say, and why.
 fn other_ends(step: &FaultStep, row: &FaultRow) -> Option<FaultEnds> {
     // An empty object is a good index of no sprites.
-    (row.name == fault_names::EMPTY_OBJECT && step.name.contains("sprite")).then(FaultEnds::complete)
+    let no_sprites = row.name == fault_names::EMPTY_OBJECT && step.name.contains("sprite");
+    // Photos are smaller than where the file is cut.
+    let is_small = row.name == fault_names::CUT_SHORT && step.name.contains("attachments");
+    (no_sprites || is_small).then(FaultEnds::complete)
 }
 
 /// The same for storage with signed addresses, which knows no tokens.
@@ -239,8 +242,11 @@ async fn cells(layer: &str, job_timeout: Duration, chosen: impl FnOnce(Vec<Fault
     let task = OfflineMapTask::new(&engine, OfflineMapSource::from_web_map(map_of(&sandbox, layer)));
     let mut parameters = task.default_parameters(area()).expect("parameters");
     parameters.max_scale = 250_000_000.0;
-    if matches!(layer, "direct" | "query") {
-        parameters.direct_download = DirectDownload::WhenNotExportable;
+    match layer {
+        "direct" => parameters.direct_download = DirectDownload::WhenNotExportable,
+        // Before the others: else the reason of a layer that cannot be had is that its service has no sync.
+        "query" => parameters.direct_download = DirectDownload::Always,
+        _ => {}
     }
     let other_ends = if layer == "hosted" { other_ends_of_storage } else { other_ends };
     let service = FaultyLayer { sandbox: &sandbox, steps: steps(layer), other_ends };

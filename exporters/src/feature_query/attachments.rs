@@ -6,8 +6,8 @@
 use super::layer_query::LayerQuery;
 use super::stored::Page;
 use super::units;
-use crate::geodatabase::answer::flag;
-use crate::geodatabase::service::FeatureService;
+use crate::feature_service::answer::flag;
+use crate::feature_service::service::FeatureService;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use offmap_arcgis::server_job::while_it_lags;
 use offmap_arcgis::{AnswerKind, ArcGisClient, Download, ServiceCall};

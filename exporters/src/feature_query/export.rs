@@ -13,8 +13,8 @@ use super::stored::Page;
 use super::units;
 use super::verify::verified;
 use super::write::{ReadyLayer, relationships, write};
-use crate::geodatabase::GenerateLayerOption;
-use crate::geodatabase::expected::{RowSelection, expected_attachments, selection};
+use crate::feature_service::expected::{RowSelection, expected_attachments, selection};
+use crate::feature_service::layer_option::GenerateLayerOption;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use offmap_arcgis::ArcGisClient;
 use offmap_engine::{ExportContext, FinishedFile, UnitState};
@@ -109,8 +109,9 @@ impl Export<'_> {
             described.map_err(|kind| Failure::not_supported(format!("\"{title}\" has shapes of the type `{kind}`")))?;
         found.schema.title = std::mem::take(&mut found.schema.name);
         // Names of tables differ, whatever the layers are called.
-        let same =
-            |other: &crate::geodatabase::service_layer::ServiceLayer| other.name.eq_ignore_ascii_case(&found.schema.title);
+        let same = |other: &crate::feature_service::service_layer::ServiceLayer| {
+            other.name.eq_ignore_ascii_case(&found.schema.title)
+        };
         let is_taken = self.service.service.layers.values().filter(|l| same(l)).count() > 1;
         found.schema.name = if is_taken { format!("{} {id}", found.schema.title) } else { found.schema.title.clone() };
         found.schema.item_id = Some(i64::from(id));

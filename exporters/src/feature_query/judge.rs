@@ -1,15 +1,15 @@
 //! Whether the rows of a layer can be asked for, by what its service says.
 
 use super::service::QueriedService;
-use crate::geodatabase::judge;
-use crate::geodatabase::row_filter::layer_id;
+use crate::feature_service::found::found;
+use crate::feature_service::row_filter::layer_id;
 use offmap_formats::geodatabase::schema_of_service;
 use offmap_model::{Capability, CapabilityReason, MapLayer, SpatialReference};
 
 /// Judges a layer; the first thing that is in its way is named.
 pub(super) fn judge(layer: &MapLayer, service: &QueriedService) -> Capability {
     let title = &layer.title;
-    let found = match judge::found(layer, &service.service) {
+    let found = match found(layer, &service.service) {
         Ok(found) => found,
         Err(refused) => return refused,
     };

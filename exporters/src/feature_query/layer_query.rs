@@ -2,7 +2,7 @@
 
 use super::row_reader::{RowReader, Shapes};
 use super::service::{Paging, QueriedLayer};
-use crate::geodatabase::service::FeatureService;
+use crate::feature_service::service::FeatureService;
 use offmap_arcgis::body::number_in;
 use offmap_arcgis::{AnswerKind, ArcGisClient, FeatureQuery, PageSize, ServiceCall};
 use offmap_formats::features::LayerSchema;

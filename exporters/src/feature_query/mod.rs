@@ -32,8 +32,8 @@ mod write;
 
 pub use parameters::FeatureQueryParameters;
 
-use crate::geodatabase::answer::allows_editing;
-use crate::geodatabase::row_filter::{layer_id, layer_options};
+use crate::feature_service::answer::allows_editing;
+use crate::feature_service::row_filter::{layer_id, layer_options};
 use crate::job_client::JobClient;
 use async_trait::async_trait;
 use export::Export;

@@ -1,8 +1,8 @@
 //! `FeatureQueryParameters`.
 
 use super::service::QueriedService;
-use crate::geodatabase::GenerateLayerOption;
-use crate::geodatabase::parameters::check_options;
+use crate::feature_service::layer_option::GenerateLayerOption;
+use crate::feature_service::layer_option::check_options;
 use offmap_model::{AreaOfInterest, Failure, SpatialReference};
 use serde::{Deserialize, Serialize};
 

@@ -3,11 +3,11 @@
 use super::parameters::FeatureQueryParameters;
 use super::service::QueriedService;
 use super::units;
-use crate::geodatabase::GenerateLayerOption;
-use crate::geodatabase::counts::RowFilter;
-use crate::geodatabase::expected::{RowSelection, expected_attachments, expected_rows, selection};
-use crate::geodatabase::plan::uncounted;
-use crate::geodatabase::row_filter::by_service_layer;
+use crate::feature_service::counts::RowFilter;
+use crate::feature_service::expected::uncounted;
+use crate::feature_service::expected::{RowSelection, expected_attachments, expected_rows, selection};
+use crate::feature_service::layer_option::GenerateLayerOption;
+use crate::feature_service::row_filter::by_service_layer;
 use offmap_arcgis::ArcGisClient;
 use offmap_disk::run_blocking;
 use offmap_engine::{LayerPlan, TaskPlan};
@@ -106,8 +106,10 @@ impl Planning<'_> {
     async fn has_no_rows(&self) -> bool {
         let area = self.parameters.extent.clone();
         for option in &self.parameters.layer_options {
-            let every =
-                GenerateLayerOption { query_option: crate::geodatabase::GenerateLayerQueryOption::All, ..option.clone() };
+            let every = GenerateLayerOption {
+                query_option: crate::feature_service::layer_option::GenerateLayerQueryOption::All,
+                ..option.clone()
+            };
             let RowSelection::Rows(all) = selection(&self.service.service, &every, &area) else { return false };
             if !matches!(self.service.service.count(self.client, &all).await, Ok(0)) {
                 return false;

@@ -2,8 +2,8 @@
 //!
 //! Source: feature service reference §2 and §5.1.
 
-use crate::geodatabase::answer::{flag, has_word, text};
-use crate::geodatabase::service::FeatureService;
+use crate::feature_service::answer::{flag, has_word, text};
+use crate::feature_service::service::FeatureService;
 use offmap_arcgis::ArcGisClient;
 use offmap_arcgis::body::cut;
 use offmap_model::{Failure, LayerSecrets, number};

@@ -6,7 +6,7 @@
 use super::attachments::{Fetched, file_of, read_list};
 use super::fit::FieldFit;
 use super::stored::{Page, fill};
-use crate::geodatabase::service::FeatureService;
+use crate::feature_service::service::FeatureService;
 use offmap_formats::features::{Attachment, Cardinality, Feature, FeatureSink, FieldType, LayerSchema, Relationship};
 use offmap_formats::geodatabase::{GeodatabaseOptions, GeodatabaseSink};
 use offmap_model::{Failure, FailureStage};

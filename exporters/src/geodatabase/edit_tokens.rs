@@ -2,8 +2,8 @@
 //!
 //! The file says it, and the job's answers do. Source: `feature-service-rest` reference §3.4, §4.1; mobile map package reference B.5.
 
-use super::service::FeatureService;
 use super::units::JOB_UNIT;
+use crate::feature_service::service::FeatureService;
 use offmap_engine::ExportContext;
 use offmap_formats::geodatabase::{SyncState, sync_state};
 use offmap_model::{EditTokens, Failure, FailureKind, number};

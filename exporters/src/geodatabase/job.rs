@@ -4,10 +4,10 @@
 
 use super::edit_tokens::{self, GONE, REPLICA_ID};
 use super::parameters::{GenerateGeodatabaseParameters, SyncModel};
-use super::service::FeatureService;
 use super::sync_data;
 use super::units::{FILE_UNIT, JOB_UNIT};
 use crate::download_limit::DownloadLimit;
+use crate::feature_service::service::FeatureService;
 use async_trait::async_trait;
 use offmap_arcgis::server_job::{Poll, ServerJob, ServerTask, Submission};
 use offmap_arcgis::{ArcGisClient, Download, Downloaded, ServiceCall, body, resolve, server_job, without_secret_query};

@@ -2,32 +2,26 @@
 //!
 //! Source: `feature-service-rest` reference §2 to §4.
 
-pub(crate) mod answer;
-mod compatibility;
-pub(crate) mod counts;
 mod edit_tokens;
-pub(crate) mod expected;
 mod export;
 mod job;
-pub(crate) mod judge;
-mod network_facts;
-pub(crate) mod parameters;
-pub(crate) mod plan;
+mod judge;
+mod parameters;
+mod plan;
 mod refused_layer;
-pub(crate) mod row_filter;
-pub(crate) mod service;
-pub(crate) mod service_layer;
 mod sync_data;
 mod units;
 mod utility_network;
 mod verification;
 
-pub use parameters::{
-    GenerateGeodatabaseParameters, GenerateLayerOption, GenerateLayerQueryOption, SyncModel, UtilityNetworkSyncMode,
-};
+pub use crate::feature_service::layer_option::{GenerateLayerOption, GenerateLayerQueryOption};
+pub use parameters::{GenerateGeodatabaseParameters, SyncModel, UtilityNetworkSyncMode};
 
+use crate::feature_service::answer::allows_editing;
+use crate::feature_service::row_filter::{self, layer_id};
+use crate::feature_service::service::FeatureService;
+use crate::feature_service::service_layer;
 use crate::job_client::JobClient;
-use answer::allows_editing;
 use async_trait::async_trait;
 use export::Export;
 use offmap_arcgis::ArcGisClient;
@@ -38,9 +32,7 @@ use offmap_model::{
     OfflineMapSource, ReturnLayerAttachmentOption,
 };
 use plan::Planning;
-use row_filter::layer_id;
 use serde_json::Value;
-use service::FeatureService;
 use std::collections::HashMap;
 use std::path::Path;
 use tokio_util::sync::CancellationToken;

@@ -1,11 +1,11 @@
 //! What a replica will hold: counted by the service before anything is spent.
 
-use super::counts::RowFilter;
-use super::expected::{expected_attachments, expected_rows};
-use super::parameters::{GenerateGeodatabaseParameters, GenerateLayerOption};
-use super::row_filter::by_service_layer;
-use super::service::FeatureService;
+use super::parameters::GenerateGeodatabaseParameters;
 use super::units::{FILE_UNIT, JOB_UNIT};
+use crate::feature_service::counts::RowFilter;
+use crate::feature_service::expected::{expected_attachments, expected_rows, uncounted};
+use crate::feature_service::row_filter::by_service_layer;
+use crate::feature_service::service::FeatureService;
 use offmap_arcgis::ArcGisClient;
 use offmap_disk::run_blocking;
 use offmap_engine::{LayerPlan, TaskPlan};
@@ -20,16 +20,6 @@ const EMPTY_BYTES: u64 = 200_000;
 pub(super) async fn for_wire(parameters: &GenerateGeodatabaseParameters) -> Result<AreaOfInterest, Failure> {
     let area = parameters.extent.clone();
     run_blocking(move || Ok(area.for_wire())).await
-}
-
-/// Why a layer without a count stays behind.
-pub(crate) fn uncounted(title: &str, option: &GenerateLayerOption, mut failure: Failure) -> Failure {
-    let filter = match option.where_clause.as_str() {
-        "" => String::new(),
-        clause => format!(" for the filter `{clause}`"),
-    };
-    failure.message = format!("\"{title}\": the service does not count its rows{filter}: {}", failure.message);
-    failure
 }
 
 /// A replica that is being planned.

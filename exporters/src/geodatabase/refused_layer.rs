@@ -1,6 +1,6 @@
 //! Which layer a refusal of the service is about.
 
-use super::service::FeatureService;
+use crate::feature_service::service::FeatureService;
 use offmap_model::{Failure, FailureKind, FailureOwner};
 
 /// The one layer among some that a refusal of the service names: by its id or, in quotation marks or as a word, by its name.
@@ -44,7 +44,7 @@ fn has_whole(text: &str, name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::geodatabase::service_layer::read_layer;
+    use crate::feature_service::service_layer::read_layer;
     use offmap_model::{FailureStage, LayerSecrets};
     use serde_json::{Value, json};
 

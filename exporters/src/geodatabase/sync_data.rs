@@ -3,8 +3,8 @@
 //! Source: feature service reference §2.1 (bits), API reference B.5 (what is asked by default).
 
 use super::parameters::{GenerateGeodatabaseParameters, UtilityNetworkSyncMode};
-use super::service::SyncCapabilities;
-use super::service_layer::ServiceLayer;
+use crate::feature_service::service::SyncCapabilities;
+use crate::feature_service::service_layer::ServiceLayer;
 use offmap_model::{LayerType, MapLayer};
 
 pub(super) const ANNOTATIONS: u32 = 1;

@@ -3,9 +3,9 @@
 //! Source: API reference B.5 and the guide "take a utility network offline" that it names.
 
 use super::parameters::{GenerateGeodatabaseParameters, SyncModel, UtilityNetworkSyncMode as Mode};
-use super::service::FeatureService;
-use super::service_layer::ServiceLayer;
 use super::sync_data::{NETWORK_SYSTEM, NETWORK_TOPOLOGY};
+use crate::feature_service::service::FeatureService;
+use crate::feature_service::service_layer::ServiceLayer;
 use offmap_engine::{NetworkPlan, ServiceRequest};
 use offmap_model::{Failure, GenerateOfflineMapUpdateMode, OnlineOnlyServicesOption, ServiceUrl, UtilityNetwork};
 use std::collections::HashSet;
@@ -25,7 +25,7 @@ fn offers(service: &FeatureService, bits: u32) -> bool {
 
 /// A data layer of the network that the map has and that cannot be taken: without it the network cannot be, either.
 fn lacking<'a>(request: &ServiceRequest, service: &'a FeatureService) -> Option<&'a str> {
-    let taken: HashSet<u32> = request.layers.iter().filter_map(super::row_filter::layer_id).collect();
+    let taken: HashSet<u32> = request.layers.iter().filter_map(crate::feature_service::row_filter::layer_id).collect();
     let data = service.layers.iter().find(|(id, layer)| layer.in_network && !taken.contains(id));
     data.map(|(_, layer)| layer.name.as_str())
 }

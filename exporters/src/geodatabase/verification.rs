@@ -4,11 +4,12 @@
 //! that were there before the submission and are there still must be in it; each row that was added since has a higher object
 //! id, so they are counted by `OBJECTID <= highest id before`. More rows than were counted are never a loss.
 
-use super::counts::RowFilter;
-use super::expected::{MOST_ROWS_ASKED, RowSelection, expected_attachments, selection};
-use super::parameters::{GenerateGeodatabaseParameters, GenerateLayerOption};
-use super::service::FeatureService;
-use super::service_layer::{Relationship, ServiceLayer};
+use super::parameters::GenerateGeodatabaseParameters;
+use crate::feature_service::counts::RowFilter;
+use crate::feature_service::expected::{MOST_ROWS_ASKED, RowSelection, expected_attachments, selection};
+use crate::feature_service::layer_option::GenerateLayerOption;
+use crate::feature_service::service::FeatureService;
+use crate::feature_service::service_layer::{Relationship, ServiceLayer};
 use futures_util::StreamExt as _;
 use offmap_arcgis::ArcGisClient;
 use offmap_engine::ExportContext;

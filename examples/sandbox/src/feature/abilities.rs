@@ -2,6 +2,9 @@
 
 use serde_json::{Map, Value, json};
 
+/// Rows of one answer.
+pub(crate) const MAX_RECORDS: usize = 1000;
+
 /// What it says of `exceededTransferLimit`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LimitWord {
@@ -41,7 +44,7 @@ impl Default for Abilities {
             has_pages: true,
             orders: true,
             speaks_pbf: false,
-            most: super::service::MAX_RECORDS,
+            most: MAX_RECORDS,
             cut: None,
             limit_word: LimitWord::Honest,
             ids_cut: None,

@@ -2,8 +2,9 @@
 //!
 //! Written after the `feature-service-rest` reference §2.
 
+use super::abilities::MAX_RECORDS;
 use super::layer::Layer;
-use super::service::{FeatureService, MAX_RECORDS};
+use super::service::FeatureService;
 use crate::answer::Rest;
 use crate::extent::{no_extent, world_extent};
 use offmap_model::SpatialReference;

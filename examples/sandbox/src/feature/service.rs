@@ -11,9 +11,6 @@ use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
-/// Rows of one answer.
-pub(crate) const MAX_RECORDS: usize = 1000;
-
 /// A feature service.
 #[derive(Debug)]
 pub(crate) struct FeatureService {

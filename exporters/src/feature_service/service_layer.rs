@@ -22,14 +22,14 @@ pub(crate) struct Relationship {
     #[serde(default, deserialize_with = "related_table_id")]
     pub(crate) related_table_id: i64,
     #[serde(default)]
-    pub(super) role: String,
+    pub(crate) role: String,
     #[serde(default)]
     pub(crate) key_field: String,
     #[serde(default)]
     pub(crate) cardinality: String,
     /// The table that a relationship of many to many goes by.
     #[serde(default, deserialize_with = "relationship_table_id")]
-    pub(super) relationship_table_id: Option<i64>,
+    pub(crate) relationship_table_id: Option<i64>,
     #[serde(default)]
     pub(crate) name: String,
     /// Whether the rows of the destination go with those of the origin.
@@ -66,51 +66,51 @@ pub(crate) struct ServiceLayer {
     pub(crate) is_table: bool,
     /// Its `type`, such as `Annotation Layer`.
     #[serde(default)]
-    pub(super) kind: String,
+    pub(crate) kind: String,
     /// Whether its description has fields.
     #[serde(default = "by_default")]
-    pub(super) has_fields: bool,
+    pub(crate) has_fields: bool,
     /// Whether it is data of a utility network.
     #[serde(default)]
-    pub(super) in_network: bool,
-    pub(super) global_id_field: Option<String>,
+    pub(crate) in_network: bool,
+    pub(crate) global_id_field: Option<String>,
     #[serde(default)]
     pub(crate) object_id_field: String,
     /// Whether rows can be asked for one by one in an order.
     #[serde(default)]
     pub(crate) orders_rows: bool,
-    pub(super) can_sync: bool,
+    pub(crate) can_sync: bool,
     /// Whether its own capabilities allow editing; they may be fewer than the service's.
-    pub(super) editable: bool,
+    pub(crate) editable: bool,
     pub(crate) has_attachments: bool,
     /// Whether attachments can be counted.
     pub(crate) counts_attachments: bool,
     /// Whether it answers with a count alone; else the attachments are listed page by page.
     #[serde(default = "by_default")]
-    pub(super) counts_attachments_only: bool,
+    pub(crate) counts_attachments_only: bool,
     /// What keeps it from going offline, beside sync.
-    pub(super) problem: Option<(CapabilityReason, String)>,
+    pub(crate) problem: Option<(CapabilityReason, String)>,
     pub(crate) relationships: Vec<Relationship>,
     /// Whether it is a destination of something that the map does not have.
     #[serde(default)]
-    pub(super) origin_outside: bool,
+    pub(crate) origin_outside: bool,
     pub(crate) attribution: Option<String>,
     pub(crate) edit_date: Option<i64>,
 }
 
 /// A layer or table as a service lists it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct ListedLayer {
+pub(crate) struct ListedLayer {
     /// A number; the text that stands in its place where it is none.
-    pub(super) id: String,
+    pub(crate) id: String,
     pub(crate) name: String,
-    pub(super) kind: String,
+    pub(crate) kind: String,
     /// Id of the group layer around it.
-    pub(super) parent: Option<i64>,
+    pub(crate) parent: Option<i64>,
 }
 
 impl ListedLayer {
-    pub(super) fn read(entry: &Value) -> Self {
+    pub(crate) fn read(entry: &Value) -> Self {
         let id = entry.get("id").unwrap_or(&Value::Null);
         Self {
             id: number::read::<u32>(id).map_or_else(|| cut(&id.to_string()), |id| id.to_string()),
@@ -122,7 +122,7 @@ impl ListedLayer {
 }
 
 /// Reads the description of a layer; what it does not say itself, its service may.
-pub(super) fn read_layer(answer: &Value, service: &Value) -> Result<ServiceLayer, NotANumber> {
+pub(crate) fn read_layer(answer: &Value, service: &Value) -> Result<ServiceLayer, NotANumber> {
     let capabilities = text(answer, "capabilities").or_else(|| text(service, "capabilities")).unwrap_or("sync");
     let kind = text(answer, "type").unwrap_or_default();
     let list = answer.get("relationships").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();

@@ -2,7 +2,7 @@
 //!
 //! Source: API reference B.2 (`destinationTableRowFilter`), feature service reference §3.1.
 
-use super::parameters::{GenerateLayerOption, GenerateLayerQueryOption};
+use super::layer_option::{GenerateLayerOption, GenerateLayerQueryOption};
 use super::service::FeatureService;
 use offmap_engine::ServiceRequest;
 use offmap_model::{DestinationTableRowFilter, LayerPlace, MapLayer, OfflineSettings};
@@ -42,7 +42,7 @@ pub(crate) fn by_service_layer(layers: &[MapLayer]) -> (Vec<u32>, HashMap<u32, V
 }
 
 /// The definition expressions of all map layers on one service layer, joined with OR; empty as soon as one has none.
-pub(super) fn joined_where(layers: &[&MapLayer]) -> String {
+pub(crate) fn joined_where(layers: &[&MapLayer]) -> String {
     let mut clauses: Vec<&str> = Vec::new();
     let mut seen: HashSet<&str> = HashSet::new();
     for layer in layers {

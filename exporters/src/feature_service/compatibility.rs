@@ -65,7 +65,7 @@ const KEYWORDS: [&str; 51] = [
 ];
 
 /// The first rule that a layer breaks, with what was found and expected.
-pub(super) fn problem(layer: &Value, service: &Value) -> Option<(CapabilityReason, String)> {
+pub(crate) fn problem(layer: &Value, service: &Value) -> Option<(CapabilityReason, String)> {
     let empty = Vec::new();
     let list = |key: &str| layer.get(key).and_then(Value::as_array).unwrap_or(&empty);
     let name_of = |v: &Value| v.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();

@@ -26,6 +26,6 @@ pub(crate) fn text<'a>(value: &'a Value, key: &str) -> Option<&'a str> {
 }
 
 /// What a service can that says nothing of it.
-pub(super) fn by_default() -> bool {
+pub(crate) fn by_default() -> bool {
     true
 }

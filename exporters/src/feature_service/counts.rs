@@ -46,7 +46,7 @@ impl FeatureService {
     }
 
     /// The highest object id of a layer, 0 for one without rows; `None` where the service cannot tell it in one row.
-    pub(super) async fn highest_id(&self, client: &ArcGisClient, layer: u32) -> Option<i64> {
+    pub(crate) async fn highest_id(&self, client: &ArcGisClient, layer: u32) -> Option<i64> {
         let described = self.layers.get(&layer).filter(|l| l.orders_rows)?;
         let field = &described.object_id_field;
         let all = RowFilter { layer, where_clause: "", area: None, up_to: None };
@@ -87,7 +87,7 @@ impl FeatureService {
     }
 
     /// The service's own count of the attachments of the rows that meet a filter: the rows' ids first, then their attachments.
-    pub(super) async fn count_attachments(&self, client: &ArcGisClient, rows: &RowFilter<'_>) -> Result<u64, Failure> {
+    pub(crate) async fn count_attachments(&self, client: &ArcGisClient, rows: &RowFilter<'_>) -> Result<u64, Failure> {
         let layer = rows.layer;
         let call = self.query(rows)?.with("returnIdsOnly", true).with("returnGeometry", false);
         let call = call.answer(AnswerKind::Description);

@@ -1,7 +1,7 @@
 //! What the service counts for the rows that an option selects.
 
 use super::counts::RowFilter;
-use super::parameters::{GenerateLayerOption, GenerateLayerQueryOption};
+use super::layer_option::{GenerateLayerOption, GenerateLayerQueryOption};
 use super::service::FeatureService;
 use offmap_arcgis::ArcGisClient;
 use offmap_model::{AreaOfInterest, Failure};
@@ -77,4 +77,14 @@ pub(crate) async fn expected_attachments(
             }
         },
     }
+}
+
+/// Why a layer without a count stays behind.
+pub(crate) fn uncounted(title: &str, option: &GenerateLayerOption, mut failure: Failure) -> Failure {
+    let filter = match option.where_clause.as_str() {
+        "" => String::new(),
+        clause => format!(" for the filter `{clause}`"),
+    };
+    failure.message = format!("\"{title}\": the service does not count its rows{filter}: {}", failure.message);
+    failure
 }

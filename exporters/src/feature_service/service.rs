@@ -16,14 +16,14 @@ use std::collections::{BTreeMap, HashSet};
 const MOST_LISTED: usize = 1000;
 /// `syncCapabilities`, in either spelling, with the documented meaning of absence.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub(super) struct SyncCapabilities {
-    pub(super) is_async: bool,
-    pub(super) per_layer: bool,
+pub(crate) struct SyncCapabilities {
+    pub(crate) is_async: bool,
+    pub(crate) per_layer: bool,
     #[serde(default = "by_default")]
-    pub(super) per_replica: bool,
-    pub(super) none: bool,
-    pub(super) attachments_direction: bool,
-    pub(super) data_options: Option<u32>,
+    pub(crate) per_replica: bool,
+    pub(crate) none: bool,
+    pub(crate) attachments_direction: bool,
+    pub(crate) data_options: Option<u32>,
 }
 
 /// A feature service with the layers that a map uses.
@@ -32,29 +32,29 @@ pub struct FeatureService {
     pub(crate) root: String,
     pub(crate) title: String,
     pub(crate) capabilities: String,
-    pub(super) sync_enabled: bool,
+    pub(crate) sync_enabled: bool,
     pub(crate) editable: bool,
     /// `createReplica` fails on such a service unless the client says that it knows unknown time references.
     pub(crate) unknown_time_zone: bool,
     /// Whether it is a view on another service.
-    pub(super) is_view: bool,
-    pub(super) sync: SyncCapabilities,
-    pub(super) extent: Option<Envelope>,
+    pub(crate) is_view: bool,
+    pub(crate) sync: SyncCapabilities,
+    pub(crate) extent: Option<Envelope>,
     pub(crate) attribution: Option<String>,
     pub(crate) spatial_reference: Option<SpatialReference>,
     pub(crate) layers: BTreeMap<u32, ServiceLayer>,
     /// Release of the server; 0 where it does not say.
     #[serde(default)]
-    pub(super) version: f64,
+    pub(crate) version: f64,
     /// The layer of its utility network, where it has one.
     #[serde(default)]
-    pub(super) network_layer: Option<u32>,
+    pub(crate) network_layer: Option<u32>,
     /// Layers that could not be described, with the reason; not kept in the plan, which does not have them.
     #[serde(skip)]
-    pub(super) broken: BTreeMap<u32, Failure>,
+    pub(crate) broken: BTreeMap<u32, Failure>,
     /// What the service lists, for people; not kept in the plan.
     #[serde(skip)]
-    pub(super) listed: Vec<ListedLayer>,
+    pub(crate) listed: Vec<ListedLayer>,
     /// Parameters of the map's layers that go with every request; supplied anew whenever this is read back.
     #[serde(skip)]
     pub(crate) secrets: LayerSecrets,
@@ -122,7 +122,7 @@ impl FeatureService {
     }
 
     /// Reads what the service says of itself; its layers are not in it yet.
-    pub(super) fn read(root: &str, answer: &Value, secrets: &LayerSecrets) -> Result<Self, Failure> {
+    pub(crate) fn read(root: &str, answer: &Value, secrets: &LayerSecrets) -> Result<Self, Failure> {
         let capabilities = cut(text(answer, "capabilities").unwrap_or_default());
         expect_description(answer, root, "a feature service", &["layers", "tables", "capabilities"])?;
         let sync = answer.get("syncCapabilities").cloned().unwrap_or(Value::Null);
