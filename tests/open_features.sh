@@ -17,12 +17,18 @@ fi
 if ! "$venv/bin/python" -c 'import geopandas, pyarrow' 2>/dev/null && ! "$venv/bin/pip" install --quiet geopandas pyarrow 2>/dev/null; then
   echo "open features: GeoParquet SKIPPED, geopandas and pyarrow cannot be installed here"
 fi
-validator=$venv/bin/geopackage-validator
+# PDOK's validator needs GDAL's own binding, which has to be of the library's version: the distribution has both.
+validator_venv=${OPEN_FEATURES_VALIDATOR_VENV:-target/geopackage-validator}
+validator=$validator_venv/bin/geopackage-validator
 if [ ! -x "$validator" ]; then
-  # Its binding to GDAL has to be of GDAL's own version, and is built here.
-  version=$(gdal-config --version 2>/dev/null || true)
-  if [ -z "$version" ] || ! "$venv/bin/pip" install --quiet "gdal==$version" pdok-geopackage-validator 2>/dev/null; then
-    echo "open features: PDOK's validator SKIPPED, it cannot be installed here (it needs libgdal-dev and mod_spatialite)"
+  has_gdal() { /usr/bin/python3 -c 'from osgeo import gdal; import venv, ensurepip' 2>/dev/null; }
+  if ! has_gdal && [ "$(id -u)" = 0 ]; then
+    apt-get install -y --no-install-recommends python3-gdal python3-venv libsqlite3-mod-spatialite > /dev/null 2>&1 || true
+  fi
+  if ! has_gdal || ! /usr/bin/python3 -m venv --system-site-packages "$validator_venv" \
+    || ! "$validator_venv/bin/pip" install --quiet --no-deps pdok-geopackage-validator==0.14.5 2>/dev/null \
+    || ! "$validator_venv/bin/pip" install --quiet Click click-log minio pydantic pyyaml semver setuptools 2>/dev/null; then
+    echo "open features: PDOK's validator SKIPPED, it cannot be installed here (it needs python3-gdal and mod_spatialite)"
     validator=
   fi
 fi

@@ -1,7 +1,5 @@
 //! Whole maps: what is read from the web map and the services, and what both writers make of it.
 
-#![expect(clippy::unwrap_used, reason = "what cannot be read fails the test")]
-
 use offmap_convert::cartography::maplibre::{self, StyleOptions, TileUrls};
 use offmap_convert::cartography::{
     Choice, DataSource, FeatureSource, GeometryKind, LayerContent, LayerSource, Map, RasterSource, TextPart, TileFiles,
@@ -41,12 +39,12 @@ fn feature_source(layer: &Value) -> Option<LayerSource> {
 }
 
 fn every_symbol() -> Map {
-    let document = serde_json::from_str(include_str!("fixtures/every_symbol.json")).unwrap();
+    let document = serde_json::from_str(include_str!("fixtures/every_symbol.json")).expect("JSON");
     Map::from_web_map(&document, &mut feature_source)
 }
 
 fn style_layer<'a>(style: &'a Value, id: &str) -> &'a Value {
-    let layers = style["layers"].as_array().unwrap();
+    let layers = style["layers"].as_array().expect("an array");
     layers.iter().find(|layer| layer["id"] == id).unwrap_or_else(|| panic!("no {id}"))
 }
 
@@ -115,7 +113,8 @@ fn a_desktop_package_draws_as_its_geodatabase_says() {
 fn layers_stand_in_the_order_of_the_map_and_labels_on_top() {
     let map = every_symbol();
     let style = maplibre::style(&map, &StyleOptions::default()).json;
-    let ids: Vec<&str> = style["layers"].as_array().unwrap().iter().map(|layer| layer["id"].as_str().unwrap()).collect();
+    let ids: Vec<&str> =
+        style["layers"].as_array().expect("an array").iter().map(|layer| layer["id"].as_str().expect("a text")).collect();
     let at = |id: &str| ids.iter().position(|found| *found == id).unwrap_or_else(|| panic!("no {id} in {ids:?}"));
     let order = [
         "raster",
@@ -129,15 +128,15 @@ fn layers_stand_in_the_order_of_the_map_and_labels_on_top() {
         "heat/circle",
     ];
     assert!(order.windows(2).all(|pair| at(pair[0]) < at(pair[1])), "{ids:?}");
-    let labels = ids.iter().position(|id| id.contains("/labels-")).unwrap();
+    let labels = ids.iter().position(|id| id.contains("/labels-")).expect("is there");
     assert!(ids[labels..].iter().all(|id| id.contains("/labels-")), "{ids:?}");
     assert_eq!(style["sources"]["raster"]["url"], "pmtiles://raster.pmtiles");
     assert_eq!(style_layer(&style, "raster")["paint"]["raster-opacity"], 0.5);
     assert_eq!(style_layer(&style, "hidden/circle")["layout"]["visibility"], "none");
-    assert_eq!(style_layer(&style, "near/circle")["minzoom"].as_f64().unwrap().floor(), 18.0);
+    assert_eq!(style_layer(&style, "near/circle")["minzoom"].as_f64().expect("a number").floor(), 18.0);
 
     let project = qgis::project(&map).qgs;
-    let tree = &project[..project.find("<relations").unwrap()];
+    let tree = &project[..project.find("<relations").expect("is there")];
     let place = |name: &str| tree.find(&format!("name=\"{name}\"")).unwrap_or_else(|| panic!("no {name}"));
     let topmost_first =
         ["Only near", "Heat map", "Two fields", "Markers", "Hatches and lines", "Lines", "Fills", "Class breaks", "Vector"];
@@ -162,7 +161,7 @@ fn what_is_simplified_is_named() {
 fn the_same_map_gives_the_same_bytes() {
     let [one, two] = [every_symbol(), every_symbol()].map(|map| {
         let (style, project) = (maplibre::style(&map, &StyleOptions::default()), qgis::project(&map));
-        (style.json.to_string(), style.sprites.files("sprite"), project.qgz("map").unwrap())
+        (style.json.to_string(), style.sprites.files("sprite"), project.qgz("map").expect("an archive"))
     });
     assert!(one == two);
     assert!(one.1.len() == 4 && one.2.starts_with(b"PK"));
@@ -191,7 +190,7 @@ fn vector_tiles_bring_their_sources_images_and_fonts() {
     assert_eq!((&poi["paint"]["icon-opacity"], &poi["paint"]["text-opacity"]), (&json!(0.5), &json!(0.5)));
     // Without its tiles in the asked form the layer is left out, and named.
     let style = maplibre::style(&map, &StyleOptions::default());
-    assert_eq!((style.json["layers"].as_array().unwrap().len(), style.approximations.len()), (0, 1));
+    assert_eq!((style.json["layers"].as_array().expect("an array").len(), style.approximations.len()), (0, 1));
 }
 
 #[test]

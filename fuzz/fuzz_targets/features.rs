@@ -4,9 +4,12 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use offmap::formats::ContainerReader as _;
+use offmap::formats::containers::Reading;
 use offmap::formats::features::{CopyOptions, FeatureReader, FeatureSink, copy_features};
 use offmap::formats::geodatabase::{Geodatabase, GeodatabaseOptions, GeodatabaseSink};
 use offmap::formats::geopackage::GeoPackage;
+use offmap::formats::open_containers::GeoPackageReader;
 use tokio_util::sync::CancellationToken;
 
 fn read_all(reader: &dyn FeatureReader) {
@@ -34,6 +37,7 @@ fuzz_target!(|bytes: &[u8]| {
     if let Ok(reader) = Geodatabase::open(&path, &cancel) {
         read_all(&reader);
     }
+    let _ = GeoPackageReader.read(&path, &Reading { cancel: &cancel, report: &|_| () });
     if let Ok(reader) = GeoPackage::open(&path, &cancel) {
         read_all(&reader);
         let to = dir.path().join("y.geodatabase");

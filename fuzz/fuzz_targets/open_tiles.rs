@@ -1,10 +1,12 @@
 //! Files of tiles out of any bytes, read by whatever reader their first bytes ask for; and PMTiles whose header is right and whose
-//! directories, metadata and tiles are the fuzzer's.
+//! directories, metadata and tiles are the fuzzer's. Each is also judged as a container of a layer.
 
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use offmap::formats::{TileId, TileVisitor, convert};
+use offmap::formats::containers::Reading;
+use offmap::formats::open_containers::OpenTilesReader;
+use offmap::formats::{ContainerReader as _, TileId, TileVisitor, convert};
 use offmap::model::Failure;
 use tokio_util::sync::CancellationToken;
 
@@ -29,6 +31,8 @@ fn read(bytes: &[u8]) {
     if std::fs::write(&path, bytes).is_err() {
         return;
     }
+    let reading = Reading { cancel: &CancellationToken::new(), report: &|_| () };
+    let _ = OpenTilesReader.read(&path, &reading);
     if let Ok(mut reader) = convert::open_reader(&path, &CancellationToken::new()) {
         let _ = reader.for_each_tile(&mut Few(10_000));
         let _ = reader.for_each_resource(&mut |_, _| Ok(()));

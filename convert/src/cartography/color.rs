@@ -112,7 +112,7 @@ mod tests {
 
     #[test]
     fn esri_colours_have_an_alpha_of_255() {
-        let color = Rgba::from_esri(&json!([115, 178, 255, 70])).unwrap();
+        let color = Rgba::from_esri(&json!([115, 178, 255, 70])).expect("a color");
         assert_eq!(color.css(), "rgba(115,178,255,0.275)");
         assert_eq!(color.qgis(), "115,178,255,70");
         assert_eq!(Rgba::from_esri(&json!([1, 2, 3])), Some(Rgba::new(1, 2, 3, 255)));

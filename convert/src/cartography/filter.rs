@@ -238,7 +238,7 @@ mod tests {
 
     #[test]
     fn and_binds_closer_than_or() {
-        let read = Filter::parse("A = 'x' OR B='it''s' AND NOT (C <> -1.5)").unwrap();
+        let read = Filter::parse("A = 'x' OR B='it''s' AND NOT (C <> -1.5)").expect("parses");
         let c = Filter::Compare("C".into(), Comparison::NotEqual, Literal::Number(-1.5));
         assert_eq!(read, Filter::Or(vec![equal("A", "x"), Filter::And(vec![equal("B", "it's"), Filter::Not(Box::new(c))])]));
     }

@@ -169,7 +169,7 @@ mod tests {
             "labelExpression": "[STATE_NAME]", "useCodedValues": true, "minScale": 0, "maxScale": 0,
             "symbol": {"type": "esriTS", "color": [0, 0, 0, 255], "haloColor": null, "haloSize": null,
                 "font": {"family": "Arial", "size": 8, "style": "italic", "weight": "bold", "decoration": "none"}}}));
-        let read = read.unwrap();
+        let read = read.expect("is there");
         assert!(notes.is_empty(), "{notes:?}");
         assert_eq!(read.text, [TextPart::Field("STATE_NAME".into())]);
         assert_eq!((read.symbol.size, read.symbol.bold, read.symbol.italic), (8.0, true, true));
@@ -190,7 +190,7 @@ mod tests {
     fn arcade_that_is_more_than_fields_shows_its_first_field() {
         let (read, notes) =
             one(json!({"labelExpressionInfo": {"expression": "Upper($feature.NAME) + 1"}, "where": "F(X)=1"}));
-        assert_eq!(read.unwrap().text, [TextPart::Field("NAME".into())]);
+        assert_eq!(read.expect("is there").text, [TextPart::Field("NAME".into())]);
         assert_eq!(notes.len(), 2, "{notes:?}");
         assert!(one(json!({"labelExpressionInfo": {"expression": "Now()"}})).0.is_none());
     }

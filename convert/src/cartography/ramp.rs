@@ -91,8 +91,8 @@ mod tests {
                 {"type": "sizeInfo", "axis": "height", "valueUnit": ""}]}),
             &mut Report::new("layer", &mut list),
         );
-        assert_eq!(size.unwrap().stops, [(0.0, 4.0), (10.0, 30.0)]);
-        let color = color.unwrap();
+        assert_eq!(size.expect("is there").stops, [(0.0, 4.0), (10.0, 30.0)]);
+        let color = color.expect("is there");
         assert_eq!((color.field.as_str(), color.divisor.as_deref(), color.stops[0].0), ("AGE", Some("N"), 1.0));
         assert_eq!(list.len(), 2, "{list:?}");
     }

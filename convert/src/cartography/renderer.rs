@@ -280,7 +280,7 @@ mod tests {
         assert_eq!((fields.len(), delimiter.as_str()), (2, ";"));
         assert_eq!(values, &[vec!["x;1".to_owned(), "y;<Null>".to_owned()]]);
         assert_eq!(read.all_classes().count(), 2);
-        assert_eq!(read.default.unwrap().label, "Other");
+        assert_eq!(read.default.expect("is there").label, "Other");
     }
 
     #[test]

@@ -111,12 +111,12 @@ mod tests {
     #[test]
     fn backward_diagonals_rise_to_the_right_and_repeat_without_a_seam() {
         let stroke = Stroke { color: Rgba::new(0, 0, 0, 255), width: 0.75, dashes: Vec::new() };
-        let image = hatch(Hatch::BackwardDiagonal, &stroke, 1.0).unwrap();
-        let alpha = |x: u32, y: u32| image.pixel(x, y).unwrap().alpha();
+        let image = hatch(Hatch::BackwardDiagonal, &stroke, 1.0).expect("an image");
+        let alpha = |x: u32, y: u32| image.pixel(x, y).expect("a pixel").alpha();
         assert!(alpha(1, 8) > 100 && alpha(8, 1) > 100, "the line from the lower left to the upper right");
         assert!(alpha(1, 1) == 0 && alpha(8, 8) == 0, "not the other diagonal");
         assert_eq!(alpha(0, 9), alpha(9, 0));
-        let other = hatch(Hatch::ForwardDiagonal, &stroke, 1.0).unwrap();
-        assert!(other.pixel(1, 1).unwrap().alpha() > 100);
+        let other = hatch(Hatch::ForwardDiagonal, &stroke, 1.0).expect("an image");
+        assert!(other.pixel(1, 1).expect("a pixel").alpha() > 100);
     }
 }

@@ -307,7 +307,7 @@ mod tests {
 
     #[test]
     fn filters_compare_only_values_of_their_type() {
-        let of = |clause: &str| filter(&Filter::parse(clause).unwrap(), &fields("D", FieldKind::Date));
+        let of = |clause: &str| filter(&Filter::parse(clause).expect("parses"), &fields("D", FieldKind::Date));
         assert_eq!(
             of("A > 5"),
             Some(json!(["case", ["==", ["typeof", ["get", "A"]], "number"], [">", ["get", "A"], 5], false]))

@@ -118,22 +118,25 @@ mod tests {
     fn a_sheet_is_the_same_each_time_and_has_both_sizes() {
         let make = || {
             let mut sprites = Sprites::default();
-            let name = sprites.marker(&square(9.0, None)).unwrap();
-            sprites.pattern(&Fill { color: Rgba::GREY, style: FillStyle::Hatch(Hatch::Cross), outline: None }).unwrap();
-            assert_eq!(sprites.marker(&square(9.0, None)).unwrap(), name);
+            let name = sprites.marker(&square(9.0, None)).expect("a name");
+            sprites
+                .pattern(&Fill { color: Rgba::GREY, style: FillStyle::Hatch(Hatch::Cross), outline: None })
+                .expect("is there");
+            assert_eq!(sprites.marker(&square(9.0, None)).expect("a name"), name);
             (name, sprites.files("sprite"))
         };
         let (name, files) = make();
         assert_eq!((name, files.clone()), make());
         let names: Vec<&str> = files.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["sprite.png", "sprite.json", "sprite@2x.png", "sprite@2x.json"]);
-        let index: Value = serde_json::from_slice(&files[3].1).unwrap();
-        assert!(index.as_object().unwrap().values().all(|place| place["pixelRatio"] == 2));
-        let sheet = Pixmap::decode_png(&files[0].1).unwrap();
-        let index: Value = serde_json::from_slice(&files[1].1).unwrap();
-        let place = index.as_object().unwrap().iter().find(|(name, _)| name.starts_with("marker")).unwrap().1;
-        let at = |key: &str| u32::try_from(place[key].as_u64().unwrap()).unwrap();
-        let middle = sheet.pixel(at("x") + at("width") / 2, at("y") + at("height") / 2).unwrap();
+        let index: Value = serde_json::from_slice(&files[3].1).expect("JSON");
+        assert!(index.as_object().expect("an object").values().all(|place| place["pixelRatio"] == 2));
+        let sheet = Pixmap::decode_png(&files[0].1).expect("an image");
+        let index: Value = serde_json::from_slice(&files[1].1).expect("JSON");
+        let place =
+            index.as_object().expect("an object").iter().find(|(name, _)| name.starts_with("marker")).expect("is there").1;
+        let at = |key: &str| u32::try_from(place[key].as_u64().expect("a number")).expect("fits");
+        let middle = sheet.pixel(at("x") + at("width") / 2, at("y") + at("height") / 2).expect("a pixel");
         assert_eq!((middle.red(), middle.green(), middle.alpha()), (255, 0, 255));
         // 9 points are 12 pixels.
         assert!((12..=14).contains(&at("width")), "{place}");

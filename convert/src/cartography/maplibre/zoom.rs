@@ -57,7 +57,7 @@ mod tests {
     fn the_scale_of_a_level_belongs_to_the_range() {
         let mut layer = Object::new();
         limit(&mut layer, 72_223.819_286, 1_128.497_176);
-        let (least, most) = (layer["minzoom"].as_f64().unwrap(), layer["maxzoom"].as_f64().unwrap());
+        let (least, most) = (layer["minzoom"].as_f64().expect("a number"), layer["maxzoom"].as_f64().expect("a number"));
         assert!(least <= 12.0 && least > 11.999, "{least}");
         assert!(most > 18.0 && most < 18.001, "{most}");
         let mut layer = Object::new();

@@ -144,7 +144,7 @@ mod tests {
 
     #[test]
     fn names_and_texts_are_quoted() {
-        let read = Filter::parse("\"a\"\"b\" = 'it''s' AND C IN (1, 2.5)").unwrap();
+        let read = Filter::parse("\"a\"\"b\" = 'it''s' AND C IN (1, 2.5)").expect("parses");
         assert_eq!(sql(&read), "(\"a\"\"b\" = 'it''s') AND (\"C\" IN (1, 2.5))");
         assert_eq!(text("a\\b"), "'a\\\\b'");
         assert_eq!(
