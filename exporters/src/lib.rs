@@ -19,12 +19,14 @@ mod feature_service;
 mod file_etag;
 pub mod geodatabase;
 mod job_client;
+mod raster_service;
 pub mod tile_cache;
 pub mod tile_download;
 mod tile_export;
 mod tile_levels;
 mod tile_parts;
 mod tile_service;
+mod vector_service;
 mod vector_style;
 pub mod vector_tiles;
 

@@ -7,6 +7,7 @@ pub use parameters::ExportTileCacheParameters;
 use crate::export_parts::PartCall;
 use crate::file_etag;
 use crate::job_client::JobClient;
+use crate::raster_service::{not_tiled, service_of};
 use crate::tile_export;
 use crate::tile_levels;
 use crate::tile_parts::TileParts;
@@ -24,7 +25,7 @@ use offmap_formats::tile_package;
 use offmap_formats::tile_package::{TilePackage, TilePackageKind};
 use offmap_model::{
     Artifact, ArtifactFile, Capability, CapabilityReason, ExportTask, Failure, FailureKind, FailureOwner, FailureStage,
-    LayerType, MapLayer, OfflineMapSource, TaskLayer,
+    MapLayer, OfflineMapSource, TaskLayer,
 };
 use serde_json::Value;
 
@@ -154,24 +155,6 @@ impl Exporter for TileCacheExporter {
     async fn rollback(&self, _: &ExportTask, _: &Self::Service, ctx: &ExportContext) {
         tile_export::rollback(&self.client.for_task(ctx), ctx).await;
     }
-}
-
-/// The service of a raster tiled layer.
-pub(crate) fn service_of(layer: &MapLayer) -> Option<String> {
-    let tiled = matches!(layer.layer_type, LayerType::TiledMapService | LayerType::TiledImageService);
-    // A cached service that the map draws dynamically may still have tiles; whether it is one, the service says.
-    let other = matches!(&layer.layer_type, LayerType::Other(word) if word == "ArcGISImageServiceLayer");
-    let service = layer.service()?;
-    let kind = service.kind();
-    ((tiled || other) && matches!(kind.as_str(), "mapserver" | "imageserver")).then(|| service.root().to_owned())
-}
-
-/// Why a service of raster tiles has none to take, and what of it is needed where it has some.
-pub(crate) fn not_tiled(title: &str, answer: &Value) -> Option<(CapabilityReason, String)> {
-    let is_fused = answer.get("singleFusedMapCache").and_then(Value::as_bool).unwrap_or(false);
-    let is_tiled = is_fused && answer.get("tileInfo").is_some_and(Value::is_object);
-    let words = || format!("\"{title}\" draws on demand (no single fused cache), so it has no tiles to take offline");
-    (!is_tiled).then(|| (CapabilityReason::NotTiled, words()))
 }
 
 async fn run(

@@ -20,11 +20,11 @@ mod web_tiles;
 pub use parameters::TileDownloadParameters;
 
 use crate::job_client::JobClient;
-use crate::tile_cache;
+use crate::raster_service;
 use crate::tile_levels;
 use crate::tile_service::{DESCRIPTION, FILE_UNIT, TiledService, spatial_reference_not_supported, text, title_of};
+use crate::vector_service::{self, Description, Way};
 use crate::vector_style::{STYLE_UNIT, numbered};
-use crate::vector_tiles::{self, Description, Way};
 use async_trait::async_trait;
 use export::{Export, OWN_STYLE_UNIT};
 use offmap_arcgis::body::expect_description;
@@ -88,12 +88,12 @@ impl Exporter for TileDownloadExporter {
 
     fn supports(&self, layer: &MapLayer, source: &OfflineMapSource) -> Option<String> {
         match layer.layer_type {
-            LayerType::VectorTile => vector_tiles::service_of(layer, source),
+            LayerType::VectorTile => vector_service::service_of(layer, source),
             LayerType::Other(_) => {
                 let web = || web_tiles::template_of(layer, source).map(|template| template.url);
-                tile_cache::service_of(layer).or_else(web)
+                raster_service::service_of(layer).or_else(web)
             }
-            _ => tile_cache::service_of(layer),
+            _ => raster_service::service_of(layer),
         }
     }
 
@@ -172,7 +172,8 @@ fn task_plan(source: &TileSource, layers: &[String], parameters: &TileDownloadPa
     let blocks = blocks::blocks_of(service, &area, &parameters.level_ids)?;
     let total = TileInfo::total(&levels);
     let (least, most) = if source.is_vector() { VECTOR_BYTES } else { RASTER_BYTES };
-    let tilemaps = if service.has_tilemap { blocks.len() as u64 } else { 0 };
+    // A service that says which tiles there are may have far fewer.
+    let (tilemaps, sure) = if service.has_tilemap { (blocks.len() as u64, 0) } else { (0, total) };
     let mut units = blocks::units(&blocks);
     if let Some(described) = &source.vector {
         units.push(Unit::new(OWN_STYLE_UNIT, "resource", "the service's style with sprites and fonts"));
@@ -188,8 +189,7 @@ fn task_plan(source: &TileSource, layers: &[String], parameters: &TileDownloadPa
         count_unit: CountUnit::Tiles,
         requests: total.saturating_add(tilemaps),
         levels,
-        // A service that says which tiles there are may have far fewer.
-        bytes: Some(ByteRange { min: if service.has_tilemap { 0 } else { least }, max: total.saturating_mul(most) }),
+        bytes: Some(ByteRange { min: sure.saturating_mul(least), max: total.saturating_mul(most) }),
         ..TaskPlan::default()
     })
 }
@@ -203,7 +203,7 @@ async fn describe_raster(
     let answer = client.json(&call).await?;
     expect_description(&answer, root, "a tiled service", DESCRIPTION)?;
     let (title, attribution) = (title_of(root, &answer), text(&answer, "copyrightText"));
-    let mut refused = tile_cache::not_tiled(&title, &answer);
+    let mut refused = raster_service::not_tiled(&title, &answer);
     let service = match refused {
         Some(_) => None,
         None => Some(TiledService::read(root, &answer, &custom)?),

@@ -2,7 +2,7 @@
 
 use super::template::TileTemplate;
 use crate::tile_service::TiledService;
-use crate::vector_tiles::Described;
+use crate::vector_service::Described;
 use offmap_arcgis::{ServiceCall, resolve};
 use offmap_formats::{TileFormat, TileId, TileSetInfo};
 use offmap_model::{Failure, FailureStage, LayerSecrets};

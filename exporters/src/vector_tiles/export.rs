@@ -1,9 +1,9 @@
 //! One export of vector tiles: the package, then the styles of items with their sprites and fonts.
 
-use super::describe::Described;
 use crate::file_etag;
 use crate::tile_parts::TileParts;
 use crate::tile_service::{FILE_UNIT, JobUrlStyle, TiledService, layers_of};
+use crate::vector_service::Described;
 use crate::vector_style::{StyleUnits, note};
 use offmap_arcgis::{ArcGisClient, Downloaded};
 use offmap_engine::ExportContext;

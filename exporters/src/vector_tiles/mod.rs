@@ -1,7 +1,5 @@
 //! Vector tiled layers: `exportTiles` to `.vtpk`, and the style, sprites and fonts of a style that lives on a portal item.
 
-mod describe;
-mod description;
 mod export;
 mod parameters;
 
@@ -11,16 +9,14 @@ use crate::job_client::JobClient;
 use crate::tile_export;
 use crate::tile_levels;
 use crate::tile_service::TiledService;
+use crate::vector_service::{Described, Description, Way, service_of};
 use crate::vector_style::{STYLE_UNIT, numbered};
 use async_trait::async_trait;
-use describe::item_style;
-pub(crate) use describe::{Described, Way};
-pub(crate) use description::Description;
 use export::Export;
 use offmap_arcgis::ArcGisClient;
 use offmap_disk::run_blocking;
 use offmap_engine::{ExportContext, Exporter, PlanContext, ServiceDescription, ServiceRequest, TaskPlan};
-use offmap_model::{Artifact, ExportTask, Failure, LayerType, MapLayer, OfflineMapSource, Unit};
+use offmap_model::{Artifact, ExportTask, Failure, MapLayer, OfflineMapSource, Unit};
 
 /// Bytes of a vector tile, from nearly empty to rich; an estimate for plans.
 const BYTES_PER_TILE: (u64, u64) = (200, 60_000);
@@ -109,7 +105,7 @@ impl Exporter for VectorTilesExporter {
         for i in 0..described.styles.len() {
             plan.units.push(Unit::new(numbered(STYLE_UNIT, i), "resource", "the item's style with sprites and fonts"));
         }
-        plan.warnings.extend(described.warnings(parameters));
+        plan.warnings.extend(described.warnings(parameters.esri_vector_tiles_download_option));
         Ok(plan)
     }
 
@@ -131,16 +127,6 @@ impl Exporter for VectorTilesExporter {
     async fn rollback(&self, _: &ExportTask, _: &Described, ctx: &ExportContext) {
         tile_export::rollback(&self.client.for_task(ctx), ctx).await;
     }
-}
-
-/// What a vector tiled layer is grouped by: its service, or the url of its style, which names one.
-pub(crate) fn service_of(layer: &MapLayer, source: &OfflineMapSource) -> Option<String> {
-    if layer.layer_type != LayerType::VectorTile {
-        return None;
-    }
-    let service = layer.service().filter(|s| s.kind() == "vectortileserver").map(|s| s.root().to_owned());
-    // One service, one key, one package, whatever its layers are drawn by.
-    service.or_else(|| layer.style_url.clone()).or_else(|| item_style(layer, source))
 }
 
 /// `minLOD`..the wanted level.

@@ -1,14 +1,13 @@
 //! What a vector tiled service, its twin with fewer fonts and the styles of its layers say of themselves.
 
-use super::parameters::ExportVectorTilesParameters;
 use crate::tile_service::{DESCRIPTION, TiledService, export_not_allowed, spatial_reference_not_supported, text, title_of};
 use crate::vector_style::LayerStyle;
 use offmap_arcgis::body::expect_description;
 use offmap_arcgis::export_twin::export_root;
 use offmap_arcgis::{AnswerKind, ArcGisClient, ServiceCall};
 use offmap_model::{
-    CapabilityReason, EsriVectorTilesDownloadOption, Failure, FailureStage, LayerSecrets, MapLayer, OfflineMapSource,
-    service_key,
+    CapabilityReason, EsriVectorTilesDownloadOption, Failure, FailureStage, LayerSecrets, LayerType, MapLayer,
+    OfflineMapSource, service_key,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -45,8 +44,8 @@ impl Described {
         })
     }
 
-    pub(crate) fn warnings(&self, parameters: &ExportVectorTilesParameters) -> Vec<String> {
-        let wanted = parameters.esri_vector_tiles_download_option == EsriVectorTilesDownloadOption::UseReducedFontsService;
+    pub(crate) fn warnings(&self, option: EsriVectorTilesDownloadOption) -> Vec<String> {
+        let wanted = option == EsriVectorTilesDownloadOption::UseReducedFontsService;
         self.no_twin.clone().filter(|_| wanted && self.reduced.is_none()).into_iter().collect()
     }
 }
@@ -106,6 +105,16 @@ pub(crate) fn twin_of<'a>(root: &str, source: &'a OfflineMapSource) -> Option<&'
 pub(crate) fn no_twin(root: &str) -> Option<String> {
     let is_esri = url::Url::parse(root).ok().and_then(|u| u.host_str().map(|h| h.ends_with(".arcgis.com")));
     (is_esri == Some(true)).then(|| format!("no service with reduced fonts is known for {root}; the original one is taken"))
+}
+
+/// What a vector tiled layer is grouped by: its service, or the url of its style, which names one.
+pub(crate) fn service_of(layer: &MapLayer, source: &OfflineMapSource) -> Option<String> {
+    if layer.layer_type != LayerType::VectorTile {
+        return None;
+    }
+    let service = layer.service().filter(|s| s.kind() == "vectortileserver").map(|s| s.root().to_owned());
+    // One service, one key, one package, whatever its layers are drawn by.
+    service.or_else(|| layer.style_url.clone()).or_else(|| item_style(layer, source))
 }
 
 /// The url of the style on a portal item.
