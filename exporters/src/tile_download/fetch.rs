@@ -19,8 +19,8 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::Semaphore;
 
-/// Tiles and bytes that wait until they are written: no more is fetched again after a kill, but for what was under way.
-const WRITTEN_TILES: usize = 64;
+/// Tiles and bytes of a block that wait until they are written: no more of it is fetched again after a kill, but for what was under way.
+const WRITTEN_TILES: usize = 4;
 const WRITTEN_BYTES: u64 = 1 << 20;
 /// Requests that wait for their turn at each host; how many go at a time, the governor of the host says.
 const QUEUED_PER_HOST: usize = 2;
