@@ -39,11 +39,13 @@ async fn a_thumbnail_keeps_its_kind_and_is_called_by_it() {
 }
 
 /// Where files are made or renamed, and why that is right: elsewhere a file that is trusted is written by `offmap_disk::atomic_file`.
-const WRITERS: [(&str, &str); 7] = [
+const WRITERS: [(&str, &str); 9] = [
     ("disk/src/atomic_file.rs", "the helper"),
     ("disk/src/safe_path/link.rs", "a copy where there are no links, into a directory that is not trusted yet"),
     ("engine/src/work_dir.rs", "a package that goes back to its place"),
-    ("exporters/src/vector_tiles/fetcher.rs", "into a folder that gets its name when it is complete"),
+    ("exporters/src/feature_query/attachments.rs", "an empty mark, of which only the name counts"),
+    ("exporters/src/feature_query/id_file.rs", "a list that grows piece by piece, and gets its name by the helper"),
+    ("exporters/src/vector_style/fetcher.rs", "into a folder that gets its name when it is complete"),
     ("packager/src/archive.rs", "an archive in its work directory, which must not replace a file"),
     ("packager/src/destination.rs", "the staged package, which is put in place when it is verified"),
     ("packager/src/stage.rs", "documents of the staged package, which are not trusted yet"),
