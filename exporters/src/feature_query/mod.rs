@@ -1,10 +1,10 @@
 //! Feature layers and tables of services that give no replica: their rows are asked for page by page (`query`) and written into a mobile
 //! geodatabase, which is read and not synchronised.
 //!
-//! 1. The object ids of all rows that are wanted are listed first ([`id_list`]): the truth that everything else is held to.
-//! 2. Their pages come side by side, under the limits of the host, each a unit with its file and hash ([`page`]).
-//! 3. Attachments follow their rows ([`attachments`]); tables follow the rows that they hang on ([`related`]).
-//! 4. The pages become a geodatabase ([`write`]), whose rows are counted ([`verify`]).
+//! 1. The object ids of all rows that are wanted are listed first (`id_list`): the truth that everything else is held to.
+//! 2. Their pages come side by side, under the limits of the host, each a unit with its file and hash (`page`).
+//! 3. Attachments follow their rows (`attachments`); tables follow the rows that they hang on (`related`).
+//! 4. The pages become a geodatabase (`write`), whose rows are counted (`verify`).
 //!
 //! Source: `feature-service-rest` reference §5.
 
