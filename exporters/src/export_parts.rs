@@ -50,13 +50,14 @@ pub(crate) fn export_parts(
             return Ok(whole);
         }
     }
-    Ok(split)
+    Ok(if split.is_empty() { whole } else { split })
 }
 
 /// Splits a part until all of it keeps below the limit; answers whether it does.
 fn split_part(service: &TiledService, part: ExportPart, to: &mut Vec<ExportPart>) -> Result<bool, Failure> {
     let tiles = service.planned_tiles(&part.area, &part.level_ids)?;
-    if tiles == 0 && !to.is_empty() {
+    // A part beyond the service has nothing to export.
+    if tiles == 0 {
         return Ok(true);
     }
     if tiles <= service.max_export_tiles {

@@ -27,6 +27,7 @@ const FORBIDDEN: &[(&[&str], &str)] = &[
             "server.arcgisonline.com",
             "services.arcgisonline.com",
             "basemaps.arcgis.com",
+            "tiledbasemaps.arcgis.com",
             "basemaps-api.arcgis.com",
             "ibasemaps-api.arcgis.com",
         ],
@@ -126,6 +127,11 @@ impl DirectDownloadHosts {
     pub fn refused(&self, title: &str, url: &str) -> Option<String> {
         let clause = self.refusal(url)?;
         let host = Url::parse(url).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default();
+        // Several hosts of a template are named as one.
+        let host = match host.split_once('.') {
+            Some((first, rest)) if first.contains('{') => format!("*.{rest}"),
+            _ => host,
+        };
         Some(format!(
             "\"{title}\" is not downloaded directly: the terms of {host} forbid it: {clause}; if its owner allows you to, name the host in \
              directDownloadHosts.allow (--allow-direct-from {host})"
@@ -168,6 +174,11 @@ mod tests {
         let words = hosts.refused("Roads", "https://tiles.gis.example/x").expect("refused");
         assert!(words.contains("clause 7") && words.contains("--allow-direct-from tiles.gis.example"), "{words}");
         assert!(hosts.check().is_ok());
+        let template = "https://{subDomain}.tile.openstreetmap.org/{level}/{col}/{row}.png";
+        let words = hosts.refused("Streets", template).expect("refused");
+        assert!(words.ends_with("--allow-direct-from *.tile.openstreetmap.org)"), "{words}");
+        hosts.allow.push("*.tile.openstreetmap.org".into());
+        assert!(hosts.check().is_ok() && hosts.refused("Streets", template).is_none(), "the way out works");
         for bad in ["", "https://h/x", "a b", "*."] {
             hosts.allow = vec![bad.to_owned()];
             assert!(hosts.check().is_err_and(|f| f.message.contains("directDownloadHosts")), "{bad}");

@@ -112,7 +112,14 @@ impl Attempt for TileAnswer<'_> {
             return Err(Refused::answered(error, call.stage, &call.url, None));
         }
         match (self.is_tile)(&content) {
-            Ok(()) => Ok(Some(bytes)),
+            Ok(()) => {
+                // A picture that came compressed is kept as a picture.
+                let opened = match content {
+                    Cow::Owned(content) if !call.keeps_gzip => Some(content),
+                    _ => None,
+                };
+                Ok(Some(opened.unwrap_or(bytes)))
+            }
             Err(words) => Err(no_tile(call, &words)),
         }
     }

@@ -19,7 +19,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use offmap_arcgis::ArcGisClient;
 use offmap_engine::{ExportContext, FinishedFile, UnitState};
 use offmap_formats::geodatabase::{self, ServiceSchema, schema_of_service};
-use offmap_model::{AreaOfInterest, Artifact, ExportTask, Failure, FailureOwner, Progress};
+use offmap_model::{AreaOfInterest, Artifact, ExportTask, Failure, FailureKind, FailureOwner, Progress};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -218,6 +218,13 @@ impl Export<'_> {
             RowSelection::Nothing => {}
             RowSelection::Rows(_) => id_list::list(query, &mut writer).await?,
             RowSelection::Related => {
+                if let Some(origin) = self.origin_that_failed(id, ready) {
+                    let message = format!(
+                        "the rows of \"{}\" are those that hang on layer {origin}, which did not come; fetch that one first",
+                        query.title
+                    );
+                    return Err(query.failure(FailureKind::Incomplete, message));
+                }
                 let origin = |layer: &ReadyLayer| Origin {
                     id: layer.id,
                     object_id_field: layer.schema.object_id_field.clone().unwrap_or_default(),
@@ -229,6 +236,16 @@ impl Export<'_> {
             }
         }
         writer.finish().await
+    }
+
+    /// A layer that a table hangs on, and whose rows were to come and did not.
+    fn origin_that_failed(&self, table: u32, ready: &[ReadyLayer]) -> Option<u32> {
+        let described = self.service.service.layers.get(&table)?;
+        let origins = described.relationships.iter().filter(|r| r.is_destination());
+        let wanted = |id: u32| id != table && self.parameters.layer_options.iter().any(|o| o.layer_id == id);
+        origins
+            .filter_map(|r| u32::try_from(r.related_table_id).ok())
+            .find(|id| wanted(*id) && !ready.iter().any(|layer| layer.id == *id))
     }
 
     /// Fetches the pages of a layer, some side by side.

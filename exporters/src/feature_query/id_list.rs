@@ -14,6 +14,8 @@ use offmap_model::{Failure, FailureKind};
 const MOST_AT_ONCE: u64 = 100_000;
 /// Ids of one answer where a layer cannot be asked in ranges.
 const MOST_WHATEVER: u64 = 190_000;
+/// Object ids are whole numbers that JSON's numbers hold exactly.
+const WIDEST: i64 = 1 << 53;
 /// How often a list is compared with its count while others edit.
 const TRIES: u32 = 4;
 
@@ -35,7 +37,7 @@ pub(super) async fn list(query: &LayerQuery<'_>, to: &mut IdWriter) -> Result<()
         return to.add(complete(query, None, all).await?).await;
     };
     // The lowest range is the last one: ids are written in ascending order.
-    let mut ranges = vec![(low, high, all)];
+    let mut ranges = vec![bounded(query, (low, high), all).await?];
     while let Some((from, upto, count)) = ranges.pop() {
         if count <= MOST_AT_ONCE || from >= upto {
             to.add(complete(query, Some(&query.range(from, upto)), count).await?).await?;
@@ -48,6 +50,24 @@ pub(super) async fn list(query: &LayerQuery<'_>, to: &mut IdWriter) -> Result<()
         ranges.push((from, middle, lower));
     }
     Ok(())
+}
+
+/// The range that holds all ids, with their count. What a service says of its lowest and highest id is held to that.
+async fn bounded(query: &LayerQuery<'_>, (low, high): (i64, i64), all: u64) -> Result<(i64, i64, u64), Failure> {
+    let counted = query.count(Some(&query.range(low, high))).await?;
+    if counted >= all {
+        return Ok((low, high, counted));
+    }
+    let counted = query.count(Some(&query.range(-WIDEST, WIDEST))).await?;
+    let all = query.count(None).await?;
+    if counted >= all {
+        return Ok((-WIDEST, WIDEST, counted));
+    }
+    let message = format!(
+        "the service counts {all} rows of \"{}\", and {counted} of them with object ids from {} to {WIDEST}: the others cannot be asked for",
+        query.title, -WIDEST
+    );
+    Err(query.failure(FailureKind::Incomplete, message))
 }
 
 /// The ids of the rows that are wanted and meet a further clause, as many as the service counts there.

@@ -153,8 +153,14 @@ async fn by_lists(query: &LayerQuery<'_>, slots: &mut Slots) -> Result<usize, Fa
 async fn still_listed(query: &LayerQuery<'_>, ids: &[i64]) -> Result<Vec<i64>, Failure> {
     let mut there = Vec::new();
     for some in ids.chunks(ASKED_FOR) {
-        let listed = query.ids(Some(&query.among(some))).await?;
-        there.extend(listed.into_iter().filter(|id| some.binary_search(id).is_ok()));
+        let clause = query.among(some);
+        let mut listed = query.ids(Some(&clause)).await?;
+        listed.retain(|id| some.binary_search(id).is_ok());
+        // A list may be cut as a page is: rows are gone where the count says so, too.
+        match query.count(Some(&clause)).await? > listed.len() as u64 {
+            true => there.extend_from_slice(some),
+            false => there.extend(listed),
+        }
     }
     Ok(there)
 }

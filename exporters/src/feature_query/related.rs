@@ -180,7 +180,15 @@ async fn by_service(
                 .answer(AnswerKind::Features);
             let answer = query.client.json(&call).await?;
             // The limit applies to the related rows of all rows together.
-            if flag(&answer, &["exceededTransferLimit"]) == Some(true) && some.len() > 1 {
+            if flag(&answer, &["exceededTransferLimit"]) == Some(true) {
+                if let [one] = some.as_slice() {
+                    let message = format!(
+                        "row {one} of layer {} has more related rows of \"{}\" than the service gives at a time; give the table a filter of \
+                         its own",
+                        origin.id, query.title
+                    );
+                    return Err(query.failure(FailureKind::Incomplete, message));
+                }
                 let (left, right) = some.split_at(some.len() / 2);
                 todo.extend([left.to_vec(), right.to_vec()]);
                 continue;

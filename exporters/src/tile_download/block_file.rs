@@ -84,7 +84,12 @@ pub(super) struct Known {
 impl Known {
     /// Whether nothing is to be asked of a place any more.
     pub(super) fn knows(&self, place: u32) -> bool {
-        self.places.contains_key(&place) || self.presence.as_ref().is_some_and(|presence| !presence.has(place))
+        match (self.places.get(&place), self.presence.as_ref().map(|presence| presence.has(place))) {
+            (_, Some(false)) | (Some(Some(_)), _) => true,
+            // One that is promised and did not come may be there by now.
+            (Some(None), promised) => promised.is_none(),
+            (None, _) => false,
+        }
     }
 
     pub(super) fn state(&self, place: u32) -> PlaceState {

@@ -16,7 +16,7 @@ use offmap_arcgis::{AnswerKind, ArcGisClient, ServiceCall};
 use offmap_engine::ExportContext;
 use offmap_formats::tile_package::tilemap_tiles;
 use offmap_formats::tiles::TileRows;
-use offmap_model::{Failure, FailureStage, number};
+use offmap_model::{Failure, FailureOwner, FailureStage, number};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -30,6 +30,11 @@ const NOTHING_CACHED: i32 = 422;
 
 /// The index of a whole service: level → tiles.
 type Index = Option<Arc<BTreeMap<u32, TileRows>>>;
+
+/// Whether a failure is the network's or that of a sign-in, and says nothing of the service.
+fn is_others(failure: &Failure) -> bool {
+    matches!(failure.owner, FailureOwner::Network | FailureOwner::Credentials)
+}
 
 /// The tilemaps of one service.
 pub(super) struct Tilemaps<'a> {
@@ -58,14 +63,22 @@ impl<'a> Tilemaps<'a> {
                 Ok(Some(presence)) => return Ok(Some(presence)),
                 Ok(None) => {}
                 // Trouble that may pass was waited for already.
-                Err(failure) if failure.is_cancelled() || failure.status.is_none() => return Err(failure),
-                Err(failure) => tracing::debug!(%failure, "the service has no tilemap of blocks"),
+                Err(failure) if failure.is_cancelled() || is_others(&failure) => return Err(failure),
+                Err(failure) if failure.status.is_some() => {
+                    self.has_blocks.store(false, Ordering::Relaxed);
+                    self.ctx.log("the service does not say which tiles it has block by block");
+                    tracing::debug!(%failure, "the service has no tilemap of blocks");
+                }
+                // One answer that is none says nothing of the next one.
+                Err(failure) => tracing::debug!(%failure, "a tilemap cannot be read"),
             }
-            self.has_blocks.store(false, Ordering::Relaxed);
-            self.ctx.log("the service does not say which tiles it has block by block");
         }
         let index = self.index.get_or_try_init(|| self.read_index()).await?;
-        let Some(index) = index else { return Ok(None) };
+        // What is deeper than the index goes is not in it, whether it exists or not.
+        let deepest = index.as_ref().and_then(|index| index.last_key_value()).map(|(level, _)| *level);
+        let Some(index) = index.as_ref().filter(|_| deepest.is_some_and(|deepest| block.level <= deepest)) else {
+            return Ok(None);
+        };
         let (last_row, last_column) = (block.row.saturating_add(127), block.column.saturating_add(127));
         let there = index.get(&block.level).map(|rows| rows.within((block.row, last_row), (block.column, last_column)));
         let mut presence = Presence::default();
