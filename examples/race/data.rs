@@ -17,7 +17,7 @@ pub(crate) fn all_tiles(level: u32) -> impl Iterator<Item = (u32, u64, u64)> {
     (0..=level).flat_map(|l| (0..1_u64 << l).flat_map(move |row| (0..1_u64 << l).map(move |column| (l, row, column))))
 }
 
-/// Fills `bytes` with numbers that do not repeat (splitmix64), behind the first bytes of a JPEG.
+/// Numbers that do not repeat (splitmix64), between the first and the last bytes of a JPEG.
 fn picture(length: usize, mut seed: u64) -> Vec<u8> {
     let mut bytes = vec![0; length];
     for piece in bytes.chunks_mut(8) {
@@ -28,6 +28,9 @@ fn picture(length: usize, mut seed: u64) -> Vec<u8> {
     }
     if let Some(head) = bytes.get_mut(..3) {
         head.copy_from_slice(b"\xff\xd8\xff");
+    }
+    if let Some(tail) = bytes.last_chunk_mut() {
+        *tail = *b"\xff\xd9";
     }
     bytes
 }

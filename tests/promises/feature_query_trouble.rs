@@ -6,7 +6,7 @@ use crate::support::{Bench, run_to_end};
 use offmap::exporters::feature_query::FeatureQueryParameters;
 use offmap::{
     ExportState, FailureKind, FailureOwner, GenerateOfflineMapJob, GenerateOfflineMapParameterOverrides,
-    GenerateOfflineMapResult, LayerNoteKind, LayerOutcome, OfflineMapParametersKey, StatusMessage, verify_deep,
+    GenerateOfflineMapResult, LayerNoteKind, LayerOutcome, OfflineMapParametersKey, StatusMessage,
 };
 use offmap_sandbox::{Colleague, Fault, FaultAction, LoggedRequest};
 use serde_json::json;
@@ -82,16 +82,21 @@ async fn a_service_that_knows_moments_gives_all_pages_of_one() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn rows_that_a_service_lists_and_never_sends_are_named_and_cost_their_layer_alone() {
+async fn rows_that_a_service_lists_and_never_sends_are_named_and_what_hangs_on_them_is_not_complete() {
     let bench = Bench::new().await;
     let job = job(&bench, map(&bench, "OpenDataWithheld"), Default::default(), &bench.destination());
-    let result = run_to_end(&job).await.0.expect("a package");
-    // Ids 3 and 5 are withheld of every layer; the measurements hang on the inspections.
-    let failure = layer(&result, "places").failure.clone().expect("a failure");
-    assert_eq!((failure.owner, failure.kind), (FailureOwner::Source, FailureKind::Incomplete));
-    assert!(failure.message.contains("it sends 48 and not 2 others") && failure.message.contains("3, 5"), "{failure}");
-    let found = verify_deep(&result.package);
-    assert!(found.is_ok_and(|found| found.complete == Some(false)));
+    // Ids 3 and 5 are withheld of every layer; the inspections hang on the places, the measurements on the inspections.
+    let error = run_to_end(&job).await.0.expect_err("no layer came");
+    let failure = |id: &str| {
+        let layer = error.layers.iter().find(|l| l.id == id).unwrap_or_else(|| panic!("{id}: {:?}", error.layers));
+        layer.failure.clone().unwrap_or_else(|| panic!("{id}: {layer:?}"))
+    };
+    let places = failure("places");
+    assert_eq!((places.owner, places.kind), (FailureOwner::Source, FailureKind::Incomplete));
+    assert!(places.message.contains("it sends 48 and not 2 others") && places.message.contains("3, 5"), "{places}");
+    let came = error.layers.iter().filter(|l| l.state == ExportState::Succeeded).collect::<Vec<_>>();
+    assert!(came.is_empty(), "a table without the rows that it hangs on is not complete: {came:?}");
+    assert!(!bench.destination().exists());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

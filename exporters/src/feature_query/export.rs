@@ -58,10 +58,9 @@ impl Export<'_> {
                 Err(failure) => return Err(failure),
             }
         }
-        if ready.is_empty()
-            && let Some((_, failure)) = failed.pop()
-        {
-            return Err(failure);
+        if ready.is_empty() && !failed.is_empty() {
+            // The others may have failed of it.
+            return Err(failed.swap_remove(0).1);
         }
         for (layer, _) in &failed {
             self.leave(*layer).await?;
