@@ -42,8 +42,15 @@ pub(crate) struct Fetch {
     /// File to write; its ending says the format.
     #[arg(value_name = "OUT")]
     pub(crate) out: PathBuf,
-    /// Only this area: xmin,ymin,xmax,ymax[,wkid] (wkid 4326 if left out), or a file with GeoJSON or Esri JSON [default: all of it].
-    #[arg(short, long, value_name = "AREA", allow_hyphen_values = true, help_heading = help::MAP)]
+    /// Four numbers and a wkid, or a file with GeoJSON or Esri JSON.
+    #[arg(
+        short,
+        long,
+        value_name = "AREA",
+        help = "Only this area: xmin,ymin,xmax,ymax[,wkid] (wkid 4326 if left out), or a file with GeoJSON or Esri JSON [default: all of it]",
+        allow_hyphen_values = true,
+        help_heading = help::MAP
+    )]
     pub(crate) area: Option<String>,
     /// Levels of tiles by their ids, from the coarsest to the finest [default: all; a template has no default].
     #[arg(long, value_name = "A-B", help_heading = help::MAP)]
