@@ -64,7 +64,7 @@ pub(crate) async fn run(arguments: Fetch) -> Result<u8, Stop> {
     }
     let result = match outcome {
         Ok(result) => result,
-        Err(error) => return report_error(error, is_json, &arguments.out),
+        Err(error) => return report_error(error, is_json, &package),
     };
     match written {
         Some(Ok(converted)) => {
