@@ -36,6 +36,10 @@ impl Orchestrator {
                 () = ended => false,
                 () = over => true,
             };
+            if is_over {
+                // Its time may be over before the store has it.
+                this.until(&id, |entry| entry.is_none_or(|e| e.is_stored)).await;
+            }
             // One that runs was told by its own clock.
             let taken = {
                 let mut table = this.lock();
