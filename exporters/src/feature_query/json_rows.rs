@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 const CURVES: [&str; 2] = ["curvePaths", "curveRings"];
 
 /// The attribute of a field: by its name, else by the name without its letter case.
-fn attribute<'a>(attributes: &'a Map<String, Value>, name: &str) -> &'a Value {
+pub(super) fn attribute<'a>(attributes: &'a Map<String, Value>, name: &str) -> &'a Value {
     let other = || attributes.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value);
     attributes.get(name).or_else(other).unwrap_or(&Value::Null)
 }

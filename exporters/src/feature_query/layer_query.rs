@@ -1,5 +1,6 @@
 //! The questions that are asked of one layer.
 
+use super::json_rows;
 use super::row_reader::{RowReader, Shapes};
 use super::service::{Paging, QueriedLayer};
 use crate::feature_service::service::FeatureService;
@@ -186,7 +187,7 @@ fn joined(ids: &[i64]) -> String {
     ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
 }
 
-fn attribute(row: &Value, name: &str) -> Option<i64> {
-    let mut members = row.as_object()?.iter();
-    offmap_model::number::read(members.find(|(key, _)| key.eq_ignore_ascii_case(name))?.1)
+/// The whole number of an attribute, found as that of a row is.
+pub(super) fn attribute(row: &Value, name: &str) -> Option<i64> {
+    offmap_model::number::read(json_rows::attribute(row.as_object()?, name))
 }

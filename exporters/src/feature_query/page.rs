@@ -4,8 +4,8 @@
 //!    has as many rows as the service takes at the moment ([`PageSize`](offmap_arcgis::PageSize)).
 //! 2. What did not come, because others deleted rows and moved those behind them, because the service cut its answer without a word, or
 //!    because it repeated rows, is asked for by its ids.
-//! 3. What does not come then is looked for once more: an id that the service does not list any more is gone; one that it lists and does
-//!    not send fails the layer.
+//! 3. What does not come then is looked for once more: an id that the service neither lists nor counts any more is gone; one that it
+//!    lists or counts and does not send fails the layer.
 //!
 //! Rows that come twice are kept once, and rows that were not listed are left to the page that has them. `exceededTransferLimit` alone is
 //! believed neither way.

@@ -7,7 +7,7 @@
 
 use super::fit::Scalar;
 use super::id_list;
-use super::layer_query::LayerQuery;
+use super::layer_query::{LayerQuery, attribute};
 use super::stored::Page;
 use crate::feature_service::answer::flag;
 use crate::feature_service::service::FeatureService;
@@ -15,7 +15,7 @@ use crate::feature_service::service_layer::Relationship;
 use offmap_arcgis::{AnswerKind, ServiceCall};
 use offmap_engine::ExportContext;
 use offmap_formats::features::{Field, FieldType};
-use offmap_model::{Failure, FailureKind, FailureOwner, FailureStage, number};
+use offmap_model::{Failure, FailureKind, FailureOwner, FailureStage};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -209,7 +209,7 @@ fn related_ids(query: &LayerQuery<'_>, answer: &Value) -> Result<Vec<i64>, Failu
     };
     let records = groups.iter().filter_map(|group| group.get("relatedRecords")?.as_array()).flatten();
     let field = &query.layer.object_id_field;
-    let id = |record: &Value| number::read::<i64>(record.get("attributes")?.get(field)?);
+    let id = |record: &Value| attribute(record.get("attributes")?, field);
     let all: Vec<Option<i64>> = records.map(id).collect();
     let ids: Option<Vec<i64>> = all.into_iter().collect();
     ids.ok_or_else(|| {
