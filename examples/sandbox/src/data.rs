@@ -4,6 +4,7 @@ use crate::picture::photo;
 use offmap_model::geometry::{signed_area, to_web_mercator};
 use offmap_model::{AreaOfInterest, Envelope, Polygon, SpatialReference};
 use serde_json::{Map, Value, json};
+use std::sync::{Arc, LazyLock};
 
 /// Milliseconds of 2024-01-01, from which made-up dates count.
 const FIRST_DATE: i64 = 1_704_067_200_000;
@@ -223,8 +224,15 @@ fn photos(places: &[Row]) -> Vec<Attachment> {
     places.iter().filter(|p| p.id() % 3 == 0).zip(1..).map(attachment).collect()
 }
 
+/// Nothing changes them, and drawing the photos takes longer than a test: all sandboxes of a process have the same.
+static SHARED: LazyLock<Arc<Data>> = LazyLock::new(|| Arc::new(Data::load()));
+
 impl Data {
-    pub(crate) fn load() -> Self {
+    pub(crate) fn shared() -> Arc<Self> {
+        Arc::clone(&SHARED)
+    }
+
+    fn load() -> Self {
         let countries = countries();
         let places = places(&countries);
         let inspections = inspections(&places);

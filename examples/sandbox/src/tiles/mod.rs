@@ -3,6 +3,7 @@
 mod bundle;
 mod cut;
 mod description;
+mod drawn;
 mod glyphs;
 pub(crate) mod raster_tile;
 mod scheme;

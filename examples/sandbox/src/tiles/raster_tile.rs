@@ -1,5 +1,6 @@
 //! Raster tiles, drawn from the data.
 
+use super::drawn::once;
 use super::scheme::{TileScheme, tile_extent};
 use crate::data::Data;
 use crate::draw::map_picture;
@@ -9,6 +10,11 @@ const PNG_HEAD: usize = 8 + 25;
 
 /// A raster tile. Where the scheme wants it, a comment in the picture names its level, row and column.
 pub(crate) fn tile(data: &Data, scheme: &TileScheme, level: u32, row: u64, column: u64) -> Vec<u8> {
+    let draw = || Some(draw(data, scheme, level, row, column));
+    once((scheme.title, level, row, column), draw).unwrap_or_default()
+}
+
+fn draw(data: &Data, scheme: &TileScheme, level: u32, row: u64, column: u64) -> Vec<u8> {
     let mut picture = map_picture(data, &tile_extent(level, row, column), 256, 256);
     if scheme.labelled {
         let text = format!("tEXtComment\0tile {level}/{row}/{column}.");
