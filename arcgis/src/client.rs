@@ -164,12 +164,12 @@ impl ArcGisClient {
     ///
     /// # Errors
     /// As [`ArcGisClient::json`].
-    pub async fn list<T: Send>(
+    pub async fn list<T: Send + 'static>(
         &self,
         call: &ServiceCall,
-        keep: impl Fn(Value) -> Option<T> + Send + Sync,
+        keep: impl Fn(Value) -> Option<T> + Send + Sync + 'static,
     ) -> Result<Vec<T>, Failure> {
-        self.run(call.clone().answer(AnswerKind::List).with("f", "json"), &mut ListAnswer { keep }).await
+        self.run(call.clone().answer(AnswerKind::List).with("f", "json"), &mut ListAnswer { keep: Arc::new(keep) }).await
     }
 
     /// Asks for features, as PBF where that is wanted, else as JSON. A service that answers with JSON though PBF was asked for is taken at

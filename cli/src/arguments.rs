@@ -39,7 +39,8 @@ pub(crate) enum Command {
     /// Fetch one service or layer by its url, without a map, into one file.
     #[command(after_help = fetch_arguments::AFTER)]
     Fetch(Box<Fetch>),
-    /// List what unfinished jobs left beside their destinations, roll back what they began on services, and remove it.
+    /// List what unfinished jobs, fetches and conversions left beside their destinations, roll back what they began on services, and
+    /// remove it.
     Clean(Box<Clean>),
     /// Verify a package by its manifest.
     #[command(after_help = help::AFTER_VERIFY)]
@@ -203,7 +204,7 @@ pub(crate) struct Resume {
 /// `offmap clean`.
 #[derive(Debug, Args)]
 pub(crate) struct Clean {
-    /// Directories that packages were to be written to, or directories that such directories lie in.
+    /// Files or directories that were to be written, or directories that such ones lie in.
     #[arg(value_name = "DIR", required = true)]
     pub(crate) places: Vec<PathBuf>,
     /// Only list.

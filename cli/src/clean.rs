@@ -4,40 +4,116 @@ use crate::access;
 use crate::arguments::Clean;
 use crate::interrupt::or_interrupted;
 use crate::job_secrets;
+use crate::left_files::LeftFile;
 use crate::stop::Stop;
 use crate::terminal::{self, Tone, note, out, size};
 use offmap::arcgis::ArcGisClient;
 use offmap::arcgis::portal::ReadLimits;
 use offmap::packager::MobileMapPackager;
-use offmap::{Failure, GenerateOfflineMapJob, Leftover};
+use offmap::{Failure, GenerateOfflineMapJob, Leftover, run_blocking};
 use serde_json::json;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+/// Something that was left.
+enum Left {
+    Job(Leftover),
+    File(LeftFile),
+}
+
+/// What is told of it.
+struct Told<'a> {
+    path: &'a Path,
+    destination: &'a Path,
+    bytes: u64,
+    in_use: bool,
+    can_resume: bool,
+}
+
+/// All that was left in some places, once each.
+fn find(places: &[PathBuf]) -> Result<Vec<Left>, Failure> {
+    let (mut jobs, mut files): (Vec<Leftover>, Vec<LeftFile>) = (Vec::new(), Vec::new());
+    for place in places {
+        jobs.extend(Leftover::find(place)?);
+        files.extend(LeftFile::find(place));
+    }
+    jobs.dedup();
+    files.dedup();
+    // What a job goes on with is told by the job.
+    files.retain(|file| !jobs.iter().any(|job| job.destination == file.path()));
+    Ok(jobs.into_iter().map(Left::Job).chain(files.into_iter().map(Left::File)).collect())
+}
+
+impl Left {
+    fn told(&self) -> Told<'_> {
+        match self {
+            Self::Job(job) => Told {
+                path: &job.path,
+                destination: &job.destination,
+                bytes: job.bytes,
+                in_use: job.in_use,
+                can_resume: job.can_resume,
+            },
+            Self::File(file) => Told {
+                path: file.path(),
+                destination: file.destination(),
+                bytes: file.bytes(),
+                in_use: file.in_use(),
+                // By its own command, and not by `resume`.
+                can_resume: false,
+            },
+        }
+    }
+
+    /// Who works on it.
+    fn work(&self, out: &str) -> String {
+        match self {
+            Self::Job(_) => format!("a job for {out}"),
+            Self::File(_) => format!("the command that writes {out}"),
+        }
+    }
+
+    /// How it is of use.
+    fn way_on(&self, out: &str) -> String {
+        match self {
+            Self::Job(job) if job.can_resume => format!("; `offmap resume {out}` resumes it"),
+            Self::Job(_) => String::new(),
+            Self::File(_) => format!("; the same command that was to write {out} goes on with it"),
+        }
+    }
+
+    async fn remove(&self, client: &ArcGisClient) -> Result<(), Stop> {
+        match self {
+            Self::Job(job) => remove(job, client).await,
+            Self::File(file) => {
+                let file = file.clone();
+                Ok(run_blocking(move || file.remove()).await?)
+            }
+        }
+    }
+}
 
 pub(crate) async fn run(arguments: &Clean) -> Result<u8, Stop> {
     let client = access::client(&arguments.access, None)?;
-    let mut all: Vec<Leftover> = Vec::new();
-    for place in &arguments.places {
-        all.extend(Leftover::find(place)?);
-    }
-    all.dedup();
+    let all = find(&arguments.places)?;
     if all.is_empty() && !arguments.json {
         out!("nothing is left of unfinished jobs");
     }
     let mut stops = Vec::new();
     let mut told = Vec::new();
     for left in &all {
-        let (path, out) = (left.path.display(), left.destination.display());
+        let Told { path, destination, bytes, in_use, can_resume } = left.told();
+        let (path, out, bytes) = (path.display(), destination.display(), size(bytes));
         let (mut is_removed, mut failure) = (false, None);
-        let words = if left.in_use {
-            format!("in use   {path} ({}): a job for {out} is running", size(left.bytes))
+        let words = if in_use {
+            format!("in use   {path} ({bytes}): {} is running", left.work(&out.to_string()))
         } else if arguments.dry_run {
-            let way = if left.can_resume { format!("; `offmap resume {out}` resumes it") } else { String::new() };
-            format!("left     {path} ({}){way}", size(left.bytes))
+            format!("left     {path} ({bytes}){}", left.way_on(&out.to_string()))
         } else {
-            match remove(left, &client).await {
+            match left.remove(&client).await {
                 Ok(()) => {
                     is_removed = true;
-                    format!("removed  {path} ({})", size(left.bytes))
+                    format!("removed  {path} ({bytes})")
                 }
                 // One that cannot be removed does not keep the others.
                 Err(stop) => {
@@ -49,8 +125,9 @@ pub(crate) async fn run(arguments: &Clean) -> Result<u8, Stop> {
         };
         let is_cancelled = failure.as_ref().is_some_and(Failure::is_cancelled);
         if arguments.json {
-            told.push(json!({"path": left.path, "destination": left.destination, "bytes": left.bytes, "inUse": left.in_use,
-                "canResume": left.can_resume, "removed": is_removed, "failure": failure}));
+            let Told { path, bytes, .. } = left.told();
+            told.push(json!({"path": path, "destination": destination, "bytes": bytes, "inUse": in_use,
+                "canResume": can_resume, "removed": is_removed, "failure": failure}));
         } else if !words.is_empty() {
             out!("{words}");
         }

@@ -10,6 +10,7 @@ use crate::convert;
 use crate::convert_arguments::levels;
 use crate::convert_progress::Shown;
 use crate::fetch_arguments::Fetch;
+use crate::fetch_package;
 use crate::interrupt::or_interrupted;
 use crate::job_run;
 use crate::known_secrets::know_map;
@@ -34,9 +35,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 use tokio_util::sync::CancellationToken;
-
-/// Digits of the name of a package that tell what was asked for.
-const DIGITS: usize = 8;
 
 pub(crate) async fn run(arguments: Fetch) -> Result<u8, Stop> {
     let wishes = wishes(&arguments);
@@ -98,9 +96,7 @@ fn package_of(arguments: &Fetch, area: Option<&AreaOfInterest>) -> PathBuf {
     });
     let digest = Sha256::digest(asked.to_string());
     let digits: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-    let mut name = arguments.out.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".fetch-{}", digits.get(..DIGITS).unwrap_or_default()));
-    arguments.out.with_file_name(name)
+    fetch_package::package_of(&arguments.out, &digits)
 }
 
 /// The job, and the package that it makes.

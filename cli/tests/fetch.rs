@@ -1,7 +1,7 @@
 //! `offmap fetch`: one service or layer into one file, and nothing beside it.
 
-use crate::support::{names, offmap, run, sandbox, words};
-use offmap_sandbox::{Sandbox, SandboxOptions};
+use crate::support::{AREA, names, offmap, run, sandbox, words};
+use offmap_sandbox::{FIELD_MAP, Sandbox, SandboxOptions};
 use rusqlite::Connection;
 use serde_json::Value;
 use std::path::Path;
@@ -120,4 +120,40 @@ async fn what_cannot_be_fetched_is_refused_with_a_way_out_and_programs_read_a_re
     let result = serde_json::from_str::<Value>(&last).expect("JSON")["result"].take();
     assert_eq!((fetched.status.code(), &result["complete"]), (Some(0), &Value::Bool(true)), "{result}");
     assert_eq!(result["file"]["file"], out.as_str(), "{result}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clean_removes_what_fetches_and_conversions_left_and_nothing_else() {
+    let sandbox = sandbox(SandboxOptions::default()).await;
+    let dir = tempfile::tempdir().expect("a directory");
+    let at = |name: &str| dir.path().join(name);
+    // The package of a fetch that ended before its file was written, in both of its forms.
+    let (package, portal) = (at("places.gpkg.fetch-01234567"), sandbox.portal_url());
+    let out = package.to_string_lossy().into_owned();
+    let mut take = offmap(&["take", "--portal", &portal, "--item", FIELD_MAP, "--out", &out, "--progress", "off"]);
+    take.args(AREA);
+    let taken = run(take);
+    assert_eq!(taken.status.code(), Some(0), "{}", words(&taken));
+    // The half of a conversion that was killed.
+    let order = serde_json::json!({"version": "0", "from": "/x", "state": "0".repeat(64)}).to_string();
+    for (name, content) in [("trees.gpkg.new", "half"), ("trees.gpkg.new.request", order.as_str())] {
+        std::fs::write(at(name), content).expect("writes");
+    }
+    // What looks alike and is somebody's.
+    std::fs::create_dir(at("notes.fetch-01234567")).expect("makes");
+    for name in ["notes.fetch-01234567/a.txt", "a.gpkg.new", "b.new", "b.new.request", "c.fetch-01234567"] {
+        std::fs::write(at(name), "mine").expect("writes");
+    }
+    let place = dir.path().to_string_lossy().into_owned();
+    let listed = words(&run(offmap(&["clean", "--dry-run", &place])));
+    assert!(listed.contains("places.gpkg.fetch-01234567") && listed.contains("trees.gpkg.new"), "{listed}");
+    assert!(listed.contains("the same command that was to write") && listed.lines().count() == 2, "{listed}");
+    let one = words(&run(offmap(&["clean", &at("trees.gpkg").to_string_lossy()])));
+    assert!(one.starts_with("removed") && one.lines().count() == 1 && package.exists(), "{one}");
+    let cleaned = run(offmap(&["clean", "--json", &place]));
+    let told: Value = serde_json::from_slice(&cleaned.stdout).expect("JSON");
+    let left = told["leftovers"].as_array().expect("a list");
+    assert!(left.len() == 1 && left[0]["removed"] == true, "{told}");
+    assert_eq!(left[0]["destination"].as_str(), Some(&*at("places.gpkg").to_string_lossy()));
+    assert_eq!(names(dir.path()), ["a.gpkg.new", "b.new", "b.new.request", "c.fetch-01234567", "notes.fetch-01234567"]);
 }

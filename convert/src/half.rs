@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use tokio_util::sync::CancellationToken;
 
 /// Ends the name of the note.
-const NOTE: &str = ".request";
+pub(crate) const NOTE: &str = ".request";
 /// What the sinks leave behind the name that ends with `.new`: the file itself, the journal of tiles, how far a sequence came, groups
 /// of rows, and what SQLite notes of a transaction.
 const LEFT: [&str; 6] = ["", ".tiles", ".progress", ".progress.new", ".parts", "-journal"];
@@ -26,13 +26,13 @@ pub(crate) struct Half {
     to: PathBuf,
 }
 
-fn beside(to: &Path, more: &str) -> PathBuf {
+pub(crate) fn beside(to: &Path, more: &str) -> PathBuf {
     let mut name = atomic_file::beside(to).into_os_string();
     name.push(more);
     PathBuf::from(name)
 }
 
-fn known(path: &Path) -> std::io::Result<String> {
+pub(crate) fn known(path: &Path) -> std::io::Result<String> {
     let mut text = String::new();
     safe_path::open_file(path)?.take(LONGEST).read_to_string(&mut text)?;
     Ok(text)
@@ -50,9 +50,14 @@ pub(crate) fn remove(path: &Path) -> std::io::Result<()> {
     }
 }
 
+/// What the sinks may have left of a file.
+pub(crate) fn left_of(to: &Path) -> [PathBuf; LEFT.len()] {
+    LEFT.map(|more| beside(to, more))
+}
+
 /// Removes what the sinks left of a file.
 pub(crate) fn remove_all(to: &Path) -> std::io::Result<()> {
-    LEFT.iter().try_for_each(|more| remove(&beside(to, more)))
+    left_of(to).iter().try_for_each(|path| remove(path))
 }
 
 impl Half {
@@ -85,6 +90,17 @@ impl Half {
     pub(crate) fn forget_order(&self) -> std::io::Result<()> {
         self.note.set_len(0)?;
         self.note.sync_all()
+    }
+
+    /// Removes what there is of it, and its note.
+    ///
+    /// # Errors
+    /// What the disk says; then its note stays.
+    pub(crate) fn remove(self) -> std::io::Result<()> {
+        remove_all(&self.to)?;
+        let Self { note, to } = self;
+        drop(note);
+        std::fs::remove_file(beside(&to, NOTE))
     }
 
     /// Writes the file. Where that fails or is cancelled, what there is of it stays for the next call, or goes.

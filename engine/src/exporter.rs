@@ -317,6 +317,12 @@ pub trait Exporter: Debug + Send + Sync + 'static {
         false
     }
 
+    /// Whether what was fetched stays of use when the data of the service change: then a job that is resumed goes on with it, though the
+    /// service's edit date is another one, and the exporter tells what changed. Else its task is planned and fetched anew.
+    fn outlasts_edits(&self) -> bool {
+        false
+    }
+
     /// Only for an exporter of utility networks; all others leave the default, none. A map lists its networks beside its layers
     /// (`utilityNetworks`), each is part of a service ([`ServiceRequest::networks`]), and in overrides each has an entry of its own: the
     /// network's own url (the service's with a layer id) under [`Exporter::parameters_type`]. The keys that are named here stand in that entry

@@ -15,6 +15,7 @@ pub(crate) trait ErasedExporter: Debug + Send + Sync {
     fn name(&self) -> &'static str;
     fn parameters_type(&self) -> &'static str;
     fn downloads_directly(&self) -> bool;
+    fn outlasts_edits(&self) -> bool;
     fn utility_network_parameters(&self) -> &'static [&'static str];
     fn supports(&self, layer: &MapLayer, source: &OfflineMapSource) -> Option<String>;
     async fn describe(&self, request: &ServiceRequest, ctx: &PlanContext) -> Result<ServiceDescription, Failure>;
@@ -66,6 +67,10 @@ impl<E: Exporter> ErasedExporter for Erased<E> {
 
     fn downloads_directly(&self) -> bool {
         self.0.downloads_directly()
+    }
+
+    fn outlasts_edits(&self) -> bool {
+        self.0.outlasts_edits()
     }
 
     fn utility_network_parameters(&self) -> &'static [&'static str] {

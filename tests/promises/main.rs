@@ -20,6 +20,8 @@ mod end_to_end;
 mod ends;
 mod export_twins;
 mod feature_query;
+mod feature_query_again;
+mod feature_query_odd;
 mod feature_query_trouble;
 mod forms;
 mod guids;

@@ -2,7 +2,7 @@
 
 use super::governor::Weight;
 use super::http::Transport;
-use super::read::unread;
+use super::read::{Body, unread};
 use super::retry_loop::Attempt;
 use crate::access::Access;
 use crate::body::{self, ServiceError};
@@ -10,9 +10,44 @@ use crate::call::ServiceCall;
 use crate::feature_set::{FeatureSet, is_pbf};
 use crate::refused::Refused;
 use async_trait::async_trait;
+use offmap_disk::run_blocking;
+use offmap_model::Failure;
+use offmap_model::json::{JsonBudget, Unread};
 use reqwest::StatusCode;
 use reqwest::header::HeaderMap;
 use serde_json::Value;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Bytes of the largest text that is parsed where it came; a larger one would keep others of its thread waiting.
+const PARSED_HERE: usize = 64 << 10;
+
+/// What `read` makes of a text within a budget, off the async threads where it is large; and the text.
+async fn parsed<T: Send + 'static>(
+    body: Body,
+    budget: JsonBudget,
+    read: impl FnOnce(JsonBudget, &[u8]) -> Result<T, Unread> + Send + 'static,
+) -> Result<(Body, Result<T, Unread>), Failure> {
+    let is_large = body.bytes.len() > PARSED_HERE;
+    let work = move || {
+        let found = read(budget, &body.bytes);
+        Ok((body, found))
+    };
+    if is_large { run_blocking(work).await } else { work() }
+}
+
+/// Reads a body as JSON of the call's kind; the one way for all answers. Answers how long its host asks to be left alone, too.
+async fn read_json<T: Send + 'static>(
+    call: &ServiceCall,
+    body: Body,
+    read: impl FnOnce(JsonBudget, &[u8]) -> Result<T, Unread> + Send + 'static,
+) -> Result<(T, Option<Duration>), Refused> {
+    let (body, found) = parsed(body, call.kind.budget(), read).await?;
+    match found {
+        Ok(found) => Ok((found, body.retry_after)),
+        Err(e) => Err(unread(call, &body, &e).into()),
+    }
+}
 
 /// JSON, in which a kind of error is looked for beside the usual one.
 pub(crate) struct JsonAnswer {
@@ -26,9 +61,9 @@ impl Attempt for JsonAnswer {
     async fn send(&mut self, transport: &Transport, call: &ServiceCall, access: &Access) -> Result<Value, Refused> {
         let response = transport.follow(call, access, &HeaderMap::new(), Some(Weight::Small)).await?;
         let body = transport.read_body(call, response).await?;
-        let value = call.kind.budget().read(&body.bytes).map_err(|e| unread(call, &body, &e))?;
+        let (value, retry_after) = read_json(call, body, JsonBudget::read).await?;
         match body::error_of(&value).or_else(|| (self.error_in)(&value)) {
-            Some(error) => Err(Refused::answered(error, call.stage, &call.url, body.retry_after)),
+            Some(error) => Err(Refused::answered(error, call.stage, &call.url, retry_after)),
             None => Ok(value),
         }
     }
@@ -49,9 +84,9 @@ impl Attempt for FeatureAnswer {
         if is_pbf(&body.bytes) {
             return Ok(FeatureSet::Pbf(body.bytes));
         }
-        let value = call.kind.budget().read(&body.bytes).map_err(|e| unread(call, &body, &e))?;
+        let (value, retry_after) = read_json(call, body, JsonBudget::read).await?;
         match body::error_of(&value).or_else(|| body::flat_error(&value)) {
-            Some(error) => Err(Refused::answered(error, call.stage, &call.url, body.retry_after)),
+            Some(error) => Err(Refused::answered(error, call.stage, &call.url, retry_after)),
             None => Ok(FeatureSet::Json(value)),
         }
     }
@@ -59,21 +94,24 @@ impl Attempt for FeatureAnswer {
 
 /// A list, of which is kept what `keep` makes of its members: the list as a whole is never in memory as values.
 pub(crate) struct ListAnswer<K> {
-    pub(crate) keep: K,
+    pub(crate) keep: Arc<K>,
 }
 
 #[async_trait]
-impl<T: Send, K: Fn(Value) -> Option<T> + Send + Sync> Attempt for ListAnswer<K> {
+impl<T: Send + 'static, K: Fn(Value) -> Option<T> + Send + Sync + 'static> Attempt for ListAnswer<K> {
     type Output = Vec<T>;
 
     async fn send(&mut self, transport: &Transport, call: &ServiceCall, access: &Access) -> Result<Vec<T>, Refused> {
         let response = transport.follow(call, access, &HeaderMap::new(), Some(Weight::Small)).await?;
         let body = transport.read_body(call, response).await?;
-        let mut kept = Vec::new();
-        let rest = call.kind.budget().each(&body.bytes, |member| kept.extend((self.keep)(member)));
-        let rest = rest.map_err(|e| unread(call, &body, &e))?;
+        let keep = Arc::clone(&self.keep);
+        let each = move |budget: JsonBudget, text: &[u8]| {
+            let mut kept = Vec::new();
+            budget.each(text, |member| kept.extend(keep(member))).map(|rest| (kept, rest))
+        };
+        let ((kept, rest), retry_after) = read_json(call, body, each).await?;
         match rest.and_then(|value| body::error_of(&value).or_else(|| body::flat_error(&value))) {
-            Some(error) => Err(Refused::answered(error, call.stage, &call.url, body.retry_after)),
+            Some(error) => Err(Refused::answered(error, call.stage, &call.url, retry_after)),
             None => Ok(kept),
         }
     }
@@ -99,6 +137,27 @@ impl Attempt for SmallFile {
         match body::error_in_bytes(&bytes) {
             Some(error) => Err(Refused::answered(error, call.stage, &call.url, None)),
             None => Ok(Some(bytes)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::thread;
+
+    #[tokio::test]
+    async fn a_large_text_is_parsed_on_another_thread_and_a_small_one_where_it_came() {
+        let budget = JsonBudget { bytes: 1 << 20, values: 1 << 20 };
+        for (length, elsewhere) in [(10, false), (PARSED_HERE, false), (PARSED_HERE + 1, true)] {
+            let mut bytes = vec![b' '; length];
+            bytes[..4].copy_from_slice(b"true");
+            let from = "https://h/x".parse().expect("a url");
+            let read = |budget: JsonBudget, text: &[u8]| budget.read(text).map(|value| (value, thread::current().id()));
+            let (body, found) = parsed(Body { bytes, from, retry_after: None }, budget, read).await.expect("runs");
+            let (value, there) = found.expect("reads");
+            assert_eq!((body.bytes.len(), value), (length, Value::Bool(true)));
+            assert_eq!(there != thread::current().id(), elsewhere, "{length}");
         }
     }
 }

@@ -9,7 +9,7 @@ use offmap_model::{ExportTask, Failure, MapLayer, OfflineMapPlan, OfflineMapSour
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// Tasks whose data changed on their service since the plan was made, planned anew. A service that does not answer changes nothing;
+/// Tasks whose data changed on their service since the plan was made, planned anew, but for those whose exporter goes on all the same. A service that does not answer changes nothing;
 /// the export will fail by itself. A task that cannot be planned anew, or not with all of its layers, stays as it is with what was fetched for it,
 /// and a warning of the plan says so.
 pub(crate) async fn changed_since(
@@ -24,6 +24,9 @@ pub(crate) async fn changed_since(
     let layers: HashMap<&str, (usize, &MapLayer)> = (0..).zip(&layers).map(|(at, l)| (l.id.as_str(), (at, l))).collect();
     for (index, task) in plan.tasks.iter().enumerate().filter(|(_, t)| t.edit_date.is_some() && !t.carried) {
         let exporter = registry.by_name(&task.exporter)?;
+        if exporter.outlasts_edits() {
+            continue;
+        }
         let request = request_of(task, source, &layers, plan);
         let found = tokio::select! {
             biased;

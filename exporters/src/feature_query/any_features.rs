@@ -1,5 +1,6 @@
 //! Any bytes as features, for fuzzing.
 
+use super::left_out::LeftOut;
 use super::row_reader::{RowReader, Shapes};
 use super::stored::{StoredRow, fill};
 use offmap_formats::features::{Feature, Field, FieldType};
@@ -34,7 +35,7 @@ pub(super) fn read(bytes: &[u8]) {
             let Ok(row) = StoredRow::decode_length_delimited(row.as_slice()) else {
                 unreachable!("a row is read as it was kept")
             };
-            fill(row, &types, Some((kind, true, true)), &mut feature);
+            fill(row, &types, Some((kind, true, true)), &mut feature, &mut LeftOut::default());
             assert_eq!(feature.object_id, Some(id), "a row keeps its object id");
         }
     }

@@ -1,36 +1,40 @@
 //! One export: layer after layer its object ids, its pages side by side, its attachments; then the geodatabase, whose rows are counted.
 
+use super::attachment_list::{self, AttachmentLists};
 use super::attachments::{Attachments, Fetched};
+use super::file::made;
 use super::id_file::{self, IdWriter};
-use super::id_list;
+use super::id_list::{self, LIMITS};
+use super::id_source::IdSource as _;
 use super::layer_query::{LayerQuery, Wanted};
+use super::made_of::{digest, digest_of_ids, made_of};
 use super::page;
 use super::parameters::FeatureQueryParameters;
 use super::plan::for_wire;
 use super::related::{self, Origin};
 use super::service::QueriedService;
+use super::stated::is_refusal;
 use super::stored::Page;
 use super::units;
 use super::verify::verified;
-use super::write::{ReadyLayer, relationships, write};
+use super::write::ReadyLayer;
 use crate::feature_service::expected::{RowSelection, expected_attachments, selection};
 use crate::feature_service::layer_option::GenerateLayerOption;
+use crate::feature_service::service_layer::read_layer;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use offmap_arcgis::ArcGisClient;
+use offmap_arcgis::{AnswerKind, ArcGisClient, ServiceCall};
 use offmap_engine::{ExportContext, FinishedFile, UnitState};
 use offmap_formats::geodatabase::{self, ServiceSchema, schema_of_service};
-use offmap_model::{AreaOfInterest, Artifact, ExportTask, Failure, FailureKind, FailureOwner, Progress};
+use offmap_model::{Allowance, AreaOfInterest, Artifact, ExportTask, Failure, FailureKind, FailureOwner, Progress};
+use serde_json::Value;
 use std::path::PathBuf;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Most pages or files that are fetched side by side.
 const MOST_AT_A_TIME: usize = 16;
-/// The file in the work directory.
-pub(super) const FILE: &str = "features.geodatabase";
 /// Notes the moment that a layer is asked about.
 const MOMENT: &str = "historicMoment";
-/// Notes what the geodatabase cannot hold.
-const WORDS: &str = "leftOut";
 
 /// One export.
 #[derive(Clone, Copy)]
@@ -65,12 +69,14 @@ impl Export<'_> {
         for (layer, _) in &failed {
             self.leave(*layer).await?;
         }
-        let (file, words) = self.file(ready.clone()).await?;
+        let (file, mut outcome) = made(self.ctx, &self.service.service, &ready).await?;
+        self.one_done();
+        let words = std::mem::take(&mut outcome.written.words);
         let (path, cancel) = (file.path.clone(), self.ctx.cancel_token().clone());
         let found = self.ctx.blocking(move || geodatabase::describe(&path, &cancel)).await?;
         let mut artifact = Artifact { files: vec![file.artifact("geodatabase")], warnings: words, ..Artifact::default() };
         for layer in &self.task.layers {
-            artifact.layers.push(verified(layer, self.service, &ready, &failed, &found));
+            artifact.layers.push(verified(layer, self.service, &ready, (&failed, &outcome), &found));
         }
         Ok(artifact)
     }
@@ -134,28 +140,50 @@ impl Export<'_> {
         };
         let is_listed = matches!(selected, RowSelection::Related);
         let reference = self.parameters.reference();
-        let new = |moment| {
-            let wanted = Wanted { where_clause, area, moment, is_listed };
-            LayerQuery::new(self.client, service, (id, layer), &schema, &reference, &wanted)
-        };
-        let mut query = new(None)?;
-        if layer.has_moments
-            && let Some(moment) = self.moment(&query, id, &new).await?
-        {
-            query = new(Some(moment))?;
+        let wanted = Wanted { where_clause, area, is_listed };
+        let query = LayerQuery::new(self.client, service, (id, layer), &schema, &reference, &wanted)?;
+        if layer.has_moments {
+            self.ask_at_a_moment(&query, id).await?;
         }
         let unit = units::ids(id);
+        let name = units::file_name(&unit);
+        if is_listed {
+            // The rows that it hangs on may be others than before.
+            let of = digest(ready.iter().flat_map(|layer| [layer.id.to_string(), layer.digest.clone()]));
+            made_of(self.ctx, &unit, &name, &of).await?;
+        }
         let listed = |path| self.list(path, &selected, &query, (id, ready));
-        let list = self.ctx.file_unit(&unit, &units::file_name(&unit), listed).await?.path;
+        let list = self.ctx.file_unit(&unit, &name, listed).await?;
         self.one_done();
-        let counted = list.clone();
+        let counted = list.path.clone();
         let count = self.ctx.blocking(move || id_file::count(&counted)).await?;
-        let pages = self.pages(&query, (id, layer.page), (&list, count)).await?;
+        let moment = query.stated.moment();
+        let files = self.pages(&query, (id, layer.page), (&list.path, count)).await?;
+        if query.stated.moment() != moment {
+            self.note_moment(&query, id).await?;
+        }
+        let of_rows = digest(std::iter::once(&list).chain(&files).map(|file| &file.sha256));
+        let pages: Vec<PathBuf> = files.into_iter().map(|file| file.path).collect();
         let heads = pages.clone();
         let gone = move || heads.iter().try_fold(0_u64, |sum, path| Ok(sum + Page::head(path)?.gone));
         let gone = self.ctx.blocking(gone).await?;
-        let attachments = Box::pin(self.attachments(&query, option, area_of_all, &pages)).await?;
-        Ok(ReadyLayer { id, schema, left_out, pages, attachments, listed: count, gone })
+        let attachments = Box::pin(self.attachments(&query, option, area_of_all, (&pages, &of_rows))).await?;
+        let of_attachments = attachments.as_ref().map(|fetched| fetched.digest.clone()).unwrap_or_default();
+        let digest = digest([of_rows, of_attachments]);
+        // What is asked about one moment is of one state, whenever it comes.
+        let is_edited = list.was_there && query.stated.moment().is_none() && self.is_edited(id).await?;
+        Ok(ReadyLayer { id, schema, left_out, pages, attachments, listed: count, gone, is_edited, digest })
+    }
+
+    /// Whether a layer says that it was edited since the plan was made; one that does not answer does not say so.
+    async fn is_edited(&self, id: u32) -> Result<bool, Failure> {
+        let service = &self.service.service;
+        let call = ServiceCall::get(&format!("{}/{id}", service.root))?.with_secrets(&service.secrets);
+        let call = call.answer(AnswerKind::Description);
+        let answer = self.ctx.or_cancelled(async { Ok(self.client.json(&call).await) }).await?;
+        let now = answer.ok().and_then(|answer| read_layer(&answer, &Value::Null).ok()?.edit_date);
+        let planned = service.layers.get(&id).and_then(|layer| layer.edit_date);
+        Ok(now.is_some() && now != planned)
     }
 
     /// The attachments of a layer, where they come.
@@ -164,7 +192,7 @@ impl Export<'_> {
         query: &LayerQuery<'_>,
         option: &GenerateLayerOption,
         area: &AreaOfInterest,
-        pages: &[PathBuf],
+        (pages, of_rows): (&[PathBuf], &str),
     ) -> Result<Option<Fetched>, Failure> {
         let Self { client, ctx, parameters, .. } = *self;
         let (layer, service, at_a_time) = (option.layer_id, &self.service.service, self.at_a_time());
@@ -173,8 +201,10 @@ impl Export<'_> {
             return Ok(None);
         }
         let most_bytes = parameters.max_attachment_bytes;
-        let all = Attachments { client, service, layer, query, ctx, most_bytes, at_a_time };
-        let mut fetched = all.fetch(pages, planned).await?;
+        let (may_lack, missing) = (self.may_lack(layer), Mutex::default());
+        let lists = AttachmentLists { client, service, layer, query, ctx, at_a_time };
+        let all = Attachments { lists, most_bytes, may_lack, missing };
+        let mut fetched = all.fetch((pages, of_rows), planned).await?;
         let counted = self.task.layers.iter().filter(|l| l.service_layer_id == Some(layer)).find_map(|l| l.attachments);
         if counted.is_some_and(|counted| counted > fetched.listed) {
             let rows = self.task.layers.iter().find(|l| l.service_layer_id == Some(layer)).and_then(|l| l.expected);
@@ -184,24 +214,39 @@ impl Export<'_> {
         Ok(Some(fetched))
     }
 
-    /// The moment that a layer is asked about, so that all its pages are of one state; `None` where its clock and ours do not agree on
-    /// what is there now.
-    async fn moment<'q>(
-        &self,
-        now: &LayerQuery<'_>,
-        id: u32,
-        at: &(impl Fn(Option<i64>) -> Result<LayerQuery<'q>, Failure> + Sync),
-    ) -> Result<Option<i64>, Failure> {
+    /// What may be missing of the attachments of a layer of the service, by the budgets of the map's layers that are of it.
+    fn may_lack(&self, layer: u32) -> Vec<Allowance> {
+        let own = self.task.layers.iter().filter(|l| l.service_layer_id == Some(layer));
+        own.filter_map(|l| self.ctx.error_budget(&l.id).missing_attachments).collect()
+    }
+
+    /// Asks about one moment, so that all pages are of one state; about now where the service refuses it, or its clock and ours do not
+    /// agree on what is there now.
+    async fn ask_at_a_moment(&self, query: &LayerQuery<'_>, id: u32) -> Result<(), Failure> {
         let unit = units::ids(id);
         if let Some(noted) = self.ctx.ledger().noted(&unit, MOMENT).await? {
-            return Ok(noted.parse().ok());
+            query.stated.ask_at(noted.parse().ok());
+            return Ok(());
         }
         let moment = self.ctx.clock().now_ms();
-        let same = async { Ok::<_, Failure>(now.count(None).await? == at(Some(moment))?.count(None).await?) };
-        let moment = self.ctx.or_cancelled(same).await?.then_some(moment);
-        let text = moment.map(|moment| moment.to_string()).unwrap_or_default();
-        self.ctx.ledger().note(&unit, MOMENT, &text).await?;
-        Ok(moment)
+        let same = async {
+            let now = query.count(None).await?;
+            query.stated.ask_at(Some(moment));
+            match query.count(None).await {
+                Ok(then) => Ok(then == now),
+                Err(failure) if is_refusal(&failure) => Ok(false),
+                Err(failure) => Err(failure),
+            }
+        };
+        if !self.ctx.or_cancelled(same).await? {
+            query.stated.ask_at(None);
+        }
+        self.note_moment(query, id).await
+    }
+
+    async fn note_moment(&self, query: &LayerQuery<'_>, id: u32) -> Result<(), Failure> {
+        let text = query.stated.moment().map(|moment| moment.to_string()).unwrap_or_default();
+        self.ctx.ledger().note(&units::ids(id), MOMENT, &text).await
     }
 
     /// Lists the object ids of a layer into a file.
@@ -215,7 +260,16 @@ impl Export<'_> {
         let mut writer = IdWriter::create(&path).await?;
         match selected {
             RowSelection::Nothing => {}
-            RowSelection::Rows(_) => id_list::list(query, &mut writer).await?,
+            RowSelection::Rows(_) => match id_list::list(query, LIMITS, &mut writer).await {
+                // What it counted at a moment, it may not list.
+                Err(failure) if query.stated.moment().is_some() && is_refusal(&failure) => {
+                    query.stated.ask_at(None);
+                    self.note_moment(query, id).await?;
+                    writer = IdWriter::create(&path).await?;
+                    id_list::list(query, LIMITS, &mut writer).await?;
+                }
+                listed => listed?,
+            },
             RowSelection::Related => {
                 if let Some(origin) = self.origin_that_failed(id, ready) {
                     let message = format!(
@@ -253,20 +307,22 @@ impl Export<'_> {
         query: &LayerQuery<'_>,
         (id, page): (u32, u64),
         (list, count): (&PathBuf, u64),
-    ) -> Result<Vec<PathBuf>, Failure> {
+    ) -> Result<Vec<FinishedFile>, Failure> {
         let planned = units::planned_pages(&self.task.units, id);
         let one = |index: usize| async move {
             let unit = units::page(id, index);
+            let name = units::file_name(&unit);
             let (from, to) = units::part(count, index, planned, page);
+            let list = list.clone();
+            let ids = self.ctx.blocking(move || id_file::slice(&list, from, to)).await?;
+            made_of(self.ctx, &unit, &name, &digest_of_ids(&ids)).await?;
             let fetched = |path: PathBuf| async move {
-                let list = list.clone();
-                let ids = self.ctx.blocking(move || id_file::slice(&list, from, to)).await?;
                 let page = page::fetch(query, from, ids).await?;
-                self.ctx.blocking(move || super::attachments::write(&path, &page)).await
+                self.ctx.blocking(move || attachment_list::write(&path, &page)).await
             };
-            let file = self.ctx.file_unit(&unit, &units::file_name(&unit), fetched).await?;
+            let file = self.ctx.file_unit(&unit, &name, fetched).await?;
             self.one_done();
-            Ok::<_, Failure>(file.path)
+            Ok::<_, Failure>(file)
         };
         stream::iter((0..planned).map(one)).buffered(self.at_a_time()).try_collect().await
     }
@@ -288,20 +344,5 @@ impl Export<'_> {
             self.ctx.finish_unit(&unit.id, 0, None).await?;
         }
         Ok(())
-    }
-
-    /// Writes the geodatabase; what it cannot hold is returned in words.
-    async fn file(&self, ready: Vec<ReadyLayer>) -> Result<(FinishedFile, Vec<String>), Failure> {
-        let (ctx, relationships) = (self.ctx, relationships(&self.service.service, &ready));
-        let written = |path: PathBuf| async move {
-            let cancel = ctx.cancel_token().clone();
-            let words = ctx.blocking(move || write(&path, &ready, &relationships, &cancel)).await?;
-            let text = serde_json::to_string(&words).map_err(|e| Failure::internal(e.to_string()))?;
-            ctx.ledger().note(units::FILE_UNIT, WORDS, &text).await
-        };
-        let file = ctx.file_unit(units::FILE_UNIT, FILE, written).await?;
-        self.one_done();
-        let words = ctx.ledger().noted(units::FILE_UNIT, WORDS).await?;
-        Ok((file, words.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default()))
     }
 }

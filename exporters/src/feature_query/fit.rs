@@ -4,6 +4,7 @@
 //! each value is kept, and the column becomes one that holds all of them.
 
 use offmap_formats::features::{Field, FieldType, read_date};
+use offmap_formats::geodatabase::holds_date;
 
 /// The value of a field.
 #[derive(Clone, PartialEq, prost::Oneof)]
@@ -44,6 +45,9 @@ pub(super) struct FieldFit {
     /// A text that the stated type cannot hold.
     #[prost(bool, tag = "6")]
     pub(super) has_other_text: bool,
+    /// A date that no column of dates holds.
+    #[prost(bool, tag = "7")]
+    pub(super) has_odd_date: bool,
 }
 
 /// A value as an answer has it.
@@ -65,6 +69,13 @@ fn is_whole(field: FieldType) -> bool {
 
 fn is_date(field: FieldType) -> bool {
     matches!(field, FieldType::Date | FieldType::DateOnly)
+}
+
+/// Characters of the longest text of a time of day, or of a moment with an offset, as they are declared.
+const LONGEST_TIME: usize = 255;
+
+fn is_time(field: FieldType) -> bool {
+    matches!(field, FieldType::TimeOnly | FieldType::TimestampOffset)
 }
 
 /// A whole number, where a real one is one.
@@ -93,11 +104,14 @@ impl FieldFit {
             }
             Some(Scalar::Real(_)) => self.has_real = true,
             Some(Scalar::Text(text)) => {
-                self.longest = self.longest.max(u32::try_from(text.chars().count()).unwrap_or(u32::MAX));
+                let characters = text.chars().count();
+                self.longest = self.longest.max(u32::try_from(characters).unwrap_or(u32::MAX));
                 let is_guid = || uuid::Uuid::try_parse(text.trim()).is_ok();
                 let is_guid_field = matches!(field, FieldType::Guid | FieldType::GlobalId);
-                self.has_other_text |= is_number(field) || is_date(field) || (is_guid_field && !is_guid());
+                let is_other = is_number(field) || is_date(field) || (is_guid_field && !is_guid());
+                self.has_other_text |= is_other || (is_time(field) && characters > LONGEST_TIME);
             }
+            Some(Scalar::Date(ms)) => self.has_odd_date |= !holds_date(*ms),
             Some(_) => {}
         }
         scalar
@@ -112,6 +126,7 @@ impl FieldFit {
             over_32: self.over_32 || other.over_32,
             has_real: self.has_real || other.has_real,
             has_other_text: self.has_other_text || other.has_other_text,
+            has_odd_date: self.has_odd_date || other.has_odd_date,
         }
     }
 
@@ -125,7 +140,7 @@ impl FieldFit {
             field => field,
         };
         let length = stated.length.filter(|_| field_type == FieldType::Text).map(|length| length.max(self.longest));
-        let is_nullable = stated.is_nullable || self.has_null;
+        let is_nullable = stated.is_nullable || self.has_null || self.has_odd_date;
         let is_other = field_type != stated.field_type;
         let words = is_other
             .then(|| format!("field `{}` holds values that its type does not, and becomes another one", stated.name));
@@ -199,5 +214,10 @@ mod tests {
         assert_eq!(settled(FieldType::Text, Some(3), &[Text("äöüä")]).1.length, Some(4));
         assert_eq!(settled(FieldType::DateOnly, None, &[Text("1970-01-02")]).0, [Some(Scalar::Date(86_400_000))]);
         assert_eq!(settled(FieldType::Integer, None, &[Real(f64::NAN)]).0, [None]);
+        // Kept as it is, and written as no date where its column stays one of dates.
+        let (kept, field) = settled(FieldType::Date, None, &[Integer(-400_000_000_000_000)]);
+        assert_eq!((kept, field.is_nullable), (vec![Some(Scalar::Date(-400_000_000_000_000))], true));
+        let long = "0".repeat(300);
+        assert_eq!(settled(FieldType::TimeOnly, None, &[Text(&long), Text("12:00")]).1.field_type, FieldType::Text);
     }
 }

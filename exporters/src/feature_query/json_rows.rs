@@ -33,12 +33,8 @@ fn coordinate(value: Option<&Value>) -> f64 {
 }
 
 /// Adds a point of a list: x, y, then z, then m.
-fn add_listed(point: &Value, (has_z, has_m): (bool, bool), shapes: &Shapes, shape: &mut StoredShape) -> Result<(), Wrong> {
+fn add_listed(point: &Value, (has_z, has_m): (bool, bool), shapes: &Shapes, shape: &mut StoredShape) {
     let at = |k: usize| coordinate(point.get(k));
-    let xy = [at(0), at(1)];
-    if xy.iter().any(|n| !n.is_finite()) {
-        return Err(format!("a point of its shape has the coordinates {point}"));
-    }
     // Lists without a word of heights have as many numbers as they have.
     let (z, m) = match (has_z, has_m) {
         (true, true) => (at(2), at(3)),
@@ -46,8 +42,8 @@ fn add_listed(point: &Value, (has_z, has_m): (bool, bool), shapes: &Shapes, shap
         (false, true) => (f64::NAN, at(2)),
         (false, false) => (f64::NAN, f64::NAN),
     };
-    shape.add(xy, shapes.has_z.then_some(z), shapes.has_m.then_some(m));
-    Ok(())
+    // One that is no number is kept as such: the shape cannot be written, and its row can.
+    shape.add([at(0), at(1)], shapes.has_z.then_some(z), shapes.has_m.then_some(m));
 }
 
 /// The shape of a feature; none for a point without coordinates.
@@ -62,7 +58,7 @@ fn shape(json: &Value, shapes: &Shapes) -> Result<Option<StoredShape>, Wrong> {
             if json.get("x").is_none() {
                 return Err("its shape is no point".to_owned());
             }
-            if !x.is_finite() || !y.is_finite() {
+            if x.is_nan() || y.is_nan() {
                 return Ok(None);
             }
             let (z, m) = (coordinate(json.get("z")), coordinate(json.get("m")));
@@ -84,13 +80,13 @@ fn shape(json: &Value, shapes: &Shapes) -> Result<Option<StoredShape>, Wrong> {
         (z, m) => (z.unwrap_or(false), m.unwrap_or(false)),
     };
     if shapes.kind == GeometryKind::Multipoint {
-        parts.iter().try_for_each(|point| add_listed(point, has, shapes, &mut shape))?;
+        parts.iter().for_each(|point| add_listed(point, has, shapes, &mut shape));
         shape.close_part();
         return Ok(Some(shape));
     }
     for part in parts {
         for point in part.as_array().into_iter().flatten() {
-            add_listed(point, has, shapes, &mut shape)?;
+            add_listed(point, has, shapes, &mut shape);
         }
         shape.close_part();
     }
@@ -133,6 +129,7 @@ impl RowReader {
 
 #[cfg(test)]
 mod tests {
+    use super::super::left_out::LeftOut;
     use super::super::row_reader::ReadRows;
     use super::super::stored::{StoredRow, fill};
     use super::*;
@@ -164,7 +161,7 @@ mod tests {
         let feature = |(id, bytes): (i64, Vec<u8>)| {
             let mut feature = Feature::default();
             let row = StoredRow::decode_length_delimited(bytes.as_slice()).expect("a row");
-            fill(row, &types, shapes, &mut feature);
+            fill(row, &types, shapes, &mut feature, &mut LeftOut::default());
             assert_eq!(feature.object_id, Some(id));
             feature
         };
@@ -216,6 +213,9 @@ mod tests {
         let rings = json!({"rings": [[[0, 0], [0, 9], [9, 9]]]});
         let polygon = one(GeometryKind::Polygon, false, false, rings).expect("reads");
         assert_eq!(polygon.geometry().map(|g| g.xy().len()), Some(4));
+        // A coordinate that is none costs its shape when it is written, and no row.
+        let line = one(GeometryKind::Line, false, false, json!({"paths": [[[0, null], [1, 1]]]})).expect("reads");
+        assert!(line.geometry().is_some_and(|g| g.xy()[0][1].is_nan() && g.xy()[1] == [1.0, 1.0]));
         let empty = one(GeometryKind::Polygon, false, false, json!({"rings": []})).expect("reads");
         assert!(empty.geometry().is_some_and(|g| g.has_no_points()));
     }
@@ -227,7 +227,6 @@ mod tests {
             (GeometryKind::Polygon, curve, "feature 1: its shape has true curves"),
             (GeometryKind::Polygon, json!({"x": 1, "y": 2}), "has no `rings`"),
             (GeometryKind::Point, json!({"rings": []}), "is no point"),
-            (GeometryKind::Line, json!({"paths": [[[0, null]]]}), "has the coordinates [0,null]"),
         ] {
             let failure = one(kind, false, false, geometry).expect_err("refused");
             assert!(failure.message.contains(words), "{failure}");

@@ -1,15 +1,21 @@
 //! The questions that are asked of one layer.
 
+use super::id_source::IdSource;
 use super::json_rows;
 use super::row_reader::{RowReader, Shapes};
 use super::service::{Paging, QueriedLayer};
+use super::stated::Stated;
 use crate::feature_service::service::FeatureService;
+use async_trait::async_trait;
 use offmap_arcgis::body::number_in;
 use offmap_arcgis::{AnswerKind, ArcGisClient, FeatureQuery, PageSize, ServiceCall};
 use offmap_formats::features::LayerSchema;
 use offmap_model::{AreaOfInterest, Failure, FailureKind, FailureOwner, FailureStage, SpatialReference};
 use serde_json::{Value, json};
 use std::sync::Arc;
+
+/// The parameter by which a layer is asked as it was at a moment.
+const MOMENT: &str = "historicMoment";
 
 /// One layer, and which of its rows are wanted.
 pub(super) struct LayerQuery<'a> {
@@ -23,6 +29,7 @@ pub(super) struct LayerQuery<'a> {
     rows: FeatureQuery,
     /// All rows, whatever filter.
     every: FeatureQuery,
+    pub(super) stated: Stated,
     reference: SpatialReference,
     /// By what its pages are asked for.
     pub(super) paging: Paging,
@@ -34,8 +41,6 @@ pub(super) struct LayerQuery<'a> {
 pub(super) struct Wanted<'a> {
     pub(super) where_clause: &'a str,
     pub(super) area: Option<&'a AreaOfInterest>,
-    /// The moment that is asked about, in milliseconds since 1970.
-    pub(super) moment: Option<i64>,
     /// Whether the rows are chosen by their ids, and not by clause and area.
     pub(super) is_listed: bool,
 }
@@ -54,9 +59,6 @@ impl<'a> LayerQuery<'a> {
         if service.unknown_time_zone {
             every = every.with("timeReferenceUnknownClient", true);
         }
-        if let Some(moment) = wanted.moment {
-            every = every.with("historicMoment", moment);
-        }
         let mut rows = every.clone().filter(wanted.where_clause);
         if let Some(area) = wanted.area {
             rows = rows.within(area);
@@ -71,42 +73,29 @@ impl<'a> LayerQuery<'a> {
         let reader = Arc::new(RowReader { url: url.clone(), object_id_field, fields, shapes });
         let paging = if wanted.is_listed { Paging::IdList } else { layer.paging };
         let (page, reference, title) = (PageSize::new(layer.page), reference.clone(), schema.title.clone());
-        Ok(Self { client, layer, url, title, rows, every, reference, paging, page, reader })
+        let stated = Stated::new(layer.speaks_pbf);
+        Ok(Self { client, layer, url, title, rows, every, stated, reference, paging, page, reader })
     }
 
     fn field(&self) -> &str {
         &self.layer.object_id_field
     }
 
-    pub(super) fn failure(&self, kind: FailureKind, message: String) -> Failure {
-        Failure::new(FailureOwner::Source, kind, FailureStage::Run, message).with_url(&self.url)
-    }
-
-    /// The service's own count of the rows that are wanted and meet a further clause.
-    pub(super) async fn count(&self, and: Option<&str>) -> Result<u64, Failure> {
-        let query = and.map_or_else(|| self.rows.clone(), |and| self.rows.clone().and(and));
-        self.client.count_features(&query).await
-    }
-
-    /// The object ids of the rows that are wanted and meet a further clause, in ascending order.
-    pub(super) async fn ids(&self, and: Option<&str>) -> Result<Vec<i64>, Failure> {
-        let call = self.rows.call(and);
-        let call = call.with("returnIdsOnly", true).with("returnGeometry", false).answer(AnswerKind::Description);
-        let answer = self.client.json(&call).await?;
-        // `null`, or nothing beside the name of their field, are the ids of no rows.
-        if answer.get("objectIds").is_none() && answer.get("objectIdFieldName").is_none() {
-            let message = format!("{} was asked for object ids, and its answer has no `objectIds`", self.url);
-            return Err(self.failure(FailureKind::InvalidAnswer, message));
+    /// A question about the moment that the layer is asked about.
+    pub(super) fn at(&self, moment: Option<i64>, call: ServiceCall) -> ServiceCall {
+        match moment {
+            Some(moment) => call.with(MOMENT, moment),
+            None => call,
         }
-        let mut ids: Vec<i64> = number_in(&answer, "objectIds", &self.url)?.unwrap_or_default();
-        ids.sort_unstable();
-        ids.dedup();
-        Ok(ids)
     }
 
-    /// A clause of the object ids from one to another.
-    pub(super) fn range(&self, from: i64, to: i64) -> String {
-        format!("{0} >= {from} AND {0} <= {to}", self.field())
+    fn at_its_moment(&self, call: ServiceCall) -> ServiceCall {
+        self.at(self.stated.moment(), call)
+    }
+
+    /// Whether the service has a row now, whatever filter and moment.
+    pub(super) async fn is_there(&self, id: i64) -> Result<bool, Failure> {
+        Ok(self.client.count_features(&self.every.clone().filter(&self.among(&[id]))).await? > 0)
     }
 
     /// A clause of listed object ids.
@@ -114,30 +103,10 @@ impl<'a> LayerQuery<'a> {
         format!("{} IN ({})", self.field(), joined(ids))
     }
 
-    /// Lowest and highest object id of the rows that are wanted; `None` where the layer can be asked in no way that tells them.
-    pub(super) async fn bounds(&self) -> Result<Option<(i64, i64)>, Failure> {
-        if self.layer.has_statistics {
-            let statistic = |kind: &str, name: &str| json!({"statisticType": kind, "onStatisticField": self.field(), "outStatisticFieldName": name});
-            let call = self.rows.call(None).with("returnGeometry", false).answer(AnswerKind::Small);
-            let call = call.with("outStatistics", json!([statistic("min", "LOWEST"), statistic("max", "HIGHEST")]));
-            let answer = self.client.json(&call).await?;
-            let row = answer.pointer("/features/0/attributes").cloned().unwrap_or_default();
-            let of = |name: &str| attribute(&row, name);
-            if let Some(bounds) = of("LOWEST").zip(of("HIGHEST")) {
-                return Ok(Some(bounds));
-            }
-        }
-        if !self.layer.orders {
-            return Ok(None);
-        }
-        let lowest = self.first_id("ASC").await?;
-        Ok(lowest.zip(self.first_id("DESC").await?))
-    }
-
     async fn first_id(&self, order: &str) -> Result<Option<i64>, Failure> {
         let call = self.rows.call(None).with("outFields", self.field()).with("returnGeometry", false);
         let call = call.with("orderByFields", format!("{} {order}", self.field())).with("resultRecordCount", 1);
-        let answer = self.client.json(&call.answer(AnswerKind::Features)).await?;
+        let answer = self.client.json(&self.at_its_moment(call.answer(AnswerKind::Features))).await?;
         Ok(answer.pointer("/features/0/attributes").and_then(|row| attribute(row, self.field())))
     }
 
@@ -180,6 +149,64 @@ impl<'a> LayerQuery<'a> {
     /// Listed rows, also those that do not meet the filter any more.
     pub(super) fn by_list(&self, ids: &[i64]) -> ServiceCall {
         self.for_rows(self.every.call(None).with("objectIds", joined(ids)))
+    }
+}
+
+#[async_trait]
+impl IdSource for LayerQuery<'_> {
+    fn title(&self) -> &str {
+        &self.title
+    }
+
+    fn failure(&self, kind: FailureKind, message: String) -> Failure {
+        Failure::new(FailureOwner::Source, kind, FailureStage::Run, message).with_url(&self.url)
+    }
+
+    fn range(&self, from: i64, to: i64) -> String {
+        format!("{0} >= {from} AND {0} <= {to}", self.field())
+    }
+
+    async fn count(&self, and: Option<&str>) -> Result<u64, Failure> {
+        let query = and.map_or_else(|| self.rows.clone(), |and| self.rows.clone().and(and));
+        let query = match self.stated.moment() {
+            Some(moment) => query.with(MOMENT, moment),
+            None => query,
+        };
+        self.client.count_features(&query).await
+    }
+
+    async fn ids(&self, and: Option<&str>) -> Result<Vec<i64>, Failure> {
+        let call = self.rows.call(and);
+        let call = call.with("returnIdsOnly", true).with("returnGeometry", false).answer(AnswerKind::Description);
+        let answer = self.client.json(&self.at_its_moment(call)).await?;
+        // `null`, or nothing beside the name of their field, are the ids of no rows.
+        if answer.get("objectIds").is_none() && answer.get("objectIdFieldName").is_none() {
+            let message = format!("{} was asked for object ids, and its answer has no `objectIds`", self.url);
+            return Err(self.failure(FailureKind::InvalidAnswer, message));
+        }
+        let mut ids: Vec<i64> = number_in(&answer, "objectIds", &self.url)?.unwrap_or_default();
+        ids.sort_unstable();
+        ids.dedup();
+        Ok(ids)
+    }
+
+    async fn bounds(&self) -> Result<Option<(i64, i64)>, Failure> {
+        if self.layer.has_statistics {
+            let statistic = |kind: &str, name: &str| json!({"statisticType": kind, "onStatisticField": self.field(), "outStatisticFieldName": name});
+            let call = self.rows.call(None).with("returnGeometry", false).answer(AnswerKind::Small);
+            let call = call.with("outStatistics", json!([statistic("min", "LOWEST"), statistic("max", "HIGHEST")]));
+            let answer = self.client.json(&self.at_its_moment(call)).await?;
+            let row = answer.pointer("/features/0/attributes").cloned().unwrap_or_default();
+            let of = |name: &str| attribute(&row, name);
+            if let Some(bounds) = of("LOWEST").zip(of("HIGHEST")) {
+                return Ok(Some(bounds));
+            }
+        }
+        if !self.layer.orders {
+            return Ok(None);
+        }
+        let lowest = self.first_id("ASC").await?;
+        Ok(lowest.zip(self.first_id("DESC").await?))
     }
 }
 

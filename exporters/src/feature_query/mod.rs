@@ -9,22 +9,30 @@
 //! Source: `feature-service-rest` reference §5.
 
 mod any_features;
+mod attachment_list;
 mod attachments;
 mod export;
+mod file;
 mod fit;
 mod id_file;
 mod id_list;
+mod id_source;
 mod json_rows;
 mod judge;
 mod layer_query;
+mod left_out;
+mod made_of;
 mod page;
 mod parameters;
 mod pbf;
+mod pbf_budget;
 mod pbf_rows;
 mod plan;
 mod related;
+mod related_rows;
 mod row_reader;
 mod service;
+mod stated;
 mod stored;
 mod units;
 mod verify;
@@ -93,6 +101,12 @@ impl Exporter for FeatureQueryExporter {
     }
 
     fn downloads_directly(&self) -> bool {
+        true
+    }
+
+    /// Rows are held to the list of object ids of which they were asked for, and what others deleted or added since is told: edits make
+    /// nothing wrong of what came.
+    fn outlasts_edits(&self) -> bool {
         true
     }
 

@@ -11,6 +11,7 @@
 //! believed neither way.
 
 use super::fit::FieldFit;
+use super::id_source::IdSource as _;
 use super::layer_query::LayerQuery;
 use super::row_reader::ReadRows;
 use super::service::Paging;
@@ -183,10 +184,13 @@ async fn ask(query: &LayerQuery<'_>, most: usize, call: impl Fn(usize) -> Servic
     let mut failed = 0;
     loop {
         let asked = usize::try_from(query.page.rows()).unwrap_or(usize::MAX).min(most).max(1);
-        let came = query.client.feature_set(&call(asked), query.layer.speaks_pbf).await;
-        let read = match came {
-            Ok(came) => decode(query, came).await,
-            Err(failure) => Err(failure),
+        let once = |as_pbf: bool, moment: Option<i64>| {
+            let call = query.at(moment, call(asked));
+            async move { decode(query, query.client.feature_set(&call, as_pbf).await?).await }
+        };
+        let read = match once(query.stated.speaks_pbf(), query.stated.moment()).await {
+            Ok(read) => Ok(read),
+            Err(failure) => query.stated.without(failure, once).await,
         };
         let failure = match read {
             Ok(read) => return Ok(Answer { read, asked }),

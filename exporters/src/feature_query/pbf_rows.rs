@@ -5,6 +5,7 @@
 
 use super::fit::Raw;
 use super::pbf::{FeatureCollection, FeatureResult, PbfFeature, PbfGeometry, PbfScalar, PbfValue, PerAxis, Transform};
+use super::pbf_budget;
 use super::row_reader::{ReadRows, RowReader, Shapes, Wrong};
 use super::stored::StoredShape;
 use offmap_formats::geometry::GeometryKind;
@@ -100,6 +101,7 @@ impl Grid {
 impl RowReader {
     /// Reads a `FeatureCollectionPBuffer`.
     pub(super) fn read_pbf(&self, bytes: &[u8]) -> Result<ReadRows, Failure> {
+        pbf_budget::check(bytes).map_err(|unread| self.invalid(unread.words()))?;
         let collection =
             FeatureCollection::decode(bytes).map_err(|_| self.invalid("they are no FeatureCollectionPBuffer"))?;
         let Some(result) = collection.query_result.and_then(|result| result.feature_result) else {
@@ -148,6 +150,7 @@ impl RowReader {
 
 #[cfg(test)]
 mod tests {
+    use super::super::left_out::LeftOut;
     use super::super::stored::{StoredRow, fill};
     use super::*;
     use offmap_formats::features::{Feature, Field, FieldType, Value};
@@ -174,7 +177,8 @@ mod tests {
         let shapes = reader.shapes.as_ref().map(|s| (s.kind, s.has_z, s.has_m));
         let feature = |(_, bytes): (i64, Vec<u8>)| {
             let mut feature = Feature::default();
-            fill(StoredRow::decode_length_delimited(bytes.as_slice()).expect("a row"), &types, shapes, &mut feature);
+            let row = StoredRow::decode_length_delimited(bytes.as_slice()).expect("a row");
+            fill(row, &types, shapes, &mut feature, &mut LeftOut::default());
             feature
         };
         Ok(reader.read_pbf(bytes)?.rows.into_iter().map(feature).collect())
@@ -223,6 +227,15 @@ mod tests {
         assert_eq!(shape.z(), [2.0, 3.0, 0.0]);
         assert_eq!((shape.m()[0], shape.m()[1].is_nan(), shape.m()[2]), (10.0, true, 8.0), "0 stands for no measure");
         assert!(shape.part_ranges().eq([0..2, 2..3]));
+    }
+
+    #[test]
+    fn an_answer_of_empty_features_is_refused_before_it_is_read() {
+        let features = [15 << 3 | 2, 0].repeat(4 << 20);
+        // 8 MiB, as a length of four groups of seven bits; 5 bytes around it.
+        let bytes = [&[0x12, 0x85, 0x80, 0x80, 0x04, 0x0a, 0x80, 0x80, 0x80, 0x04], features.as_slice()].concat();
+        let failure = reader(GeometryKind::Point, false, false).read_pbf(&bytes).expect_err("refused");
+        assert!(failure.message.contains("more than 64 MiB of memory"), "{failure}");
     }
 
     #[test]

@@ -7,18 +7,21 @@
 
 use super::fit::Scalar;
 use super::id_list;
-use super::layer_query::{LayerQuery, attribute};
+use super::id_source::IdSource as _;
+use super::layer_query::LayerQuery;
+use super::related_rows::{self, RelatedSource};
 use super::stored::Page;
-use crate::feature_service::answer::flag;
 use crate::feature_service::service::FeatureService;
 use crate::feature_service::service_layer::Relationship;
+use async_trait::async_trait;
 use offmap_arcgis::{AnswerKind, ServiceCall};
 use offmap_engine::ExportContext;
 use offmap_formats::features::{Field, FieldType};
-use offmap_model::{Failure, FailureKind, FailureOwner, FailureStage};
+use offmap_model::{Failure, FailureKind, FailureOwner, FailureStage, LayerSecrets};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
 
 /// Keys in one clause.
 const KEYS_AT_A_TIME: usize = 1000;
@@ -159,6 +162,9 @@ async fn by_service(
     ctx: &ExportContext,
     ids: &mut BTreeSet<i64>,
 ) -> Result<(), Failure> {
+    let url = format!("{}/{}/queryRelatedRecords", service.root, origin.id);
+    let table = Related { query, url, secrets: &service.secrets, origin: origin.id, relationship };
+    let counts = AtomicBool::new(true);
     for path in origin.pages.clone() {
         let read = move || {
             let (mut page, mut own) = (Page::read(&path)?, Vec::new());
@@ -167,33 +173,8 @@ async fn by_service(
             }
             Ok(own)
         };
-        let own = ctx.blocking(read).await?;
-        let mut todo: Vec<Vec<i64>> = own.chunks(ROWS_AT_A_TIME).map(<[i64]>::to_vec).collect();
-        while let Some(some) = todo.pop() {
-            let listed = some.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
-            let call = ServiceCall::post(&format!("{}/{}/queryRelatedRecords", service.root, origin.id))?
-                .with_secrets(&service.secrets)
-                .with("objectIds", listed)
-                .with("relationshipId", relationship)
-                .with("outFields", &query.layer.object_id_field)
-                .with("returnGeometry", false)
-                .answer(AnswerKind::Features);
-            let answer = query.client.json(&call).await?;
-            // The limit applies to the related rows of all rows together.
-            if flag(&answer, &["exceededTransferLimit"]) == Some(true) {
-                if let [one] = some.as_slice() {
-                    let message = format!(
-                        "row {one} of layer {} has more related rows of \"{}\" than the service gives at a time; give the table a filter of \
-                         its own",
-                        origin.id, query.title
-                    );
-                    return Err(query.failure(FailureKind::Incomplete, message));
-                }
-                let (left, right) = some.split_at(some.len() / 2);
-                todo.extend([left.to_vec(), right.to_vec()]);
-                continue;
-            }
-            ids.extend(related_ids(query, &answer)?);
+        for some in ctx.blocking(read).await?.chunks(ROWS_AT_A_TIME) {
+            ids.extend(related_rows::of(&table, some, &counts).await?);
             if ids.len() > MOST {
                 return Err(too_many(query, "related rows"));
             }
@@ -202,17 +183,39 @@ async fn by_service(
     Ok(())
 }
 
-fn related_ids(query: &LayerQuery<'_>, answer: &Value) -> Result<Vec<i64>, Failure> {
-    let Some(groups) = answer.get("relatedRecordGroups").and_then(Value::as_array) else {
-        let message = format!("the related rows of \"{}\" have no `relatedRecordGroups`", query.title);
-        return Err(query.failure(FailureKind::InvalidAnswer, message));
-    };
-    let records = groups.iter().filter_map(|group| group.get("relatedRecords")?.as_array()).flatten();
-    let field = &query.layer.object_id_field;
-    let id = |record: &Value| attribute(record.get("attributes")?, field);
-    let all: Vec<Option<i64>> = records.map(id).collect();
-    let ids: Option<Vec<i64>> = all.into_iter().collect();
-    ids.ok_or_else(|| {
-        query.failure(FailureKind::InvalidAnswer, format!("a related row of \"{}\" has no `{field}`", query.title))
-    })
+/// A relationship that its service is asked about.
+struct Related<'a> {
+    query: &'a LayerQuery<'a>,
+    url: String,
+    secrets: &'a LayerSecrets,
+    origin: u32,
+    relationship: i64,
+}
+
+#[async_trait]
+impl RelatedSource for Related<'_> {
+    fn object_id_field(&self) -> &str {
+        &self.query.layer.object_id_field
+    }
+
+    fn failure(&self, kind: FailureKind, message: &str) -> Failure {
+        let message = format!("the related rows of \"{}\" to rows of layer {}: {message}", self.query.title, self.origin);
+        self.query.failure(kind, message)
+    }
+
+    async fn ask(&self, rows: &[i64], more: &[(&'static str, u64)]) -> Result<Value, Failure> {
+        let listed = rows.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+        let call = ServiceCall::post(&self.url)?
+            .with_secrets(self.secrets)
+            .with("objectIds", listed)
+            .with("relationshipId", self.relationship)
+            .with("outFields", self.object_id_field())
+            .with("returnGeometry", false)
+            .answer(AnswerKind::Features);
+        let call = more.iter().fold(call, |call, (name, value)| match *name {
+            related_rows::COUNT_ONLY => call.with(name, true),
+            _ => call.with(name, value),
+        });
+        self.query.client.json(&call).await
+    }
 }

@@ -4,7 +4,9 @@
 //! Protocol buffers, as the answers of services are; numbers of fields never change their meaning.
 
 use super::fit::{FieldFit, Scalar, StoredValue};
-use offmap_formats::features::{Feature, FieldType, Value};
+use super::left_out::LeftOut;
+use offmap_formats::features::{Feature, FieldType, Value, date_text};
+use offmap_formats::geodatabase::holds_date;
 use offmap_formats::geometry::GeometryKind;
 use offmap_model::{Failure, FailureKind, FailureOwner, FailureStage};
 use prost::Message;
@@ -116,12 +118,21 @@ pub(super) fn page_bytes(head: &PageHead, rows: impl Iterator<Item = Vec<u8>>) -
     bytes
 }
 
-/// Fills a feature with a row. `fields` are the types that the fields have in the file.
-pub(super) fn fill(row: StoredRow, fields: &[FieldType], kind: Option<(GeometryKind, bool, bool)>, feature: &mut Feature) {
+/// Fills a feature with a row; what its columns cannot hold is left out of it. `fields` are the types that the fields have in the file.
+pub(super) fn fill(
+    row: StoredRow,
+    fields: &[FieldType],
+    kind: Option<(GeometryKind, bool, bool)>,
+    feature: &mut Feature,
+    left_out: &mut LeftOut,
+) {
     (feature.row_id, feature.object_id) = (row.object_id, Some(row.object_id));
     feature.values.resize(fields.len(), Value::Null);
-    for ((to, stored), field) in feature.values.iter_mut().zip(row.values).zip(fields) {
-        *to = value(stored.scalar, *field);
+    for (place, ((to, stored), field)) in feature.values.iter_mut().zip(row.values).zip(fields).enumerate() {
+        *to = value(stored.scalar, *field).unwrap_or_else(|why| {
+            left_out.value(place, row.object_id, why);
+            Value::Null
+        });
     }
     match (row.shape, kind) {
         (Some(stored), Some((kind, has_z, has_m))) => {
@@ -141,8 +152,9 @@ pub(super) fn fill(row: StoredRow, fields: &[FieldType], kind: Option<(GeometryK
     }
 }
 
-fn value(scalar: Option<Scalar>, field: FieldType) -> Value {
-    match (scalar, field) {
+/// The value of a column; the error is why it cannot hold it.
+fn value(scalar: Option<Scalar>, field: FieldType) -> Result<Value, &'static str> {
+    Ok(match (scalar, field) {
         (None, _) => Value::Null,
         (Some(Scalar::Integer(n)), FieldType::Single | FieldType::Double) => Value::Real(n as f64),
         (Some(Scalar::Integer(n)), FieldType::Text) => Value::Text(n.to_string()),
@@ -150,6 +162,39 @@ fn value(scalar: Option<Scalar>, field: FieldType) -> Value {
         (Some(Scalar::Real(n)), FieldType::Text) => Value::Text(n.to_string()),
         (Some(Scalar::Real(n)), _) => Value::Real(n),
         (Some(Scalar::Text(text)), _) => Value::Text(text),
+        (Some(Scalar::Date(ms)), FieldType::Text) => {
+            let mut text = String::new();
+            // A year of other than four digits has no date as text; its milliseconds tell it as well.
+            Value::Text(if date_text(ms, false, &mut text) { text } else { ms.to_string() })
+        }
+        (Some(Scalar::Date(ms)), _) if !holds_date(ms) => return Err("it is a date before the year -4712"),
         (Some(Scalar::Date(ms)), _) => Value::Date(ms),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use offmap_formats::features::{Field, FieldType as T};
+
+    #[test]
+    fn a_date_that_no_column_holds_is_left_out_and_a_text_tells_every_date() {
+        let (old, late) = (-400_000_000_000_000, 300_000_000_000_000);
+        let dates = || [old, late, -1].map(|ms| StoredValue { scalar: Some(Scalar::Date(ms)) });
+        let row = || StoredRow { object_id: 7, values: dates().to_vec(), shape: None };
+        let (mut feature, mut left_out) = (Feature::default(), LeftOut::default());
+        fill(row(), &[T::Date, T::Date, T::Date], None, &mut feature, &mut left_out);
+        assert_eq!(feature.values, [Value::Null, Value::Date(late), Value::Date(-1)]);
+        let field =
+            Field { name: "SEEN".into(), alias: None, field_type: T::Date, length: None, is_nullable: true, domain: None };
+        let notes = left_out.notes(&[field]);
+        assert!(
+            notes.len() == 1 && notes[0].contains("`SEEN`") && notes[0].contains("row 7: it is a date before"),
+            "{notes:?}"
+        );
+        let mut none = LeftOut::default();
+        fill(row(), &[T::Text, T::Text, T::Text], None, &mut feature, &mut none);
+        let texts = [&old.to_string(), &late.to_string(), "1969-12-31T23:59:59.999Z"].map(|t| Value::Text(t.to_owned()));
+        assert_eq!((feature.values.as_slice(), none), (&texts[..], LeftOut::default()));
     }
 }

@@ -1,5 +1,6 @@
 //! Whether a layer is in the file as it should be: what its service listed, less what went meanwhile.
 
+use super::file::Outcome;
 use super::service::QueriedService;
 use super::write::ReadyLayer;
 use offmap_formats::geodatabase::ReplicaLayer;
@@ -13,11 +14,15 @@ pub(super) fn verified(
     layer: &TaskLayer,
     service: &QueriedService,
     ready: &[ReadyLayer],
-    failed: &[(u32, Failure)],
+    (failed, outcome): (&[(u32, Failure)], &Outcome),
     found: &[ReplicaLayer],
 ) -> LayerArtifact {
     let id = layer.service_layer_id;
-    let failure = failed.iter().find(|(own, _)| Some(*own) == id).map(|(_, failure)| failure.clone().for_layer(&layer.id));
+    let failure = failed
+        .iter()
+        .chain(&outcome.failed)
+        .find(|(own, _)| Some(*own) == id)
+        .map(|(_, failure)| failure.clone().for_layer(&layer.id));
     let came = ready.iter().find(|ready| Some(ready.id) == id);
     let got = found.iter().find(|found| id.map(i64::from) == Some(found.item_id));
     let mut contents = LayerContents {
@@ -35,6 +40,8 @@ pub(super) fn verified(
     };
     let failure = judge_rows(layer, came, &mut contents);
     judge_attachments(layer, came, &mut contents);
+    let left_out = outcome.written.left_out.get(&came.id).into_iter().flatten();
+    contents.notes.extend(left_out.map(|words| LayerNote::new(LayerNoteKind::Missing, words)));
     LayerArtifact {
         id: layer.id.clone(),
         file: Some(0),
@@ -69,6 +76,11 @@ fn judge_rows(layer: &TaskLayer, came: &ReadyLayer, contents: &mut LayerContents
     if came.gone > 0 {
         contents.notes.push(changed(format!("{} of {} rows were deleted while they were fetched", came.gone, came.listed)));
     }
+    if came.is_edited {
+        let message = "the layer was edited between the runs of the job: each row is as it was when it came, and rows that were added since \
+                       they were listed are not among them";
+        contents.notes.push(changed(message.to_owned()));
+    }
     contents.planned = Some(there);
     None
 }
@@ -76,25 +88,34 @@ fn judge_rows(layer: &TaskLayer, came: &ReadyLayer, contents: &mut LayerContents
 fn judge_attachments(layer: &TaskLayer, came: &ReadyLayer, contents: &mut LayerContents) {
     let Some(fetched) = &came.attachments else { return };
     let there = contents.attachments.unwrap_or(0);
-    let expected = fetched.listed.saturating_sub(fetched.beyond);
+    let without = fetched.beyond.saturating_add(fetched.not_held).saturating_add(fetched.missing.count);
+    let expected = fetched.listed.saturating_sub(without);
     if there < expected {
         let message = format!("{} of {} attachments were deleted while they were fetched", expected - there, fetched.listed);
         contents.notes.push(changed(message));
     }
+    let mut lacks = |message| contents.notes.push(LayerNote::new(LayerNoteKind::Missing, message));
     if fetched.beyond > 0 {
-        let message = format!(
-            "{} of {} attachments are beyond maxAttachmentBytes; the smallest ones came first",
+        lacks(format!(
+            "{} of {} attachments are beyond maxAttachmentBytes, or have no size; the smallest ones came first",
             fetched.beyond, fetched.listed
-        );
-        contents.notes.push(LayerNote::new(LayerNoteKind::Missing, message));
+        ));
     }
+    if fetched.not_held > 0 {
+        lacks(format!(
+            "{} of {} attachments that the geodatabase cannot hold (the first: {})",
+            fetched.not_held, fetched.listed, fetched.why_not_held
+        ));
+    }
+    contents.missing_attachments = Some(fetched.missing.clone()).filter(|missing| missing.count > 0);
     if let Some(counted) = layer.attachments.filter(|counted| *counted > fetched.listed) {
-        let missing = fetched.counted_again.and_then(|again| Missing::between(again, fetched.listed));
-        if missing.is_none() {
-            contents
-                .notes
-                .push(changed(format!("{counted} attachments were counted for the plan, {} are listed", fetched.listed)));
-        }
-        contents.missing_attachments = missing;
+        let not_listed = fetched.counted_again.and_then(|again| Missing::between(again, fetched.listed));
+        let Some(not_listed) = not_listed else {
+            let message = format!("{counted} attachments were counted for the plan, {} are listed", fetched.listed);
+            contents.notes.push(changed(message));
+            return;
+        };
+        let all = contents.missing_attachments.get_or_insert_default();
+        (all.count, all.of) = (all.count.saturating_add(not_listed.count), not_listed.of);
     }
 }

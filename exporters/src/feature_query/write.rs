@@ -3,14 +3,17 @@
 //! One row is in memory at a time, beside the page that it is of. Rows are written in the order of their object ids, so that the same rows
 //! make the same file.
 
-use super::attachments::{Fetched, file_of, read_list};
+use super::attachment_list::read_list;
+use super::attachments::{Fetched, file_of};
 use super::fit::FieldFit;
+use super::left_out::LeftOut;
 use super::stored::{Page, fill};
 use crate::feature_service::service::FeatureService;
 use offmap_formats::features::{Attachment, Cardinality, Feature, FeatureSink, FieldType, LayerSchema, Relationship};
 use offmap_formats::geodatabase::{GeodatabaseOptions, GeodatabaseSink};
-use offmap_model::{Failure, FailureStage};
-use std::collections::HashMap;
+use offmap_model::{Failure, FailureOwner, FailureStage};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use tokio_util::sync::CancellationToken;
 
@@ -31,6 +34,32 @@ pub(super) struct ReadyLayer {
     /// Rows that the list had, and those of them that went meanwhile.
     pub(super) listed: u64,
     pub(super) gone: u64,
+    /// Whether rows of it were edited between the runs in which they came.
+    pub(super) is_edited: bool,
+    /// What tells its results from others.
+    pub(super) digest: String,
+}
+
+/// What the file does not hold of the layers that are in it.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(super) struct Written {
+    /// Of their schemas and relationships, in words.
+    pub(super) words: Vec<String>,
+    /// Of their rows, in words for each layer.
+    pub(super) left_out: BTreeMap<u32, Vec<String>>,
+}
+
+/// Why the file was not written, and the layer whose data it was.
+#[derive(Debug)]
+pub(super) struct NotWritten {
+    pub(super) layer: Option<u32>,
+    pub(super) failure: Failure,
+}
+
+impl From<Failure> for NotWritten {
+    fn from(failure: Failure) -> Self {
+        Self { layer: None, failure }
+    }
 }
 
 /// The schema of a layer as its values need it; what changed of it is added, in words.
@@ -55,28 +84,43 @@ fn settled(layer: &ReadyLayer, words: &mut Vec<String>) -> Result<LayerSchema, F
     Ok(schema)
 }
 
-/// Writes the file; what it cannot hold is returned in words. Blocks.
+/// Writes the file. Blocks.
 pub(super) fn write(
     to: &Path,
     layers: &[ReadyLayer],
     relationships: &[Relationship],
     cancel: &CancellationToken,
-) -> Result<Vec<String>, Failure> {
-    let mut words = Vec::new();
+) -> Result<Written, NotWritten> {
+    let mut written = Written::default();
     let mut sink = GeodatabaseSink::create(to, &GeodatabaseOptions::default())?;
     for layer in layers {
-        let schema = settled(layer, &mut words)?;
-        sink.begin_layer(&schema)?;
-        put_rows(&mut sink, layer, &schema, cancel)?;
-        if let Some(attachments) = &layer.attachments {
-            put_attachments(&mut sink, attachments, cancel)?;
-        }
-        sink.keep()?;
+        put_layer(&mut sink, layer, &mut written, cancel).map_err(|failure| {
+            let is_of_layer = failure.owner == FailureOwner::Source && !failure.is_cancelled();
+            NotWritten { layer: is_of_layer.then_some(layer.id), failure }
+        })?;
     }
-    words.extend(sink.put_relationships(relationships)?);
+    written.words.extend(sink.put_relationships(relationships)?);
     go_on(cancel)?;
     sink.finish_file()?;
-    Ok(words)
+    Ok(written)
+}
+
+fn put_layer(
+    sink: &mut GeodatabaseSink,
+    layer: &ReadyLayer,
+    written: &mut Written,
+    cancel: &CancellationToken,
+) -> Result<(), Failure> {
+    let schema = settled(layer, &mut written.words)?;
+    sink.begin_layer(&schema)?;
+    let left_out = put_rows(sink, layer, &schema, cancel)?.notes(&schema.fields);
+    if !left_out.is_empty() {
+        written.left_out.insert(layer.id, left_out);
+    }
+    if let Some(attachments) = &layer.attachments {
+        put_attachments(sink, attachments, cancel)?;
+    }
+    sink.keep()
 }
 
 fn go_on(cancel: &CancellationToken) -> Result<(), Failure> {
@@ -88,7 +132,8 @@ fn put_rows(
     layer: &ReadyLayer,
     schema: &LayerSchema,
     cancel: &CancellationToken,
-) -> Result<(), Failure> {
+) -> Result<LeftOut, Failure> {
+    let mut left_out = LeftOut::default();
     let types: Vec<FieldType> = schema.fields.iter().map(|field| field.field_type).collect();
     let kind = schema.geometry.as_ref().map(|geometry| (geometry.kind, geometry.has_z, geometry.has_m));
     let (mut feature, mut count) = (Feature::with_fields(types.len()), 0_u64);
@@ -96,15 +141,17 @@ fn put_rows(
         go_on(cancel)?;
         let mut page = Page::read(path)?;
         while let Some(row) = page.next_row(path)? {
-            fill(row, &types, kind, &mut feature);
-            sink.put_feature(&feature)?;
+            fill(row, &types, kind, &mut feature, &mut left_out);
+            if let Some(why) = sink.put_feature_without_wrong_shape(&mut feature)? {
+                left_out.shape(feature.row_id, &why);
+            }
             count += 1;
             if count.is_multiple_of(KEEP_ROWS) {
                 sink.keep()?;
             }
         }
     }
-    Ok(())
+    Ok(left_out)
 }
 
 fn put_attachments(sink: &mut GeodatabaseSink, fetched: &Fetched, cancel: &CancellationToken) -> Result<(), Failure> {
@@ -122,7 +169,7 @@ fn put_attachments(sink: &mut GeodatabaseSink, fetched: &Fetched, cancel: &Cance
     let mut bytes = 0_u64;
     for listed in all {
         go_on(cancel)?;
-        // What is beyond the budget of bytes has no place, and what was deleted meanwhile has no file.
+        // What is beyond the budget of bytes has no place, and what was deleted meanwhile or did not come has no file.
         let Some(path) = places.get(&listed.id).and_then(|folder| file_of(folder, listed.id)) else { continue };
         let failed = |e| Failure::io(FailureStage::Package, format!("cannot read {}", path.display()), &e);
         let mut file = std::fs::File::open(&path).map_err(failed)?;

@@ -151,9 +151,10 @@ async fn unregister_earlier(client: &ArcGisClient, ctx: &ExportContext, service:
 /// Ids of the service's replicas that have one of the names.
 async fn listed(client: &ArcGisClient, service: &FeatureService, names: &[&str]) -> Result<Vec<String>, Failure> {
     let call = ServiceCall::get(&format!("{}/replicas", service.root))?.with_secrets(&service.secrets);
-    let own = |replica: Value| {
+    let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+    let own = move |replica: Value| {
         let text = |key: &str| replica.get(key).and_then(Value::as_str);
-        text("replicaName").filter(|name| names.contains(name))?;
+        text("replicaName").filter(|name| names.iter().any(|own| own == name))?;
         text("replicaID").map(str::to_owned)
     };
     client.list(&call, own).await

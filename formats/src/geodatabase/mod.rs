@@ -40,6 +40,7 @@ mod xml_writer;
 pub use crate::geometry::{GridAxis, PrecisionGrid};
 pub use features::{Geodatabase, RefusedLayer};
 pub use keys::key_literals;
+pub use new_fields::holds_date;
 pub use reader::GeodatabaseReader;
 pub use replica::{ReplicaLayer, describe};
 pub use service_items::{ServiceItem, service_items};

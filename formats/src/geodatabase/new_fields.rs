@@ -140,6 +140,22 @@ pub(super) fn stored_guid(text: &str) -> Option<String> {
     uuid::Uuid::try_parse(text.trim()).ok().map(|guid| format!("{:X}", guid.braced()))
 }
 
+fn julian_day(ms: i64) -> f64 {
+    ms as f64 / DAY + EPOCH
+}
+
+/// Whether a column of dates holds a moment, in milliseconds since 1970: none before the year -4712, where Julian days begin.
+///
+/// ```
+/// use offmap_formats::geodatabase::holds_date;
+///
+/// assert!(holds_date(-1) && !holds_date(-300_000_000_000_000));
+/// ```
+#[must_use]
+pub fn holds_date(ms: i64) -> bool {
+    julian_day(ms) >= 0.0
+}
+
 /// Binds a value; the error is why the column cannot hold it.
 pub(super) fn bind(
     statement: &mut Statement<'_>,
@@ -155,9 +171,9 @@ pub(super) fn bind(
         (Value::Real(n), Stored::Float32 | Stored::Float64) => ValueRef::Real(*n),
         (Value::Text(found), Stored::Text(_) | Stored::Xml) => ValueRef::Text(found.as_bytes()),
         (Value::Blob(bytes), Stored::Blob) => ValueRef::Blob(bytes),
-        (Value::Date(ms), Stored::Date) => match *ms as f64 / DAY + EPOCH {
-            day if day >= 0.0 => ValueRef::Real(day),
-            _ => return Ok(Err("is a date before the year -4712")),
+        (Value::Date(ms), Stored::Date) => match holds_date(*ms) {
+            true => ValueRef::Real(julian_day(*ms)),
+            false => return Ok(Err("is a date before the year -4712")),
         },
         (Value::Text(found), Stored::Guid | Stored::GlobalId) => match stored_guid(found) {
             Some(guid) => {

@@ -205,6 +205,11 @@ impl NewLayer {
         Ok(Ok(()))
     }
 
+    /// Why the shape of a feature cannot be held.
+    pub(super) fn cannot_hold_shape(&self, feature: &Feature) -> Option<String> {
+        beyond(feature.geometry()?, &self.shape.as_ref()?.reference.grid)
+    }
+
     fn made_up_guid(&self, id: i64) -> String {
         guid(&["row", &self.table, &id.to_string()])
     }
@@ -228,15 +233,29 @@ pub(super) fn on_grid(extent: Option<[f64; 4]>, grid: &PrecisionGrid) -> Option<
     extent.map(|[a, b, c, d]| [at(&grid.x, a), at(&grid.y, b), at(&grid.x, c), at(&grid.y, d)])
 }
 
+/// Why a layer cannot hold a shape: a coordinate, height or measure that lies beyond its grid, or is no number.
+fn beyond(shape: &Geometry, grid: &PrecisionGrid) -> Option<String> {
+    let is_beyond = |axis: &GridAxis, n: f64| !n.is_finite() || !(0..=MOST_LINES).contains(&axis.line(n));
+    let of_xy = |[x, y]: &[f64; 2]| {
+        let both = [("x", &grid.x, *x), ("y", &grid.y, *y)];
+        both.into_iter().find_map(|(name, axis, n)| is_beyond(axis, n).then_some((name, n)))
+    };
+    // One that is not known is no number; their grids may begin above them.
+    let is_far = |axis: &GridAxis, n: f64| n.is_infinite() || axis.line(n).unsigned_abs() > MOST_LINES.unsigned_abs();
+    let far = |name, axis, values: &[f64]| {
+        let found = values.iter().find(|n| !n.is_nan() && is_far(axis, **n));
+        found.map(|n| (name, *n))
+    };
+    let found = shape.xy().iter().find_map(of_xy);
+    let found = found.or_else(|| far("z", &grid.z, shape.z())).or_else(|| far("m", &grid.m, shape.m()));
+    found.map(|(name, n)| format!("its shape has the {name} {n}, which lies beyond the grid of its layer ({grid})"))
+}
+
 /// Writes the blob of a shape; answers whether some of its heights or measures are not known though others are.
 fn encode(shape: &Geometry, column: &ShapeColumn, buffers: &mut Buffers) -> Result<bool, String> {
     let grid = &column.reference.grid;
-    if let Some([xmin, ymin, xmax, ymax]) = shape.extent() {
-        for (axis, name, values) in [(&grid.x, "x", [xmin, xmax]), (&grid.y, "y", [ymin, ymax])] {
-            if let Some(beyond) = values.iter().find(|n| !n.is_finite() || !(0..=MOST_LINES).contains(&axis.line(**n))) {
-                return Err(format!("its shape has the {name} {beyond}, which lies beyond the grid of its layer ({grid})"));
-            }
-        }
+    if let Some(why) = beyond(shape, grid) {
+        return Err(why);
     }
     let unknown = |values: &[f64]| values.iter().filter(|n| n.is_nan()).count();
     let (z, m) = (unknown(shape.z()), unknown(shape.m()));

@@ -92,6 +92,21 @@ impl std::fmt::Debug for GeodatabaseSink {
 }
 
 impl GeodatabaseSink {
+    /// Bytes of the largest attachment: a row of SQLite has at most 1,000,000,000 bytes, of which its other columns need some.
+    pub const LARGEST_ATTACHMENT: u64 = 1_000_000_000 - (1 << 20);
+
+    /// Adds a feature, without its shape where that lies beyond the grid of its layer; answers why it could not be held.
+    ///
+    /// # Errors
+    /// As [`put_feature`](FeatureSink::put_feature).
+    pub fn put_feature_without_wrong_shape(&mut self, feature: &mut Feature) -> Result<Option<String>, Failure> {
+        let why = self.layers.last().and_then(|layer| layer.cannot_hold_shape(feature));
+        if why.is_some() {
+            feature.drop_geometry();
+        }
+        self.put_feature(feature).map(|()| why)
+    }
+
     /// Begins a file anew; what an earlier process left of it goes.
     ///
     /// # Errors

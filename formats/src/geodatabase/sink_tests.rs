@@ -351,3 +351,31 @@ fn a_row_that_cannot_be_held_is_named() {
     );
     sink.put_feature(&good).expect("puts");
 }
+
+#[test]
+fn a_shape_beyond_the_grid_costs_its_row_nothing_else() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let to = dir.path().join("x.geodatabase");
+    let mut sink = GeodatabaseSink::create(&to, &GeodatabaseOptions::default()).expect("begins");
+    let layer = site_layer(GeometryKind::Line, true, false);
+    sink.begin_layer(&layer).expect("begins");
+    let points = [([1e30, 0.0], 1.0), ([f64::NAN, 0.0], 1.0), ([0.0, f64::INFINITY], 1.0), ([0.0, 0.0], 1e300)];
+    let reasons = ["the x 1000000", "the x NaN", "the y inf", "the z 1000000"];
+    for (id, ((xy, z), reason)) in (1..).zip(points.into_iter().zip(reasons)) {
+        let mut feature = site(id, GeometryKind::Line, true, false);
+        let shape = feature.new_geometry(GeometryKind::Line, true, false);
+        shape.add_point([0.0, 0.0], 0.0, 0.0);
+        shape.add_point(xy, z, 0.0);
+        shape.close_part();
+        assert!(sink.put_feature(&feature).is_err());
+        let why = sink.put_feature_without_wrong_shape(&mut feature).expect("puts").expect("without its shape");
+        assert!(why.contains(reason), "{why}");
+    }
+    let mut good = site(9, GeometryKind::Line, true, false);
+    assert_eq!(sink.put_feature_without_wrong_shape(&mut good), Ok(None));
+    sink.finish_file().expect("finishes");
+    let rows = rows(&open(&to), 0);
+    assert_eq!(rows.iter().map(|(id, ..)| *id).collect::<Vec<_>>(), [1, 2, 3, 4, 9].map(Some));
+    assert!(rows[..4].iter().all(|(_, shape, values)| shape.is_none() && values.len() == layer.fields.len()));
+    assert!(rows[4].1.is_some());
+}

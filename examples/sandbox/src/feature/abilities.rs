@@ -36,6 +36,12 @@ pub(crate) struct Abilities {
     pub(crate) is_sloppy: bool,
     /// Whether it can be asked as it was at a moment.
     pub(crate) has_moments: bool,
+    /// Whether it refuses PBF and rows of a moment, whatever it states.
+    pub(crate) refuses_rows: bool,
+    /// Object ids of rows whose shapes lie nowhere, and whose dates are before all calendars.
+    pub(crate) odd: &'static [i64],
+    /// Whether its lists of attachments say no sizes, and name each file twice.
+    pub(crate) lists_files_badly: bool,
 }
 
 impl Default for Abilities {
@@ -52,6 +58,9 @@ impl Default for Abilities {
             id_name: ID,
             is_sloppy: false,
             has_moments: false,
+            refuses_rows: false,
+            odd: &[],
+            lists_files_badly: false,
         }
     }
 }
@@ -95,7 +104,12 @@ impl Abilities {
     }
 
     /// Attributes as a service writes them that does not keep to its types.
-    pub(crate) fn written(&self, mut attributes: Map<String, Value>) -> Map<String, Value> {
+    pub(crate) fn written(&self, id: i64, mut attributes: Map<String, Value>) -> Map<String, Value> {
+        if self.odd.contains(&id)
+            && let Some(seen) = attributes.get_mut("SEEN")
+        {
+            *seen = json!(-400_000_000_000_000_i64);
+        }
         if !self.is_sloppy {
             return attributes;
         }

@@ -1,5 +1,6 @@
 //! Attachments of rows.
 
+use super::layer::Layer;
 use super::service::FeatureService;
 use crate::answer::{Rest, RestError};
 use crate::data::Attachment;
@@ -13,14 +14,32 @@ fn attachment_info(a: &Attachment) -> Value {
 }
 
 impl FeatureService {
+    /// The files of a row as they are listed.
+    fn infos(&self, layer: &Layer, parent: i64) -> Vec<Value> {
+        let infos = self.photos_of(layer, parent).map(attachment_info);
+        if !self.abilities.lists_files_badly {
+            return infos.collect();
+        }
+        let without_size = |mut info: Value| {
+            if let Some(info) = info.as_object_mut() {
+                info.remove("size");
+            }
+            [info.clone(), info]
+        };
+        infos.flat_map(without_size).collect()
+    }
+
     pub(crate) fn attachments(&self, id: u32, parent: i64) -> Rest<Value> {
         let layer = self.layer(id)?;
-        let infos: Vec<Value> = self.photos_of(layer, parent).map(attachment_info).collect();
-        Ok(json!({"attachmentInfos": infos}))
+        if !self.has_row(id, parent) {
+            return Err(RestError::new(404, "Feature not found."));
+        }
+        Ok(json!({"attachmentInfos": self.infos(layer, parent)}))
     }
 
     pub(crate) fn attachment(&self, id: u32, parent: i64, attachment: i64) -> Rest<Vec<u8>> {
-        let found = self.photos_of(self.layer(id)?, parent).find(|a| a.id == attachment);
+        let is_there = self.has_row(id, parent);
+        let found = self.photos_of(self.layer(id)?, parent).find(|a| a.id == attachment && is_there);
         found.map(|a| a.bytes.clone()).ok_or_else(|| RestError::new(404, "Attachment not found."))
     }
 
@@ -32,7 +51,7 @@ impl FeatureService {
         let groups: Vec<Value> = rows
             .filter(|id| by_id.as_ref().is_none_or(|ids| ids.contains(id)))
             .filter_map(|id| {
-                let infos: Vec<Value> = self.photos_of(layer, id).map(attachment_info).collect();
+                let infos = self.infos(layer, id);
                 let parent = layer.row(id)?.text("GlobalID");
                 (!infos.is_empty())
                     .then(|| json!({"parentObjectId": id, "parentGlobalId": parent, "attachmentInfos": infos}))

@@ -28,6 +28,15 @@ fn geometry_json(shape: &Shape, in_degrees: bool) -> Value {
     }
 }
 
+/// A shape beyond every grid.
+fn nowhere(shape: &Shape) -> Value {
+    match shape {
+        Shape::Point(_) => json!({"x": 1e30, "y": 0}),
+        Shape::Lines(_) => json!({"paths": [[[0, 0], [1e30, 0]]]}),
+        Shape::Polygon(_) => json!({"rings": [[[0, 0], [0, 1], [1e30, 0], [0, 0]]]}),
+    }
+}
+
 /// The answer to a query.
 pub(crate) enum Queried {
     Json(Value),
@@ -69,6 +78,9 @@ impl FeatureService {
             let ids: Vec<i64> = rows.iter().map(|r| r.id()).take(abilities.ids_cut.unwrap_or(usize::MAX)).collect();
             return Ok(Queried::Json(json!({"objectIdFieldName": abilities.id_name, "objectIds": ids})));
         }
+        if abilities.refuses_rows && (call.text("f") == Some("pbf") || call.number("historicMoment").is_some()) {
+            return Err(RestError::new(400, "Unable to perform query operation."));
+        }
         let offset = usize::try_from(call.number("resultOffset").unwrap_or(0)).unwrap_or(0);
         if offset > 0 && !abilities.has_pages {
             return Err(RestError::new(400, "Pagination is not supported."));
@@ -95,7 +107,7 @@ impl FeatureService {
         let with_geometry = call.flag("returnGeometry", true) && layer.geometry.is_some();
         let attributes = |row: &Row| {
             let kept = row.attributes.iter().filter(|(k, _)| fields.as_ref().is_none_or(|f| f.contains(*k)));
-            self.abilities.written(kept.map(|(k, v)| (k.clone(), v.clone())).collect::<Map<String, Value>>())
+            self.abilities.written(row.id(), kept.map(|(k, v)| (k.clone(), v.clone())).collect::<Map<String, Value>>())
         };
         let listed = layer.fields_json();
         if call.text("f") == Some("pbf") && self.abilities.speaks_pbf {
@@ -114,7 +126,11 @@ impl FeatureService {
         }
         let feature = |row: &&Row| {
             let attributes = attributes(row);
-            match row.shape.as_ref().filter(|_| with_geometry).map(|s| geometry_json(s, in_degrees)) {
+            let shape = row.shape.as_ref().filter(|_| with_geometry).map(|s| match self.abilities.odd.contains(&row.id()) {
+                true => nowhere(s),
+                false => geometry_json(s, in_degrees),
+            });
+            match shape {
                 Some(geometry) => json!({"attributes": attributes, "geometry": geometry}),
                 None => json!({"attributes": attributes}),
             }

@@ -31,6 +31,10 @@ pub(crate) fn services(data: &Arc<Data>) -> rusqlite::Result<Vec<FeatureService>
         // It counts and lists rows that it never sends.
         ("OpenDataWithheld", Abilities { withheld: &[3, 5], ..honest.clone() }),
         ("OpenDataMoments", Abilities { has_moments: true, ..honest.clone() }),
+        // It states both, and refuses both in practice.
+        ("OpenDataStated", Abilities { has_moments: true, speaks_pbf: true, refuses_rows: true, ..honest.clone() }),
+        // Rows that no geodatabase holds, and files that are listed badly.
+        ("OpenDataOdd", Abilities { odd: &[3, 5], lists_files_badly: true, ..honest.clone() }),
         // As servers of other makers are.
         ("OpenDataSloppy", Abilities { id_name: "FID", is_sloppy: true, limit_word: LimitWord::OnFullPages, ..honest }),
     ];

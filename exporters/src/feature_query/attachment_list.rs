@@ -1,0 +1,213 @@
+//! What attachments rows have, as their service lists them.
+//!
+//! Source: feature service reference §5.3.
+
+use super::id_source::IdSource as _;
+use super::layer_query::LayerQuery;
+use super::stated::is_refusal;
+use super::stored::Page;
+use crate::feature_service::answer::flag;
+use crate::feature_service::service::FeatureService;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use offmap_arcgis::{AnswerKind, ArcGisClient, ServiceCall};
+use offmap_disk::atomic_file;
+use offmap_engine::ExportContext;
+use offmap_model::{Failure, FailureKind, FailureOwner, FailureStage, number};
+use prost::Message;
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+
+/// Rows in one question for attachments.
+const ROWS_AT_A_TIME: usize = 500;
+/// Attachments of one layer whose list is held while it is sorted.
+const MOST: usize = 2_000_000;
+/// Pages of attachments of some rows.
+const MOST_PAGES: usize = 1000;
+
+/// An attachment as its service lists it.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct Listed {
+    #[prost(sint64, tag = "1")]
+    pub(super) id: i64,
+    #[prost(sint64, tag = "2")]
+    pub(super) object_id: i64,
+    #[prost(string, tag = "3")]
+    pub(super) name: String,
+    #[prost(string, tag = "4")]
+    pub(super) content_type: String,
+    /// In bytes; some services do not say it.
+    #[prost(uint64, optional, tag = "5")]
+    pub(super) size: Option<u64>,
+}
+
+/// The lists of one layer.
+pub(super) struct AttachmentLists<'a> {
+    pub(super) client: &'a ArcGisClient,
+    pub(super) service: &'a FeatureService,
+    pub(super) layer: u32,
+    pub(super) query: &'a LayerQuery<'a>,
+    pub(super) ctx: &'a ExportContext,
+    /// Rows that are asked about side by side.
+    pub(super) at_a_time: usize,
+}
+
+/// Reads a list. Blocks.
+pub(super) fn read_list(path: &Path) -> Result<Vec<Listed>, Failure> {
+    let failed = |e| Failure::io(FailureStage::Run, format!("cannot read {}", path.display()), &e);
+    let bytes = std::fs::read(path).map_err(failed)?;
+    let (mut rest, mut all) = (bytes.as_slice(), Vec::new());
+    while !rest.is_empty() {
+        let listed = Listed::decode_length_delimited(&mut rest).map_err(|_| {
+            let message = format!("{} is no list of attachments", path.display());
+            Failure::new(FailureOwner::Storage, FailureKind::Corrupt, FailureStage::Run, message)
+        })?;
+        all.push(listed);
+    }
+    Ok(all)
+}
+
+/// Each attachment once, the smallest first; those without a size are the last.
+fn in_order(mut all: Vec<Listed>) -> Vec<Listed> {
+    all.sort_by_key(|one| (one.id, one.object_id));
+    all.dedup_by_key(|one| (one.id, one.object_id));
+    all.sort_by_key(|one| (one.size.unwrap_or(u64::MAX), one.id, one.object_id));
+    all
+}
+
+/// Writes a file, which has its name when it is complete. Blocks.
+pub(super) fn write(to: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    use std::io::Write as _;
+    let failed = |e: &_| Failure::io(FailureStage::Run, format!("cannot write {}", to.display()), e);
+    atomic_file::write(to, failed, |file| file.write_all(bytes).map_err(|e| failed(&e))).map(drop)
+}
+
+impl AttachmentLists<'_> {
+    /// Lists the attachments of the rows of some pages into a file.
+    pub(super) async fn write(&self, pages: &[PathBuf], to: PathBuf) -> Result<(), Failure> {
+        let mut all: Vec<Listed> = Vec::new();
+        for path in pages {
+            let path = path.clone();
+            let read = move || {
+                let (mut page, mut ids) = (Page::read(&path)?, Vec::new());
+                while let Some(row) = page.next_row(&path)? {
+                    ids.push(row.object_id);
+                }
+                Ok(ids)
+            };
+            let ids = self.ctx.blocking(read).await?;
+            all.extend(self.of_rows(&ids).await?);
+            if all.len() > MOST {
+                let message = format!("\"{}\" has more than {MOST} attachments; take a smaller area", self.query.title);
+                return Err(Failure::new(FailureOwner::Limit, FailureKind::LimitExceeded, FailureStage::Run, message));
+            }
+        }
+        self.ctx
+            .blocking(move || {
+                let bytes: Vec<u8> = in_order(all).iter().flat_map(|one| one.encode_length_delimited_to_vec()).collect();
+                write(&to, &bytes)
+            })
+            .await
+    }
+
+    /// The attachments of some rows.
+    async fn of_rows(&self, ids: &[i64]) -> Result<Vec<Listed>, Failure> {
+        if self.service.layers.get(&self.layer).is_some_and(|layer| layer.counts_attachments) {
+            let mut all = Vec::new();
+            for some in ids.chunks(ROWS_AT_A_TIME) {
+                all.extend(self.queried(some).await?);
+            }
+            return Ok(all);
+        }
+        let each = ids.iter().copied().map(|id| self.of_row(id));
+        let lists: Vec<Vec<Listed>> = stream::iter(each).buffered(self.at_a_time).try_collect().await?;
+        Ok(lists.into_iter().flatten().collect())
+    }
+
+    async fn queried(&self, ids: &[i64]) -> Result<Vec<Listed>, Failure> {
+        let joined = ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+        let mut all = Vec::new();
+        for _ in 0..MOST_PAGES {
+            let mut call = ServiceCall::post(&format!("{}/{}/queryAttachments", self.service.root, self.layer))?
+                .with_secrets(&self.service.secrets)
+                .with("objectIds", &joined)
+                .answer(AnswerKind::Description);
+            if !all.is_empty() {
+                call = call.with("resultOffset", all.len());
+            }
+            let answer = self.client.json(&call).await?;
+            let Some(groups) = answer.get("attachmentGroups").and_then(Value::as_array) else {
+                return Err(self.unreadable("attachmentGroups"));
+            };
+            let before = all.len();
+            for group in groups {
+                let parent = group.get("parentObjectId").and_then(number::read::<i64>);
+                let parent = parent.ok_or_else(|| self.unreadable("parentObjectId"))?;
+                all.extend(self.infos(parent, group)?);
+            }
+            if all.len() == before || flag(&answer, &["exceededTransferLimit"]) != Some(true) {
+                return Ok(all);
+            }
+        }
+        let message =
+            format!("\"{}\" lists the attachments of {} rows on more than {MOST_PAGES} pages", self.query.title, ids.len());
+        Err(self.query.failure(FailureKind::InvalidAnswer, message))
+    }
+
+    /// The attachments of one row; none where the row was deleted meanwhile.
+    pub(super) async fn of_row(&self, object_id: i64) -> Result<Vec<Listed>, Failure> {
+        let url = format!("{}/{}/{object_id}/attachments", self.service.root, self.layer);
+        let call = ServiceCall::get(&url)?.with_secrets(&self.service.secrets).answer(AnswerKind::Description);
+        let answer = match self.client.json(&call).await {
+            Ok(answer) => answer,
+            Err(failure) if failure.kind == FailureKind::NotFound || is_refusal(&failure) => {
+                return match self.query.is_there(object_id).await? {
+                    true => Err(failure),
+                    false => Ok(Vec::new()),
+                };
+            }
+            Err(failure) => return Err(failure),
+        };
+        self.infos(object_id, &answer)
+    }
+
+    fn infos(&self, object_id: i64, answer: &Value) -> Result<Vec<Listed>, Failure> {
+        let Some(infos) = answer.get("attachmentInfos").and_then(Value::as_array) else {
+            return Err(self.unreadable("attachmentInfos"));
+        };
+        let one = |info: &Value| {
+            let text = |key: &str| info.get(key).and_then(Value::as_str).unwrap_or_default().chars().take(1000).collect();
+            Some(Listed {
+                id: number::read(info.get("id")?)?,
+                object_id,
+                name: text("name"),
+                content_type: text("contentType"),
+                size: info.get("size").and_then(number::read),
+            })
+        };
+        infos.iter().map(|info| one(info).ok_or_else(|| self.unreadable("id"))).collect()
+    }
+
+    fn unreadable(&self, key: &str) -> Failure {
+        let message = format!("the list of attachments of \"{}\" has no `{key}`", self.query.title);
+        self.query.failure(FailureKind::InvalidAnswer, message)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn listed(id: i64, object_id: i64, size: Option<u64>) -> Listed {
+        Listed { id, object_id, size, ..Listed::default() }
+    }
+
+    #[test]
+    fn an_attachment_that_is_listed_twice_is_one_whatever_sizes_it_is_listed_with() {
+        let all = [(1, 1, Some(9)), (2, 1, Some(5)), (1, 1, Some(7)), (1, 2, Some(6)), (3, 1, None), (3, 1, None)];
+        let all = in_order(all.map(|(id, object_id, size)| listed(id, object_id, size)).to_vec());
+        let ids: Vec<_> = all.iter().map(|one| (one.id, one.object_id)).collect();
+        assert_eq!(ids, [(2, 1), (1, 2), (1, 1), (3, 1)], "the same id of another row is another attachment");
+        assert_eq!(Listed::decode(listed(1, 1, Some(0)).encode_to_vec().as_slice()), Ok(listed(1, 1, Some(0))));
+        assert_eq!(Listed::decode(listed(1, 1, None).encode_to_vec().as_slice()), Ok(listed(1, 1, None)));
+    }
+}

@@ -1,0 +1,81 @@
+//! What the result of a unit was made of: a result of something else is not used again.
+//!
+//! The pages of a layer divide its list of object ids, the parts of its attachments divide theirs, and the geodatabase is made of all of
+//! them. Where a list is made anew, because it was lost or its service answered otherwise, what was made of the old one would lack rows
+//! or hold too many, and every count would agree.
+
+use offmap_disk::atomic_file;
+use offmap_engine::ExportContext;
+use offmap_model::{Failure, FailureStage};
+use sha2::{Digest as _, Sha256};
+use std::io::ErrorKind;
+use std::path::Path;
+
+/// Notes what a unit's result is made of.
+const MADE_OF: &str = "madeOf";
+
+/// A digest of some parts, each told from its neighbours.
+pub(super) fn digest<T: AsRef<[u8]>>(parts: impl IntoIterator<Item = T>) -> String {
+    let mut hash = Sha256::new();
+    for part in parts {
+        let part = part.as_ref();
+        hash.update((part.len() as u64).to_le_bytes());
+        hash.update(part);
+    }
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The same of object ids.
+pub(super) fn digest_of_ids(ids: &[i64]) -> String {
+    digest(ids.iter().map(|id| id.to_le_bytes()))
+}
+
+fn remove(path: &Path) -> Result<(), Failure> {
+    let removed = std::fs::symlink_metadata(path).and_then(|found| match found.is_dir() {
+        true => std::fs::remove_dir_all(path),
+        false => std::fs::remove_file(path),
+    });
+    match removed {
+        Err(e) if e.kind() != ErrorKind::NotFound => {
+            Err(Failure::io(FailureStage::Run, format!("cannot remove {}", path.display()), &e))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Removes the result of a unit, a file or folder of the work directory, where it was made of something else; notes of what it is made
+/// now.
+pub(super) async fn made_of(ctx: &ExportContext, unit: &str, name: &str, key: &str) -> Result<(), Failure> {
+    if ctx.ledger().noted(unit, MADE_OF).await?.as_deref() == Some(key) {
+        return Ok(());
+    }
+    let path = ctx.work_dir().join(name);
+    // First of all: a result without this note is not used either.
+    ctx.blocking(move || remove(&path).and_then(|()| remove(&atomic_file::beside(&path)))).await?;
+    ctx.ledger().note(unit, MADE_OF, key).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_that_differ_in_any_place_have_other_digests() {
+        let all =
+            [vec![], vec![0], vec![1, 2], vec![2, 1], vec![1, 2, 3], vec![1, 3]].map(|ids: Vec<i64>| digest_of_ids(&ids));
+        assert_eq!(all.iter().collect::<std::collections::BTreeSet<_>>().len(), all.len());
+        assert_ne!(digest(["ab", "c"]), digest(["a", "bc"]));
+    }
+
+    #[test]
+    fn a_result_goes_whether_it_is_a_file_a_folder_or_none() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (file, folder) = (dir.path().join("file"), dir.path().join("folder"));
+        std::fs::write(&file, "x").expect("writes");
+        std::fs::create_dir_all(folder.join("inner")).expect("makes");
+        for path in [&file, &folder, &dir.path().join("none")] {
+            assert_eq!(remove(path), Ok(()));
+        }
+        assert_eq!(std::fs::read_dir(dir.path()).expect("lists").count(), 0);
+    }
+}
