@@ -5,6 +5,7 @@
 //! 2. Their pages come side by side, under the limits of the host, each a unit with its file and hash (`page`).
 //! 3. Attachments follow their rows (`attachments`); tables follow the rows that they hang on (`related`).
 //! 4. The pages become a geodatabase (`write`), whose rows are counted (`verify`).
+//! 5. Each result knows what it was made of (`made_of`): one of another list is made anew.
 //!
 //! Source: `feature-service-rest` reference §5.
 
