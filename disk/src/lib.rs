@@ -28,5 +28,5 @@ mod walk;
 
 pub use blocking::run_blocking;
 pub use disk_space::DiskReserve;
-pub use hash::{hash_file, hash_file_until, hash_result, hash_result_until, hex};
+pub use hash::{hash_file, hash_file_until, hash_result, hash_result_until, hex, sha256_of};
 pub use safe_path::{link_or_copy, link_or_copy_until};
