@@ -11,7 +11,7 @@
 //!
 //! Everything here blocks.
 
-use crate::open::{careful, open_regular_in};
+use crate::open::{careful, open_seen};
 use crate::safe_path;
 use crate::walk::{Next, Vanished, walk};
 use cap_std::ambient_authority;
@@ -99,7 +99,7 @@ pub fn sync_tree(dir: &Path, cancel: &CancellationToken) -> Result<()> {
         if found.kind.is_dir() {
             sync_dir(&path);
         } else if found.kind.is_file() {
-            let file = open_regular_in(found.dir, Path::new(&found.name), path.display(), careful().read(true));
+            let file = open_seen(found.dir, Path::new(&found.name), path.display(), careful().read(true));
             let synced = file.and_then(|file| file.sync_all());
             synced.map_err(|e| Error::new(e.kind(), format!("{}: {e}", path.display())))?;
         }

@@ -10,6 +10,12 @@ use tokio_util::sync::CancellationToken;
 /// Bytes as lower-case hexadecimal digits.
 pub use const_hex::encode as hex;
 
+/// SHA-256 of bytes, in hexadecimal.
+#[must_use]
+pub fn sha256_of(bytes: &[u8]) -> String {
+    hex(Sha256::digest(bytes))
+}
+
 /// Size and SHA-256 (hexadecimal) of a regular file; a link at its place is not followed. Blocks.
 ///
 /// # Errors

@@ -6,6 +6,7 @@
 //! | names and paths out of ledgers and packages, checked before they are used | [`safe_path`], [`path`] |
 //! | everything below a directory, links not followed | [`folder`], [`safe_path::check_tree`] |
 //! | sizes and hashes | [`hash_file`], [`hash_result`] |
+//! | many files by more than one thread | [`side_by_side()`] |
 //! | space that is kept free | [`DiskReserve`] |
 //!
 //! Links, pipes, sockets and devices are refused by name, never followed and never waited for: one walk and one way to open serve all of
@@ -24,9 +25,11 @@ mod kinds;
 mod open;
 pub mod path;
 pub mod safe_path;
+mod side_by_side;
 mod walk;
 
 pub use blocking::run_blocking;
 pub use disk_space::DiskReserve;
-pub use hash::{hash_file, hash_file_until, hash_result, hash_result_until, hex};
+pub use hash::{hash_file, hash_file_until, hash_result, hash_result_until, hex, sha256_of};
 pub use safe_path::{link_or_copy, link_or_copy_until};
+pub use side_by_side::{side_by_side, threads_for};

@@ -27,6 +27,11 @@ pub(crate) fn open_regular_in(dir: &Dir, name: &Path, shown: impl Display, optio
     {
         return Err(unexpected(shown, metadata.file_type(), "a regular file"));
     }
+    open_seen(dir, name, shown, options)
+}
+
+/// The same of a name that was seen to be a regular file.
+pub(crate) fn open_seen(dir: &Dir, name: &Path, shown: impl Display, options: &OpenOptions) -> Result<File> {
     let file = dir.open_with(name, options)?;
     // Whatever took the name's place since.
     let kind = file.metadata()?.file_type();
@@ -49,11 +54,16 @@ pub(crate) fn parent_of(path: &Path) -> Result<(Dir, &OsStr)> {
 /// If it is not there, cannot be read, or is something else.
 pub fn open_dir(path: &Path) -> Result<Dir> {
     let (parent, name) = parent_of(path)?;
-    let kind = parent.symlink_metadata(name)?.file_type();
-    match kind.is_dir() {
-        true => parent.open_dir_nofollow(name),
-        false => Err(unexpected(path.display(), kind, "a directory")),
-    }
+    open_dir_in(&parent, name, || path.display().to_string())
+}
+
+/// Opens a directory in another one that is no link itself. What stands there in place of it is named.
+fn open_dir_in(dir: &Dir, name: impl AsRef<Path>, shown: impl FnOnce() -> String) -> Result<Dir> {
+    let name = name.as_ref();
+    dir.open_dir_nofollow(name).map_err(|e| match dir.symlink_metadata(name) {
+        Ok(metadata) if !metadata.is_dir() => unexpected(shown(), metadata.file_type(), "a directory"),
+        _ => e,
+    })
 }
 
 /// The directory that holds the last part of a path below `root`, reached through real directories only, and that part; no directory
@@ -68,11 +78,7 @@ pub(crate) fn descend<'a>(
     for part in relative.parent().into_iter().flat_map(Path::components) {
         let dir = at.as_ref().unwrap_or(root);
         path.push(part);
-        let kind = dir.symlink_metadata(part)?.file_type();
-        if !kind.is_dir() {
-            return Err(unexpected(shown(&path), kind, "a directory"));
-        }
-        at = Some(dir.open_dir_nofollow(part)?);
+        at = Some(open_dir_in(dir, part, || shown(&path))?);
     }
     Ok((at, name))
 }

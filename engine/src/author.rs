@@ -154,7 +154,7 @@ impl ExportContext {
     }
 
     /// Does a unit whose work blocks and needs nobody else, such as writing what is known already, in one step off the async threads: it
-    /// is noted as done, with the size and SHA-256 that the work answers, in the same step. Nothing is noted before, so a process that is
+    /// is noted as done, with the size and SHA-256 that the work answers, in the same step; answers that SHA-256. The only unit of a task is noted with the task's end. Nothing is noted before, so a process that is
     /// killed meanwhile does the work again. A small unit costs a fraction of what it costs by [`ExportContext::begin_unit`],
     /// [`ExportContext::blocking`] and [`ExportContext::finish_unit`]. Waits while the job is paused.
     ///
@@ -168,7 +168,7 @@ impl ExportContext {
     ///         Ok(()) => Ok((text.len() as u64, None)),
     ///         Err(e) => Err(Failure::io(FailureStage::Run, "cannot write the part", &e)),
     ///     };
-    ///     ctx.blocking_unit("part", write).await
+    ///     ctx.blocking_unit("part", write).await.map(|_| ())
     /// }
     /// ```
     ///
@@ -181,13 +181,17 @@ impl ExportContext {
         &self,
         unit: &str,
         work: impl FnOnce() -> Result<(u64, Option<String>), Failure> + Send + 'static,
-    ) -> Result<(), Failure> {
+    ) -> Result<Option<String>, Failure> {
         self.goes_on().await?;
         let (ledger, unit, clock) = (self.ledger.clone(), unit.to_owned(), Arc::clone(&self.clock));
+        let is_all = self.only_unit.as_deref() == Some(unit.as_str());
         run_blocking(move || {
             let done = work();
-            ledger.did_here(&unit, done.as_ref().ok(), clock.now_ms())?;
-            done.map(drop)
+            match &done {
+                Ok((bytes, sha256)) if is_all => ledger.did_all(&unit, (*bytes, sha256.as_deref()), clock.now_ms())?,
+                done => ledger.did_here(&unit, done.as_ref().ok(), clock.now_ms())?,
+            }
+            done.map(|(_, sha256)| sha256)
         })
         .await
     }

@@ -56,6 +56,8 @@ pub struct ExportContext {
     pub(crate) plan: Arc<OfflineMapPlan>,
     /// Bytes that the plan expects for the task.
     pub(crate) planned: Option<ByteRange>,
+    /// The task's unit, where it has one only.
+    pub(crate) only_unit: Option<Arc<str>>,
     pub(crate) secrets: Arc<LayerSecrets>,
     pub(crate) known_secrets: SecretRegistry,
     pub(crate) session: Option<Session>,
@@ -66,6 +68,13 @@ pub struct ExportContext {
 impl ExportContext {
     pub(crate) fn subjects_of(task: &ExportTask) -> Arc<[Subject]> {
         task.layers.iter().map(|l| Subject::layer(l.is_table, &l.id, &l.title)).collect()
+    }
+
+    pub(crate) fn only_unit_of(task: &ExportTask) -> Option<Arc<str>> {
+        match task.units.as_slice() {
+            [unit] => Some(unit.id.as_str().into()),
+            _ => None,
+        }
     }
 
     /// The only directory that the exporter writes to. It exists.

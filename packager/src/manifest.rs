@@ -4,7 +4,7 @@
 //! from, when they were last edited, attributions and terms, and every failure. `digest` is the SHA-256 of the manifest file
 //! itself with the digest's own 64 digits read as zeros, so that no byte of the package is unverified.
 
-use offmap_disk::{hex, path as names};
+use offmap_disk::{hex, path as names, sha256_of};
 use offmap_model::{AreaOfInterest, CountUnit, ExportState, Failure, LayerContents, LayerNoteKind};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -119,11 +119,6 @@ pub struct Manifest {
     pub layers: Vec<ManifestLayer>,
     /// Things worth knowing that are no failures.
     pub warnings: Vec<String>,
-}
-
-/// SHA-256 in hexadecimal.
-pub(crate) fn sha256_of(bytes: &[u8]) -> String {
-    hex(Sha256::digest(bytes))
 }
 
 /// SHA-256 of a text in which the first place of `digest` reads as zeros.

@@ -13,24 +13,28 @@ use crate::documents::{Documents, layers_of};
 use crate::item_documents::{iteminfo, package_info, pkinfo};
 use crate::job_manifest::manifest;
 use crate::layout::{INFO_PATH, JOB_PATH, LayerData, MAP_FOLDER, MAP_NAME, thumbnail_path};
-use crate::manifest::{MANIFEST_PATH, ManifestFile, sha256_of};
+use crate::manifest::{MANIFEST_PATH, ManifestFile};
 use crate::map_document::mobile_map;
 use crate::stage::{self, Staged, failed, write_file, write_json};
 use crate::verification::{Problem, Verification};
 use crate::verify::{AlreadyRead, hash};
-use offmap_disk::atomic_file;
+use offmap_disk::{atomic_file, sha256_of, side_by_side, threads_for};
 use offmap_engine::{PackRequest, Packed};
 use offmap_formats::package_files::Container;
 use offmap_model::{Failure, FailureKind, FailureOwner, FailureStage};
 use serde_json::Value;
-use std::cell::{Cell, OnceCell};
+use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+/// Takes how many bytes of how many were read.
+pub(crate) type Report = dyn Fn(u64, u64) + Send + Sync;
+
 /// Makes the package. Blocks; see the module.
-pub(crate) fn pack(request: &PackRequest, report: &dyn Fn(u64, u64), cancel: &CancellationToken) -> Result<Packed, Failure> {
+pub(crate) fn pack(request: &PackRequest, report: &Report, cancel: &CancellationToken) -> Result<Packed, Failure> {
     let staging = &request.staging_dir;
     let map_folder = staging.join(MAP_FOLDER);
     stage::begin(staging, &map_folder)?;
@@ -111,12 +115,12 @@ fn hash_all(
     cancel: &CancellationToken,
 ) -> Result<Vec<ManifestFile>, Failure> {
     let staged = container.files()?;
-    passes.expect(staged.iter().fold(0, |all: u64, (_, bytes)| all.saturating_add(*bytes)));
-    let mut files = Vec::new();
-    for (path, _) in staged {
-        let (bytes, sha256) = hash(container, &path, cancel, &|bytes| passes.read(bytes)).map_err(of_the_disk)?;
-        files.push(ManifestFile { path, bytes, sha256 });
-    }
+    let all = staged.iter().fold(0, |all: u64, (_, bytes)| all.saturating_add(*bytes));
+    passes.expect(all);
+    let mut files = side_by_side(&staged, threads_for(staged.len(), all), |(path, _)| -> Result<_, Failure> {
+        let (bytes, sha256) = hash(container, path, cancel, &|bytes| passes.read(bytes)).map_err(of_the_disk)?;
+        Ok(ManifestFile { path: path.clone(), bytes, sha256 })
+    })?;
     files.push(ManifestFile { path: INFO_PATH.to_owned(), bytes: info.len() as u64, sha256: sha256_of(info) });
     files.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(files)
@@ -170,29 +174,31 @@ const PASSES: u64 = 2;
 
 /// How far the reading of a staged package is.
 struct Passes<'a> {
-    report: &'a dyn Fn(u64, u64),
-    done: Cell<u64>,
-    all: Cell<u64>,
+    report: &'a Report,
+    done: AtomicU64,
+    all: AtomicU64,
 }
 
 impl<'a> Passes<'a> {
-    fn new(report: &'a dyn Fn(u64, u64)) -> Self {
-        Self { report, done: Cell::new(0), all: Cell::new(1) }
+    fn new(report: &'a Report) -> Self {
+        Self { report, done: AtomicU64::new(0), all: AtomicU64::new(1) }
     }
 
     /// How many bytes the package has.
     fn expect(&self, bytes: u64) {
-        self.all.set(bytes.saturating_mul(PASSES).max(1));
+        self.all.store(bytes.saturating_mul(PASSES).max(1), Ordering::Relaxed);
     }
 
     fn read(&self, bytes: u64) {
+        let all = self.all.load(Ordering::Relaxed);
+        let done = self.done.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
         // All is done when the package is at its place.
-        self.done.set(self.done.get().saturating_add(bytes).min(self.all.get() - 1));
-        (self.report)(self.done.get(), self.all.get());
+        (self.report)(done.min(all - 1), all);
     }
 
     fn finish(&self) {
-        (self.report)(self.all.get(), self.all.get());
+        let all = self.all.load(Ordering::Relaxed);
+        (self.report)(all, all);
     }
 }
 

@@ -1,9 +1,9 @@
 //! Stages the package: links data files under fresh names, writes documents.
 
 use crate::layout::LayerData;
-use offmap_disk::{link_or_copy_until, safe_path};
+use offmap_disk::{link_or_copy_until, safe_path, side_by_side, threads_for};
 use offmap_engine::{PackRequest, TaskArtifact};
-use offmap_model::{Artifact, ArtifactFile, ExportState, Failure, FailureOwner, FailureStage};
+use offmap_model::{Artifact, ArtifactFile, ExportState, Failure, FailureOwner, FailureStage, LayerArtifact};
 use serde_json::Value;
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
@@ -44,18 +44,23 @@ pub(crate) fn link(request: &PackRequest, map_folder: &Path, cancel: &Cancellati
     let mut staged = Staged::default();
     let succeeded = request.layers.iter().filter(|l| l.state == ExportState::Succeeded);
     let succeeded: HashSet<&str> = succeeded.map(|l| l.id.as_str()).collect();
-    for task in &request.artifacts {
-        let wanted: Vec<_> = task.artifact.layers.iter().filter(|l| succeeded.contains(l.id.as_str())).collect();
+    let is_wanted = |layer: &&LayerArtifact| succeeded.contains(layer.id.as_str());
+    // Links cost no time by their bytes.
+    let threads = threads_for(request.artifacts.len(), 0);
+    let names = side_by_side(&request.artifacts, threads, |task| -> Result<_, Failure> {
         let mut names: Vec<Option<String>> = vec![None; task.artifact.files.len()];
-        for index in wanted.iter().flat_map(|l| [l.file, l.resources]).flatten() {
+        for index in task.artifact.layers.iter().filter(is_wanted).flat_map(|l| [l.file, l.resources]).flatten() {
             let (Some(file), Some(slot)) = (task.artifact.files.get(index), names.get_mut(index)) else { continue };
             if slot.is_none() {
                 *slot = Some(link_one(task, file, map_folder, cancel)?);
             }
         }
-        staged.sha256.extend(hashes(&task.artifact, &names));
+        Ok(names)
+    })?;
+    for (task, names) in request.artifacts.iter().zip(&names) {
+        staged.sha256.extend(hashes(&task.artifact, names));
         let name = |index: Option<usize>| index.and_then(|i| names.get(i).cloned().flatten());
-        for layer in wanted {
+        for layer in task.artifact.layers.iter().filter(is_wanted) {
             if let Some(file) = name(layer.file) {
                 let resources = name(layer.resources);
                 staged.data.insert(layer.id.clone(), LayerData { file, item_id: layer.item_id, resources });

@@ -5,7 +5,7 @@ use offmap::arcgis::ServiceCall;
 use offmap::packager::{MobileMapPackage, MobileMapPackager, verify};
 use offmap::{
     Engine, ExportState, Failure, FailureOwner, FailureStage, GenerateOfflineMapJob, Leftover, OfflineMapTask, PackRequest,
-    Packager, Packed, ProgressUnit, StatusMessage,
+    Packager, Packed, ProgressUnit, StatusMessage, SubjectKind,
 };
 use offmap_sandbox::{FIELD_MAP, Fault, FaultAction, HOSTED_MAP, JobFault};
 use serde_json::json;
@@ -353,8 +353,21 @@ async fn a_plan_of_which_nothing_was_begun_is_made_anew_when_its_job_goes_on() {
         return;
     };
     assert!(error.can_resume && error.failure.message.contains("too full"), "{error:?}");
+    // A file under its final name is trusted, so what an exporter made before anything was noted must go with the plan.
+    let left = work_dir(&bench).join("tasks/000-tile-cache/world.tpkx");
+    std::fs::create_dir_all(left.parent().expect("a folder")).expect("makes");
+    std::fs::write(&left, "of another plan").expect("writes");
     bench.sandbox.heal();
     let job = GenerateOfflineMapJob::resume(&bench.engine, bench.destination()).await.expect("a job");
-    let result = run_to_end(&job).await.0.expect("a package");
-    assert!(!result.has_errors(), "{:?}", result.layers);
+    let mut status = job.status();
+    job.start();
+    let mut is_begun = false;
+    while let Some(message) = status.next().await {
+        if message.subject.kind == SubjectKind::Layer && message.state == ExportState::NotStarted {
+            is_begun = true;
+            assert!(!std::fs::read(&left).is_ok_and(|bytes| bytes == b"of another plan"), "it is gone before a task begins");
+        }
+    }
+    let result = job.result().await.expect("a package");
+    assert!(is_begun && !result.has_errors(), "{:?}", result.layers);
 }

@@ -21,18 +21,36 @@ pub fn make_dirs(root: &Path, relative: &Path) -> Result<PathBuf> {
     let mut path = root.to_owned();
     for component in relative.components() {
         path.push(component);
-        match dir.create_dir(component) {
-            Err(e) if e.kind() == ErrorKind::AlreadyExists => {
-                let kind = dir.symlink_metadata(component)?.file_type();
-                if !kind.is_dir() {
-                    return Err(unexpected(path.display(), kind, "a directory"));
-                }
-            }
-            made => made?,
-        }
+        make_in(&dir, component.as_ref(), || path.display().to_string())?;
         dir = dir.open_dir_nofollow(component)?;
     }
     Ok(path)
+}
+
+/// Makes a directory below `root`, and directories in it by their names, which must be plain; what stands there already must be real
+/// directories.
+///
+/// # Errors
+/// As [`make_dirs`].
+pub fn make_each<'a>(root: &Path, relative: &Path, names: impl IntoIterator<Item = &'a Path>) -> Result<()> {
+    let path = make_dirs(root, relative)?;
+    let dir = open_dir(&path)?;
+    for name in names {
+        check_relative(name)?;
+        make_in(&dir, name, || path.join(name).display().to_string())?;
+    }
+    Ok(())
+}
+
+/// Makes a directory in another one, unless a real one stands there.
+fn make_in(dir: &Dir, name: &Path, shown: impl FnOnce() -> String) -> Result<()> {
+    match dir.create_dir(name) {
+        Err(e) if e.kind() == ErrorKind::AlreadyExists => {
+            let kind = dir.symlink_metadata(name)?.file_type();
+            if kind.is_dir() { Ok(()) } else { Err(unexpected(shown(), kind, "a directory")) }
+        }
+        made => made,
+    }
 }
 
 /// Removes a file or directory with all that is in it, below `root`; nothing outside is touched. What is not there is fine.

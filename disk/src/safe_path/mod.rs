@@ -6,7 +6,7 @@
 //! | a path is relative and made of plain components | [`check_relative`] |
 //! | what is read is a regular file, reached through real directories only | [`file()`], [`open_file`] |
 //! | a folder holds regular files and real directories only | [`folder`], [`check_tree`] |
-//! | what is made or removed below a directory stays below it | [`make_dirs`], [`remove_tree`], [`remove_all_but`] |
+//! | what is made or removed below a directory stays below it | [`make_dirs`], [`make_each`], [`remove_tree`], [`remove_all_but`] |
 //!
 //! A symbolic link, FIFO, socket or device is never followed, opened or waited for: it is refused by name, with the kind
 //! [`ErrorKind::InvalidData`](std::io::ErrorKind::InvalidData). Everything here blocks.
@@ -21,7 +21,7 @@ mod tests;
 mod tree;
 
 pub use crate::open::{careful, open_dir};
-pub use change::{make_dirs, remove_all_but, remove_in, remove_tree};
+pub use change::{make_dirs, make_each, remove_all_but, remove_in, remove_tree};
 pub use failure::judged;
 pub use link::{link_or_copy, link_or_copy_until};
 pub use names::{DEEPEST, LONGEST_NAME, LONGEST_PATH, check_name, check_relative};

@@ -32,7 +32,7 @@ pub(super) fn judge(
             layer.failure = Some(failure.for_layer(&layer.id));
         }
     }
-    let known = files.iter().filter(|file| file.sha256.is_some()).filter_map(|file| {
+    let known = files.iter().filter(|file| file.sha256.is_some() && reader.knows(&file.extension)).filter_map(|file| {
         let (path, _) = safe_path::file(work_dir, &file.path).ok()?;
         Some((file.sha256.clone()?, reader.read(&path)?))
     });

@@ -27,6 +27,9 @@ pub(crate) const CANCEL_GRACE: Duration = Duration::from_secs(5);
 /// How long the roll-back of what finished exports left on the services may take after a cancel.
 pub(crate) const CANCELLED_ROLLBACK_LIMIT: Duration = Duration::from_millis(900);
 
+/// Where the private directories of the tasks are, below the job's work directory.
+pub(crate) const TASKS: &str = "tasks";
+
 /// Everything that is fixed for a job once its plan is made.
 #[derive(Debug)]
 pub(crate) struct JobShared {
@@ -53,6 +56,8 @@ pub(crate) struct JobShared {
     pub(crate) keep: Arc<Keep>,
     /// The job as JSON, for the package.
     pub(crate) document: String,
+    /// Whether it begins with nothing: nothing was done for any of its tasks, and the ledger need not be asked for that.
+    pub(crate) is_fresh: bool,
     /// The earlier package whose place the new one takes.
     pub(crate) replaces: Option<Arc<EarlierPackage>>,
     /// What is taken out of whatever is written or shown.
@@ -117,7 +122,7 @@ impl JobShared {
 
     /// The same below the job's work directory.
     pub(crate) fn task_dir_below(task: &ExportTask) -> PathBuf {
-        Path::new("tasks").join(&task.id)
+        Path::new(TASKS).join(&task.id)
     }
 
     /// What an export of a task counts for.
@@ -146,6 +151,7 @@ impl JobShared {
             keep: Arc::clone(&self.keep),
             plan: Arc::clone(&self.plan),
             planned: task.bytes,
+            only_unit: ExportContext::only_unit_of(task),
             secrets: Arc::new(self.secrets_of(task)),
             known_secrets: self.secrets.clone(),
             session: self.session.clone(),

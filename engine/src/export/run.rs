@@ -1,13 +1,14 @@
 //! Runs one exporter on the Tokio runtime and verifies what it answers.
 
 use super::finished::finished_before;
-use super::job_shared::{CANCEL_GRACE, JobShared};
+use super::job_shared::{CANCEL_GRACE, JobShared, TASKS};
 use super::{contents, verify};
 use crate::context::ExportContext;
 use crate::metrics;
 use crate::permits::ExportPermit;
 use offmap_disk::{run_blocking, safe_path};
 use offmap_model::{Artifact, ExportTask, Failure, FailureKind, FailureOwner, FailureStage};
+use std::path::Path;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
@@ -28,7 +29,8 @@ async fn run_task(
     permit: Arc<ExportPermit>,
 ) -> Result<Artifact, Failure> {
     let ledger = shared.ledger.task(&task.id);
-    if task.carried || !start_planned(shared, index).await? {
+    let begins = !task.carried && (shared.is_fresh || start_planned(shared, index).await?);
+    if !begins {
         if let Some(artifact) = finished_before(shared, task).await? {
             return Ok(artifact);
         }
@@ -67,6 +69,14 @@ async fn start_planned(shared: &Arc<JobShared>, index: usize) -> Result<bool, Fa
         Ok(is_planned)
     })
     .await
+}
+
+/// Makes the directories of all tasks of a job that begins with nothing, in one step. Blocks.
+pub(crate) fn make_dirs(shared: &JobShared) -> Result<(), Failure> {
+    let root = &shared.work_dir;
+    let names = shared.plan.tasks.iter().map(|task| Path::new(&task.id));
+    let made = safe_path::make_each(root, Path::new(TASKS), names);
+    made.map_err(|e| safe_path::judged(&format!("cannot make the tasks' directories in {}", root.display()), &e))
 }
 
 fn make_dir(shared: &JobShared, index: usize) -> Result<(), Failure> {

@@ -58,8 +58,9 @@ pub(super) async fn begin(job: &JobInner, document: &str, ctx: &PlanContext) -> 
             ledger.put("replaces", &earlier.job).await?;
             ledger.put("overwrites", &true).await?;
         }
-        ledger.put("document", &document).await?;
-        ledger.put_plan(&plan, engine.clock.now_ms()).await
+        // In one transaction, as a rule.
+        let (document, plan) = (ledger.put("document", &document), ledger.put_plan(&plan, engine.clock.now_ms()));
+        tokio::try_join!(document, plan).map(drop)
     };
     let ledger = match job.with_ledger(&work_dir, written).await {
         Ok((ledger, ())) => ledger,

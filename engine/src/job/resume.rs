@@ -7,12 +7,13 @@ use super::prepared::{PreparedJob, ResumeState, finished};
 use super::state::JobInner;
 use crate::basemap;
 use crate::earlier::{self, PackageFiles};
+use crate::export::TASKS;
 use crate::exporter::PlanContext;
 use crate::ledger::{Ledger, Lineage, refused};
 use crate::packager::{EarlierPackage, ReferenceBasemap};
 use crate::plan::{changed_since, plan};
 use crate::work_dir::{Leftover, WorkDir, bring_back};
-use offmap_disk::run_blocking;
+use offmap_disk::{run_blocking, safe_path};
 use offmap_model::{Failure, OfflineMapPlan, OfflineMapSource};
 use std::collections::HashSet;
 use std::path::Path;
@@ -46,7 +47,7 @@ pub(super) async fn resumed(job: &JobInner, ctx: &PlanContext) -> Result<ResumeS
             Some(earlier) if earlier.job == job.id => Ok(Found::Package(Box::new(earlier))),
             earlier => {
                 let replaces = replaced(ledger, earlier).await?;
-                let (plan, changed) = plan_again(job, ledger, ctx).await?;
+                let (plan, changed) = plan_again(job, (&work_dir, ledger), ctx).await?;
                 Ok(Found::Work(Box::new(Unfinished { plan, changed, replaces, basemap })))
             }
         }
@@ -129,12 +130,23 @@ async fn at_destination(
 }
 
 /// The plan of the ledger, and the indexes of tasks whose data changed since; else a new one.
-async fn plan_again(job: &JobInner, ledger: &Ledger, ctx: &PlanContext) -> Result<(OfflineMapPlan, Vec<usize>), Failure> {
+async fn plan_again(
+    job: &JobInner,
+    (work_dir, ledger): (&WorkDir, &Ledger),
+    ctx: &PlanContext,
+) -> Result<(OfflineMapPlan, Vec<usize>), Failure> {
     let known = ledger.plan().await?;
     known.iter().try_for_each(|plan| belongs(plan, &job.source))?;
     // A plan without tasks was made when no service could be reached; one of which nothing was begun yet may be wrong by now.
     let is_begun = ledger.is_begun().await?;
     if !is_begun {
+        // What was made before anything was noted belongs to tasks that may be others now.
+        let place = work_dir.path().to_owned();
+        run_blocking(move || {
+            let removed = safe_path::remove_tree(&place, Path::new(TASKS));
+            removed.map_err(|e| safe_path::judged(&format!("cannot empty {}", place.display()), &e))
+        })
+        .await?;
         ledger.forget_plan().await?;
     }
     let Some(mut plan) = known.filter(|plan| is_begun && !plan.tasks.is_empty()) else {

@@ -4,7 +4,7 @@ use super::prepared::{PreparedJob, ResumeState, begin};
 use super::state::{JobInner, JobResult, StartMode};
 use super::{complete, resume};
 use crate::actor::{JobEnd, JobSupervisor};
-use crate::export::{JobShared, begin_anew, begin_changed, rollback_all};
+use crate::export::{JobShared, begin_anew, begin_changed, make_dirs, rollback_all};
 use crate::exporter::PlanContext;
 use crate::ledger::TaskState;
 use crate::{basemap, disk_space};
@@ -101,8 +101,13 @@ async fn supervised(job: &JobInner, shared: &Arc<JobShared>, changed: &[usize]) 
         job.event_log.note(&job.subject, warning.clone(), MessageSeverity::Warning, MessageSource::Client);
     }
     shared.event_log.set_parts(shared.plan.tasks.len() + 1);
-    if job.start_mode == StartMode::Resumed {
-        begin_again(job, shared, changed).await?;
+    match job.start_mode {
+        StartMode::Resumed => begin_again(job, shared, changed).await?,
+        StartMode::Fresh => {
+            let dirs = Arc::clone(shared);
+            run_blocking(move || make_dirs(&dirs)).await?;
+        }
+        StartMode::Completing | StartMode::Finished => {}
     }
     for layer in shared.plan.tasks.iter().flat_map(|task| &task.layers) {
         let subject = Subject::layer(layer.is_table, &layer.id, &layer.title);

@@ -204,6 +204,7 @@ impl JobInner {
             pause: Arc::clone(&self.pause),
             keep: Arc::clone(&self.keep),
             document: String::new(),
+            is_fresh: self.start_mode == StartMode::Fresh,
             replaces: None,
             secrets: self.secrets.clone(),
             session: self.session.clone(),

@@ -28,6 +28,8 @@ pub struct TaskLedger {
     hidden: Arc<HashSet<String>>,
 }
 
+/// With whatever is first noted of one of its units, so that a task is begun as soon as something was done for it, and not before.
+const START: &str = "UPDATE task SET state = 'started' WHERE id = ?1 AND state = 'planned'";
 const SET_STATE: &str = "UPDATE task SET state = ?2, outcome = ?3 WHERE id = ?1";
 
 const NOTE: &str = "INSERT OR REPLACE INTO note(task, unit, key, value) VALUES(?1, ?2, ?3, ?4)";
@@ -99,9 +101,7 @@ impl TaskLedger {
     /// Notes that the task is being worked on, if nothing was done for it yet; answers whether that is so. Blocks.
     pub(crate) fn start_planned(&self) -> Result<bool, Failure> {
         let task = Arc::clone(&self.task);
-        let changed = self.ask_here(move |c| {
-            c.prepare_cached("UPDATE task SET state = 'started' WHERE id = ?1 AND state = 'planned'")?.execute([task])
-        });
+        let changed = self.ask_here(move |c| c.prepare_cached(START)?.execute([task]));
         Ok(changed? == 1)
     }
 
@@ -202,6 +202,7 @@ impl TaskLedger {
             if c.prepare_cached(sql)?.execute(all.as_slice())? != 1 {
                 return Ok(false);
             }
+            c.prepare_cached(START)?.execute([&task])?;
             for (key, value) in notes {
                 c.prepare_cached(NOTE)?.execute(params![task, unit, key, value])?;
             }
@@ -235,6 +236,12 @@ impl TaskLedger {
     /// As [`TaskLedger::begin`].
     pub async fn finish(&self, unit: &str, bytes: u64, sha256: Option<&str>, now: i64) -> Result<(), Failure> {
         self.take(unit, Step::finish(bytes, sha256, now)).await
+    }
+
+    /// Notes that the only unit of the task was begun and is done, together with what is noted next: that is the task's end, as a rule.
+    pub(crate) fn did_all(&self, unit: &str, (bytes, sha256): (u64, Option<&str>), now: i64) -> Result<(), Failure> {
+        let update = self.update(unit, Step { sql: DID, ..Step::finish(bytes, sha256, now) });
+        self.ledger.worker.add_to_next(Box::new(move |c| update(c).map(drop)))
     }
 
     /// Notes in one step that a unit was begun, and that it is done where its work answered size and SHA-256. Blocks.
@@ -351,7 +358,10 @@ impl TaskLedger {
         let (task, unit, key) = (Arc::clone(&self.task), unit.to_owned(), key.to_owned());
         self.ledger
             .worker
-            .run(Box::new(move |c| c.prepare_cached(NOTE)?.execute(params![task, unit, key, value]).map(drop)))
+            .run(Box::new(move |c| {
+                c.prepare_cached(NOTE)?.execute(params![task, unit, key, value])?;
+                c.prepare_cached(START)?.execute([task]).map(drop)
+            }))
             .await
     }
 

@@ -18,7 +18,7 @@ pub(crate) use super::batch::Work;
 
 #[derive(Default)]
 struct State {
-    /// What nobody works on yet: few, since whoever asks waits for the answer.
+    /// What nobody works on yet: few, since whoever asks waits for the answer, and a task adds one thing at most to what is done next.
     waiting: Vec<Command>,
     /// The file, while nobody works on it.
     idle: Option<Opened>,
@@ -52,9 +52,14 @@ impl Shared {
 
 impl Drop for Shared {
     fn drop(&mut self) {
+        let mut state = self.lock();
+        let (idle, waiting, kind) = (state.idle.take(), std::mem::take(&mut state.waiting), self.kind);
         // Closing a file writes to the disk.
-        if let Some(opened) = self.lock().idle.take() {
-            self.runtime.spawn_blocking(move || drop(opened));
+        if let Some(opened) = idle {
+            self.runtime.spawn_blocking(move || match waiting.is_empty() {
+                true => drop(opened),
+                false => commit(kind, &opened, waiting),
+            });
         }
     }
 }
@@ -175,6 +180,12 @@ impl Worker {
         let _ = is_closed.await;
     }
 
+    /// Adds something that writes to what is done next, in the same transaction as that; at the latest before the file is closed. For
+    /// what may be lost with the process, and cannot fail where what follows does not.
+    pub(crate) fn add_to_next(&self, work: Work) -> Result<(), Failure> {
+        self.add(work, false).map(drop)
+    }
+
     async fn send(&self, work: Work, reads: bool) -> Result<(), Failure> {
         self.begin(work, reads)?.await.map_err(|e| self.shared.kind.broken(e))?
     }
@@ -268,6 +279,35 @@ mod tests {
         tokio::task::spawn_blocking(move || here.ask_here(put(200))).await.expect("runs").expect("writes");
         let n: String = worker.read(|c| c.query_row("SELECT value FROM job", [], |r| r.get(0))).await.expect("reads");
         assert_eq!(n, "200");
+    }
+
+    #[tokio::test]
+    async fn what_is_added_to_what_comes_next_is_written_with_it_and_at_the_latest_when_the_file_is_closed() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("ledger.sqlite");
+        let put = |key: &'static str| -> Work {
+            Box::new(move |c| c.execute("INSERT INTO job(key, value) VALUES(?1, '')", [key]).map(drop))
+        };
+        let keys = |c: &Connection| c.query_row("SELECT group_concat(key) FROM job", [], |r| r.get::<_, Option<String>>(0));
+        let worker = Worker::start(&path, None).await.expect("opens");
+        worker.add_to_next(put("a")).expect("is open");
+        let done = worker.ask(keys).await.expect("reads");
+        assert_eq!(done.as_deref(), Some("a"), "it is done before what comes next");
+        worker.add_to_next(put("b")).expect("is open");
+        worker.close_file().await;
+        assert!(worker.add_to_next(put("c")).is_err());
+        let worker = Worker::start(&path, None).await.expect("opens");
+        worker.add_to_next(put("d")).expect("is open");
+        // Its last handle: the file is closed on another thread.
+        drop(worker);
+        let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(20);
+        let worker = loop {
+            match Worker::start(&path, None).await {
+                Ok(worker) => break worker,
+                Err(failure) => assert!(tokio::time::Instant::now() < deadline, "{failure}"),
+            }
+        };
+        assert_eq!(worker.read(keys).await.expect("reads").as_deref(), Some("a,b,d"));
     }
 
     #[tokio::test]

@@ -120,6 +120,7 @@ async fn context_for(
         ledger: ledger.task(&task.id),
         plan: Arc::new(plan.clone()),
         planned: task.bytes,
+        only_unit: ExportContext::only_unit_of(task),
         secrets: Arc::default(),
         known_secrets: SecretRegistry::default(),
         session: None,

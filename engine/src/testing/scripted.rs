@@ -3,6 +3,7 @@
 use crate::context::ExportContext;
 use crate::exporter::{Exporter, LayerPlan, PlanContext, ServiceDescription, ServiceRequest, TaskPlan};
 use async_trait::async_trait;
+use offmap_disk::sha256_of;
 use offmap_model::{
     Artifact, ArtifactFile, Capability, CapabilityReason, CountUnit, ExportTask, Failure, FailureKind, FailureOwner,
     FailureStage, LayerArtifact, LayerContents, MapLayer, OfflineMapSource, Progress, ProgressUnit, Unit, WebMap,
@@ -201,21 +202,20 @@ impl Exporter for ScriptedExporter {
             let script = parameters.script.or_else(|| scripts.get(&layer.id).copied()).unwrap_or_default();
             let name = format!("{i}.json");
             let write = file(ctx.work_dir().join(&name), layer.id.clone());
-            let got = if script.delay_ms == 0 && script.succeeds() {
+            let (got, sha256) = if script.delay_ms == 0 && script.succeeds() {
                 report_all(script, ctx);
                 let got = script.got();
-                ctx.blocking_unit(&layer.id, move || write(got)).await?;
-                got
+                (got, ctx.blocking_unit(&layer.id, move || write(got)).await?)
             } else {
                 ctx.begin_unit(&layer.id).await?;
                 let got = play(script, &layer.id, ctx).await?;
-                let (bytes, _) = ctx.blocking(move || write(got)).await?;
+                let (bytes, sha256) = ctx.blocking(move || write(got)).await?;
                 if script.act != Act::Unfinished {
-                    ctx.finish_unit(&layer.id, bytes, None).await?;
+                    ctx.finish_unit(&layer.id, bytes, sha256.as_deref()).await?;
                 }
-                got
+                (got, sha256)
             };
-            artifact.files.push(ArtifactFile::file(name, "json"));
+            artifact.files.push(ArtifactFile { sha256, ..ArtifactFile::file(name, "json") });
             artifact.layers.push(LayerArtifact {
                 id: layer.id.clone(),
                 file: Some(i),
@@ -227,13 +227,13 @@ impl Exporter for ScriptedExporter {
     }
 }
 
-/// Writes the file of a layer with so many items; answers its size.
+/// Writes the file of a layer with so many items; answers its size and hash, as exporters of real services do.
 fn file(path: PathBuf, layer: String) -> impl FnOnce(u64) -> Result<(u64, Option<String>), Failure> + Send {
     move |got| {
         let text = json!({"layer": layer, "items": got}).to_string();
         let failed = |e| Failure::io(FailureStage::Run, "cannot write a scripted file", &e);
         std::fs::write(path, &text).map_err(failed)?;
-        Ok((text.len() as u64, None))
+        Ok((text.len() as u64, Some(sha256_of(text.as_bytes()))))
     }
 }
 

@@ -18,6 +18,7 @@ mod columns;
 #[cfg(test)]
 mod complete_tests;
 mod constraints;
+mod contents_of_columns;
 mod ddl;
 mod definitions;
 mod global_ids;

@@ -3,8 +3,8 @@
 use super::attachments::read_attachments;
 use super::binary;
 use super::columns::{kind_of, type_of};
-use super::global_ids;
 use super::relations::{self, Relations};
+use super::{contents_of_columns, global_ids};
 use crate::features::{
     Domain, DomainCode, DomainRule, Feature, FeatureReader, Field, FieldType, GeometryField, LayerSchema, Relationship,
     TakeAttachment, TakeFeature, Value, read_date,
@@ -96,6 +96,7 @@ impl GeoPackage {
             let geometry = if has_shapes { geometry_field(&file, table)? } else { None };
             let (key, mut fields) = fields(&file, table, geometry.as_ref(), described.then_some(&constraints))?;
             global_ids::recognise(&file, table, &mut fields)?;
+            contents_of_columns::widen(&file, table, &mut fields)?;
             let mut layer = LayerSchema::new(table, geometry);
             (layer.title, layer.description) = (listed.title, listed.description);
             (layer.object_id_field, layer.fields) = (key, fields);
