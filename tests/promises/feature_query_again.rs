@@ -6,6 +6,9 @@ use offmap::{GenerateOfflineMapJob, GenerateOfflineMapResult, LayerNoteKind, Sta
 use offmap_sandbox::LoggedRequest;
 use std::path::PathBuf;
 
+/// Half of the units, since waiting for a service counts as the first half of a task: all pages of the first layer are among them.
+const FAR: u64 = 75;
+
 /// Begins a job, and stops it when so much of it is done.
 async fn stopped(bench: &Bench, percent: u64) {
     let first = job(bench, map(bench, "OpenData"), Default::default(), &bench.destination());
@@ -44,7 +47,7 @@ fn pages(requests: &[LoggedRequest]) -> usize {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_list_that_is_made_anew_voids_the_pages_that_divided_the_old_one() {
     let bench = Bench::new().await;
-    stopped(&bench, 10).await;
+    stopped(&bench, FAR).await;
     // All of places is there; its list is lost, and a row before them all is deleted.
     std::fs::remove_file(left(&bench, "0-ids")).expect("removes");
     left(&bench, "0-rows-00004");
@@ -61,7 +64,7 @@ async fn a_list_that_is_made_anew_voids_the_pages_that_divided_the_old_one() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_layer_that_others_edit_is_gone_on_with_when_its_job_is_resumed() {
     let bench = Bench::new().await;
-    stopped(&bench, 10).await;
+    stopped(&bench, FAR).await;
     left(&bench, "0-rows-00004");
     let before = bench.sandbox.requests().len();
     bench.sandbox.withhold("OpenData", 0, &[2]);

@@ -9,9 +9,9 @@ use offmap_model::{ExportTask, Failure, MapLayer, OfflineMapPlan, OfflineMapSour
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// Tasks whose data changed on their service since the plan was made, planned anew, but for those whose exporter goes on all the same. A service that does not answer changes nothing;
-/// the export will fail by itself. A task that cannot be planned anew, or not with all of its layers, stays as it is with what was fetched for it,
-/// and a warning of the plan says so.
+/// Tasks whose data changed on their service since the plan was made, planned anew, but for those whose exporter goes on all the same. A
+/// service that does not answer changes nothing; the export will fail by itself. A task that cannot be planned anew, or not with all of
+/// its layers, stays as it is with what was fetched for it, and a warning of the plan says so.
 pub(crate) async fn changed_since(
     registry: &ExporterRegistry,
     source: &Arc<OfflineMapSource>,

@@ -6,6 +6,7 @@ use super::id_source::IdSource as _;
 use super::layer_query::LayerQuery;
 use super::stated::is_refusal;
 use super::stored::Page;
+use super::units;
 use crate::feature_service::answer::flag;
 use crate::feature_service::service::FeatureService;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
@@ -23,6 +24,8 @@ const ROWS_AT_A_TIME: usize = 500;
 const MOST: usize = 2_000_000;
 /// Pages of attachments of some rows.
 const MOST_PAGES: usize = 1000;
+/// Notes how many attachments were listed more than once: the service counts them so, too.
+const REPEATED: &str = "repeated";
 
 /// An attachment as its service lists it.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -101,12 +104,22 @@ impl AttachmentLists<'_> {
                 return Err(Failure::new(FailureOwner::Limit, FailureKind::LimitExceeded, FailureStage::Run, message));
             }
         }
+        let count = all.len();
+        let all = self.ctx.blocking(move || Ok(in_order(all))).await?;
+        let repeated = (count - all.len()).to_string();
+        self.ctx.ledger().note(&units::attachment_list(self.layer), REPEATED, &repeated).await?;
         self.ctx
             .blocking(move || {
-                let bytes: Vec<u8> = in_order(all).iter().flat_map(|one| one.encode_length_delimited_to_vec()).collect();
+                let bytes: Vec<u8> = all.iter().flat_map(|one| one.encode_length_delimited_to_vec()).collect();
                 write(&to, &bytes)
             })
             .await
+    }
+
+    /// How many attachments were listed more than once.
+    pub(super) async fn repeated(&self) -> Result<u64, Failure> {
+        let noted = self.ctx.ledger().noted(&units::attachment_list(self.layer), REPEATED).await?;
+        Ok(noted.and_then(|count| count.parse().ok()).unwrap_or(0))
     }
 
     /// The attachments of some rows.

@@ -30,6 +30,8 @@ pub(super) struct Fetched {
     /// Attachments that the service lists, and those of them that are beyond the budget of bytes.
     pub(super) listed: u64,
     pub(super) beyond: u64,
+    /// How often it lists one of them again.
+    pub(super) repeated: u64,
     /// Those of them that the geodatabase cannot hold, and why the first one.
     pub(super) not_held: u64,
     pub(super) why_not_held: String,
@@ -103,7 +105,7 @@ impl Attachments<'_> {
         let file = ctx.file_unit(&unit, &name, |path| self.lists.write(pages, path)).await?;
         let read = file.path.clone();
         let mut all = ctx.blocking(move || read_list(&read)).await?;
-        let listed = all.len() as u64;
+        let (listed, repeated) = (all.len() as u64, self.lists.repeated().await?);
         let (not_held, why_not_held) = hold(&mut all);
         let taken = within(&all, self.most_bytes);
         let beyond = (all.len() - taken) as u64;
@@ -119,7 +121,7 @@ impl Attachments<'_> {
         let digest = digest(std::iter::once(&file.sha256).chain(ends.iter().map(|(_, digest)| digest)));
         let folders = ends.into_iter().map(|(folder, _)| folder).collect();
         let (list, missing) = (file.path, self.lock().clone());
-        Ok(Fetched { list, folders, listed, beyond, not_held, why_not_held, missing, counted_again: None, digest })
+        Ok(Fetched { list, folders, listed, beyond, repeated, not_held, why_not_held, missing, counted_again: None, digest })
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Missing> {

@@ -206,7 +206,7 @@ impl Export<'_> {
         let all = Attachments { lists, most_bytes, may_lack, missing };
         let mut fetched = all.fetch((pages, of_rows), planned).await?;
         let counted = self.task.layers.iter().filter(|l| l.service_layer_id == Some(layer)).find_map(|l| l.attachments);
-        if counted.is_some_and(|counted| counted > fetched.listed) {
+        if counted.is_some_and(|counted| counted > fetched.listed.saturating_add(fetched.repeated)) {
             let rows = self.task.layers.iter().find(|l| l.service_layer_id == Some(layer)).and_then(|l| l.expected);
             let again = Box::pin(expected_attachments(client, service, (option, area), true, rows, None));
             fetched.counted_again = ctx.or_cancelled(async { Ok(again.await) }).await?;

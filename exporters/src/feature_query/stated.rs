@@ -13,15 +13,14 @@ pub(super) struct Stated {
     speaks_pbf: AtomicBool,
     /// In milliseconds since 1970.
     moment: AtomicI64,
-    /// Whether it was asked without the one and without the other, and failed as well.
-    needs_pbf: AtomicBool,
-    needs_moment: AtomicBool,
+    /// Whether it was asked in every other way, and failed as well.
+    is_tried: AtomicBool,
 }
 
 impl Stated {
     pub(super) fn new(speaks_pbf: bool) -> Self {
-        let (needs_pbf, needs_moment) = (AtomicBool::new(false), AtomicBool::new(false));
-        Self { speaks_pbf: AtomicBool::new(speaks_pbf), moment: AtomicI64::new(NOW), needs_pbf, needs_moment }
+        let (speaks_pbf, is_tried) = (AtomicBool::new(speaks_pbf), AtomicBool::new(false));
+        Self { speaks_pbf, moment: AtomicI64::new(NOW), is_tried }
     }
 
     /// Whether rows are asked for as PBF.
@@ -38,38 +37,35 @@ impl Stated {
         self.moment.store(moment.unwrap_or(NOW), Ordering::Release);
     }
 
-    /// Asks without what the layer states and may not be able to do, each once: as JSON, then about now. What is answered is given up
-    /// from then on. `ask` is given whether to ask as PBF, and the moment.
+    /// Asks without what the layer states and may not be able to do, each way once: as JSON, about now, as both. What is answered without
+    /// something gives that up from then on. `ask` is given whether to ask as PBF, and the moment.
     pub(super) async fn without<T, F: Future<Output = Result<T, Failure>>>(
         &self,
         failure: Failure,
         ask: impl Fn(bool, Option<i64>) -> F,
     ) -> Result<T, Failure> {
-        if !is_refusal(&failure) {
+        let stated = (self.speaks_pbf(), self.moment());
+        if !is_refusal(&failure) || self.is_tried.load(Ordering::Acquire) {
             return Err(failure);
         }
-        if self.speaks_pbf() && !self.needs_pbf.load(Ordering::Acquire) {
-            match ask(false, self.moment()).await {
+        let mut ways = vec![(false, stated.1), (stated.0, None), (false, None)];
+        ways.retain(|way| *way != stated);
+        ways.dedup();
+        for (as_pbf, moment) in ways {
+            match ask(as_pbf, moment).await {
                 Ok(answer) => {
-                    tracing::info!(%failure, "the layer states PBF and is asked as JSON");
-                    self.speaks_pbf.store(false, Ordering::Release);
+                    tracing::info!(%failure, as_pbf, moment, "what the layer states is given up");
+                    self.speaks_pbf.fetch_and(as_pbf, Ordering::AcqRel);
+                    if moment.is_none() {
+                        self.ask_at(None);
+                    }
                     return Ok(answer);
                 }
                 Err(other) if other.is_cancelled() => return Err(other),
-                Err(_) => self.needs_pbf.store(true, Ordering::Release),
+                Err(_) => {}
             }
         }
-        if self.moment().is_some() && !self.needs_moment.load(Ordering::Acquire) {
-            match ask(self.speaks_pbf(), None).await {
-                Ok(answer) => {
-                    tracing::info!(%failure, "the layer states moments and is asked about now");
-                    self.ask_at(None);
-                    return Ok(answer);
-                }
-                Err(other) if other.is_cancelled() => return Err(other),
-                Err(_) => self.needs_moment.store(true, Ordering::Release),
-            }
-        }
+        self.is_tried.store(true, Ordering::Release);
         Err(failure)
     }
 }
@@ -112,9 +108,24 @@ mod tests {
         assert_eq!(stated.without(refused.clone(), ask(|_, moment| moment.is_none())).await, Ok(()));
         assert_eq!(*asked.lock().expect("not poisoned"), [(false, Some(7)), (true, None)]);
         assert_eq!((stated.speaks_pbf(), stated.moment()), (true, None));
-        // Each is tried once.
-        assert_eq!(stated.without(refused.clone(), ask(|_, _| true)).await, Err(refused.clone()));
-        assert_eq!(asked.lock().expect("not poisoned").len(), 2);
+        // Both are refused.
+        let both = Stated::new(true);
+        both.ask_at(Some(7));
+        assert_eq!(both.without(refused.clone(), ask(|pbf, moment| !pbf && moment.is_none())).await, Ok(()));
+        assert_eq!((both.speaks_pbf(), both.moment()), (false, None));
+        // What fails in every way is tried in them once, and nothing is given up.
+        let failing = Stated::new(true);
+        failing.ask_at(Some(7));
+        let before = asked.lock().expect("not poisoned").len();
+        for _ in 0..2 {
+            assert_eq!(failing.without(refused.clone(), ask(|_, _| false)).await, Err(refused.clone()));
+            assert_eq!((failing.speaks_pbf(), failing.moment()), (true, Some(7)));
+            assert_eq!(asked.lock().expect("not poisoned").len(), before + 3);
+        }
+        // There is no other way.
+        let plain = Stated::new(false);
+        assert_eq!(plain.without(refused.clone(), ask(|_, _| true)).await, Err(refused.clone()));
+        assert_eq!(asked.lock().expect("not poisoned").len(), before + 3);
         let stated = Stated::new(true);
         let unreadable = failed(FailureKind::InvalidAnswer);
         assert_eq!(stated.without(unreadable, ask(|pbf, _| !pbf)).await, Ok(()));

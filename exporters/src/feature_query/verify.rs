@@ -108,10 +108,12 @@ fn judge_attachments(layer: &TaskLayer, came: &ReadyLayer, contents: &mut LayerC
         ));
     }
     contents.missing_attachments = Some(fetched.missing.clone()).filter(|missing| missing.count > 0);
-    if let Some(counted) = layer.attachments.filter(|counted| *counted > fetched.listed) {
-        let not_listed = fetched.counted_again.and_then(|again| Missing::between(again, fetched.listed));
+    // It counts as it lists.
+    let listed = fetched.listed.saturating_add(fetched.repeated);
+    if let Some(counted) = layer.attachments.filter(|counted| *counted > listed) {
+        let not_listed = fetched.counted_again.and_then(|again| Missing::between(again, listed));
         let Some(not_listed) = not_listed else {
-            let message = format!("{counted} attachments were counted for the plan, {} are listed", fetched.listed);
+            let message = format!("{counted} attachments were counted for the plan, {listed} are listed");
             contents.notes.push(changed(message));
             return;
         };
