@@ -5,8 +5,9 @@ use crate::inner_host::Places;
 use crate::secret_query::{is_secret, signs_in};
 use crate::urls::parse_http;
 use offmap_model::failure::without_secrets;
-use offmap_model::{AreaOfInterest, Failure, FailureStage, LayerSecrets};
+use offmap_model::{AreaOfInterest, DirectDownloadHosts, Failure, FailureStage, LayerSecrets};
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 use url::Url;
 
@@ -43,6 +44,8 @@ pub struct ServiceCall {
     pub(crate) signed: bool,
     /// Whether gzip of the answer is kept as it came.
     pub(crate) keeps_gzip: bool,
+    /// What the caller says of hosts, where data are downloaded directly.
+    pub(crate) direct_from: Option<Arc<DirectDownloadHosts>>,
 }
 
 impl fmt::Debug for ServiceCall {
@@ -78,6 +81,7 @@ impl ServiceCall {
             places: None,
             signed: false,
             keeps_gzip: false,
+            direct_from: None,
         })
     }
 
@@ -137,6 +141,13 @@ impl ServiceCall {
     #[must_use]
     pub fn keeping_gzip(mut self) -> Self {
         self.keeps_gzip = true;
+        self
+    }
+
+    /// Says that data are downloaded directly: no redirect is followed to a host whose terms forbid it ([`DirectDownloadHosts`]).
+    #[must_use]
+    pub fn directly(mut self, hosts: &Arc<DirectDownloadHosts>) -> Self {
+        self.direct_from = Some(Arc::clone(hosts));
         self
     }
 

@@ -5,7 +5,7 @@ use offmap_arcgis::server_job::while_it_lags;
 use offmap_arcgis::{ArcGisClient, Download, Downloaded};
 use offmap_disk::{hash_result_until, run_blocking, safe_path};
 use offmap_formats::tiles::{Lod, TileInfo, TileRows};
-use offmap_model::{AreaOfInterest, ArtifactFile, Envelope, Failure, Progress};
+use offmap_model::{AreaOfInterest, ArtifactFile, DirectDownloadHosts, Envelope, Failure, Progress};
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::path::{Path, PathBuf};
@@ -47,6 +47,12 @@ pub struct RemoteFile<'a> {
 }
 
 impl ExportContext {
+    /// What the caller says of hosts whose data are downloaded directly.
+    #[must_use]
+    pub fn direct_download_hosts(&self) -> &DirectDownloadHosts {
+        &self.plan.parameters.direct_download_hosts
+    }
+
     /// The job's area of interest. As parameters of a query: [`AreaOfInterest::query_parameters`],
     /// [`FeatureQuery::within`](offmap_arcgis::FeatureQuery::within); as tiles: [`ExportContext::tile_cover`].
     #[must_use]

@@ -152,6 +152,9 @@ pub struct TaskPlan {
     pub networks: Vec<NetworkPlan>,
     /// Whether the service counts no data at all, in any area: then what it says of its extent says nothing.
     pub is_empty: bool,
+    /// Why the service may refuse the export when it is asked for, such as a limit that cannot be kept. Layers that may be downloaded
+    /// directly are passed on to who does that; the others are tried.
+    pub may_be_refused: Option<String>,
     /// Things worth knowing that stop nothing.
     pub warnings: Vec<String>,
 }
@@ -333,7 +336,7 @@ pub trait Exporter: Debug + Send + Sync + 'static {
     }
 
     /// Whether it can export layers of this kind, and then the url of the service that serves it: layers with the same url (compared
-    /// without scheme and letter case) share one task. Whether this service lets it, [`Exporter::describe`] finds out.
+    /// without scheme and letter case; templates with `{…}` by all of their text) share one task. Whether this service lets it, [`Exporter::describe`] finds out.
     fn supports(&self, layer: &MapLayer, source: &OfflineMapSource) -> Option<String>;
 
     /// Asks the service what it can do.

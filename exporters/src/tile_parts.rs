@@ -8,7 +8,7 @@ use crate::tile_service::{FILE_UNIT, JobUrlStyle, TiledService};
 use offmap_arcgis::{ArcGisClient, Downloaded};
 use offmap_engine::ExportContext;
 use offmap_formats::tile_package;
-use offmap_model::{Failure, FailureStage, Missing};
+use offmap_model::{Failure, FailureKind, FailureOwner, FailureStage, Missing};
 use std::path::{Path, PathBuf};
 
 /// A part that came: its unit, its file, and what was downloaded.
@@ -22,9 +22,26 @@ pub(crate) struct TileParts<'a> {
     pub(crate) url_style: JobUrlStyle,
 }
 
+/// A plan is not changed while it runs, so what the service refuses now is offered for the next job.
+fn with_other_way(mut failure: Failure) -> Failure {
+    if failure.owner == FailureOwner::Limit
+        && failure.kind == FailureKind::LimitExceeded
+        && failure.stage != FailureStage::Download
+    {
+        failure.message.push_str(
+            "; or, where the terms of its host allow it, have the layer's tiles downloaded one by one (directDownload: always; --direct always)",
+        );
+    }
+    failure
+}
+
 impl TileParts<'_> {
     /// Runs the jobs of all parts to their end and downloads the package as `to`; the packages of several parts are joined.
-    pub(crate) async fn export(&self, mut calls: Vec<PartCall>, to: &Path) -> Result<Downloaded, Failure> {
+    pub(crate) async fn export(&self, calls: Vec<PartCall>, to: &Path) -> Result<Downloaded, Failure> {
+        self.export_all(calls, to).await.map_err(with_other_way)
+    }
+
+    async fn export_all(&self, mut calls: Vec<PartCall>, to: &Path) -> Result<Downloaded, Failure> {
         let limit = DownloadLimit::of_plan(self.ctx.planned_bytes().map(|planned| planned.max));
         if calls.len() == 1
             && let Some(PartCall { call, .. }) = calls.pop()

@@ -16,7 +16,7 @@ use serde_json::Value;
 /// Default of `maxExportTilesCount` where the service says nothing.
 const DEFAULT_MAX_EXPORT_TILES: u64 = 100_000;
 /// Most levels of a tiling scheme; Esri's have 24.
-const MOST_LEVELS: usize = 100;
+pub(crate) const MOST_LEVELS: usize = 100;
 /// Keys of which every description of a tiled service has at least one.
 pub(crate) const DESCRIPTION: &[&str] = &["tileInfo", "currentVersion", "capabilities", "layers"];
 /// From this version on servers export raster tiles as `.tpkx`.
@@ -124,11 +124,6 @@ impl TiledService {
             vector_tiles: None,
             secrets: LayerSecrets::default(),
         }
-    }
-
-    /// Whether its tiles are vector tiles.
-    pub(crate) fn is_vector(&self) -> bool {
-        self.vector_tiles.is_some()
     }
 
     /// Levels that really have tiles: `minLOD`..`maxLOD`, or on a service without them those inside its range of scales.

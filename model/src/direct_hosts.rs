@@ -111,8 +111,7 @@ impl DirectDownloadHosts {
     /// The clause by which the host of a url forbids that its data are downloaded directly; `None` where none is known.
     #[must_use]
     pub fn refusal(&self, url: &str) -> Option<&str> {
-        let url = Url::parse(url).ok()?;
-        let host = url.host_str()?.trim_end_matches('.').to_ascii_lowercase();
+        let host = host_of(url)?;
         if self.allow.iter().any(|named| names(named, &host)) {
             return None;
         }
@@ -125,18 +124,36 @@ impl DirectDownloadHosts {
     /// Why a service is not downloaded directly, with the way out; `None` where nothing forbids it.
     #[must_use]
     pub fn refused(&self, title: &str, url: &str) -> Option<String> {
-        let clause = self.refusal(url)?;
-        let host = Url::parse(url).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default();
-        // Several hosts of a template are named as one.
-        let host = match host.split_once('.') {
-            Some((first, rest)) if first.contains('{') => format!("*.{rest}"),
-            _ => host,
-        };
+        self.refused_hosts(title, std::iter::once(url))
+    }
+
+    /// The same of tiles that lie on several hosts: where one of them forbids it, with all that do.
+    #[must_use]
+    pub fn refused_hosts<'a>(&self, title: &str, urls: impl IntoIterator<Item = &'a str>) -> Option<String> {
+        let mut forbidden = urls.into_iter().filter_map(|url| Some((host_of(url)?, self.refusal(url)?)));
+        let (first, clause) = forbidden.next()?;
+        let mut hosts: Vec<String> = std::iter::once(first.clone()).chain(forbidden.map(|(host, _)| host)).collect();
+        hosts.sort_unstable();
+        hosts.dedup();
+        // Hosts of one domain are named together.
+        let domain = |host: &String| host.split_once('.').map(|(_, domain)| domain.to_owned()).filter(|d| d.contains('.'));
+        let shared =
+            domain(&first).filter(|shared| hosts.len() > 1 && hosts.iter().all(|h| domain(h).as_ref() == Some(shared)));
+        let named = shared.map_or(hosts, |shared| vec![format!("*.{shared}")]);
+        let options: Vec<String> = named.iter().map(|host| format!("--allow-direct-from {host}")).collect();
         Some(format!(
-            "\"{title}\" is not downloaded directly: the terms of {host} forbid it: {clause}; if its owner allows you to, name the host in \
-             directDownloadHosts.allow (--allow-direct-from {host})"
+            "\"{title}\" is not downloaded directly: the terms of {} forbid it: {clause}; if its owner allows you to, name the host in \
+             directDownloadHosts.allow ({})",
+            named.join(", "),
+            options.join(" ")
         ))
     }
+}
+
+/// The host of a url in lower case, without a dot at its end.
+fn host_of(url: &str) -> Option<String> {
+    let url = Url::parse(url).ok()?;
+    Some(url.host_str()?.trim_end_matches('.').to_ascii_lowercase())
 }
 
 #[cfg(test)]
@@ -174,11 +191,22 @@ mod tests {
         let words = hosts.refused("Roads", "https://tiles.gis.example/x").expect("refused");
         assert!(words.contains("clause 7") && words.contains("--allow-direct-from tiles.gis.example"), "{words}");
         assert!(hosts.check().is_ok());
-        let template = "https://{subDomain}.tile.openstreetmap.org/{level}/{col}/{row}.png";
-        let words = hosts.refused("Streets", template).expect("refused");
-        assert!(words.ends_with("--allow-direct-from *.tile.openstreetmap.org)"), "{words}");
-        hosts.allow.push("*.tile.openstreetmap.org".into());
-        assert!(hosts.check().is_ok() && hosts.refused("Streets", template).is_none(), "the way out works");
+        // Several hosts of one template: what is advised works, and so does each host by its name.
+        let hosts = DirectDownloadHosts::default();
+        let urls = ["a", "b", "c"].map(|host| format!("https://{host}.tile.openstreetmap.org/1/2/3.png"));
+        let refused = |hosts: &DirectDownloadHosts| hosts.refused_hosts("Streets", urls.iter().map(String::as_str));
+        for (left, advice) in [(3, "*.tile.openstreetmap.org"), (1, "c.tile.openstreetmap.org")] {
+            let allow: Vec<String> = urls.iter().take(3 - left).filter_map(|url| host_of(url)).collect();
+            let mut hosts = DirectDownloadHosts { allow, ..hosts.clone() };
+            let words = refused(&hosts).expect("refused");
+            assert!(words.ends_with(&format!("(--allow-direct-from {advice})")), "{words}");
+            hosts.allow.push(advice.to_owned());
+            assert!(hosts.check().is_ok() && refused(&hosts).is_none(), "the way out works");
+        }
+        let far = ["https://tile.openstreetmap.org/1", "https://mt1.google.com/1", "https://h/1"];
+        let words = hosts.refused_hosts("Both", far).expect("refused");
+        assert!(words.contains("--allow-direct-from mt1.google.com --allow-direct-from tile.openstreetmap.org"), "{words}");
+        let mut hosts = hosts;
         for bad in ["", "https://h/x", "a b", "*."] {
             hosts.allow = vec![bad.to_owned()];
             assert!(hosts.check().is_err_and(|f| f.message.contains("directDownloadHosts")), "{bad}");

@@ -14,6 +14,8 @@ pub const LONGEST_SECRET: usize = 4 << 10;
 pub const MOST_SECRET_BYTES: usize = 512 << 10;
 /// Most parameters of one layer that are sent.
 const MOST_PARAMETERS: usize = 200;
+/// Most origins that one parameter is sent to.
+const MOST_ORIGINS: usize = 200;
 /// Words of which one is in the name of a parameter that is a secret.
 const SECRET_WORDS: [&str; 8] =
     ["token", "secret", "password", "passwd", "apikey", "signature", "credential", "authorization"];
@@ -105,27 +107,31 @@ fn origin_of(url: &Url) -> String {
     url.origin().ascii_serialization()
 }
 
-/// One parameter, and the only origin that it is sent to.
+/// One parameter, and the only origins that it is sent to.
 #[derive(Clone, PartialEq, Eq)]
 struct SecretParameter {
-    origin: Url,
+    origins: Vec<Url>,
     name: String,
     value: String,
 }
 
+/// Whether a url is at an origin; or at the same host by `https` in place of `http`, each on its default port.
+fn is_at(origin: &Url, url: &Url) -> bool {
+    let upgraded = origin.scheme() == "http"
+        && url.scheme() == "https"
+        && origin.port().is_none()
+        && url.port().is_none()
+        && origin.host() == url.host();
+    upgraded || origin.origin() == url.origin()
+}
+
 impl SecretParameter {
-    /// The same origin; or the same host by `https` in place of `http`, each on its default port.
     fn is_for(&self, url: &Url) -> bool {
-        let upgraded = self.origin.scheme() == "http"
-            && url.scheme() == "https"
-            && self.origin.port().is_none()
-            && url.port().is_none()
-            && self.origin.host() == url.host();
-        upgraded || self.origin.origin() == url.origin()
+        self.origins.iter().any(|origin| is_at(origin, url))
     }
 }
 
-/// The `customParameters` of layers, and the query of their urls: sent with every request to the origin of the layer's url, to no
+/// The `customParameters` of layers, and the query of their urls: sent with every request to the origins of the layer's urls, to no
 /// other, and written nowhere. It has no serialised form, and its `Debug` shows names only.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct LayerSecrets {
@@ -135,7 +141,8 @@ pub struct LayerSecrets {
 
 impl fmt::Debug for LayerSecrets {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let known = self.all.iter().map(|p| format!("{}={WITHHELD} for {}", p.name, origin_of(&p.origin)));
+        let origins = |p: &SecretParameter| p.origins.iter().map(origin_of).collect::<Vec<_>>().join(", ");
+        let known = self.all.iter().map(|p| format!("{}={WITHHELD} for {}", p.name, origins(p)));
         f.debug_struct("LayerSecrets").field("known", &known.collect::<Vec<_>>()).field("missing", &self.missing).finish()
     }
 }
@@ -144,15 +151,25 @@ impl LayerSecrets {
     /// Adds a parameter for an origin; one that is there for the origin already stays, and one longer than [`LONGEST_SECRET`] is
     /// never added.
     pub fn add(&mut self, origin: &Url, name: &str, value: &str) {
-        let known = self.all.iter().any(|p| p.name.eq_ignore_ascii_case(name) && p.origin.origin() == origin.origin());
+        let is_there = |p: &SecretParameter| p.origins.iter().any(|known| known.origin() == origin.origin());
+        let known = self.all.iter().any(|p| p.name.eq_ignore_ascii_case(name) && is_there(p));
         let is_long = name.len().max(value.len()) > LONGEST_SECRET;
-        if !known && !is_long && !is_reserved(name) && self.all.len() < MOST_PARAMETERS {
-            // The path is of no use here, and may be long.
-            let mut origin = origin.clone();
-            origin.set_path("");
-            origin.set_query(None);
-            origin.set_fragment(None);
-            self.all.push(SecretParameter { origin, name: name.to_owned(), value: value.to_owned() });
+        if known || is_long || is_reserved(name) {
+            return;
+        }
+        // The path is of no use here, and may be long.
+        let mut origin = origin.clone();
+        origin.set_path("");
+        origin.set_query(None);
+        origin.set_fragment(None);
+        let is_full = self.all.len() >= MOST_PARAMETERS;
+        let same = self.all.iter_mut().find(|p| p.name == name && p.value == value && p.origins.len() < MOST_ORIGINS);
+        match same {
+            Some(same) => same.origins.push(origin),
+            None if !is_full => {
+                self.all.push(SecretParameter { origins: vec![origin], name: name.to_owned(), value: value.to_owned() });
+            }
+            None => {}
         }
     }
 
@@ -167,7 +184,7 @@ impl LayerSecrets {
         let mut merged = Self::default();
         for secrets in each {
             for p in &secrets.all {
-                merged.add(&p.origin, &p.name, &p.value);
+                p.origins.iter().for_each(|origin| merged.add(origin, &p.name, &p.value));
             }
             merged.missing.extend(secrets.missing.iter().cloned());
         }
@@ -224,10 +241,15 @@ impl LayerSecrets {
     /// Takes the values that are missing here from the same layer of a map that was read again, as far as they are for an origin
     /// that the layer's url has.
     pub(crate) fn supply(&mut self, from: &Self, urls: &[Url]) {
-        for p in from.all.iter().filter(|p| urls.iter().any(|url| p.is_for(url))) {
-            if let Some(index) = self.missing.iter().position(|name| name.eq_ignore_ascii_case(&p.name)) {
-                self.missing.remove(index);
-                self.add(&p.origin, &p.name, &p.value);
+        let is_own = |origin: &&Url| urls.iter().any(|url| is_at(origin, url));
+        let mut supplied: Vec<String> = Vec::new();
+        for p in &from.all {
+            let mut origins = p.origins.iter().filter(is_own).peekable();
+            let is_missing = self.missing.iter().chain(&supplied).any(|name| name.eq_ignore_ascii_case(&p.name));
+            if is_missing && origins.peek().is_some() {
+                self.missing.retain(|name| !name.eq_ignore_ascii_case(&p.name));
+                supplied.push(p.name.clone());
+                origins.for_each(|origin| self.add(origin, &p.name, &p.value));
             }
         }
     }
@@ -271,6 +293,16 @@ mod tests {
         {
             assert!(at(elsewhere).is_empty(), "{elsewhere}");
         }
+        // One for several hosts is one parameter.
+        let (mut several, count) = (LayerSecrets::default(), |s: &LayerSecrets| s.pairs().count());
+        ["https://a.h/", "https://b.h/"].iter().for_each(|origin| several.add(&url(origin), "key", "value"));
+        assert_eq!((count(&several), several.parameters_for(&url("https://b.h/x")).count()), (1, 1));
+        assert_eq!(several.parameters_for(&url("https://c.h/x")).count(), 0);
+        let mut read_again = LayerSecrets::default();
+        read_again.add_missing("key");
+        read_again.supply(&several, &[url("https://b.h/y")]);
+        assert!(read_again.missing().is_empty() && read_again.parameters_for(&url("https://b.h/")).count() == 1);
+        assert_eq!(read_again.parameters_for(&url("https://a.h/")).count(), 0, "only to origins of the layer");
         let shown = format!("{secrets:?}");
         assert!(!shown.contains("value") && !shown.contains("another"), "{shown}");
     }

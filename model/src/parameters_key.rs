@@ -7,7 +7,7 @@ use std::fmt;
 /// Names what one exporter makes of one service: the service's url and the exporter's parameter type.
 ///
 /// All layers and tables of one service have equal keys, hence one replica and one file. Urls are compared without
-/// scheme and letter case.
+/// scheme and letter case, templates of tile urls by all of their text (`service_key`).
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct OfflineMapParametersKey {

@@ -80,11 +80,25 @@ impl ServiceUrl {
 }
 
 /// The form of a service url in which two writings of one service are equal.
+///
+/// A template of tile urls (`https://tiles.example.org/wmts?LAYER=roads&TILEMATRIX={level}…`) is no ArcGIS service: its query and the
+/// letter case of its path say which tiles they are, so that only its scheme, and the letter case of its host, do not count.
 #[must_use]
 pub fn service_key(root: &str) -> String {
+    if root.contains('{') {
+        return template_key(root);
+    }
     let bare = root.split(['?', '#']).next().unwrap_or_default().trim_end_matches('/');
     let bare = bare.split_once("://").map_or(bare, |(_, rest)| rest);
     bare.to_ascii_lowercase()
+}
+
+/// The form of a template in which two writings of the same tiles are equal.
+fn template_key(template: &str) -> String {
+    let bare = template.split_once("://").map_or(template, |(_, rest)| rest);
+    let end = bare.find(['/', '?', '#']).unwrap_or(bare.len());
+    let (host, rest) = bare.split_at(end);
+    format!("{}{rest}", host.to_ascii_lowercase())
 }
 
 impl fmt::Display for ServiceUrl {
@@ -96,6 +110,17 @@ impl fmt::Display for ServiceUrl {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn templates_are_equal_by_all_that_says_which_tiles_they_are() {
+        let key = service_key;
+        let roads = "https://h/wmts?LAYER=roads&TILEMATRIX={level}&TILEROW={row}&TILECOL={col}";
+        assert_ne!(key(roads), key(&roads.replace("roads", "rivers")), "the query says which layer");
+        assert_ne!(key("https://h/A/{level}/{row}/{col}"), key("https://h/a/{level}/{row}/{col}"), "letter case of a path");
+        assert_ne!(key("https://h/{level}/{row}/{col}"), key("https://h/{level}/{row}/{col}#scheme-1"));
+        assert_eq!(key("http://Tiles.H/A/{level}/{row}/{col}"), key("https://tiles.h/A/{level}/{row}/{col}"));
+        assert_eq!(key("https://{subDomain}.H/{level}"), key("https://{subdomain}.h/{level}"));
+    }
 
     #[test]
     fn writings_of_one_service_are_equal() {

@@ -76,6 +76,7 @@ mod tile_download;
 mod trouble;
 mod turns;
 mod verify;
+mod web_tiles;
 mod whole;
 mod wide_areas;
 mod workflow;

@@ -6,7 +6,8 @@
 //! 3. To another origin a GET goes as the `Location` stands, without any parameter of the request; a form does not go, but for
 //!    303 of a form without a secret. A `Location` that repeats a secret is refused.
 //! 4. A service that a GET finds at another place of the same host is asked there from then on (`moves`).
-//! 5. A managed token is attached where the host may see it, and the secrets of a layer at their origin, but no more once a host that
+//! 5. What is downloaded directly does not go on to another host whose terms forbid that.
+//! 6. A managed token is attached where the host may see it, and the secrets of a layer at their origin, but no more once a host that
 //!    may not see it, or a step from `https` to `http`, was on the way: then somebody else chooses what is asked.
 
 use super::governor::Weight;
@@ -117,6 +118,12 @@ impl ServiceCall {
     }
 }
 
+/// Why what is downloaded directly does not go on to another host, where its terms forbid that.
+fn forbidden(call: &ServiceCall, from: &Url, to: &Url) -> Option<String> {
+    let hosts = call.direct_from.as_ref().filter(|_| from.host() != to.host())?;
+    hosts.refused(&without_secrets(call.url.as_str()), to.as_str())
+}
+
 impl Hop {
     fn first(call: &ServiceCall) -> Self {
         Self { url: call.url.clone(), parameters: call.parameters.clone(), form: call.post, with_token: true }
@@ -148,6 +155,10 @@ impl Hop {
                  give {portal} as the portal"
             );
             return Err(refused(FailureOwner::Credentials, message));
+        }
+        if let Some(words) = forbidden(call, &self.url, &target) {
+            let message = format!("{asked} redirects to a host that forbids it: {words}");
+            return Err(Failure { kind: FailureKind::NotSupported, ..refused(FailureOwner::Source, message) });
         }
         let keeps = status != StatusCode::SEE_OTHER;
         if is_same_place(&self.url, &target) {
@@ -239,7 +250,8 @@ impl Transport {
 mod tests {
     use super::*;
     use crate::urls::parse_http;
-    use offmap_model::LayerSecrets;
+    use offmap_model::{DirectDownloadHosts, LayerSecrets};
+    use std::sync::Arc;
 
     fn url(text: &str) -> Url {
         parse_http(text).expect("a url")
@@ -327,6 +339,26 @@ mod tests {
         assert!(target(&url(from), b"/\xff").is_err());
         let with_user = Url::parse("https://u:p@a.example/x").expect("a url");
         assert_eq!(target(&with_user, b"/y").map(|u| u.to_string()), Ok("https://a.example/y".into()));
+    }
+
+    #[test]
+    fn what_is_downloaded_directly_does_not_go_on_to_a_host_that_forbids_it() {
+        let mut hosts = DirectDownloadHosts::default();
+        let go = |hosts: &DirectDownloadHosts, location: &[u8]| {
+            let call = ServiceCall::get("https://tiles.example/1/2/3").expect("a url").directly(&Arc::new(hosts.clone()));
+            let sent = Sent { form: false, token: None };
+            Hop::first(&call).next(&call, &sent, StatusCode::FOUND, location, |_| false).map(|hop| hop.url.to_string())
+        };
+        let there = b"https://a.tile.openstreetmap.org/1/2/3.png";
+        let failure = go(&hosts, there).expect_err("not followed");
+        assert_eq!(
+            (failure.owner, failure.kind, failure.retryable),
+            (FailureOwner::Source, FailureKind::NotSupported, false)
+        );
+        assert!(failure.message.contains("--allow-direct-from a.tile.openstreetmap.org"), "{failure}");
+        assert!(go(&hosts, b"/moved").is_ok() && go(&hosts, b"https://other.example/").is_ok());
+        hosts.allow.push("a.tile.openstreetmap.org".to_owned());
+        assert!(go(&hosts, there).is_ok(), "the way out works");
     }
 
     #[test]

@@ -20,7 +20,7 @@ pub(crate) async fn offer_direct(
     plan: &OfflineMapPlan,
     ctx: &PlanContext,
 ) -> Result<HashMap<String, &'static str>, Failure> {
-    let PlanInputs { registry, source, parameters, overrides } = inputs;
+    let PlanInputs { registry, source, parameters, .. } = inputs;
     let is_asked_for = |reason| !matches!(reason, CapabilityReason::LeftOut | CapabilityReason::ServiceNotUsable);
     let refused = plan.skipped.iter().filter(|s| is_asked_for(s.reason));
     let refused = refused.filter(|s| inputs.direct_download(&s.id) == DirectDownload::Never);
@@ -40,7 +40,7 @@ pub(crate) async fn offer_direct(
     let for_exporters = Arc::new(exporters_parameters(parameters, &ctx.cancel).await?);
     let work = groups.into_iter().enumerate().map(|(i, group)| {
         let (source, parameters) = (Arc::clone(source), Arc::clone(&for_exporters));
-        plan_group(i, group, PlanRequest { source, parameters, overrides, online: [false; 2] }, ctx)
+        plan_group(i, group, PlanRequest { inputs, source, parameters, online: [false; 2] }, ctx)
     });
     let planned: Vec<_> = futures_util::stream::iter(work).buffered(ASKED_AT_A_TIME).try_collect().await?;
     let names = planned.into_iter().filter_map(|p| Some((p.exporter.name(), p.task?.0)));

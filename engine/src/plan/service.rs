@@ -1,7 +1,9 @@
 //! Asks one service what it can do, and plans what can go offline of it.
 
 use super::assemble::assemble;
+use super::check::is_left_in;
 use super::group::{Group, skipped};
+use super::inputs::PlanInputs;
 use super::warnings::shorten;
 use super::{counts, networks};
 use crate::exporter::{PlanContext, ServiceDescription, ServiceRequest, TaskPlan};
@@ -18,9 +20,9 @@ use std::sync::Arc;
 
 /// What every service is asked with.
 pub(super) struct PlanRequest<'a> {
+    pub(super) inputs: PlanInputs<'a>,
     pub(super) source: Arc<OfflineMapSource>,
     pub(super) parameters: Arc<GenerateOfflineMapParameters>,
-    pub(super) overrides: &'a GenerateOfflineMapParameterOverrides,
     /// Whether its layers and its tables without an offline form stay online.
     pub(super) online: [bool; 2],
 }
@@ -44,6 +46,25 @@ fn all_skipped(failure: &Failure, reason: CapabilityReason, layers: &[MapLayer])
     layers.iter().map(|l| skipped(l, reason, Some(failure.clone()), false)).collect()
 }
 
+/// Why layers stay behind whose export cannot be planned.
+fn reason_of(failure: &Failure) -> CapabilityReason {
+    match failure.kind {
+        FailureKind::InvalidParameter => CapabilityReason::NoLevelInRange,
+        _ => CapabilityReason::ServiceNotUsable,
+    }
+}
+
+/// The layers of an export that the service may refuse.
+fn all_refused(task: &TaskPlan, request: &mut ServiceRequest, online: [bool; 2]) -> Vec<(MapLayer, SkippedLayer)> {
+    let words = task.may_be_refused.clone().unwrap_or_default();
+    let refused = |layer: MapLayer| {
+        let (failure, online) = (Failure::not_supported(words.clone()), online[usize::from(layer.is_table())]);
+        let reason = skipped(&layer, CapabilityReason::Other, Some(failure), online);
+        (layer, reason)
+    };
+    std::mem::take(&mut request.layers).into_iter().map(refused).collect()
+}
+
 /// Asks a service and plans its layers.
 pub(super) async fn plan_group(
     index: usize,
@@ -51,7 +72,8 @@ pub(super) async fn plan_group(
     asked: PlanRequest<'_>,
     ctx: &PlanContext,
 ) -> Result<Planned, Failure> {
-    let PlanRequest { source, parameters, overrides, online } = asked;
+    let PlanRequest { inputs, source, parameters, online } = asked;
+    let overrides = inputs.overrides;
     let Group { exporter, key, layers, networks } = group;
     let mut request = ServiceRequest { service_url: key.service_url.clone(), layers, source, parameters, networks };
     let nothing = |exporter, key, skipped| Planned {
@@ -83,6 +105,10 @@ pub(super) async fn plan_group(
     let service = Service { exporter: &*planned.exporter, key: &planned.key, overrides, found: &found };
     let mut left = Vec::new();
     match service.plan(&mut request, &mut left, ctx).await {
+        Ok((_, task)) if service.is_doubtful(&task, &request, inputs) => {
+            planned.refused.extend(all_refused(&task, &mut request, online));
+            planned.networks = request.networks;
+        }
         Ok((chosen, task)) => {
             let touched = touched(&request, &found, &task).await?;
             planned.warnings = task.warnings.clone();
@@ -94,26 +120,22 @@ pub(super) async fn plan_group(
         Err(failure) if failure.is_cancelled() => return Err(failure),
         // What the caller wrote is wrong for the whole job; what the service answers concerns its layers.
         Err(failure) if service.chosen().is_some() && failure.kind == FailureKind::InvalidParameter => return Err(failure),
-        Err(failure) => {
-            let reason = match failure.kind {
-                FailureKind::InvalidParameter => CapabilityReason::NoLevelInRange,
-                _ => CapabilityReason::ServiceNotUsable,
-            };
-            left.extend(all_skipped(&failure, reason, &request.layers));
-        }
+        Err(failure) => left.extend(all_skipped(&failure, reason_of(&failure), &request.layers)),
     }
     planned.skipped.extend(left);
     Ok(planned)
 }
 
-/// Why the layers of a host whose terms forbid it are not downloaded directly: it is not even asked what it has.
+/// Why the layers of a host whose terms forbid it are not downloaded directly: it is not even asked what it has. A template may stand for
+/// several hosts, each of which its exporter judges.
 fn forbidden(
     exporter: &dyn ErasedExporter,
     request: &ServiceRequest,
     online: [bool; 2],
 ) -> Option<Vec<(MapLayer, SkippedLayer)>> {
     let hosts = &request.parameters.direct_download_hosts;
-    let is_forbidden = exporter.downloads_directly() && hosts.refusal(&request.service_url).is_some();
+    let is_template = request.service_url.contains('{');
+    let is_forbidden = exporter.downloads_directly() && !is_template && hosts.refusal(&request.service_url).is_some();
     let refused = |layer: &MapLayer| {
         let words = hosts.refused(&layer.title, &request.service_url).unwrap_or_default();
         let online = online[usize::from(layer.is_table())];
@@ -161,6 +183,20 @@ impl Service<'_> {
     /// The parameters that the caller wrote for it.
     fn chosen(&self) -> Option<&Value> {
         self.overrides.get(self.key)
+    }
+
+    /// Whether the service may refuse the export, and all layers may be downloaded directly. What the caller wrote for the export is tried.
+    fn is_doubtful(&self, task: &TaskPlan, request: &ServiceRequest, inputs: PlanInputs<'_>) -> bool {
+        let PlanInputs { registry, source, parameters, overrides } = inputs;
+        let hosts = &parameters.direct_download_hosts;
+        let has_other_way = |layer: &MapLayer| {
+            let mut after = registry.after(self.exporter.name(), inputs.direct_download(&layer.id), layer, source);
+            after.any(|(e, url)| {
+                let may = e.downloads_directly() && hosts.refusal(&url).is_none();
+                may && is_left_in(&OfflineMapParametersKey::new(url, e.parameters_type()), overrides)
+            })
+        };
+        task.may_be_refused.is_some() && self.chosen().is_none() && request.layers.iter().all(has_other_way)
     }
 
     /// The caller's parameters, else those that follow from the layers of the request.

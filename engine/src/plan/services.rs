@@ -91,7 +91,7 @@ impl<'a> Services<'a> {
             self.asked += groups.len();
             let work = groups.into_iter().enumerate().map(|(i, group)| {
                 let (source, parameters) = (Arc::clone(inputs.source), Arc::clone(&parameters));
-                let request = PlanRequest { source, parameters, overrides: inputs.overrides, online };
+                let request = PlanRequest { inputs, source, parameters, online };
                 plan_group(begun + i, group, request, ctx)
             });
             let mut running = futures_util::stream::iter(work).buffered(DESCRIBED_AT_A_TIME);

@@ -135,7 +135,8 @@ impl Exporter for TileCacheExporter {
         let area = service.area(parameters.area_of_interest.as_ref())?;
         let level_ids = parameters.level_ids.clone();
         let moved = self.client.for_plan(ctx).move_of(&service.root);
-        let counted = move || service.task_plan(layers.into_iter(), &area, &level_ids, BYTES_PER_TILE);
+        let counted =
+            move || service.task_plan(layers.into_iter(), (&area, &level_ids), JobUrlStyle::Raster, BYTES_PER_TILE);
         let mut plan = run_blocking(counted).await?;
         plan.warnings.extend(moved);
         Ok(plan)

@@ -208,11 +208,6 @@ impl BlockFile {
         Ok(())
     }
 
-    /// Bytes that wait to be written.
-    pub(super) fn waiting(&self) -> u64 {
-        self.waiting.len() as u64
-    }
-
     fn add(&mut self, kind: u32, place: u32, bytes: &[u8]) -> Stored {
         let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
         let head = head_of(kind, place, length);

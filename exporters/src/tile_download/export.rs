@@ -165,7 +165,8 @@ impl Export<'_> {
         let fetched = ctx.or_cancelled(Style::fetch(self.client, &url, &service.secrets)).await;
         match fetched {
             Ok(style) => {
-                let (warnings, notes) = self.styles().folder(&style, OWN_STYLE_UNIT, OWN_STYLE_FOLDER).await?;
+                let (warnings, mut notes) = self.styles().folder(&style, OWN_STYLE_UNIT, OWN_STYLE_FOLDER).await?;
+                notes.extend(style.foreign_sources(&service.root));
                 warnings.into_iter().for_each(|warning| ctx.log(warning));
                 Ok((Some(folder), notes))
             }

@@ -3,25 +3,21 @@
 use super::block_file::{BlockFile, Known, place_in_block};
 use super::blocks::Block;
 use super::source::TileSource;
-use super::tally::{Tally, shown};
+use super::tally::Tally;
+use super::tile_fetch::{Came, Running, TileFetch, ended};
 use super::tilemap::Tilemaps;
+use super::writer::BlockWriter;
 use futures_util::{StreamExt as _, stream};
 use offmap_arcgis::ArcGisClient;
 use offmap_disk::hash_file_until;
 use offmap_engine::ExportContext;
 use offmap_formats::TileId;
-use offmap_formats::compact_cache::LARGEST_TILE;
-use offmap_model::{ExportTask, Failure, FailureOwner, FailureStage, MOST_EXAMPLES, Missing, Progress, ProgressUnit};
+use offmap_model::{ExportTask, Failure, FailureStage, Progress, ProgressUnit};
 use sha2::{Digest as _, Sha256};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
-use tokio::sync::Semaphore;
+use std::sync::{Arc, Mutex, PoisonError};
 
-/// Tiles and bytes of a block that wait until they are written: no more of it is fetched again after a kill, but for what was under way.
-const WRITTEN_TILES: usize = 4;
-const WRITTEN_BYTES: u64 = 1 << 20;
 /// Requests that wait for their turn at each host; how many go at a time, the governor of the host says.
 const QUEUED_PER_HOST: usize = 2;
 /// Most requests under way or waiting.
@@ -43,23 +39,11 @@ pub(super) struct Fetch<'a> {
     ctx: &'a ExportContext,
     source: &'a TileSource,
     tilemaps: Tilemaps<'a>,
-    /// Whether tiles may be missing: every layer says how many.
-    has_budget: bool,
+    tiles: Arc<TileFetch>,
     in_flight: usize,
-    permits: Semaphore,
     planned: u64,
     done: AtomicU64,
     tally: Mutex<Tally>,
-    /// Tiles that did not come so far.
-    lost: Mutex<Missing>,
-}
-
-/// What a tile's url had.
-enum Came {
-    Tile(Vec<u8>),
-    None,
-    /// It did not come; why is logged.
-    Lost,
 }
 
 impl<'a> Fetch<'a> {
@@ -76,13 +60,11 @@ impl<'a> Fetch<'a> {
             ctx,
             source,
             tilemaps: Tilemaps::new(client, ctx, &source.service, source.is_vector()),
-            has_budget: task.layers.iter().all(|l| ctx.error_budget(&l.id).missing_tiles.is_some()),
+            tiles: TileFetch::new((client, ctx), (source, task), in_flight, planned),
             in_flight,
-            permits: Semaphore::new(in_flight),
             planned,
             done: AtomicU64::new(0),
             tally: Mutex::default(),
-            lost: Mutex::new(Missing { of: planned, ..Missing::default() }),
         }
     }
 
@@ -143,86 +125,41 @@ impl<'a> Fetch<'a> {
         }
     }
 
-    /// Fetches what is not known of a block.
-    async fn tiles(&self, block: &Block, mut file: BlockFile) -> Result<BlockFile, Failure> {
+    /// Fetches what is not known of a block. What came is kept, whatever comes after it.
+    async fn tiles(&self, block: &Block, file: BlockFile) -> Result<BlockFile, Failure> {
         let unknown = |place: &TileId| !file.known.knows(place_in_block(place.row, place.column));
         let todo: Vec<TileId> = block.places().filter(unknown).collect();
         self.progress(block.tiles.tiles().saturating_sub(todo.len() as u64));
-        let mut running = stream::iter(todo).map(|place| self.tile(place)).buffer_unordered(self.in_flight);
-        let mut written = 0;
+        let (mut todo, mut running) = (todo.into_iter(), Running::new());
+        let mut writer = BlockWriter::new(self.ctx, self.client.options().disk_reserve, file);
         let mut failed = None;
-        while let Some(came) = running.next().await {
-            match came {
-                Ok((place, Came::Tile(bytes))) => file.put(place_in_block(place.row, place.column), Some(&bytes)),
-                Ok((place, Came::None)) => file.put(place_in_block(place.row, place.column), None),
-                Ok((_, Came::Lost)) => {}
-                Err(failure) => {
-                    failed = Some(failure);
-                    break;
-                }
+        while failed.is_none() {
+            if writer.is_due() {
+                writer.begin();
+                failed = self.ctx.goes_on().await.err();
+                continue;
             }
-            self.progress(1);
-            written += 1;
-            if written % WRITTEN_TILES == 0 || file.waiting() >= WRITTEN_BYTES {
-                file = self.write(file).await?;
-                // Waits here while the job is paused.
-                let gate = async {
-                    self.ctx.sleep(Duration::ZERO).await;
-                    Ok(())
-                };
-                self.ctx.or_cancelled(gate).await?;
+            self.tiles.begin(&mut todo, &mut running, self.in_flight);
+            tokio::select! {
+                biased;
+                written = writer.written(), if writer.is_writing() => written?,
+                came = running.join_next(), if !writer.is_full() => match came.map(ended) {
+                    Some(Ok((place, came))) => {
+                        match came {
+                            Came::Tile(bytes) => writer.put(place_in_block(place.row, place.column), Some(bytes)),
+                            Came::None => writer.put(place_in_block(place.row, place.column), None),
+                            Came::Lost => {}
+                        }
+                        self.progress(1);
+                    }
+                    Some(Err(failure)) => failed = failed.or(Some(failure)),
+                    None => break,
+                },
             }
         }
         drop(running);
-        // What came is kept, whatever came after it.
-        let file = self.write(file).await?;
+        let file = writer.finish().await?;
         failed.map_or(Ok(file), Err)
-    }
-
-    /// Writes what waits.
-    async fn write(&self, mut file: BlockFile) -> Result<BlockFile, Failure> {
-        let (reserve, folder) = (self.client.options().disk_reserve, self.ctx.work_dir().to_owned());
-        let written = move || {
-            reserve.check(&folder, file.waiting())?;
-            file.flush()?;
-            Ok(file)
-        };
-        self.ctx.blocking(written).await
-    }
-
-    /// Fetches one tile.
-    async fn tile(&self, place: TileId) -> Result<(TileId, Came), Failure> {
-        let closed = |_| Failure::internal("nothing is fetched any more");
-        let _permit = self.permits.acquire().await.map_err(closed)?;
-        let format = self.source.format();
-        let is_tile = |bytes: &[u8]| format.check_tile(bytes);
-        let call = self.source.call(place)?;
-        match self.ctx.or_cancelled(self.client.tile(&call, LARGEST_TILE as usize, &is_tile)).await {
-            Ok(Some(bytes)) => Ok((place, Came::Tile(bytes))),
-            Ok(None) => Ok((place, Came::None)),
-            Err(failure) if self.may_be_lost(&failure) => {
-                self.lose(place, &failure)?;
-                Ok((place, Came::Lost))
-            }
-            Err(failure) => Err(failure),
-        }
-    }
-
-    /// Whether a failure costs its tile, and not the layers: they say how many may be missing, and it is the tile's.
-    fn may_be_lost(&self, failure: &Failure) -> bool {
-        let of_tile = matches!(failure.owner, FailureOwner::Source | FailureOwner::Network);
-        self.has_budget && of_tile && !failure.is_cancelled()
-    }
-
-    /// Counts a tile that did not come; fails once no layer can keep its budget.
-    fn lose(&self, place: TileId, failure: &Failure) -> Result<(), Failure> {
-        let mut lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
-        tracing::info!(%failure, ?place, "a tile did not come");
-        lost.count += 1;
-        if lost.examples.len() < MOST_EXAMPLES {
-            lost.examples.push(shown(place));
-        }
-        self.ctx.may_lack_tiles(&lost)
     }
 
     fn progress(&self, tiles: u64) {

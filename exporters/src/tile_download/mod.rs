@@ -14,8 +14,10 @@ mod parameters;
 mod source;
 mod tally;
 mod template;
+mod tile_fetch;
 mod tilemap;
 mod web_tiles;
+mod writer;
 
 pub use parameters::TileDownloadParameters;
 
@@ -89,10 +91,7 @@ impl Exporter for TileDownloadExporter {
     fn supports(&self, layer: &MapLayer, source: &OfflineMapSource) -> Option<String> {
         match layer.layer_type {
             LayerType::VectorTile => vector_service::service_of(layer, source),
-            LayerType::Other(_) => {
-                let web = || web_tiles::template_of(layer, source).map(|template| template.url);
-                raster_service::service_of(layer).or_else(web)
-            }
+            LayerType::Other(_) => raster_service::service_of(layer).or_else(|| web_tiles::service_of(layer, source)),
             _ => raster_service::service_of(layer),
         }
     }

@@ -3,6 +3,7 @@
 use super::block_file::BlockFile;
 use super::fetch::{BlockEnd, Fetch};
 use super::source::TileSource;
+use crate::vector_style::is_source_of;
 use offmap_formats::compact_cache::PACKET_SIZE;
 use offmap_formats::tile_package::TilePackageSink;
 use offmap_formats::{TileId, TileSink as _};
@@ -43,7 +44,7 @@ pub(super) fn write(parts: &PackageParts<'_>, to: &Path, cancel: &CancellationTo
     if let Some(folder) = parts.style {
         for (name, path) in files_of(folder).map_err(|e| unread(folder, &e))? {
             let bytes = std::fs::read(&path).map_err(|e| unread(&path, &e))?;
-            let bytes = if name == STYLE { in_package(bytes)? } else { bytes };
+            let bytes = if name == STYLE { in_package(&bytes, &source.service.root)? } else { bytes };
             sink.put_resource(&name, &bytes)?;
         }
     }
@@ -71,13 +72,34 @@ fn files_of(root: &Path) -> std::io::Result<BTreeMap<String, PathBuf>> {
     Ok(files)
 }
 
-/// A style that draws from the tiles of the package that it lies in.
-fn in_package(bytes: Vec<u8>) -> Result<Vec<u8>, Failure> {
+/// A style of the service at `root` that draws from the tiles of the package that it lies in. Sources of other services stay as they are.
+fn in_package(bytes: &[u8], root: &str) -> Result<Vec<u8>, Failure> {
     let wrong = |e: serde_json::Error| Failure::internal(format!("the style cannot be read again: {e}"));
-    let mut style: Value = serde_json::from_slice(&bytes).map_err(wrong)?;
+    let mut style: Value = serde_json::from_slice(bytes).map_err(wrong)?;
+    let base = format!("{root}/resources/{STYLE}");
     let sources = style.get_mut("sources").and_then(Value::as_object_mut);
-    for url in sources.into_iter().flat_map(|all| all.values_mut()).filter_map(|source| source.get_mut("url")) {
-        *url = json!("../../");
+    let own = sources.into_iter().flat_map(|all| all.values_mut()).filter(|source| is_source_of(source, &base, root));
+    for source in own.filter_map(Value::as_object_mut) {
+        source.remove("tiles");
+        source.insert("url".to_owned(), json!("../../"));
     }
     serde_json::to_vec(&style).map_err(wrong)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_service_s_own_source_draws_from_the_package() {
+        let root = "https://h/arcgis/rest/services/B/VectorTileServer";
+        let other = json!({"type": "vector", "url": "https://h/arcgis/rest/services/C/VectorTileServer"});
+        let style = json!({"layers": [], "sources": {"a": {"type": "vector", "url": root}, "b": other,
+            "c": {"type": "vector", "tiles": [format!("{root}/tile/{{z}}/{{y}}/{{x}}.pbf")], "maxzoom": 9}}});
+        let packed = in_package(style.to_string().as_bytes(), root).expect("a style");
+        let packed: Value = serde_json::from_slice(&packed).expect("JSON");
+        let expected = json!({"a": {"type": "vector", "url": "../../"}, "b": other,
+            "c": {"type": "vector", "url": "../../", "maxzoom": 9}});
+        assert_eq!(packed["sources"], expected);
+    }
 }

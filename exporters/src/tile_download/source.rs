@@ -4,6 +4,7 @@ use super::template::TileTemplate;
 use crate::tile_service::TiledService;
 use crate::vector_service::Described;
 use offmap_arcgis::{ServiceCall, resolve};
+use offmap_formats::tile_package::check_tile_format;
 use offmap_formats::{TileFormat, TileId, TileSetInfo};
 use offmap_model::{Failure, FailureStage, LayerSecrets};
 use serde::{Deserialize, Serialize};
@@ -71,6 +72,18 @@ impl TileSource {
         Ok(if self.is_vector() { call.keeping_gzip() } else { call })
     }
 
+    /// Whether a package can hold a tile: what it cannot is told by the first one, before the others are asked for.
+    pub(super) fn check_packable(&self, place: TileId, bytes: &[u8]) -> Result<(), Failure> {
+        let found = TileFormat::of_image(bytes).filter(|_| !self.is_vector()).unwrap_or(self.format());
+        let Err(failure) = check_tile_format(found) else { return Ok(()) };
+        let (title, words) = (&self.title, failure.message);
+        let message = format!(
+            "the tiles of \"{title}\" cannot be packed: {words}; take a service or template that answers with one of those, or leave the \
+             layer out"
+        );
+        Err(Failure::not_supported(message).in_stage(FailureStage::Download).with_url(&self.template.url_of(place)))
+    }
+
     /// What a package of its tiles says of itself.
     pub(super) fn tile_set(&self, level_ids: &[u32]) -> TileSetInfo {
         let mut info = TileSetInfo::new(self.service.tile_info.clone(), self.format());
@@ -96,4 +109,30 @@ fn vector_template(service: &TiledService) -> String {
     };
     let usual = || format!("{}/tile/{{level}}/{{row}}/{{col}}.pbf", service.root);
     below(&named).unwrap_or_else(usual)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use offmap_formats::tiles::web_mercator_scheme;
+    use offmap_model::{FailureKind, FailureOwner};
+
+    #[test]
+    fn a_tile_that_no_package_holds_is_refused_for_good_with_the_way_out() {
+        let url = "https://h/{level}/{row}/{col}";
+        let service = TiledService::of_template(url, web_mercator_scheme(256, 3), None);
+        let source = TileSource::web(service, TileTemplate::new(url), "Photos".to_owned(), None);
+        let place = TileId { level: 1, row: 0, column: 1 };
+        assert_eq!(source.check_packable(place, b"\x89PNG\r\n\x1a\n"), Ok(()));
+        assert_eq!(source.check_packable(place, b"\xff\xd8\xff"), Ok(()));
+        for (bytes, name) in [(&b"RIFF\0\0\0\0WEBPVP8 "[..], "WebP"), (b"\0\0\0\x1cftypavif", "Avif")] {
+            let failure = source.check_packable(place, bytes).expect_err("refused");
+            assert_eq!(
+                (failure.owner, failure.kind, failure.retryable),
+                (FailureOwner::Source, FailureKind::NotSupported, false)
+            );
+            assert!(failure.message.contains(name) && failure.message.contains("leave the layer out"), "{failure}");
+            assert_eq!(failure.url.as_deref(), Some("https://h/1/0/1"));
+        }
+    }
 }

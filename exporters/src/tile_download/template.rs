@@ -1,7 +1,26 @@
 //! Where the tiles of a service are: a url for each place.
 
 use offmap_formats::TileId;
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// What would be read as something else than a part of a path or the value of a query. A percent sign stays: some maps have values that
+/// are encoded already.
+const IN_URL: &AsciiSet = &CONTROLS
+    .add(b' ')
+    .add(b'"')
+    .add(b'#')
+    .add(b'&')
+    .add(b'+')
+    .add(b'/')
+    .add(b'<')
+    .add(b'>')
+    .add(b'?')
+    .add(b'\\')
+    .add(b'`')
+    .add(b'{')
+    .add(b'}');
 
 /// A url with `{level}`, `{row}` and `{col}`, and `{subDomain}` where several hosts have the same tiles.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -10,11 +29,14 @@ pub(super) struct TileTemplate {
     pub(super) url: String,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) sub_domains: Vec<String>,
+    /// What stands in a url for a level whose scheme says so (`levelValue`), such as `EPSG:900913:5`; else it is the level's id.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) level_values: BTreeMap<u32, String>,
 }
 
 impl TileTemplate {
     pub(super) fn new(url: impl Into<String>) -> Self {
-        Self { url: url.into(), sub_domains: Vec::new() }
+        Self { url: url.into(), ..Self::default() }
     }
 
     /// How many hosts may be asked at a time.
@@ -30,7 +52,11 @@ impl TileTemplate {
 
     /// The url of a tile. Neighbours are asked of different hosts, and a tile always of the same one.
     pub(super) fn url_of(&self, place: TileId) -> String {
-        let url = self.url.replace("{level}", &place.level.to_string());
+        let level = match self.level_values.get(&place.level) {
+            Some(value) => utf8_percent_encode(value, IN_URL).to_string(),
+            None => place.level.to_string(),
+        };
+        let url = self.url.replace("{level}", &level);
         let url = url.replace("{row}", &place.row.to_string()).replace("{col}", &place.column.to_string());
         let turn = usize::try_from(place.row.wrapping_add(place.column) % self.hosts() as u64).unwrap_or(0);
         match self.sub_domains.get(turn) {
@@ -48,11 +74,18 @@ mod tests {
     fn a_tile_has_one_url_and_neighbours_are_on_several_hosts() {
         let of = |url: &str, hosts: &[&str], row, column| {
             let sub_domains = hosts.iter().map(|h| (*h).to_owned()).collect();
-            TileTemplate { url: url.to_owned(), sub_domains }.url_of(TileId { level: 5, row, column })
+            TileTemplate { sub_domains, ..TileTemplate::new(url) }.url_of(TileId { level: 5, row, column })
         };
         assert_eq!(of("https://h/tile/{level}/{row}/{col}.pbf", &[], 7, 9), "https://h/tile/5/7/9.pbf");
         let several = |row, column| of("https://{subDomain}.h/{level}/{col}/{row}", &["a", "b", "c"], row, column);
         assert_eq!([several(0, 0), several(0, 1)], ["https://a.h/5/0/0", "https://b.h/5/1/0"]);
         assert_eq!(several(4, 1), several(4, 1));
+        let url = "https://h/wmts?TILEMATRIX={level}&TILEROW={row}&TILECOL={col}";
+        let level_values = BTreeMap::from([(5, "EPSG:900913:5".to_owned()), (6, "a&b/{row}".to_owned())]);
+        let template = TileTemplate { level_values, ..TileTemplate::new(url) };
+        let at = |level| template.url_of(TileId { level, row: 7, column: 9 });
+        assert_eq!(at(5), "https://h/wmts?TILEMATRIX=EPSG:900913:5&TILEROW=7&TILECOL=9");
+        assert_eq!(at(6), "https://h/wmts?TILEMATRIX=a%26b%2F%7Brow%7D&TILEROW=7&TILECOL=9", "it stays one value");
+        assert_eq!(at(7), "https://h/wmts?TILEMATRIX=7&TILEROW=7&TILECOL=9");
     }
 }

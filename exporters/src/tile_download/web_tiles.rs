@@ -2,31 +2,49 @@
 //!
 //! | layer | where its tiles are | its scheme |
 //! | --- | --- | --- |
-//! | `WebTiledLayer`, also one with `wmtsInfo`; `WMTS` | `templateUrl` with `{level}`, `{row}`, `{col}` (or `{z}`, `{y}`, `{x}`) and `{subDomain}` of `subDomains` | `tileInfo`, else the web's with 256 pixels |
+//! | `WebTiledLayer`, also one with `wmtsInfo`; `WMTS` | `templateUrl` with `{level}`, `{row}`, `{col}` (or `{z}`, `{y}`, `{x}`) and `{subDomain}` of `subDomains`; a level that has a `levelValue` stands in the url by that | `tileInfo`, else the web's with 256 pixels |
 //! | `OpenStreetMap` | the foundation's own servers, which forbid bulk download | the web's, levels 0 to 19 |
 //!
-//! Nothing is asked to plan them: the map says all of it.
+//! Nothing is asked to plan them: the map says all of it. Layers of one template share a package where the map says the same of their
+//! tiles: scheme, extent and hosts.
 //!
-//! Source: web map specification, `webTiledLayer` and `openStreetMapLayer`.
+//! Source: web map specification, `webTiledLayer`, `lod` (`levelValue`) and `openStreetMapLayer`.
 
 use super::source::TileSource;
 use super::template::TileTemplate;
-use crate::tile_service::{TiledService, spatial_reference_not_supported};
+use crate::tile_service::{MOST_LEVELS, TiledService, spatial_reference_not_supported};
 use offmap_engine::{ServiceDescription, ServiceRequest};
 use offmap_formats::tiles::{TileInfo, web_mercator_scheme};
-use offmap_model::{Capability, CapabilityReason, DirectDownloadHosts, LayerType, MapLayer, OfflineMapSource};
+use offmap_model::{Capability, CapabilityReason, DirectDownloadHosts, LayerType, MapLayer, OfflineMapSource, sub_domains};
 use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+use std::collections::BTreeMap;
 
 const OPEN_STREET_MAP: &str = "https://tile.openstreetmap.org/{level}/{col}/{row}.png";
 const OPEN_STREET_MAP_WORDS: &str = "© OpenStreetMap contributors (ODbL)";
 /// Deepest level where nobody says.
 const DEEPEST: u8 = 22;
 const DEEPEST_OF_OPEN_STREET_MAP: u8 = 19;
-/// Hosts of one layer, and bytes of a name of one.
-const MOST_HOSTS: usize = 64;
-const LONGEST_HOST: usize = 64;
-/// Longest template, in bytes.
+/// Longest template, and longest `levelValue`, in bytes.
 const LONGEST_TEMPLATE: usize = 2048;
+const LONGEST_LEVEL: usize = 256;
+/// Members of a layer that say which tiles its template stands for.
+const OF_TILES: [&str; 3] = ["tileInfo", "fullExtent", "subDomains"];
+
+/// What a layer is grouped by: its template, and a mark of what the layer says of its tiles. Layers of which the map says the same share
+/// a package, others do not.
+pub(super) fn service_of(layer: &MapLayer, source: &OfflineMapSource) -> Option<String> {
+    let url = template_of(layer, source)?.url;
+    let json = source.web_map.layer_json(layer)?;
+    let said = |key: &&str| json.get(*key).filter(|v| !v.is_null() && (*key != "subDomains" || url.contains("{subDomain}")));
+    let said: BTreeMap<&str, &Value> = OF_TILES.iter().filter_map(|key| Some((*key, said(key)?))).collect();
+    if said.is_empty() {
+        return Some(url);
+    }
+    let mark = Sha256::digest(serde_json::to_vec(&said).ok()?);
+    let mark: String = mark.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+    Some(format!("{url}#tiles-{mark}"))
+}
 
 /// Where the tiles of a layer are; `None` for a layer of another kind, or one whose template lacks a place.
 pub(super) fn template_of(layer: &MapLayer, source: &OfflineMapSource) -> Option<TileTemplate> {
@@ -57,20 +75,40 @@ fn read_template(json: &Value) -> Option<TileTemplate> {
     if !is_http || !is_whole || url.len() > LONGEST_TEMPLATE {
         return None;
     }
-    let named = json.get("subDomains").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-    let is_host = |name: &&str| {
-        name.len() <= LONGEST_HOST
-            && !name.is_empty()
-            && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_'))
-    };
-    let sub_domains: Vec<String> =
-        named.iter().take(MOST_HOSTS).filter_map(Value::as_str).filter(is_host).map(str::to_owned).collect();
+    let sub_domains = json.as_object().map(sub_domains).unwrap_or_default();
     let is_complete = !url.contains("{subDomain}") || !sub_domains.is_empty();
-    is_complete.then_some(TileTemplate { url, sub_domains })
+    is_complete.then_some(TileTemplate { url, sub_domains, ..TileTemplate::default() })
+}
+
+/// The scheme that a layer says, with the words by which its levels stand in urls.
+fn read_scheme(title: &str, said: &Value) -> Result<(TileInfo, BTreeMap<u32, String>), String> {
+    let wrong =
+        |words: String| format!("the `tileInfo` of \"{title}\" cannot be understood: {words}; correct it in the map");
+    let info: TileInfo = serde_json::from_value(said.clone()).map_err(|e| wrong(e.to_string()))?;
+    let lods = said.get("lods").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    if lods.len() > MOST_LEVELS {
+        return Err(wrong(format!("it has {} levels, expected at most {MOST_LEVELS}", lods.len())));
+    }
+    let mut values = BTreeMap::new();
+    for (lod, json) in info.lods.iter().zip(lods) {
+        let value = match json.get("levelValue") {
+            None | Some(Value::Null) => continue,
+            Some(Value::String(text)) => text.trim().to_owned(),
+            Some(Value::Number(number)) => number.to_string(),
+            Some(_) => return Err(wrong(format!("the levelValue of level {} is neither text nor a number", lod.level))),
+        };
+        if value.len() > LONGEST_LEVEL {
+            return Err(wrong(format!("a levelValue has {} bytes, expected at most {LONGEST_LEVEL}", value.len())));
+        }
+        if !value.is_empty() {
+            values.insert(lod.level, value);
+        }
+    }
+    Ok((info, values))
 }
 
 /// What the map says of the layers of one template.
-pub(super) fn describe(request: &ServiceRequest, template: TileTemplate) -> ServiceDescription<Option<TileSource>> {
+pub(super) fn describe(request: &ServiceRequest, mut template: TileTemplate) -> ServiceDescription<Option<TileSource>> {
     let first = request.layers.first();
     let json = first.and_then(|layer| request.layer_json(layer)).unwrap_or(&Value::Null);
     let is_osm = first.is_some_and(|layer| layer.layer_type.to_string() == "OpenStreetMap");
@@ -79,14 +117,13 @@ pub(super) fn describe(request: &ServiceRequest, template: TileTemplate) -> Serv
     let attribution = said("copyright").map(str::to_owned).or_else(|| is_osm.then(|| OPEN_STREET_MAP_WORDS.to_owned()));
     let deepest = if is_osm { DEEPEST_OF_OPEN_STREET_MAP } else { DEEPEST };
     let scheme = json.get("tileInfo").filter(|info| info.is_object());
-    let scheme = scheme.map(|info| serde_json::from_value::<TileInfo>(info.clone()));
     let hosts = &request.parameters.direct_download_hosts;
-    let found = match scheme {
-        Some(Err(error)) => Err((
-            CapabilityReason::Other,
-            format!("the `tileInfo` of \"{title}\" cannot be understood: {error}; correct it in the map"),
-        )),
-        Some(Ok(info)) => Ok(info),
+    let found = match scheme.map(|said| read_scheme(&title, said)) {
+        Some(Err(words)) => Err((CapabilityReason::Other, words)),
+        Some(Ok((info, level_values))) => {
+            template.level_values = level_values;
+            Ok(info)
+        }
         None => Ok(web_mercator_scheme(256, deepest)),
     };
     let found = found.and_then(|info| {
@@ -113,15 +150,16 @@ pub(super) fn describe(request: &ServiceRequest, template: TileTemplate) -> Serv
     ServiceDescription::new(title, source, capabilities).with_extent(extent).with_attribution(attribution)
 }
 
-/// Why one of the hosts of a template is not downloaded from.
+/// Why the hosts of a template are not downloaded from, where one forbids it.
 fn forbidden(hosts: &DirectDownloadHosts, title: &str, template: &TileTemplate) -> Option<String> {
-    template.each_host().iter().find_map(|url| hosts.refused(title, url))
+    hosts.refused_hosts(title, template.each_host().iter().map(String::as_str))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use offmap_formats::TileId;
+    use offmap_model::{OfflineMapParametersKey, WebMap};
     use serde_json::json;
 
     #[test]
@@ -149,5 +187,63 @@ mod tests {
         let lacking = json!({"templateUrl": "https://{subDomain}.h/{level}/{row}/{col}"});
         assert_eq!(read_template(&lacking), None, "nobody says which hosts");
         assert_eq!(of("https://h/{level}/{row}/{col}").map(|t| t.sub_domains), Some(vec!["a".to_owned(), "b".to_owned()]));
+    }
+
+    fn source_of(layers: Vec<Value>) -> OfflineMapSource {
+        let map = json!({"operationalLayers": layers});
+        OfflineMapSource::from_web_map(WebMap::from_value(map).expect("a map"))
+    }
+
+    #[test]
+    fn layers_share_a_package_only_where_the_map_says_the_same_of_their_tiles() {
+        let scheme = |resolution: f64| {
+            json!({"rows": 256, "cols": 256, "origin": {"x": 0, "y": 0}, "spatialReference": {"wkid": 2056},
+                "lods": [{"level": 0, "resolution": resolution, "scale": 1}]})
+        };
+        let layer = |url: &str, more: Value| {
+            let mut layer = json!({"layerType": "WebTiledLayer", "title": "T", "templateUrl": url});
+            layer.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+            layer
+        };
+        let (one, several) = ("https://h/{level}/{row}/{col}", "https://{subDomain}.h/{level}/{row}/{col}");
+        let layers = vec![
+            layer(one, json!({})),
+            layer(one, json!({"subDomains": ["a"]})),
+            layer(one, json!({"tileInfo": scheme(10.0)})),
+            layer(one, json!({"tileInfo": scheme(10.0), "opacity": 0.5})),
+            layer(one, json!({"tileInfo": scheme(20.0)})),
+            layer(several, json!({"subDomains": ["a", "b"]})),
+            layer(several, json!({"subDomains": ["c"]})),
+            layer(&one.replace("h/", "h/A/"), json!({})),
+            layer(&one.replace("h/", "h/a/"), json!({})),
+        ];
+        let source = source_of(layers);
+        let of_layer = |layer: &MapLayer| {
+            OfflineMapParametersKey::new(service_of(layer, &source).expect("a service"), "tileDownloadParameters")
+        };
+        let keys: Vec<_> = source.web_map.layers().iter().map(of_layer).collect();
+        assert_eq!(keys[0].service_url, one, "nothing more is said");
+        for (a, b) in (0..keys.len()).flat_map(|a| (a + 1..9).map(move |b| (a, b))) {
+            assert_eq!(keys[a] == keys[b], [(0, 1), (2, 3)].contains(&(a, b)), "{} {}", keys[a], keys[b]);
+        }
+    }
+
+    #[test]
+    fn a_level_stands_in_urls_by_its_value_where_its_scheme_has_one() {
+        let scheme = |value: Value| {
+            json!({"rows": 256, "cols": 256, "origin": {"x": 0, "y": 0}, "spatialReference": {"wkid": 102_100},
+                "lods": [{"level": 5, "levelValue": value, "resolution": 10, "scale": 1}, {"level": 6, "resolution": 5, "scale": 1}]})
+        };
+        let read = |value| read_scheme("T", &scheme(value)).map(|(_, values)| values.into_iter().collect::<Vec<_>>());
+        assert_eq!(read(json!("EPSG:900913:5")), Ok(vec![(5, "EPSG:900913:5".to_owned())]));
+        assert_eq!(read(json!(17)), Ok(vec![(5, "17".to_owned())]));
+        assert_eq!(read(Value::Null), Ok(Vec::new()));
+        for bad in [json!(["x"]), json!("x".repeat(300))] {
+            assert!(read(bad).is_err_and(|words| words.contains("levelValue") && words.contains("correct it in the map")));
+        }
+        let mut many = scheme(Value::Null);
+        let lods = (0..200).map(|level| json!({"level": level, "resolution": 10, "scale": 1}));
+        many["lods"] = lods.collect();
+        assert!(read_scheme("T", &many).is_err_and(|words| words.contains("200 levels, expected at most 100")));
     }
 }

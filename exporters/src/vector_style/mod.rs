@@ -8,5 +8,5 @@ mod sprites;
 mod style;
 mod style_unit;
 
-pub(crate) use style::{LayerStyle, Style, note};
+pub(crate) use style::{LayerStyle, Style, is_source_of, note};
 pub(crate) use style_unit::{STYLE_UNIT, StyleUnits, numbered};

@@ -9,9 +9,11 @@ use crate::tile_service::TiledService;
 use offmap_arcgis::{AnswerKind, ArcGisClient, ServiceCall, parse_http, resolve};
 use offmap_disk::run_blocking;
 use offmap_formats::style;
-use offmap_formats::style::{LONGEST_TEMPLATE, Missing, shown};
+use offmap_formats::style::{LONGEST_TEMPLATE, MOST_NAMED, Missing, shown};
 use offmap_model::failure::without_secrets;
-use offmap_model::{Failure, FailureKind, FailureOwner, FailureStage, LayerNote, LayerNoteKind, LayerSecrets, ServiceUrl};
+use offmap_model::{
+    Failure, FailureKind, FailureOwner, FailureStage, LayerNote, LayerNoteKind, LayerSecrets, ServiceUrl, service_key,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::{BTreeSet, HashMap};
@@ -93,6 +95,24 @@ impl Style {
         Ok(roots.into_iter().collect())
     }
 
+    /// What a package of one service cannot draw of its style: sources that are not the service's, each in words.
+    pub(crate) fn foreign_sources(&self, root: &str) -> Vec<LayerNote> {
+        let base = self.base();
+        let sources = self.json.get("sources").and_then(Value::as_object);
+        let mut foreign = sources.into_iter().flatten().filter(|(_, source)| !is_source_of(source, &base, root));
+        let words = |(name, source): (&String, &Value)| {
+            let url = source.get("url").and_then(Value::as_str).and_then(|url| resolve(&base, url).ok());
+            let at = url.map(|url| format!(" at {}", without_secrets(url.as_str()))).unwrap_or_default();
+            format!("the source {}{at} of its style, which is no part of the service: its layers are not drawn", shown(name))
+        };
+        let mut all: Vec<String> = foreign.by_ref().take(MOST_NAMED).map(words).collect();
+        match foreign.count() {
+            0 => {}
+            more => all.push(format!("{more} more sources of its style, which are no part of the service")),
+        }
+        all.into_iter().map(|words| LayerNote::new(LayerNoteKind::Missing, words)).collect()
+    }
+
     /// Writes the style, its sprites and its fonts below `folder`, as `styles/`, `sprites/` and `fonts/`. The style that is written names
     /// nothing but what lies there, and its service by a whole url.
     pub(crate) async fn download(
@@ -172,6 +192,24 @@ impl Style {
     }
 }
 
+/// Whether a source of a style at `base` is the vector tiles of the service at `root`, by its `url` or its `tiles`.
+pub(crate) fn is_source_of(source: &Value, base: &str, root: &str) -> bool {
+    if source.get("type").and_then(Value::as_str).is_some_and(|kind| kind != "vector") {
+        return false;
+    }
+    let root = service_key(root);
+    let key = |text: &str| resolve(base, text).ok().map(|url| service_key(url.as_str()));
+    if let Some(url) = source.get("url").and_then(Value::as_str) {
+        return key(url) == Some(root);
+    }
+    let tiles = source.get("tiles").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let is_below = |tile: &Value| {
+        let key = tile.as_str().and_then(key);
+        key.is_some_and(|key| key.strip_prefix(&root).is_some_and(|rest| rest.starts_with('/')))
+    };
+    !tiles.is_empty() && tiles.iter().all(is_below)
+}
+
 /// What was made of a style.
 #[derive(Debug, Default)]
 pub(crate) struct Downloaded {
@@ -248,6 +286,31 @@ mod tests {
         let two = style(json!({"sources": {"a": {"type": "vector", "url": "https://h/a/VectorTileServer"},
             "b": {"type": "vector", "url": "https://h/b/VectorTileServer"}}}));
         assert_eq!(two.service_roots().map(|r| r.len()), Ok(2));
+    }
+
+    #[test]
+    fn sources_of_other_services_are_named() {
+        let root = "https://h/arcgis/rest/services/B/VectorTileServer";
+        let url = format!("{root}/resources/styles/root.json");
+        let of = |sources: Value| Style { url: url.clone(), json: json!({"sources": sources}) }.foreign_sources(root);
+        for own in [
+            json!({"type": "vector", "url": "../../"}),
+            json!({"url": "http://H/ArcGIS/rest/services/B/VectorTileServer?f=json"}),
+            json!({"type": "vector", "tiles": ["../../tile/{z}/{y}/{x}.pbf"]}),
+        ] {
+            assert_eq!(of(json!({"esri": own})), Vec::new(), "{own}");
+        }
+        let notes = of(json!({"esri": {"type": "vector", "url": "../../"},
+            "hills": {"type": "raster", "url": "https://h/hills"},
+            "other": {"type": "vector", "url": "https://h/arcgis/rest/services/C/VectorTileServer?token=secret"},
+            "tiles": {"type": "vector", "tiles": ["https://h/x/{z}/{y}/{x}.pbf"]}, "z": {"type": "vector"}}));
+        let words: Vec<&str> = notes.iter().map(|note| note.message.as_str()).collect();
+        assert!(notes.len() == 4 && notes.iter().all(|n| n.kind == LayerNoteKind::Missing), "{words:?}");
+        for (words, name) in words.iter().zip(["hills", "other", "tiles", "z"]) {
+            assert!(words.contains(name) && words.contains("not drawn") && !words.contains("secret"), "{words}");
+        }
+        let many: serde_json::Map<String, Value> = (0..50).map(|i| (format!("s{i}"), json!({"type": "geojson"}))).collect();
+        assert!(of(Value::Object(many)).len() <= MOST_NAMED + 1);
     }
 
     #[test]

@@ -8,7 +8,7 @@ pub use parameters::ExportVectorTilesParameters;
 use crate::job_client::JobClient;
 use crate::tile_export;
 use crate::tile_levels;
-use crate::tile_service::TiledService;
+use crate::tile_service::{JobUrlStyle, TiledService};
 use crate::vector_service::{Described, Description, Way, service_of};
 use crate::vector_style::{STYLE_UNIT, numbered};
 use async_trait::async_trait;
@@ -99,7 +99,8 @@ impl Exporter for VectorTilesExporter {
         let layers: Vec<String> = request.layers.iter().map(|l| l.id.clone()).collect();
         let area = service.area(parameters.area_of_interest.as_ref())?;
         let moved = self.client.for_plan(ctx).move_of(&service.root);
-        let counted = move || service.task_plan(layers.into_iter(), &area, &level_ids, BYTES_PER_TILE);
+        let counted =
+            move || service.task_plan(layers.into_iter(), (&area, &level_ids), JobUrlStyle::Vector, BYTES_PER_TILE);
         let mut plan = run_blocking(counted).await?;
         plan.warnings.extend(moved);
         for i in 0..described.styles.len() {

@@ -35,7 +35,7 @@ pub use contents::{TilePackage, open};
 pub use kind::TilePackageKind;
 pub use merge::merge;
 pub use reader::TilePackageReader;
-pub use sink::TilePackageSink;
+pub use sink::{TilePackageSink, check_tile_format};
 pub use style::missing_resources;
 pub use tile_check::check_tiles;
 pub use tilemap::tiles as tilemap_tiles;

@@ -86,7 +86,7 @@ impl TilePackageSink {
     /// # Errors
     /// If packages cannot hold the format of the tiles, or the disk refuses.
     pub fn open(to: &Path, info: &TileSetInfo) -> Result<Self, Failure> {
-        check_format(info.format)?;
+        check_tile_format(info.format)?;
         if !matches!(info.compression, TileCompression::None | TileCompression::Gzip) {
             let message = format!("its tiles are compressed as {:?}, expected gzip or none", info.compression);
             return Err(Failure::not_supported(message));
@@ -228,7 +228,10 @@ impl TilePackageSink {
 }
 
 /// Whether packages hold tiles of a format.
-fn check_format(format: TileFormat) -> Result<(), Failure> {
+///
+/// # Errors
+/// Which ones they hold, where they do not hold these.
+pub fn check_tile_format(format: TileFormat) -> Result<(), Failure> {
     match format {
         TileFormat::WebP | TileFormat::Avif => {
             let message = format!("tile packages hold PNG, JPEG, LERC and vector tiles, and these are {format:?}");
@@ -245,7 +248,7 @@ impl TileSink for TilePackageSink {
 
     fn put(&mut self, places: &[TileId], bytes: &[u8]) -> Result<(), Failure> {
         let tile = PackedTile::of(places, bytes, self.info.format)?;
-        check_format(TileFormat::of_image(&tile.bytes).unwrap_or(self.info.format))?;
+        check_tile_format(TileFormat::of_image(&tile.bytes).unwrap_or(self.info.format))?;
         // Where its bytes are in the open bundle.
         let mut at = None;
         for place in places {

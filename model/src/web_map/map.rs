@@ -7,7 +7,7 @@
 use super::layer::MapLayer;
 use super::layers::{count_layers, layers_of};
 use super::withheld;
-use super::withheld::{Origin, Withheld};
+use super::withheld::{Origin, Withheld, urls_of};
 use crate::failure::{Failure, FailureKind, FailureOwner, FailureStage};
 use crate::geometry::SpatialReference;
 use crate::json::{JsonBudget, Unread};
@@ -15,7 +15,6 @@ use crate::settings::OfflineSettings;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::collections::HashMap;
-use url::Url;
 
 /// Most layers and tables of a map; maps of thousands are not drawn by any client.
 pub const MOST_LAYERS: usize = 10_000;
@@ -237,8 +236,7 @@ impl WebMap {
         for layer in layers_of(&self.json) {
             let Some(known) = known.get(&layer.id) else { continue };
             let Some(mut own) = self.withheld.release(&layer) else { continue };
-            let urls: Vec<Url> =
-                [&layer.url, &layer.style_url].into_iter().flatten().filter_map(|u| Url::parse(u).ok()).collect();
+            let urls = self.layer_json(&layer).and_then(Value::as_object).map(urls_of).unwrap_or_default();
             own.supply(&known.secrets, &urls);
             if let Some(failure) = from.withheld.refused.get(&known.pointer).filter(|_| !own.missing().is_empty()) {
                 self.withheld.refused.insert(layer.pointer.clone(), failure.clone().for_layer(&layer.id));

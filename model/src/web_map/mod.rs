@@ -5,6 +5,7 @@ mod layer_type;
 mod layers;
 mod map;
 mod secret_text;
+mod template_hosts;
 mod withheld;
 mod withheld_values;
 
@@ -12,3 +13,4 @@ pub(crate) use layer::LONGEST_URL;
 pub use layer::{LayerPlace, MapLayer};
 pub use layer_type::LayerType;
 pub use map::{MOST_LAYERS, WebMap};
+pub use template_hosts::sub_domains;

@@ -1,6 +1,7 @@
 //! Takes the secrets out of a web map as it is read, so that nothing that is made of the map can write them.
 //!
-//! 1. Of every layer: the values of `customParameters` and the query of its urls become its [`LayerSecrets`]; the map keeps the
+//! 1. Of every layer: the values of `customParameters` and the query of its urls become its [`LayerSecrets`], each for the hosts of
+//!    its urls: of a query, of the url that it stood in; of a template, every host of `subDomains`. The map keeps the
 //!    names (`"customParameters": {"apiKey": null}`), so that it is known later what is missing. A `token` is the map author's: it
 //!    is removed and not used. User names and passwords in urls are removed, the layer is refused.
 //! 2. Of the rest of the map: `customParameters` and `customLayerParameters` anywhere, and in any url tokens, keys, signatures,
@@ -12,6 +13,7 @@
 
 use super::layer::{LONGEST_URL, MapLayer};
 use super::secret_text::{clean_text, without_secret_parameters};
+use super::template_hosts::at_each_host;
 use super::withheld_values::Values;
 use crate::failure::{Failure, FailureKind, FailureOwner, FailureStage, shortened, without_secrets};
 use crate::layer_secrets::{
@@ -27,6 +29,8 @@ use url::Url;
 
 /// Members whose values are sent with requests.
 const PARAMETERS: [&str; 2] = ["customParameters", "customLayerParameters"];
+/// Members that are urls of a layer.
+const URLS: [&str; 3] = ["url", "styleUrl", "templateUrl"];
 /// Kinds of services whose urls have no query of their own.
 const SERVICES: [&str; 6] = ["featureserver", "mapserver", "imageserver", "vectortileserver", "sceneserver", "streamserver"];
 /// Most parameters of all layers of a map together that are sent.
@@ -136,18 +140,18 @@ pub(super) fn withhold(json: &mut Map<String, Value>, layers: &[MapLayer], origi
 }
 
 fn of_layer(json: &mut Map<String, Value>, layer: &MapLayer, origin: Origin, all: &mut Withheld) {
-    let mut found: Vec<(String, String)> = Vec::new();
-    let urls = of_urls(json, layer, &mut found, all);
+    let read = of_urls(json, layer, all);
     let mut secrets = LayerSecrets::default();
-    for (name, value) in &found {
+    for (urls, (name, value)) in read.iter().flat_map(|read| read.found.iter().map(|pair| (&read.urls, pair))) {
         if !is_reserved(name) {
-            urls.first().into_iter().for_each(|url| secrets.add(url, name, value));
+            urls.iter().for_each(|url| secrets.add(url, name, value));
         } else if is_secret_name(name) {
             let title = &layer.title;
             all.warn(|| format!("the `{name}` in the url of layer \"{title}\" is not used: it is its author's"));
             all.values.keep_secret(value);
         }
     }
+    let urls: Vec<Url> = read.into_iter().flat_map(|read| read.urls).collect();
     let mut names: Vec<String> = secrets.pairs().map(|(name, _)| name.to_owned()).collect();
     let is_admitted = match of_parameters(json, layer, origin, &urls, &mut secrets, all) {
         Some((name, bytes)) => {
@@ -171,16 +175,26 @@ fn of_layer(json: &mut Map<String, Value>, layer: &MapLayer, origin: Origin, all
     }
 }
 
-/// Takes queries, user names and passwords out of the urls of a layer. What queries held is added to `found`; answers the urls as they
-/// were.
-fn of_urls(
-    json: &mut Map<String, Value>,
-    layer: &MapLayer,
-    found: &mut Vec<(String, String)>,
-    all: &mut Withheld,
-) -> Vec<Url> {
-    let mut urls = Vec::new();
-    for key in ["url", "styleUrl", "templateUrl"] {
+/// A url of a layer as it was, at each of its hosts, and what its query held.
+struct ReadUrl {
+    urls: Vec<Url>,
+    found: Vec<(String, String)>,
+}
+
+/// The urls of a layer, at each host that they stand for.
+pub(super) fn urls_of(json: &Map<String, Value>) -> Vec<Url> {
+    let texts = URLS.iter().filter_map(|key| json.get(*key).and_then(Value::as_str)).filter(|url| url.len() <= LONGEST_URL);
+    texts.flat_map(|text| at_each_host(text, json)).collect()
+}
+
+/// Takes queries, user names and passwords out of the urls of a layer.
+fn of_urls(json: &mut Map<String, Value>, layer: &MapLayer, all: &mut Withheld) -> Vec<ReadUrl> {
+    let mut read = Vec::new();
+    for key in URLS {
+        let hosts = match json.get(key) {
+            Some(Value::String(text)) if text.len() <= LONGEST_URL => at_each_host(text, json),
+            _ => Vec::new(),
+        };
         let Some(Value::String(text)) = json.get_mut(key) else { continue };
         if text.len() > LONGEST_URL {
             // The view of the layer has no such url.
@@ -204,6 +218,7 @@ fn of_urls(
             all.refused.insert(layer.pointer.clone(), Failure::invalid_parameter(message).for_layer(&layer.id));
             *text = without_secrets(text.trim());
         }
+        let mut found = Vec::new();
         let kept = match is_of_service(text) {
             true => {
                 found.extend(url.query_pairs().map(|(k, v)| (k.into_owned(), v.into_owned())));
@@ -212,9 +227,9 @@ fn of_urls(
             false => without_secret_parameters(text, &mut |name, value| found.push((name.to_owned(), value.to_owned()))),
         };
         *text = kept;
-        urls.push(url);
+        read.push(ReadUrl { urls: hosts, found });
     }
-    urls
+    read
 }
 
 /// Whether a url is that of a service, whose query says nothing of where it is.
@@ -375,6 +390,39 @@ mod tests {
         let popup = &map.json()["operationalLayers"][0]["popupInfo"];
         assert_eq!(popup["description"], "<a href='x?k=…'>a</a> …, …");
         assert!(!popup.to_string().contains("0123456789"), "{popup}");
+    }
+
+    #[test]
+    fn a_key_of_a_template_goes_to_each_of_its_hosts_and_to_no_other() {
+        let template = |place: &str, hosts: Value| {
+            json!({"id": place, "title": "T", "layerType": "WebTiledLayer", "subDomains": hosts,
+                "url": "https://catalogue.h/wmts", "customParameters": {"region": "ch"},
+                "templateUrl": format!("https://{place}.tiles.h/{{level}}/{{row}}/{{col}}?apikey=0123456789abcdef")})
+        };
+        let map = map(vec![template("{subDomain}", json!(["a", "b", "evil.h/", ""])), template("{s}", json!(["c"]))]);
+        let sent = |map: &WebMap, layer: usize, url: &str| {
+            let url = url.parse().expect("a url");
+            map.layers()[layer].secrets.parameters_for(&url).map(|(n, v)| format!("{n}={v}")).collect::<Vec<_>>()
+        };
+        let check = |map: &WebMap| {
+            for (layer, host) in [(0, "a"), (0, "b"), (1, "c")] {
+                let there = sent(map, layer, &format!("https://{host}.tiles.h/1/2/3"));
+                assert_eq!(there, ["apikey=0123456789abcdef", "region=ch"], "{host}");
+            }
+            for other in ["https://c.tiles.h/", "https://tiles.h/", "https://evil.h/", "https://a.tiles.h:8443/"] {
+                assert!(sent(map, 0, other).is_empty(), "{other}");
+            }
+            assert_eq!(sent(map, 0, "https://catalogue.h/"), ["region=ch"], "the key stood in another url");
+        };
+        check(&map);
+        let json = Value::Object(map.json().clone());
+        assert!(!json.to_string().contains("0123456789abcdef"), "{json}");
+        // A document of the map has no values; they go to the same hosts again.
+        let mut document: WebMap = serde_json::from_value(json).expect("a map");
+        assert!(document.refusal(&document.layers()[0]).is_some());
+        document.supply_secrets(&map);
+        assert_eq!(document.refusal(&document.layers()[0]), None);
+        check(&document);
     }
 
     #[test]
