@@ -46,7 +46,7 @@ pub(super) fn widen(file: &ForeignSqlite, table: &str, fields: &mut [Field]) -> 
 
 #[cfg(test)]
 mod tests {
-    use crate::features::{CopyOptions, Feature, FeatureSink as _, Field, FieldType, LayerSchema, Value, copy_features};
+    use crate::features::{CopyOptions, Feature, FeatureSink as _, Field, FieldType, LayerSchema, copy_features};
     use crate::geodatabase::{GeodatabaseOptions, GeodatabaseSink};
     use crate::geopackage::{GeoPackage, GeoPackageOptions, GeoPackageSink};
     use rusqlite::Connection;
