@@ -2,27 +2,26 @@
 
 use crate::feature_query::{contents, job, map, take};
 use crate::support::{Bench, files_below, run_to_end};
-use offmap::{GenerateOfflineMapJob, GenerateOfflineMapResult, LayerNoteKind, StatusMessage};
-use offmap_sandbox::LoggedRequest;
+use offmap::{GenerateOfflineMapJob, GenerateOfflineMapResult, LayerNoteKind};
+use offmap_sandbox::{Fault, FaultAction, LoggedRequest};
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
-/// Half of the units, since waiting for a service counts as the first half of a task: all pages of the first layer are among them.
-const FAR: u64 = 75;
-
-/// Begins a job, and stops it when so much of it is done.
-async fn stopped(bench: &Bench, percent: u64) {
+/// Begins a job, and stops it when all of its first layer is there: the list of the second one does not come.
+async fn stopped(bench: &Bench) {
+    let list = "opendata/featureserver/1/query?returnidsonly";
+    bench.sandbox.fault(Fault::always(list, FaultAction::Delay(Duration::from_secs(3600))));
     let first = job(bench, map(bench, "OpenData"), Default::default(), &bench.destination());
-    let mut status = first.status();
     first.start();
-    let mut stopped = false;
-    while let Some(message) = status.next().await {
-        let is_far = |m: &StatusMessage| m.progress.is_some_and(|p| p.completed >= percent);
-        if !stopped && is_far(&message) {
-            stopped = true;
-            first.cancel_and_keep();
-        }
+    let is_it = |r: &LoggedRequest| r.path.ends_with("/1/query") && r.parameters.contains_key("returnidsonly");
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !bench.sandbox.requests().iter().any(is_it) {
+        assert!(Instant::now() < deadline, "the list of the second layer is not asked for");
+        tokio::time::sleep(Duration::from_millis(2)).await;
     }
-    assert!(stopped && first.result().await.is_err());
+    first.cancel_and_keep();
+    assert!(first.result().await.expect_err("cancelled").can_resume);
+    bench.sandbox.heal();
 }
 
 async fn resumed(bench: &Bench) -> GenerateOfflineMapResult {
@@ -47,7 +46,7 @@ fn pages(requests: &[LoggedRequest]) -> usize {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_list_that_is_made_anew_voids_the_pages_that_divided_the_old_one() {
     let bench = Bench::new().await;
-    stopped(&bench, FAR).await;
+    stopped(&bench).await;
     // All of places is there; its list is lost, and a row before them all is deleted.
     std::fs::remove_file(left(&bench, "0-ids")).expect("removes");
     left(&bench, "0-rows-00004");
@@ -64,7 +63,7 @@ async fn a_list_that_is_made_anew_voids_the_pages_that_divided_the_old_one() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_layer_that_others_edit_is_gone_on_with_when_its_job_is_resumed() {
     let bench = Bench::new().await;
-    stopped(&bench, FAR).await;
+    stopped(&bench).await;
     left(&bench, "0-rows-00004");
     let before = bench.sandbox.requests().len();
     bench.sandbox.withhold("OpenData", 0, &[2]);
