@@ -372,6 +372,10 @@ fn a_shape_beyond_the_grid_costs_its_row_nothing_else() {
         assert!(why.contains(reason), "{why}");
     }
     let mut good = site(9, GeometryKind::Line, true, false);
+    let shape = good.new_geometry(GeometryKind::Line, true, false);
+    shape.add_point([0.0, 0.0], 0.0, 0.0);
+    shape.add_point([1.0, 1.0], 1.0, 0.0);
+    shape.close_part();
     assert_eq!(sink.put_feature_without_wrong_shape(&mut good), Ok(None));
     sink.finish_file().expect("finishes");
     let rows = rows(&open(&to), 0);
