@@ -28,8 +28,8 @@ use offmap::{
     run_blocking,
 };
 use offmap_convert::files::{self, Content, Converted, Request};
+use offmap_disk::sha256_of;
 use serde_json::json;
-use sha2::{Digest as _, Sha256};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -94,9 +94,7 @@ fn package_of(arguments: &Fetch, area: Option<&AreaOfInterest>) -> PathBuf {
         "where": arguments.filter,
         "direct": arguments.direct.map(|when| format!("{when:?}")),
     });
-    let digest = Sha256::digest(asked.to_string());
-    let digits: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-    fetch_package::package_of(&arguments.out, &digits)
+    fetch_package::package_of(&arguments.out, &sha256_of(asked.to_string().as_bytes()))
 }
 
 /// The job, and the package that it makes.

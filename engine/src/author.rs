@@ -160,8 +160,8 @@ impl ExportContext {
     }
 
     /// Does a unit whose work blocks and needs nobody else, such as writing what is known already, in one step off the async threads: it
-    /// is noted as done, with the size and SHA-256 that the work answers, in the same step; answers that SHA-256. The only unit of a task is noted with the task's end. Nothing is noted before, so a process that is
-    /// killed meanwhile does the work again. A small unit costs a fraction of what it costs by [`ExportContext::begin_unit`],
+    /// is noted as done, with the size and SHA-256 that the work answers, in the same step; answers that SHA-256. The only unit of a task is
+    /// noted with the task's end. Nothing is noted before, so a process that is killed meanwhile does the work again. A small unit costs a fraction of what it costs by [`ExportContext::begin_unit`],
     /// [`ExportContext::blocking`] and [`ExportContext::finish_unit`]. Waits while the job is paused.
     ///
     /// ```

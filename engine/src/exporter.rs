@@ -336,7 +336,7 @@ pub trait Exporter: Debug + Send + Sync + 'static {
     }
 
     /// Whether it can export layers of this kind, and then the url of the service that serves it: layers with the same url (compared
-    /// without scheme and letter case; templates with `{…}` by all of their text) share one task. Whether this service lets it, [`Exporter::describe`] finds out.
+    /// without scheme and letter case; templates with `{…}` by all of their text) share one task. [`Exporter::describe`] finds out whether it may.
     fn supports(&self, layer: &MapLayer, source: &OfflineMapSource) -> Option<String>;
 
     /// Asks the service what it can do.

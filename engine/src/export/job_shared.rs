@@ -28,7 +28,7 @@ pub(crate) const CANCEL_GRACE: Duration = Duration::from_secs(5);
 pub(crate) const CANCELLED_ROLLBACK_LIMIT: Duration = Duration::from_millis(900);
 
 /// Where the private directories of the tasks are, below the job's work directory.
-pub(crate) const TASKS: &str = "tasks";
+pub(super) const TASKS: &str = "tasks";
 
 /// Everything that is fixed for a job once its plan is made.
 #[derive(Debug)]

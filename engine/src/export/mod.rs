@@ -9,5 +9,5 @@ mod run;
 mod verify;
 
 pub(crate) use again::{begin_anew, begin_changed, rollback_all};
-pub(crate) use job_shared::{CANCEL_GRACE, JobShared, TASKS};
-pub(crate) use run::{make_dirs, run};
+pub(crate) use job_shared::{CANCEL_GRACE, JobShared};
+pub(crate) use run::{make_dirs, remove_dirs, run};

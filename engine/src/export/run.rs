@@ -79,6 +79,12 @@ pub(crate) fn make_dirs(shared: &JobShared) -> Result<(), Failure> {
     made.map_err(|e| safe_path::judged(&format!("cannot make the tasks' directories in {}", root.display()), &e))
 }
 
+/// Removes the directories of all tasks, of which nothing was noted. Blocks.
+pub(crate) fn remove_dirs(work_dir: &Path) -> Result<(), Failure> {
+    let removed = safe_path::remove_tree(work_dir, Path::new(TASKS));
+    removed.map_err(|e| safe_path::judged(&format!("cannot empty {}", work_dir.display()), &e))
+}
+
 fn make_dir(shared: &JobShared, index: usize) -> Result<(), Failure> {
     let Some(task) = shared.plan.tasks.get(index) else { return Ok(()) };
     let root = &shared.work_dir;

@@ -7,13 +7,13 @@ use super::prepared::{PreparedJob, ResumeState, finished};
 use super::state::JobInner;
 use crate::basemap;
 use crate::earlier::{self, PackageFiles};
-use crate::export::TASKS;
+use crate::export::remove_dirs;
 use crate::exporter::PlanContext;
 use crate::ledger::{Ledger, Lineage, refused};
 use crate::packager::{EarlierPackage, ReferenceBasemap};
 use crate::plan::{changed_since, plan};
 use crate::work_dir::{Leftover, WorkDir, bring_back};
-use offmap_disk::{run_blocking, safe_path};
+use offmap_disk::run_blocking;
 use offmap_model::{Failure, OfflineMapPlan, OfflineMapSource};
 use std::collections::HashSet;
 use std::path::Path;
@@ -142,11 +142,7 @@ async fn plan_again(
     if !is_begun {
         // What was made before anything was noted belongs to tasks that may be others now.
         let place = work_dir.path().to_owned();
-        run_blocking(move || {
-            let removed = safe_path::remove_tree(&place, Path::new(TASKS));
-            removed.map_err(|e| safe_path::judged(&format!("cannot empty {}", place.display()), &e))
-        })
-        .await?;
+        run_blocking(move || remove_dirs(&place)).await?;
         ledger.forget_plan().await?;
     }
     let Some(mut plan) = known.filter(|plan| is_begun && !plan.tasks.is_empty()) else {

@@ -4,12 +4,11 @@
 //! them. Where a list is made anew, because it was lost or its service answered otherwise, what was made of the old one would lack rows
 //! or hold too many, and every count would agree.
 
-use offmap_disk::atomic_file;
+use offmap_disk::{atomic_file, hex, safe_path};
 use offmap_engine::ExportContext;
-use offmap_model::{Failure, FailureStage};
+use offmap_model::Failure;
 use sha2::{Digest as _, Sha256};
-use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Notes what a unit's result is made of.
 const MADE_OF: &str = "madeOf";
@@ -22,7 +21,7 @@ pub(super) fn digest<T: AsRef<[u8]>>(parts: impl IntoIterator<Item = T>) -> Stri
         hash.update((part.len() as u64).to_le_bytes());
         hash.update(part);
     }
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(hash.finalize())
 }
 
 /// The same of object ids.
@@ -30,17 +29,13 @@ pub(super) fn digest_of_ids(ids: &[i64]) -> String {
     digest(ids.iter().map(|id| id.to_le_bytes()))
 }
 
-fn remove(path: &Path) -> Result<(), Failure> {
-    let removed = std::fs::symlink_metadata(path).and_then(|found| match found.is_dir() {
-        true => std::fs::remove_dir_all(path),
-        false => std::fs::remove_file(path),
-    });
-    match removed {
-        Err(e) if e.kind() != ErrorKind::NotFound => {
-            Err(Failure::io(FailureStage::Run, format!("cannot remove {}", path.display()), &e))
-        }
-        _ => Ok(()),
+/// Removes a file or folder of the work directory, and what was to become it. Blocks.
+fn remove(work_dir: &Path, name: &Path) -> Result<(), Failure> {
+    for name in [name, &atomic_file::beside(name)] {
+        let failed = |e| safe_path::judged(&format!("cannot remove {}", work_dir.join(name).display()), &e);
+        safe_path::remove_tree(work_dir, name).map_err(failed)?;
     }
+    Ok(())
 }
 
 /// Removes the result of a unit, a file or folder of the work directory, where it was made of something else; notes of what it is made
@@ -49,9 +44,9 @@ pub(super) async fn made_of(ctx: &ExportContext, unit: &str, name: &str, key: &s
     if ctx.ledger().noted(unit, MADE_OF).await?.as_deref() == Some(key) {
         return Ok(());
     }
-    let path = ctx.work_dir().join(name);
+    let (work_dir, name) = (ctx.work_dir().to_owned(), PathBuf::from(name));
     // First of all: a result without this note is not used either.
-    ctx.blocking(move || remove(&path).and_then(|()| remove(&atomic_file::beside(&path)))).await?;
+    ctx.blocking(move || remove(&work_dir, &name)).await?;
     ctx.ledger().note(unit, MADE_OF, key).await
 }
 
@@ -73,8 +68,8 @@ mod tests {
         let (file, folder) = (dir.path().join("file"), dir.path().join("folder"));
         std::fs::write(&file, "x").expect("writes");
         std::fs::create_dir_all(folder.join("inner")).expect("makes");
-        for path in [&file, &folder, &dir.path().join("none")] {
-            assert_eq!(remove(path), Ok(()));
+        for name in ["file", "folder", "none"] {
+            assert_eq!(remove(dir.path(), Path::new(name)), Ok(()));
         }
         assert_eq!(std::fs::read_dir(dir.path()).expect("lists").count(), 0);
     }

@@ -13,11 +13,11 @@
 use super::source::TileSource;
 use super::template::TileTemplate;
 use crate::tile_service::{MOST_LEVELS, TiledService, spatial_reference_not_supported};
+use offmap_disk::sha256_of;
 use offmap_engine::{ServiceDescription, ServiceRequest};
 use offmap_formats::tiles::{TileInfo, web_mercator_scheme};
 use offmap_model::{Capability, CapabilityReason, DirectDownloadHosts, LayerType, MapLayer, OfflineMapSource, sub_domains};
 use serde_json::Value;
-use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 
 const OPEN_STREET_MAP: &str = "https://tile.openstreetmap.org/{level}/{col}/{row}.png";
@@ -31,6 +31,9 @@ const LONGEST_LEVEL: usize = 256;
 /// Members of a layer that say which tiles its template stands for.
 const OF_TILES: [&str; 3] = ["tileInfo", "fullExtent", "subDomains"];
 
+/// Digits of the mark of what a layer says of its tiles.
+const MARK_DIGITS: usize = 8;
+
 /// What a layer is grouped by: its template, and a mark of what the layer says of its tiles. Layers of which the map says the same share
 /// a package, others do not.
 pub(super) fn service_of(layer: &MapLayer, source: &OfflineMapSource) -> Option<String> {
@@ -41,9 +44,8 @@ pub(super) fn service_of(layer: &MapLayer, source: &OfflineMapSource) -> Option<
     if said.is_empty() {
         return Some(url);
     }
-    let mark = Sha256::digest(serde_json::to_vec(&said).ok()?);
-    let mark: String = mark.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
-    Some(format!("{url}#tiles-{mark}"))
+    let mark = sha256_of(&serde_json::to_vec(&said).ok()?);
+    Some(format!("{url}#tiles-{}", mark.get(..MARK_DIGITS)?))
 }
 
 /// Where the tiles of a layer are; `None` for a layer of another kind, or one whose template lacks a place.
