@@ -36,6 +36,7 @@ mod related;
 mod related_rows;
 mod row_reader;
 mod service;
+mod slots;
 mod stated;
 mod stored;
 mod units;
