@@ -1,7 +1,7 @@
 //! Races offmap against the least that a program could do, on one machine at one time; one JSON line a row.
 //!
 //! ```text
-//! cargo run --release --example race -- [--levels 7] [--points 138398] [--attachments 1000] [--runs 3] [--rows tiles,points]
+//! cargo run --release --example race -- [--levels 7] [--points 138398] [--attachments 1000] [--vertices 2600000] [--runs 3] [--rows tiles,points]
 //! ```
 //!
 //! A server in this process makes tiles, points and attachments out of numbers. Against it run, each in a process of its own: the bare loop
@@ -34,10 +34,13 @@ struct Arguments {
     /// Attachments, of 300 kB each.
     #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(1..=100_000))]
     attachments: u64,
+    /// Vertices of the polygons, which come in one page; 2,600,000 are 62 MB of it.
+    #[arg(long, default_value_t = 2_600_000, value_parser = clap::value_parser!(u64).range(1..=2_700_000))]
+    vertices: u64,
     /// How often each row is measured.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=100))]
     runs: u64,
-    /// Rows to run, of: tiles, slow-tiles, faulty-tiles, points, attachments. [default: all]
+    /// Rows to run, of: tiles, slow-tiles, faulty-tiles, points, countries, attachments. [default: all]
     #[arg(long, value_delimiter = ',')]
     rows: Vec<String>,
     /// Where everything is written.
@@ -76,6 +79,7 @@ const ROWS: &[Row] = &[
     Row { name: "slow-tiles", kind: "tiles", service: "SlowTiles/MapServer", ending: "pmtiles", in_flight: 256 },
     Row { name: "faulty-tiles", kind: "tiles", service: "FaultyTiles/MapServer", ending: "pmtiles", in_flight: 32 },
     Row { name: "points", kind: "points", service: "Points/FeatureServer/0", ending: "gpkg", in_flight: 8 },
+    Row { name: "countries", kind: "points", service: "Countries/FeatureServer/0", ending: "gpkg", in_flight: 8 },
     Row { name: "attachments", kind: "attachments", service: "Photos/FeatureServer/0", ending: "gpkg", in_flight: 8 },
 ];
 
@@ -108,6 +112,7 @@ fn median(of: &[Value], key: &str) -> f64 {
 async fn race(row: &Row, arguments: &Arguments, server: &Server, directory: &Path) -> Outcome<Value> {
     let count = match row.kind {
         "tiles" => data::tiles_to(arguments.levels),
+        "points" if row.name == "countries" => data::COUNTRIES,
         "points" => arguments.points,
         _ => arguments.attachments,
     };
@@ -147,7 +152,9 @@ async fn main() -> Outcome<()> {
         return Err(format!("there is no row `{unknown}`").into());
     }
     let directory = tempfile::tempdir_in(&arguments.directory)?;
-    let server = server::start(arguments.levels, arguments.points, arguments.attachments).await?;
+    let has_countries = arguments.rows.is_empty() || arguments.rows.iter().any(|name| name == "countries");
+    let vertices = if has_countries { arguments.vertices } else { 0 };
+    let server = server::start(arguments.levels, arguments.points, arguments.attachments, vertices).await?;
     for row in ROWS.iter().filter(|row| arguments.rows.is_empty() || arguments.rows.iter().any(|name| name == row.name)) {
         println!("{}", race(row, &arguments, &server, directory.path()).await?);
     }

@@ -30,6 +30,7 @@ struct Data {
     levels: u32,
     points: u64,
     attachments: u64,
+    countries: Bytes,
     asked: AtomicU64,
     /// Pages that were asked for before, so that the server's own work is done once.
     pages: Mutex<HashMap<(u64, u64), Bytes>>,
@@ -80,15 +81,19 @@ fn degrees() -> Envelope {
     Envelope::new(-180.0, -85.0, 180.0, 85.0, SpatialReference::from_wkid(4326))
 }
 
+fn geometry_type(name: &str) -> &'static str {
+    if name == "Countries" { "esriGeometryPolygon" } else { "esriGeometryPoint" }
+}
+
 fn feature_service(name: &str) -> Value {
-    let layer = json!({"id": 0, "name": name, "type": "Feature Layer", "geometryType": "esriGeometryPoint"});
+    let layer = json!({"id": 0, "name": name, "type": "Feature Layer", "geometryType": geometry_type(name)});
     json!({"currentVersion": 11.2, "capabilities": "Query", "syncEnabled": false, "maxRecordCount": PAGE,
         "spatialReference": {"wkid": 4326}, "initialExtent": degrees(), "fullExtent": degrees(), "layers": [layer], "tables": [],
         "supportedQueryFormats": "JSON"})
 }
 
 fn layer(name: &str) -> Value {
-    json!({"currentVersion": 11.2, "id": 0, "name": name, "type": "Feature Layer", "geometryType": "esriGeometryPoint",
+    json!({"currentVersion": 11.2, "id": 0, "name": name, "type": "Feature Layer", "geometryType": geometry_type(name),
         "objectIdField": "OBJECTID", "globalIdField": "GlobalID", "fields": data::fields(), "extent": degrees(),
         "maxRecordCount": PAGE, "capabilities": "Query", "hasAttachments": name == "Photos", "supportedQueryFormats": "JSON",
         "relationships": [], "hasZ": false, "hasM": false,
@@ -106,13 +111,21 @@ fn parameters(form: &[u8]) -> HashMap<String, String> {
 async fn query(State(data): Shared, Path(service): Path<String>, RawForm(form): RawForm) -> Response {
     let asked = parameters(&form);
     let is = |name: &str| asked.get(name).is_some_and(|v| v == "true");
-    let count = if service == "Photos" { data.attachments } else { data.points };
+    let count = match service.as_str() {
+        "Photos" => data.attachments,
+        "Countries" => data::COUNTRIES,
+        _ => data.points,
+    };
     if is("returnCountOnly") {
         return axum::Json(json!({"count": count})).into_response();
     }
     if is("returnIdsOnly") {
         return axum::Json(json!({"objectIdFieldName": "OBJECTID", "objectIds": (1..=count).collect::<Vec<_>>()}))
             .into_response();
+    }
+    if service == "Countries" {
+        // All in one page, however many are asked for.
+        return ([(CONTENT_TYPE, "application/json")], data.countries.clone()).into_response();
     }
     let number = |name: &str| asked.get(name).and_then(|v| v.parse::<u64>().ok());
     let (offset, most) = (number("resultOffset").unwrap_or(0), number("resultRecordCount").unwrap_or(PAGE).min(PAGE));
@@ -139,8 +152,9 @@ async fn list(RawForm(form): RawForm) -> Response {
 }
 
 /// Starts the server.
-pub(crate) async fn start(levels: u32, points: u64, attachments: u64) -> Outcome<Server> {
-    let data = Data { levels, points, attachments, asked: AtomicU64::new(0), pages: Mutex::default() };
+pub(crate) async fn start(levels: u32, points: u64, attachments: u64, vertices: u64) -> Outcome<Server> {
+    let countries = Bytes::from(data::countries(vertices));
+    let data = Data { levels, points, attachments, countries, asked: AtomicU64::new(0), pages: Mutex::default() };
     let root = "/arcgis/rest/services/{service}";
     let app = Router::new()
         .route(&format!("{root}/MapServer"), any(move || async move { axum::Json(cache(levels)) }))
