@@ -12,6 +12,7 @@
 use super::governor::Weight;
 use super::http::Transport;
 use super::page;
+use super::retry::Pauses;
 use super::retry_loop::Attempt;
 use crate::access::Access;
 use crate::body;
@@ -80,12 +81,16 @@ impl TileAnswer<'_> {
 impl Attempt for TileAnswer<'_> {
     type Output = Option<Vec<u8>>;
 
+    fn pauses(&self) -> Pauses {
+        Pauses::Light
+    }
+
     async fn send(&mut self, transport: &Transport, call: &ServiceCall, access: &Access) -> Result<Self::Output, Refused> {
         let mut headers = HeaderMap::new();
         if call.keeps_gzip {
             headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
         }
-        let response = transport.follow(call, access, &headers, Some(Weight::Small)).await?;
+        let (response, _permit) = transport.follow_with_permit(call, access, &headers, Some(Weight::Tile)).await?;
         // What another host answers, to which a redirect led, is not the service's word.
         if is_none(&response) && is_same_place(&call.url, response.url()) {
             // What it says is of no interest, and neither is whether all of it comes.

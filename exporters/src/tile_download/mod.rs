@@ -15,6 +15,7 @@ mod source;
 mod tally;
 mod template;
 mod tile_fetch;
+mod tile_queue;
 mod tilemap;
 mod web_tiles;
 mod writer;

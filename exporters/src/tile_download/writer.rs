@@ -50,10 +50,6 @@ impl<'a> BlockWriter<'a> {
         self.waiting.push((place, tile));
     }
 
-    pub(super) fn is_writing(&self) -> bool {
-        matches!(self.side, Side::Writing(_))
-    }
-
     /// Whether no more may come before something is written.
     pub(super) fn is_full(&self) -> bool {
         self.bytes >= MOST_WAITING
@@ -65,7 +61,7 @@ impl<'a> BlockWriter<'a> {
         matches!(self.side, Side::Here(_)) && !self.waiting.is_empty() && is_time
     }
 
-    /// Begins to write what waits; [`BlockWriter::written`] ends it.
+    /// Begins to write what waits; [`BlockWriter::step`] ends it.
     pub(super) fn begin(&mut self) {
         let mut file = match std::mem::replace(&mut self.side, Side::Lost) {
             Side::Here(file) => file,
@@ -86,11 +82,22 @@ impl<'a> BlockWriter<'a> {
         self.side = Side::Writing(Box::pin(self.ctx.blocking(write)));
     }
 
-    /// Ends when the batch that is being written is on the disk.
+    /// Ends when the batch that is being written is on the disk, or, where none is, when it is time for one; never where nothing waits.
     ///
     /// # Cancel safety
     /// May be dropped at any point.
-    pub(super) async fn written(&mut self) -> Result<(), Failure> {
+    pub(super) async fn step(&mut self) -> Result<(), Failure> {
+        match &self.side {
+            Side::Writing(_) => self.written().await,
+            _ if self.waiting.is_empty() => std::future::pending().await,
+            _ => {
+                tokio::time::sleep_until((self.written_at + WRITTEN_AFTER).into()).await;
+                Ok(())
+            }
+        }
+    }
+
+    async fn written(&mut self) -> Result<(), Failure> {
         if let Side::Writing(writing) = &mut self.side {
             let ended = writing.await;
             self.side = Side::Lost;

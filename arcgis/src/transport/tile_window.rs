@@ -1,0 +1,249 @@
+//! How many requests for tiles go to a host at a time, and how many a second: found out from its answers.
+//!
+//! A tile is small, and most servers have it ready, so far more of them may be under way than of requests that make work. Nobody says how
+//! many:
+//!
+//! | what the host answers | what follows |
+//! | --- | --- |
+//! | good answers to as many requests as go at a time (a round) | twice as many at a time up to the first sign of trouble, then a few more each round |
+//! | the same, where fewer were under way than may be | nothing: more are not needed |
+//! | a round whose quickest answer took more than twice as long as the quickest one so far, and [`QUEUE`] more | fewer, in that proportion: they wait in its queue |
+//! | a round of which more than a tenth failed (5xx, no answer) | half as many |
+//! | 429, `Retry-After`, "try again" | half as many, and so many a second as it answered in the second before, less [`BELOW`] |
+//!
+//! A host that limits requests a second is asked evenly, below its limit: whoever asks as fast as it answers is refused for a whole second
+//! or more each time. After [`HOLD`] without a refusal the pace grows again; the next refusal doubles that time. Refusals of requests that
+//! were under way together are one.
+//!
+//! Source: additive increase, multiplicative decrease and slow start as in TCP (RFC 5681 §3.1); the shortest time as the measure of a
+//! queue as in TCP Vegas (Brakmo and Peterson 1995); 5 ms as a queue that does no harm (CoDel, RFC 8289 §4.4).
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+/// Requests at a time at the start.
+const START: usize = 8;
+/// The least that answers that get slower lead to; refusals may lead to less.
+const LEAST: usize = 4;
+/// Least answers of a round.
+const LEAST_ROUND: usize = 8;
+/// A wait in a host's queue that is no sign of trouble.
+pub(super) const QUEUE: Duration = Duration::from_millis(5);
+/// How long the quickest answer counts, in milliseconds: the way to a host may become longer.
+const QUICKEST_FOR: i64 = 60_000;
+/// Of how many milliseconds the answers are counted before a refusal.
+const COUNTED: i64 = 1_000;
+/// The steps in which they are counted.
+const STEP: i64 = 20;
+/// Requests after a pause that is longer begin to be counted anew.
+const IDLE: i64 = 10_000;
+/// How much below the pace at which a host refused it is asked.
+pub(super) const BELOW: f64 = 0.015;
+/// How long the pace stays after a refusal, in milliseconds, at first and at most.
+pub(super) const HOLD: i64 = 60_000;
+const LONGEST_HOLD: i64 = 16 * HOLD;
+/// By how much it grows each second then.
+const GROWTH: f64 = 1.02;
+/// Requests that are late by so many milliseconds are made up for.
+const LATE: f64 = 20.0;
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct TileWindow {
+    most: usize,
+    allowed: usize,
+    /// Whether there was no sign of trouble yet.
+    doubles: bool,
+    round: Round,
+    quickest: Quickest,
+    pace: Pace,
+    /// A refusal before is one of the last refusal's burst, in milliseconds since 1970.
+    refused_until: i64,
+}
+
+/// The answers of a round.
+#[derive(Debug, Default)]
+struct Round {
+    good: usize,
+    failed: usize,
+    quickest: Option<Duration>,
+    /// Whether as many were under way as may be.
+    was_full: bool,
+}
+
+/// The quickest answer of a minute or two.
+#[derive(Debug, Default)]
+struct Quickest {
+    before: Option<Duration>,
+    now: Option<Duration>,
+    until: i64,
+}
+
+impl Quickest {
+    fn add(&mut self, took: Duration, now: i64) {
+        if now >= self.until {
+            (self.before, self.now, self.until) = (self.now, None, now.saturating_add(QUICKEST_FOR));
+        }
+        self.now = Some(self.now.map_or(took, |known| known.min(took)));
+    }
+
+    fn get(&self) -> Option<Duration> {
+        [self.before, self.now].into_iter().flatten().min()
+    }
+}
+
+impl TileWindow {
+    pub(super) fn new(most: usize) -> Self {
+        let most = most.max(1);
+        Self {
+            most,
+            allowed: START.min(most),
+            doubles: true,
+            round: Round::default(),
+            quickest: Quickest::default(),
+            pace: Pace::default(),
+            refused_until: 0,
+        }
+    }
+
+    /// Requests at a time.
+    pub(super) fn allowed(&self) -> usize {
+        self.allowed
+    }
+
+    /// As many are under way as may be.
+    pub(super) fn is_full(&mut self) {
+        self.round.was_full = true;
+    }
+
+    /// The next request's place in time: how long it waits.
+    pub(super) fn slot(&mut self, now: i64) -> Duration {
+        self.pace.slot(now)
+    }
+
+    /// An answer came, so long after its request; answers whether more may go now.
+    pub(super) fn good(&mut self, took: Duration, now: i64) -> bool {
+        self.quickest.add(took, now);
+        self.pace.answered(now);
+        let round = &mut self.round;
+        round.good += 1;
+        round.quickest = Some(round.quickest.map_or(took, |known| known.min(took)));
+        self.end_round()
+    }
+
+    /// A request failed in a way that may be the host's.
+    pub(super) fn failed(&mut self) {
+        self.round.failed += 1;
+        self.end_round();
+    }
+
+    /// The host wants to be left alone; answers whether that is news.
+    pub(super) fn refused(&mut self, now: i64, pause: i64) -> bool {
+        if now < self.refused_until {
+            return false;
+        }
+        let flight = self.round.quickest.or(self.quickest.get()).unwrap_or_default() * 2;
+        let flight = i64::try_from(flight.as_millis()).unwrap_or(i64::MAX);
+        self.refused_until = now.saturating_add(pause.max(flight));
+        self.pace.refused(now, pause);
+        self.halve();
+        true
+    }
+
+    fn halve(&mut self) {
+        self.allowed = (self.allowed / 2).max(1);
+        self.doubles = false;
+        self.round = Round::default();
+    }
+
+    /// Judges a round that is over; answers whether more may go.
+    fn end_round(&mut self) -> bool {
+        let Round { good, failed, quickest, was_full } = self.round;
+        if good + failed < self.allowed.max(LEAST_ROUND) {
+            return false;
+        }
+        self.round = Round::default();
+        if failed * 10 > good + failed {
+            self.halve();
+            return false;
+        }
+        let (Some(took), Some(quickest)) = (quickest, self.quickest.get()) else { return false };
+        let expected = quickest * 2 + QUEUE;
+        if took > expected {
+            let share = (expected.as_secs_f64() / took.as_secs_f64()).max(0.5);
+            let fewer = (self.allowed as f64 * share) as usize;
+            self.allowed = self.allowed.min(fewer.max(LEAST));
+            self.doubles = false;
+            return false;
+        }
+        let before = self.allowed;
+        let more = if self.doubles { before } else { before.isqrt() };
+        if was_full {
+            self.allowed = before.saturating_add(more).min(self.most);
+        }
+        self.allowed > before
+    }
+}
+
+/// How many requests go a second.
+#[derive(Debug, Default)]
+struct Pace {
+    /// Answers by the time that they came at, in steps.
+    counted: VecDeque<(i64, u32)>,
+    /// When the requests that are counted began, and when the last one was sent.
+    began: i64,
+    last: i64,
+    /// Requests a second; any number where the host refused none.
+    limit: Option<f64>,
+    /// When the next one goes, in milliseconds since 1970.
+    next: f64,
+    /// When the pace grows next, and how long a refusal keeps it.
+    grows_at: i64,
+    hold: i64,
+}
+
+impl Pace {
+    fn slot(&mut self, now: i64) -> Duration {
+        if now.saturating_sub(self.last) > IDLE {
+            self.began = now;
+        }
+        self.last = now;
+        let Some(limit) = &mut self.limit else { return Duration::ZERO };
+        if now >= self.grows_at {
+            *limit *= GROWTH;
+            self.grows_at = now.saturating_add(1_000);
+        }
+        let now = now as f64;
+        let at = self.next.max(now - LATE);
+        self.next = at + 1_000.0 / *limit;
+        Duration::from_secs_f64((at - now).max(0.0) / 1_000.0)
+    }
+
+    fn answered(&mut self, now: i64) {
+        let step = now / STEP;
+        match self.counted.back_mut() {
+            Some((last, count)) if *last >= step => *count += 1,
+            _ => self.counted.push_back((step, 1)),
+        }
+        self.forget(now);
+    }
+
+    fn forget(&mut self, now: i64) {
+        while self.counted.front().is_some_and(|(step, _)| *step <= (now - COUNTED) / STEP) {
+            self.counted.pop_front();
+        }
+    }
+
+    /// The host refused, and wants to be left alone so long.
+    fn refused(&mut self, now: i64, pause: i64) {
+        self.forget(now);
+        let count: u32 = self.counted.iter().map(|(_, count)| count).sum();
+        let time = now.saturating_sub(self.began).clamp(STEP, COUNTED);
+        let measured = f64::from(count.max(1)) * 1_000.0 / time as f64;
+        let pace = self.limit.map_or(measured, |limit| limit.min(measured));
+        self.limit = Some((pace * (1.0 - BELOW)).max(1.0));
+        self.hold = (self.hold * 2).clamp(HOLD, LONGEST_HOLD);
+        self.next = now.saturating_add(pause) as f64;
+        self.grows_at = now.saturating_add(self.hold);
+    }
+}
