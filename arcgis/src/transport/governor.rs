@@ -465,6 +465,39 @@ mod tests {
         assert_eq!(free(&governor.host("h"), Weight::Small), 2);
     }
 
+    #[tokio::test]
+    async fn tiles_take_nobody_s_place_and_go_as_the_host_bears_it() {
+        let governor = Governor::new(4, 64);
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let admit = |weight| governor.admit("h", weight, &clock, None, |_| {});
+        let host = governor.host("h");
+        let mut tiles = Vec::new();
+        while let Some(permit) = polled(&mut Box::pin(admit(Weight::Tile))) {
+            tiles.push(permit.expect("a permit"));
+        }
+        assert!((2..64).contains(&tiles.len()), "few at first");
+        assert_eq!((free(&host, Weight::Small), free(&host, Weight::Bulk)), (4, 3));
+        let mut waiting: Vec<_> = (0..64).map(|_| Box::pin(admit(Weight::Tile))).collect();
+        assert!(waiting.iter_mut().all(|tile| polled(tile).is_none()));
+        // Good answers let more go.
+        for _ in 0..40 {
+            for permit in std::mem::take(&mut tiles) {
+                answer(&governor, Some(&permit), 200, Duration::from_millis(20), 0);
+            }
+            waiting.extend((waiting.len()..64).map(|_| Box::pin(admit(Weight::Tile))));
+            waiting.retain_mut(|tile| match polled(tile) {
+                Some(permit) => {
+                    tiles.push(permit.expect("a permit"));
+                    false
+                }
+                None => true,
+            });
+        }
+        assert_eq!(host.lock().window.allowed(), 64);
+        governor.throttled("h", Duration::ZERO, 0);
+        assert_eq!((host.lock().window.allowed(), free(&host, Weight::Small)), (32, 2), "what a busy host asks for holds for all");
+    }
+
     /// Polls once.
     fn polled<T>(future: &mut std::pin::Pin<Box<impl Future<Output = T>>>) -> Option<T> {
         let mut context = std::task::Context::from_waker(std::task::Waker::noop());

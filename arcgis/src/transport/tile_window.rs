@@ -247,3 +247,175 @@ impl Pace {
         self.grows_at = now.saturating_add(self.hold);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    /// Answers to as many requests as may be under way, all so quick.
+    fn round(window: &mut TileWindow, took: Duration, now: i64) {
+        window.is_full();
+        for _ in 0..window.allowed().max(LEAST_ROUND) {
+            window.good(took, now);
+        }
+    }
+
+    fn allowed_after(window: &mut TileWindow, rounds: usize, took: Duration) -> Vec<usize> {
+        (0..rounds)
+            .map(|_| {
+                round(window, took, 0);
+                window.allowed()
+            })
+            .collect()
+    }
+
+    #[test]
+    fn it_grows_to_what_is_allowed_as_long_as_answers_come_as_quickly() {
+        let mut window = TileWindow::new(100);
+        assert_eq!(window.allowed(), START);
+        assert_eq!(allowed_after(&mut window, 5, 50 * MS), [16, 32, 64, 100, 100]);
+        assert_eq!(TileWindow::new(2).allowed(), 2);
+        let mut unused = TileWindow::new(100);
+        for _ in 0..100 {
+            assert!(!unused.good(50 * MS, 0));
+        }
+        assert_eq!(unused.allowed(), START, "fewer are under way than may be");
+    }
+
+    #[test]
+    fn answers_that_get_slower_mean_fewer_and_never_too_few() {
+        let mut window = TileWindow::new(256);
+        allowed_after(&mut window, 5, 50 * MS);
+        assert_eq!(allowed_after(&mut window, 1, 104 * MS), [256], "twice the quickest is still well");
+        assert_eq!(allowed_after(&mut window, 1, 140 * MS), [(256.0 * (100.0 + QUEUE.as_millis() as f64) / 140.0) as usize]);
+        assert_eq!(allowed_after(&mut window, 9, 5_000 * MS).last(), Some(&LEAST));
+        let grown = allowed_after(&mut window, 3, 50 * MS);
+        assert_eq!(grown, [6, 8, 10], "a few more each round after trouble");
+        // A way that is longer from now on is no queue.
+        for minute in 1..4 {
+            round(&mut window, 300 * MS, minute * QUICKEST_FOR);
+        }
+        let before = window.allowed();
+        round(&mut window, 300 * MS, 4 * QUICKEST_FOR);
+        assert!(window.allowed() > before);
+    }
+
+    #[test]
+    fn refusals_of_one_burst_halve_it_once_and_few_faults_do_not() {
+        let mut window = TileWindow::new(256);
+        allowed_after(&mut window, 5, 50 * MS);
+        assert!(window.refused(1_000, 1_000));
+        for late in [1_000, 1_020, 1_999] {
+            assert!(!window.refused(late, 1_000), "{late}");
+        }
+        assert_eq!(window.allowed(), 128);
+        assert!(window.refused(2_001, 1_000));
+        assert_eq!(window.allowed(), 64);
+        (0..20).for_each(|n| assert!(window.refused(10_000 * n + 10_000, 0)));
+        assert_eq!(window.allowed(), 1);
+        for (failing, expected) in [(3, 256), (30, 128)] {
+            let mut window = TileWindow::new(256);
+            allowed_after(&mut window, 5, 50 * MS);
+            (0..failing * 256 / 100).for_each(|_| window.failed());
+            round(&mut window, 50 * MS, 0);
+            assert_eq!(window.allowed(), expected, "{failing} of a hundred fail");
+        }
+    }
+
+    /// A host that limits requests, as seen from one side of it: whether a request at that time is answered.
+    type Host = Box<dyn FnMut(i64) -> bool>;
+
+    /// So many in each second of the clock.
+    fn by_the_second(most: u32, begins: i64) -> Host {
+        let mut seen = (0, 0);
+        Box::new(move |now| {
+            let second = (now + begins) / 1_000;
+            seen = if seen.0 == second { (second, seen.1 + 1) } else { (second, 1) };
+            seen.1 <= most
+        })
+    }
+
+    /// A bucket of so many, filled evenly.
+    fn by_a_bucket(a_second: f64, most: f64) -> Host {
+        let (mut left, mut last) = (most, 0);
+        Box::new(move |now| {
+            left = (left + (now - last) as f64 * a_second / 1_000.0).min(most);
+            last = now;
+            let is_there = left >= 1.0;
+            left -= if is_there { 1.0 } else { 0.0 };
+            is_there
+        })
+    }
+
+    /// Asks a host that needs 20 ms for an answer and refuses for a second; answers how many were answered and how many refused.
+    fn asked(host: &mut Host, seconds: i64) -> (usize, usize) {
+        let mut window = TileWindow::new(256);
+        let mut running: VecDeque<(i64, bool)> = VecDeque::new();
+        // Those that have a place in time, and when it is.
+        let mut placed: VecDeque<i64> = VecDeque::new();
+        let (mut open_at, mut good, mut refused) = (0, 0, 0);
+        for now in 0..seconds * 1_000 {
+            while let Some((_, is_good)) = running.pop_front_if(|(due, _)| *due <= now) {
+                if is_good {
+                    good += 1;
+                    window.good(20 * MS, now);
+                } else {
+                    refused += 1;
+                    open_at = open_at.max(now + 1_000);
+                    window.refused(now, 1_000);
+                    placed.clear();
+                }
+            }
+            if now < open_at {
+                continue;
+            }
+            while running.len() + placed.len() < window.allowed() {
+                placed.push_back(now + i64::try_from(window.slot(now).as_micros().div_ceil(1_000)).expect("short"));
+            }
+            window.is_full();
+            while placed.pop_front_if(|at| *at <= now).is_some() {
+                running.push_back((now + 20, host(now)));
+            }
+        }
+        (good, refused)
+    }
+
+    #[test]
+    fn a_host_with_a_limit_a_second_is_asked_close_below_it() {
+        let hosts: [(&str, Host, f64); 4] = [
+            ("of each second", by_the_second(500, 0), 500.0),
+            ("of seconds that began before", by_the_second(500, 700), 500.0),
+            ("of a bucket", by_a_bucket(500.0, 500.0), 500.0),
+            ("of a small bucket", by_a_bucket(200.0, 20.0), 200.0),
+        ];
+        for (name, mut host, limit) in hosts {
+            let (good, refused) = asked(&mut host, 44);
+            let share = good as f64 / (44.0 * limit);
+            assert!(share > 0.95, "{name}: {share} of the limit, {refused} refused");
+            assert!(refused * 50 < good, "{name}: {refused} refused, {good} answered");
+        }
+        let (good, refused) = asked(&mut by_the_second(u32::MAX, 0), 5);
+        assert!(refused == 0 && good > 50_000, "without a limit: {good}");
+    }
+
+    #[test]
+    fn the_pace_grows_again_where_the_host_refuses_no_more() {
+        let mut pace = Pace::default();
+        for now in 0..1_000 {
+            pace.slot(now);
+            pace.answered(now);
+        }
+        pace.refused(1_000, 1_000);
+        let limit = pace.limit.expect("one");
+        assert!((900.0..1_000.0).contains(&limit), "{limit}");
+        let began = 2_000;
+        (began..HOLD).step_by(100).for_each(|now| drop(pace.slot(now)));
+        assert_eq!(pace.limit, Some(limit));
+        (HOLD..3 * HOLD).step_by(100).for_each(|now| drop(pace.slot(now)));
+        assert!(pace.limit.is_some_and(|grown| grown > 5.0 * limit), "{:?}", pace.limit);
+        pace.refused(3 * HOLD, 0);
+        assert_eq!(pace.hold, 2 * HOLD, "it waits longer before it tries again");
+    }
+}

@@ -9,7 +9,6 @@ use super::tilemap::Tilemaps;
 use super::writer::BlockWriter;
 use futures_util::{StreamExt as _, stream};
 use offmap_arcgis::ArcGisClient;
-use offmap_disk::hash_file_until;
 use offmap_engine::ExportContext;
 use offmap_formats::TileId;
 use offmap_model::{ExportTask, Failure, FailureStage, Progress, ProgressUnit};
@@ -185,13 +184,8 @@ impl<'a> Fetch<'a> {
         let (ctx, unit) = (self.ctx, block.unit());
         let is_whole = self.count(&block, &file.known);
         let path = if is_whole { to } else { part };
-        let (named, cancel) = (path.clone(), ctx.cancel_token().clone());
-        let ended = move || {
-            if is_whole {
-                file.finish(&named)?;
-            }
-            hash_file_until(&named, &cancel)
-        };
+        let named = path.clone();
+        let ended = move || if is_whole { file.finish(&named) } else { file.leave() };
         let (bytes, sha256) = ctx.blocking(ended).await?;
         if is_whole {
             ctx.finish_file(&unit, None, &path, bytes, &sha256).await?;
