@@ -71,7 +71,8 @@ pub(crate) struct RetryContext<'a> {
 /// The tries of one request.
 pub(crate) struct Retries {
     kind: Pauses,
-    pauses: Box<dyn Iterator<Item = Duration> + Send>,
+    /// Made when the first try failed: most do not.
+    pauses: Option<Box<dyn Iterator<Item = Duration> + Send>>,
     /// Tries that failed in a row.
     failed: u32,
     busy_answers: u32,
@@ -90,10 +91,9 @@ fn between(from: i64, to: i64) -> Duration {
 
 impl Retries {
     pub(crate) fn new(kind: Pauses) -> Self {
-        let pauses = Box::new(kind.iter());
         Self {
             kind,
-            pauses,
+            pauses: None,
             failed: 0,
             busy_answers: 0,
             since: None,
@@ -108,6 +108,11 @@ impl Retries {
         Self { deadline, ..self }
     }
 
+    fn pause(&mut self) -> Option<Duration> {
+        let kind = self.kind;
+        self.pauses.get_or_insert_with(|| Box::new(kind.iter())).next()
+    }
+
     /// Something came: what failed before does not count any more.
     pub(crate) fn restart(&mut self) {
         let kind = if self.kind == Pauses::Light { Pauses::Light } else { Pauses::Short };
@@ -117,7 +122,7 @@ impl Retries {
     /// Counts a failed try; answers how long to wait for the next one, or `None` if it was tried long enough.
     pub(crate) fn after(&mut self, context: &RetryContext<'_>, url: &Url, refused: &Refused) -> Option<Duration> {
         let busy = refused.code == Some(429) || refused.retry_after.is_some();
-        let own = || self.pauses.next().map(|pause| if busy { pause.max(LEAST_BUSY_PAUSE) } else { pause });
+        let own = || self.pause().map(|pause| if busy { pause.max(LEAST_BUSY_PAUSE) } else { pause });
         let pause = refused.retry_after.or_else(own).unwrap_or(LONG_PAUSE);
         if busy {
             // Everybody leaves the host alone as long.
@@ -129,7 +134,7 @@ impl Retries {
 
     /// The same for a failure of a request that has ended, such as a submission.
     pub(crate) fn after_failure(&mut self, context: &RetryContext<'_>, url: &Url, failure: &Failure) -> Option<Duration> {
-        let pause = self.pauses.next().unwrap_or(LONG_PAUSE);
+        let pause = self.pause().unwrap_or(LONG_PAUSE);
         self.decide(context, url, failure, pause, false)
     }
 

@@ -9,14 +9,15 @@
 //! | the same, where fewer were under way than may be | nothing: more are not needed |
 //! | a round whose quickest answer took more than twice as long as the quickest one so far, and [`QUEUE`] more | fewer, in that proportion: they wait in its queue |
 //! | a round of which more than a tenth failed (5xx, no answer) | half as many |
-//! | 429, `Retry-After`, "try again" | half as many, and so many a second as it answered in the second before, less [`BELOW`] |
+//! | 429, `Retry-After`, "try again" | half as many; from the second time on so many a second as it answered in the second before, less [`BELOW`] |
 //!
 //! A host that limits requests a second is asked evenly, below its limit: whoever asks as fast as it answers is refused for a whole second
-//! or more each time. After [`HOLD`] without a refusal the pace grows again; the next refusal doubles that time. Refusals of requests that
-//! were under way together are one.
+//! or more each time. The first refusal says nothing of the limit, as others may have used it up. After [`HOLD`] without a refusal the pace
+//! grows again, faster each second, and after a refusal at the same pace it is held twice as long. Where so few answers came that the limit
+//! is hardly known it is held for [`SHORT_HOLD`]. Refusals of requests that were under way together are one.
 //!
 //! Source: additive increase, multiplicative decrease and slow start as in TCP (RFC 5681 §3.1); the shortest time as the measure of a
-//! queue as in TCP Vegas (Brakmo and Peterson 1995); 5 ms as a queue that does no harm (CoDel, RFC 8289 §4.4).
+//! queue as in TCP Vegas (Brakmo and Peterson 1995).
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -28,22 +29,26 @@ const LEAST: usize = 4;
 /// Least answers of a round.
 const LEAST_ROUND: usize = 8;
 /// A wait in a host's queue that is no sign of trouble.
-pub(super) const QUEUE: Duration = Duration::from_millis(5);
+pub(super) const QUEUE: Duration = Duration::from_millis(2);
 /// How long the quickest answer counts, in milliseconds: the way to a host may become longer.
 const QUICKEST_FOR: i64 = 60_000;
 /// Of how many milliseconds the answers are counted before a refusal.
 const COUNTED: i64 = 1_000;
 /// The steps in which they are counted.
 const STEP: i64 = 20;
-/// Requests after a pause that is longer begin to be counted anew.
-const IDLE: i64 = 10_000;
 /// How much below the pace at which a host refused it is asked.
 pub(super) const BELOW: f64 = 0.015;
 /// How long the pace stays after a refusal, in milliseconds, at first and at most.
 pub(super) const HOLD: i64 = 60_000;
 const LONGEST_HOLD: i64 = 16 * HOLD;
-/// By how much it grows each second then.
-const GROWTH: f64 = 1.02;
+/// The same where fewer answers than that came in the second before.
+const SHORT_HOLD: i64 = 3_000;
+const KNOWN_BY: u32 = 100;
+/// By how much of itself it grows in the first second then, and in each later one at most.
+const GROWTH: f64 = 0.02;
+const MOST_GROWTH: f64 = 0.5;
+/// Refusals at paces that differ by no more of it are at the same pace.
+const SAME: f64 = 0.1;
 /// Requests that are late by so many milliseconds are made up for.
 const LATE: f64 = 20.0;
 
@@ -190,27 +195,26 @@ impl TileWindow {
 struct Pace {
     /// Answers by the time that they came at, in steps.
     counted: VecDeque<(i64, u32)>,
-    /// When the requests that are counted began, and when the last one was sent.
-    began: i64,
-    last: i64,
+    /// Whether it was refused before.
+    was_refused: bool,
     /// Requests a second; any number where the host refused none.
     limit: Option<f64>,
+    /// At which pace it was refused the last time.
+    refused_at: Option<f64>,
     /// When the next one goes, in milliseconds since 1970.
     next: f64,
     /// When the pace grows next, and how long a refusal keeps it.
     grows_at: i64,
     hold: i64,
+    growth: f64,
 }
 
 impl Pace {
     fn slot(&mut self, now: i64) -> Duration {
-        if now.saturating_sub(self.last) > IDLE {
-            self.began = now;
-        }
-        self.last = now;
         let Some(limit) = &mut self.limit else { return Duration::ZERO };
         if now >= self.grows_at {
-            *limit *= GROWTH;
+            *limit *= 1.0 + self.growth;
+            self.growth = (self.growth * 2.0).min(MOST_GROWTH);
             self.grows_at = now.saturating_add(1_000);
         }
         let now = now as f64;
@@ -238,12 +242,21 @@ impl Pace {
     fn refused(&mut self, now: i64, pause: i64) {
         self.forget(now);
         let count: u32 = self.counted.iter().map(|(_, count)| count).sum();
-        let time = now.saturating_sub(self.began).clamp(STEP, COUNTED);
-        let measured = f64::from(count.max(1)) * 1_000.0 / time as f64;
-        let pace = self.limit.map_or(measured, |limit| limit.min(measured));
-        self.limit = Some((pace * (1.0 - BELOW)).max(1.0));
-        self.hold = (self.hold * 2).clamp(HOLD, LONGEST_HOLD);
         self.next = now.saturating_add(pause) as f64;
+        if !std::mem::replace(&mut self.was_refused, true) {
+            return;
+        }
+        let measured = f64::from(count) * 1_000.0 / COUNTED as f64;
+        let pace = self.limit.map_or(measured, |limit| limit.min(measured)).max(1.0);
+        let is_same = self.refused_at.is_some_and(|before| (before / pace - 1.0).abs() < SAME);
+        self.refused_at = Some(pace);
+        self.limit = Some(pace * (1.0 - BELOW));
+        self.hold = match (count < KNOWN_BY, is_same) {
+            (_, true) => (self.hold * 2).min(LONGEST_HOLD),
+            (true, false) => SHORT_HOLD,
+            (false, false) => HOLD,
+        };
+        self.growth = GROWTH;
         self.grows_at = now.saturating_add(self.hold);
     }
 }
@@ -288,7 +301,7 @@ mod tests {
     fn answers_that_get_slower_mean_fewer_and_never_too_few() {
         let mut window = TileWindow::new(256);
         allowed_after(&mut window, 5, 50 * MS);
-        assert_eq!(allowed_after(&mut window, 1, 104 * MS), [256], "twice the quickest is still well");
+        assert_eq!(allowed_after(&mut window, 1, 101 * MS), [256], "twice the quickest is still well");
         assert_eq!(allowed_after(&mut window, 1, 140 * MS), [(256.0 * (100.0 + QUEUE.as_millis() as f64) / 140.0) as usize]);
         assert_eq!(allowed_after(&mut window, 9, 5_000 * MS).last(), Some(&LEAST));
         let grown = allowed_after(&mut window, 3, 50 * MS);
@@ -388,14 +401,20 @@ mod tests {
             ("of each second", by_the_second(500, 0), 500.0),
             ("of seconds that began before", by_the_second(500, 700), 500.0),
             ("of a bucket", by_a_bucket(500.0, 500.0), 500.0),
-            ("of a small bucket", by_a_bucket(200.0, 20.0), 200.0),
+            ("that others used up at first", by_the_second(500, 0), 500.0),
         ];
         for (name, mut host, limit) in hosts {
+            if name.contains("others") {
+                (0..480).for_each(|_| _ = host(0));
+            }
             let (good, refused) = asked(&mut host, 44);
             let share = good as f64 / (44.0 * limit);
             assert!(share > 0.95, "{name}: {share} of the limit, {refused} refused");
             assert!(refused * 50 < good, "{name}: {refused} refused, {good} answered");
         }
+        // The limit is found from below where a host bears few at once.
+        let (good, refused) = asked(&mut by_a_bucket(500.0, 20.0), 300);
+        assert!(good > 100_000 && refused * 50 < good, "{good} answered, {refused} refused");
         let (good, refused) = asked(&mut by_the_second(u32::MAX, 0), 5);
         assert!(refused == 0 && good > 50_000, "without a limit: {good}");
     }
@@ -408,14 +427,21 @@ mod tests {
             pace.answered(now);
         }
         pace.refused(1_000, 1_000);
+        assert_eq!(pace.limit, None, "others may have used it up");
+        pace.refused(1_000, 1_000);
         let limit = pace.limit.expect("one");
         assert!((900.0..1_000.0).contains(&limit), "{limit}");
         let began = 2_000;
-        (began..HOLD).step_by(100).for_each(|now| drop(pace.slot(now)));
+        (began..HOLD + 1_000).step_by(100).for_each(|now| _ = pace.slot(now));
         assert_eq!(pace.limit, Some(limit));
-        (HOLD..3 * HOLD).step_by(100).for_each(|now| drop(pace.slot(now)));
+        (HOLD + 1_000..2 * HOLD).step_by(100).for_each(|now| _ = pace.slot(now));
         assert!(pace.limit.is_some_and(|grown| grown > 5.0 * limit), "{:?}", pace.limit);
-        pace.refused(3 * HOLD, 0);
-        assert_eq!(pace.hold, 2 * HOLD, "it waits longer before it tries again");
+        for (n, hold) in [(0, 2 * HOLD), (1, 4 * HOLD), (2, 8 * HOLD)] {
+            let now = 10 * HOLD + n * 60_000;
+            (0..1_000).for_each(|ms| pace.answered(now + ms));
+            pace.limit = Some(1_000.0);
+            pace.refused(now + 1_000, 0);
+            assert_eq!(pace.hold, hold, "it waits longer before it tries again");
+        }
     }
 }

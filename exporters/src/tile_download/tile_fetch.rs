@@ -5,7 +5,7 @@ use super::tally::shown;
 use super::tile_queue::{Sender, TileQueue};
 use offmap_arcgis::ArcGisClient;
 use offmap_engine::ExportContext;
-use offmap_formats::TileId;
+use offmap_formats::{TileFormat, TileId};
 use offmap_formats::compact_cache::LARGEST_TILE;
 use offmap_model::{DirectDownloadHosts, ExportTask, Failure, FailureKind, FailureOwner, MOST_EXAMPLES, Missing};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -42,6 +42,7 @@ pub(super) struct TileFetch {
     client: ArcGisClient,
     ctx: ExportContext,
     source: TileSource,
+    format: TileFormat,
     /// What the caller says of hosts to which a redirect may lead.
     hosts: Arc<DirectDownloadHosts>,
     /// Whether tiles may be missing: every layer says how many.
@@ -62,6 +63,7 @@ impl TileFetch {
             client: client.clone(),
             ctx: ctx.clone(),
             source: source.clone(),
+            format: source.format(),
             hosts: Arc::new(ctx.direct_download_hosts().clone()),
             has_budget: task.layers.iter().all(|l| ctx.error_budget(&l.id).missing_tiles.is_some()),
             queue: TileQueue::new(in_flight),
@@ -98,8 +100,7 @@ impl TileFetch {
 
     async fn tile(&self, place: TileId) -> Result<Came, Failure> {
         self.ctx.goes_on().await?;
-        let format = self.source.format();
-        let is_tile = |bytes: &[u8]| format.check_tile(bytes);
+        let is_tile = |bytes: &[u8]| self.format.check_tile(bytes);
         let call = self.source.call(place)?.directly(&self.hosts);
         match self.ctx.or_cancelled(self.client.tile(&call, LARGEST_TILE as usize, &is_tile)).await {
             Ok(Some(bytes)) => {
