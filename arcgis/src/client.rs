@@ -4,7 +4,7 @@
 //! - Errors inside HTTP 200 are errors ([`body`]); HTML with HTTP 200 is not an answer.
 //! - A token goes only to the hosts that it is for ([`Credentials`]), as a parameter, never across a redirect to another host, never
 //!   in a message.
-//! - Few requests per host at a time; what may pass is tried again with growing pauses for a time, `Retry-After` obeyed.
+//! - Few requests per host at a time, tiles as many as it bears; what may pass is tried again with growing pauses for a time, `Retry-After` obeyed.
 //!
 //! Source: `feature-service-rest` reference §1 and §6.
 
