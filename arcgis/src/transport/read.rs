@@ -66,10 +66,21 @@ impl Transport {
     pub(crate) async fn read_all(
         &self,
         call: &ServiceCall,
-        mut response: Response,
+        response: Response,
         limit: usize,
     ) -> Result<Vec<u8>, Refused> {
-        let mut all: Vec<u8> = Vec::new();
+        self.read_all_into(call, response, limit, Vec::new()).await
+    }
+
+    /// The same, in the room of a list that is not needed any more.
+    pub(super) async fn read_all_into(
+        &self,
+        call: &ServiceCall,
+        mut response: Response,
+        limit: usize,
+        mut all: Vec<u8>,
+    ) -> Result<Vec<u8>, Refused> {
+        all.clear();
         let read = self.read_into(call, &mut response, limit, &mut all).await;
         metrics::received(&call.url, all.len());
         read.map(|()| all)

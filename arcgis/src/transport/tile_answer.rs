@@ -40,6 +40,8 @@ pub(crate) struct TileAnswer<'a> {
     /// Most bytes that it may have.
     pub(crate) limit: usize,
     pub(crate) is_tile: IsTile<'a>,
+    /// A list whose room the tile is read into.
+    pub(crate) room: Vec<u8>,
 }
 
 /// Whether there is no tile, by the head of an answer.
@@ -100,7 +102,7 @@ impl Attempt for TileAnswer<'_> {
         let response = transport.expect_success(call, response).await?;
         let (from, is_vector) = (response.url().clone(), is_vector(response.headers()));
         let encoding = response.headers().get(CONTENT_ENCODING).cloned();
-        let bytes = transport.read_all(call, response, self.limit).await?;
+        let bytes = transport.read_all_into(call, response, self.limit, std::mem::take(&mut self.room)).await?;
         if let Some(other) =
             encoding.filter(|e| call.keeps_gzip && !matches!(e.as_bytes(), b"gzip" | b"x-gzip" | b"identity"))
         {

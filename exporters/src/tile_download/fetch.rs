@@ -137,7 +137,8 @@ impl<'a> Fetch<'a> {
         let unknown = |place: &TileId| !file.known.knows(place_in_block(place.row, place.column));
         let todo: Vec<TileId> = block.places().filter(unknown).collect();
         self.progress(block.tiles.tiles().saturating_sub(todo.len() as u64));
-        let mut writer = BlockWriter::new(self.ctx, self.client.options().disk_reserve, file);
+        let aside = (self.client.options().disk_reserve, self.tiles.spare());
+        let mut writer = BlockWriter::new(self.ctx, aside, file);
         let (to, mut arrived) = mpsc::channel(WAITING);
         self.tiles.open(todo.into_iter(), to);
         let (mut batch, mut failed) = (Vec::with_capacity(WAITING), None);

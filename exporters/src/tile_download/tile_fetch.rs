@@ -12,12 +12,32 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::task::JoinSet;
 use tracing::{Instrument as _, Span};
 
+/// Lists that are kept, and the largest one, in bytes.
+const MOST_SPARE: usize = 128;
+const LARGEST_SPARE: usize = 64 << 10;
+
 /// What a tile's url had.
 pub(super) enum Came {
     Tile(Vec<u8>),
     None,
     /// It did not come; why is logged.
     Lost,
+}
+
+/// Lists that tiles were in, for those to come: made anew for each, they cost more than what is done with them.
+#[derive(Default)]
+pub(super) struct Spare(Mutex<Vec<Vec<u8>>>);
+
+impl Spare {
+    fn take(&self) -> Vec<u8> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
+    }
+
+    pub(super) fn give(&self, lists: impl Iterator<Item = Vec<u8>>) {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let room = MOST_SPARE.saturating_sub(kept.len());
+        kept.extend(lists.filter(|list| list.capacity() <= LARGEST_SPARE).take(room));
+    }
 }
 
 /// What became of a tile; the failure of one that the layers cannot do without.
@@ -48,6 +68,7 @@ pub(super) struct TileFetch {
     /// Whether tiles may be missing: every layer says how many.
     has_budget: bool,
     queue: TileQueue,
+    spare: Arc<Spare>,
     /// Tiles that did not come so far.
     lost: Mutex<Missing>,
 }
@@ -67,6 +88,7 @@ impl TileFetch {
             hosts: Arc::new(ctx.direct_download_hosts().clone()),
             has_budget: task.layers.iter().all(|l| ctx.error_budget(&l.id).missing_tiles.is_some()),
             queue: TileQueue::new(in_flight),
+            spare: Arc::default(),
             lost: Mutex::new(Missing { of: planned, ..Missing::default() }),
         })
     }
@@ -79,6 +101,11 @@ impl TileFetch {
             workers.spawn(async move { all.work().await }.instrument(Span::current()));
         }
         Workers(workers)
+    }
+
+    /// Where lists go that are not needed any more.
+    pub(super) fn spare(&self) -> &Arc<Spare> {
+        &self.spare
     }
 
     /// Opens a block: what came of its tiles goes `to` whoever waits for it.
@@ -102,7 +129,7 @@ impl TileFetch {
         self.ctx.goes_on().await?;
         let is_tile = |bytes: &[u8]| self.format.check_tile(bytes);
         let call = self.source.call(place)?.directly(&self.hosts);
-        match self.ctx.or_cancelled(self.client.tile(&call, LARGEST_TILE as usize, &is_tile)).await {
+        match self.ctx.or_cancelled(self.client.tile(call, LARGEST_TILE as usize, &is_tile, self.spare.take())).await {
             Ok(Some(bytes)) => {
                 self.source.check_packable(place, &bytes)?;
                 Ok(Came::Tile(bytes))

@@ -5,10 +5,12 @@
 //! further once [`MOST_WAITING`] bytes wait. A sync is made once, when the block is finished.
 
 use super::block_file::BlockFile;
+use super::tile_fetch::Spare;
 use futures_util::future::BoxFuture;
 use offmap_disk::DiskReserve;
 use offmap_engine::ExportContext;
 use offmap_model::Failure;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How long tiles wait at most while others come. The machine's time: it bounds what a kill costs.
@@ -33,6 +35,7 @@ enum Side<'a> {
 pub(super) struct BlockWriter<'a> {
     ctx: &'a ExportContext,
     reserve: DiskReserve,
+    spare: Arc<Spare>,
     side: Side<'a>,
     waiting: Vec<Came>,
     bytes: usize,
@@ -40,8 +43,8 @@ pub(super) struct BlockWriter<'a> {
 }
 
 impl<'a> BlockWriter<'a> {
-    pub(super) fn new(ctx: &'a ExportContext, reserve: DiskReserve, file: BlockFile) -> Self {
-        Self { ctx, reserve, side: Side::Here(file), waiting: Vec::new(), bytes: 0, written_at: Instant::now() }
+    pub(super) fn new(ctx: &'a ExportContext, (reserve, spare): (DiskReserve, &Arc<Spare>), file: BlockFile) -> Self {
+        Self { ctx, reserve, spare: Arc::clone(spare), side: Side::Here(file), waiting: Vec::new(), bytes: 0, written_at: Instant::now() }
     }
 
     /// Takes what came for a place.
@@ -71,11 +74,12 @@ impl<'a> BlockWriter<'a> {
             }
         };
         let (batch, bytes) = (std::mem::take(&mut self.waiting), std::mem::take(&mut self.bytes));
-        let (reserve, folder) = (self.reserve, self.ctx.work_dir().to_owned());
+        let (reserve, spare, folder) = (self.reserve, Arc::clone(&self.spare), self.ctx.work_dir().to_owned());
         self.written_at = Instant::now();
         let write = move || {
             reserve.check(&folder, bytes as u64)?;
             batch.iter().for_each(|(place, tile)| file.put(*place, tile.as_deref()));
+            spare.give(batch.into_iter().filter_map(|(_, tile)| tile));
             file.flush()?;
             Ok(file)
         };
