@@ -63,12 +63,7 @@ impl Transport {
     }
 
     /// Reads an answer of at most `limit` bytes, within the time for them, however they come.
-    pub(crate) async fn read_all(
-        &self,
-        call: &ServiceCall,
-        response: Response,
-        limit: usize,
-    ) -> Result<Vec<u8>, Refused> {
+    pub(crate) async fn read_all(&self, call: &ServiceCall, response: Response, limit: usize) -> Result<Vec<u8>, Refused> {
         self.read_all_into(call, response, limit, Vec::new()).await
     }
 

@@ -199,7 +199,9 @@ impl BlockFile {
             let [kind, place, bytes, crc] = [0, 4, 8, 12].map(|at| number(&record, at));
             let at = self.end + RECORD as u64;
             match kind {
-                _ if place as usize >= PLACES || u64::from(bytes) > LARGEST_TILE => return wrong("it was changed after it was finished"),
+                _ if place as usize >= PLACES || u64::from(bytes) > LARGEST_TILE => {
+                    return wrong("it was changed after it was finished");
+                }
                 TILE => drop(self.known.places.insert(place, Some(Stored { at, length: bytes, crc }))),
                 NONE => drop(self.known.places.insert(place, None)),
                 TILEMAP if bytes as usize == PLACES / 8 => {

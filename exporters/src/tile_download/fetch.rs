@@ -1,10 +1,11 @@
 //! Fetches the tiles of blocks: a bounded number at a time, each block into a file of its own.
 
+use super::arrived::Came;
 use super::block_file::{BlockFile, Known, place_in_block};
 use super::blocks::Block;
 use super::source::TileSource;
 use super::tally::Tally;
-use super::tile_fetch::{Came, TileFetch};
+use super::tile_fetch::TileFetch;
 use super::tilemap::Tilemaps;
 use super::writer::BlockWriter;
 use futures_util::{StreamExt as _, stream};

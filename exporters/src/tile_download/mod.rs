@@ -5,6 +5,7 @@
 //!
 //! Source: tile reference §2 to §4, §10, §12 to §14.
 
+mod arrived;
 mod block_file;
 mod blocks;
 mod export;

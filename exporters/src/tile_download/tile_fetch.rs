@@ -1,47 +1,17 @@
 //! Fetches single tiles, by as many workers as may be under way, each a task of its own, so that no core waits for another.
 
+use super::arrived::{Came, Spare};
 use super::source::TileSource;
 use super::tally::shown;
 use super::tile_queue::{Sender, TileQueue};
 use offmap_arcgis::ArcGisClient;
 use offmap_engine::ExportContext;
-use offmap_formats::{TileFormat, TileId};
 use offmap_formats::compact_cache::LARGEST_TILE;
+use offmap_formats::{TileFormat, TileId};
 use offmap_model::{DirectDownloadHosts, ExportTask, Failure, FailureKind, FailureOwner, MOST_EXAMPLES, Missing};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::task::JoinSet;
 use tracing::{Instrument as _, Span};
-
-/// Lists that are kept, and the largest one, in bytes.
-const MOST_SPARE: usize = 128;
-const LARGEST_SPARE: usize = 64 << 10;
-
-/// What a tile's url had.
-pub(super) enum Came {
-    Tile(Vec<u8>),
-    None,
-    /// It did not come; why is logged.
-    Lost,
-}
-
-/// Lists that tiles were in, for those to come: made anew for each, they cost more than what is done with them.
-#[derive(Default)]
-pub(super) struct Spare(Mutex<Vec<Vec<u8>>>);
-
-impl Spare {
-    fn take(&self) -> Vec<u8> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
-    }
-
-    pub(super) fn give(&self, lists: impl Iterator<Item = Vec<u8>>) {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let room = MOST_SPARE.saturating_sub(kept.len());
-        kept.extend(lists.filter(|list| list.capacity() <= LARGEST_SPARE).take(room));
-    }
-}
-
-/// What became of a tile; the failure of one that the layers cannot do without.
-pub(super) type Arrived = Result<(TileId, Came), Failure>;
 
 /// Those who fetch. Who drops them ends what they do.
 pub(super) struct Workers(JoinSet<()>);

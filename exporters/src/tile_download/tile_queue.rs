@@ -1,6 +1,6 @@
 //! Hands out the tiles of the blocks that are open to those who fetch them: block by block, each row by row.
 
-use super::tile_fetch::Arrived;
+use super::arrived::Arrived;
 use offmap_formats::TileId;
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -130,5 +130,47 @@ impl TileQueue {
             }
             news.await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn places(columns: std::ops::Range<u64>) -> impl Iterator<Item = TileId> + Send + 'static {
+        columns.map(|column| TileId { level: 9, row: 0, column })
+    }
+
+    fn all(queue: &TileQueue) -> Vec<Turn<'_>> {
+        std::iter::from_fn(|| queue.take()).collect()
+    }
+
+    #[tokio::test]
+    async fn tiles_go_out_block_by_block_and_fewer_at_a_time_where_they_are_large() {
+        let queue = TileQueue::new(64);
+        let ((to, mut first), (then, second)) = (mpsc::channel(1), mpsc::channel(1));
+        queue.open(places(0..3), to);
+        queue.open(places(10..5_000), then);
+        let mut turns = Vec::new();
+        for _ in 0..4 {
+            turns.push(queue.next().await);
+        }
+        assert_eq!(turns.iter().map(|turn| turn.place.column).collect::<Vec<_>>(), [0, 1, 2, 10]);
+        turns.truncate(2);
+        assert!(first.try_recv().is_err_and(|error| error == mpsc::error::TryRecvError::Empty), "some are under way");
+        turns.clear();
+        assert!(first.recv().await.is_none(), "all of its tiles came");
+        turns = all(&queue);
+        assert_eq!(turns.len(), 64);
+        turns.clear();
+        (0..500).for_each(|_| queue.came(2 << 20));
+        assert!((LEAST..6).contains(&all(&queue).len()), "large tiles");
+        (0..500).for_each(|_| queue.came(6_000));
+        assert_eq!(all(&queue).len(), 64, "small ones again");
+        drop(second);
+        assert!(queue.take().is_none(), "nobody waits for the block");
+        let (to, _third) = mpsc::channel(1);
+        let (next, ()) = tokio::join!(queue.next(), async { queue.open(places(7..8), to) });
+        assert_eq!(next.place.column, 7, "who waits has news of a block");
     }
 }

@@ -4,8 +4,8 @@
 //! again after a kill. Only one batch is written at a time. Where the disk is slower than the service, tiles are asked for no
 //! further once [`MOST_WAITING`] bytes wait. A sync is made once, when the block is finished.
 
+use super::arrived::Spare;
 use super::block_file::BlockFile;
-use super::tile_fetch::Spare;
 use futures_util::future::BoxFuture;
 use offmap_disk::DiskReserve;
 use offmap_engine::ExportContext;
@@ -44,7 +44,15 @@ pub(super) struct BlockWriter<'a> {
 
 impl<'a> BlockWriter<'a> {
     pub(super) fn new(ctx: &'a ExportContext, (reserve, spare): (DiskReserve, &Arc<Spare>), file: BlockFile) -> Self {
-        Self { ctx, reserve, spare: Arc::clone(spare), side: Side::Here(file), waiting: Vec::new(), bytes: 0, written_at: Instant::now() }
+        Self {
+            ctx,
+            reserve,
+            spare: Arc::clone(spare),
+            side: Side::Here(file),
+            waiting: Vec::new(),
+            bytes: 0,
+            written_at: Instant::now(),
+        }
     }
 
     /// Takes what came for a place.
