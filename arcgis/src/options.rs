@@ -59,7 +59,7 @@ pub struct ClientOptions {
     /// Requests to one host at a time. Downloads leave one of them to small requests; where only one is allowed, a small request
     /// goes beside a download. Default: 4.
     pub requests_per_host: usize,
-    /// Most requests for single tiles to one host at a time, beside the others. They begin with 8, and are as many as the host's answers
+    /// Most requests for single tiles to one host at a time, beside the others. They begin with 16, and are as many as the host's answers
     /// show that it bears: fewer where these get slower or are refused. Without HTTP/2 each has a connection. Default: 256.
     pub tiles_per_host: usize,
     /// Certificates (PEM) to trust beside the system's, for servers with a private CA. Default: none.

@@ -23,7 +23,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 /// Requests at a time at the start.
-const START: usize = 8;
+const START: usize = 16;
 /// The least that answers that get slower lead to; refusals may lead to less.
 const LEAST: usize = 4;
 /// Least answers of a round.
@@ -288,7 +288,7 @@ mod tests {
     fn it_grows_to_what_is_allowed_as_long_as_answers_come_as_quickly() {
         let mut window = TileWindow::new(100);
         assert_eq!(window.allowed(), START);
-        assert_eq!(allowed_after(&mut window, 5, 50 * MS), [16, 32, 64, 100, 100]);
+        assert_eq!(allowed_after(&mut window, 5, 50 * MS), [32, 64, 100, 100, 100]);
         assert_eq!(TileWindow::new(2).allowed(), 2);
         let mut unused = TileWindow::new(100);
         for _ in 0..100 {
