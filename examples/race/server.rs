@@ -5,7 +5,7 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{Path, RawForm, State};
 use axum::http::StatusCode;
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{any, get};
 use offmap::model::geometry::WEB_MERCATOR_HALF;
@@ -14,16 +14,28 @@ use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Rows of a page.
 const PAGE: u64 = 2_000;
 /// How long a slow service takes.
 const SLOW: Duration = Duration::from_millis(50);
+/// The same of one that is near.
+const NEAR: Duration = Duration::from_millis(5);
+/// Requests that a service with a limit answers within a second.
+const CAP: u32 = 500;
 
 /// A server that runs as long as this process.
 pub(crate) struct Server {
     pub(crate) url: String,
+    data: Arc<Data>,
+}
+
+impl Server {
+    /// How many tiles were asked for.
+    pub(crate) fn tiles_asked(&self) -> u64 {
+        self.data.asked.load(Ordering::Relaxed)
+    }
 }
 
 struct Data {
@@ -32,11 +44,27 @@ struct Data {
     attachments: u64,
     countries: Bytes,
     asked: AtomicU64,
+    /// The second since the start that is now, and the requests in it.
+    capped: Mutex<(u64, u32)>,
+    began: Instant,
     /// Pages that were asked for before, so that the server's own work is done once.
     pages: Mutex<HashMap<(u64, u64), Bytes>>,
 }
 
 type Shared = State<Arc<Data>>;
+
+impl Data {
+    /// Counts a request; whether there are no more of them in this second than the limit.
+    fn is_below_cap(&self) -> bool {
+        let second = self.began.elapsed().as_secs();
+        let mut capped = self.capped.lock().unwrap_or_else(PoisonError::into_inner);
+        if capped.0 != second {
+            *capped = (second, 0);
+        }
+        capped.1 += 1;
+        capped.1 <= CAP
+    }
+}
 
 fn world() -> Envelope {
     let half = WEB_MERCATOR_HALF;
@@ -61,6 +89,10 @@ async fn tile(State(data): Shared, Path((service, level, row, column)): Path<(St
     let number = data.asked.fetch_add(1, Ordering::Relaxed);
     match service.as_str() {
         "SlowTiles" => tokio::time::sleep(SLOW).await,
+        "NearTiles" => tokio::time::sleep(NEAR).await,
+        "CappedTiles" if !data.is_below_cap() => {
+            return (StatusCode::TOO_MANY_REQUESTS, [(RETRY_AFTER, "1")]).into_response();
+        }
         "FaultyTiles" if number % 100 < 3 => return StatusCode::SERVICE_UNAVAILABLE.into_response(),
         // An answer that ends in its midst.
         "FaultyTiles" if number % 100 == 50 => {
@@ -153,8 +185,16 @@ async fn list(RawForm(form): RawForm) -> Response {
 
 /// Starts the server.
 pub(crate) async fn start(levels: u32, points: u64, attachments: u64, vertices: u64) -> Outcome<Server> {
-    let countries = Bytes::from(data::countries(vertices));
-    let data = Data { levels, points, attachments, countries, asked: AtomicU64::new(0), pages: Mutex::default() };
+    let data = Arc::new(Data {
+        levels,
+        points,
+        attachments,
+        countries: Bytes::from(data::countries(vertices)),
+        asked: AtomicU64::new(0),
+        capped: Mutex::default(),
+        began: Instant::now(),
+        pages: Mutex::default(),
+    });
     let root = "/arcgis/rest/services/{service}";
     let app = Router::new()
         .route(&format!("{root}/MapServer"), any(move || async move { axum::Json(cache(levels)) }))
@@ -172,9 +212,9 @@ pub(crate) async fn start(levels: u32, points: u64, attachments: u64, vertices: 
                 ([(CONTENT_TYPE, "image/jpeg")], data::attachment(id))
             }),
         )
-        .with_state(Arc::new(data));
+        .with_state(Arc::clone(&data));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
     let url = format!("http://localhost:{}", listener.local_addr()?.port());
     tokio::spawn(async move { axum::serve(listener, app).await });
-    Ok(Server { url })
+    Ok(Server { url, data })
 }
