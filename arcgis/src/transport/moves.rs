@@ -71,7 +71,7 @@ impl Moves {
         }
         let mut to = url.clone();
         by_https(&mut to);
-        self.insert(origin_of(url), to)
+        self.remember(origin_of(url), to)
     }
 
     /// Learns from a GET that was asked at one url and answered well at another; answers whether it is news.
@@ -91,11 +91,11 @@ impl Moves {
         root.set_path(new);
         root.set_query(None);
         root.set_fragment(None);
-        self.insert(format!("{}{old}", origin_of(from)), root)
+        self.remember(format!("{}{old}", origin_of(from)), root)
     }
 
     /// Answers whether it is news.
-    fn insert(&self, from: String, to: Url) -> bool {
+    fn remember(&self, from: String, to: Url) -> bool {
         let is_news = self.places.insert(from, to).is_none();
         self.any.store(true, Ordering::Release);
         is_news

@@ -61,7 +61,7 @@ pub(super) struct TileWindow {
     doubles: bool,
     round: Round,
     quickest: Quickest,
-    pace: Pace,
+    rate: Rate,
     /// A refusal before is one of the last refusal's burst, in milliseconds since 1970.
     refused_until: i64,
 }
@@ -106,7 +106,7 @@ impl TileWindow {
             doubles: true,
             round: Round::default(),
             quickest: Quickest::default(),
-            pace: Pace::default(),
+            rate: Rate::default(),
             refused_until: 0,
         }
     }
@@ -123,13 +123,13 @@ impl TileWindow {
 
     /// The next request's place in time: how long it waits.
     pub(super) fn slot(&mut self, now: i64) -> Duration {
-        self.pace.slot(now)
+        self.rate.slot(now)
     }
 
     /// An answer came, so long after its request; answers whether more may go now.
     pub(super) fn good(&mut self, took: Duration, now: i64) -> bool {
         self.quickest.add(took, now);
-        self.pace.answered(now);
+        self.rate.answered(now);
         let round = &mut self.round;
         round.good += 1;
         round.quickest = Some(round.quickest.map_or(took, |known| known.min(took)));
@@ -150,7 +150,7 @@ impl TileWindow {
         let flight = self.round.quickest.or(self.quickest.get()).unwrap_or_default() * 2;
         let flight = i64::try_from(flight.as_millis()).unwrap_or(i64::MAX);
         self.refused_until = now.saturating_add(pause.max(flight));
-        self.pace.refused(now, pause);
+        self.rate.refused(now, pause);
         self.halve();
         true
     }
@@ -192,7 +192,7 @@ impl TileWindow {
 
 /// How many requests go a second.
 #[derive(Debug, Default)]
-struct Pace {
+struct Rate {
     /// Answers by the time that they came at, in steps.
     counted: VecDeque<(i64, u32)>,
     /// Whether it was refused before.
@@ -209,7 +209,7 @@ struct Pace {
     growth: f64,
 }
 
-impl Pace {
+impl Rate {
     fn slot(&mut self, now: i64) -> Duration {
         let Some(limit) = &mut self.limit else { return Duration::ZERO };
         if now >= self.grows_at {
@@ -421,7 +421,7 @@ mod tests {
 
     #[test]
     fn the_pace_grows_again_where_the_host_refuses_no_more() {
-        let mut pace = Pace::default();
+        let mut pace = Rate::default();
         for now in 0..1_000 {
             pace.slot(now);
             pace.answered(now);

@@ -25,7 +25,7 @@ pub(super) struct Spare(Mutex<Vec<Vec<u8>>>);
 
 impl Spare {
     /// One of them, else an empty one.
-    pub(super) fn take(&self) -> Vec<u8> {
+    pub(super) fn reused(&self) -> Vec<u8> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
     }
 

@@ -99,7 +99,7 @@ impl TileFetch {
         self.ctx.goes_on().await?;
         let is_tile = |bytes: &[u8]| self.format.check_tile(bytes);
         let call = self.source.call(place)?.directly(&self.hosts);
-        match self.ctx.or_cancelled(self.client.tile(call, LARGEST_TILE as usize, &is_tile, self.spare.take())).await {
+        match self.ctx.or_cancelled(self.client.tile(call, LARGEST_TILE as usize, &is_tile, self.spare.reused())).await {
             Ok(Some(bytes)) => {
                 self.source.check_packable(place, &bytes)?;
                 Ok(Came::Tile(bytes))

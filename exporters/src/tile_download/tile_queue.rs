@@ -99,7 +99,7 @@ impl TileQueue {
         }
     }
 
-    fn take(&self) -> Option<Turn<'_>> {
+    fn try_next(&self) -> Option<Turn<'_>> {
         let mut inner = self.lock();
         if inner.under_way >= inner.sizes.allowed() {
             return None;
@@ -125,7 +125,7 @@ impl TileQueue {
             // From here on no news is missed.
             let mut news = std::pin::pin!(self.news.notified());
             news.as_mut().enable();
-            if let Some(turn) = self.take() {
+            if let Some(turn) = self.try_next() {
                 return turn;
             }
             news.await;
@@ -142,7 +142,7 @@ mod tests {
     }
 
     fn all(queue: &TileQueue) -> Vec<Turn<'_>> {
-        std::iter::from_fn(|| queue.take()).collect()
+        std::iter::from_fn(|| queue.try_next()).collect()
     }
 
     #[tokio::test]
@@ -168,7 +168,7 @@ mod tests {
         (0..500).for_each(|_| queue.came(6_000));
         assert_eq!(all(&queue).len(), 64, "small ones again");
         drop(second);
-        assert!(queue.take().is_none(), "nobody waits for the block");
+        assert!(queue.try_next().is_none(), "nobody waits for the block");
         let (to, _third) = mpsc::channel(1);
         let (next, ()) = tokio::join!(queue.next(), async { queue.open(places(7..8), to) });
         assert_eq!(next.place.column, 7, "who waits has news of a block");
