@@ -36,6 +36,9 @@ use std::sync::Arc;
 use std::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+/// The parameters of rows that come page by page: only those say which fields come.
+const BY_PAGES: &str = "featureQueryParameters";
+
 pub(crate) async fn run(arguments: Fetch) -> Result<u8, Stop> {
     let wishes = wishes(&arguments);
     let Begun { engine, job, package } = or_told(begin(&arguments).await, &wishes)?;
@@ -85,7 +88,7 @@ pub(crate) fn wishes(fetch: &Fetch) -> RunArguments {
 
 /// The package beside the file: its name says what was asked for.
 fn package_of(arguments: &Fetch, area: Option<&AreaOfInterest>) -> PathBuf {
-    let asked = json!({
+    let mut asked = json!({
         "version": 1,
         "url": without_secrets(&arguments.url),
         // What is in its file, not where that is.
@@ -94,6 +97,9 @@ fn package_of(arguments: &Fetch, area: Option<&AreaOfInterest>) -> PathBuf {
         "where": arguments.filter,
         "direct": arguments.direct.map(|when| format!("{when:?}")),
     });
+    if let (Some(fields), Some(all)) = (&arguments.fields, asked.as_object_mut()) {
+        all.insert("fields".to_owned(), json!(fields));
+    }
     fetch_package::package_of(&arguments.out, &sha256_of(asked.to_string().as_bytes()))
 }
 
@@ -113,6 +119,9 @@ async fn begin(arguments: &Fetch) -> Result<Begun, Stop> {
     request.overwrite = arguments.overwrite;
     or_interrupted(run_blocking(move || files::check_destination(&request))).await?;
     let wanted = match content {
+        Content::Tiles if arguments.fields.is_some() => {
+            return Err(Stop::usage("tiles have no fields; leave --fields out"));
+        }
         Content::Tiles => Wanted::Tiles,
         Content::Features if arguments.levels.is_some() => {
             return Err(Stop::usage("features have no levels; leave --levels out"));
@@ -135,8 +144,8 @@ async fn begin(arguments: &Fetch) -> Result<Begun, Stop> {
         Some(job) => job.with_secrets_of(&lone.source.web_map),
         None => {
             let task = OfflineMapTask::new(&engine, lone.source);
-            let overrides = match takes_all {
-                true => or_interrupted(all_rows(&task, &parameters)).await?,
+            let overrides = match takes_all || arguments.fields.is_some() {
+                true => or_interrupted(overrides(&task, &parameters, takes_all, arguments.fields.as_deref())).await?,
                 false => GenerateOfflineMapParameterOverrides::default(),
             };
             task.generate_offline_map(parameters, overrides, &package)
@@ -163,21 +172,33 @@ async fn left(engine: &Engine, package: &Path) -> Result<Option<GenerateOfflineM
     }
 }
 
-/// The parameters of a plan, with every row in place of those that an area meets: an area has no rows without shapes in it.
-async fn all_rows(
+/// The parameters of a plan, with every row in place of those that an area meets, where all are wanted: an area has no rows without shapes
+/// in it; and with the fields that are wanted.
+async fn overrides(
     task: &OfflineMapTask,
     parameters: &GenerateOfflineMapParameters,
+    takes_all: bool,
+    fields: Option<&[String]>,
 ) -> Result<GenerateOfflineMapParameterOverrides, Failure> {
     let plan = task.plan(parameters, &GenerateOfflineMapParameterOverrides::default()).await?;
     let mut overrides = GenerateOfflineMapParameterOverrides::from_plan(&plan);
     let keys: Vec<OfflineMapParametersKey> = overrides.keys().collect();
     for key in keys {
         let Some(mut planned) = overrides.get(&key).cloned() else { continue };
-        for option in planned["layerOptions"].as_array_mut().into_iter().flatten() {
+        for option in planned["layerOptions"].as_array_mut().into_iter().flatten().filter(|_| takes_all) {
             let has_filter = option["whereClause"].as_str().is_some_and(|clause| !clause.trim().is_empty());
             let chosen = if has_filter { "useFilter" } else { "all" };
             (option["queryOption"], option["useGeometry"], option["includeRelated"]) =
                 (json!(chosen), json!(false), json!(false));
+        }
+        match fields {
+            Some(fields) if key.parameters_type == BY_PAGES => planned["outFields"] = json!(fields),
+            Some(_) => {
+                return Err(Failure::invalid_parameter(
+                    "the service exports its rows with all of their fields; --fields needs --direct always, which is the default",
+                ));
+            }
+            None => {}
         }
         overrides.set(&key, &planned)?;
     }

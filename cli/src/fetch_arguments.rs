@@ -58,6 +58,9 @@ pub(crate) struct Fetch {
     /// Only rows that meet this where clause.
     #[arg(long = "where", value_name = "CLAUSE", help_heading = help::MAP)]
     pub(crate) filter: Option<String>,
+    /// Only these fields of features, in any letter case; object id, global id, shape and keys of relationships come always.
+    #[arg(long, value_name = "A,B", value_delimiter = ',', help_heading = help::MAP)]
+    pub(crate) fields: Option<Vec<String>>,
     /// Whether it is downloaded tile by tile and page by page: always, only where the service does not export it, or never
     /// [default: always].
     #[arg(long, value_name = "WHEN", help_heading = help::RUN)]

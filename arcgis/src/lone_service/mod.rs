@@ -6,7 +6,7 @@
 //! | `…/MapServer` | its cache | all layers and tables |
 //! | `…/MapServer/3` | | that layer or table |
 //! | `…/ImageServer`, `…/VectorTileServer` | its cache | |
-//! | a template with `{z}`, `{x}`, `{y}`, or with `{level}`, `{col}`, `{row}` | Web Mercator tiles | |
+//! | a template with `{z}`, `{x}`, `{y}` or `{-y}`, or with `{level}`, `{col}`, `{row}` | Web Mercator tiles: pictures or vector tiles | |
 //!
 //! Source: `feature-service-rest` reference §2, tile reference §2, `web-map-and-offline-api` reference A.4.
 
@@ -25,12 +25,15 @@ use crate::time_limit::run_within;
 use crate::urls::parse_http;
 use described::{extent_of, layers_of, levels_of, title_of};
 use offmap_model::failure::without_secrets;
-use offmap_model::{AreaOfInterest, Failure, FailureStage, OfflineMapSource, ServiceUrl, WebMap};
+use offmap_model::{AreaOfInterest, Failure, FailureOwner, FailureStage, OfflineMapSource, ServiceUrl, WebMap};
 use serde_json::{Value, json};
 use template::Template;
 
 /// Keys of which every description of a service, layer or table has at least one.
 const DESCRIPTION: &[&str] = &["currentVersion", "capabilities", "layers", "tables", "fields", "tileInfo", "tiles", "type"];
+
+/// Most bytes of the tile that is looked at.
+const MOST_FIRST_TILE: usize = 16 << 20;
 
 /// What is wanted of a service that has both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,7 +90,7 @@ pub async fn read(
 
 async fn read_within(client: &ArcGisClient, url: &str, wanted: Wanted, filter: &str) -> Result<LoneService, Failure> {
     if url.contains('{') {
-        return of_template(&Template::read(url)?, wanted, filter);
+        return of_template(client, &Template::read(url)?, wanted, filter).await;
     }
     parse_http(url)?;
     let shown = without_secrets(url);
@@ -162,18 +165,37 @@ fn refuse_filter(filter: &str) -> Result<(), Failure> {
     }
 }
 
-fn of_template(template: &Template, wanted: Wanted, filter: &str) -> Result<LoneService, Failure> {
+async fn of_template(
+    client: &ArcGisClient,
+    template: &Template,
+    wanted: Wanted,
+    filter: &str,
+) -> Result<LoneService, Failure> {
     refuse_filter(filter)?;
     if wanted == Wanted::Features {
         return Err(Failure::invalid_parameter(format!(
-            "`{}` is a template of tiles; they are written to .pmtiles, .mbtiles or .tpkx",
+            "`{}` is a template of tiles; they are written to .pmtiles, .mbtiles, .tpkx or .vtpk",
             without_secrets(&template.url)
         )));
     }
-    let source =
-        OfflineMapSource::from_web_map(WebMap::from_value(map_of(&template.title, vec![template.layer()], vec![]))?);
-    let (extent, levels) = (Some(template::extent()), template::levels());
+    let is_vector = match template.says_vector() {
+        Some(says) => says,
+        None => has_vector_tiles(client, template).await?,
+    };
+    let map = map_of(&template.title, vec![template.layer(is_vector)], vec![]);
+    let source = OfflineMapSource::from_web_map(WebMap::from_value(map)?);
+    let (extent, levels) = (Some(template::extent()), template::levels(is_vector));
     Ok(LoneService { source, title: template.title.clone(), extent, levels })
+}
+
+/// Whether the first tile of a template is a vector tile; where there is none, its tiles are taken for pictures.
+async fn has_vector_tiles(client: &ArcGisClient, template: &Template) -> Result<bool, Failure> {
+    let call = ServiceCall::get(&template.first_tile())?.in_stage(FailureStage::Plan);
+    match client.tile(&call, MOST_FIRST_TILE, &|_| Ok(())).await {
+        Ok(tile) => Ok(tile.is_some_and(|bytes| template::is_vector_tile(&bytes))),
+        Err(failure) if failure.owner == FailureOwner::Source => Ok(false),
+        Err(failure) => Err(failure),
+    }
 }
 
 /// A web map of some layers and tables.

@@ -22,7 +22,10 @@ const IN_URL: &AsciiSet = &CONTROLS
     .add(b'{')
     .add(b'}');
 
-/// A url with `{level}`, `{row}` and `{col}`, and `{subDomain}` where several hosts have the same tiles.
+/// The row of a tile counted from the south, where level n has 2ⁿ rows.
+pub(super) const ROW_FROM_SOUTH: &str = "{-y}";
+
+/// A url with `{level}`, `{row}` or `{-y}`, and `{col}`, and `{subDomain}` where several hosts have the same tiles.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct TileTemplate {
@@ -57,6 +60,9 @@ impl TileTemplate {
             None => place.level.to_string(),
         };
         let url = self.url.replace("{level}", &level);
+        let rows = 1_u64.checked_shl(place.level).unwrap_or(u64::MAX);
+        let from_south = rows.saturating_sub(place.row.saturating_add(1));
+        let url = url.replace(ROW_FROM_SOUTH, &from_south.to_string());
         let url = url.replace("{row}", &place.row.to_string()).replace("{col}", &place.column.to_string());
         let turn = usize::try_from(place.row.wrapping_add(place.column) % self.hosts() as u64).unwrap_or(0);
         match self.sub_domains.get(turn) {
@@ -77,6 +83,7 @@ mod tests {
             TileTemplate { sub_domains, ..TileTemplate::new(url) }.url_of(TileId { level: 5, row, column })
         };
         assert_eq!(of("https://h/tile/{level}/{row}/{col}.pbf", &[], 7, 9), "https://h/tile/5/7/9.pbf");
+        assert_eq!(of("https://h/{level}/{col}/{-y}", &[], 7, 9), "https://h/5/9/24");
         let several = |row, column| of("https://{subDomain}.h/{level}/{col}/{row}", &["a", "b", "c"], row, column);
         assert_eq!([several(0, 0), several(0, 1)], ["https://a.h/5/0/0", "https://b.h/5/1/0"]);
         assert_eq!(several(4, 1), several(4, 1));
