@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# `offmap fetch` against servers that others wrote: Koop (feature services), MapProxy (WMTS, TMS), fast-pmtiles (vector tiles) and nginx,
-# which drops connections and answers 429 and 503. Every row, attribute, coordinate and tile is compared by Python's sqlite3, GDAL
+# `offmap fetch` against servers that others wrote: Koop (feature services), MapProxy (WMTS, TMS), fast-pmtiles (vector tiles, from a file
+# that nginx has) and nginx, which drops connections and answers 429 and 503. Every row, attribute, coordinate and tile is compared by Python's sqlite3, GDAL
 # (pyogrio), shapely and pmtiles with what the servers were given and with what they answer to a plain client.
 # Usage: tests/foreign_servers.sh [small|large] [OFFMAP]
 # `small` takes seconds, and is what CI runs; `large` is for a desk. OFFMAP is the built program; without it it is built.
@@ -78,6 +78,8 @@ if [ -d "$tools/npm/node_modules/@koopjs/koop-core" ]; then
     fetch "$services/$name/FeatureServer/0" "$work/$name.gpkg"
     compare features "$work/$name.gpkg" "$work/features/$name.json"
   done
+  fetch "$services/points/FeatureServer/0" "$work/fields.gpkg" --fields CODE,height
+  compare features "$work/fields.gpkg" "$work/features/points.json" code,height
 else
   echo "Koop: SKIPPED, @koopjs/koop-core cannot be installed here"
 fi
@@ -93,16 +95,15 @@ fetch "$at/wmts/grey/web/{z}/{x}/{y}.png" "$work/rest.mbtiles" --levels "0-$deep
 compare tiles "$work/rest.mbtiles" "$at/wmts/grey/web/{z}/{x}/{y}.png" "$work/raster.mbtiles"
 fetch "$tile&TILEMATRIX={z}&TILEROW={y}&TILECOL={x}" "$work/kvp.pmtiles" --levels "0-$deepest"
 compare tiles "$work/kvp.pmtiles" "$tile&TILEMATRIX={z}&TILEROW={y}&TILECOL={x}" "$work/raster.mbtiles"
+fetch "$at/wmts/1.0.0/WMTSCapabilities.xml" "$work/web.pmtiles" --layer grey --levels "0-$deepest"
+compare tiles "$work/web.pmtiles" "$at/wmts/grey/web/{z}/{x}/{y}.png" "$work/raster.mbtiles"
+capabilities="$at/service?SERVICE=WMTS&REQUEST=GetCapabilities"
+fetch "$capabilities" "$work/country.tpkx" --layer country --levels 0-2
+compare tiles "$work/country.tpkx" "$at/wmts/country/country/{z}/{x}/{y}.png" 0/0-2/0-3,1/0-5/0-7,2/0-12/0-17
+fetch "$capabilities" "$work/degrees.tpkx" --layer degrees --levels 0-3
+compare tiles "$work/degrees.tpkx" "$at/wmts/degrees/degrees/{z}/{x}/{y}.png" 0/0-0/0-0,1/0-1/0-0,2/0-3/0-1,3/0-7/0-3
 fetch "$at/tms/1.0.0/grey/web/{z}/{x}/{-y}.png" "$work/tms.mbtiles" --levels "0-$deepest"
 compare tiles "$work/tms.mbtiles" "$at/tms/1.0.0/grey/web/{z}/{x}/{y_up}.png" "$work/raster.mbtiles"
-
-"$python" -m uvicorn fast_pmtiles.main:app --host 127.0.0.1 --port "$vector" --log-level error > "$work/vector.txt" 2>&1 &
-servers+=($!)
-answers "http://127.0.0.1:$vector/healthz"
-echo "fast-pmtiles"
-at="http://127.0.0.1:$vector/tiles/{z}/{x}/{y}?url=file://$work/files/vector.pmtiles"
-fetch "$at" "$work/vector.pmtiles" --levels "0-$deepest"
-compare tiles "$work/vector.pmtiles" "$at" "$work/vector.mbtiles"
 
 if command -v nginx > /dev/null; then
   nginx -c "$work/nginx.conf" > "$work/nginx.txt" 2>&1 &
@@ -115,10 +116,18 @@ if command -v nginx > /dev/null; then
   fetch "$at/vector/{z}/{x}/{y}.pbf" "$work/stormy.mbtiles" --levels "0-$deepest"
   compare tiles "$work/stormy.mbtiles" "$at/vector/{z}/{x}/{y}.pbf" "$work/vector.mbtiles"
   if [ -n "$has_koop" ]; then
+    at=http://127.0.0.1:$nginx/stormy
     fetch "$at/odd/rest/services/points/FeatureServer/0" "$work/stormy.gpkg"
     compare features "$work/stormy.gpkg" "$work/features/points.json"
   fi
+  "$python" -m uvicorn fast_pmtiles.main:app --host 127.0.0.1 --port "$vector" --log-level error > "$work/vector.txt" 2>&1 &
+  servers+=($!)
+  answers "http://127.0.0.1:$vector/healthz"
+  echo "fast-pmtiles"
+  at="http://127.0.0.1:$vector/tiles/{z}/{x}/{y}?url=http://127.0.0.1:$nginx/vector.pmtiles"
+  fetch "$at" "$work/vector.pmtiles" --levels "0-$deepest"
+  compare tiles "$work/vector.pmtiles" "$at" "$work/vector.mbtiles"
 else
-  echo "nginx: SKIPPED, it cannot be installed here"
+  echo "nginx and fast-pmtiles: SKIPPED, nginx cannot be installed here"
 fi
 echo "foreign servers: ok after $SECONDS s"

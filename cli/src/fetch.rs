@@ -19,7 +19,7 @@ use crate::setup::{area, cancelled_by_ctrl_c};
 use crate::stop::{INCOMPLETE, Stop};
 use crate::take::{or_told, read_limits};
 use crate::terminal::{self, note};
-use offmap::arcgis::lone_service::{self, LoneService, Wanted};
+use offmap::arcgis::lone_service::{self, LoneService, Selection, Wanted};
 use offmap::model::failure::without_secrets;
 use offmap::packager::MobileMapPackage;
 use offmap::{
@@ -97,8 +97,10 @@ fn package_of(arguments: &Fetch, area: Option<&AreaOfInterest>) -> PathBuf {
         "where": arguments.filter,
         "direct": arguments.direct.map(|when| format!("{when:?}")),
     });
-    if let (Some(fields), Some(all)) = (&arguments.fields, asked.as_object_mut()) {
-        all.insert("fields".to_owned(), json!(fields));
+    for (key, said) in [("fields", json!(arguments.fields)), ("layer", json!(arguments.layer))] {
+        if !said.is_null() {
+            asked[key] = said;
+        }
     }
     fetch_package::package_of(&arguments.out, &sha256_of(asked.to_string().as_bytes()))
 }
@@ -128,12 +130,16 @@ async fn begin(arguments: &Fetch) -> Result<Begun, Stop> {
         }
         Content::Features => Wanted::Features,
     };
+    if arguments.levels.is_none() && arguments.url.contains('{') {
+        return Err(Stop::usage("a template does not say which levels it has; name --levels, for instance 0-12"));
+    }
     let began = Instant::now();
     let client = access::client(&arguments.access, Some(&arguments.url))?;
     let limits = read_limits(&wishes(arguments));
-    let filter = arguments.filter.as_deref().unwrap_or_default();
+    let (filter, layer) = (arguments.filter.as_deref().unwrap_or_default(), arguments.layer.as_deref());
+    let selection = Selection { wanted, filter, layer };
     let lone = tokio::select! {
-        lone = lone_service::read(&client, &arguments.url, wanted, filter, &limits) => lone?,
+        lone = lone_service::read(&client, &arguments.url, &selection, &limits) => lone?,
         () = cancelled_by_ctrl_c(&limits) => return Err(Failure::cancelled().into()),
     };
     know_map(&lone.source.web_map);
@@ -229,9 +235,6 @@ fn parameters(
                 found.map(|l| l.scale).ok_or_else(|| Stop::usage(format!("there is no level {id}; there are: {}", ids())))
             };
             (parameters.min_scale, parameters.max_scale) = (scale(*range.start())?, scale(*range.end())?);
-        }
-        None if arguments.url.contains('{') => {
-            return Err(Stop::usage("a template does not say which levels it has; name --levels, for instance 0-12"));
         }
         None => {}
     }

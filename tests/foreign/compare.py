@@ -4,7 +4,7 @@ Usage: compare.py features FILE.gpkg SOURCE.json [FROM,TO,…]   every row, attr
        compare.py tiles FILE URL SOURCE.mbtiles                 every tile of the source, and what the server answers at URL ({z}, {x}, {y})
        compare.py tiles FILE URL LEVEL/X0-X1/Y0-Y1,…            every tile of these places, as the server answers
 """
-import gzip, json, pathlib, sqlite3, sys, urllib.request, urllib.error
+import gzip, json, pathlib, re, sqlite3, struct, sys, urllib.error, urllib.request, zipfile
 
 import numpy, pyogrio, shapely
 from pmtiles.reader import MmapSource, all_tiles
@@ -86,7 +86,23 @@ def shape_differs(wkb, geojson, key):
     return worst
 
 
+def bundles(file):
+    """The tiles of a package: bundles of 128 × 128 tiles, with an index of offsets (40 bits) and sizes (24 bits) behind 64 bytes."""
+    with zipfile.ZipFile(file) as package:
+        for name in package.namelist():
+            found = re.search(r"/L(\d+)/R([0-9a-f]+)C([0-9a-f]+)\.bundle$", name)
+            if found is None:
+                continue
+            level, row, column, data = int(found[1]), int(found[2], 16), int(found[3], 16), package.read(name)
+            for k, (entry,) in enumerate(struct.iter_unpack("<Q", data[64 : 64 + 8 * 128 * 128])):
+                offset, size = entry & ((1 << 40) - 1), entry >> 40
+                if size:
+                    yield (level, column + k % 128, row + k // 128), data[offset : offset + size]
+
+
 def tiles_of(file):
+    if str(file).endswith(".tpkx"):
+        return dict(bundles(file))
     if str(file).endswith(".pmtiles"):
         with open(file, "rb") as opened:
             return dict(all_tiles(MmapSource(opened)))

@@ -6,6 +6,7 @@
 //! | `…/MapServer` | its cache | all layers and tables |
 //! | `…/MapServer/3` | | that layer or table |
 //! | `…/ImageServer`, `…/VectorTileServer` | its cache | |
+//! | `…/WMTSCapabilities.xml`, `…?SERVICE=WMTS&REQUEST=GetCapabilities` | one of its layers | |
 //! | a template with `{z}`, `{x}`, `{y}` or `{-y}`, or with `{level}`, `{col}`, `{row}` | Web Mercator tiles: pictures or vector tiles | |
 //!
 //! Source: `feature-service-rest` reference §2, tile reference §2, `web-map-and-offline-api` reference A.4.
@@ -13,6 +14,7 @@
 mod described;
 mod level_scale;
 mod template;
+mod wmts;
 
 pub use level_scale::LevelScale;
 
@@ -25,7 +27,7 @@ use crate::time_limit::run_within;
 use crate::urls::parse_http;
 use described::{extent_of, layers_of, levels_of, title_of};
 use offmap_model::failure::without_secrets;
-use offmap_model::{AreaOfInterest, Failure, FailureOwner, FailureStage, OfflineMapSource, ServiceUrl, WebMap};
+use offmap_model::{AreaOfInterest, Failure, FailureKind, FailureOwner, FailureStage, OfflineMapSource, ServiceUrl, WebMap};
 use serde_json::{Value, json};
 use template::Template;
 
@@ -44,6 +46,25 @@ pub enum Wanted {
     Features,
 }
 
+/// What is wanted of a service.
+#[derive(Debug, Clone, Copy)]
+pub struct Selection<'a> {
+    /// Tiles or features.
+    pub wanted: Wanted,
+    /// A where clause for features; an empty one is met by all.
+    pub filter: &'a str,
+    /// The layer of a WMTS by its identifier or title; a service with one layer needs none.
+    pub layer: Option<&'a str>,
+}
+
+impl Selection<'_> {
+    /// All of it.
+    #[must_use]
+    pub fn all(wanted: Wanted) -> Self {
+        Self { wanted, filter: "", layer: None }
+    }
+}
+
 /// A service or layer, as a map.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -58,17 +79,18 @@ pub struct LoneService {
     pub levels: Vec<LevelScale>,
 }
 
-/// Reads what is at a url. `filter` is a where clause for features; an empty one is met by all.
+/// Reads what is at a url.
 ///
 /// ```no_run
-/// use offmap_arcgis::lone_service::{self, Wanted};
+/// use offmap_arcgis::lone_service::{self, Selection, Wanted};
 /// use offmap_arcgis::portal::ReadLimits;
 /// use offmap_arcgis::{ArcGisClient, ClientOptions, Credentials};
 ///
 /// # async fn run() -> Result<(), offmap_model::Failure> {
 /// let client = ArcGisClient::new(ClientOptions::default(), Credentials::none())?;
 /// let url = "https://gis.city.example/arcgis/rest/services/Trees/FeatureServer/0";
-/// let trees = lone_service::read(&client, url, Wanted::Features, "HEIGHT > 10", &ReadLimits::default()).await?;
+/// let tall = Selection { filter: "HEIGHT > 10", ..Selection::all(Wanted::Features) };
+/// let trees = lone_service::read(&client, url, &tall, &ReadLimits::default()).await?;
 /// println!("{} within {:?}", trees.title, trees.extent);
 /// # Ok(())
 /// # }
@@ -79,26 +101,35 @@ pub struct LoneService {
 pub async fn read(
     client: &ArcGisClient,
     url: &str,
-    wanted: Wanted,
-    filter: &str,
+    selection: &Selection<'_>,
     limits: &ReadLimits,
 ) -> Result<LoneService, Failure> {
     let clock = client.clock();
-    let work = read_within(client, url.trim(), wanted, filter);
+    let work = read_within(client, url.trim(), selection);
     run_within("the reading of the service", limits.time, &limits.cancel, &*clock, work).await
 }
 
-async fn read_within(client: &ArcGisClient, url: &str, wanted: Wanted, filter: &str) -> Result<LoneService, Failure> {
-    if url.contains('{') {
+async fn read_within(client: &ArcGisClient, url: &str, selection: &Selection<'_>) -> Result<LoneService, Failure> {
+    let (wanted, filter) = (selection.wanted, selection.filter);
+    let is_template = url.contains('{');
+    let capabilities = if is_template { None } else { wmts::capabilities_url(&parse_http(url)?) };
+    if selection.layer.is_some() && capabilities.is_none() {
+        return Err(Failure::invalid_parameter(
+            "--layer names a layer of a WMTS; of another service, write the layer's number behind its url",
+        ));
+    }
+    if is_template {
         return of_template(client, &Template::read(url)?, wanted, filter).await;
     }
-    parse_http(url)?;
+    if let Some(capabilities) = capabilities {
+        return of_wmts(client, capabilities.as_str(), selection).await;
+    }
     let shown = without_secrets(url);
     let known = ServiceUrl::parse(url).filter(|u| is_read(&u.kind()));
     let Some(service) = known else {
         return Err(Failure::invalid_parameter(format!(
             "`{shown}` is not the url of a service or layer; expected …/FeatureServer, …/MapServer, …/ImageServer or …/VectorTileServer, \
-             with the number of a layer behind it or without, or a template of tiles with {{z}}, {{x}} and {{y}}"
+             with the number of a layer behind it or without, the capabilities of a WMTS, or a template of tiles with {{z}}, {{x}} and {{y}}"
         )));
     };
     let at = service.layer_id().map_or_else(|| service.root().to_owned(), |id| format!("{}/{id}", service.root()));
@@ -186,6 +217,25 @@ async fn of_template(
     let source = OfflineMapSource::from_web_map(WebMap::from_value(map)?);
     let (extent, levels) = (Some(template::extent()), template::levels(is_vector));
     Ok(LoneService { source, title: template.title.clone(), extent, levels })
+}
+
+async fn of_wmts(client: &ArcGisClient, url: &str, selection: &Selection<'_>) -> Result<LoneService, Failure> {
+    refuse_filter(selection.filter)?;
+    let shown = without_secrets(url);
+    if selection.wanted == Wanted::Features {
+        return Err(Failure::invalid_parameter(format!(
+            "{shown} has tiles and no features; tiles are written to a name with another ending, such as .pmtiles"
+        )));
+    }
+    let call = ServiceCall::get(url)?.in_stage(FailureStage::Plan);
+    let Some(bytes) = client.bytes(&call, wmts::MOST_BYTES).await? else {
+        let message = format!("there are no capabilities at {shown}; look whether its path is right");
+        return Err(Failure::new(FailureOwner::Source, FailureKind::NotFound, FailureStage::Plan, message));
+    };
+    let wmts::WmtsLayer { title, mut layer, extent, levels } = wmts::read(&bytes, url, selection.layer)?;
+    client.secrets().scrub_json(&mut layer);
+    let source = OfflineMapSource::from_web_map(WebMap::from_value(map_of(&title, vec![layer], vec![]))?);
+    Ok(LoneService { source, title, extent: Some(AreaOfInterest::Envelope(extent)), levels })
 }
 
 /// Whether the first tile of a template is a vector tile; where there is none, its tiles are taken for pictures.

@@ -111,7 +111,8 @@ mod tests {
 
     fn layer() -> QueriedLayer {
         let field = |name: &str, word: &str| json!({"name": name, "type": format!("esriFieldType{word}")});
-        let kinds = json!({"KIND": {"type": "codedValue", "name": "Kinds", "codedValues": []}, "NAME": {"type": "inherited"}});
+        let kinds =
+            json!({"KIND": {"type": "codedValue", "name": "Kinds", "codedValues": []}, "NAME": {"type": "inherited"}});
         QueriedLayer::read(&json!({
             "name": "Trees", "objectIdField": "FID", "typeIdField": "SORT", "types": [{"id": 1, "name": "Oak", "domains": kinds}],
             "fields": [field("FID", "OID"), field("GlobalID", "GlobalID"), field("NAME", "String"), field("KIND", "String"),
