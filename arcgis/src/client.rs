@@ -12,7 +12,7 @@ use crate::answer_kind::AnswerKind;
 use crate::auth::{Credentials, TokenClient};
 use crate::body;
 use crate::call::ServiceCall;
-use crate::feature_set::FeatureSet;
+use crate::feature_set::ReadFeatures;
 use crate::options::ClientOptions;
 use crate::session::Session;
 use crate::transport::{self, Attempt, FeatureAnswer, IsTile, JsonAnswer, ListAnswer, SmallFile, TileAnswer, Transport};
@@ -177,12 +177,14 @@ impl ArcGisClient {
     ///
     /// # Errors
     /// As [`ArcGisClient::json`].
-    pub async fn feature_set(&self, call: &ServiceCall, as_pbf: bool) -> Result<FeatureSet, Failure> {
-        let call = call.clone().answer(AnswerKind::Features);
-        if !as_pbf {
-            return self.json(&call).await.map(FeatureSet::Json);
-        }
-        self.run(call.with("f", "pbf"), &mut FeatureAnswer).await
+    pub async fn feature_set<R: ReadFeatures>(
+        &self,
+        call: &ServiceCall,
+        as_pbf: bool,
+        reader: Arc<R>,
+    ) -> Result<R::Features, Failure> {
+        let form = if as_pbf { "pbf" } else { "json" };
+        self.run(call.clone().answer(AnswerKind::Features).with("f", form), &mut FeatureAnswer { as_pbf, reader }).await
     }
 
     /// Asks for a small file, such as a thumbnail or a sprite; `None` if the url has none (404).

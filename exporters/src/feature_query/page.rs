@@ -16,8 +16,7 @@ use super::layer_query::LayerQuery;
 use super::row_reader::ReadRows;
 use super::service::Paging;
 use super::stored::{PageHead, page_bytes};
-use offmap_arcgis::{FeatureSet, ServiceCall};
-use offmap_disk::run_blocking;
+use offmap_arcgis::ServiceCall;
 use offmap_model::{Failure, FailureKind};
 use std::sync::Arc;
 
@@ -185,8 +184,8 @@ async fn ask(query: &LayerQuery<'_>, most: usize, call: impl Fn(usize) -> Servic
     loop {
         let asked = usize::try_from(query.page.rows()).unwrap_or(usize::MAX).min(most).max(1);
         let once = |as_pbf: bool, moment: Option<i64>| {
-            let call = query.at(moment, call(asked));
-            async move { decode(query, query.client.feature_set(&call, as_pbf).await?).await }
+            let (call, reader) = (query.at(moment, call(asked)), Arc::clone(&query.reader));
+            async move { query.client.feature_set(&call, as_pbf, reader).await? }
         };
         let read = match once(query.stated.speaks_pbf(), query.stated.moment()).await {
             Ok(read) => Ok(read),
@@ -210,13 +209,4 @@ async fn ask(query: &LayerQuery<'_>, most: usize, call: impl Fn(usize) -> Servic
         }
         tracing::debug!(%failure, asked, "a page is asked for in halves");
     }
-}
-
-async fn decode(query: &LayerQuery<'_>, came: FeatureSet) -> Result<ReadRows, Failure> {
-    let reader = Arc::clone(&query.reader);
-    run_blocking(move || match came {
-        FeatureSet::Json(answer) => reader.read_json(&answer),
-        FeatureSet::Pbf(bytes) => reader.read_pbf(&bytes),
-    })
-    .await
 }

@@ -2,10 +2,13 @@
 
 use super::fit::{FieldFit, Raw, StoredValue};
 use super::stored::{StoredRow, StoredShape};
+use offmap_arcgis::ReadFeatures;
 use offmap_formats::features::Field;
 use offmap_formats::geometry::GeometryKind;
+use offmap_model::json::{JsonBudget, Unread};
 use offmap_model::{Failure, FailureKind, FailureOwner, FailureStage, SpatialReference};
 use prost::Message as _;
+use serde_json::Value;
 
 /// What the shapes of a layer are.
 #[derive(Debug, Clone, PartialEq)]
@@ -64,8 +67,20 @@ impl RowReader {
     }
 }
 
+impl ReadFeatures for RowReader {
+    type Features = Result<ReadRows, Failure>;
+
+    fn read_json(&self, budget: JsonBudget, text: &[u8]) -> Result<(Self::Features, Value), Unread> {
+        self.json(budget, text)
+    }
+
+    fn read_pbf(&self, bytes: &[u8]) -> Self::Features {
+        self.pbf(bytes)
+    }
+}
+
 impl ReadRows {
-    /// Keeps a row.
+    /// Keeps a row of values as an answer has them.
     pub(super) fn add<'a>(
         &mut self,
         object_id: i64,
@@ -77,6 +92,11 @@ impl ReadRows {
             scalar: fit.value(raw, field.field_type),
         };
         let values = fields.iter().zip(&mut self.fits).zip(raw).map(value).collect();
+        self.keep(object_id, values, shape);
+    }
+
+    /// Keeps a row whose values were read.
+    pub(super) fn keep(&mut self, object_id: i64, values: Vec<StoredValue>, shape: Option<StoredShape>) {
         let row = StoredRow { object_id, values, shape };
         self.rows.push((object_id, row.encode_length_delimited_to_vec()));
     }
