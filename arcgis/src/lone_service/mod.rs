@@ -26,6 +26,7 @@ use crate::portal::ReadLimits;
 use crate::time_limit::run_within;
 use crate::urls::parse_http;
 use described::{extent_of, layers_of, levels_of, title_of};
+use offmap_disk::run_blocking;
 use offmap_model::failure::without_secrets;
 use offmap_model::{AreaOfInterest, Failure, FailureKind, FailureOwner, FailureStage, OfflineMapSource, ServiceUrl, WebMap};
 use serde_json::{Value, json};
@@ -173,6 +174,14 @@ async fn read_within(client: &ArcGisClient, url: &str, selection: &Selection<'_>
     Ok(LoneService { source, title, extent: extent_of(&answer), levels })
 }
 
+/// Reads bytes as capabilities of a WMTS, for fuzzing.
+#[doc(hidden)]
+pub fn read_any_capabilities(bytes: &[u8]) {
+    for layer in [None, Some("relief")] {
+        let _ = wmts::read(bytes, "https://x.example/wmts?SERVICE=WMTS", layer);
+    }
+}
+
 fn is_read(kind: &str) -> bool {
     matches!(kind, "featureserver" | "mapserver" | "imageserver" | "vectortileserver")
 }
@@ -232,7 +241,9 @@ async fn of_wmts(client: &ArcGisClient, url: &str, selection: &Selection<'_>) ->
         let message = format!("there are no capabilities at {shown}; look whether its path is right");
         return Err(Failure::new(FailureOwner::Source, FailureKind::NotFound, FailureStage::Plan, message));
     };
-    let wmts::WmtsLayer { title, mut layer, extent, levels } = wmts::read(&bytes, url, selection.layer)?;
+    let (asked, name) = (url.to_owned(), selection.layer.map(str::to_owned));
+    let read = run_blocking(move || wmts::read(&bytes, &asked, name.as_deref()));
+    let wmts::WmtsLayer { title, mut layer, extent, levels } = read.await?;
     client.secrets().scrub_json(&mut layer);
     let source = OfflineMapSource::from_web_map(WebMap::from_value(map_of(&title, vec![layer], vec![]))?);
     Ok(LoneService { source, title, extent: Some(AreaOfInterest::Envelope(extent)), levels })

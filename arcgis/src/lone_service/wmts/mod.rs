@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use url::Url;
 
 /// Most bytes of capabilities.
-pub(super) const MOST_BYTES: usize = 64 << 20;
+pub(super) const MOST_BYTES: usize = 32 << 20;
 /// Layers and reasons that a message lists.
 const MOST_LISTED: usize = 50;
 
