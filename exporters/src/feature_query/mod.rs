@@ -37,6 +37,7 @@ mod related;
 mod related_rows;
 mod row_reader;
 mod service;
+mod slots;
 mod stated;
 mod stored;
 mod units;

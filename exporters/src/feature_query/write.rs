@@ -139,8 +139,8 @@ fn put_rows(
     let (mut feature, mut count) = (Feature::with_fields(types.len()), 0_u64);
     for path in &layer.pages {
         go_on(cancel)?;
-        let mut page = Page::read(path)?;
-        while let Some(row) = page.next_row(path)? {
+        let mut page = Page::open(path)?;
+        while let Some(row) = page.next_row()? {
             fill(row, &types, kind, &mut feature, &mut left_out);
             if let Some(why) = sink.put_feature_without_wrong_shape(&mut feature)? {
                 left_out.shape(feature.row_id, &why);
