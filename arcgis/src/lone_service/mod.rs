@@ -122,9 +122,13 @@ async fn read_within(client: &ArcGisClient, url: &str, selection: &Selection<'_>
     if is_template {
         return of_template(client, &Template::read(url)?, wanted, filter).await;
     }
-    if let Some(capabilities) = capabilities {
-        return of_wmts(client, capabilities.as_str(), selection).await;
+    match capabilities {
+        Some(capabilities) => of_wmts(client, capabilities.as_str(), selection).await,
+        None => of_service(client, url, wanted, filter).await,
     }
+}
+
+async fn of_service(client: &ArcGisClient, url: &str, wanted: Wanted, filter: &str) -> Result<LoneService, Failure> {
     let shown = without_secrets(url);
     let known = ServiceUrl::parse(url).filter(|u| is_read(&u.kind()));
     let Some(service) = known else {
