@@ -41,13 +41,22 @@ const BY_PAGES: &str = "featureQueryParameters";
 
 pub(crate) async fn run(arguments: Fetch) -> Result<u8, Stop> {
     let wishes = wishes(&arguments);
-    let Begun { engine, job, package } = or_told(begin(&arguments).await, &wishes)?;
+    let Begun { engine, job, package, has_only_tiles } = or_told(begin(&arguments).await, &wishes)?;
     let (outcome, cancel) = job_run::run(job, &wishes).await;
     if let Err(failure) = engine.shutdown().await {
         note!("offmap: {failure}");
     }
     let written = match &outcome {
-        Ok(result) => Some(write(&arguments, (&package, result.is_complete()), cancel).await),
+        Ok(result) => {
+            let mut written = write(&arguments, (&package, result.is_complete()), cancel).await;
+            if let Ok(converted) = &mut written
+                && has_only_tiles
+            {
+                // A style in the package is not the service's.
+                converted.left_out.clear();
+            }
+            Some(written)
+        }
         Err(_) => None,
     };
     let is_json = wishes.style() == ProgressStyle::Json;
@@ -110,6 +119,7 @@ struct Begun {
     engine: Engine,
     job: GenerateOfflineMapJob,
     package: PathBuf,
+    has_only_tiles: bool,
 }
 
 /// Everything that can be refused without the service is refused first.
@@ -143,6 +153,7 @@ async fn begin(arguments: &Fetch) -> Result<Begun, Stop> {
         () = cancelled_by_ctrl_c(&limits) => return Err(Failure::cancelled().into()),
     };
     know_map(&lone.source.web_map);
+    let has_only_tiles = lone.has_only_tiles;
     let takes_all = wanted == Wanted::Features && chosen.is_none();
     let parameters = parameters(arguments, &lone, (chosen, wanted))?;
     let engine = offmap::with_defaults(&client)?.start()?;
@@ -158,7 +169,7 @@ async fn begin(arguments: &Fetch) -> Result<Begun, Stop> {
         }
     };
     job.count_time(began.elapsed());
-    Ok(Begun { engine, job, package })
+    Ok(Begun { engine, job, package, has_only_tiles })
 }
 
 /// What an earlier command left: a job that goes on, or a package of which the rest is fetched.

@@ -78,6 +78,8 @@ pub struct LoneService {
     pub extent: Option<AreaOfInterest>,
     /// The levels of its cache, from the coarsest to the finest; none of features.
     pub levels: Vec<LevelScale>,
+    /// Whether it has tiles and nothing that draws them: a template or WMTS has no style.
+    pub has_only_tiles: bool,
 }
 
 /// Reads what is at a url.
@@ -175,7 +177,7 @@ async fn of_service(client: &ArcGisClient, url: &str, wanted: Wanted, filter: &s
     };
     let levels = if wanted == Wanted::Tiles { levels_of(&answer) } else { Vec::new() };
     let source = OfflineMapSource::from_web_map(WebMap::from_value(map)?);
-    Ok(LoneService { source, title, extent: extent_of(&answer), levels })
+    Ok(LoneService { source, title, extent: extent_of(&answer), levels, has_only_tiles: false })
 }
 
 /// Reads bytes as capabilities of a WMTS, for fuzzing.
@@ -229,7 +231,7 @@ async fn of_template(
     let map = map_of(&template.title, vec![template.layer(is_vector)], vec![]);
     let source = OfflineMapSource::from_web_map(WebMap::from_value(map)?);
     let (extent, levels) = (Some(template::extent()), template::levels(is_vector));
-    Ok(LoneService { source, title: template.title.clone(), extent, levels })
+    Ok(LoneService { source, title: template.title.clone(), extent, levels, has_only_tiles: true })
 }
 
 async fn of_wmts(client: &ArcGisClient, url: &str, selection: &Selection<'_>) -> Result<LoneService, Failure> {
@@ -250,7 +252,8 @@ async fn of_wmts(client: &ArcGisClient, url: &str, selection: &Selection<'_>) ->
     let wmts::WmtsLayer { title, mut layer, extent, levels } = read.await?;
     client.secrets().scrub_json(&mut layer);
     let source = OfflineMapSource::from_web_map(WebMap::from_value(map_of(&title, vec![layer], vec![]))?);
-    Ok(LoneService { source, title, extent: Some(AreaOfInterest::Envelope(extent)), levels })
+    let extent = Some(AreaOfInterest::Envelope(extent));
+    Ok(LoneService { source, title, extent, levels, has_only_tiles: true })
 }
 
 /// Whether the first tile of a template is a vector tile; where there is none, its tiles are taken for pictures.
