@@ -236,7 +236,7 @@ mod tests {
             let refused = of(&wrong, None).expect_err(words);
             assert!(refused.contains(words), "{refused}");
         }
-        let far = of(&two(matrix("b", 5e5, corner, [9, 9])), Some([100.0, 0.0, 101.0, 1.0]));
+        let far = of(&two(matrix("b", 5e5, corner, [9, 9])), Some([20.0, 10.0, 21.0, 11.0]));
         assert!(far.is_err(), "the layer lies elsewhere");
     }
 
