@@ -4,6 +4,7 @@ use super::governor::Weight;
 use super::http::Transport;
 use super::read::{Body, unread};
 use super::retry_loop::Attempt;
+use crate::ogc_exception;
 use crate::access::Access;
 use crate::body::{self, ServiceError};
 use crate::call::ServiceCall;
@@ -134,7 +135,7 @@ impl Attempt for SmallFile {
         }
         let response = transport.expect_success(call, response).await?;
         let bytes = transport.read_all(call, response, self.limit).await?;
-        match body::error_in_bytes(&bytes) {
+        match body::error_in_bytes(&bytes).or_else(|| ogc_exception::read(&bytes)) {
             Some(error) => Err(Refused::answered(error, call.stage, &call.url, None)),
             None => Ok(Some(bytes)),
         }

@@ -1,7 +1,7 @@
 //! Fetches single tiles, each in a task of its own, so that no core waits for another.
 
 use super::source::TileSource;
-use super::tally::shown;
+use crate::tile_blocks::shown;
 use offmap_arcgis::ArcGisClient;
 use offmap_engine::ExportContext;
 use offmap_formats::TileId;

@@ -30,7 +30,7 @@ enum Side<'a> {
 }
 
 /// See the module.
-pub(super) struct BlockWriter<'a> {
+pub(crate) struct BlockWriter<'a> {
     ctx: &'a ExportContext,
     reserve: DiskReserve,
     side: Side<'a>,
@@ -40,33 +40,33 @@ pub(super) struct BlockWriter<'a> {
 }
 
 impl<'a> BlockWriter<'a> {
-    pub(super) fn new(ctx: &'a ExportContext, reserve: DiskReserve, file: BlockFile) -> Self {
+    pub(crate) fn new(ctx: &'a ExportContext, reserve: DiskReserve, file: BlockFile) -> Self {
         Self { ctx, reserve, side: Side::Here(file), waiting: Vec::new(), bytes: 0, written_at: Instant::now() }
     }
 
     /// Takes what came for a place.
-    pub(super) fn put(&mut self, place: u32, tile: Option<Vec<u8>>) {
+    pub(crate) fn put(&mut self, place: u32, tile: Option<Vec<u8>>) {
         self.bytes += tile.as_ref().map_or(0, Vec::len);
         self.waiting.push((place, tile));
     }
 
-    pub(super) fn is_writing(&self) -> bool {
+    pub(crate) fn is_writing(&self) -> bool {
         matches!(self.side, Side::Writing(_))
     }
 
     /// Whether no more may come before something is written.
-    pub(super) fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         self.bytes >= MOST_WAITING
     }
 
     /// Whether it is time for a batch.
-    pub(super) fn is_due(&self) -> bool {
+    pub(crate) fn is_due(&self) -> bool {
         let is_time = self.bytes >= WRITTEN_BYTES || self.written_at.elapsed() >= WRITTEN_AFTER;
         matches!(self.side, Side::Here(_)) && !self.waiting.is_empty() && is_time
     }
 
     /// Begins to write what waits; [`BlockWriter::written`] ends it.
-    pub(super) fn begin(&mut self) {
+    pub(crate) fn begin(&mut self) {
         let mut file = match std::mem::replace(&mut self.side, Side::Lost) {
             Side::Here(file) => file,
             other => {
@@ -90,7 +90,7 @@ impl<'a> BlockWriter<'a> {
     ///
     /// # Cancel safety
     /// May be dropped at any point.
-    pub(super) async fn written(&mut self) -> Result<(), Failure> {
+    pub(crate) async fn written(&mut self) -> Result<(), Failure> {
         if let Side::Writing(writing) = &mut self.side {
             let ended = writing.await;
             self.side = Side::Lost;
@@ -100,7 +100,7 @@ impl<'a> BlockWriter<'a> {
     }
 
     /// Writes all that waits, and hands the file back.
-    pub(super) async fn finish(mut self) -> Result<BlockFile, Failure> {
+    pub(crate) async fn finish(mut self) -> Result<BlockFile, Failure> {
         self.written().await?;
         self.begin();
         self.written().await?;
