@@ -78,7 +78,8 @@ mod tests {
             <ServiceException code=\"LayerNotDefined\">\n no layer <![CDATA[<roads>]]> </ServiceException></ServiceExceptionReport>";
         let error = read(wms).expect("an error");
         assert_eq!((error.code, error.message.as_str()), (400, "LayerNotDefined: no layer <roads>"));
-        let ows = b"\xef\xbb\xbf<ows:ExceptionReport><ows:Exception exceptionCode=\"NoApplicableCode\"><ows:ExceptionText>out of \
+        let ows =
+            b"\xef\xbb\xbf<ows:ExceptionReport><ows:Exception exceptionCode=\"NoApplicableCode\"><ows:ExceptionText>out of \
             memory</ows:ExceptionText></ows:Exception></ows:ExceptionReport>";
         let error = read(ows).expect("an error");
         assert_eq!((error.code, error.message.as_str()), (500, "NoApplicableCode: out of memory"));

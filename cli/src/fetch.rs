@@ -85,7 +85,7 @@ pub(crate) fn wishes(fetch: &Fetch) -> RunArguments {
 
 /// The package beside the file: its name says what was asked for.
 fn package_of(arguments: &Fetch, area: Option<&AreaOfInterest>) -> PathBuf {
-    let asked = json!({
+    let mut asked = json!({
         "version": 1,
         "url": without_secrets(&arguments.url),
         // What is in its file, not where that is.
@@ -94,6 +94,9 @@ fn package_of(arguments: &Fetch, area: Option<&AreaOfInterest>) -> PathBuf {
         "where": arguments.filter,
         "direct": arguments.direct.map(|when| format!("{when:?}")),
     });
+    if let Some(asked) = asked.as_object_mut().filter(|_| arguments.draw_tiles) {
+        asked.insert("drawTiles".to_owned(), json!(true));
+    }
     fetch_package::package_of(&arguments.out, &sha256_of(asked.to_string().as_bytes()))
 }
 
@@ -113,7 +116,13 @@ async fn begin(arguments: &Fetch) -> Result<Begun, Stop> {
     request.overwrite = arguments.overwrite;
     or_interrupted(run_blocking(move || files::check_destination(&request))).await?;
     let wanted = match content {
+        Content::Tiles if arguments.draw_tiles => Wanted::Drawn,
         Content::Tiles => Wanted::Tiles,
+        Content::Features if arguments.draw_tiles => {
+            return Err(Stop::usage(
+                "features are not drawn; leave --draw-tiles out, or name a file of tiles such as .tpkx",
+            ));
+        }
         Content::Features if arguments.levels.is_some() => {
             return Err(Stop::usage("features have no levels; leave --levels out"));
         }
@@ -200,6 +209,7 @@ fn parameters(
         parameters.destination_table_row_filter = DestinationTableRowFilter::All;
     }
     parameters.direct_download = arguments.direct.map_or(DirectDownload::Always, Into::into);
+    parameters.draw_tiles = lone.is_drawn;
     match arguments.levels.as_deref().map(levels).transpose()? {
         Some(range) => {
             let scale = |id: u32| {
@@ -208,6 +218,9 @@ fn parameters(
                 found.map(|l| l.scale).ok_or_else(|| Stop::usage(format!("there is no level {id}; there are: {}", ids())))
             };
             (parameters.min_scale, parameters.max_scale) = (scale(*range.start())?, scale(*range.end())?);
+        }
+        None if lone.is_drawn => {
+            return Err(Stop::usage("a service that draws on demand has every level; name --levels, for instance 0-12"));
         }
         None if arguments.url.contains('{') => {
             return Err(Stop::usage("a template does not say which levels it has; name --levels, for instance 0-12"));

@@ -6,14 +6,18 @@
 //! | `…/MapServer` | its cache | all layers and tables |
 //! | `…/MapServer/3` | | that layer or table |
 //! | `…/ImageServer`, `…/VectorTileServer` | its cache | |
+//! | `…/MapServer`, `…/ImageServer` without a cache, a WMS | drawn, where that is wanted | |
 //! | a template with `{z}`, `{x}`, `{y}`, or with `{level}`, `{col}`, `{row}` | Web Mercator tiles | |
 //!
 //! Source: `feature-service-rest` reference §2, tile reference §2, `web-map-and-offline-api` reference A.4.
 
 mod described;
+mod drawn;
+mod found;
 mod level_scale;
 mod template;
 
+pub use found::{LoneService, Wanted};
 pub use level_scale::LevelScale;
 
 use crate::answer_kind::AnswerKind;
@@ -24,36 +28,15 @@ use crate::portal::ReadLimits;
 use crate::time_limit::run_within;
 use crate::urls::parse_http;
 use described::{extent_of, layers_of, levels_of, title_of};
+use drawn::Wms;
+use found::map_of;
 use offmap_model::failure::without_secrets;
-use offmap_model::{AreaOfInterest, Failure, FailureStage, OfflineMapSource, ServiceUrl, WebMap};
+use offmap_model::{Failure, FailureStage, OfflineMapSource, ServiceUrl, WebMap};
 use serde_json::{Value, json};
 use template::Template;
 
 /// Keys of which every description of a service, layer or table has at least one.
 const DESCRIPTION: &[&str] = &["currentVersion", "capabilities", "layers", "tables", "fields", "tileInfo", "tiles", "type"];
-
-/// What is wanted of a service that has both.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wanted {
-    /// Its cache of tiles.
-    Tiles,
-    /// Its features.
-    Features,
-}
-
-/// A service or layer, as a map.
-#[derive(Debug)]
-#[non_exhaustive]
-pub struct LoneService {
-    /// The map that holds it and nothing else.
-    pub source: OfflineMapSource,
-    /// What it is called.
-    pub title: String,
-    /// All of it, in its own spatial reference; `None` where the service does not say.
-    pub extent: Option<AreaOfInterest>,
-    /// The levels of its cache, from the coarsest to the finest; none of features.
-    pub levels: Vec<LevelScale>,
-}
 
 /// Reads what is at a url. `filter` is a where clause for features; an empty one is met by all.
 ///
@@ -90,12 +73,16 @@ async fn read_within(client: &ArcGisClient, url: &str, wanted: Wanted, filter: &
         return of_template(&Template::read(url)?, wanted, filter);
     }
     parse_http(url)?;
+    if let Some(wms) = Wms::of(url) {
+        refuse_filter(filter)?;
+        return wms.lone(wanted);
+    }
     let shown = without_secrets(url);
     let known = ServiceUrl::parse(url).filter(|u| is_read(&u.kind()));
     let Some(service) = known else {
         return Err(Failure::invalid_parameter(format!(
             "`{shown}` is not the url of a service or layer; expected …/FeatureServer, …/MapServer, …/ImageServer or …/VectorTileServer, \
-             with the number of a layer behind it or without, or a template of tiles with {{z}}, {{x}} and {{y}}"
+             with the number of a layer behind it or without, a template of tiles with {{z}}, {{x}} and {{y}}, or a WMS (…?SERVICE=WMS)"
         )));
     };
     let at = service.layer_id().map_or_else(|| service.root().to_owned(), |id| format!("{}/{id}", service.root()));
@@ -105,8 +92,9 @@ async fn read_within(client: &ArcGisClient, url: &str, wanted: Wanted, filter: &
     expect_description(&answer, &at, "a service or layer", DESCRIPTION)?;
     let title = title_of(&answer, service.root());
     let is_cache = is_cache(&service, &answer);
+    let is_drawn = wanted == Wanted::Drawn && !is_cache;
     let map = match (wanted, is_cache, service.kind().as_str()) {
-        (Wanted::Tiles, true, kind) => {
+        (Wanted::Tiles | Wanted::Drawn, true, kind) => {
             refuse_filter(filter)?;
             let layer_type = match kind {
                 "vectortileserver" => "VectorTileLayer",
@@ -119,9 +107,19 @@ async fn read_within(client: &ArcGisClient, url: &str, wanted: Wanted, filter: &
                 vec![],
             )
         }
-        (Wanted::Tiles, false, _) => {
+        (Wanted::Drawn, false, kind @ ("mapserver" | "imageserver")) if service.layer_id().is_none() => {
+            refuse_filter(filter)?;
+            map_of(&title, vec![drawn::layer(&title, service.root(), kind)], vec![])
+        }
+        (Wanted::Tiles | Wanted::Drawn, false, kind) => {
+            let way = match kind {
+                "mapserver" | "imageserver" if wanted == Wanted::Tiles => {
+                    "; --draw-tiles has the service draw them (…/MapServer, …/ImageServer)"
+                }
+                _ => "",
+            };
             return Err(Failure::invalid_parameter(format!(
-                "{at} has no cache of tiles; features are written to a name with another ending, such as .gpkg"
+                "{at} has no cache of tiles{way}; features are written to a name with another ending, such as .gpkg"
             )));
         }
         (Wanted::Features, _, "vectortileserver" | "imageserver") => {
@@ -134,9 +132,13 @@ async fn read_within(client: &ArcGisClient, url: &str, wanted: Wanted, filter: &
             map_of(&title, layers, tables)
         }
     };
-    let levels = if wanted == Wanted::Tiles { levels_of(&answer) } else { Vec::new() };
+    let levels = match wanted {
+        Wanted::Features => Vec::new(),
+        _ if is_drawn => template::levels(),
+        _ => levels_of(&answer),
+    };
     let source = OfflineMapSource::from_web_map(WebMap::from_value(map)?);
-    Ok(LoneService { source, title, extent: extent_of(&answer), levels })
+    Ok(LoneService { source, title, extent: extent_of(&answer), levels, is_drawn })
 }
 
 fn is_read(kind: &str) -> bool {
@@ -173,15 +175,5 @@ fn of_template(template: &Template, wanted: Wanted, filter: &str) -> Result<Lone
     let source =
         OfflineMapSource::from_web_map(WebMap::from_value(map_of(&template.title, vec![template.layer()], vec![]))?);
     let (extent, levels) = (Some(template::extent()), template::levels());
-    Ok(LoneService { source, title: template.title.clone(), extent, levels })
-}
-
-/// A web map of some layers and tables.
-fn map_of(title: &str, layers: Vec<Value>, tables: Vec<Value>) -> Value {
-    json!({
-        "operationalLayers": layers,
-        "tables": tables,
-        "baseMap": {"baseMapLayers": [], "title": title},
-        "version": "2.28",
-    })
+    Ok(LoneService { source, title: template.title.clone(), extent, levels, is_drawn: false })
 }

@@ -1,7 +1,7 @@
 //! What became of the tiles of a task, counted block by block.
 
-use super::block_file::{Known, PlaceState, place_in_block};
 use super::block::Block;
+use super::block_file::{Known, PlaceState, place_in_block};
 use offmap_formats::TileId;
 use offmap_model::{LayerNote, LayerNoteKind, MOST_EXAMPLES, Missing};
 use serde::{Deserialize, Serialize};

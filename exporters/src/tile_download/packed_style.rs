@@ -1,8 +1,8 @@
 //! The service's own style in the package of its tiles.
 
 use crate::vector_style::is_source_of;
-use offmap_formats::tile_package::TilePackageSink;
 use offmap_formats::TileSink as _;
+use offmap_formats::tile_package::TilePackageSink;
 use offmap_model::{Failure, FailureStage};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;

@@ -38,7 +38,11 @@ pub(super) fn format_of(answer: &Value) -> Result<String, String> {
     let said = answer.get("supportedImageFormatTypes").and_then(Value::as_str).filter(|said| !said.trim().is_empty());
     let Some(said) = said else { return Ok("png32".to_owned()) };
     let offered: Vec<String> = said.split(',').map(|word| word.trim().to_ascii_lowercase()).collect();
-    let found = FORMATS.iter().find(|format| offered.iter().any(|word| word == *format || (**format == *"jpg" && word == "jpeg")));
+    let is_offered = |format: &str| {
+        let is_it = |word: &String| word == format || (format == "jpg" && word == "jpeg");
+        offered.iter().any(is_it)
+    };
+    let found = FORMATS.iter().find(|format| is_offered(format));
     found.map(|format| (*format).to_owned()).ok_or_else(|| format!("draws {said}, expected PNG or JPG among them"))
 }
 

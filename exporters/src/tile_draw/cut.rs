@@ -2,7 +2,9 @@
 
 use super::frame::Frame;
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
-use image::{DynamicImage, ExtendedColorType, GenericImageView as _, ImageEncoder as _, ImageFormat, ImageReader, Limits, RgbaImage};
+use image::{
+    DynamicImage, ExtendedColorType, GenericImageView as _, ImageEncoder as _, ImageFormat, ImageReader, Limits, RgbaImage,
+};
 use offmap_formats::{TileFormat, TileId};
 use offmap_model::{Failure, FailureKind, FailureOwner, FailureStage};
 use std::io::Cursor;
@@ -145,6 +147,8 @@ mod tests {
         JpegEncoder::new(&mut jpeg).encode_image(&rgb.into_rgb8()).expect("writes");
         assert_eq!(check(&jpeg, asked), Ok(()));
         let tiles = cut(&jpeg, &frame).expect("cuts");
-        assert!(tiles.iter().all(|(_, bytes)| bytes.as_ref().is_some_and(|b| TileFormat::of_image(b) == Some(TileFormat::Png))));
+        assert!(
+            tiles.iter().all(|(_, bytes)| bytes.as_ref().is_some_and(|b| TileFormat::of_image(b) == Some(TileFormat::Png)))
+        );
     }
 }

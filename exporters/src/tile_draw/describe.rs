@@ -235,7 +235,10 @@ fn wms_drawing(
     found.check(&layers).map_err(refused)?;
     let crs = found.crs(&layers, &crs_names(to)).map_err(|offered| {
         let words = format!("draws in {}, and tiles of the map are in {}", offered.join(", "), to.name());
-        (CapabilityReason::SpatialReferenceNotSupported, format!("\"{title}\" {words}; give the map a basemap in one of those"))
+        (
+            CapabilityReason::SpatialReferenceNotSupported,
+            format!("\"{title}\" {words}; give the map a basemap in one of those"),
+        )
     })?;
     let offers = |media: &&&str| found.formats.iter().any(|format| format.eq_ignore_ascii_case(media));
     let format = MEDIA_TYPES.iter().find(offers);

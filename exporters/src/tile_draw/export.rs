@@ -81,9 +81,10 @@ impl Export<'_> {
                     tally.planned
                 ),
             ),
-            asked => {
-                (FailureKind::Incomplete, format!("of \"{title}\", {asked} tiles of the area were to be drawn, and none came"))
-            }
+            asked => (
+                FailureKind::Incomplete,
+                format!("of \"{title}\", {asked} tiles of the area were to be drawn, and none came"),
+            ),
         };
         Err(Failure::new(FailureOwner::Source, kind, FailureStage::Check, message))
     }

@@ -99,7 +99,8 @@ impl Frame {
         let [left, top, right, bottom] = sides;
         let wide = |pixels: u32| f64::from(pixels) * lod.resolution;
         let spatial_reference = info.spatial_reference.clone();
-        let envelope = Envelope::new(xmin - wide(left), ymin - wide(bottom), xmax + wide(right), ymax + wide(top), spatial_reference);
+        let envelope =
+            Envelope::new(xmin - wide(left), ymin - wide(bottom), xmax + wide(right), ymax + wide(top), spatial_reference);
         let (width, height) = (width + left + right, height + top + bottom);
         Some(Self { tiles, envelope, width, height, tile: (info.cols, info.rows), first: (row, column), left, top })
     }

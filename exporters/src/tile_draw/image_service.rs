@@ -89,6 +89,9 @@ mod tests {
         assert_eq!(rule["where"], "(Year = 2020) AND (Cloud < 5)");
         assert_eq!(rule["lockRasterIds"], json!([7]));
         let bare = ImageDrawing::new("https://h/I/ImageServer", "png32".to_owned(), &json!({}), Some("A = 1"));
-        assert_eq!(bare.of_map, [("mosaicRule".to_owned(), r#"{"mosaicMethod":"esriMosaicNone","where":"A = 1"}"#.to_owned())]);
+        assert_eq!(
+            bare.of_map,
+            [("mosaicRule".to_owned(), r#"{"mosaicMethod":"esriMosaicNone","where":"A = 1"}"#.to_owned())]
+        );
     }
 }

@@ -218,7 +218,10 @@ mod tests {
         assert_eq!(shown(json!({"visibleLayers": [0, 3, 4, 5]})), show("4,5"));
         assert_eq!(shown(json!({"visibleLayers": [0]})), show("1,2,4"), "a group that stands for all below it");
         assert_eq!(shown(json!({"layers": [{"id": 5, "defaultVisibility": true}]})), show("1,2,5"));
-        assert_eq!(shown(json!({"layers": [{"id": 0, "defaultVisibility": false}, {"id": 5, "defaultVisibility": true}]})), show("5"));
+        assert_eq!(
+            shown(json!({"layers": [{"id": 0, "defaultVisibility": false}, {"id": 5, "defaultVisibility": true}]})),
+            show("5")
+        );
         for none in [json!({"visibleLayers": []}), json!({"visibleLayers": [3, 4]}), json!({"visibleLayers": [77]})] {
             assert!(shown(none.clone()).is_err_and(|words| words.contains("visibleLayers")), "{none}");
         }
@@ -226,7 +229,8 @@ mod tests {
 
     #[test]
     fn filters_and_symbols_of_the_map_go_with_the_request() {
-        let filtered = json!({"visibleLayers": [1, 2], "layers": [{"id": 2, "layerDefinition": {"definitionExpression": "N > 1"}}]});
+        let filtered =
+            json!({"visibleLayers": [1, 2], "layers": [{"id": 2, "layerDefinition": {"definitionExpression": "N > 1"}}]});
         let found = drawn(filtered).expect("draws");
         assert_eq!((found.layers.as_deref(), found.dynamic_layers), (Some("show:1,2"), None));
         assert_eq!(found.layer_defs.as_deref(), Some(r#"{"2":"N > 1"}"#));
@@ -235,9 +239,12 @@ mod tests {
         let found = drawn(own.clone()).expect("draws");
         assert_eq!((found.layers, found.layer_defs), (None, None));
         let layers: Value = serde_json::from_str(&found.dynamic_layers.expect("layers")).expect("JSON");
-        assert_eq!(layers, json!([
+        assert_eq!(
+            layers,
+            json!([
             {"id": 1, "source": {"type": "mapLayer", "mapLayerId": 1}},
-            {"id": 2, "source": {"type": "mapLayer", "mapLayerId": 2}, "definitionExpression": "N > 1", "drawingInfo": {"transparency": 40}}]));
+            {"id": 2, "source": {"type": "mapLayer", "mapLayerId": 2}, "definitionExpression": "N > 1", "drawingInfo": {"transparency": 40}}])
+        );
         let mut plain = service();
         plain["supportsDynamicLayers"] = json!(false);
         let found = drawing(("https://h/M/MapServer", "png32".to_owned()), 96, &own, &plain);

@@ -76,11 +76,7 @@ pub(super) async fn of_map(client: &ArcGisClient, request: &ServiceRequest) -> R
     Ok(Scheme { warnings, ..Scheme::of_web(DEEPEST) })
 }
 
-async fn of_layer(
-    client: &ArcGisClient,
-    request: &ServiceRequest,
-    layer: &MapLayer,
-) -> Result<Option<Scheme>, Failure> {
+async fn of_layer(client: &ArcGisClient, request: &ServiceRequest, layer: &MapLayer) -> Result<Option<Scheme>, Failure> {
     let is_vector = layer.layer_type == LayerType::VectorTile;
     let root = match &layer.layer_type {
         LayerType::VectorTile => vector_service::service_of(layer, &request.source),

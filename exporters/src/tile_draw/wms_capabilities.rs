@@ -111,7 +111,8 @@ impl Capabilities {
     /// The first of some coordinate reference systems in which all layers are drawn; else some of those in which they are.
     pub(super) fn crs(&self, names: &[String], wanted: &[String]) -> Result<String, Vec<String>> {
         let places = self.places(names).unwrap_or_default();
-        let offers = |at: &usize, crs: &str| self.with_parents(*at).any(|l| l.crs.iter().any(|c| c.eq_ignore_ascii_case(crs)));
+        let offers =
+            |at: &usize, crs: &str| self.with_parents(*at).any(|l| l.crs.iter().any(|c| c.eq_ignore_ascii_case(crs)));
         let found = wanted.iter().find(|crs| !places.is_empty() && places.iter().all(|at| offers(at, crs)));
         found.cloned().ok_or_else(|| {
             let first = places.first().map(|at| self.with_parents(*at).flat_map(|l| l.crs.iter().cloned()).collect());
