@@ -48,6 +48,12 @@ pub fn read_any_features(bytes: &[u8]) {
     feature_query::read_any_features(bytes);
 }
 
+/// Reads bytes as the capabilities of a WMS, for fuzzing: it must not panic.
+#[doc(hidden)]
+pub fn read_any_capabilities(bytes: &[u8]) {
+    tile_draw::read_any_capabilities(bytes);
+}
+
 /// Joins bytes as ranges of glyphs, for fuzzing: it must not panic, and what it makes is a range of glyphs.
 #[doc(hidden)]
 pub fn join_any_glyphs(fonts: &[Vec<u8>]) {

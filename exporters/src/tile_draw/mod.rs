@@ -139,6 +139,15 @@ impl Exporter for TileDrawExporter {
     }
 }
 
+/// Reads bytes as the capabilities of a WMS, for fuzzing.
+pub(crate) fn read_any_capabilities(bytes: &[u8]) {
+    if let Ok(read) = wms_capabilities::Capabilities::read(bytes) {
+        let names = read.top_names();
+        let _ =
+            (read.check(&names), read.extent(&names), read.attribution(&names), read.crs(&names, &["EPSG:3857".to_owned()]));
+    }
+}
+
 /// The source of a plan; a service that draws nothing has none.
 fn drawable(source: &Option<DrawSource>) -> Result<&DrawSource, Failure> {
     source.as_ref().ok_or_else(|| Failure::internal("the plan's service draws nothing"))
