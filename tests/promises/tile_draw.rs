@@ -25,7 +25,8 @@ fn layers(bench: &Bench) -> Vec<Value> {
             "visibleLayers": [0, 1, 3], "layers": [{"id": 3, "layerDefinition": {"definitionExpression": "A > 1"}}]}),
         json!({"id": "image", "title": "Image", "layerType": "ArcGISImageServiceLayer", "url": url("Scenes/ImageServer"),
             "renderingRule": {"rasterFunction": "Natural"}, "bandIds": [2, 1, 0]}),
-        json!({"id": "wms", "title": "WMS", "layerType": "WMS", "url": format!("{base}/wms"), "version": "1.3.0",
+        json!({"id": "wms", "title": "WMS", "layerType": "WMS", "url": "https://catalogue.example.org/wms?id=1", "version": "1.3.0",
+            "mapUrl": format!("{base}/wms?map=chart-7&"), "customParameters": {"season": "dry"},
             "layers": [{"name": "land"}, {"name": "roads"}], "visibleLayers": ["land", "roads"]}),
     ]
 }
@@ -119,7 +120,7 @@ async fn every_pixel_of_every_drawn_tile_is_the_one_of_its_place() {
     }
     let counts = asked(&bench);
     assert!(counts.values().all(|times| *times == 1), "each picture once");
-    assert!(counts.len() * 3 < places.len() * 3, "{} pictures of {} tiles", counts.len(), places.len() * 3);
+    assert!(counts.len() < places.len(), "{} pictures of {} tiles", counts.len(), places.len() * 3);
     let verified = verify(&result.package).expect("verifies");
     assert!(verified.ok && verified.complete == Some(true), "{verified:?}");
     let opened = MobileMapPackage::open(&result.package).expect("opens");
@@ -138,6 +139,8 @@ async fn a_picture_is_asked_for_as_the_map_wants_its_layer() {
     let bench = Bench::new().await;
     let task = OfflineMapTask::new(&bench.engine, source(&bench));
     let plan = task.plan(&parameters(true), &Default::default()).await.expect("a plan");
+    let said = serde_json::to_string(&plan).expect("JSON");
+    assert!(!said.contains("chart-7"), "the query of a url is written nowhere: {said}");
     assert!(plan.tasks.len() == 3 && plan.tasks.iter().all(|t| t.drawn && !t.direct_download), "{plan:?}");
     take(&bench, source(&bench)).await;
     let requests = bench.sandbox.requests();
@@ -168,6 +171,11 @@ async fn a_picture_is_asked_for_as_the_map_wants_its_layer() {
     for request in of("/wms") {
         let one = |name: &str| request.parameters.get(name).map(String::as_str);
         assert_eq!((one("layers"), one("styles"), one("crs")), (Some("land,roads"), Some(","), Some("EPSG:3857")));
+        assert_eq!(
+            (one("map"), one("season"), one("id")),
+            (Some("chart-7"), Some("dry"), None),
+            "each origin gets what is for it"
+        );
     }
 }
 
@@ -196,11 +204,12 @@ async fn tiles_lie_in_the_scheme_of_the_basemap_and_corners_in_the_order_of_the_
         check_pixels(&there, &places, Pattern::Wms);
         assert!(there.len() > 30, "{version}: {} tiles", there.len());
         let requests = bench.sandbox.requests();
-        let deep = requests.iter().rev().find(|r| r.parameters.contains_key("bbox")).expect("a picture");
-        assert_eq!(deep.parameters.get(name).map(String::as_str), Some("EPSG:4326"), "{version}");
-        let first: f64 = deep.parameters["bbox"].split(',').next().and_then(|n| n.parse().ok()).expect("a number");
+        let pictures: Vec<_> = requests.iter().filter(|r| r.parameters.contains_key("bbox")).collect();
+        assert!(pictures.iter().all(|r| r.parameters.get(name).is_some_and(|crs| crs == "EPSG:4326")), "{version}");
+        let first = |corners: &str| corners.split(',').next().and_then(|n| n.parse::<f64>().ok()).expect("a number");
+        let most = pictures.iter().map(|r| first(&r.parameters["bbox"])).fold(f64::MIN, f64::max);
         // The area lies between 2° and 20° east, 43° and 52° north.
-        assert_eq!(first > 30.0, corners_begin_with == "south", "{version}: {}", deep.parameters["bbox"]);
+        assert_eq!(most > 30.0, corners_begin_with == "south", "{version}: {most}");
         assert!(verify(&result.package).expect("verifies").ok, "{version}");
     }
 }
@@ -237,7 +246,7 @@ async fn nothing_is_drawn_unless_it_is_said_and_the_check_says_that_it_would_wor
         assert!(!capability.supports_offline && capability.direct_download.is_none(), "{capability:?}");
         assert_eq!(capability.draw_tiles.as_deref(), Some("tile-draw"), "{capability:?}");
         let words = &capability.failure.as_ref().expect("a reason").message;
-        assert!(capability.id == "image" || words.contains("drawTiles"), "{words}");
+        assert!(words.contains("drawTiles"), "{words}");
     }
     let plan = task.plan(&parameters(false), &Default::default()).await.expect("a plan");
     assert!(plan.tasks.is_empty());
@@ -335,7 +344,7 @@ async fn trouble_that_passes_costs_nothing_and_a_picture_that_fails_costs_its_ti
         let bench = Bench::new().await;
         let broken = FaultAction::Body(json!({"error": {"code": 400, "message": "broken"}}));
         // Two pictures, behind those of the coarsest levels.
-        bench.sandbox.fault(Fault { skip: 12, ..Fault::times("mapserver/export", 2, broken) });
+        bench.sandbox.fault(Fault { skip: 8, ..Fault::times("mapserver/export", 2, broken) });
         let mut wanted = parameters(true);
         let budget = ErrorBudget { missing_tiles: Some(Allowance::Count(allowed)), ..ErrorBudget::default() };
         wanted.error_budgets.insert("map".to_owned(), budget);

@@ -3,8 +3,7 @@
 //! Source: ArcGIS REST API, Export Map and Export Image (`bbox`, `bboxSR`, `imageSR`, `size`, `format`, `f=image`), Map Service and Image
 //! Service (`capabilities`, `maxImageHeight`, `maxImageWidth`, `supportedImageFormatTypes`).
 
-use super::drawing::Parameters;
-use super::frame::Frame;
+use super::frame::{Frame, Parameters};
 use offmap_model::{SpatialReference, number};
 use serde_json::Value;
 

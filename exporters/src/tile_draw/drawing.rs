@@ -1,6 +1,6 @@
 //! What is asked of a service for a picture; kept in the plan.
 
-use super::frame::Frame;
+use super::frame::{Frame, Parameters};
 use super::image_service::ImageDrawing;
 use super::map_service::MapDrawing;
 use super::wms_drawing::WmsDrawing;
@@ -17,9 +17,6 @@ pub(super) enum Drawing {
     /// `GetMap` of a WMS.
     Wms(WmsDrawing),
 }
-
-/// Parameters of a request by their names.
-pub(super) type Parameters = Vec<(&'static str, String)>;
 
 impl Drawing {
     /// Where it is asked.

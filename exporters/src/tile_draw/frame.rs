@@ -61,6 +61,9 @@ impl FrameSize {
     }
 }
 
+/// Parameters of a request for a picture by their names.
+pub(super) type Parameters = Vec<(&'static str, String)>;
+
 /// One picture.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Frame {

@@ -6,8 +6,7 @@
 //! Source: ArcGIS REST API, Export Image; web map specification, `imageServiceLayer`.
 
 use super::arcgis_picture::of_frame;
-use super::drawing::Parameters;
-use super::frame::Frame;
+use super::frame::{Frame, Parameters};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 

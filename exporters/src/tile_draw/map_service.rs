@@ -13,8 +13,7 @@
 //! `mapServiceLayer`, `layer` (`defaultVisibility`, `layerDefinition`).
 
 use super::arcgis_picture::of_frame;
-use super::drawing::Parameters;
-use super::frame::Frame;
+use super::frame::{Frame, Parameters};
 use offmap_model::number;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};

@@ -2,8 +2,7 @@
 //!
 //! Source: WMS 1.3.0, §7.3 (`GetMap`), §6.7.2 (order of axes), annex A; WMS 1.1.1, §7.2.
 
-use super::drawing::Parameters;
-use super::frame::Frame;
+use super::frame::{Frame, Parameters};
 use serde::{Deserialize, Serialize};
 
 /// A version of the standard.
