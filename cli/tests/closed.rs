@@ -50,7 +50,7 @@ async fn a_map_of_five_layers_that_cannot_be_exported_is_taken_though_it_is_kill
     let dir = tempfile::tempdir().expect("a directory");
     let map = map(&sandbox, dir.path());
     let out = dir.path().join("out").to_string_lossy().into_owned();
-    let levels = ["--max-scale", "4000000"];
+    let levels = ["--max-scale", "4700000"];
     let checked = run(command("check", &map, &levels));
     let said = words(&checked);
     assert_eq!(said.matches("give --direct when-not-exportable").count(), 4, "{said}");

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 /// What the child takes: the area and the near limit of scales.
 pub(crate) const AREA: &str = "-30,20,60,70";
-pub(crate) const MAX_SCALE: f64 = 2_200_000.0;
+pub(crate) const MAX_SCALE: f64 = 2_400_000.0;
 /// How long each answer takes.
 const ANSWER: Duration = Duration::from_millis(1);
 /// Beyond that an answer has reached the child: it is on the same machine.

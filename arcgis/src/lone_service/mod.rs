@@ -93,7 +93,25 @@ async fn read_within(client: &ArcGisClient, url: &str, wanted: Wanted, filter: &
     let title = title_of(&answer, service.root());
     let is_cache = is_cache(&service, &answer);
     let is_drawn = wanted == Wanted::Drawn && !is_cache;
-    let map = match (wanted, is_cache, service.kind().as_str()) {
+    let map = map_for(wanted, (&service, &at), (&answer, is_cache), &title, filter)?;
+    let levels = match wanted {
+        Wanted::Features => Vec::new(),
+        _ if is_drawn => template::levels(),
+        _ => levels_of(&answer),
+    };
+    let source = OfflineMapSource::from_web_map(WebMap::from_value(map)?);
+    Ok(LoneService { source, title, extent: extent_of(&answer), levels, is_drawn })
+}
+
+/// The map of a service, of what is wanted of it.
+fn map_for(
+    wanted: Wanted,
+    (service, at): (&ServiceUrl, &str),
+    (answer, is_cache): (&Value, bool),
+    title: &str,
+    filter: &str,
+) -> Result<Value, Failure> {
+    Ok(match (wanted, is_cache, service.kind().as_str()) {
         (Wanted::Tiles | Wanted::Drawn, true, kind) => {
             refuse_filter(filter)?;
             let layer_type = match kind {
@@ -102,14 +120,14 @@ async fn read_within(client: &ArcGisClient, url: &str, wanted: Wanted, filter: &
                 _ => "ArcGISTiledMapServiceLayer",
             };
             map_of(
-                &title,
+                title,
                 vec![json!({"id": "tiles", "title": title, "url": service.root(), "layerType": layer_type})],
                 vec![],
             )
         }
         (Wanted::Drawn, false, kind @ ("mapserver" | "imageserver")) if service.layer_id().is_none() => {
             refuse_filter(filter)?;
-            map_of(&title, vec![drawn::layer(&title, service.root(), kind)], vec![])
+            map_of(title, vec![drawn::layer(title, service.root(), kind)], vec![])
         }
         (Wanted::Tiles | Wanted::Drawn, false, kind) => {
             let way = match kind {
@@ -128,17 +146,10 @@ async fn read_within(client: &ArcGisClient, url: &str, wanted: Wanted, filter: &
             )));
         }
         (Wanted::Features, ..) => {
-            let (layers, tables) = layers_of(&service, &answer, &title, filter)?;
-            map_of(&title, layers, tables)
+            let (layers, tables) = layers_of(service, answer, title, filter)?;
+            map_of(title, layers, tables)
         }
-    };
-    let levels = match wanted {
-        Wanted::Features => Vec::new(),
-        _ if is_drawn => template::levels(),
-        _ => levels_of(&answer),
-    };
-    let source = OfflineMapSource::from_web_map(WebMap::from_value(map)?);
-    Ok(LoneService { source, title, extent: extent_of(&answer), levels, is_drawn })
+    })
 }
 
 fn is_read(kind: &str) -> bool {
