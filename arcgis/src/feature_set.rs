@@ -2,15 +2,22 @@
 //!
 //! Source: feature service reference §5.2.
 
+use offmap_model::json::{JsonBudget, Unread};
 use serde_json::Value;
 
-/// The features of one answer.
-#[derive(Debug, Clone, PartialEq)]
-pub enum FeatureSet {
-    /// An object with `features`.
-    Json(Value),
-    /// The bytes of a `FeatureCollectionPBuffer`, not read yet.
-    Pbf(Vec<u8>),
+/// Reads the features of answers. Blocks: it runs off the async threads where an answer is large.
+pub trait ReadFeatures: Send + Sync + 'static {
+    /// What it makes of the features of an answer.
+    type Features: Send + 'static;
+
+    /// Reads the text of an object with `features`, which may be an error instead; hands back the members beside them that tell one.
+    ///
+    /// # Errors
+    /// If the text is not JSON, or longer than the budget allows. Its values are not counted: it must bound by itself what it keeps.
+    fn read_json(&self, budget: JsonBudget, text: &[u8]) -> Result<(Self::Features, Value), Unread>;
+
+    /// Reads a `FeatureCollectionPBuffer`.
+    fn read_pbf(&self, bytes: &[u8]) -> Self::Features;
 }
 
 /// Whether a body is a `FeatureCollectionPBuffer`: it begins with its version or with its result; JSON and pages do not.

@@ -71,7 +71,7 @@ pub use client::ArcGisClient;
 pub use credential_provider::CredentialProvider;
 pub use download::{Download, Downloaded};
 pub use feature_query::{FeaturePages, FeatureQuery};
-pub use feature_set::FeatureSet;
+pub use feature_set::ReadFeatures;
 pub use host::parse_host;
 pub use host_policy::HostPolicy;
 pub use options::ClientOptions;

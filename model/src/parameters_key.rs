@@ -1,13 +1,13 @@
 //! What tells the parameters of one service from those of others.
 
-use crate::service_url::service_key;
+use crate::service_url::compare_keys;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// Names what one exporter makes of one service: the service's url and the exporter's parameter type.
 ///
 /// All layers and tables of one service have equal keys, hence one replica and one file. Urls are compared without
-/// scheme and letter case, templates of tile urls by all of their text (`service_key`).
+/// scheme and letter case, templates of tile urls by all of their text ([`service_key`](crate::service_key)).
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct OfflineMapParametersKey {
@@ -23,15 +23,11 @@ impl OfflineMapParametersKey {
     pub fn new(service_url: impl Into<String>, parameters_type: impl Into<String>) -> Self {
         Self { service_url: service_url.into(), parameters_type: parameters_type.into() }
     }
-
-    fn compared(&self) -> (String, &str) {
-        (service_key(&self.service_url), &self.parameters_type)
-    }
 }
 
 impl PartialEq for OfflineMapParametersKey {
     fn eq(&self, other: &Self) -> bool {
-        self.compared() == other.compared()
+        self.cmp(other).is_eq()
     }
 }
 
@@ -45,7 +41,7 @@ impl PartialOrd for OfflineMapParametersKey {
 
 impl Ord for OfflineMapParametersKey {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.compared().cmp(&other.compared())
+        compare_keys(&self.service_url, &other.service_url).then_with(|| self.parameters_type.cmp(&other.parameters_type))
     }
 }
 

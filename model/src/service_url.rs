@@ -2,6 +2,7 @@
 
 use crate::failure::without_secrets;
 use serde::{Deserialize, Serialize};
+use std::cmp::Ordering;
 use std::fmt;
 
 /// The url of a service root (`…/FeatureServer`, `…/MapServer`, `…/VectorTileServer`) and, where a layer's url was
@@ -85,20 +86,30 @@ impl ServiceUrl {
 /// letter case of its path say which tiles they are, so that only its scheme, and the letter case of its host, do not count.
 #[must_use]
 pub fn service_key(root: &str) -> String {
-    if root.contains('{') {
-        return template_key(root);
-    }
-    let bare = root.split(['?', '#']).next().unwrap_or_default().trim_end_matches('/');
-    let bare = bare.split_once("://").map_or(bare, |(_, rest)| rest);
-    bare.to_ascii_lowercase()
+    let (any_case, rest) = compared_parts(root);
+    let mut key = any_case.to_ascii_lowercase();
+    key.push_str(rest);
+    key
 }
 
-/// The form of a template in which two writings of the same tiles are equal.
-fn template_key(template: &str) -> String {
-    let bare = template.split_once("://").map_or(template, |(_, rest)| rest);
-    let end = bare.find(['/', '?', '#']).unwrap_or(bare.len());
-    let (host, rest) = bare.split_at(end);
-    format!("{}{rest}", host.to_ascii_lowercase())
+/// How the keys of two urls compare; the keys are not made.
+pub(crate) fn compare_keys(a: &str, b: &str) -> Ordering {
+    let bytes = |root| {
+        let (any_case, rest) = compared_parts(root);
+        any_case.bytes().map(|b| b.to_ascii_lowercase()).chain(rest.bytes())
+    };
+    bytes(a).cmp(bytes(b))
+}
+
+/// What of a url counts: a part in any letter case, and one as it is written.
+fn compared_parts(root: &str) -> (&str, &str) {
+    let without_scheme = |text| str::split_once(text, "://").map_or(text, |(_, rest)| rest);
+    if !root.contains('{') {
+        let bare = root.split(['?', '#']).next().unwrap_or_default().trim_end_matches('/');
+        return (without_scheme(bare), "");
+    }
+    let bare = without_scheme(root);
+    bare.split_at(bare.find(['/', '?', '#']).unwrap_or(bare.len()))
 }
 
 impl fmt::Display for ServiceUrl {
@@ -120,6 +131,23 @@ mod tests {
         assert_ne!(key("https://h/{level}/{row}/{col}"), key("https://h/{level}/{row}/{col}#scheme-1"));
         assert_eq!(key("http://Tiles.H/A/{level}/{row}/{col}"), key("https://tiles.h/A/{level}/{row}/{col}"));
         assert_eq!(key("https://{subDomain}.H/{level}"), key("https://{subdomain}.h/{level}"));
+    }
+
+    #[test]
+    fn urls_compare_as_their_keys_do() {
+        let urls = [
+            "https://h/A/FeatureServer",
+            "http://H/a/featureserver/?f=json",
+            "h/a/FeatureServer/0",
+            "https://{subDomain}.H/A/{level}",
+            "https://{subdomain}.h/a/{level}",
+            "",
+        ];
+        for a in urls {
+            for b in urls {
+                assert_eq!(compare_keys(a, b), service_key(a).cmp(&service_key(b)), "{a} and {b}");
+            }
+        }
     }
 
     #[test]

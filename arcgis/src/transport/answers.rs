@@ -7,7 +7,7 @@ use super::retry_loop::Attempt;
 use crate::access::Access;
 use crate::body::{self, ServiceError};
 use crate::call::ServiceCall;
-use crate::feature_set::{FeatureSet, is_pbf};
+use crate::feature_set::{ReadFeatures, is_pbf};
 use crate::ogc_exception;
 use crate::refused::Refused;
 use async_trait::async_trait;
@@ -70,25 +70,30 @@ impl Attempt for JsonAnswer {
     }
 }
 
-/// Features, as PBF unless the service answers in JSON, as it does where something is wrong.
+/// Features, as PBF where that was asked for, unless the service answers in JSON, as it does where something is wrong.
 ///
 /// Source: feature service reference §5.2.
-pub(crate) struct FeatureAnswer;
+pub(crate) struct FeatureAnswer<R> {
+    pub(crate) as_pbf: bool,
+    pub(crate) reader: Arc<R>,
+}
 
 #[async_trait]
-impl Attempt for FeatureAnswer {
-    type Output = FeatureSet;
+impl<R: ReadFeatures> Attempt for FeatureAnswer<R> {
+    type Output = R::Features;
 
-    async fn send(&mut self, transport: &Transport, call: &ServiceCall, access: &Access) -> Result<FeatureSet, Refused> {
+    async fn send(&mut self, transport: &Transport, call: &ServiceCall, access: &Access) -> Result<R::Features, Refused> {
         let response = transport.follow(call, access, &HeaderMap::new(), Some(Weight::Small)).await?;
         let body = transport.read_body(call, response).await?;
-        if is_pbf(&body.bytes) {
-            return Ok(FeatureSet::Pbf(body.bytes));
+        let reader = Arc::clone(&self.reader);
+        if self.as_pbf && is_pbf(&body.bytes) {
+            return Ok(run_blocking(move || Ok(reader.read_pbf(&body.bytes))).await?);
         }
-        let (value, retry_after) = read_json(call, body, JsonBudget::read).await?;
-        match body::error_of(&value).or_else(|| body::flat_error(&value)) {
+        let read = move |budget: JsonBudget, text: &[u8]| reader.read_json(budget, text);
+        let ((features, said), retry_after) = read_json(call, body, read).await?;
+        match body::error_of(&said).or_else(|| body::flat_error(&said)) {
             Some(error) => Err(Refused::answered(error, call.stage, &call.url, retry_after)),
-            None => Ok(FeatureSet::Json(value)),
+            None => Ok(features),
         }
     }
 }

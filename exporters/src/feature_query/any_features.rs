@@ -3,6 +3,7 @@
 use super::left_out::LeftOut;
 use super::row_reader::{RowReader, Shapes};
 use super::stored::{StoredRow, fill};
+use offmap_arcgis::AnswerKind;
 use offmap_formats::features::{Feature, Field, FieldType};
 use offmap_formats::geometry::GeometryKind;
 use offmap_model::SpatialReference;
@@ -28,8 +29,8 @@ pub(super) fn read(bytes: &[u8]) {
             fields: named.clone().map(field).collect(),
             shapes: Some(Shapes { kind, has_z: true, has_m: true, spatial_reference }),
         };
-        let json = || serde_json::from_slice(bytes).ok().and_then(|answer| reader.read_json(&answer).ok());
-        let Some(read) = reader.read_pbf(bytes).ok().or_else(json) else { continue };
+        let json = || reader.json(AnswerKind::Features.budget(), bytes).ok().and_then(|(rows, _)| rows.ok());
+        let Some(read) = reader.pbf(bytes).ok().or_else(json) else { continue };
         let mut feature = Feature::default();
         for (id, row) in read.rows {
             let Ok(row) = StoredRow::decode_length_delimited(row.as_slice()) else {

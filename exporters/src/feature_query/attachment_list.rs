@@ -78,7 +78,7 @@ fn in_order(mut all: Vec<Listed>) -> Vec<Listed> {
 }
 
 /// Writes a file, which has its name when it is complete. Blocks.
-pub(super) fn write(to: &Path, bytes: &[u8]) -> Result<(), Failure> {
+fn write(to: &Path, bytes: &[u8]) -> Result<(), Failure> {
     use std::io::Write as _;
     let failed = |e: &_| Failure::io(FailureStage::Run, format!("cannot write {}", to.display()), e);
     atomic_file::write(to, failed, |file| file.write_all(bytes).map_err(|e| failed(&e))).map(drop)
@@ -91,8 +91,8 @@ impl AttachmentLists<'_> {
         for path in pages {
             let path = path.clone();
             let read = move || {
-                let (mut page, mut ids) = (Page::read(&path)?, Vec::new());
-                while let Some(row) = page.next_row(&path)? {
+                let (mut page, mut ids) = (Page::open(&path)?, Vec::new());
+                while let Some(row) = page.next_row()? {
                     ids.push(row.object_id);
                 }
                 Ok(ids)

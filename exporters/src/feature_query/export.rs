@@ -1,6 +1,6 @@
 //! One export: layer after layer its object ids, its pages side by side, its attachments; then the geodatabase, whose rows are counted.
 
-use super::attachment_list::{self, AttachmentLists};
+use super::attachment_list::AttachmentLists;
 use super::attachments::{Attachments, Fetched};
 use super::file::made;
 use super::id_file::{self, IdWriter};
@@ -316,10 +316,7 @@ impl Export<'_> {
             let list = list.clone();
             let ids = self.ctx.blocking(move || id_file::slice(&list, from, to)).await?;
             made_of(self.ctx, &unit, &name, &digest_of_ids(&ids)).await?;
-            let fetched = |path: PathBuf| async move {
-                let page = page::fetch(query, from, ids).await?;
-                self.ctx.blocking(move || attachment_list::write(&path, &page)).await
-            };
+            let fetched = |path: PathBuf| page::fetch(query, from, ids, path);
             let file = self.ctx.file_unit(&unit, &name, fetched).await?;
             self.one_done();
             Ok::<_, Failure>(file)

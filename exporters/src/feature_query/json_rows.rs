@@ -1,16 +1,33 @@
-//! Rows out of JSON.
+//! Rows out of JSON, feature by feature as they come: an answer is in memory as text and as rows, and never as a tree of values.
 //!
 //! Source: feature service reference §5.1.
 
-use super::fit::Raw;
-use super::row_reader::{ReadRows, RowReader, Shapes, Wrong};
-use super::stored::StoredShape;
-use offmap_formats::geometry::GeometryKind;
-use offmap_model::{Failure, number};
+use super::json_attributes::{AttributesSeed, JsonAttributes};
+use super::json_other::{other_flag, other_list, other_object, other_scalars};
+use super::json_shape::{JsonShape, ShapeSeed};
+use super::row_reader::{ReadRows, RowReader, Wrong};
+use offmap_model::Failure;
+use offmap_model::json::{JsonBudget, Unread};
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
+use std::fmt;
 
-/// Members of a shape with arcs in it.
-const CURVES: [&str; 2] = ["curvePaths", "curveRings"];
+/// Members of an answer that are read beside its features: what may be an error, and what is said of all rows.
+const SAID: [&str; 10] = [
+    "error",
+    "status",
+    "statusMessage",
+    "code",
+    "message",
+    "messages",
+    "details",
+    "exceededTransferLimit",
+    "properties",
+    "spatialReference",
+];
+/// What may be read of each of them.
+const SAID_BUDGET: JsonBudget = JsonBudget { bytes: 64 << 10, values: 10_000 };
 
 /// The attribute of a field: by its name, else by the name without its letter case.
 pub(super) fn attribute<'a>(attributes: &'a Map<String, Value>, name: &str) -> &'a Value {
@@ -18,122 +35,183 @@ pub(super) fn attribute<'a>(attributes: &'a Map<String, Value>, name: &str) -> &
     attributes.get(name).or_else(other).unwrap_or(&Value::Null)
 }
 
-fn raw(value: &Value) -> Raw<'_> {
-    match value {
-        Value::Number(n) => n.as_i64().map_or_else(|| n.as_f64().map_or(Raw::Null, Raw::Real), Raw::Integer),
-        Value::String(text) => Raw::Text(text),
-        Value::Bool(flag) => Raw::Integer(i64::from(*flag)),
-        _ => Raw::Null,
-    }
-}
-
-/// A coordinate; NaN where it is written as `"NaN"` or null.
-fn coordinate(value: Option<&Value>) -> f64 {
-    value.and_then(|v| v.as_f64().or_else(|| v.as_str()?.trim().parse().ok())).unwrap_or(f64::NAN)
-}
-
-/// Adds a point of a list: x, y, then z, then m.
-fn add_listed(point: &Value, (has_z, has_m): (bool, bool), shapes: &Shapes, shape: &mut StoredShape) {
-    let at = |k: usize| coordinate(point.get(k));
-    // Lists without a word of heights have as many numbers as they have.
-    let (z, m) = match (has_z, has_m) {
-        (true, true) => (at(2), at(3)),
-        (true, false) => (at(2), f64::NAN),
-        (false, true) => (f64::NAN, at(2)),
-        (false, false) => (f64::NAN, f64::NAN),
-    };
-    // One that is no number is kept as such: the shape cannot be written, and its row can.
-    shape.add([at(0), at(1)], shapes.has_z.then_some(z), shapes.has_m.then_some(m));
-}
-
-/// The shape of a feature; none for a point without coordinates.
-fn shape(json: &Value, shapes: &Shapes) -> Result<Option<StoredShape>, Wrong> {
-    if CURVES.iter().any(|key| json.get(*key).is_some()) {
-        return Err("its shape has true curves, which were not asked for (returnTrueCurves=false)".to_owned());
-    }
-    let mut shape = StoredShape::default();
-    let list = match shapes.kind {
-        GeometryKind::Point => {
-            let (x, y) = (coordinate(json.get("x")), coordinate(json.get("y")));
-            if json.get("x").is_none() {
-                return Err("its shape is no point".to_owned());
-            }
-            if x.is_nan() || y.is_nan() {
-                return Ok(None);
-            }
-            let (z, m) = (coordinate(json.get("z")), coordinate(json.get("m")));
-            shape.add([x, y], shapes.has_z.then_some(z), shapes.has_m.then_some(m));
-            shape.close_part();
-            return Ok(Some(shape));
-        }
-        GeometryKind::Multipoint => "points",
-        GeometryKind::Line => "paths",
-        GeometryKind::Polygon => "rings",
-    };
-    let Some(parts) = json.get(list).and_then(Value::as_array) else {
-        return Err(format!("its shape has no `{list}`"));
-    };
-    // Where neither is said, it is as the layer says.
-    let said = |key: &str| json.get(key).and_then(Value::as_bool);
-    let has = match (said("hasZ"), said("hasM")) {
-        (None, None) => (shapes.has_z, shapes.has_m),
-        (z, m) => (z.unwrap_or(false), m.unwrap_or(false)),
-    };
-    if shapes.kind == GeometryKind::Multipoint {
-        parts.iter().for_each(|point| add_listed(point, has, shapes, &mut shape));
-        shape.close_part();
-        return Ok(Some(shape));
-    }
-    for part in parts {
-        for point in part.as_array().into_iter().flatten() {
-            add_listed(point, has, shapes, &mut shape);
-        }
-        shape.close_part();
-    }
-    Ok(Some(shape))
+/// What was read of an answer.
+#[derive(Default)]
+struct JsonPage {
+    said: Map<String, Value>,
+    has_features: bool,
+    /// What is wrong with the first feature that cannot be kept.
+    wrong: Option<Wrong>,
 }
 
 impl RowReader {
-    /// Reads an object with `features`.
-    pub(super) fn read_json(&self, answer: &Value) -> Result<ReadRows, Failure> {
-        let Some(features) = answer.get("features").and_then(Value::as_array) else {
-            return Err(self.invalid("there is no `features` in the answer"));
+    /// Reads an object with `features`, and the members beside them that may tell an error.
+    pub(super) fn json(&self, budget: JsonBudget, text: &[u8]) -> Result<(Result<ReadRows, Failure>, Value), Unread> {
+        let mut read = self.begin(0);
+        let JsonPage { said, has_features, wrong } = budget.stream(text, PageSeed { reader: self, read: &mut read })?;
+        let said = Value::Object(said);
+        let rows = match (has_features, wrong) {
+            (false, _) => Err(self.invalid("there is no `features` in the answer")),
+            (true, Some(wrong)) => Err(self.invalid(wrong)),
+            (true, None) => self.checked(read, &said),
         };
-        let reference = answer.get("spatialReference").and_then(|json| serde_json::from_value(json.clone()).ok());
+        Ok((rows, said))
+    }
+
+    fn checked(&self, mut read: ReadRows, said: &Value) -> Result<ReadRows, Failure> {
+        let reference = said.get("spatialReference").and_then(|json| serde_json::from_value(json.clone()).ok());
         self.check_reference(reference.as_ref())?;
-        let mut read = self.begin(features.len());
         let flag = |json: &Value| json.get("exceededTransferLimit").and_then(Value::as_bool);
-        read.has_more = flag(answer).or_else(|| flag(answer.get("properties")?)).unwrap_or(false);
-        for feature in features {
-            let Some(attributes) = feature.get("attributes").and_then(Value::as_object) else {
-                return Err(self.invalid("a feature has no `attributes`"));
-            };
-            let found = attribute(attributes, &self.object_id_field);
-            let Some(id) = number::read::<i64>(found) else {
-                return Err(
-                    self.invalid(format!("a feature has no object id in `{}`, it has {found}", self.object_id_field))
-                );
-            };
-            let shape = match (&self.shapes, feature.get("geometry").filter(|json| !json.is_null())) {
-                (Some(shapes), Some(json)) => {
-                    shape(json, shapes).map_err(|wrong| self.invalid(format!("feature {id}: {wrong}")))?
-                }
-                _ => None,
-            };
-            let values = self.fields.iter().map(|field| raw(attribute(attributes, &field.name)));
-            read.add(id, &self.fields, values, shape);
-        }
+        read.has_more = flag(said).or_else(|| flag(said.get("properties")?)).unwrap_or(false);
         Ok(read)
+    }
+
+    /// Keeps a feature; the error is what is wrong with it.
+    fn keep(&self, attributes: Option<JsonAttributes>, shape: Option<JsonShape>, read: &mut ReadRows) -> Result<(), Wrong> {
+        let attributes = attributes.ok_or("a feature has no `attributes`")?;
+        let Some(id) = attributes.object_id() else {
+            let (field, found) = (&self.object_id_field, &attributes.id);
+            return Err(format!("a feature has no object id in `{field}`, it has {found}"));
+        };
+        let shape = match (&self.shapes, shape) {
+            (Some(shapes), Some(shape)) => shape.stored(shapes).map_err(|wrong| format!("feature {id}: {wrong}"))?,
+            _ => None,
+        };
+        read.keep(id, attributes.values, shape);
+        Ok(())
+    }
+}
+
+struct PageSeed<'a> {
+    reader: &'a RowReader,
+    read: &'a mut ReadRows,
+}
+
+impl<'de> DeserializeSeed<'de> for PageSeed<'_> {
+    type Value = JsonPage;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<JsonPage, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for PageSeed<'_> {
+    type Value = JsonPage;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object with features")
+    }
+
+    other_flag!();
+    other_scalars!();
+    other_list!();
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<JsonPage, A::Error> {
+        let Self { reader, read } = self;
+        let mut page = JsonPage::default();
+        while let Some(name) = members.next_key::<String>()? {
+            match name.as_str() {
+                "features" => {
+                    let wrong = &mut page.wrong;
+                    page.has_features = members.next_value_seed(Features { reader, read, wrong })?;
+                }
+                said if SAID.contains(&said) => {
+                    let text: Box<RawValue> = members.next_value()?;
+                    page.said.extend(SAID_BUDGET.read(text.get().as_bytes()).ok().map(|value| (name, value)));
+                }
+                _ => drop(members.next_value::<IgnoredAny>()?),
+            }
+        }
+        Ok(page)
+    }
+}
+
+/// The list of features; answers whether it is one.
+struct Features<'a> {
+    reader: &'a RowReader,
+    read: &'a mut ReadRows,
+    wrong: &'a mut Option<Wrong>,
+}
+
+impl<'de> DeserializeSeed<'de> for Features<'_> {
+    type Value = bool;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<bool, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Features<'_> {
+    type Value = bool;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of features")
+    }
+
+    other_flag!();
+    other_scalars!();
+    other_object!();
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<bool, A::Error> {
+        let Self { reader, read, wrong } = self;
+        while wrong.is_none() {
+            let Some((attributes, shape)) = list.next_element_seed(FeatureSeed { reader, read })? else { return Ok(true) };
+            *wrong = reader.keep(attributes, shape, read).err();
+        }
+        super::json_other::skip_list(list).map(|()| true)
+    }
+}
+
+/// One feature.
+struct FeatureSeed<'a> {
+    reader: &'a RowReader,
+    read: &'a mut ReadRows,
+}
+
+impl<'de> DeserializeSeed<'de> for FeatureSeed<'_> {
+    type Value = (Option<JsonAttributes>, Option<JsonShape>);
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for FeatureSeed<'_> {
+    type Value = (Option<JsonAttributes>, Option<JsonShape>);
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a feature")
+    }
+
+    other_flag!();
+    other_scalars!();
+    other_list!();
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
+        let RowReader { fields, object_id_field, shapes, .. } = self.reader;
+        let (mut attributes, mut shape) = (None, None);
+        while let Some(name) = members.next_key::<String>()? {
+            match (name.as_str(), shapes) {
+                ("attributes", _) => {
+                    let fits = &mut self.read.fits;
+                    attributes = members.next_value_seed(AttributesSeed { fields, object_id_field, fits })?;
+                }
+                ("geometry", Some(shapes)) => shape = members.next_value_seed(ShapeSeed(shapes.kind))?,
+                _ => drop(members.next_value::<IgnoredAny>()?),
+            }
+        }
+        Ok((attributes, shape))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::left_out::LeftOut;
-    use super::super::row_reader::ReadRows;
+    use super::super::row_reader::{ReadRows, Shapes};
     use super::super::stored::{StoredRow, fill};
     use super::*;
     use offmap_formats::features::{Feature, Field, FieldType, Value as FieldValue};
+    use offmap_formats::geometry::GeometryKind;
     use offmap_model::SpatialReference;
     use prost::Message as _;
     use serde_json::json;
@@ -155,6 +233,11 @@ mod tests {
         }
     }
 
+    fn read(reader: &RowReader, answer: &Value) -> Result<ReadRows, Failure> {
+        let budget = JsonBudget { bytes: 1 << 20, values: 0 };
+        reader.json(budget, answer.to_string().as_bytes()).expect("JSON").0
+    }
+
     fn features(read: ReadRows, reader: &RowReader) -> Vec<Feature> {
         let types: Vec<FieldType> = reader.fields.iter().map(|f| f.field_type).collect();
         let shapes = reader.shapes.as_ref().map(|s| (s.kind, s.has_z, s.has_m));
@@ -170,7 +253,7 @@ mod tests {
 
     fn one(kind: GeometryKind, has_z: bool, has_m: bool, geometry: Value) -> Result<Feature, Failure> {
         let reader = reader(kind, has_z, has_m);
-        let read = reader.read_json(&json!({"features": [{"attributes": {"FID": 1}, "geometry": geometry}]}))?;
+        let read = read(&reader, &json!({"features": [{"attributes": {"FID": 1}, "geometry": geometry}]}))?;
         Ok(features(read, &reader).remove(0))
     }
 
@@ -183,7 +266,7 @@ mod tests {
             {"attributes": {"FID": "6.4579816E7", "NAME": null, "BIG": i64::MAX}},
             {"attributes": {"FID": 3.0, "NAME": "x"}, "geometry": null},
             {"attributes": {"FID": 4}, "geometry": {"x": "NaN", "y": "NaN"}}]});
-        let read = reader.read_json(&answer).expect("reads");
+        let read = read(&reader, &answer).expect("reads");
         assert!(read.has_more);
         let all = features(read, &reader);
         let ids: Vec<_> = all.iter().filter_map(|f| f.object_id).collect();
@@ -237,8 +320,54 @@ mod tests {
             (json!({"features": [{"attributes": {"OBJECTID": 1}}]}), "no object id in `FID`"),
             (json!({"features": [], "spatialReference": {"wkid": 4326}}), "were asked for in"),
         ] {
-            let failure = reader.read_json(&answer).expect_err("refused");
+            let failure = read(&reader, &answer).expect_err("refused");
             assert!(failure.message.contains(words), "{failure}");
         }
+    }
+
+    #[test]
+    fn what_stands_in_the_place_of_something_else_is_passed_over_or_kept_as_none() {
+        let odd = [json!(null), json!(true), json!(-7), json!(1.5), json!("x"), json!([[1]]), json!({"a": {"b": []}})];
+        let reader = reader(GeometryKind::Line, true, false);
+        for odd in odd {
+            let shape = json!({"hasZ": odd, "hasM": odd, "other": odd, "paths": [odd, [[0, 0, 9], odd, [2, 2]], odd]});
+            let feature = json!({"attributes": {"FID": 1, "NAME": odd, "other": odd}, "geometry": shape, "more": odd});
+            let answer = json!({"fields": odd, "spatialReference": odd, "properties": odd, "features": [feature]});
+            let all = features(read(&reader, &answer).expect("reads"), &reader);
+            let shape = all[0].geometry().expect("a shape");
+            // The vertex that is none is kept, so that the shape is not taken for another one.
+            let of_it: Vec<_> = shape.xy().iter().filter(|[x, _]| !x.is_nan() && *x != 1.0).collect();
+            assert_eq!((of_it.len(), shape.xy().iter().any(|[_, y]| y.is_nan())), (2, true), "{odd}");
+            let answer = json!({"features": [{"attributes": {"FID": 1}, "geometry": odd}]});
+            assert_eq!(read(&reader, &answer).is_ok(), !odd.is_object(), "{odd}");
+            for answer in [
+                odd.clone(),
+                json!({"features": odd}),
+                json!({"features": [odd]}),
+                json!({"features": [{"attributes": odd}]}),
+            ] {
+                let failure = read(&reader, &answer).expect_err("no rows");
+                let words = ["no `features`", "no `attributes`", "no object id"];
+                assert!(words.iter().any(|words| failure.message.contains(words)), "{failure}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_error_is_handed_on_and_a_name_in_its_own_letter_case_goes_before() {
+        let reader = reader(GeometryKind::Point, false, false);
+        let budget = JsonBudget { bytes: 1 << 20, values: 0 };
+        let (rows, said) = reader.json(budget, br#"{"error": {"code": 499, "x": [NaN]}}"#).expect("JSON");
+        assert!(rows.is_err() && said["error"]["code"] == 499, "{said}");
+        for text in [&b"{\"features\": [{]}"[..], b"<html>", b"", b"{\"features\": []} x", b"\"text"] {
+            assert!(reader.json(budget, text).is_err(), "{}", text.escape_ascii());
+        }
+        let answer = json!({"features": [
+            {"attributes": {"fid": 9, "name": "a", "NAME": "b", "Name": "c", "FID": 1, "Fid": 8}},
+            {"attributes": {"Name": "c", "name": "a", "fid": 2}}]});
+        let all = features(read(&reader, &answer).expect("reads"), &reader);
+        let names: Vec<_> = all.iter().map(|f| (f.object_id, f.values[0].clone())).collect();
+        let text = |name: &str| FieldValue::Text(name.to_owned());
+        assert_eq!(names, [(Some(1), text("b")), (Some(2), text("c"))]);
     }
 }

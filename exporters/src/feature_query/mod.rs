@@ -9,6 +9,7 @@
 //!
 //! Source: `feature-service-rest` reference §5.
 
+mod answers;
 mod any_features;
 mod attachment_list;
 mod attachments;
@@ -18,7 +19,10 @@ mod fit;
 mod id_file;
 mod id_list;
 mod id_source;
+mod json_attributes;
+mod json_other;
 mod json_rows;
+mod json_shape;
 mod judge;
 mod layer_query;
 mod left_out;
@@ -33,6 +37,7 @@ mod related;
 mod related_rows;
 mod row_reader;
 mod service;
+mod slots;
 mod stated;
 mod stored;
 mod units;

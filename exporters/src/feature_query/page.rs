@@ -10,15 +10,14 @@
 //! Rows that come twice are kept once, and rows that were not listed are left to the page that has them. `exceededTransferLimit` alone is
 //! believed neither way.
 
-use super::fit::FieldFit;
 use super::id_source::IdSource as _;
 use super::layer_query::LayerQuery;
 use super::row_reader::ReadRows;
 use super::service::Paging;
-use super::stored::{PageHead, page_bytes};
-use offmap_arcgis::{FeatureSet, ServiceCall};
-use offmap_disk::run_blocking;
+use super::slots::Slots;
+use offmap_arcgis::ServiceCall;
 use offmap_model::{Failure, FailureKind};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// How often a page is halved because the service failed; each of these took the time that a failing service is given.
@@ -28,57 +27,18 @@ const ASKED_FOR: usize = 500;
 /// Rows that are asked for one by one because the service lists them and does not send them.
 const ASKED_ALONE: usize = 50;
 
-/// Listed ids, and the rows that came of them.
-struct Slots {
-    ids: Vec<i64>,
-    rows: Vec<Option<Vec<u8>>>,
-    missing: usize,
-    fits: Vec<FieldFit>,
-}
-
-impl Slots {
-    fn new(ids: Vec<i64>, fields: usize) -> Self {
-        let (missing, rows) = (ids.len(), vec![None; ids.len()]);
-        Self { ids, rows, missing, fits: vec![FieldFit::default(); fields] }
-    }
-
-    /// Keeps rows; answers how many of them were missing.
-    fn put(&mut self, read: ReadRows) -> usize {
-        let before = self.missing;
-        for (own, new) in self.fits.iter_mut().zip(read.fits) {
-            *own = own.with(new);
-        }
-        for (id, row) in read.rows {
-            let place = self.ids.binary_search(&id).ok().and_then(|at| self.rows.get_mut(at));
-            if let Some(slot @ None) = place {
-                *slot = Some(row);
-                self.missing -= 1;
-            }
-        }
-        before - self.missing
-    }
-
-    /// The first few ids that are missing.
-    fn first_missing(&self, most: usize) -> Vec<i64> {
-        let all = self.ids.iter().zip(&self.rows).filter(|(_, row)| row.is_none());
-        all.map(|(id, _)| *id).take(most).collect()
-    }
-}
-
 /// An answer, and how many rows were asked for.
 struct Answer {
     read: ReadRows,
     asked: usize,
 }
 
-/// Fetches the rows of ids, as they are kept, that stand at a place of the whole list. The ids are in ascending order.
-pub(super) async fn fetch(query: &LayerQuery<'_>, at: u64, ids: Vec<i64>) -> Result<Vec<u8>, Failure> {
-    let mut slots = Slots::new(ids, query.reader.fields.len());
+/// Fetches the rows of ids, which stand at a place of the whole list, into a page. The ids are in ascending order.
+pub(super) async fn fetch(query: &LayerQuery<'_>, at: u64, ids: Vec<i64>, to: PathBuf) -> Result<(), Failure> {
+    let mut slots = Slots::new(ids, query.reader.fields.len(), &to);
     in_order(query, at, &mut slots).await?;
-    let gone = the_rest(query, &mut slots).await?;
-    let rows = (slots.ids.len() - gone) as u64;
-    let head = PageHead { rows, gone: gone as u64, fits: slots.fits };
-    Ok(page_bytes(&head, slots.rows.into_iter().flatten()))
+    the_rest(query, &mut slots).await?;
+    slots.write(to).await
 }
 
 /// Asks for all ids once, as the layer is best asked.
@@ -97,7 +57,7 @@ async fn in_order(query: &LayerQuery<'_>, at: u64, slots: &mut Slots) -> Result<
         };
         let Answer { read, asked } = ask(query, rest.len(), call).await?;
         let (came, has_more) = (read.rows.len(), read.has_more);
-        let new = slots.put(read);
+        let new = slots.put(read).await?;
         if new == asked {
             query.page.went_well(asked as u64);
         } else if has_more && came > 0 && came < asked {
@@ -109,8 +69,8 @@ async fn in_order(query: &LayerQuery<'_>, at: u64, slots: &mut Slots) -> Result<
     Ok(())
 }
 
-/// Asks for what is missing by its ids; answers how many of them are gone.
-async fn the_rest(query: &LayerQuery<'_>, slots: &mut Slots) -> Result<usize, Failure> {
+/// Asks for what is missing by its ids; what is missing then is gone.
+async fn the_rest(query: &LayerQuery<'_>, slots: &mut Slots) -> Result<(), Failure> {
     let mut was_asked_alone = false;
     while slots.missing > 0 {
         if by_lists(query, slots).await? > 0 {
@@ -119,7 +79,7 @@ async fn the_rest(query: &LayerQuery<'_>, slots: &mut Slots) -> Result<usize, Fa
         let missing = slots.first_missing(slots.missing);
         let there = still_listed(query, &missing).await?;
         if there.is_empty() {
-            return Ok(missing.len());
+            return Ok(());
         }
         if was_asked_alone {
             return Err(not_sent(query, slots, &there));
@@ -128,11 +88,11 @@ async fn the_rest(query: &LayerQuery<'_>, slots: &mut Slots) -> Result<usize, Fa
         let mut came = 0;
         for id in there.iter().take(ASKED_ALONE) {
             let Answer { read, .. } = ask(query, 1, |_| query.by_list(&[*id])).await?;
-            came += slots.put(read);
+            came += slots.put(read).await?;
         }
         was_asked_alone = came == 0;
     }
-    Ok(0)
+    Ok(())
 }
 
 /// Asks once for each id that is missing; answers how many rows came of it.
@@ -142,7 +102,7 @@ async fn by_lists(query: &LayerQuery<'_>, slots: &mut Slots) -> Result<usize, Fa
     while let Some(rest) = missing.get(at..).filter(|rest| !rest.is_empty()) {
         let call = |rows: usize| query.by_list(rest.get(..rows).unwrap_or(rest));
         let Answer { read, asked } = ask(query, rest.len(), call).await?;
-        let came = slots.put(read);
+        let came = slots.put(read).await?;
         // Where less came, some are gone, or the service cuts its answers without a word.
         at += if came > 0 { came } else { asked };
         came_of_all += came;
@@ -185,8 +145,8 @@ async fn ask(query: &LayerQuery<'_>, most: usize, call: impl Fn(usize) -> Servic
     loop {
         let asked = usize::try_from(query.page.rows()).unwrap_or(usize::MAX).min(most).max(1);
         let once = |as_pbf: bool, moment: Option<i64>| {
-            let call = query.at(moment, call(asked));
-            async move { decode(query, query.client.feature_set(&call, as_pbf).await?).await }
+            let (call, reader) = (query.at(moment, call(asked)), Arc::clone(&query.reader));
+            async move { query.client.feature_set(&call, as_pbf, reader).await? }
         };
         let read = match once(query.stated.speaks_pbf(), query.stated.moment()).await {
             Ok(read) => Ok(read),
@@ -210,13 +170,4 @@ async fn ask(query: &LayerQuery<'_>, most: usize, call: impl Fn(usize) -> Servic
         }
         tracing::debug!(%failure, asked, "a page is asked for in halves");
     }
-}
-
-async fn decode(query: &LayerQuery<'_>, came: FeatureSet) -> Result<ReadRows, Failure> {
-    let reader = Arc::clone(&query.reader);
-    run_blocking(move || match came {
-        FeatureSet::Json(answer) => reader.read_json(&answer),
-        FeatureSet::Pbf(bytes) => reader.read_pbf(&bytes),
-    })
-    .await
 }

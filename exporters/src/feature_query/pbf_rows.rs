@@ -100,7 +100,7 @@ impl Grid {
 
 impl RowReader {
     /// Reads a `FeatureCollectionPBuffer`.
-    pub(super) fn read_pbf(&self, bytes: &[u8]) -> Result<ReadRows, Failure> {
+    pub(super) fn pbf(&self, bytes: &[u8]) -> Result<ReadRows, Failure> {
         pbf_budget::check(bytes).map_err(|unread| self.invalid(unread.words()))?;
         let collection =
             FeatureCollection::decode(bytes).map_err(|_| self.invalid("they are no FeatureCollectionPBuffer"))?;
@@ -181,7 +181,7 @@ mod tests {
             fill(row, &types, shapes, &mut feature, &mut LeftOut::default());
             feature
         };
-        Ok(reader.read_pbf(bytes)?.rows.into_iter().map(feature).collect())
+        Ok(reader.pbf(bytes)?.rows.into_iter().map(feature).collect())
     }
 
     /// Bytes of an answer, written by hand: field 2, in it field 1, in it what is given.
@@ -234,7 +234,7 @@ mod tests {
         let features = [15 << 3 | 2, 0].repeat(4 << 20);
         // 8 MiB, as a length of four groups of seven bits; 5 bytes around it.
         let bytes = [&[0x12, 0x85, 0x80, 0x80, 0x04, 0x0a, 0x80, 0x80, 0x80, 0x04], features.as_slice()].concat();
-        let failure = reader(GeometryKind::Point, false, false).read_pbf(&bytes).expect_err("refused");
+        let failure = reader(GeometryKind::Point, false, false).pbf(&bytes).expect_err("refused");
         assert!(failure.message.contains("more than 64 MiB of memory"), "{failure}");
     }
 
@@ -250,12 +250,12 @@ mod tests {
                 "no object id",
             ),
         ] {
-            let failure = reader.read_pbf(&bytes).expect_err("refused");
+            let failure = reader.pbf(&bytes).expect_err("refused");
             assert!(failure.message.contains(words), "{failure}");
         }
         let name = nested(13, &[&nested(1, &[b"OBJECTID"])]);
         let curve = nested(15, &[&nested(1, &[&[5 << 3, 1]]), &nested(7, &[])]);
-        let failure = reader.read_pbf(&answer(&[name, curve].concat())).expect_err("refused");
+        let failure = reader.pbf(&answer(&[name, curve].concat())).expect_err("refused");
         assert!(failure.message.contains("feature 1: its shape has true curves"), "{failure}");
     }
 }

@@ -134,8 +134,8 @@ async fn clauses(
             if cancel.is_cancelled() {
                 return Err(Failure::cancelled());
             }
-            let mut page = Page::read(path)?;
-            while let Some(row) = page.next_row(path)? {
+            let mut page = Page::open(path)?;
+            while let Some(row) = page.next_row()? {
                 let value = place.and_then(|at| row.values.get(at)?.scalar.clone());
                 let value = value.or_else(|| is_object_id.then_some(Scalar::Integer(row.object_id)));
                 keys.extend(value.and_then(|value| literal(&value, is_guid)));
@@ -167,8 +167,8 @@ async fn by_service(
     let counts = AtomicBool::new(true);
     for path in origin.pages.clone() {
         let read = move || {
-            let (mut page, mut own) = (Page::read(&path)?, Vec::new());
-            while let Some(row) = page.next_row(&path)? {
+            let (mut page, mut own) = (Page::open(&path)?, Vec::new());
+            while let Some(row) = page.next_row()? {
                 own.push(row.object_id);
             }
             Ok(own)

@@ -65,7 +65,7 @@ impl RowReader {
 }
 
 impl ReadRows {
-    /// Keeps a row.
+    /// Keeps a row of values as an answer has them.
     pub(super) fn add<'a>(
         &mut self,
         object_id: i64,
@@ -77,6 +77,11 @@ impl ReadRows {
             scalar: fit.value(raw, field.field_type),
         };
         let values = fields.iter().zip(&mut self.fits).zip(raw).map(value).collect();
+        self.keep(object_id, values, shape);
+    }
+
+    /// Keeps a row whose values were read.
+    pub(super) fn keep(&mut self, object_id: i64, values: Vec<StoredValue>, shape: Option<StoredShape>) {
         let row = StoredRow { object_id, values, shape };
         self.rows.push((object_id, row.encode_length_delimited_to_vec()));
     }

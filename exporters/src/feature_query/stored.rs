@@ -5,16 +5,20 @@
 
 use super::fit::{FieldFit, Scalar, StoredValue};
 use super::left_out::LeftOut;
+use offmap_disk::safe_path;
 use offmap_formats::features::{Feature, FieldType, Value, date_text};
 use offmap_formats::geodatabase::holds_date;
 use offmap_formats::geometry::GeometryKind;
 use offmap_model::{Failure, FailureKind, FailureOwner, FailureStage};
 use prost::Message;
-use std::io::Read as _;
-use std::path::Path;
+use std::fs::File;
+use std::io::{BufReader, Read as _};
+use std::path::{Path, PathBuf};
 
-/// Bytes of the longest head.
-const LONGEST_HEAD: u64 = 1 << 20;
+/// Bytes that are read at a time.
+const BUFFER: usize = 256 << 10;
+/// Bytes of the number that says how long a message is.
+const LONGEST_NUMBER: u32 = 5;
 
 /// A shape: its points, and the index behind the last one of each part.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -69,53 +73,72 @@ impl StoredShape {
     }
 }
 
+fn cannot_read(path: &Path, e: &std::io::Error) -> Failure {
+    Failure::io(FailureStage::Package, format!("cannot read {}", path.display()), e)
+}
+
 fn damaged(path: &Path) -> Failure {
     let message = format!("{} is no page of rows", path.display());
     Failure::new(FailureOwner::Storage, FailureKind::Corrupt, FailureStage::Package, message)
 }
 
-/// A page that was read: its rows are decoded one at a time.
+/// A page whose rows are read and decoded one at a time.
 pub(super) struct Page {
-    bytes: Vec<u8>,
-    at: usize,
+    path: PathBuf,
+    reader: BufReader<File>,
+    left: u64,
+    row: Vec<u8>,
 }
 
 impl Page {
-    /// Reads a page. Blocks.
-    pub(super) fn read(path: &Path) -> Result<Self, Failure> {
-        let failed = |e| Failure::io(FailureStage::Package, format!("cannot read {}", path.display()), &e);
-        let bytes = std::fs::read(path).map_err(failed)?;
-        let mut rest = bytes.as_slice();
-        PageHead::decode_length_delimited(&mut rest).map_err(|_| damaged(path))?;
-        let at = bytes.len() - rest.len();
-        Ok(Self { bytes, at })
+    /// Opens a page. Blocks.
+    pub(super) fn open(path: &Path) -> Result<Self, Failure> {
+        let failed = |e| cannot_read(path, &e);
+        let file = safe_path::open_file(path).map_err(failed)?;
+        let left = file.metadata().map_err(failed)?.len();
+        let reader = BufReader::with_capacity(BUFFER, file);
+        let mut page = Self { path: path.to_owned(), reader, left, row: Vec::new() };
+        match page.next_message()? {
+            true => Ok(page),
+            false => Err(damaged(path)),
+        }
     }
 
     /// What a page holds, without its rows. Blocks.
     pub(super) fn head(path: &Path) -> Result<PageHead, Failure> {
-        let failed = |e| Failure::io(FailureStage::Package, format!("cannot read {}", path.display()), &e);
-        let mut start = Vec::new();
-        std::fs::File::open(path).and_then(|file| file.take(LONGEST_HEAD).read_to_end(&mut start)).map_err(failed)?;
-        PageHead::decode_length_delimited(start.as_slice()).map_err(|_| damaged(path))
+        let page = Self::open(path)?;
+        PageHead::decode(page.row.as_slice()).map_err(|_| damaged(path))
     }
 
-    /// The next row.
-    pub(super) fn next_row(&mut self, path: &Path) -> Result<Option<StoredRow>, Failure> {
-        let mut rest = self.bytes.get(self.at..).unwrap_or_default();
-        if rest.is_empty() {
-            return Ok(None);
+    /// The next row. Blocks.
+    pub(super) fn next_row(&mut self) -> Result<Option<StoredRow>, Failure> {
+        match self.next_message()? {
+            true => StoredRow::decode(self.row.as_slice()).map(Some).map_err(|_| damaged(&self.path)),
+            false => Ok(None),
         }
-        let row = StoredRow::decode_length_delimited(&mut rest).map_err(|_| damaged(path))?;
-        self.at = self.bytes.len() - rest.len();
-        Ok(Some(row))
     }
-}
 
-/// A page as bytes: its head, then its rows.
-pub(super) fn page_bytes(head: &PageHead, rows: impl Iterator<Item = Vec<u8>>) -> Vec<u8> {
-    let mut bytes = head.encode_length_delimited_to_vec();
-    rows.for_each(|row| bytes.extend(row));
-    bytes
+    /// Reads the next message; false at the end.
+    fn next_message(&mut self) -> Result<bool, Failure> {
+        if self.left == 0 {
+            return Ok(false);
+        }
+        let (mut length, mut byte) = (0_u64, [0x80]);
+        for place in 0..LONGEST_NUMBER {
+            self.reader.read_exact(&mut byte).map_err(|e| cannot_read(&self.path, &e))?;
+            self.left = self.left.saturating_sub(1);
+            length |= u64::from(byte[0] & 0x7f) << (7 * place);
+            if byte[0] & 0x80 == 0 {
+                break;
+            }
+        }
+        let is_there = byte[0] & 0x80 == 0 && length <= self.left;
+        let length = usize::try_from(length).ok().filter(|_| is_there).ok_or_else(|| damaged(&self.path))?;
+        self.row.resize(length, 0);
+        self.reader.read_exact(&mut self.row).map_err(|e| cannot_read(&self.path, &e))?;
+        self.left -= length as u64;
+        Ok(true)
+    }
 }
 
 /// Fills a feature with a row; what its columns cannot hold is left out of it. `fields` are the types that the fields have in the file.

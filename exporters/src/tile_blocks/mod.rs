@@ -5,6 +5,7 @@ mod block;
 mod block_file;
 mod package;
 mod run;
+mod spare;
 mod tally;
 mod writer;
 
@@ -12,5 +13,6 @@ pub(crate) use block::{Block, blocks_of, units};
 pub(crate) use block_file::{BlockFile, Presence, place_in_block};
 pub(crate) use package::{Packed, Parts, finish_blocks, packed_before};
 pub(crate) use run::{BlockEnd, BlockSource, Blocks, TileProgress};
+pub(crate) use spare::Spare;
 pub(crate) use tally::{Tally, shown};
 pub(crate) use writer::BlockWriter;

@@ -5,10 +5,11 @@ use super::block_file::{BlockFile, Known};
 use super::tally::Tally;
 use async_trait::async_trait;
 use futures_util::{StreamExt as _, stream};
-use offmap_disk::hash_file_until;
 use offmap_engine::ExportContext;
 use offmap_model::{Failure, FailureStage, Progress, ProgressUnit};
+use std::future::Future;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -66,8 +67,14 @@ impl<'a, S: BlockSource> Blocks<'a, S> {
         Self { ctx, source, progress: TileProgress::new(ctx, planned), tally: Mutex::default() }
     }
 
-    /// Fills all blocks, and answers their files in the order of the blocks with what came of all.
-    pub(crate) async fn all(self, blocks: Vec<Block>, folder: &Path) -> Result<(Vec<BlockEnd>, Tally), Failure> {
+    /// Fills all blocks, and answers their files in the order of the blocks with what came of all; ends before with the failure that
+    /// `meanwhile` ends with.
+    pub(crate) async fn all(
+        self,
+        blocks: Vec<Block>,
+        folder: &Path,
+        meanwhile: impl Future<Output = Failure>,
+    ) -> Result<(Vec<BlockEnd>, Tally), Failure> {
         let made = folder.to_owned();
         let failed = |e: &_| Failure::io(FailureStage::Download, "cannot make the folder of the tiles", e);
         self.ctx.blocking(move || std::fs::create_dir_all(&made).map_err(|e| failed(&e))).await?;
@@ -75,8 +82,16 @@ impl<'a, S: BlockSource> Blocks<'a, S> {
         {
             let each = blocks.into_iter().map(|block| self.block(block, folder));
             let mut running = stream::iter(each).buffered(BLOCKS_AT_A_TIME);
-            while let Some(end) = running.next().await {
-                ends.push(end?);
+            let mut meanwhile = pin!(meanwhile);
+            loop {
+                tokio::select! {
+                    biased;
+                    failure = &mut meanwhile => return Err(failure),
+                    end = running.next() => match end {
+                        Some(end) => ends.push(end?),
+                        None => break,
+                    },
+                }
             }
         }
         Ok((ends, self.tally.into_inner().unwrap_or_else(PoisonError::into_inner)))
@@ -117,13 +132,8 @@ impl<'a, S: BlockSource> Blocks<'a, S> {
         let purpose = self.source.purpose(&unit);
         let is_whole = self.count(&block, &file.known);
         let path = if is_whole { to } else { part };
-        let (named, cancel) = (path.clone(), ctx.cancel_token().clone());
-        let ended = move || {
-            if is_whole {
-                file.finish(&named)?;
-            }
-            hash_file_until(&named, &cancel)
-        };
+        let named = path.clone();
+        let ended = move || if is_whole { file.finish(&named) } else { file.leave() };
         let (bytes, sha256) = ctx.blocking(ended).await?;
         if is_whole {
             ctx.finish_file(&unit, None, &path, bytes, &sha256).await?;

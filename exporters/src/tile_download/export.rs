@@ -104,7 +104,9 @@ impl Export<'_> {
         let (planned, blocks) = ctx.blocking(listed).await?;
         let fetch = Fetch::new(self.client, ctx, (source, self.task), planned);
         let folder = ctx.work_dir().join(BLOCKS_FOLDER);
-        let (ends, tally) = Blocks::new(ctx, &fetch, planned).all(blocks, &folder).await?;
+        let mut workers = fetch.workers();
+        let (ends, tally) = Blocks::new(ctx, &fetch, planned).all(blocks, &folder, workers.panicked()).await?;
+        drop(workers);
         self.check(&tally)?;
         let (style, notes) = self.own_style().await?;
         let packed = self.pack((ends, folder), style, &notes, tally, path).await?;

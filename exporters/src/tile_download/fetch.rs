@@ -1,7 +1,8 @@
 //! Fetches the tiles of a block: which there are, then each of them.
 
+use super::arrived::Came;
 use super::source::TileSource;
-use super::tile_fetch::{Came, Running, TileFetch, ended};
+use super::tile_fetch::{TileFetch, Workers};
 use super::tilemap::Tilemaps;
 use crate::tile_blocks::{Block, BlockFile, BlockSource, BlockWriter, TileProgress, place_in_block};
 use async_trait::async_trait;
@@ -11,11 +12,12 @@ use offmap_formats::TileId;
 use offmap_model::{ExportTask, Failure};
 use sha2::{Digest as _, Sha256};
 use std::sync::Arc;
+use tokio::sync::mpsc;
 
-/// Requests that wait for their turn at each host; how many go at a time, the governor of the host says.
-const QUEUED_PER_HOST: usize = 2;
-/// Most requests under way or waiting.
-const MOST_IN_FLIGHT: usize = 256;
+/// Most requests under way or waiting; how many go at a time, the governor of each host says.
+const MOST_IN_FLIGHT: usize = 512;
+/// Tiles of a block that wait to be taken by who writes it.
+const WAITING: usize = 64;
 
 /// Fetches the tiles of one task.
 pub(super) struct Fetch<'a> {
@@ -34,7 +36,7 @@ impl<'a> Fetch<'a> {
         (source, task): (&'a TileSource, &ExportTask),
         planned: u64,
     ) -> Self {
-        let each = client.options().requests_per_host.saturating_mul(QUEUED_PER_HOST).max(1);
+        let each = client.options().tiles_per_host.max(1);
         let in_flight = each.saturating_mul(source.template.hosts()).min(MOST_IN_FLIGHT);
         Self {
             client,
@@ -46,39 +48,46 @@ impl<'a> Fetch<'a> {
         }
     }
 
+    /// Those who fetch for it, as long as they are kept.
+    pub(super) fn workers(&self) -> Workers {
+        self.tiles.workers(self.in_flight)
+    }
+
     /// Fetches what is not known of a block. What came is kept, whatever comes after it.
     async fn tiles(&self, block: &Block, file: BlockFile, progress: &TileProgress<'_>) -> Result<BlockFile, Failure> {
         let unknown = |place: &TileId| !file.known.knows(place_in_block(place.row, place.column));
         let todo: Vec<TileId> = block.places().filter(unknown).collect();
         progress.add(block.tiles.tiles().saturating_sub(todo.len() as u64));
-        let (mut todo, mut running) = (todo.into_iter(), Running::new());
-        let mut writer = BlockWriter::new(self.ctx, self.client.options().disk_reserve, file);
-        let mut failed = None;
+        let aside = (self.client.options().disk_reserve, self.tiles.spare());
+        let mut writer = BlockWriter::new(self.ctx, aside, file);
+        let (to, mut arrived) = mpsc::channel(WAITING);
+        self.tiles.open(todo.into_iter(), to);
+        let (mut batch, mut failed) = (Vec::with_capacity(WAITING), None);
         while failed.is_none() {
             if writer.is_due() {
                 writer.begin();
-                failed = self.ctx.goes_on().await.err();
                 continue;
             }
-            self.tiles.begin(&mut todo, &mut running, self.in_flight);
             tokio::select! {
                 biased;
-                written = writer.written(), if writer.is_writing() => written?,
-                came = running.join_next(), if !writer.is_full() => match came.map(ended) {
-                    Some(Ok((place, came))) => {
-                        match came {
-                            Came::Tile(bytes) => writer.put(place_in_block(place.row, place.column), Some(bytes)),
-                            Came::None => writer.put(place_in_block(place.row, place.column), None),
-                            Came::Lost => {}
-                        }
-                        progress.add(1);
+                stepped = writer.step() => stepped?,
+                came = arrived.recv_many(&mut batch, WAITING), if !writer.is_full() => {
+                    if came == 0 {
+                        break;
                     }
-                    Some(Err(failure)) => failed = failed.or(Some(failure)),
-                    None => break,
+                    for tile in batch.drain(..) {
+                        match tile {
+                            Ok((place, Came::Tile(bytes))) => writer.put(place_in_block(place.row, place.column), Some(bytes)),
+                            Ok((place, Came::None)) => writer.put(place_in_block(place.row, place.column), None),
+                            Ok((_, Came::Lost)) => {}
+                            Err(failure) => failed = failed.or(Some(failure)),
+                        }
+                    }
+                    progress.add(came as u64);
                 },
             }
         }
-        drop(running);
+        drop(arrived);
         let file = writer.finish().await?;
         failed.map_or(Ok(file), Err)
     }

@@ -5,6 +5,7 @@
 //!
 //! Source: tile reference §2 to §4, §10, §12 to §14.
 
+mod arrived;
 mod export;
 mod fetch;
 mod packed_style;
@@ -12,6 +13,7 @@ mod parameters;
 mod source;
 mod template;
 mod tile_fetch;
+mod tile_queue;
 mod tilemap;
 mod web_tiles;
 

@@ -3,7 +3,7 @@
 use super::cut::{CutTile, check, cut};
 use super::frame::Frame;
 use super::source::DrawSource;
-use crate::tile_blocks::{Block, BlockFile, BlockSource, BlockWriter, TileProgress, place_in_block, shown};
+use crate::tile_blocks::{Block, BlockFile, BlockSource, BlockWriter, Spare, TileProgress, place_in_block, shown};
 use async_trait::async_trait;
 use offmap_arcgis::ArcGisClient;
 use offmap_engine::ExportContext;
@@ -43,6 +43,8 @@ pub(super) struct Draw<'a> {
     ctx: &'a ExportContext,
     source: &'a DrawSource,
     pictures: Arc<Pictures>,
+    /// Tiles are made by the encoder, so that no list is used again.
+    spare: Arc<Spare>,
     in_flight: usize,
 }
 
@@ -65,7 +67,7 @@ impl<'a> Draw<'a> {
             cores: Semaphore::new(cores),
             lost: Mutex::new(Missing { of: planned, ..Missing::default() }),
         });
-        Self { client, ctx, source, pictures, in_flight }
+        Self { client, ctx, source, pictures, spare: Arc::default(), in_flight }
     }
 
     /// The pictures of a block of which a tile is not known.
@@ -100,12 +102,11 @@ impl BlockSource for Draw<'_> {
         let missing: u64 = frames.iter().map(|frame| frame.tiles.len() as u64).sum();
         progress.add(block.tiles.tiles().saturating_sub(missing));
         let (mut todo, mut running) = (frames.into_iter(), Running::new());
-        let mut writer = BlockWriter::new(self.ctx, self.client.options().disk_reserve, file);
+        let mut writer = BlockWriter::new(self.ctx, (self.client.options().disk_reserve, &self.spare), file);
         let mut failed = None;
         while failed.is_none() {
             if writer.is_due() {
                 writer.begin();
-                failed = self.ctx.goes_on().await.err();
                 continue;
             }
             while running.len() < self.in_flight
@@ -116,7 +117,7 @@ impl BlockSource for Draw<'_> {
             }
             tokio::select! {
                 biased;
-                written = writer.written(), if writer.is_writing() => written?,
+                stepped = writer.step() => stepped?,
                 came = running.join_next(), if !writer.is_full() => match came.map(ended) {
                     Some(Ok(Came::Tiles(tiles))) => {
                         progress.add(tiles.len() as u64);
@@ -155,6 +156,7 @@ impl Pictures {
     async fn of(&self, frame: Frame) -> Result<Came, Failure> {
         let closed = |_| Failure::internal("nothing is drawn any more");
         let _permit = self.permits.acquire().await.map_err(closed)?;
+        self.ctx.goes_on().await?;
         let frame = Arc::new(frame);
         match self.ctx.or_cancelled(self.drawn(&frame)).await {
             Ok(tiles) => Ok(Came::Tiles(tiles)),
@@ -174,7 +176,7 @@ impl Pictures {
         let mut attempt = 1;
         loop {
             let call = self.source.call(frame, &self.hosts)?;
-            let Some(bytes) = self.client.tile(&call, limit, &|bytes| check(bytes, size)).await? else {
+            let Some(bytes) = self.client.tile(call, limit, &|bytes| check(bytes, size), Vec::new()).await? else {
                 let message = format!("\"{}\" has nothing where its pictures are drawn (404)", self.source.title);
                 let failure = Failure::new(FailureOwner::Source, FailureKind::NotFound, FailureStage::Download, message);
                 return Err(failure.with_url(&self.source.drawing.url()));

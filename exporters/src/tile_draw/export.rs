@@ -59,7 +59,7 @@ impl Export<'_> {
         let (planned, blocks) = ctx.blocking(listed).await?;
         let draw = Draw::new(self.client, ctx, (source, self.task), planned);
         let folder = ctx.work_dir().join(BLOCKS_FOLDER);
-        let (blocks, tally) = Blocks::new(ctx, &draw, planned).all(blocks, &folder).await?;
+        let (blocks, tally) = Blocks::new(ctx, &draw, planned).all(blocks, &folder, std::future::pending()).await?;
         self.check(&tally)?;
         let tile_set = source.tile_set(&parameters.level_ids);
         let parts = Parts { tile_set, blocks, folders: vec![folder], notes: Vec::new() };

@@ -12,9 +12,9 @@
 mod error;
 mod kind;
 mod model;
+mod point_sides;
 mod precision_grid;
 mod rings;
-mod slabs;
 pub mod wkb;
 
 pub use error::{GeometryError, Shortage};

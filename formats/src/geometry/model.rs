@@ -43,6 +43,7 @@ impl Geometry {
     }
 
     /// Adds a point to the part that is not closed yet. Without z or m their values are ignored.
+    #[inline]
     pub fn add_point(&mut self, xy: [f64; 2], z: f64, m: f64) {
         self.xy.push(xy);
         if self.has_z {

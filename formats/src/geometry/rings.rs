@@ -6,7 +6,7 @@
 
 use super::kind::GeometryKind;
 use super::model::Geometry;
-use super::slabs::{Side, Slabs, side};
+use super::point_sides::{PointSides, Side};
 use offmap_model::geometry::signed_area;
 use std::ops::Range;
 
@@ -29,10 +29,11 @@ struct Ring {
     points: Range<usize>,
     extent: [f64; 4],
     area: f64,
+    /// How many rings it is within, and the smallest of them.
+    depth: u32,
+    within: Option<usize>,
     /// The outer ring whose hole it is.
     hole_of: Option<usize>,
-    slabs: Option<Slabs>,
-    asked: bool,
 }
 
 /// The rings of one polygon after the other, sorted into polygons with their holes. Made to be used again and again.
@@ -57,7 +58,7 @@ struct Ring {
 pub struct RingGroups {
     rings: Vec<Ring>,
     by_x: Vec<usize>,
-    active: Vec<usize>,
+    sides: PointSides,
     sorted: Vec<RingRef>,
     ends: Vec<usize>,
     work: usize,
@@ -78,7 +79,7 @@ impl RingGroups {
             let [x, y] = ring[0];
             let extent = ring.iter().fold([x, y, x, y], |[a, b, c, d], [x, y]| [a.min(*x), b.min(*y), c.max(*x), d.max(*y)]);
             let area = signed_area(ring);
-            self.rings.push(Ring { points, extent, area, hole_of: None, slabs: None, asked: false });
+            self.rings.push(Ring { points, extent, area, depth: 0, within: None, hole_of: None });
         }
         if self.rings.len() > 1 && !self.nest(shape.xy()) {
             self.nest_by_direction();
@@ -102,61 +103,79 @@ impl RingGroups {
             let (a, b) = (&rings[*a], &rings[*b]);
             a.extent[0].total_cmp(&b.extent[0]).then(b.area.abs().total_cmp(&a.area.abs()))
         });
-        self.active.clear();
         for place in 0..self.by_x.len() {
-            let inner = self.by_x[place];
-            let left = self.rings[inner].extent[0];
-            let rings = &self.rings;
-            self.active.retain(|ring| rings[*ring].extent[2] >= left);
-            self.work += self.active.len();
-            let (mut depth, mut smallest) = (0_u32, None::<usize>);
-            for at in 0..self.active.len() {
-                let outer = self.active[at];
-                if !self.is_within(inner, outer, xy) {
-                    continue;
-                }
-                depth += 1;
-                let is_smaller = |best: usize| self.rings[outer].area.abs() < self.rings[best].area.abs();
-                if smallest.is_none_or(is_smaller) {
-                    smallest = Some(outer);
-                }
-            }
+            self.find_within(place, xy);
             if self.work > MOST_WORK {
                 return false;
             }
-            self.rings[inner].hole_of = smallest.filter(|_| depth % 2 == 1);
-            self.active.push(inner);
+        }
+        for ring in &mut self.rings {
+            ring.hole_of = ring.within.filter(|_| ring.depth % 2 == 1);
         }
         true
     }
 
-    fn is_within(&mut self, inner: usize, outer: usize, xy: &[[f64; 2]]) -> bool {
-        let ([a, b], [ai, bi]) =
-            ([outer, inner].map(|r| self.rings[r].area.abs()), [outer, inner].map(|r| self.rings[r].extent));
-        let reaches = ai[0] <= bi[0] && ai[1] <= bi[1] && ai[2] >= bi[2] && ai[3] >= bi[3];
-        if !reaches || a <= b {
-            return false;
-        }
-        let corners = self.rings[inner].points.clone();
-        let points = self.rings[outer].points.clone();
-        let edges = &xy[points];
-        let ring = &mut self.rings[outer];
-        // Slabs cost as much as one plain search, so they are made for the second one.
-        if std::mem::replace(&mut ring.asked, true) && ring.slabs.is_none() {
-            ring.slabs = Slabs::of(edges);
-        }
-        for corner in xy[corners].iter().take(CORNERS) {
-            let (found, compared) = match &ring.slabs {
-                Some(slabs) => slabs.side(edges, *corner),
-                None => (side(edges.windows(2).map(|w| [w[0], w[1]]), *corner), edges.len()),
-            };
-            self.work += compared;
-            if found != Side::Edge {
-                return found == Side::Inside;
+    /// Finds the rings that are within one, which come behind it.
+    fn find_within(&mut self, place: usize, xy: &[[f64; 2]]) {
+        let outer = self.by_x[place];
+        let Ring { points, extent, area, .. } = &self.rings[outer];
+        let edges = &xy[points.clone()];
+        self.sides.clear();
+        for inner in &self.by_x[place + 1..] {
+            let ring = &self.rings[*inner];
+            if ring.extent[0] > extent[2] {
+                break;
+            }
+            self.work += 1;
+            let (o, i) = (extent, &ring.extent);
+            let reaches = o[0] <= i[0] && o[1] <= i[1] && o[2] >= i[2] && o[3] >= i[3];
+            if reaches && area.abs() > ring.area.abs() {
+                self.sides.ask((*inner, 0), xy[ring.points.start]);
             }
         }
-        // All along the other one's edge, and within its reach.
-        true
+        if self.sides.is_empty() {
+            return;
+        }
+        self.work += self.sides.find(edges, MOST_WORK.saturating_sub(self.work));
+        let (mut inside, mut unclear) = (Vec::new(), Vec::new());
+        for asked in self.sides.answers() {
+            match asked.side {
+                Side::Inside => inside.push(asked.name.0),
+                Side::Outside => {}
+                Side::Edge => unclear.push(asked.name.0),
+            }
+        }
+        self.judge_by_more_corners(&unclear, edges, xy, &mut inside);
+        for inner in inside {
+            let within = self.rings[inner].within;
+            let is_smaller = within.is_none_or(|best| self.rings[outer].area.abs() < self.rings[best].area.abs());
+            let ring = &mut self.rings[inner];
+            ring.depth += 1;
+            if is_smaller {
+                ring.within = Some(outer);
+            }
+        }
+    }
+
+    /// Rings whose first corner is on an edge of the other ring lie where their first corner lies that is on none.
+    fn judge_by_more_corners(&mut self, unclear: &[usize], edges: &[[f64; 2]], xy: &[[f64; 2]], inside: &mut Vec<usize>) {
+        if unclear.is_empty() {
+            return;
+        }
+        self.sides.clear();
+        for inner in unclear {
+            for (corner, at) in xy[self.rings[*inner].points.clone()].iter().enumerate().take(CORNERS) {
+                self.sides.ask((*inner, corner), *at);
+            }
+        }
+        self.work += self.sides.find(edges, MOST_WORK.saturating_sub(self.work));
+        for corners in self.sides.answers().chunk_by(|a, b| a.name.0 == b.name.0) {
+            let side = corners.iter().map(|c| c.side).find(|side| *side != Side::Edge);
+            // All along the other one's edge, and within its reach, is inside.
+            if side.is_none_or(|side| side == Side::Inside) {
+                inside.push(corners[0].name.0);
+            }
+        }
     }
 
     fn nest_by_direction(&mut self) {

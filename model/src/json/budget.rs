@@ -71,6 +71,14 @@ impl JsonBudget {
         self.deserialize(text, count, EachMember { member })
     }
 
+    /// Reads a text by what makes something of it as it comes, and bounds by itself what it keeps: its values are not counted.
+    ///
+    /// # Errors
+    /// If it is longer than the budget allows, is not JSON, or the seed refuses it.
+    pub fn stream<T>(self, text: &[u8], seed: impl for<'de> DeserializeSeed<'de, Value = T>) -> Result<T, Unread> {
+        Self { values: usize::MAX, ..self }.deserialize(text, |values| values.all, seed)
+    }
+
     fn deserialize<T>(
         self,
         text: &[u8],
@@ -83,7 +91,7 @@ impl JsonBudget {
         let strict = strict(text);
         // What begins otherwise is a single value, or no JSON.
         let holds_values = strict.trim_ascii_start().first().is_some_and(|b| b"[{".contains(b));
-        if holds_values && count(Values::of(&strict)) > self.values {
+        if holds_values && self.values < usize::MAX && count(Values::of(&strict)) > self.values {
             return Err(Unread::TooMany { most: self.values });
         }
         let mut reader = serde_json::Deserializer::from_slice(&strict);
