@@ -47,6 +47,7 @@ mod inner_host;
 mod ip_ranges;
 pub mod lone_service;
 pub mod metrics;
+mod ogc_exception;
 mod options;
 mod page_size;
 pub mod portal;

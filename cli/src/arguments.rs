@@ -117,6 +117,10 @@ pub(crate) struct MapArguments {
     /// exported, or for all layers that can be had so [default: never].
     #[arg(long, value_name = "WHEN")]
     pub(crate) direct: Option<Direct>,
+    /// Layer, by its id or title, whose service draws on demand (dynamic map and image services, WMS) and that is drawn tile by tile, in the
+    /// scheme of the basemap, down to --max-scale; may be given several times, or be all.
+    #[arg(long, value_name = "LAYER|all")]
+    pub(crate) draw_tiles: Vec<String>,
     /// Host whose owner allows you to download directly though its terms are known to forbid it; may be given several times.
     #[arg(long, value_name = "HOST")]
     pub(crate) allow_direct_from: Vec<String>,

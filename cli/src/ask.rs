@@ -40,11 +40,14 @@ fn word(capability: &LayerCapability) -> (Tone, &'static str) {
 
 fn why(capability: &LayerCapability) -> String {
     match (&capability.failure, &capability.exporter) {
-        (Some(failure), _) => match &capability.direct_download {
-            Some(exporter) => {
+        (Some(failure), _) => match (&capability.direct_download, &capability.draw_tiles) {
+            (Some(exporter), _) => {
                 format!("{failure}; direct download would work (by {exporter}): give --direct when-not-exportable")
             }
-            None => failure.to_string(),
+            (None, Some(exporter)) => {
+                format!("{failure}; drawing would work (by {exporter}): give --draw-tiles {}", capability.id)
+            }
+            (None, None) => failure.to_string(),
         },
         (None, Some(exporter)) => format!("{} by {exporter}", capability.layer_type),
         (None, None) => capability.layer_type.clone(),

@@ -106,7 +106,9 @@ fn package_of(arguments: &Fetch, area: Option<&AreaOfInterest>) -> PathBuf {
         "where": arguments.filter,
         "direct": arguments.direct.map(|when| format!("{when:?}")),
     });
-    for (key, said) in [("fields", json!(arguments.fields)), ("layer", json!(arguments.layer))] {
+    let drawn = arguments.draw_tiles.then_some(true);
+    for (key, said) in [("fields", json!(arguments.fields)), ("layer", json!(arguments.layer)), ("drawTiles", json!(drawn))]
+    {
         if !said.is_null() {
             asked[key] = said;
         }
@@ -134,7 +136,13 @@ async fn begin(arguments: &Fetch) -> Result<Begun, Stop> {
         Content::Tiles if arguments.fields.is_some() => {
             return Err(Stop::usage("tiles have no fields; leave --fields out"));
         }
+        Content::Tiles if arguments.draw_tiles => Wanted::Drawn,
         Content::Tiles => Wanted::Tiles,
+        Content::Features if arguments.draw_tiles => {
+            return Err(Stop::usage(
+                "features are not drawn; leave --draw-tiles out, or name a file of tiles such as .tpkx",
+            ));
+        }
         Content::Features if arguments.levels.is_some() => {
             return Err(Stop::usage("features have no levels; leave --levels out"));
         }
@@ -238,6 +246,7 @@ fn parameters(
         parameters.destination_table_row_filter = DestinationTableRowFilter::All;
     }
     parameters.direct_download = arguments.direct.map_or(DirectDownload::Always, Into::into);
+    parameters.draw_tiles = lone.is_drawn;
     if let Some(range) = arguments.levels.as_deref().map(levels).transpose()? {
         let scale = |id: u32| {
             let ids = || lone.levels.iter().map(|l| l.level.to_string()).collect::<Vec<_>>().join(", ");
@@ -245,6 +254,8 @@ fn parameters(
             found.map(|l| l.scale).ok_or_else(|| Stop::usage(format!("there is no level {id}; there are: {}", ids())))
         };
         (parameters.min_scale, parameters.max_scale) = (scale(*range.start())?, scale(*range.end())?);
+    } else if lone.is_drawn {
+        return Err(Stop::usage("a service that draws on demand has every level; name --levels, for instance 0-12"));
     }
     parameters.check()?;
     Ok(parameters)

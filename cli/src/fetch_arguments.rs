@@ -17,6 +17,9 @@ URL is that of a service or of one of its layers:
             …?SERVICE=WMTS&REQUEST=GetCapabilities; a template with
             {z}, {x} and {y} ({-y} for rows from the south)
             → .tpkx .vtpk .mbtiles .pmtiles
+  drawn     …/MapServer, …/ImageServer without a cache, or a WMS with
+            its LAYERS in the url, with --draw-tiles
+            → .tpkx .mbtiles .pmtiles
 
 Examples:
   offmap fetch https://gis.example.com/arcgis/rest/services/\\
@@ -70,6 +73,9 @@ pub(crate) struct Fetch {
     /// [default: always].
     #[arg(long, value_name = "WHEN", help_heading = help::RUN)]
     pub(crate) direct: Option<Direct>,
+    /// Have tiles drawn by a service that has no cache, in the scheme of the web; wants --levels.
+    #[arg(long, help_heading = help::RUN)]
+    pub(crate) draw_tiles: bool,
     /// Replace OUT, which stays until the new file is complete. What is not of its format is refused.
     #[arg(long, help_heading = help::RUN)]
     pub(crate) overwrite: bool,

@@ -17,6 +17,7 @@ mod convert_arguments;
 mod convert_progress;
 mod direct;
 mod documents;
+mod draw;
 mod fetch;
 mod fetch_arguments;
 mod fetch_package;

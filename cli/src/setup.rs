@@ -3,6 +3,7 @@
 use crate::access::client;
 use crate::access_arguments::AccessArguments;
 use crate::arguments::MapArguments;
+use crate::draw::{draw_layers, draws_all};
 use crate::inputs::{read_map, read_text};
 use crate::interrupt::interrupted;
 use crate::known_secrets::know_map;
@@ -97,7 +98,7 @@ fn parameters_file(arguments: &MapArguments, area: Option<&AreaOfInterest>) -> R
 pub(crate) async fn prepare(arguments: &MapArguments, access: &AccessArguments, limits: &ReadLimits) -> Result<Setup, Stop> {
     let area = arguments.area.as_deref().map(area).transpose()?;
     let from_file = parameters_file(arguments, area.as_ref())?;
-    let overrides = match &arguments.overrides {
+    let mut overrides = match &arguments.overrides {
         Some(path) => GenerateOfflineMapParameterOverrides::from_json(&read_text(path, "the overrides")?)?,
         None => GenerateOfflineMapParameterOverrides::default(),
     };
@@ -105,6 +106,7 @@ pub(crate) async fn prepare(arguments: &MapArguments, access: &AccessArguments, 
         parameters.min_scale = arguments.min_scale.unwrap_or(parameters.min_scale);
         parameters.max_scale = arguments.max_scale.unwrap_or(parameters.max_scale);
         parameters.direct_download = arguments.direct.map_or(parameters.direct_download, Into::into);
+        parameters.draw_tiles |= draws_all(&arguments.draw_tiles);
         parameters.direct_download_hosts.allow.extend(arguments.allow_direct_from.iter().cloned());
         parameters.include_basemap &= !arguments.no_basemap;
         parameters.continue_on_errors &= !arguments.stop_on_error;
@@ -121,6 +123,7 @@ pub(crate) async fn prepare(arguments: &MapArguments, access: &AccessArguments, 
         () = cancelled_by_ctrl_c(limits) => return Err(Failure::cancelled().into()),
     };
     know_map(&source.web_map);
+    draw_layers(&arguments.draw_tiles, &source.web_map, &mut overrides)?;
     source.reduced_fonts_services = reduced_fonts_services;
     if !export_hosts.is_empty() {
         source.export_hosts = export_hosts;

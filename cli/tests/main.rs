@@ -2,6 +2,7 @@
 
 #[cfg(target_os = "linux")]
 mod bounds;
+mod closed;
 mod contract;
 mod convert;
 mod direct;

@@ -2,51 +2,16 @@
 
 use crate::context::ExportContext;
 pub use crate::plan_context::PlanContext;
+pub use crate::service_request::ServiceRequest;
 use async_trait::async_trait;
 use offmap_model::{
-    Artifact, ByteRange, BytesSource, Capability, CountUnit, Envelope, ExportTask, Failure, GenerateOfflineMapParameters,
-    LayerSecrets, MapLayer, OfflineMapSource, PlannedLevel, ServiceLimit, Unit, UtilityNetwork,
+    Artifact, ByteRange, BytesSource, Capability, CountUnit, Envelope, ExportTask, Failure, MapLayer, OfflineMapSource,
+    PlannedLevel, ServiceLimit, Unit,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::fmt::Debug;
-use std::sync::Arc;
-
-/// All layers of a map that one exporter is asked about, of one service.
-#[derive(Debug, Clone)]
-pub struct ServiceRequest {
-    /// Url of the service, as [`Exporter::supports`] named it.
-    pub service_url: String,
-    /// The layers, in the order of the map.
-    pub layers: Vec<MapLayer>,
-    /// The map and its surroundings.
-    pub source: Arc<OfflineMapSource>,
-    /// What the caller wants.
-    pub parameters: Arc<GenerateOfflineMapParameters>,
-    /// The map's utility networks on the service, without those whose entry was removed from the overrides.
-    pub networks: Vec<UtilityNetwork>,
-}
-
-impl ServiceRequest {
-    /// The secrets of all its layers: what goes with every request for them, to the origins of their urls only.
-    #[must_use]
-    pub fn secrets(&self) -> LayerSecrets {
-        LayerSecrets::merged(self.layers.iter().map(|l| &l.secrets))
-    }
-
-    /// A layer of the request as its author wrote it, but for its secrets ([`WebMap::layer_json`](offmap_model::WebMap::layer_json)).
-    #[must_use]
-    pub fn layer_json(&self, layer: &MapLayer) -> Option<&Value> {
-        self.source.web_map.layer_json(layer)
-    }
-
-    /// The capabilities of a service that can give every layer of the request.
-    #[must_use]
-    pub fn all_supported(&self) -> Vec<(String, Capability)> {
-        self.layers.iter().map(|l| (l.id.clone(), Capability::Supported)).collect()
-    }
-}
 
 /// What a service says of itself. `S` is the exporter's own type ([`Exporter::Service`]); the engine keeps it as JSON.
 #[derive(Debug, Clone)]
@@ -189,7 +154,8 @@ pub struct NoParameters {}
 /// - Exporters are a ranked list ([`ExporterRegistry`](crate::ExporterRegistry)). A layer that `describe` calls
 ///   [`Capability::NotSupported`] is passed on to the next exporter that supports it; its siblings stay. An error of `describe` means that
 ///   the service did not answer: its layers are asked of no other exporter. Exporters that download directly
-///   ([`Exporter::downloads_directly`]) are in the list of a layer as its `directDownload` says.
+///   ([`Exporter::downloads_directly`]) are in the list of a layer as its `directDownload` says, those that draw
+///   ([`Exporter::draws_tiles`]) as its `drawTiles` says.
 /// - `export` writes only below [`ExportContext::work_dir`] and leaves deleting to the engine.
 /// - Every planned unit is finished in the ledger ([`ExportContext::finish_unit`]) before `export` answers `Ok`, and every
 ///   planned layer is in the [`Artifact`]; the engine fails what is missing.
@@ -317,6 +283,12 @@ pub trait Exporter: Debug + Send + Sync + 'static {
     /// Such an exporter is asked only where the parameter `directDownload` of the job, or of the layer in the overrides, lets it: behind all
     /// others with `whenNotExportable`, before them with `always`.
     fn downloads_directly(&self) -> bool {
+        false
+    }
+
+    /// Whether it lets a service that has no tiles draw them on demand. Such an exporter is asked only where `drawTiles` of the job, or of
+    /// the layer in the overrides, lets it, and behind all others.
+    fn draws_tiles(&self) -> bool {
         false
     }
 

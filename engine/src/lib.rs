@@ -47,6 +47,7 @@ mod queue;
 mod registry;
 mod reopen;
 mod resources;
+mod service_request;
 mod shown_progress;
 mod status_stream;
 mod store;
@@ -55,6 +56,7 @@ mod submit;
 mod task;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod ways;
 mod work_dir;
 
 pub use author::{FinishedFile, RemoteFile};

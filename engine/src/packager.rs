@@ -132,6 +132,8 @@ pub struct EarlierData {
     pub exporter: Option<String>,
     /// Whether that exporter downloaded it directly.
     pub direct_download: bool,
+    /// Whether its tiles were drawn on demand.
+    pub drawn: bool,
     /// URL of the layer or its service.
     pub url: Option<String>,
     /// How many attachments were planned, where they were counted.

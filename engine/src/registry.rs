@@ -2,8 +2,9 @@
 
 use crate::context::ExportContext;
 use crate::exporter::{Exporter, PlanContext, ServiceDescription, ServiceRequest, TaskPlan};
+use crate::ways::{Way, Ways};
 use async_trait::async_trait;
-use offmap_model::{Artifact, DirectDownload, ExportTask, Failure, MapLayer, OfflineMapSource};
+use offmap_model::{Artifact, ExportTask, Failure, MapLayer, OfflineMapSource};
 use serde::{Deserialize as _, Serialize};
 use serde_json::Value;
 use std::fmt::Debug;
@@ -15,6 +16,7 @@ pub(crate) trait ErasedExporter: Debug + Send + Sync {
     fn name(&self) -> &'static str;
     fn parameters_type(&self) -> &'static str;
     fn downloads_directly(&self) -> bool;
+    fn draws_tiles(&self) -> bool;
     fn outlasts_edits(&self) -> bool;
     fn utility_network_parameters(&self) -> &'static [&'static str];
     fn supports(&self, layer: &MapLayer, source: &OfflineMapSource) -> Option<String>;
@@ -67,6 +69,10 @@ impl<E: Exporter> ErasedExporter for Erased<E> {
 
     fn downloads_directly(&self) -> bool {
         self.0.downloads_directly()
+    }
+
+    fn draws_tiles(&self) -> bool {
+        self.0.draws_tiles()
     }
 
     fn outlasts_edits(&self) -> bool {
@@ -177,21 +183,22 @@ impl ExporterRegistry {
         self.all.iter().any(|e| e.parameters_type() == parameters_type && e.downloads_directly())
     }
 
+    /// Whether the exporter with these parameters draws tiles.
+    pub(crate) fn is_drawing(&self, parameters_type: &str) -> bool {
+        self.all.iter().any(|e| e.parameters_type() == parameters_type && e.draws_tiles())
+    }
+
     /// The exporters that support a layer, best first, each with the url of the service. Those that download directly stand behind the
-    /// others, before them or not in the list at all.
+    /// others, before them or not in the list at all; those that draw stand at its end or not in it.
     pub(crate) fn supporting<'a>(
         &'a self,
-        direct: DirectDownload,
+        ways: Ways,
         layer: &'a MapLayer,
         source: &'a OfflineMapSource,
     ) -> impl Iterator<Item = (Arc<dyn ErasedExporter>, String)> + 'a {
-        let ranks: &[bool] = match direct {
-            DirectDownload::Never => &[false],
-            DirectDownload::WhenNotExportable => &[false, true],
-            DirectDownload::Always => &[true, false],
-        };
-        let of_rank = |direct: &'a bool| self.all.iter().filter(move |e| e.downloads_directly() == *direct);
-        let ranked = ranks.iter().flat_map(of_rank);
+        let way_of = |e: &Arc<dyn ErasedExporter>| Way::of(e.downloads_directly(), e.draws_tiles());
+        let of_way = move |way: Way| self.all.iter().filter(move |e| way_of(e) == way);
+        let ranked = ways.ranked().flat_map(of_way);
         ranked.filter_map(move |e| e.supports(layer, source).map(|url| (Arc::clone(e), url)))
     }
 
@@ -199,11 +206,11 @@ impl ExporterRegistry {
     pub(crate) fn after<'a>(
         &'a self,
         exporter: &'a str,
-        direct: DirectDownload,
+        ways: Ways,
         layer: &'a MapLayer,
         source: &'a OfflineMapSource,
     ) -> impl Iterator<Item = (Arc<dyn ErasedExporter>, String)> + 'a {
-        self.supporting(direct, layer, source).skip_while(move |(e, _)| e.name() != exporter).skip(1)
+        self.supporting(ways, layer, source).skip_while(move |(e, _)| e.name() != exporter).skip(1)
     }
 
     pub(crate) fn by_name(&self, name: &str) -> Result<Arc<dyn ErasedExporter>, Failure> {

@@ -5,7 +5,7 @@ use crate::exporter::PlanContext;
 use crate::handle::GenerateOfflineMapJob;
 use crate::job::JobHost;
 use crate::order::Order;
-use crate::plan::{PlanInputs, offer_direct, plan};
+use crate::plan::{PlanInputs, offers, plan};
 use crate::resources::take_out_repeated;
 use offmap_arcgis::Session;
 use offmap_model::settings::{AuthoredDownload, AuthoredSync};
@@ -135,7 +135,7 @@ impl OfflineMapTask {
     }
 
     /// What can go offline, and why not: every layer and table of the map, also those that stay online or are left out. Of those that
-    /// cannot while `directDownload` is `never`, whether an exporter could download them directly.
+    /// cannot while `directDownload` is `never` and `drawTiles` is not said, whether an exporter could download them directly or draw them.
     ///
     /// # Errors
     /// If the parameters cannot be used. A service that does not answer is a layer's reason, not an error.
@@ -168,9 +168,10 @@ impl OfflineMapTask {
         let inputs = self.inputs(&advice, overrides);
         let planned = plan(inputs, None, &ctx).await?;
         let mut capabilities = planned.capabilities();
-        let offered = offer_direct(inputs, &planned, &ctx).await?;
+        let offers = offers(inputs, &planned, &ctx).await?;
         for capability in capabilities.layer_capabilities.iter_mut().chain(&mut capabilities.table_capabilities) {
-            capability.direct_download = offered.get(&capability.id).map(|exporter| (*exporter).to_owned());
+            capability.direct_download = offers.direct.get(&capability.id).map(|exporter| (*exporter).to_owned());
+            capability.draw_tiles = offers.drawn.get(&capability.id).map(|exporter| (*exporter).to_owned());
         }
         Ok(capabilities)
     }

@@ -1,12 +1,13 @@
 //! The child: takes a map offline, or resumes what an earlier child left, and prints its steps.
 
+use crate::closed::{AREA, MAX_SCALE};
 use crate::kinds::{Kind, mmpk_of};
 use offmap::arcgis::portal;
 use offmap::arcgis::{ArcGisClient, ClientOptions, Credentials};
 use offmap::packager::{MobileMapPackager, write_mmpk};
 use offmap::{
-    AreaOfInterest, Engine, ExportState, GenerateOfflineMapJob, Leftover, OfflineMapTask, StatusStream, SubjectKind,
-    run_blocking,
+    AreaOfInterest, DirectDownload, Engine, ExportState, GenerateOfflineMapJob, GenerateOfflineMapParameters, Leftover,
+    OfflineMapSource, OfflineMapTask, StatusStream, SubjectKind, WebMap, run_blocking,
 };
 use std::error::Error;
 use std::path::Path;
@@ -49,6 +50,28 @@ pub(crate) async fn child(portal_url: &str, kind: &Kind, out: &Path, first: bool
         for left in Leftover::find(&mmpk)?.iter().filter(|l| l.destination == mmpk) {
             left.remove(&MobileMapPackager)?;
         }
+    }
+    Ok(engine.shutdown().await?)
+}
+
+/// Takes a map of which nothing can be exported.
+pub(crate) async fn closed_child(map: &Path, out: &Path) -> Result<(), Box<dyn Error>> {
+    let client = ArcGisClient::new(ClientOptions::default(), Credentials::none())?;
+    let engine = offmap::with_defaults(&client)?.start()?;
+    let job = match left_over(&engine, out, false).await? {
+        Some(job) => job,
+        None => {
+            let source = OfflineMapSource::from_web_map(WebMap::from_json(&std::fs::read_to_string(map)?)?);
+            let mut parameters = GenerateOfflineMapParameters::new(AreaOfInterest::from_numbers(AREA)?);
+            parameters.max_scale = MAX_SCALE;
+            parameters.direct_download = DirectDownload::WhenNotExportable;
+            parameters.draw_tiles = true;
+            OfflineMapTask::new(&engine, source).generate_offline_map(parameters, Default::default(), out)
+        }
+    };
+    let result = job.start().result().await?;
+    if !result.is_complete() {
+        return Err(format!("something is missing: {:?}", result.layers).into());
     }
     Ok(engine.shutdown().await?)
 }

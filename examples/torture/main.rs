@@ -10,8 +10,12 @@
 //! ```text
 //! cargo run --release --example torture -- --kills 200 --seed 1
 //! ```
+//!
+//! With `--closed` the map is one of five layers that no service exports: they come piece by piece, one of them drawn, and requests for
+//! pieces are counted in place of bytes.
 
 mod child;
+mod closed;
 mod content;
 mod count;
 mod job;
@@ -34,6 +38,12 @@ struct Arguments {
     /// Seed of the moments.
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Jobs of a map of which nothing can be exported, in place of all others.
+    #[arg(long)]
+    closed: bool,
+    /// For the child: the map, as a file.
+    #[arg(long, hide = true)]
+    map: Option<PathBuf>,
     /// For the child: the sandbox's portal.
     #[arg(long, hide = true)]
     portal: Option<String>,
@@ -53,6 +63,17 @@ fn main() -> Result<(), Box<dyn Error>> {
     if let (Some(portal), Some(out)) = (&arguments.portal, &arguments.out) {
         let kind = KINDS.get(arguments.kind).ok_or("no such kind")?;
         return tokio::runtime::Runtime::new()?.block_on(child::child(portal, kind, out, arguments.first));
+    }
+    if let (Some(map), Some(out)) = (&arguments.map, &arguments.out) {
+        return tokio::runtime::Runtime::new()?.block_on(child::closed_child(map, out));
+    }
+    if arguments.closed {
+        let result = closed::torture(arguments.kills, arguments.seed)?;
+        println!("{result:#}");
+        let good = result["percentFetchedTwice"].as_f64().is_some_and(|p| p < 1.0)
+            && result["percentAskedAgain"].as_f64().is_some_and(|p| p < 1.0)
+            && result["leftBeside"].as_array().is_some_and(Vec::is_empty);
+        return if good { Ok(()) } else { Err("a promise is broken".into()) };
     }
     let result = torture::torture(arguments.kills, arguments.seed)?;
     println!("{result:#}");

@@ -22,6 +22,17 @@ impl Running {
         if first {
             command.arg("--first");
         }
+        Self::of(command)
+    }
+
+    /// The same with the map of a file, of which nothing can be exported.
+    pub(crate) fn spawn_closed(map: &Path, out: &Path) -> Result<Self, Box<dyn Error>> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.arg("--map").arg(map).arg("--out").arg(out);
+        Self::of(command)
+    }
+
+    fn of(mut command: Command) -> Result<Self, Box<dyn Error>> {
         let mut child = command.stdout(Stdio::piped()).spawn()?;
         let lines = BufReader::new(child.stdout.take().ok_or("no pipe")?).lines();
         let (sender, steps) = mpsc::channel();
@@ -44,6 +55,11 @@ impl Running {
             }
         }
         last
+    }
+
+    /// Whether it has ended by itself.
+    pub(crate) fn has_ended(&mut self) -> Result<bool, Box<dyn Error>> {
+        Ok(self.child.try_wait()?.is_some())
     }
 
     /// Kills it if it still runs; answers the step in which it was.

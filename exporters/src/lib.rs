@@ -7,6 +7,7 @@
 //! | [`TileCacheExporter`](tile_cache::TileCacheExporter) | raster tiled layers | `exportTiles` | `.tpkx` or `.tpk` | `exportTileCacheParameters` |
 //! | [`VectorTilesExporter`](vector_tiles::VectorTilesExporter) | vector tiled layers | `exportTiles` | `.vtpk`, and the style of an item with its sprites and fonts | `exportVectorTilesParameters` |
 //! | [`TileDownloadExporter`](tile_download::TileDownloadExporter) | raster and vector tiled layers, where `directDownload` allows it | `tilemap`, tiles | `.tpkx`, `.vtpk`, styles as above | `tileDownloadParameters` |
+//! | [`TileDrawExporter`](tile_draw::TileDrawExporter) | dynamic map and image services, WMS, where `drawTiles` allows it | `export`, `exportImage`, `GetMap` | `.tpkx` | `tileDrawParameters` |
 //!
 //! Each is built with an [`ArcGisClient`]; [`offmap_arcgis::portal`] reads the web map with the same client, so that
 //! limits and connections are shared. Who asks is the session of the job, where it has one ([`offmap_arcgis::Session`]), else the
@@ -20,8 +21,10 @@ mod file_etag;
 pub mod geodatabase;
 mod job_client;
 mod raster_service;
+mod tile_blocks;
 pub mod tile_cache;
 pub mod tile_download;
+pub mod tile_draw;
 mod tile_export;
 mod tile_levels;
 mod tile_parts;
@@ -43,6 +46,12 @@ pub fn read_any_service(answer: &serde_json::Value) {
 #[doc(hidden)]
 pub fn read_any_features(bytes: &[u8]) {
     feature_query::read_any_features(bytes);
+}
+
+/// Reads bytes as the capabilities of a WMS, for fuzzing: it must not panic.
+#[doc(hidden)]
+pub fn read_any_capabilities(bytes: &[u8]) {
+    tile_draw::read_any_capabilities(bytes);
 }
 
 /// Joins bytes as ranges of glyphs, for fuzzing: it must not panic, and what it makes is a range of glyphs.
@@ -77,7 +86,8 @@ pub fn register(builder: EngineBuilder, client: &ArcGisClient) -> Result<EngineB
         .secrets(client.secrets().clone())
         .container_reader(GeodatabaseReader)
         .container_reader(TilePackageReader)
-        // The last one added is asked first; those that download directly stand behind all others.
+        // The last one added is asked first; those that download directly or draw stand behind all others.
+        .exporter(tile_draw::TileDrawExporter::new(client.clone()))?
         .exporter(feature_query::FeatureQueryExporter::new(client.clone()))?
         .exporter(tile_download::TileDownloadExporter::new(client.clone()))?
         .exporter(geodatabase::GeodatabaseExporter::new(client.clone()))?

@@ -17,6 +17,10 @@ pub(crate) fn service_of(layer: &MapLayer) -> Option<String> {
 pub(crate) fn not_tiled(title: &str, answer: &Value) -> Option<(CapabilityReason, String)> {
     let is_fused = answer.get("singleFusedMapCache").and_then(Value::as_bool).unwrap_or(false);
     let is_tiled = is_fused && answer.get("tileInfo").is_some_and(Value::is_object);
-    let words = || format!("\"{title}\" draws on demand (no single fused cache), so it has no tiles to take offline");
+    let words = || {
+        format!(
+            "\"{title}\" draws on demand (no single fused cache), so it has no tiles to take offline; drawTiles has it draw them"
+        )
+    };
     (!is_tiled).then(|| (CapabilityReason::NotTiled, words()))
 }

@@ -1,4 +1,4 @@
-//! Descriptions of services and layers out of any JSON.
+//! Descriptions of services and layers out of any JSON, and the capabilities of a WMS out of any XML.
 
 #![no_main]
 
@@ -10,4 +10,5 @@ fuzz_target!(|bytes: &[u8]| {
     if let Ok(answer) = budget.read(bytes) {
         offmap::exporters::read_any_service(&answer);
     }
+    offmap::exporters::read_any_capabilities(bytes);
 });

@@ -114,6 +114,9 @@ pub struct LayerCapability {
     /// The exporter by which it could be downloaded directly, where it cannot go offline because `directDownload` is `never`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub direct_download: Option<String>,
+    /// The exporter by which it could be drawn tile by tile, where it cannot go offline because `drawTiles` is not said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub draw_tiles: Option<String>,
 }
 
 impl LayerCapability {

@@ -5,9 +5,16 @@
 /// Why a kind of layer has no offline form; `None` for a word that is not known.
 pub(crate) fn without_offline_form(word: &str) -> Option<&'static str> {
     Some(match word {
-        "ArcGISMapServiceLayer" => "a dynamic map image layer is drawn by its server on request",
-        "ArcGISImageServiceLayer" => "a dynamic imagery layer is drawn by its server on request",
-        "WMS" | "WCS" => "its server draws pictures on request (OGC) and exports no tiles",
+        "ArcGISMapServiceLayer" => {
+            "a dynamic map image layer is drawn by its server on request, unless drawTiles has it drawn tile by tile"
+        }
+        "ArcGISImageServiceLayer" => {
+            "a dynamic imagery layer is drawn by its server on request, unless drawTiles has it drawn tile by tile"
+        }
+        "WMS" => {
+            "its server draws pictures on request (OGC) and exports no tiles, unless drawTiles has it drawn tile by tile"
+        }
+        "WCS" => "its server draws pictures on request (OGC) and exports no tiles",
         "WFS" | "OGCFeatureLayer" => "a feature service of the OGC makes no replica",
         "WebTiledLayer" | "OpenStreetMap" | "WMTS" => "its tiles cannot be exported",
         word if word.starts_with("BingMaps") => "its tiles cannot be exported",

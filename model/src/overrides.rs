@@ -14,7 +14,8 @@ use std::collections::BTreeMap;
 /// As JSON: `{"generateGeodatabaseParameters": {"<service url>": {…}}, "exportTileCacheParameters": {…},
 /// "exportVectorTilesParameters": {…}, "onlineLayers": ["<layer id>"], "onlineTables": []}`; the inner object is the whole
 /// parameter object of that exporter. Custom exporters add their own outer key. `"directDownload": {"<layer id>": "always"}` says of single
-/// layers and tables what [`GenerateOfflineMapParameters::direct_download`](crate::GenerateOfflineMapParameters::direct_download) says of all.
+/// layers and tables what [`GenerateOfflineMapParameters::direct_download`](crate::GenerateOfflineMapParameters::direct_download) says of all,
+/// and `"drawTiles": {"<layer id>": true}` what [`draw_tiles`](crate::GenerateOfflineMapParameters::draw_tiles) says.
 ///
 /// A utility network of the map has an entry of its own beside that of its service, by its own url; what it says goes over the
 /// service's entry, and removing it takes the network out of the offline map.
@@ -46,6 +47,8 @@ pub struct GenerateOfflineMapParameterOverrides {
     online_tables: Option<Vec<String>>,
     #[serde(default, rename = "directDownload", skip_serializing_if = "BTreeMap::is_empty")]
     direct_download: BTreeMap<String, DirectDownload>,
+    #[serde(default, rename = "drawTiles", skip_serializing_if = "BTreeMap::is_empty")]
+    draw_tiles: BTreeMap<String, bool>,
     #[serde(flatten)]
     dictionaries: BTreeMap<String, BTreeMap<String, Value>>,
 }
@@ -90,9 +93,12 @@ impl GenerateOfflineMapParameterOverrides {
             let all = plan.skipped.iter().filter(|s| s.remains_online && s.is_table == tables);
             Some(all.map(|s| s.id.clone()).collect())
         };
-        let direct = plan.tasks.iter().filter(|t| t.direct_download && !t.carried).flat_map(|t| &t.layers);
+        let fetched = || plan.tasks.iter().filter(|t| !t.carried);
+        let direct = fetched().filter(|t| t.direct_download).flat_map(|t| &t.layers);
         let direct_download = direct.map(|l| (l.id.clone(), DirectDownload::Always)).collect();
-        Self { online_layers: online(false), online_tables: online(true), direct_download, dictionaries }
+        let drawn = fetched().filter(|t| t.drawn).flat_map(|t| &t.layers);
+        let draw_tiles = drawn.map(|l| (l.id.clone(), true)).collect();
+        Self { online_layers: online(false), online_tables: online(true), direct_download, draw_tiles, dictionaries }
     }
 
     /// Layers that stay in the offline map with their online url; `None` leaves that to `onlineOnlyServicesOption`.
@@ -120,6 +126,17 @@ impl GenerateOfflineMapParameterOverrides {
     #[must_use]
     pub fn direct_download(&self) -> &BTreeMap<String, DirectDownload> {
         &self.direct_download
+    }
+
+    /// Sets whether a layer is drawn tile by tile, in place of what the parameters say.
+    pub fn set_draw_tiles(&mut self, layer: impl Into<String>, draws: bool) {
+        self.draw_tiles.insert(layer.into(), draws);
+    }
+
+    /// Whether single layers, by id, are drawn tile by tile.
+    #[must_use]
+    pub fn draw_tiles(&self) -> &BTreeMap<String, bool> {
+        &self.draw_tiles
     }
 
     /// Leaves the layers of a service out of the offline map. The dictionary of that type is then given: services that have no

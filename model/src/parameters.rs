@@ -188,6 +188,10 @@ pub struct GenerateOfflineMapParameters {
     /// Whether layers are downloaded directly where their services do not export them; per layer in the overrides. offmap's own.
     #[serde(default)]
     pub direct_download: DirectDownload,
+    /// Whether layers that their services draw on demand (dynamic map and image services, WMS) are drawn tile by tile; per layer in the
+    /// overrides. offmap's own.
+    #[serde(default)]
+    pub draw_tiles: bool,
     /// Hosts that may be downloaded from directly though their terms are known to forbid it, and further ones that forbid it. offmap's own.
     #[serde(default, skip_serializing_if = "DirectDownloadHosts::is_empty")]
     pub direct_download_hosts: DirectDownloadHosts,
@@ -226,6 +230,7 @@ impl GenerateOfflineMapParameters {
             update_mode: GenerateOfflineMapUpdateMode::default(),
             esri_vector_tiles_download_option: EsriVectorTilesDownloadOption::default(),
             direct_download: DirectDownload::default(),
+            draw_tiles: false,
             direct_download_hosts: DirectDownloadHosts::default(),
             layer_importance: BTreeMap::new(),
             error_budgets: BTreeMap::new(),

@@ -174,6 +174,9 @@ pub struct ExportTask {
     /// Whether its exporter downloads directly, past what the service offers for taking its data offline.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub direct_download: bool,
+    /// Whether its exporter lets the service draw tiles on demand, where it has none of its own.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub drawn: bool,
     /// Whether its layers are carried over from the package that the job completes: nothing is asked or fetched for them.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub carried: bool,
@@ -280,6 +283,7 @@ impl OfflineMapPlan {
                 reason: None,
                 failure: None,
                 direct_download: None,
+                draw_tiles: None,
             };
         for task in &self.tasks {
             for l in &task.layers {

@@ -110,6 +110,7 @@ fn data_of(path: &Path, layer: &OfflineLayer, promised: &HashMap<(String, String
         resources: data.resources.as_deref().map(|folder| path.join(folder)),
         exporter: own.exporter.clone(),
         direct_download: own.direct_download,
+        drawn: own.drawn,
         url: own.url.clone(),
         attachments_planned: own.attachments_planned,
         attribution: own.attribution.clone(),

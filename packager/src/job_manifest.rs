@@ -55,6 +55,7 @@ fn layer(documents: &Documents<'_>, layer_type: Option<&String>, outcome: &Layer
         url: url.map(|url| without_secrets(&url)),
         exporter: task.map(|t| t.exporter.clone()),
         direct_download: task.is_some_and(|t| t.direct_download),
+        drawn: task.is_some_and(|t| t.drawn),
         edit_date: task.and_then(|t| t.edit_date),
         attribution: documents.attribution(id),
         terms_of_use: documents.terms_of_use(id),

@@ -70,6 +70,9 @@ pub struct ManifestLayer {
     /// Whether that exporter downloaded it directly, piece by piece, because the service offers no export or was not asked for one.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub direct_download: bool,
+    /// Whether its tiles are pictures that the service drew on demand for this package, not tiles of its own.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub drawn: bool,
     /// When its data were last edited, in milliseconds since 1970 UTC.
     pub edit_date: Option<i64>,
     /// Attribution: the service's, and that of the layer's item.

@@ -203,11 +203,18 @@ fn remove_withheld(value: &mut Value) {
     }
 }
 
-/// The tiles of an image service or of a template are a tiled layer once they are in a package; the manifest keeps the online type.
+/// The tiles of an image service, of a template or of what was drawn are a tiled layer once they are in a package; the manifest keeps the online type.
 fn set_offline_type(layer: &mut Map<String, Value>, file: &str) {
     let is_tile_package = file.rsplit('.').next().is_some_and(|e| matches!(e, "tpk" | "tpkx"));
-    const OTHERS: [&str; 5] =
-        ["ArcGISImageServiceLayer", "ArcGISTiledImageServiceLayer", "WebTiledLayer", "OpenStreetMap", "WMTS"];
+    const OTHERS: [&str; 7] = [
+        "ArcGISImageServiceLayer",
+        "ArcGISMapServiceLayer",
+        "ArcGISTiledImageServiceLayer",
+        "WebTiledLayer",
+        "OpenStreetMap",
+        "WMS",
+        "WMTS",
+    ];
     let of_images = |name: &Value| name.as_str().is_some_and(|name| OTHERS.contains(&name));
     let untyped = !layer.contains_key("layerType");
     for key in ["layerType", "type"] {

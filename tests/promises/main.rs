@@ -73,6 +73,7 @@ mod stranger;
 mod styles;
 mod support;
 mod tile_download;
+mod tile_draw;
 mod trouble;
 mod turns;
 mod verify;

@@ -6,16 +6,20 @@
 //! | `…/MapServer` | its cache | all layers and tables |
 //! | `…/MapServer/3` | | that layer or table |
 //! | `…/ImageServer`, `…/VectorTileServer` | its cache | |
+//! | `…/MapServer`, `…/ImageServer` without a cache, a WMS | drawn, where that is wanted | |
 //! | `…/WMTSCapabilities.xml`, `…?SERVICE=WMTS&REQUEST=GetCapabilities` | one of its layers | |
 //! | a template with `{z}`, `{x}`, `{y}` or `{-y}`, or with `{level}`, `{col}`, `{row}` | Web Mercator tiles: pictures or vector tiles | |
 //!
 //! Source: `feature-service-rest` reference §2, tile reference §2, `web-map-and-offline-api` reference A.4.
 
 mod described;
+mod drawn;
+mod found;
 mod level_scale;
 mod template;
 mod wmts;
 
+pub use found::{LoneService, Selection, Wanted};
 pub use level_scale::LevelScale;
 
 use crate::answer_kind::AnswerKind;
@@ -26,6 +30,8 @@ use crate::portal::ReadLimits;
 use crate::time_limit::run_within;
 use crate::urls::parse_http;
 use described::{extent_of, layers_of, levels_of, title_of};
+use drawn::Wms;
+use found::map_of;
 use offmap_disk::run_blocking;
 use offmap_model::failure::without_secrets;
 use offmap_model::{AreaOfInterest, Failure, FailureKind, FailureOwner, FailureStage, OfflineMapSource, ServiceUrl, WebMap};
@@ -37,50 +43,6 @@ const DESCRIPTION: &[&str] = &["currentVersion", "capabilities", "layers", "tabl
 
 /// Most bytes of the tile that is looked at.
 const MOST_FIRST_TILE: usize = 16 << 20;
-
-/// What is wanted of a service that has both.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wanted {
-    /// Its cache of tiles.
-    Tiles,
-    /// Its features.
-    Features,
-}
-
-/// What is wanted of a service.
-#[derive(Debug, Clone, Copy)]
-pub struct Selection<'a> {
-    /// Tiles or features.
-    pub wanted: Wanted,
-    /// A where clause for features; an empty one is met by all.
-    pub filter: &'a str,
-    /// The layer of a WMTS by its identifier or title; a service with one layer needs none.
-    pub layer: Option<&'a str>,
-}
-
-impl Selection<'_> {
-    /// All of it.
-    #[must_use]
-    pub fn all(wanted: Wanted) -> Self {
-        Self { wanted, filter: "", layer: None }
-    }
-}
-
-/// A service or layer, as a map.
-#[derive(Debug)]
-#[non_exhaustive]
-pub struct LoneService {
-    /// The map that holds it and nothing else.
-    pub source: OfflineMapSource,
-    /// What it is called.
-    pub title: String,
-    /// All of it, in its own spatial reference; `None` where the service does not say.
-    pub extent: Option<AreaOfInterest>,
-    /// The levels of its cache, from the coarsest to the finest; none of features.
-    pub levels: Vec<LevelScale>,
-    /// Whether it has tiles and nothing that draws them: a template or WMTS has no style.
-    pub has_only_tiles: bool,
-}
 
 /// Reads what is at a url.
 ///
@@ -124,8 +86,14 @@ async fn read_within(client: &ArcGisClient, url: &str, selection: &Selection<'_>
     if is_template {
         return of_template(client, &Template::read(url)?, wanted, filter).await;
     }
-    match capabilities {
-        Some(capabilities) => of_wmts(client, capabilities.as_str(), selection).await,
+    if let Some(capabilities) = capabilities {
+        return of_wmts(client, capabilities.as_str(), selection).await;
+    }
+    match Wms::of(url) {
+        Some(wms) => {
+            refuse_filter(filter)?;
+            wms.lone(wanted)
+        }
         None => of_service(client, url, wanted, filter).await,
     }
 }
@@ -136,7 +104,8 @@ async fn of_service(client: &ArcGisClient, url: &str, wanted: Wanted, filter: &s
     let Some(service) = known else {
         return Err(Failure::invalid_parameter(format!(
             "`{shown}` is not the url of a service or layer; expected …/FeatureServer, …/MapServer, …/ImageServer or …/VectorTileServer, \
-             with the number of a layer behind it or without, the capabilities of a WMTS, or a template of tiles with {{z}}, {{x}} and {{y}}"
+             with the number of a layer behind it or without, the capabilities of a WMTS, a WMS (…?SERVICE=WMS), or a template of tiles with \
+             {{z}}, {{x}} and {{y}}"
         )));
     };
     let at = service.layer_id().map_or_else(|| service.root().to_owned(), |id| format!("{}/{id}", service.root()));
@@ -146,8 +115,27 @@ async fn of_service(client: &ArcGisClient, url: &str, wanted: Wanted, filter: &s
     expect_description(&answer, &at, "a service or layer", DESCRIPTION)?;
     let title = title_of(&answer, service.root());
     let is_cache = is_cache(&service, &answer);
-    let map = match (wanted, is_cache, service.kind().as_str()) {
-        (Wanted::Tiles, true, kind) => {
+    let is_drawn = wanted == Wanted::Drawn && !is_cache;
+    let map = map_for(wanted, (&service, &at), (&answer, is_cache), &title, filter)?;
+    let levels = match wanted {
+        Wanted::Features => Vec::new(),
+        _ if is_drawn => template::levels(false),
+        _ => levels_of(&answer),
+    };
+    let source = OfflineMapSource::from_web_map(WebMap::from_value(map)?);
+    Ok(LoneService { source, title, extent: extent_of(&answer), levels, has_only_tiles: false, is_drawn })
+}
+
+/// The map of a service, of what is wanted of it.
+fn map_for(
+    wanted: Wanted,
+    (service, at): (&ServiceUrl, &str),
+    (answer, is_cache): (&Value, bool),
+    title: &str,
+    filter: &str,
+) -> Result<Value, Failure> {
+    Ok(match (wanted, is_cache, service.kind().as_str()) {
+        (Wanted::Tiles | Wanted::Drawn, true, kind) => {
             refuse_filter(filter)?;
             let layer_type = match kind {
                 "vectortileserver" => "VectorTileLayer",
@@ -155,14 +143,24 @@ async fn of_service(client: &ArcGisClient, url: &str, wanted: Wanted, filter: &s
                 _ => "ArcGISTiledMapServiceLayer",
             };
             map_of(
-                &title,
+                title,
                 vec![json!({"id": "tiles", "title": title, "url": service.root(), "layerType": layer_type})],
                 vec![],
             )
         }
-        (Wanted::Tiles, false, _) => {
+        (Wanted::Drawn, false, kind @ ("mapserver" | "imageserver")) if service.layer_id().is_none() => {
+            refuse_filter(filter)?;
+            map_of(title, vec![drawn::layer(title, service.root(), kind)], vec![])
+        }
+        (Wanted::Tiles | Wanted::Drawn, false, kind) => {
+            let way = match kind {
+                "mapserver" | "imageserver" if wanted == Wanted::Tiles => {
+                    "; --draw-tiles has the service draw them (…/MapServer, …/ImageServer)"
+                }
+                _ => "",
+            };
             return Err(Failure::invalid_parameter(format!(
-                "{at} has no cache of tiles; features are written to a name with another ending, such as .gpkg"
+                "{at} has no cache of tiles{way}; features are written to a name with another ending, such as .gpkg"
             )));
         }
         (Wanted::Features, _, "vectortileserver" | "imageserver") => {
@@ -171,13 +169,10 @@ async fn of_service(client: &ArcGisClient, url: &str, wanted: Wanted, filter: &s
             )));
         }
         (Wanted::Features, ..) => {
-            let (layers, tables) = layers_of(&service, &answer, &title, filter)?;
-            map_of(&title, layers, tables)
+            let (layers, tables) = layers_of(service, answer, title, filter)?;
+            map_of(title, layers, tables)
         }
-    };
-    let levels = if wanted == Wanted::Tiles { levels_of(&answer) } else { Vec::new() };
-    let source = OfflineMapSource::from_web_map(WebMap::from_value(map)?);
-    Ok(LoneService { source, title, extent: extent_of(&answer), levels, has_only_tiles: false })
+    })
 }
 
 /// Reads bytes as capabilities of a WMTS, for fuzzing.
@@ -231,7 +226,7 @@ async fn of_template(
     let map = map_of(&template.title, vec![template.layer(is_vector)], vec![]);
     let source = OfflineMapSource::from_web_map(WebMap::from_value(map)?);
     let (extent, levels) = (Some(template::extent()), template::levels(is_vector));
-    Ok(LoneService { source, title: template.title.clone(), extent, levels, has_only_tiles: true })
+    Ok(LoneService { source, title: template.title.clone(), extent, levels, has_only_tiles: true, is_drawn: false })
 }
 
 async fn of_wmts(client: &ArcGisClient, url: &str, selection: &Selection<'_>) -> Result<LoneService, Failure> {
@@ -253,7 +248,7 @@ async fn of_wmts(client: &ArcGisClient, url: &str, selection: &Selection<'_>) ->
     client.secrets().scrub_json(&mut layer);
     let source = OfflineMapSource::from_web_map(WebMap::from_value(map_of(&title, vec![layer], vec![]))?);
     let extent = Some(AreaOfInterest::Envelope(extent));
-    Ok(LoneService { source, title, extent, levels, has_only_tiles: true })
+    Ok(LoneService { source, title, extent, levels, has_only_tiles: true, is_drawn: false })
 }
 
 /// Whether the first tile of a template is a vector tile; where there is none, its tiles are taken for pictures.
@@ -264,14 +259,4 @@ async fn has_vector_tiles(client: &ArcGisClient, template: &Template) -> Result<
         Err(failure) if failure.owner == FailureOwner::Source => Ok(false),
         Err(failure) => Err(failure),
     }
-}
-
-/// A web map of some layers and tables.
-fn map_of(title: &str, layers: Vec<Value>, tables: Vec<Value>) -> Value {
-    json!({
-        "operationalLayers": layers,
-        "tables": tables,
-        "baseMap": {"baseMapLayers": [], "title": title},
-        "version": "2.28",
-    })
 }

@@ -8,6 +8,7 @@ use crate::access::Access;
 use crate::body::{self, ServiceError};
 use crate::call::ServiceCall;
 use crate::feature_set::{ReadFeatures, is_pbf};
+use crate::ogc_exception;
 use crate::refused::Refused;
 use async_trait::async_trait;
 use offmap_disk::run_blocking;
@@ -139,7 +140,7 @@ impl Attempt for SmallFile {
         }
         let response = transport.expect_success(call, response).await?;
         let bytes = transport.read_all(call, response, self.limit).await?;
-        match body::error_in_bytes(&bytes) {
+        match body::error_in_bytes(&bytes).or_else(|| ogc_exception::read(&bytes)) {
             Some(error) => Err(Refused::answered(error, call.stage, &call.url, None)),
             None => Ok(Some(bytes)),
         }

@@ -17,6 +17,7 @@ use super::retry_loop::Attempt;
 use crate::access::Access;
 use crate::body;
 use crate::call::ServiceCall;
+use crate::ogc_exception;
 use crate::refused::Refused;
 use crate::urls::is_same_place;
 use async_trait::async_trait;
@@ -112,11 +113,11 @@ impl Attempt for TileAnswer<'_> {
         if content.is_empty() && is_vector {
             return Ok(None);
         }
+        if let Some(error) = body::error_in_bytes(&content).or_else(|| ogc_exception::read(&content)) {
+            return Err(Refused::answered(error, call.stage, &call.url, None));
+        }
         if let Some(page) = page::judge(call, &from, &content) {
             return Err(page.into());
-        }
-        if let Some(error) = body::error_in_bytes(&content) {
-            return Err(Refused::answered(error, call.stage, &call.url, None));
         }
         match (self.is_tile)(&content) {
             Ok(()) => {

@@ -62,6 +62,7 @@ pub(super) fn assemble(
         attribution: found.attribution.map(|words| shortened(words, LONGEST_ATTRIBUTION)),
         edit_date: found.edit_date,
         direct_download: exporter.downloads_directly(),
+        drawn: exporter.draws_tiles(),
         carried: false,
     };
     (task, left)

@@ -182,6 +182,7 @@ fn carry<'a>(
         attribution: data.attribution.clone(),
         edit_date: data.edit_date,
         direct_download: data.direct_download,
+        drawn: data.drawn,
         carried: true,
         networks: Vec::new(),
     });

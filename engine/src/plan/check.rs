@@ -41,7 +41,9 @@ pub(super) fn check_named_layers(inputs: PlanInputs<'_>, layers: &[MapLayer]) ->
     let ids: HashSet<&str> = layers.iter().map(|l| l.id.as_str()).collect();
     let important = parameters.layer_importance.keys().map(|id| ("layerImportance", id));
     let important = important.chain(parameters.error_budgets.keys().map(|id| ("errorBudgets", id)));
-    let mut named = important.chain(overrides.direct_download().keys().map(|id| ("directDownload", id)));
+    let direct = overrides.direct_download().keys().map(|id| ("directDownload", id));
+    let drawn = overrides.draw_tiles().keys().map(|id| ("drawTiles", id));
+    let mut named = important.chain(direct).chain(drawn);
     match named.find(|(_, id)| !ids.contains(id.as_str())) {
         None => Ok(()),
         Some((key, id)) => {
@@ -72,7 +74,7 @@ pub(super) fn check_overrides(inputs: PlanInputs<'_>, groups: &[Group]) -> Resul
     if let Some(unknown) = overrides.parameters_types().find(|kind| !registry.parameters_types().any(|k| k == *kind)) {
         let known: Vec<&str> = registry.parameters_types().collect();
         return Err(Failure::invalid_parameter(format!(
-            "the overrides have `{unknown}`; known are: {}, onlineLayers, onlineTables, directDownload",
+            "the overrides have `{unknown}`; known are: {}, onlineLayers, onlineTables, directDownload, drawTiles",
             known.join(", ")
         )));
     }
@@ -81,7 +83,7 @@ pub(super) fn check_overrides(inputs: PlanInputs<'_>, groups: &[Group]) -> Resul
     let fallbacks_of = |g: &Group| {
         let mut keys: Vec<(String, &str)> = Vec::new();
         for layer in &g.layers {
-            let after = registry.after(g.exporter.name(), inputs.direct_download(&layer.id), layer, source);
+            let after = registry.after(g.exporter.name(), inputs.ways(&layer.id), layer, source);
             keys.extend(after.map(|(e, url)| (url, e.parameters_type())));
         }
         keys.into_iter().map(|(url, kind)| OfflineMapParametersKey::new(url, kind))
@@ -93,9 +95,10 @@ pub(super) fn check_overrides(inputs: PlanInputs<'_>, groups: &[Group]) -> Resul
         Some(key) => {
             let known: Vec<String> = known.iter().map(ToString::to_string).collect();
             let known = names(known.iter().map(String::as_str));
-            let why = match registry.is_direct(&key.parameters_type) {
-                true => "; its exporter downloads directly, which `directDownload` has to allow",
-                false => "",
+            let why = match &key.parameters_type {
+                kind if registry.is_direct(kind) => "; its exporter downloads directly, which `directDownload` has to allow",
+                kind if registry.is_drawing(kind) => "; its exporter draws, which `drawTiles` has to allow",
+                _ => "",
             };
             let message = format!("the override {key} matches nothing in the map; known are: {known}{why}");
             Err(Failure::invalid_parameter(message))

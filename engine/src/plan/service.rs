@@ -126,7 +126,7 @@ pub(super) async fn plan_group(
     Ok(planned)
 }
 
-/// Why the layers of a host whose terms forbid it are not downloaded directly: it is not even asked what it has. A template may stand for
+/// Why the layers of a host whose terms forbid it are not downloaded directly or drawn: it is not even asked what it has. A template may stand for
 /// several hosts, each of which its exporter judges.
 fn forbidden(
     exporter: &dyn ErasedExporter,
@@ -135,7 +135,8 @@ fn forbidden(
 ) -> Option<Vec<(MapLayer, SkippedLayer)>> {
     let hosts = &request.parameters.direct_download_hosts;
     let is_template = request.service_url.contains('{');
-    let is_forbidden = exporter.downloads_directly() && !is_template && hosts.refusal(&request.service_url).is_some();
+    let is_past_export = exporter.downloads_directly() || exporter.draws_tiles();
+    let is_forbidden = is_past_export && !is_template && hosts.refusal(&request.service_url).is_some();
     let refused = |layer: &MapLayer| {
         let words = hosts.refused(&layer.title, &request.service_url).unwrap_or_default();
         let online = online[usize::from(layer.is_table())];
@@ -190,7 +191,7 @@ impl Service<'_> {
         let PlanInputs { registry, source, parameters, overrides } = inputs;
         let hosts = &parameters.direct_download_hosts;
         let has_other_way = |layer: &MapLayer| {
-            let mut after = registry.after(self.exporter.name(), inputs.direct_download(&layer.id), layer, source);
+            let mut after = registry.after(self.exporter.name(), inputs.ways(&layer.id), layer, source);
             after.any(|(e, url)| {
                 let may = e.downloads_directly() && hosts.refusal(&url).is_none();
                 may && is_left_in(&OfflineMapParametersKey::new(url, e.parameters_type()), overrides)

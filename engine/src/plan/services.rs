@@ -11,6 +11,7 @@ use super::service::{PlanRequest, Planned, plan_group};
 use super::sort::keeps_online;
 use crate::exporter::PlanContext;
 use crate::registry::ErasedExporter;
+use crate::ways::Way;
 use futures_util::StreamExt as _;
 use offmap_model::json::json_bytes;
 use offmap_model::{
@@ -166,8 +167,8 @@ impl<'a> Services<'a> {
     /// Passes a layer on to the next exporter that supports it and that the overrides leave in.
     fn pass_on(&mut self, refusing: &dyn ErasedExporter, layer: MapLayer, reason: SkippedLayer, next: &mut Groups) {
         let PlanInputs { registry, source, overrides, .. } = self.inputs;
-        let direct = self.inputs.direct_download(&layer.id);
-        let fallback = registry.after(refusing.name(), direct, &layer, source).find_map(|(exporter, url)| {
+        let ways = self.inputs.ways(&layer.id);
+        let fallback = registry.after(refusing.name(), ways, &layer, source).find_map(|(exporter, url)| {
             let key = OfflineMapParametersKey::new(url, exporter.parameters_type());
             is_left_in(&key, overrides).then_some((exporter, key))
         });
@@ -180,15 +181,20 @@ impl<'a> Services<'a> {
         }
     }
 
-    /// Skips a layer that nothing came of: the reason of its first exporter is the layer's. What an exporter that downloads directly said
-    /// after that one is a warning, because the caller asked for it by name.
+    /// Skips a layer that nothing came of: the reason of its first exporter is the layer's. What an exporter that downloads directly or draws
+    /// said after that one is a warning, because the caller asked for it by name.
     fn keep_first_reason(&mut self, exporter: &dyn ErasedExporter, last: SkippedLayer) {
         let Some(first) = self.refused.remove(&last.id) else {
             self.plan.skipped.push(last);
             return;
         };
-        if let Some(failure) = last.failure.filter(|_| exporter.downloads_directly()) {
-            self.plan.warnings.push(format!("\"{}\" is not downloaded directly either: {}", last.title, failure.message));
+        let done = match Way::of(exporter.downloads_directly(), exporter.draws_tiles()) {
+            Way::Export => None,
+            Way::Direct => Some("downloaded directly"),
+            Way::Draw => Some("drawn"),
+        };
+        if let (Some(failure), Some(done)) = (last.failure, done) {
+            self.plan.warnings.push(format!("\"{}\" is not {done} either: {}", last.title, failure.message));
         }
         self.plan.skipped.push(first);
     }

@@ -24,7 +24,7 @@ pub(super) fn sort_layers(
     // A basemap on the device takes the place of all basemap layers.
     let local_basemap = basemap::is_wanted(parameters);
     for layer in layers {
-        let supporting = registry.supporting(inputs.direct_download(&layer.id), layer, source).next();
+        let supporting = registry.supporting(inputs.ways(&layer.id), layer, source).next();
         let key = supporting.as_ref().map(|(e, url)| OfflineMapParametersKey::new(url.clone(), e.parameters_type()));
         // An entry for a basemap's service supersedes `includeBasemap`.
         let overridden = key.as_ref().is_some_and(|key| overrides.get(key).is_some());

@@ -17,6 +17,8 @@
 //! | `…/Drafting/FeatureServer`, `…/PlainDrafting/FeatureServer` | annotations and dimensions, with and without the bits of `syncDataOptions` for them |
 //! | `…/Network/FeatureServer`, `…/OldNetwork/FeatureServer`, `…/BareNetwork/FeatureServer` | utility networks of three servers: with topology, with system tables, without |
 //! | `…/Relief/ImageServer`, `…/NoExport/MapServer` | the cache of an image service, and a tiled map without export |
+//! | `…/Dynamic/MapServer`, `…/Scenes/ImageServer` | services that draw on demand and have no cache |
+//! | `/wms` | a WMS, 1.1.1 and 1.3.0 |
 //! | `…/StreetsReduced/VectorTileServer` | the same vector tiles, as a twin with fewer fonts |
 //! | `…/World/MapServer` | raster tiles, drawn from the data |
 //! | `…/Streets/VectorTileServer` | vector tiles with style, sprites and fonts |
@@ -44,6 +46,7 @@ mod jobs;
 mod lock;
 mod maps;
 mod options;
+mod pattern;
 mod picture;
 mod replica;
 mod request;
@@ -66,6 +69,7 @@ pub use ids::{
 };
 pub use offmap_engine::testing::{FaultAction, JobFault};
 pub use options::{SandboxFont, SandboxOptions};
+pub use pattern::{Pattern, pattern_colour};
 pub use request::LoggedRequest;
 pub use sandbox::Sandbox;
 pub use tls::ServerCertificate;

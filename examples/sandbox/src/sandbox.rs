@@ -112,6 +112,12 @@ impl Sandbox {
         self.state.twin()
     }
 
+    /// How long it runs; requests are logged with the same clock.
+    #[must_use]
+    pub fn elapsed(&self) -> std::time::Duration {
+        self.state.began.elapsed()
+    }
+
     /// The portal.
     #[must_use]
     pub fn portal_url(&self) -> String {

@@ -1,16 +1,13 @@
 //! One download of tiles: blocks, styles, and the package that they become.
 
-use super::blocks;
-use super::fetch::{BlockEnd, Fetch};
-use super::package;
-use super::package::PackageParts;
+use super::fetch::Fetch;
+use super::packed_style::put_style;
 use super::parameters::TileDownloadParameters;
 use super::source::TileSource;
-use super::tally::Tally;
+use crate::tile_blocks::{BlockEnd, Blocks, Packed, Parts, Tally, blocks_of, finish_blocks, packed_before};
 use crate::tile_service::{FILE_UNIT, layers_of};
 use crate::vector_style::{Style, StyleUnits};
 use offmap_arcgis::ArcGisClient;
-use offmap_disk::{atomic_file, hash_file_until};
 use offmap_engine::ExportContext;
 use offmap_formats::tile_package::TilePackageKind;
 use offmap_formats::tiles::TileInfo;
@@ -24,9 +21,7 @@ pub(super) const OWN_STYLE_UNIT: &str = "ownStyle";
 /// Its folder, and that of the blocks, in the work directory.
 const OWN_STYLE_FOLDER: &str = "own-style";
 const BLOCKS_FOLDER: &str = "blocks";
-/// Notes what of the tiles is there, for runs that find the package finished.
-const TALLY: &str = "tally";
-/// The same of the own style.
+/// Notes what of the own style is there, for runs that find the package finished.
 const STYLE_NOTES: &str = "styleNotes";
 
 /// One download.
@@ -38,11 +33,9 @@ pub(super) struct Export<'a> {
     pub(super) ctx: &'a ExportContext,
 }
 
-/// The package, and what is known of its tiles and its style.
+/// The package, and what is known of its style.
 struct Made {
-    bytes: u64,
-    sha256: String,
-    tally: Tally,
+    packed: Packed,
     notes: Vec<LayerNote>,
 }
 
@@ -54,14 +47,15 @@ impl Export<'_> {
             Some(made) => made,
             None => self.make(&path).await?,
         };
-        ctx.finish_file(FILE_UNIT, None, &path, made.bytes, &made.sha256).await?;
+        let Made { packed, notes } = made;
+        ctx.finish_file(FILE_UNIT, None, &path, packed.bytes, &packed.sha256).await?;
         let kind = if source.is_vector() { TilePackageKind::Vtpk } else { TilePackageKind::Tpkx };
-        let mut layers = layers_of(task, made.tally.got, made.tally.missing().as_ref(), None);
+        let mut layers = layers_of(task, packed.tally.got, packed.tally.missing().as_ref(), None);
         for layer in &mut layers {
-            layer.contents.planned = Some(made.tally.existing());
-            layer.contents.notes.extend(made.tally.note());
+            layer.contents.planned = Some(packed.tally.existing());
+            layer.contents.notes.extend(packed.tally.note());
         }
-        let file = ArtifactFile::file("package", kind.extension()).with_sha256(made.sha256);
+        let file = ArtifactFile::file("package", kind.extension()).with_sha256(packed.sha256);
         let mut artifact = Artifact { files: vec![file], layers, warnings: Vec::new() };
         let styles = self.styles();
         for (index, style) in source.vector.iter().flat_map(|v| &v.styles).enumerate() {
@@ -69,7 +63,7 @@ impl Export<'_> {
         }
         // The others are drawn by the package's own style.
         for layer in artifact.layers.iter_mut().filter(|l| l.resources.is_none()) {
-            layer.contents.notes.extend(made.notes.iter().cloned());
+            layer.contents.notes.extend(notes.iter().cloned());
         }
         Ok(artifact)
     }
@@ -78,24 +72,22 @@ impl Export<'_> {
         StyleUnits { client: self.client, ctx: self.ctx, service: &self.source.service, title: &self.task.title }
     }
 
-    /// A package that an earlier run made: its blocks are not needed any more.
+    /// A package that an earlier run made.
     async fn made_before(&self, path: &Path) -> Result<Option<Made>, Failure> {
         let ctx = self.ctx;
-        let Some((bytes, sha256)) = ctx.finished_file(FILE_UNIT, path).await? else { return Ok(None) };
-        let noted = ctx.ledger().noted(FILE_UNIT, TALLY).await?;
-        let Some(tally) = noted.and_then(|text| serde_json::from_str(&text).ok()) else { return Ok(None) };
+        let Some(packed) = packed_before(ctx, path).await? else { return Ok(None) };
         let notes = ctx.ledger().noted(FILE_UNIT, STYLE_NOTES).await?;
         let notes = notes.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
         ctx.begin_unit(FILE_UNIT).await?;
         self.finish_parts().await?;
-        Ok(Some(Made { bytes, sha256, tally, notes }))
+        Ok(Some(Made { packed, notes }))
     }
 
     /// Finishes the units whose files are part of the package by now.
     async fn finish_parts(&self) -> Result<(), Failure> {
-        let is_part = |id: &str| id == OWN_STYLE_UNIT || id.starts_with("tiles-");
-        for unit in self.task.units.iter().filter(|u| is_part(&u.id)) {
-            self.ctx.finish_unit(&unit.id, 0, None).await?;
+        finish_blocks(self.ctx, self.task).await?;
+        if self.task.units.iter().any(|u| u.id == OWN_STYLE_UNIT) {
+            self.ctx.finish_unit(OWN_STYLE_UNIT, 0, None).await?;
         }
         Ok(())
     }
@@ -107,22 +99,19 @@ impl Export<'_> {
         let area = service.area(parameters.area_of_interest.as_ref())?;
         let listed = move || {
             let planned = TileInfo::total(&service.planned_levels(&area, &level_ids)?);
-            Ok((planned, blocks::blocks_of(&service, &area, &level_ids)?))
+            Ok((planned, blocks_of(&service, &area, &level_ids)?))
         };
         let (planned, blocks) = ctx.blocking(listed).await?;
         let fetch = Fetch::new(self.client, ctx, (source, self.task), planned);
         let folder = ctx.work_dir().join(BLOCKS_FOLDER);
-        let ends = fetch.all(blocks, &folder).await?;
-        let tally = fetch.into_tally();
+        let mut workers = fetch.workers();
+        let (ends, tally) = Blocks::new(ctx, &fetch, planned).all(blocks, &folder, workers.panicked()).await?;
+        drop(workers);
         self.check(&tally)?;
         let (style, notes) = self.own_style().await?;
-        ctx.begin_unit(FILE_UNIT).await?;
-        let text = |value: serde_json::Result<String>| value.map_err(|e| Failure::internal(e.to_string()));
-        ctx.ledger().note(FILE_UNIT, TALLY, &text(serde_json::to_string(&tally))?).await?;
-        ctx.ledger().note(FILE_UNIT, STYLE_NOTES, &text(serde_json::to_string(&notes))?).await?;
-        let (bytes, sha256) = self.pack(ends, style, folder, path).await?;
+        let packed = self.pack((ends, folder), style, &notes, tally, path).await?;
         self.finish_parts().await?;
-        Ok(Made { bytes, sha256, tally, notes })
+        Ok(Made { packed, notes })
     }
 
     /// Zero tiles are never a success; nor is a level without any, unless the service says which tiles it has or the layers say how
@@ -181,29 +170,25 @@ impl Export<'_> {
     /// Makes the package of the blocks, and removes them.
     async fn pack(
         &self,
-        blocks: Vec<BlockEnd>,
+        (blocks, folder): (Vec<BlockEnd>, PathBuf),
         style: Option<PathBuf>,
-        folder: PathBuf,
+        notes: &[LayerNote],
+        tally: Tally,
         to: &Path,
-    ) -> Result<(u64, String), Failure> {
-        let (source, level_ids) = (self.source.clone(), self.parameters.level_ids.clone());
-        let (to, cancel) = (to.to_owned(), self.ctx.cancel_token().clone());
-        let reserve = self.client.options().disk_reserve;
-        let packed = move || {
-            // The blocks stay until the package is there.
-            let bytes = blocks.iter().map(|end| end.bytes).fold(0, u64::saturating_add);
-            reserve.check(to.parent().unwrap_or(&to), bytes)?;
-            let parts = PackageParts { source: &source, level_ids: &level_ids, blocks: &blocks, style: style.as_deref() };
-            // A half that a process left that ended meanwhile is of no use: without a checkpoint nothing of it counts.
-            let _ = std::fs::remove_file(atomic_file::beside(&to));
-            package::write(&parts, &to, &cancel)?;
-            let hashed = hash_file_until(&to, &cancel)?;
-            for used in [Some(folder), style].into_iter().flatten() {
-                let failed = |e| Failure::io(FailureStage::Check, format!("cannot remove {}", used.display()), &e);
-                std::fs::remove_dir_all(&used).map_err(failed)?;
-            }
-            Ok(hashed)
+    ) -> Result<Packed, Failure> {
+        let notes = serde_json::to_string(notes).map_err(|e| Failure::internal(e.to_string()))?;
+        let parts = Parts {
+            tile_set: self.source.tile_set(&self.parameters.level_ids),
+            blocks,
+            folders: std::iter::once(folder).chain(style.clone()).collect(),
+            notes: vec![(STYLE_NOTES, notes)],
         };
-        self.ctx.blocking(packed).await
+        let (root, reserve) = (self.source.service.root.clone(), self.client.options().disk_reserve);
+        parts
+            .pack((self.ctx, reserve), tally, to, move |sink| match style {
+                Some(folder) => put_style(sink, &folder, &root),
+                None => Ok(()),
+            })
+            .await
     }
 }

@@ -1,40 +1,25 @@
-//! Fetches the tiles of blocks: a bounded number at a time, each block into a file of its own.
+//! Fetches the tiles of a block: which there are, then each of them.
 
 use super::arrived::Came;
-use super::block_file::{BlockFile, Known, place_in_block};
-use super::blocks::Block;
 use super::source::TileSource;
-use super::tally::Tally;
-use super::tile_fetch::TileFetch;
+use super::tile_fetch::{TileFetch, Workers};
 use super::tilemap::Tilemaps;
-use super::writer::BlockWriter;
-use futures_util::{StreamExt as _, stream};
+use crate::tile_blocks::{Block, BlockFile, BlockSource, BlockWriter, TileProgress, place_in_block};
+use async_trait::async_trait;
 use offmap_arcgis::ArcGisClient;
 use offmap_engine::ExportContext;
 use offmap_formats::TileId;
-use offmap_model::{ExportTask, Failure, FailureStage, Progress, ProgressUnit};
+use offmap_model::{ExportTask, Failure};
 use sha2::{Digest as _, Sha256};
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use tokio::sync::mpsc;
 
 /// Most requests under way or waiting; how many go at a time, the governor of each host says.
 const MOST_IN_FLIGHT: usize = 512;
 /// Tiles of a block that wait to be taken by who writes it.
 const WAITING: usize = 64;
-/// Blocks that are fetched at a time.
-const BLOCKS_AT_A_TIME: usize = 4;
 
-/// A block that came.
-#[derive(Debug)]
-pub(super) struct BlockEnd {
-    pub(super) block: Block,
-    pub(super) path: PathBuf,
-    pub(super) bytes: u64,
-}
-
-/// Fetches the blocks of one task.
+/// Fetches the tiles of one task.
 pub(super) struct Fetch<'a> {
     client: &'a ArcGisClient,
     ctx: &'a ExportContext,
@@ -42,9 +27,6 @@ pub(super) struct Fetch<'a> {
     tilemaps: Tilemaps<'a>,
     tiles: Arc<TileFetch>,
     in_flight: usize,
-    planned: u64,
-    done: AtomicU64,
-    tally: Mutex<Tally>,
 }
 
 impl<'a> Fetch<'a> {
@@ -63,81 +45,19 @@ impl<'a> Fetch<'a> {
             tilemaps: Tilemaps::new(client, ctx, &source.service, source.is_vector()),
             tiles: TileFetch::new((client, ctx), (source, task), in_flight, planned),
             in_flight,
-            planned,
-            done: AtomicU64::new(0),
-            tally: Mutex::default(),
         }
     }
 
-    /// What came of all blocks.
-    pub(super) fn into_tally(self) -> Tally {
-        self.tally.into_inner().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Fetches all blocks, and answers their files in the order of the blocks.
-    pub(super) async fn all(&self, blocks: Vec<Block>, folder: &Path) -> Result<Vec<BlockEnd>, Failure> {
-        let made = folder.to_owned();
-        let failed = |e: &_| Failure::io(FailureStage::Download, "cannot make the folder of the tiles", e);
-        self.ctx.blocking(move || std::fs::create_dir_all(&made).map_err(|e| failed(&e))).await?;
-        let mut running = stream::iter(blocks.into_iter().map(|block| self.block(block, folder))).buffered(BLOCKS_AT_A_TIME);
-        let mut workers = self.tiles.workers(self.in_flight);
-        let mut ends = Vec::new();
-        loop {
-            tokio::select! {
-                biased;
-                failure = workers.panicked() => return Err(failure),
-                end = running.next() => match end {
-                    Some(end) => ends.push(end?),
-                    None => return Ok(ends),
-                },
-            }
-        }
-    }
-
-    /// What the file of a block is for: it is not used for another source.
-    pub(super) fn purpose(source: &TileSource, unit: &str) -> [u8; 32] {
-        let said = format!("{:?} {:?} {unit}", source.template, source.service.tile_info);
-        Sha256::digest(said.as_bytes()).into()
-    }
-
-    /// Fetches one block, unless an earlier run did.
-    async fn block(&self, block: Block, folder: &Path) -> Result<BlockEnd, Failure> {
-        let (ctx, unit) = (self.ctx, block.unit());
-        let to = folder.join(&unit);
-        let purpose = Self::purpose(self.source, &unit);
-        if let Some((bytes, sha256)) = ctx.finished_file(&unit, &to).await? {
-            let path = to.clone();
-            if let Ok(file) = ctx.blocking(move || BlockFile::read(&path, &purpose)).await {
-                self.count(&block, &file.known);
-                self.progress(block.tiles.tiles());
-                ctx.finish_file(&unit, None, &to, bytes, &sha256).await?;
-                return Ok(BlockEnd { block, path: to, bytes });
-            }
-        }
-        ctx.begin_unit(&unit).await?;
-        let part = to.with_extension("part");
-        let opened = part.clone();
-        let mut file = ctx.blocking(move || BlockFile::open(&opened, &purpose)).await?;
-        let fetched = async {
-            if file.known.presence.is_none()
-                && let Some(presence) = self.tilemaps.of_block(&block).await?
-            {
-                file.put_presence(presence);
-            }
-            self.tiles(&block, file).await
-        };
-        match fetched.await {
-            Ok(file) => self.end(block, file, (part, to)).await,
-            Err(failure) if failure.is_cancelled() => Err(failure),
-            Err(failure) => Err(ctx.fail_unit(&unit, failure).await),
-        }
+    /// Those who fetch for it, as long as they are kept.
+    pub(super) fn workers(&self) -> Workers {
+        self.tiles.workers(self.in_flight)
     }
 
     /// Fetches what is not known of a block. What came is kept, whatever comes after it.
-    async fn tiles(&self, block: &Block, file: BlockFile) -> Result<BlockFile, Failure> {
+    async fn tiles(&self, block: &Block, file: BlockFile, progress: &TileProgress<'_>) -> Result<BlockFile, Failure> {
         let unknown = |place: &TileId| !file.known.knows(place_in_block(place.row, place.column));
         let todo: Vec<TileId> = block.places().filter(unknown).collect();
-        self.progress(block.tiles.tiles().saturating_sub(todo.len() as u64));
+        progress.add(block.tiles.tiles().saturating_sub(todo.len() as u64));
         let aside = (self.client.options().disk_reserve, self.tiles.spare());
         let mut writer = BlockWriter::new(self.ctx, aside, file);
         let (to, mut arrived) = mpsc::channel(WAITING);
@@ -163,7 +83,7 @@ impl<'a> Fetch<'a> {
                             Err(failure) => failed = failed.or(Some(failure)),
                         }
                     }
-                    self.progress(came as u64);
+                    progress.add(came as u64);
                 },
             }
         }
@@ -171,27 +91,21 @@ impl<'a> Fetch<'a> {
         let file = writer.finish().await?;
         failed.map_or(Ok(file), Err)
     }
+}
 
-    fn progress(&self, tiles: u64) {
-        let completed = self.done.fetch_add(tiles, Ordering::Relaxed).saturating_add(tiles).min(self.planned);
-        self.ctx.report(Progress { completed, required: self.planned, unit: ProgressUnit::Tiles, precise: true });
+#[async_trait]
+impl BlockSource for Fetch<'_> {
+    fn purpose(&self, unit: &str) -> [u8; 32] {
+        let said = format!("{:?} {:?} {unit}", self.source.template, self.source.service.tile_info);
+        Sha256::digest(said.as_bytes()).into()
     }
 
-    fn count(&self, block: &Block, known: &Known) -> bool {
-        self.tally.lock().unwrap_or_else(PoisonError::into_inner).add(block, known)
-    }
-
-    /// Ends a block: one of which nothing is missing gets its name, and is not fetched again.
-    async fn end(&self, block: Block, file: BlockFile, (part, to): (PathBuf, PathBuf)) -> Result<BlockEnd, Failure> {
-        let (ctx, unit) = (self.ctx, block.unit());
-        let is_whole = self.count(&block, &file.known);
-        let path = if is_whole { to } else { part };
-        let named = path.clone();
-        let ended = move || if is_whole { file.finish(&named) } else { file.leave() };
-        let (bytes, sha256) = ctx.blocking(ended).await?;
-        if is_whole {
-            ctx.finish_file(&unit, None, &path, bytes, &sha256).await?;
+    async fn fill(&self, block: &Block, mut file: BlockFile, progress: &TileProgress<'_>) -> Result<BlockFile, Failure> {
+        if file.known.presence.is_none()
+            && let Some(presence) = self.tilemaps.of_block(block).await?
+        {
+            file.put_presence(presence);
         }
-        Ok(BlockEnd { block, path, bytes })
+        self.tiles(block, file, progress).await
     }
 }

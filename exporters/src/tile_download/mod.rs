@@ -1,30 +1,27 @@
 //! Tiled layers tile by tile, from services that do not export them: `.tpkx` of raster tiles, `.vtpk` of vector tiles.
 //!
 //! Only where `directDownload` allows it. The unit is a block of at most 128 × 128 tiles of a level, in a file of its own
-//! (`block_file`); when all are there, they become one package. What exists of a block the service is asked first (`tilemap`).
+//! (`tile_blocks`); when all are there, they become one package. What exists of a block the service is asked first (`tilemap`).
 //!
 //! Source: tile reference §2 to §4, §10, §12 to §14.
 
 mod arrived;
-mod block_file;
-mod blocks;
 mod export;
 mod fetch;
-mod package;
+mod packed_style;
 mod parameters;
 mod source;
-mod tally;
 mod template;
 mod tile_fetch;
 mod tile_queue;
 mod tilemap;
 mod web_tiles;
-mod writer;
 
 pub use parameters::TileDownloadParameters;
 
 use crate::job_client::JobClient;
 use crate::raster_service;
+use crate::tile_blocks::{blocks_of, units};
 use crate::tile_levels;
 use crate::tile_service::{DESCRIPTION, FILE_UNIT, TiledService, spatial_reference_not_supported, text, title_of};
 use crate::vector_service::{self, Description, Way};
@@ -170,12 +167,12 @@ fn task_plan(source: &TileSource, layers: &[String], parameters: &TileDownloadPa
     let service = &source.service;
     let area = service.area(parameters.area_of_interest.as_ref())?;
     let levels = service.planned_levels(&area, &parameters.level_ids)?;
-    let blocks = blocks::blocks_of(service, &area, &parameters.level_ids)?;
+    let blocks = blocks_of(service, &area, &parameters.level_ids)?;
     let total = TileInfo::total(&levels);
     let (least, most) = if source.is_vector() { VECTOR_BYTES } else { RASTER_BYTES };
     // A service that says which tiles there are may have far fewer.
     let (tilemaps, sure) = if service.has_tilemap { (blocks.len() as u64, 0) } else { (0, total) };
-    let mut units = blocks::units(&blocks);
+    let mut units = units(&blocks);
     if let Some(described) = &source.vector {
         units.push(Unit::new(OWN_STYLE_UNIT, "resource", "the service's style with sprites and fonts"));
         for i in 0..described.styles.len() {

@@ -1,9 +1,9 @@
 //! Fetches single tiles, by as many workers as may be under way, each a task of its own, so that no core waits for another.
 
-use super::arrived::{Came, Spare};
+use super::arrived::Came;
 use super::source::TileSource;
-use super::tally::shown;
 use super::tile_queue::{Sender, TileQueue};
+use crate::tile_blocks::{Spare, shown};
 use offmap_arcgis::ArcGisClient;
 use offmap_engine::ExportContext;
 use offmap_formats::compact_cache::LARGEST_TILE;

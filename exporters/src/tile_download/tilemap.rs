@@ -9,8 +9,7 @@
 //!
 //! Source: tile reference §3, §4 and §14 (the index).
 
-use super::block_file::{Presence, place_in_block};
-use super::blocks::Block;
+use crate::tile_blocks::{Block, Presence, place_in_block};
 use crate::tile_service::TiledService;
 use offmap_arcgis::{AnswerKind, ArcGisClient, ServiceCall};
 use offmap_engine::ExportContext;

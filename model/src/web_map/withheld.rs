@@ -30,7 +30,7 @@ use url::Url;
 /// Members whose values are sent with requests.
 const PARAMETERS: [&str; 2] = ["customParameters", "customLayerParameters"];
 /// Members that are urls of a layer.
-const URLS: [&str; 3] = ["url", "styleUrl", "templateUrl"];
+const URLS: [&str; 4] = ["url", "styleUrl", "templateUrl", "mapUrl"];
 /// Kinds of services whose urls have no query of their own.
 const SERVICES: [&str; 6] = ["featureserver", "mapserver", "imageserver", "vectortileserver", "sceneserver", "streamserver"];
 /// Most parameters of all layers of a map together that are sent.

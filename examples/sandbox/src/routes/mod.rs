@@ -1,6 +1,7 @@
 //! What the portal and the services answer, by path.
 
 mod access;
+mod dynamic;
 mod feature;
 mod output;
 mod portal;
@@ -13,5 +14,6 @@ mod tile_export;
 mod tile_path;
 mod tokens;
 mod vector;
+mod wms;
 
 pub(crate) use route::route;

@@ -2,6 +2,7 @@
 
 use super::access::check_token;
 use super::tile_path::tile_path;
+use super::wms::wms;
 use super::{portal, services};
 use crate::answer::{Answer, Rest};
 use crate::request::Call;
@@ -43,6 +44,7 @@ pub(crate) fn route(state: &Arc<State>, call: &Call, fault: Option<JobFault>) ->
         }
         // Pictures of a world map by zoom, column and row, as open tile servers have them.
         "xyz" => Ok(xyz(state, rest)),
+        "wms" if rest.is_empty() => wms(call),
         // A web adaptor has another name for the same services.
         "arcgis" | "hosted" | "server" => services::answer(state, call, rest, fault),
         _ => Ok(Answer::NotFound),

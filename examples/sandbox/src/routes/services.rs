@@ -1,12 +1,14 @@
 //! Answers below `/arcgis` (the dialect of ArcGIS Server) and `/hosted` (that of ArcGIS Online).
 
 use super::access::{check_api_key, check_token};
+use super::dynamic;
 use super::feature::feature;
 use super::output::output;
 use super::raster::raster;
 use super::tile_export::exported_here;
 use super::vector::vector;
 use crate::answer::{Answer, Rest, RestError};
+use crate::pattern::Pattern;
 use crate::request::Call;
 use crate::state::State;
 use crate::tiles::{DETAIL, DETAIL_VECTOR, RASTER, VECTOR, raster_root};
@@ -64,6 +66,10 @@ pub(crate) fn answer(state: &Arc<State>, call: &Call, rest: &[&str], fault: Opti
             let scheme = if *name == "detail" { &DETAIL } else { &RASTER };
             raster(state, call, tail, scheme, fault)
         }
+        ["rest", "services", "dynamic", "mapserver"] => Ok(Answer::Json(dynamic::map_root())),
+        ["rest", "services", "dynamic", "mapserver", "export"] => dynamic::picture(call, Pattern::Map),
+        ["rest", "services", "scenes", "imageserver"] => Ok(Answer::Json(dynamic::image_root())),
+        ["rest", "services", "scenes", "imageserver", "exportimage"] => dynamic::picture(call, Pattern::Image),
         ["rest", "services", "relief", "imageserver", tail @ ..] => raster(state, call, tail, &RASTER, fault),
         [
             "rest",

@@ -1,54 +1,24 @@
-//! Makes one tile package of the files of blocks.
+//! The service's own style in the package of its tiles.
 
-use super::block_file::BlockFile;
-use super::fetch::{BlockEnd, Fetch};
-use super::source::TileSource;
 use crate::vector_style::is_source_of;
-use offmap_formats::compact_cache::PACKET_SIZE;
+use offmap_formats::TileSink as _;
 use offmap_formats::tile_package::TilePackageSink;
-use offmap_formats::{TileId, TileSink as _};
 use offmap_model::{Failure, FailureStage};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use tokio_util::sync::CancellationToken;
 
 /// The style among the files of a service's own style.
 const STYLE: &str = "styles/root.json";
 
-/// What a package is made of.
-pub(super) struct PackageParts<'a> {
-    pub(super) source: &'a TileSource,
-    pub(super) level_ids: &'a [u32],
-    pub(super) blocks: &'a [BlockEnd],
-    /// The folder of the service's own style with its sprites and fonts.
-    pub(super) style: Option<&'a Path>,
-}
-
-/// Writes the package: all tiles of a block before the next, each block row by row, so that the same tiles make the same package
-/// whatever came first. Blocks.
-pub(super) fn write(parts: &PackageParts<'_>, to: &Path, cancel: &CancellationToken) -> Result<(), Failure> {
-    let source = parts.source;
-    let mut sink = Box::new(TilePackageSink::open(to, &source.tile_set(parts.level_ids))?);
-    for BlockEnd { block, path, .. } in parts.blocks {
-        let mut file = BlockFile::read(path, &Fetch::purpose(source, &block.unit()))?;
-        file.each(&mut |place, bytes| {
-            if cancel.is_cancelled() {
-                return Err(Failure::cancelled());
-            }
-            let (row, column) = (u64::from(place) / PACKET_SIZE, u64::from(place) % PACKET_SIZE);
-            let place = TileId { level: block.level, row: block.row + row, column: block.column + column };
-            sink.put(&[place], bytes)
-        })?;
+/// Puts the files of a folder into a package: the style of the service at `root` with its sprites and fonts. Blocks.
+pub(super) fn put_style(sink: &mut TilePackageSink, folder: &Path, root: &str) -> Result<(), Failure> {
+    for (name, path) in files_of(folder).map_err(|e| unread(folder, &e))? {
+        let bytes = std::fs::read(&path).map_err(|e| unread(&path, &e))?;
+        let bytes = if name == STYLE { in_package(&bytes, root)? } else { bytes };
+        sink.put_resource(&name, &bytes)?;
     }
-    if let Some(folder) = parts.style {
-        for (name, path) in files_of(folder).map_err(|e| unread(folder, &e))? {
-            let bytes = std::fs::read(&path).map_err(|e| unread(&path, &e))?;
-            let bytes = if name == STYLE { in_package(&bytes, &source.service.root)? } else { bytes };
-            sink.put_resource(&name, &bytes)?;
-        }
-    }
-    sink.finish().map(drop)
+    Ok(())
 }
 
 fn unread(path: &Path, error: &std::io::Error) -> Failure {

@@ -21,16 +21,16 @@ const TILE: u32 = 1;
 const NONE: u32 = 2;
 const TILEMAP: u32 = 3;
 /// Places of a block.
-pub(super) const PLACES: usize = (PACKET_SIZE * PACKET_SIZE) as usize;
+pub(crate) const PLACES: usize = (PACKET_SIZE * PACKET_SIZE) as usize;
 
 /// The number of a place in its block: by row, then by column.
-pub(super) fn place_in_block(row: u64, column: u64) -> u32 {
+pub(crate) fn place_in_block(row: u64, column: u64) -> u32 {
     u32::try_from(row % PACKET_SIZE * PACKET_SIZE + column % PACKET_SIZE).unwrap_or(0)
 }
 
 /// Which places of a block have tiles, as its service says.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Presence(Vec<u8>);
+pub(crate) struct Presence(Vec<u8>);
 
 impl Default for Presence {
     fn default() -> Self {
@@ -39,19 +39,19 @@ impl Default for Presence {
 }
 
 impl Presence {
-    pub(super) fn set(&mut self, place: u32) {
+    pub(crate) fn set(&mut self, place: u32) {
         if let Some(byte) = self.0.get_mut(place as usize / 8) {
             *byte |= 1 << (place % 8);
         }
     }
 
-    pub(super) fn has(&self, place: u32) -> bool {
+    pub(crate) fn has(&self, place: u32) -> bool {
         self.0.get(place as usize / 8).is_some_and(|byte| byte & (1 << (place % 8)) != 0)
     }
 }
 
 /// Takes the tile of a place in the block.
-pub(super) type OnTile<'a> = &'a mut dyn FnMut(u32, &[u8]) -> std::result::Result<(), Failure>;
+pub(crate) type OnTile<'a> = &'a mut dyn FnMut(u32, &[u8]) -> std::result::Result<(), Failure>;
 
 /// Where a tile is in the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,7 +63,7 @@ struct Stored {
 
 /// What became of a place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum PlaceState {
+pub(crate) enum PlaceState {
     /// Its tile is there.
     Got,
     /// There is no such tile: the tilemap says so.
@@ -76,15 +76,15 @@ pub(super) enum PlaceState {
 
 /// What is known of the places of a block.
 #[derive(Debug, Default)]
-pub(super) struct Known {
+pub(crate) struct Known {
     /// What came: `None` for places without a tile.
     places: BTreeMap<u32, Option<Stored>>,
-    pub(super) presence: Option<Presence>,
+    pub(crate) presence: Option<Presence>,
 }
 
 impl Known {
     /// Whether nothing is to be asked of a place any more.
-    pub(super) fn knows(&self, place: u32) -> bool {
+    pub(crate) fn knows(&self, place: u32) -> bool {
         match (self.places.get(&place), self.presence.as_ref().map(|presence| presence.has(place))) {
             (_, Some(false)) | (Some(Some(_)), _) => true,
             // One that is promised and did not come may be there by now.
@@ -93,7 +93,7 @@ impl Known {
         }
     }
 
-    pub(super) fn state(&self, place: u32) -> PlaceState {
+    pub(crate) fn state(&self, place: u32) -> PlaceState {
         let exists = self.presence.as_ref().map(|presence| presence.has(place));
         match (self.places.get(&place), exists) {
             (Some(Some(_)), _) => PlaceState::Got,
@@ -106,12 +106,12 @@ impl Known {
 
 /// The file of a block.
 #[derive(Debug)]
-pub(super) struct BlockFile {
+pub(crate) struct BlockFile {
     path: PathBuf,
     file: File,
     /// Of what is in the file, where it is written.
     hash: Sha256,
-    pub(super) known: Known,
+    pub(crate) known: Known,
     end: u64,
     waiting: Vec<u8>,
 }
@@ -141,12 +141,12 @@ fn number(bytes: &[u8], at: usize) -> u32 {
 
 impl BlockFile {
     /// Opens the file of a block for more tiles, with what an earlier process left of it for the same purpose. Blocks.
-    pub(super) fn open(path: &Path, purpose: &[u8; 32]) -> std::result::Result<Self, Failure> {
+    pub(crate) fn open(path: &Path, purpose: &[u8; 32]) -> std::result::Result<Self, Failure> {
         Self::opened(path, purpose, true).map_err(|e| failed(path, &e))
     }
 
     /// Opens the file of a block to read its tiles: where they are is read now, [`BlockFile::each`] reads and checks them. Blocks.
-    pub(super) fn read(path: &Path, purpose: &[u8; 32]) -> std::result::Result<Self, Failure> {
+    pub(crate) fn read(path: &Path, purpose: &[u8; 32]) -> std::result::Result<Self, Failure> {
         Self::opened(path, purpose, false).map_err(|e| failed(path, &e))
     }
 
@@ -266,7 +266,7 @@ impl BlockFile {
     }
 
     /// Adds what a place has; [`BlockFile::flush`] writes it.
-    pub(super) fn put(&mut self, place: u32, tile: Option<&[u8]>) {
+    pub(crate) fn put(&mut self, place: u32, tile: Option<&[u8]>) {
         let stored = match tile {
             Some(bytes) => Some(self.add(TILE, place, bytes)),
             None => {
@@ -278,13 +278,13 @@ impl BlockFile {
     }
 
     /// Adds the tilemap; [`BlockFile::flush`] writes it.
-    pub(super) fn put_presence(&mut self, presence: Presence) {
+    pub(crate) fn put_presence(&mut self, presence: Presence) {
         self.add(TILEMAP, 0, &presence.0);
         self.known.presence = Some(presence);
     }
 
     /// Writes what waits, so that it outlives the process. Blocks.
-    pub(super) fn flush(&mut self) -> std::result::Result<(), Failure> {
+    pub(crate) fn flush(&mut self) -> std::result::Result<(), Failure> {
         self.file.write_all(&self.waiting).map_err(|e| failed(&self.path, &e))?;
         self.hash.update(&self.waiting);
         self.end += self.waiting.len() as u64;
@@ -298,20 +298,20 @@ impl BlockFile {
     }
 
     /// Gives the file its name; answers its bytes, and the SHA-256 of all that was written. Blocks.
-    pub(super) fn finish(mut self, to: &Path) -> std::result::Result<(u64, String), Failure> {
+    pub(crate) fn finish(mut self, to: &Path) -> std::result::Result<(u64, String), Failure> {
         self.flush()?;
         atomic_file::put(&self.path, to).map_err(|e| failed(to, &e))?;
         Ok(self.sum())
     }
 
     /// Leaves the file as it is: something of the block is missing. Blocks.
-    pub(super) fn leave(mut self) -> std::result::Result<(u64, String), Failure> {
+    pub(crate) fn leave(mut self) -> std::result::Result<(u64, String), Failure> {
         self.flush()?;
         Ok(self.sum())
     }
 
     /// Gives every tile to `visit`, by its place in the block, in order. Blocks.
-    pub(super) fn each(&mut self, visit: OnTile<'_>) -> std::result::Result<(), Failure> {
+    pub(crate) fn each(&mut self, visit: OnTile<'_>) -> std::result::Result<(), Failure> {
         let mut bytes = Vec::new();
         for (place, stored) in &self.known.places {
             let Some(Stored { at, length, crc }) = *stored else { continue };

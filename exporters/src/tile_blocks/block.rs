@@ -1,4 +1,4 @@
-//! The units of a download: blocks of at most 128 × 128 tiles of a level, at multiples of 128 rows and columns, as bundles have them.
+//! The units of tiles that come piece by piece: blocks of at most 128 × 128 tiles of a level, at multiples of 128 rows and columns, as bundles have them.
 
 use crate::tile_service::TiledService;
 use offmap_formats::TileId;
@@ -13,17 +13,17 @@ const MOST_BLOCKS: usize = 100_000;
 
 /// One block with the tiles that are wanted of it.
 #[derive(Debug, Clone)]
-pub(super) struct Block {
-    pub(super) level: u32,
+pub(crate) struct Block {
+    pub(crate) level: u32,
     /// Of its first place.
-    pub(super) row: u64,
-    pub(super) column: u64,
-    pub(super) tiles: TileRows,
+    pub(crate) row: u64,
+    pub(crate) column: u64,
+    pub(crate) tiles: TileRows,
 }
 
 impl Block {
     /// The id of its unit.
-    pub(super) fn unit(&self) -> String {
+    pub(crate) fn unit(&self) -> String {
         format!("tiles-{}-{}-{}", self.level, self.row, self.column)
     }
 
@@ -34,14 +34,14 @@ impl Block {
     }
 
     /// The tiles that are wanted, row by row.
-    pub(super) fn places(&self) -> impl Iterator<Item = TileId> {
+    pub(crate) fn places(&self) -> impl Iterator<Item = TileId> {
         let level = self.level;
         self.tiles.each().map(move |(row, column)| TileId { level, row, column })
     }
 }
 
 /// All blocks that the tiles of an area lie in, level by level. Takes long for many; blocks.
-pub(super) fn blocks_of(service: &TiledService, area: &AreaOfInterest, level_ids: &[u32]) -> Result<Vec<Block>, Failure> {
+pub(crate) fn blocks_of(service: &TiledService, area: &AreaOfInterest, level_ids: &[u32]) -> Result<Vec<Block>, Failure> {
     let too_many = |found: String| {
         let message = format!("the area of {} has {found}; take fewer levels or a smaller area", service.root);
         Failure::new(FailureOwner::Caller, FailureKind::LimitExceeded, FailureStage::Plan, message)
@@ -67,6 +67,6 @@ pub(super) fn blocks_of(service: &TiledService, area: &AreaOfInterest, level_ids
 }
 
 /// The units of blocks.
-pub(super) fn units(blocks: &[Block]) -> Vec<Unit> {
+pub(crate) fn units(blocks: &[Block]) -> Vec<Unit> {
     blocks.iter().map(Block::as_unit).collect()
 }

@@ -4,8 +4,8 @@
 //! again after a kill. Only one batch is written at a time. Where the disk is slower than the service, tiles are asked for no
 //! further once [`MOST_WAITING`] bytes wait. A sync is made once, when the block is finished.
 
-use super::arrived::Spare;
 use super::block_file::BlockFile;
+use super::spare::Spare;
 use futures_util::future::BoxFuture;
 use offmap_disk::DiskReserve;
 use offmap_engine::ExportContext;
@@ -32,7 +32,7 @@ enum Side<'a> {
 }
 
 /// See the module.
-pub(super) struct BlockWriter<'a> {
+pub(crate) struct BlockWriter<'a> {
     ctx: &'a ExportContext,
     reserve: DiskReserve,
     spare: Arc<Spare>,
@@ -43,7 +43,7 @@ pub(super) struct BlockWriter<'a> {
 }
 
 impl<'a> BlockWriter<'a> {
-    pub(super) fn new(ctx: &'a ExportContext, (reserve, spare): (DiskReserve, &Arc<Spare>), file: BlockFile) -> Self {
+    pub(crate) fn new(ctx: &'a ExportContext, (reserve, spare): (DiskReserve, &Arc<Spare>), file: BlockFile) -> Self {
         Self {
             ctx,
             reserve,
@@ -56,24 +56,24 @@ impl<'a> BlockWriter<'a> {
     }
 
     /// Takes what came for a place.
-    pub(super) fn put(&mut self, place: u32, tile: Option<Vec<u8>>) {
+    pub(crate) fn put(&mut self, place: u32, tile: Option<Vec<u8>>) {
         self.bytes += tile.as_ref().map_or(0, Vec::len);
         self.waiting.push((place, tile));
     }
 
     /// Whether no more may come before something is written.
-    pub(super) fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         self.bytes >= MOST_WAITING
     }
 
     /// Whether it is time for a batch.
-    pub(super) fn is_due(&self) -> bool {
+    pub(crate) fn is_due(&self) -> bool {
         let is_time = self.bytes >= WRITTEN_BYTES || self.written_at.elapsed() >= WRITTEN_AFTER;
         matches!(self.side, Side::Here(_)) && !self.waiting.is_empty() && is_time
     }
 
     /// Begins to write what waits; [`BlockWriter::step`] ends it.
-    pub(super) fn begin(&mut self) {
+    pub(crate) fn begin(&mut self) {
         let mut file = match std::mem::replace(&mut self.side, Side::Lost) {
             Side::Here(file) => file,
             other => {
@@ -98,7 +98,7 @@ impl<'a> BlockWriter<'a> {
     ///
     /// # Cancel safety
     /// May be dropped at any point.
-    pub(super) async fn step(&mut self) -> Result<(), Failure> {
+    pub(crate) async fn step(&mut self) -> Result<(), Failure> {
         match &self.side {
             Side::Writing(_) => self.written().await,
             _ if self.waiting.is_empty() => std::future::pending().await,
@@ -119,7 +119,7 @@ impl<'a> BlockWriter<'a> {
     }
 
     /// Writes all that waits, and hands the file back.
-    pub(super) async fn finish(mut self) -> Result<BlockFile, Failure> {
+    pub(crate) async fn finish(mut self) -> Result<BlockFile, Failure> {
         self.written().await?;
         self.begin();
         self.written().await?;

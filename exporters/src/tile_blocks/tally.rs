@@ -1,7 +1,7 @@
 //! What became of the tiles of a task, counted block by block.
 
+use super::block::Block;
 use super::block_file::{Known, PlaceState, place_in_block};
-use super::blocks::Block;
 use offmap_formats::TileId;
 use offmap_model::{LayerNote, LayerNoteKind, MOST_EXAMPLES, Missing};
 use serde::{Deserialize, Serialize};
@@ -11,16 +11,16 @@ use std::collections::BTreeSet;
 const MOST_NAMED: usize = 3;
 
 /// A tile as it is named: level, row and column.
-pub(super) fn shown(place: TileId) -> String {
+pub(crate) fn shown(place: TileId) -> String {
     format!("{}/{}/{}", place.level, place.row, place.column)
 }
 
 /// See the module.
 #[derive(Debug, Default, Serialize, Deserialize)]
-pub(super) struct Tally {
-    pub(super) planned: u64,
+pub(crate) struct Tally {
+    pub(crate) planned: u64,
     /// Tiles that came.
-    pub(super) got: u64,
+    pub(crate) got: u64,
     /// Tiles that do not exist, by the tilemap and by the answers to their own urls; and some of them.
     by_tilemap: u64,
     by_answer: u64,
@@ -34,7 +34,7 @@ pub(super) struct Tally {
 
 impl Tally {
     /// Counts a block; answers whether nothing of it is missing.
-    pub(super) fn add(&mut self, block: &Block, known: &Known) -> bool {
+    pub(crate) fn add(&mut self, block: &Block, known: &Known) -> bool {
         let before = self.missing.count;
         if known.presence.is_none() {
             self.untold.insert(block.level);
@@ -66,16 +66,16 @@ impl Tally {
     }
 
     /// Tiles that exist, as far as it is known.
-    pub(super) fn existing(&self) -> u64 {
+    pub(crate) fn existing(&self) -> u64 {
         self.planned - self.by_tilemap - self.by_answer
     }
 
-    pub(super) fn missing(&self) -> Option<Missing> {
+    pub(crate) fn missing(&self) -> Option<Missing> {
         (self.missing.count > 0).then(|| Missing { of: self.existing(), ..self.missing.clone() })
     }
 
     /// Names the tiles that do not exist.
-    pub(super) fn note(&self) -> Option<LayerNote> {
+    pub(crate) fn note(&self) -> Option<LayerNote> {
         let none = self.by_tilemap + self.by_answer;
         let by = |count: u64, whose: &str| (count > 0).then(|| format!("{count} by {whose}"));
         let ways = [by(self.by_tilemap, "its tilemap"), by(self.by_answer, "the answers to their urls")];
@@ -89,13 +89,20 @@ impl Tally {
         Some(LayerNote::new(LayerNoteKind::NotExisting, message))
     }
 
+    /// Names the tiles on which nothing is drawn.
+    pub(crate) fn note_of_empty(&self) -> Option<LayerNote> {
+        let (none, first) = (self.by_answer, self.none.first()?);
+        let message = format!("nothing is drawn on {none} of {} tiles of the area (the first: {first})", self.planned);
+        Some(LayerNote::new(LayerNoteKind::NotExisting, message))
+    }
+
     /// Levels without a tile, of which no tilemap says that they have none.
-    pub(super) fn empty_levels(&self) -> Vec<u32> {
+    pub(crate) fn empty_levels(&self) -> Vec<u32> {
         self.untold.difference(&self.filled).copied().collect()
     }
 
     /// Whether the service itself says of every tile that there is none.
-    pub(super) fn is_nothing(&self) -> bool {
+    pub(crate) fn is_nothing(&self) -> bool {
         self.got == 0 && self.by_tilemap == self.planned
     }
 }
