@@ -37,7 +37,7 @@ const COUNTED: i64 = 1_000;
 /// The steps in which they are counted.
 const STEP: i64 = 20;
 /// How much below the pace at which a host refused it is asked.
-pub(super) const BELOW: f64 = 0.015;
+pub(super) const BELOW: f64 = 0.02;
 /// How long the pace stays after a refusal, in milliseconds, at first and at most.
 pub(super) const HOLD: i64 = 60_000;
 const LONGEST_HOLD: i64 = 16 * HOLD;
@@ -49,8 +49,8 @@ const GROWTH: f64 = 0.02;
 const MOST_GROWTH: f64 = 0.5;
 /// Refusals at paces that differ by no more of it are at the same pace.
 const SAME: f64 = 0.1;
-/// Requests that are late by so many milliseconds are made up for.
-const LATE: f64 = 20.0;
+/// Requests that are late by so many milliseconds are made up for: less in a second than the pace is below the limit.
+const LATE: f64 = 10.0;
 
 /// See the module.
 #[derive(Debug)]
