@@ -4,7 +4,7 @@
 //! - Errors inside HTTP 200 are errors ([`body`]); HTML with HTTP 200 is not an answer.
 //! - A token goes only to the hosts that it is for ([`Credentials`]), as a parameter, never across a redirect to another host, never
 //!   in a message.
-//! - Few requests per host at a time; what may pass is tried again with growing pauses for a time, `Retry-After` obeyed.
+//! - Few requests per host at a time, tiles as many as it bears; what may pass is tried again with growing pauses for a time, `Retry-After` obeyed.
 //!
 //! Source: `feature-service-rest` reference §1 and §6.
 
@@ -197,12 +197,19 @@ impl ArcGisClient {
 
     /// Asks for one tile; `None` if there is none: 404, 204, or an answer that says that it is blank (`blank-tile`). `is_tile` says of the
     /// bytes, opened where they are gzip, whether they are a tile, or in words what they are. Anything else that is answered with 200, such
-    /// as a page or an error, is a failure and never a tile. Source: tile reference §4.
+    /// as a page or an error, is a failure and never a tile. `room` is a list that is not needed any more, else an empty one: who asks
+    /// for many tiles need not make a list for each. Source: tile reference §4.
     ///
     /// # Errors
     /// As [`ArcGisClient::json`]; also if it is larger than `limit` bytes, or is no tile.
-    pub async fn tile(&self, call: &ServiceCall, limit: usize, is_tile: IsTile<'_>) -> Result<Option<Vec<u8>>, Failure> {
-        self.run(call.clone(), &mut TileAnswer { limit, is_tile }).await
+    pub async fn tile(
+        &self,
+        call: ServiceCall,
+        limit: usize,
+        is_tile: IsTile<'_>,
+        room: Vec<u8>,
+    ) -> Result<Option<Vec<u8>>, Failure> {
+        self.run(call, &mut TileAnswer { limit, is_tile, room }).await
     }
 
     /// A GET of a url that an answer of the service at `root` names; it goes to the place where it is known to be, else it may go to

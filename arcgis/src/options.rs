@@ -30,7 +30,8 @@ use std::time::Duration;
 /// assert_eq!((d.job_timeout, d.poll_interval), (Duration::from_hours(1), Duration::from_millis(500)));
 /// assert_eq!((d.longest_poll_interval, d.retry_time), (Duration::from_secs(15), Duration::from_mins(5)));
 /// assert_eq!((d.first_contact_time, d.service_error_time), (Duration::from_secs(30), Duration::from_secs(30)));
-/// assert_eq!((d.attempts, d.requests_per_host, d.ca_certificates.len()), (usize::MAX, 4, 0));
+/// assert_eq!((d.attempts, d.ca_certificates.len()), (usize::MAX, 0));
+/// assert_eq!((d.requests_per_host, d.tiles_per_host), (4, 256));
 /// ```
 #[derive(Debug, Clone)]
 pub struct ClientOptions {
@@ -58,6 +59,9 @@ pub struct ClientOptions {
     /// Requests to one host at a time. Downloads leave one of them to small requests; where only one is allowed, a small request
     /// goes beside a download. Default: 4.
     pub requests_per_host: usize,
+    /// Most requests for single tiles to one host at a time, beside the others. They begin with 16, and are as many as the host's answers
+    /// show that it bears: fewer where these get slower or are refused. Without HTTP/2 each has a connection. Default: 256.
+    pub tiles_per_host: usize,
     /// Certificates (PEM) to trust beside the system's, for servers with a private CA. Default: none.
     pub ca_certificates: Vec<Vec<u8>>,
     /// Which hosts may be asked. Default: any but link-local addresses and metadata services ([`HostPolicy::any`]).
@@ -80,6 +84,7 @@ impl Default for ClientOptions {
             service_error_time: Duration::from_secs(30),
             attempts: usize::MAX,
             requests_per_host: 4,
+            tiles_per_host: 256,
             ca_certificates: Vec::new(),
             hosts: HostPolicy::any(),
             disk_reserve: DiskReserve::default(),

@@ -2,6 +2,7 @@
 
 use offmap_model::failure::{check_no_user, without_secrets};
 use offmap_model::{Failure, FailureKind, FailureOwner, FailureStage};
+use std::fmt::Write as _;
 use url::Url;
 
 /// Reads a url out of a map, option or answer.
@@ -18,8 +19,12 @@ pub fn parse_http(url: &str) -> Result<Url, Failure> {
 
 /// Host and port of a url in lower case; without the port where it is the scheme's default.
 pub(crate) fn host_of(url: &Url) -> String {
-    let host = url.host_str().unwrap_or_default().to_ascii_lowercase();
-    url.port().map_or(host.clone(), |port| format!("{host}:{port}"))
+    let mut host = url.host_str().unwrap_or_default().to_ascii_lowercase();
+    if let Some(port) = url.port() {
+        // Writing to a text does not fail.
+        let _ = write!(host, ":{port}");
+    }
+    host
 }
 
 /// Scheme, host and port.

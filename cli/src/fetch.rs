@@ -238,16 +238,13 @@ fn parameters(
         parameters.destination_table_row_filter = DestinationTableRowFilter::All;
     }
     parameters.direct_download = arguments.direct.map_or(DirectDownload::Always, Into::into);
-    match arguments.levels.as_deref().map(levels).transpose()? {
-        Some(range) => {
-            let scale = |id: u32| {
-                let ids = || lone.levels.iter().map(|l| l.level.to_string()).collect::<Vec<_>>().join(", ");
-                let found = lone.levels.iter().find(|l| l.level == id);
-                found.map(|l| l.scale).ok_or_else(|| Stop::usage(format!("there is no level {id}; there are: {}", ids())))
-            };
-            (parameters.min_scale, parameters.max_scale) = (scale(*range.start())?, scale(*range.end())?);
-        }
-        None => {}
+    if let Some(range) = arguments.levels.as_deref().map(levels).transpose()? {
+        let scale = |id: u32| {
+            let ids = || lone.levels.iter().map(|l| l.level.to_string()).collect::<Vec<_>>().join(", ");
+            let found = lone.levels.iter().find(|l| l.level == id);
+            found.map(|l| l.scale).ok_or_else(|| Stop::usage(format!("there is no level {id}; there are: {}", ids())))
+        };
+        (parameters.min_scale, parameters.max_scale) = (scale(*range.start())?, scale(*range.end())?);
     }
     parameters.check()?;
     Ok(parameters)

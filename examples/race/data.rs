@@ -90,3 +90,35 @@ pub(crate) fn point(id: u64) -> Value {
         "geometry": {"x": part(7, 36_000_000) as f64 / 1e5 - 180.0, "y": part(27, 17_000_000) as f64 / 1e5 - 85.0},
     })
 }
+
+/// How many polygons there are.
+pub(crate) const COUNTRIES: u64 = 250;
+
+/// The page of all polygons, which have so many vertices together: as uneven as countries are, the last has some 250 times as many as the
+/// first. Each is a ring with bays.
+pub(crate) fn countries(vertices: u64) -> String {
+    use std::fmt::Write as _;
+    let mut page = format!(
+        "{{\"objectIdFieldName\":\"OBJECTID\",\"geometryType\":\"esriGeometryPolygon\",\"spatialReference\":{{\"wkid\":4326}},\
+         \"fields\":{},\"features\":[",
+        fields()
+    );
+    for id in 1..=COUNTRIES {
+        let corners = (vertices * 2 * id / (COUNTRIES * (COUNTRIES + 1))).max(8);
+        let [x, y] = [(id % 25) as f64 * 13.0 - 160.0, (id / 25) as f64 * 12.0 - 55.0];
+        let attributes = &point(id)["attributes"];
+        let _ = write!(page, "{}{{\"attributes\":{attributes},\"geometry\":{{\"rings\":[[", if id > 1 { "," } else { "" });
+        for corner in 0..=corners {
+            let corner = corner % corners;
+            let angle = corner as f64 / corners as f64 * std::f64::consts::TAU;
+            let reach = 5.0 + (corner.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 44) as f64 / 1_048_576.0;
+            let (sin, cos) = angle.sin_cos();
+            let _ = write!(page, "[{:.7},{:.7}],", x - cos * reach, y + sin * reach);
+        }
+        // Behind the last vertex is none.
+        page.pop();
+        page.push_str("]]}}");
+    }
+    page.push_str("]}");
+    page
+}

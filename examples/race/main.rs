@@ -1,16 +1,19 @@
 //! Races offmap against the least that a program could do, on one machine at one time; one JSON line a row.
 //!
 //! ```text
-//! cargo run --release --example race -- [--levels 7] [--points 138398] [--attachments 1000] [--runs 3] [--rows tiles,points]
+//! cargo run --release --example race -- [--levels 7] [--points 138398] [--attachments 1000] [--vertices 2600000] [--runs 3]
+//!     [--rows tiles,points] [--kills 50]
 //! ```
 //!
 //! A server in this process makes tiles, points and attachments out of numbers. Against it run, each in a process of its own: the bare loop
 //! (`bare.rs`: requests in flight, bytes or parsed pages into one SQLite table, no checks, no retries), and offmap (`ours.rs`: planned,
 //! journaled, verified, packed, and written as the format of the row). `ratio` is the time of the bare loop by that of offmap, of all runs
-//! the median; 1 is as fast. Rows with faults say how much the bare loop lost.
+//! the median; 1 is as fast. Rows with faults, or of a server that answers at most 500 requests a second, say how much the bare loop
+//! lost; of the latter `perSecond` is what counts.
 
 mod bare;
 mod data;
+mod kills;
 mod ours;
 mod server;
 
@@ -34,12 +37,18 @@ struct Arguments {
     /// Attachments, of 300 kB each.
     #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(1..=100_000))]
     attachments: u64,
+    /// Vertices of the polygons, which come in one page; 2,600,000 are 62 MB of it.
+    #[arg(long, default_value_t = 2_600_000, value_parser = clap::value_parser!(u64).range(1..=2_700_000))]
+    vertices: u64,
     /// How often each row is measured.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=100))]
     runs: u64,
-    /// Rows to run, of: tiles, slow-tiles, faulty-tiles, points, attachments. [default: all]
+    /// Rows to run, of: tiles, slow-tiles, faulty-tiles, capped-tiles, points, countries, attachments. [default: all]
     #[arg(long, value_delimiter = ',')]
     rows: Vec<String>,
+    /// Kills offmap so often while it fetches the tiles, and runs no row.
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=1_000))]
+    kills: u64,
     /// Where everything is written.
     #[arg(long, default_value = ".")]
     directory: PathBuf,
@@ -55,7 +64,12 @@ enum Child {
     Bare { kind: String, url: String, to: PathBuf, count: u64, in_flight: usize },
     /// offmap.
     #[command(hide = true)]
-    Ours { url: String, to: PathBuf },
+    Ours {
+        url: String,
+        to: PathBuf,
+        #[arg(long)]
+        resume: bool,
+    },
 }
 
 /// What is raced.
@@ -75,7 +89,9 @@ const ROWS: &[Row] = &[
     Row { name: "tiles", kind: "tiles", service: "Tiles/MapServer", ending: "pmtiles", in_flight: 32 },
     Row { name: "slow-tiles", kind: "tiles", service: "SlowTiles/MapServer", ending: "pmtiles", in_flight: 256 },
     Row { name: "faulty-tiles", kind: "tiles", service: "FaultyTiles/MapServer", ending: "pmtiles", in_flight: 32 },
+    Row { name: "capped-tiles", kind: "tiles", service: "CappedTiles/MapServer", ending: "pmtiles", in_flight: 32 },
     Row { name: "points", kind: "points", service: "Points/FeatureServer/0", ending: "gpkg", in_flight: 8 },
+    Row { name: "countries", kind: "points", service: "Countries/FeatureServer/0", ending: "gpkg", in_flight: 8 },
     Row { name: "attachments", kind: "attachments", service: "Photos/FeatureServer/0", ending: "gpkg", in_flight: 8 },
 ];
 
@@ -108,6 +124,7 @@ fn median(of: &[Value], key: &str) -> f64 {
 async fn race(row: &Row, arguments: &Arguments, server: &Server, directory: &Path) -> Outcome<Value> {
     let count = match row.kind {
         "tiles" => data::tiles_to(arguments.levels),
+        "points" if row.name == "countries" => data::COUNTRIES,
         "points" => arguments.points,
         _ => arguments.attachments,
     };
@@ -129,6 +146,7 @@ async fn race(row: &Row, arguments: &Arguments, server: &Server, directory: &Pat
         "row": row.name, "to": row.ending, "count": count, "runs": arguments.runs,
         "bareMs": bare_ms, "bareInFlight": row.in_flight, "bareGot": median(&bare, "got"), "bareRssMib": median(&bare, "peakRssMib"),
         "oursMs": our_ms, "downloadMs": median(&ours, "downloadMs"), "got": median(&ours, "got"), "rssMib": median(&ours, "peakRssMib"),
+        "perSecond": median(&ours, "got") * 1000.0 / our_ms.max(1.0),
         "ratio": bare_ms / our_ms.max(1.0),
     }))
 }
@@ -140,14 +158,20 @@ async fn main() -> Outcome<()> {
         Some(Child::Bare { kind, url, to, count, in_flight }) => {
             return bare::run(kind, url, to, *count, *in_flight).await;
         }
-        Some(Child::Ours { url, to }) => return ours::run(url, to).await,
+        Some(Child::Ours { url, to, resume }) => return ours::run(url, to, *resume).await,
         None => {}
     }
     if let Some(unknown) = arguments.rows.iter().find(|name| !ROWS.iter().any(|row| row.name == *name)) {
         return Err(format!("there is no row `{unknown}`").into());
     }
     let directory = tempfile::tempdir_in(&arguments.directory)?;
-    let server = server::start(arguments.levels, arguments.points, arguments.attachments).await?;
+    let has_countries = arguments.rows.is_empty() || arguments.rows.iter().any(|name| name == "countries");
+    let vertices = if has_countries { arguments.vertices } else { 0 };
+    let server = server::start(arguments.levels, arguments.points, arguments.attachments, vertices).await?;
+    if arguments.kills > 0 {
+        println!("{}", kills::run(arguments.kills, arguments.levels, &server, directory.path()).await?);
+        return Ok(());
+    }
     for row in ROWS.iter().filter(|row| arguments.rows.is_empty() || arguments.rows.iter().any(|name| name == row.name)) {
         println!("{}", race(row, &arguments, &server, directory.path()).await?);
     }

@@ -5,7 +5,7 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{Path, RawForm, State};
 use axum::http::StatusCode;
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{any, get};
 use offmap::model::geometry::WEB_MERCATOR_HALF;
@@ -14,28 +14,57 @@ use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Rows of a page.
 const PAGE: u64 = 2_000;
 /// How long a slow service takes.
 const SLOW: Duration = Duration::from_millis(50);
+/// The same of one that is near.
+const NEAR: Duration = Duration::from_millis(5);
+/// Requests that a service with a limit answers within a second.
+const CAP: u32 = 500;
 
 /// A server that runs as long as this process.
 pub(crate) struct Server {
     pub(crate) url: String,
+    data: Arc<Data>,
+}
+
+impl Server {
+    /// How many tiles were asked for.
+    pub(crate) fn tiles_asked(&self) -> u64 {
+        self.data.asked.load(Ordering::Relaxed)
+    }
 }
 
 struct Data {
     levels: u32,
     points: u64,
     attachments: u64,
+    countries: Bytes,
     asked: AtomicU64,
+    /// The second since the start that is now, and the requests in it.
+    capped: Mutex<(u64, u32)>,
+    began: Instant,
     /// Pages that were asked for before, so that the server's own work is done once.
     pages: Mutex<HashMap<(u64, u64), Bytes>>,
 }
 
 type Shared = State<Arc<Data>>;
+
+impl Data {
+    /// Counts a request; whether there are no more of them in this second than the limit.
+    fn is_below_cap(&self) -> bool {
+        let second = self.began.elapsed().as_secs();
+        let mut capped = self.capped.lock().unwrap_or_else(PoisonError::into_inner);
+        if capped.0 != second {
+            *capped = (second, 0);
+        }
+        capped.1 += 1;
+        capped.1 <= CAP
+    }
+}
 
 fn world() -> Envelope {
     let half = WEB_MERCATOR_HALF;
@@ -60,6 +89,10 @@ async fn tile(State(data): Shared, Path((service, level, row, column)): Path<(St
     let number = data.asked.fetch_add(1, Ordering::Relaxed);
     match service.as_str() {
         "SlowTiles" => tokio::time::sleep(SLOW).await,
+        "NearTiles" => tokio::time::sleep(NEAR).await,
+        "CappedTiles" if !data.is_below_cap() => {
+            return (StatusCode::TOO_MANY_REQUESTS, [(RETRY_AFTER, "1")]).into_response();
+        }
         "FaultyTiles" if number % 100 < 3 => return StatusCode::SERVICE_UNAVAILABLE.into_response(),
         // An answer that ends in its midst.
         "FaultyTiles" if number % 100 == 50 => {
@@ -80,15 +113,19 @@ fn degrees() -> Envelope {
     Envelope::new(-180.0, -85.0, 180.0, 85.0, SpatialReference::from_wkid(4326))
 }
 
+fn geometry_type(name: &str) -> &'static str {
+    if name == "Countries" { "esriGeometryPolygon" } else { "esriGeometryPoint" }
+}
+
 fn feature_service(name: &str) -> Value {
-    let layer = json!({"id": 0, "name": name, "type": "Feature Layer", "geometryType": "esriGeometryPoint"});
+    let layer = json!({"id": 0, "name": name, "type": "Feature Layer", "geometryType": geometry_type(name)});
     json!({"currentVersion": 11.2, "capabilities": "Query", "syncEnabled": false, "maxRecordCount": PAGE,
         "spatialReference": {"wkid": 4326}, "initialExtent": degrees(), "fullExtent": degrees(), "layers": [layer], "tables": [],
         "supportedQueryFormats": "JSON"})
 }
 
 fn layer(name: &str) -> Value {
-    json!({"currentVersion": 11.2, "id": 0, "name": name, "type": "Feature Layer", "geometryType": "esriGeometryPoint",
+    json!({"currentVersion": 11.2, "id": 0, "name": name, "type": "Feature Layer", "geometryType": geometry_type(name),
         "objectIdField": "OBJECTID", "globalIdField": "GlobalID", "fields": data::fields(), "extent": degrees(),
         "maxRecordCount": PAGE, "capabilities": "Query", "hasAttachments": name == "Photos", "supportedQueryFormats": "JSON",
         "relationships": [], "hasZ": false, "hasM": false,
@@ -106,13 +143,21 @@ fn parameters(form: &[u8]) -> HashMap<String, String> {
 async fn query(State(data): Shared, Path(service): Path<String>, RawForm(form): RawForm) -> Response {
     let asked = parameters(&form);
     let is = |name: &str| asked.get(name).is_some_and(|v| v == "true");
-    let count = if service == "Photos" { data.attachments } else { data.points };
+    let count = match service.as_str() {
+        "Photos" => data.attachments,
+        "Countries" => data::COUNTRIES,
+        _ => data.points,
+    };
     if is("returnCountOnly") {
         return axum::Json(json!({"count": count})).into_response();
     }
     if is("returnIdsOnly") {
         return axum::Json(json!({"objectIdFieldName": "OBJECTID", "objectIds": (1..=count).collect::<Vec<_>>()}))
             .into_response();
+    }
+    if service == "Countries" {
+        // All in one page, however many are asked for.
+        return ([(CONTENT_TYPE, "application/json")], data.countries.clone()).into_response();
     }
     let number = |name: &str| asked.get(name).and_then(|v| v.parse::<u64>().ok());
     let (offset, most) = (number("resultOffset").unwrap_or(0), number("resultRecordCount").unwrap_or(PAGE).min(PAGE));
@@ -139,8 +184,17 @@ async fn list(RawForm(form): RawForm) -> Response {
 }
 
 /// Starts the server.
-pub(crate) async fn start(levels: u32, points: u64, attachments: u64) -> Outcome<Server> {
-    let data = Data { levels, points, attachments, asked: AtomicU64::new(0), pages: Mutex::default() };
+pub(crate) async fn start(levels: u32, points: u64, attachments: u64, vertices: u64) -> Outcome<Server> {
+    let data = Arc::new(Data {
+        levels,
+        points,
+        attachments,
+        countries: Bytes::from(data::countries(vertices)),
+        asked: AtomicU64::new(0),
+        capped: Mutex::default(),
+        began: Instant::now(),
+        pages: Mutex::default(),
+    });
     let root = "/arcgis/rest/services/{service}";
     let app = Router::new()
         .route(&format!("{root}/MapServer"), any(move || async move { axum::Json(cache(levels)) }))
@@ -158,9 +212,9 @@ pub(crate) async fn start(levels: u32, points: u64, attachments: u64) -> Outcome
                 ([(CONTENT_TYPE, "image/jpeg")], data::attachment(id))
             }),
         )
-        .with_state(Arc::new(data));
+        .with_state(Arc::clone(&data));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
     let url = format!("http://localhost:{}", listener.local_addr()?.port());
     tokio::spawn(async move { axum::serve(listener, app).await });
-    Ok(Server { url })
+    Ok(Server { url, data })
 }

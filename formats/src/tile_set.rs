@@ -67,7 +67,7 @@ impl TileFormat {
         }
         // Some programs write a few bytes behind the end.
         let tail = bytes.get(bytes.len().saturating_sub(TAIL)..).unwrap_or_default();
-        let ends_with = |mark: &[u8]| tail.windows(mark.len()).any(|window| window == mark);
+        let ends_with = |mark: &[u8]| tail.ends_with(mark) || tail.windows(mark.len()).any(|window| window == mark);
         match Self::of_image(bytes) {
             Some(Self::Png) if !ends_with(b"IEND") => Err("a PNG that breaks off".to_owned()),
             Some(Self::Jpeg) if !ends_with(b"\xff\xd9") => Err("a JPEG that breaks off".to_owned()),

@@ -259,7 +259,7 @@ async fn of_wmts(client: &ArcGisClient, url: &str, selection: &Selection<'_>) ->
 /// Whether the first tile of a template is a vector tile; where there is none, its tiles are taken for pictures.
 async fn has_vector_tiles(client: &ArcGisClient, template: &Template) -> Result<bool, Failure> {
     let call = ServiceCall::get(&template.first_tile())?.in_stage(FailureStage::Plan);
-    match client.tile(&call, MOST_FIRST_TILE, &|_| Ok(())).await {
+    match client.tile(call, MOST_FIRST_TILE, &|_| Ok(()), Vec::new()).await {
         Ok(tile) => Ok(tile.is_some_and(|bytes| template::is_vector_tile(&bytes))),
         Err(failure) if failure.owner == FailureOwner::Source => Ok(false),
         Err(failure) => Err(failure),

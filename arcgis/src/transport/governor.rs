@@ -9,12 +9,15 @@
 //! A download may take hours, and polls, renewals and roll-backs of other jobs go to the same host: downloads leave one of the
 //! requests at a time to small ones, and a small request goes in any case while no other one is under way. In return a download
 //! that waits is not put off for ever by small requests: they leave one place to it where none runs. Within each kind, first come,
-//! first served.
+//! first served. Single tiles have places of their own beside both, as many as the host's answers show that it bears (`tile_window`), so
+//! that they take nobody's place; what a host asks for when it is busy holds for all.
 //!
 //! Source: feature service reference §6.3; additive increase and multiplicative decrease as in TCP (RFC 5681).
 
+use super::tile_window::TileWindow;
 use dashmap::DashMap;
 use offmap_model::{Clock, Failure, FailureKind, FailureOwner, FailureStage};
+use reqwest::StatusCode;
 use reqwest::header::HeaderMap;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -37,6 +40,7 @@ const SAME_TROUBLE: i64 = 120_000;
 pub(crate) struct Governor {
     hosts: DashMap<String, Arc<Host>>,
     most: usize,
+    most_tiles: usize,
 }
 
 /// What a request is to its host.
@@ -46,6 +50,8 @@ pub(crate) enum Weight {
     Small,
     /// A download, which lasts.
     Bulk,
+    /// A tile, which makes no work: many go at a time.
+    Tile,
 }
 
 #[derive(Debug)]
@@ -63,10 +69,13 @@ struct Line {
 
 #[derive(Debug)]
 struct State {
-    /// Requests at a time.
+    /// Requests at a time beside tiles, and the most of the options.
     allowed: usize,
+    most: usize,
     small: Line,
     bulk: Line,
+    tiles: Line,
+    window: TileWindow,
     good: u32,
     /// Nobody asks before, in milliseconds since 1970 UTC.
     open_at: i64,
@@ -83,6 +92,7 @@ impl State {
         match weight {
             Weight::Small => &mut self.small,
             Weight::Bulk => &mut self.bulk,
+            Weight::Tile => &mut self.tiles,
         }
     }
 
@@ -95,12 +105,21 @@ impl State {
                 small == 0 || small + bulk + kept_for_bulk < self.allowed
             }
             Weight::Bulk => bulk < (self.allowed - 1).max(1) && small + bulk < self.allowed.max(2),
+            Weight::Tile => self.tiles.running < self.window.allowed(),
+        }
+    }
+
+    /// Counts one more of a kind as running.
+    fn begin(&mut self, weight: Weight) {
+        self.line(weight).running += 1;
+        if weight == Weight::Tile && self.tiles.running >= self.window.allowed() {
+            self.window.is_full();
         }
     }
 
     /// The next one that waits and may go, counted as running.
     fn next(&mut self) -> Option<(oneshot::Sender<Permit>, Weight)> {
-        [Weight::Small, Weight::Bulk].into_iter().find_map(|weight| {
+        [Weight::Small, Weight::Bulk, Weight::Tile].into_iter().find_map(|weight| {
             // Whoever gave up waiting has no turn.
             while self.line(weight).waiting.front().is_some_and(oneshot::Sender::is_closed) {
                 self.line(weight).waiting.pop_front();
@@ -109,7 +128,7 @@ impl State {
                 return None;
             }
             let next = self.line(weight).waiting.pop_front()?;
-            self.line(weight).running += 1;
+            self.begin(weight);
             Some((next, weight))
         })
     }
@@ -135,7 +154,7 @@ impl Host {
         let turn = {
             let mut state = self.lock();
             if state.line(weight).waiting.is_empty() && state.may(weight) {
-                state.line(weight).running += 1;
+                state.begin(weight);
                 return Ok(Permit { host: Arc::clone(self), weight });
             }
             let (send, turn) = oneshot::channel();
@@ -148,11 +167,74 @@ impl Host {
     }
 }
 
+/// The head of an answer.
+pub(crate) struct Answer<'a> {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: &'a HeaderMap,
+    /// How long it took.
+    pub(crate) took: Duration,
+    /// When it came, in milliseconds since 1970 UTC.
+    pub(crate) at: i64,
+}
+
+impl Host {
+    /// It answered; its headers may show how much of the budget is used.
+    fn answered(self: &Arc<Self>, weight: Weight, answer: &Answer<'_>) {
+        let Answer { status, headers, took, at } = *answer;
+        let mut state = self.lock();
+        (state.heard, state.unreached) = (true, None);
+        let is_tile = weight == Weight::Tile;
+        let mut more = match status.as_u16() {
+            // Also where it says that there is no such tile.
+            200..500 if is_tile && status != StatusCode::TOO_MANY_REQUESTS => state.window.good(took, at),
+            500.. if is_tile => {
+                state.window.failed();
+                false
+            }
+            _ => false,
+        };
+        if !status.is_success() {
+            // Nothing else is said.
+        } else if used_share(headers).is_some_and(|share| share >= MUCH_USED) {
+            state.open_at = state.open_at.max(at.saturating_add(i64::try_from(SLOW.as_millis()).unwrap_or(0)));
+            more = false;
+        } else {
+            state.good += 1;
+            if state.good >= GOOD_ANSWERS && state.allowed < state.most {
+                (state.good, state.allowed, more) = (0, state.allowed + 1, true);
+            }
+        }
+        drop(state);
+        if more {
+            self.hand_out();
+        }
+    }
+
+    /// Waits for the next place in time of a tile; false where the host was left alone from then on.
+    async fn paced(&self, clock: &Arc<dyn Clock>, now: i64) -> bool {
+        let wait = self.lock().window.slot(now);
+        if wait.is_zero() {
+            return true;
+        }
+        clock.sleep(wait).await;
+        self.lock().open_at <= clock.now_ms()
+    }
+}
+
 /// Leave to ask a host once.
 #[derive(Debug)]
 pub(crate) struct Permit {
     host: Arc<Host>,
     weight: Weight,
+}
+
+impl Permit {
+    /// No answer came to a request.
+    pub(crate) fn no_answer(&self) {
+        if self.weight == Weight::Tile {
+            self.host.lock().window.failed();
+        }
+    }
 }
 
 impl Drop for Permit {
@@ -163,38 +245,36 @@ impl Drop for Permit {
 }
 
 impl Governor {
-    pub(crate) fn new(most: usize) -> Self {
-        Self { hosts: DashMap::new(), most: most.max(1) }
+    pub(crate) fn new(most: usize, most_tiles: usize) -> Self {
+        Self { hosts: DashMap::new(), most: most.max(1), most_tiles }
     }
 
-    fn host(&self, name: String) -> Arc<Host> {
-        let entry = self.hosts.entry(name.clone());
+    fn host(&self, name: &str) -> Arc<Host> {
+        if let Some(known) = self.hosts.get(name) {
+            return Arc::clone(&known);
+        }
+        let entry = self.hosts.entry(name.to_owned());
         let new = || {
-            let (small, bulk) = (Line::default(), Line::default());
             let state = State {
                 allowed: self.most,
-                small,
-                bulk,
+                most: self.most,
+                small: Line::default(),
+                bulk: Line::default(),
+                tiles: Line::default(),
+                window: TileWindow::new(self.most_tiles),
                 good: 0,
                 open_at: 0,
                 is_reported: 0,
                 heard: false,
                 unreached: None,
             };
-            Arc::new(Host { name, state: Mutex::new(state) })
+            Arc::new(Host { name: name.to_owned(), state: Mutex::new(state) })
         };
         Arc::clone(&entry.or_insert_with(new))
     }
 
-    /// The host answered.
-    pub(crate) fn heard(&self, name: String) {
-        let host = self.host(name);
-        let mut state = host.lock();
-        (state.heard, state.unreached) = (true, None);
-    }
-
     /// The host could not be reached; answers since when that is so for all who ask it.
-    pub(crate) fn unreached(&self, name: String, now: i64) -> i64 {
+    pub(crate) fn unreached(&self, name: &str, now: i64) -> i64 {
         let host = self.host(name);
         let mut state = host.lock();
         let is_recent = |last: i64| now.saturating_sub(last) <= SAME_TROUBLE;
@@ -214,7 +294,7 @@ impl Governor {
     /// If the host wants to be left alone beyond the deadline, which has passed then.
     pub(crate) async fn admit(
         &self,
-        name: String,
+        name: &str,
         weight: Weight,
         clock: &Arc<dyn Clock>,
         deadline: Option<i64>,
@@ -234,7 +314,10 @@ impl Governor {
                 (wait, report)
             };
             if wait <= 0 {
-                return Ok(permit);
+                if weight != Weight::Tile || host.paced(clock, now).await {
+                    return Ok(permit);
+                }
+                continue;
             }
             // Who waits holds no permit.
             drop(permit);
@@ -254,31 +337,23 @@ impl Governor {
     }
 
     /// The host wants to be left alone for a time.
-    pub(crate) fn throttled(&self, name: String, pause: Duration, now: i64) {
+    pub(crate) fn throttled(&self, name: &str, pause: Duration, now: i64) {
         let host = self.host(name);
         let mut state = host.lock();
+        let pause = i64::try_from(pause.as_millis()).unwrap_or(i64::MAX);
         state.good = 0;
-        state.open_at = state.open_at.max(now.saturating_add(i64::try_from(pause.as_millis()).unwrap_or(i64::MAX)));
-        state.allowed = (state.allowed / 2).max(1);
+        state.open_at = state.open_at.max(now.saturating_add(pause));
+        if state.window.refused(now, pause) {
+            state.allowed = (state.allowed / 2).max(1);
+        }
     }
 
-    /// The host answered well; its headers may show that much of the budget is used.
-    pub(crate) fn answered(&self, name: String, headers: &HeaderMap, now: i64) {
-        let host = self.host(name);
-        {
-            let mut state = host.lock();
-            if used_share(headers).is_some_and(|share| share >= MUCH_USED) {
-                state.open_at = state.open_at.max(now.saturating_add(i64::try_from(SLOW.as_millis()).unwrap_or(0)));
-                return;
-            }
-            state.good += 1;
-            if state.good < GOOD_ANSWERS || state.allowed >= self.most {
-                return;
-            }
-            state.good = 0;
-            state.allowed += 1;
+    /// The host of a request that had its turn, or none, answered.
+    pub(crate) fn answered(&self, name: &str, permit: Option<&Permit>, answer: &Answer<'_>) {
+        match permit.filter(|permit| permit.host.name == name) {
+            Some(permit) => permit.host.answered(permit.weight, answer),
+            None => self.host(name).answered(Weight::Small, answer),
         }
-        host.hand_out();
     }
 }
 
@@ -312,11 +387,16 @@ mod tests {
         assert_eq!(used_share(&with(name, "usage=97")), None);
     }
 
+    fn answer(governor: &Governor, permit: Option<&Permit>, status: u16, took: Duration, at: i64) {
+        let (status, headers) = (StatusCode::from_u16(status).expect("a status"), HeaderMap::new());
+        governor.answered("h", permit, &Answer { status, headers: &headers, took, at });
+    }
+
     /// How many requests of a kind may go now.
     fn free(host: &Arc<Host>, weight: Weight) -> usize {
         let mut held = Vec::new();
         while host.lock().may(weight) {
-            host.lock().line(weight).running += 1;
+            host.lock().begin(weight);
             held.push(Permit { host: Arc::clone(host), weight });
         }
         held.len()
@@ -324,23 +404,23 @@ mod tests {
 
     #[tokio::test]
     async fn a_busy_host_gets_fewer_requests_at_a_time_and_slowly_more_again() {
-        let governor = Governor::new(4);
+        let governor = Governor::new(4, 16);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let admit = || governor.admit("h".to_owned(), Weight::Small, &clock, None, |_| {});
+        let admit = || governor.admit("h", Weight::Small, &clock, None, |_| {});
         let held: Vec<Permit> = vec![admit().await.expect("a"), admit().await.expect("b")];
-        governor.throttled("h".to_owned(), Duration::ZERO, 0);
-        let host = governor.host("h".to_owned());
+        governor.throttled("h", Duration::ZERO, 0);
+        let host = governor.host("h");
         assert_eq!(free(&host, Weight::Small), 0, "two are under way");
         drop(held);
         assert_eq!(free(&host, Weight::Small), 2);
-        governor.throttled("h".to_owned(), Duration::ZERO, 0);
-        governor.throttled("h".to_owned(), Duration::ZERO, 0);
+        governor.throttled("h", Duration::ZERO, 0);
+        governor.throttled("h", Duration::ZERO, 0);
         assert_eq!(free(&host, Weight::Small), 1, "never less than one");
         for _ in 0..3 * GOOD_ANSWERS {
-            governor.answered("h".to_owned(), &HeaderMap::new(), 0);
+            answer(&governor, None, 200, Duration::ZERO, 0);
         }
         assert_eq!(free(&host, Weight::Small), 4);
-        governor.throttled("h".to_owned(), Duration::from_millis(30), clock.now_ms());
+        governor.throttled("h", Duration::from_millis(30), clock.now_ms());
         let before = clock.now_ms();
         drop(admit().await.expect("d"));
         assert!(clock.now_ms() - before >= 25, "nobody asks before the time is over");
@@ -350,9 +430,9 @@ mod tests {
     async fn downloads_leave_a_place_to_small_requests_and_get_one_of_their_own() {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         for (most, downloads) in [(1, 1), (2, 1), (4, 3)] {
-            let governor = Governor::new(most);
-            let admit = |weight| governor.admit("h".to_owned(), weight, &clock, None, |_| {});
-            let host = governor.host("h".to_owned());
+            let governor = Governor::new(most, 16);
+            let admit = |weight| governor.admit("h", weight, &clock, None, |_| {});
+            let host = governor.host("h");
             assert_eq!(free(&host, Weight::Bulk), downloads, "{most}");
             let mut held = Vec::new();
             for _ in 0..downloads {
@@ -360,12 +440,12 @@ mod tests {
             }
             assert_eq!((free(&host, Weight::Bulk), free(&host, Weight::Small)), (0, 1), "{most}");
             // Also after the host asked for less.
-            governor.throttled("h".to_owned(), Duration::ZERO, 0);
+            governor.throttled("h", Duration::ZERO, 0);
             assert_eq!((free(&host, Weight::Bulk), free(&host, Weight::Small)), (0, 1), "{most}");
         }
         // Small requests that never end do not put a download off for ever.
-        let governor = Governor::new(2);
-        let admit = |weight| governor.admit("h".to_owned(), weight, &clock, None, |_| {});
+        let governor = Governor::new(2, 16);
+        let admit = |weight| governor.admit("h", weight, &clock, None, |_| {});
         let (first, second) = (admit(Weight::Small).await.expect("a"), admit(Weight::Small).await.expect("b"));
         let mut download = Box::pin(admit(Weight::Bulk));
         let mut third = Box::pin(admit(Weight::Small));
@@ -382,7 +462,41 @@ mod tests {
         assert!(polled(&mut gives_up).is_none());
         drop(gives_up);
         drop((first, second));
-        assert_eq!(free(&governor.host("h".to_owned()), Weight::Small), 2);
+        assert_eq!(free(&governor.host("h"), Weight::Small), 2);
+    }
+
+    #[tokio::test]
+    async fn tiles_take_nobody_s_place_and_go_as_the_host_bears_it() {
+        let governor = Governor::new(4, 64);
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let admit = |weight| governor.admit("h", weight, &clock, None, |_| {});
+        let host = governor.host("h");
+        let mut tiles = Vec::new();
+        while let Some(permit) = polled(&mut Box::pin(admit(Weight::Tile))) {
+            tiles.push(permit.expect("a permit"));
+        }
+        assert!((2..64).contains(&tiles.len()), "few at first");
+        assert_eq!((free(&host, Weight::Small), free(&host, Weight::Bulk)), (4, 3));
+        let mut waiting: Vec<_> = (0..64).map(|_| Box::pin(admit(Weight::Tile))).collect();
+        assert!(waiting.iter_mut().all(|tile| polled(tile).is_none()));
+        // Good answers let more go.
+        for _ in 0..40 {
+            for permit in std::mem::take(&mut tiles) {
+                answer(&governor, Some(&permit), 200, Duration::from_millis(20), 0);
+            }
+            waiting.extend((waiting.len()..64).map(|_| Box::pin(admit(Weight::Tile))));
+            waiting.retain_mut(|tile| match polled(tile) {
+                Some(permit) => {
+                    tiles.push(permit.expect("a permit"));
+                    false
+                }
+                None => true,
+            });
+        }
+        assert_eq!(host.lock().window.allowed(), 64);
+        governor.throttled("h", Duration::ZERO, 0);
+        assert_eq!(host.lock().window.allowed(), 32);
+        assert_eq!(free(&host, Weight::Small), 2, "what a busy host asks for holds for all");
     }
 
     /// Polls once.

@@ -1,7 +1,7 @@
 //! The HTTP client of one session, and one request that is sent once.
 
 use super::connection;
-use super::governor::{Governor, Permit, Weight};
+use super::governor::{Answer, Governor, Permit, Weight};
 use super::moves::Moves;
 use super::retry::RetryContext;
 use super::tls;
@@ -90,7 +90,7 @@ impl Transport {
     ) -> Result<Self, Failure> {
         let tls = tls::config(&options.ca_certificates)?;
         let (http, undecoded) = (http_client(&options, tls.clone(), true)?, http_client(&options, tls, false)?);
-        let governor = Governor::new(options.requests_per_host);
+        let governor = Governor::new(options.requests_per_host, options.tiles_per_host);
         let inner = Inner { http, undecoded, options, governor, clock, known_places: KnownPlaces::default() };
         Ok(Self { inner: Arc::new(inner), session, control: None })
     }
@@ -147,7 +147,7 @@ impl Transport {
 
     /// Waits until a host may be asked.
     pub(crate) async fn permit(&self, url: &Url, weight: Weight, deadline: Option<i64>) -> Result<Permit, Failure> {
-        self.inner.governor.admit(host_of(url), weight, &self.clock(), deadline, |message| self.log(message)).await
+        self.inner.governor.admit(&host_of(url), weight, &self.clock(), deadline, |message| self.log(message)).await
     }
 
     /// Turns a url to where it is asked.
@@ -204,6 +204,7 @@ impl Transport {
         call: &ServiceCall,
         request: RequestBuilder,
         headers: &HeaderMap,
+        permit: Option<&Permit>,
     ) -> Result<Response, Refused> {
         let (http, request) = request.headers(headers.clone()).build_split();
         let http = if call.keeps_gzip { self.inner.undecoded.clone() } else { http };
@@ -214,14 +215,16 @@ impl Transport {
         let began = Instant::now();
         let answered = tokio::time::timeout(self.inner.options.request_timeout, http.execute(request)).await;
         let status = answered.as_ref().ok().and_then(|answer| answer.as_ref().ok()).map(|r| r.status().as_u16());
-        metrics::requested(&url, status, began.elapsed());
+        let took = began.elapsed();
+        metrics::requested(&url, status, took);
+        if let (None, Some(permit)) = (status, permit) {
+            permit.no_answer();
+        }
         match answered {
             Ok(Ok(response)) => {
-                let host = host_of(response.url());
-                self.inner.governor.heard(host.clone());
-                if response.status().is_success() {
-                    self.inner.governor.answered(host, response.headers(), self.clock().now_ms());
-                }
+                let (status, headers) = (response.status(), response.headers());
+                let answer = Answer { status, headers, took, at: self.clock().now_ms() };
+                self.inner.governor.answered(&host_of(response.url()), permit, &answer);
                 Ok(response)
             }
             Ok(Err(error)) => Err(HostRefused::cause_of(&error).map_or_else(

@@ -15,6 +15,7 @@ mod retry;
 mod retry_loop;
 mod sign_in;
 mod tile_answer;
+mod tile_window;
 mod tls;
 
 pub(crate) use answers::{FeatureAnswer, JsonAnswer, ListAnswer, SmallFile};

@@ -14,6 +14,7 @@
 use crate::urls::{by_https, is_same_place, origin_of};
 use dashmap::DashMap;
 use offmap_model::failure::without_secrets;
+use std::sync::atomic::{AtomicBool, Ordering};
 use url::Url;
 
 /// Moves of moves that are followed.
@@ -21,7 +22,11 @@ const MOST_STEPS: usize = 3;
 
 /// What was learnt: new places by old ones, which are origins, or roots of services.
 #[derive(Debug, Default)]
-pub(crate) struct Moves(DashMap<String, Url>);
+pub(crate) struct Moves {
+    places: DashMap<String, Url>,
+    /// Whether there are any: most sessions learn nothing, and every request asks.
+    any: AtomicBool,
+}
 
 /// The root of a url's service and what comes after it: `…/Parcels/FeatureServer` and `/0/query`.
 fn root_and_rest(url: &Url) -> Option<(&str, &str)> {
@@ -40,9 +45,12 @@ fn kind(root: &str) -> String {
 impl Moves {
     /// Where a url is asked.
     pub(super) fn apply(&self, url: &mut Url) {
+        if !self.any.load(Ordering::Acquire) {
+            return;
+        }
         for _ in 0..MOST_STEPS {
             let moved = root_and_rest(url).and_then(|(root, rest)| {
-                let new = self.0.get(&format!("{}{root}", origin_of(url)))?;
+                let new = self.places.get(&format!("{}{root}", origin_of(url)))?;
                 let mut moved = new.clone();
                 moved.set_path(&format!("{}{rest}", new.path()));
                 moved.set_query(url.query());
@@ -50,7 +58,7 @@ impl Moves {
             });
             match moved {
                 Some(moved) => *url = moved,
-                None if url.scheme() == "http" && self.0.contains_key(&origin_of(url)) => by_https(url),
+                None if url.scheme() == "http" && self.places.contains_key(&origin_of(url)) => by_https(url),
                 None => return,
             }
         }
@@ -63,7 +71,7 @@ impl Moves {
         }
         let mut to = url.clone();
         by_https(&mut to);
-        self.0.insert(origin_of(url), to).is_none()
+        self.remember(origin_of(url), to)
     }
 
     /// Learns from a GET that was asked at one url and answered well at another; answers whether it is news.
@@ -83,7 +91,14 @@ impl Moves {
         root.set_path(new);
         root.set_query(None);
         root.set_fragment(None);
-        self.0.insert(format!("{}{old}", origin_of(from)), root).is_none()
+        self.remember(format!("{}{old}", origin_of(from)), root)
+    }
+
+    /// Answers whether it is news.
+    fn remember(&self, from: String, to: Url) -> bool {
+        let is_news = self.places.insert(from, to).is_none();
+        self.any.store(true, Ordering::Release);
+        is_news
     }
 }
 
@@ -161,7 +176,7 @@ mod tests {
         ] {
             assert!(!moves.learn(&url(from), &url(to)), "{from} {to}");
         }
-        assert!(moves.0.is_empty());
+        assert!(moves.places.is_empty());
         // A circle ends.
         assert!(moves.learn(&url("https://h/a/X/MapServer"), &url("https://h/b/X/MapServer")));
         assert!(moves.learn(&url("https://h/b/X/MapServer"), &url("https://h/a/X/MapServer")));

@@ -20,11 +20,12 @@ pub(crate) fn judge(call: &ServiceCall, from: &Url, bytes: &[u8]) -> Option<Fail
     let start = bytes.trim_ascii_start();
     // Some pages begin with a byte order mark.
     let start = start.strip_prefix(b"\xef\xbb\xbf").unwrap_or(start).trim_ascii_start();
+    if !start.is_empty() && !start.starts_with(b"<") {
+        return None;
+    }
     let (asked, answered) = (host_of(&call.url), host_of(from));
     let (owner, message) = if start.is_empty() {
         (FailureOwner::Source, format!("the answer of {answered} is empty, expected JSON or a file"))
-    } else if !start.starts_with(b"<") {
-        return None;
     } else if is_same_place(&call.url, from) {
         let text = String::from_utf8_lossy(start.get(..SEARCHED).unwrap_or(start));
         let title = title_of(&text).map_or_else(String::new, |title| format!(" (\"{title}\")"));

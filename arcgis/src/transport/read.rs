@@ -63,17 +63,35 @@ impl Transport {
     }
 
     /// Reads an answer of at most `limit` bytes, within the time for them, however they come.
-    pub(crate) async fn read_all(
+    pub(crate) async fn read_all(&self, call: &ServiceCall, response: Response, limit: usize) -> Result<Vec<u8>, Refused> {
+        self.read_all_into(call, response, limit, Vec::new()).await
+    }
+
+    /// The same, in the room of a list that is not needed any more.
+    pub(super) async fn read_all_into(
         &self,
         call: &ServiceCall,
         mut response: Response,
         limit: usize,
+        mut all: Vec<u8>,
     ) -> Result<Vec<u8>, Refused> {
+        all.clear();
+        let read = self.read_into(call, &mut response, limit, &mut all).await;
+        metrics::received(&call.url, all.len());
+        read.map(|()| all)
+    }
+
+    async fn read_into(
+        &self,
+        call: &ServiceCall,
+        response: &mut Response,
+        limit: usize,
+        all: &mut Vec<u8>,
+    ) -> Result<(), Refused> {
         let request_timeout = self.options().request_timeout;
-        let mut all: Vec<u8> = Vec::new();
         let mut pace = Pace::new(self.options());
         let began = Instant::now();
-        while let Some(chunk) = self.chunk(call, &mut response).await? {
+        while let Some(chunk) = self.next_chunk(call, response).await? {
             let came = all.len() + chunk.len();
             if came > limit {
                 return Err(too_much(call, &format!("it has more than {limit} bytes")).into());
@@ -92,16 +110,20 @@ impl Transport {
                 return Err(self.slow_transfer(call).into());
             }
         }
-        Ok(all)
+        Ok(())
     }
 
     /// Reads what comes next of a body, at most for the request time-out; `None` at its end.
     pub(crate) async fn chunk(&self, call: &ServiceCall, response: &mut Response) -> Result<Option<bytes::Bytes>, Refused> {
+        let chunk = self.next_chunk(call, response).await?;
+        metrics::received(&call.url, chunk.as_ref().map_or(0, bytes::Bytes::len));
+        Ok(chunk)
+    }
+
+    /// The same, not counted.
+    async fn next_chunk(&self, call: &ServiceCall, response: &mut Response) -> Result<Option<bytes::Bytes>, Refused> {
         match tokio::time::timeout(self.options().request_timeout, response.chunk()).await {
-            Ok(Ok(chunk)) => {
-                metrics::received(&call.url, chunk.as_ref().map_or(0, bytes::Bytes::len));
-                Ok(chunk)
-            }
+            Ok(Ok(chunk)) => Ok(chunk),
             Ok(Err(error)) => Err(self.network(call, &error).into()),
             Err(_) => Err(self.silent(call).into()),
         }

@@ -10,7 +10,7 @@
 //! 6. A managed token is attached where the host may see it, and the secrets of a layer at their origin, but no more once a host that
 //!    may not see it, or a step from `https` to `http`, was on the way: then somebody else chooses what is asked.
 
-use super::governor::Weight;
+use super::governor::{Permit, Weight};
 use super::http::Transport;
 use super::moves;
 use crate::access::Access;
@@ -205,24 +205,36 @@ impl Transport {
         headers: &HeaderMap,
         weight: Option<Weight>,
     ) -> Result<Response, Refused> {
+        self.follow_with_permit(call, access, headers, weight).await.map(|(response, _)| response)
+    }
+
+    /// The same, and the permit of the last hop: who holds it on counts as under way until the body has come.
+    pub(crate) async fn follow_with_permit(
+        &self,
+        call: &ServiceCall,
+        access: &Access,
+        headers: &HeaderMap,
+        weight: Option<Weight>,
+    ) -> Result<(Response, Option<Permit>), Refused> {
         let mut hop = Hop::first(call);
         hop.url = self.without_repeated_secrets(call, hop.url);
         let (first, mut is_move) = (hop.url.clone(), !call.signs_in());
         for _ in 0..=MAX_REDIRECTS {
-            let _permit = match weight {
+            let permit = match weight {
                 Some(weight) => Some(self.permit(&hop.url, weight, call.deadline).await?),
                 None => None,
             };
             let attached = access.token_at(&hop.url).filter(|_| hop.with_token);
             let parameters = call.parameters_at(&hop.url, &hop.parameters, hop.with_token);
             let (request, form) = self.request(&hop.url, parameters, access, attached, hop.form);
-            let response = self.execute(call, request, headers).await?;
+            let response = self.execute(call, request, headers, permit.as_ref()).await?;
             let Some(location) = location(&response) else {
                 if is_move && hop.url != first && response.status().is_success() {
                     self.learn_move(&first, &hop.url);
                 }
-                return Ok(response);
+                return Ok((response, permit));
             };
+            drop(permit);
             is_move &= !form && matches!(response.status().as_u16(), 301 | 302 | 308);
             let sent = Sent { form, token: attached.map(|token| &*token.text) };
             let to = |url: &Url| access.token_at(url).is_some();

@@ -30,6 +30,11 @@ pub(crate) trait Attempt: Send {
     /// Sends the request once and reads the answer.
     async fn send(&mut self, transport: &Transport, call: &ServiceCall, access: &Access) -> Result<Self::Output, Refused>;
 
+    /// How long it waits between tries.
+    fn pauses(&self) -> Pauses {
+        Pauses::Short
+    }
+
     /// Bytes that are here of tries that failed.
     fn bytes_here(&self) -> u64 {
         0
@@ -100,7 +105,7 @@ async fn tried<A: Attempt>(
     attempt: &mut A,
 ) -> Result<A::Output, Refused> {
     call.deadline = call.within.map(|time| transport.deadline(time));
-    let retries = Retries::new(Pauses::Short).until(call.deadline);
+    let retries = Retries::new(attempt.pauses()).until(call.deadline);
     let mut tries = Tries { transport, tokens, call, retries, tried: TriedTokens::default(), elsewhere: None };
     loop {
         let before = attempt.bytes_here();

@@ -12,6 +12,7 @@
 use super::governor::Weight;
 use super::http::Transport;
 use super::page;
+use super::retry::Pauses;
 use super::retry_loop::Attempt;
 use crate::access::Access;
 use crate::body;
@@ -39,6 +40,8 @@ pub(crate) struct TileAnswer<'a> {
     /// Most bytes that it may have.
     pub(crate) limit: usize,
     pub(crate) is_tile: IsTile<'a>,
+    /// A list whose room the tile is read into.
+    pub(crate) room: Vec<u8>,
 }
 
 /// Whether there is no tile, by the head of an answer.
@@ -80,12 +83,16 @@ impl TileAnswer<'_> {
 impl Attempt for TileAnswer<'_> {
     type Output = Option<Vec<u8>>;
 
+    fn pauses(&self) -> Pauses {
+        Pauses::Light
+    }
+
     async fn send(&mut self, transport: &Transport, call: &ServiceCall, access: &Access) -> Result<Self::Output, Refused> {
         let mut headers = HeaderMap::new();
         if call.keeps_gzip {
             headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
         }
-        let response = transport.follow(call, access, &headers, Some(Weight::Small)).await?;
+        let (response, _permit) = transport.follow_with_permit(call, access, &headers, Some(Weight::Tile)).await?;
         // What another host answers, to which a redirect led, is not the service's word.
         if is_none(&response) && is_same_place(&call.url, response.url()) {
             // What it says is of no interest, and neither is whether all of it comes.
@@ -95,7 +102,7 @@ impl Attempt for TileAnswer<'_> {
         let response = transport.expect_success(call, response).await?;
         let (from, is_vector) = (response.url().clone(), is_vector(response.headers()));
         let encoding = response.headers().get(CONTENT_ENCODING).cloned();
-        let bytes = transport.read_all(call, response, self.limit).await?;
+        let bytes = transport.read_all_into(call, response, self.limit, std::mem::take(&mut self.room)).await?;
         if let Some(other) =
             encoding.filter(|e| call.keeps_gzip && !matches!(e.as_bytes(), b"gzip" | b"x-gzip" | b"identity"))
         {

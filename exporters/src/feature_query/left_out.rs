@@ -41,6 +41,11 @@ impl LeftOut {
         }
     }
 
+    /// Its values, and the shapes of another part.
+    pub(super) fn with_shapes_of(self, other: Self) -> Self {
+        Self { fields: self.fields, shapes: other.shapes }
+    }
+
     /// A sentence for the shapes and for each field, bounded.
     pub(super) fn notes(&self, fields: &[Field]) -> Vec<String> {
         let shapes = self.shapes.iter().map(|Left { count, row, why }| {

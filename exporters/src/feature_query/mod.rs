@@ -9,6 +9,7 @@
 //!
 //! Source: `feature-service-rest` reference §5.
 
+mod answers;
 mod any_features;
 mod attachment_list;
 mod attachments;

@@ -2,13 +2,10 @@
 
 use super::fit::{FieldFit, Raw, StoredValue};
 use super::stored::{StoredRow, StoredShape};
-use offmap_arcgis::ReadFeatures;
 use offmap_formats::features::Field;
 use offmap_formats::geometry::GeometryKind;
-use offmap_model::json::{JsonBudget, Unread};
 use offmap_model::{Failure, FailureKind, FailureOwner, FailureStage, SpatialReference};
 use prost::Message as _;
-use serde_json::Value;
 
 /// What the shapes of a layer are.
 #[derive(Debug, Clone, PartialEq)]
@@ -64,18 +61,6 @@ impl RowReader {
             }
             None => Ok(()),
         }
-    }
-}
-
-impl ReadFeatures for RowReader {
-    type Features = Result<ReadRows, Failure>;
-
-    fn read_json(&self, budget: JsonBudget, text: &[u8]) -> Result<(Self::Features, Value), Unread> {
-        self.json(budget, text)
-    }
-
-    fn read_pbf(&self, bytes: &[u8]) -> Self::Features {
-        self.pbf(bytes)
     }
 }
 

@@ -1,7 +1,7 @@
 //! The geodatabase out of the pages that came.
 //!
-//! One row is in memory at a time, beside the page that it is of. Rows are written in the order of their object ids, so that the same rows
-//! make the same file.
+//! Rows are read on one thread and written on another, a few batches of them in memory. They are written in the order of their object
+//! ids, so that the same rows make the same file.
 
 use super::attachment_list::read_list;
 use super::attachments::{Fetched, file_of};
@@ -9,7 +9,9 @@ use super::fit::FieldFit;
 use super::left_out::LeftOut;
 use super::stored::{Page, fill};
 use crate::feature_service::service::FeatureService;
-use offmap_formats::features::{Attachment, Cardinality, Feature, FeatureSink, FieldType, LayerSchema, Relationship};
+use offmap_formats::features::{
+    Attachment, Cardinality, Feature, FeatureSink, FieldType, LayerSchema, Relationship, TakeFeature, read_and_write,
+};
 use offmap_formats::geodatabase::{GeodatabaseOptions, GeodatabaseSink};
 use offmap_model::{Failure, FailureOwner, FailureStage};
 use serde::{Deserialize, Serialize};
@@ -133,25 +135,32 @@ fn put_rows(
     schema: &LayerSchema,
     cancel: &CancellationToken,
 ) -> Result<LeftOut, Failure> {
-    let mut left_out = LeftOut::default();
+    let (mut values, mut shapes) = (LeftOut::default(), LeftOut::default());
     let types: Vec<FieldType> = schema.fields.iter().map(|field| field.field_type).collect();
     let kind = schema.geometry.as_ref().map(|geometry| (geometry.kind, geometry.has_z, geometry.has_m));
-    let (mut feature, mut count) = (Feature::with_fields(types.len()), 0_u64);
-    for path in &layer.pages {
-        go_on(cancel)?;
-        let mut page = Page::open(path)?;
-        while let Some(row) = page.next_row()? {
-            fill(row, &types, kind, &mut feature, &mut left_out);
-            if let Some(why) = sink.put_feature_without_wrong_shape(&mut feature)? {
-                left_out.shape(feature.row_id, &why);
-            }
-            count += 1;
-            if count.is_multiple_of(KEEP_ROWS) {
-                sink.keep()?;
+    let read = |take: &mut TakeFeature<'_>| {
+        let (mut feature, mut count) = (Feature::with_fields(types.len()), 0_u64);
+        for path in &layer.pages {
+            go_on(cancel)?;
+            let mut page = Page::open(path)?;
+            while let Some(row) = page.next_row()? {
+                fill(row, &types, kind, &mut feature, &mut values);
+                take(&feature)?;
+                count += 1;
             }
         }
-    }
-    Ok(left_out)
+        Ok(count)
+    };
+    let mut count = 0_u64;
+    let write = |feature: &mut Feature| {
+        if let Some(why) = sink.put_feature_without_wrong_shape(feature)? {
+            shapes.shape(feature.row_id, &why);
+        }
+        count += 1;
+        if count.is_multiple_of(KEEP_ROWS) { sink.keep() } else { Ok(()) }
+    };
+    read_and_write(read, write)?;
+    Ok(values.with_shapes_of(shapes))
 }
 
 fn put_attachments(sink: &mut GeodatabaseSink, fetched: &Fetched, cancel: &CancellationToken) -> Result<(), Failure> {

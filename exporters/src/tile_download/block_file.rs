@@ -5,9 +5,10 @@
 //! answer to its own url, 3 the tilemap of the block: a bit for each place, in their order. What comes behind the last record that is right
 //! was not written to its end and does not count.
 
-use offmap_disk::{atomic_file, safe_path};
+use offmap_disk::{atomic_file, hex, safe_path};
 use offmap_formats::compact_cache::{LARGEST_TILE, PACKET_SIZE};
 use offmap_model::{Failure, FailureStage};
+use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufReader, Error, ErrorKind, Read as _, Result, Seek as _, SeekFrom, Write as _};
@@ -108,6 +109,8 @@ impl Known {
 pub(super) struct BlockFile {
     path: PathBuf,
     file: File,
+    /// Of what is in the file, where it is written.
+    hash: Sha256,
     pub(super) known: Known,
     end: u64,
     waiting: Vec<u8>,
@@ -142,7 +145,7 @@ impl BlockFile {
         Self::opened(path, purpose, true).map_err(|e| failed(path, &e))
     }
 
-    /// Opens the file of a block to read its tiles. Blocks.
+    /// Opens the file of a block to read its tiles: where they are is read now, [`BlockFile::each`] reads and checks them. Blocks.
     pub(super) fn read(path: &Path, purpose: &[u8; 32]) -> std::result::Result<Self, Failure> {
         Self::opened(path, purpose, false).map_err(|e| failed(path, &e))
     }
@@ -155,15 +158,16 @@ impl BlockFile {
         let mut block = Self {
             path: path.to_owned(),
             file: safe_path::open_file(path)?,
+            hash: Sha256::new(),
             known: Known::default(),
             end: 0,
             waiting: Vec::new(),
         };
         let mut head = WORD.to_vec();
         head.extend_from_slice(purpose);
-        block.replay(&head)?;
-        if !write && block.end == 0 {
-            return Err(Error::new(ErrorKind::InvalidData, "it is not the file of this block"));
+        match write {
+            true => block.replay(&head)?,
+            false => block.read_places(&head)?,
         }
         if write {
             block.file = safe_path::open_to_write(path)?;
@@ -171,10 +175,49 @@ impl BlockFile {
             block.file.seek(SeekFrom::Start(block.end))?;
             if block.end == 0 {
                 block.file.write_all(&head)?;
+                block.hash.update(&head);
                 block.end = HEAD as u64;
             }
         }
         Ok(block)
+    }
+
+    /// Reads where the tiles of a block that is finished are.
+    fn read_places(&mut self, head: &[u8]) -> Result<()> {
+        let wrong = |what: &str| Err(Error::new(ErrorKind::InvalidData, what));
+        let length = self.file.metadata()?.len();
+        // What lies between two heads is not read.
+        let mut reader = BufReader::with_capacity(RECORD, self.file.try_clone()?);
+        let mut found = [0; HEAD];
+        if reader.read_exact(&mut found).is_err() || found != head {
+            return wrong("it is not the file of this block");
+        }
+        self.end = HEAD as u64;
+        let (mut record, mut presence) = ([0; RECORD], vec![0; PLACES / 8]);
+        while self.end < length {
+            reader.read_exact(&mut record)?;
+            let [kind, place, bytes, crc] = [0, 4, 8, 12].map(|at| number(&record, at));
+            let at = self.end + RECORD as u64;
+            match kind {
+                _ if place as usize >= PLACES || u64::from(bytes) > LARGEST_TILE => {
+                    return wrong("it was changed after it was finished");
+                }
+                TILE => drop(self.known.places.insert(place, Some(Stored { at, length: bytes, crc }))),
+                NONE => drop(self.known.places.insert(place, None)),
+                TILEMAP if bytes as usize == PLACES / 8 => {
+                    reader.read_exact(&mut presence)?;
+                    reader.seek_relative(-i64::from(bytes))?;
+                    self.known.presence = Some(Presence(presence.clone()));
+                }
+                _ => return wrong("it was changed after it was finished"),
+            }
+            reader.seek_relative(i64::from(bytes))?;
+            self.end = at + u64::from(bytes);
+        }
+        match self.end == length {
+            true => Ok(()),
+            false => wrong("it was changed after it was finished"),
+        }
     }
 
     /// Reads the records that are whole.
@@ -185,6 +228,7 @@ impl BlockFile {
             return Ok(());
         }
         self.end = HEAD as u64;
+        self.hash.update(head);
         let (mut record, mut bytes) = ([0; RECORD], Vec::new());
         while reader.read_exact(&mut record).is_ok() {
             let [kind, place, length, crc] = [0, 4, 8, 12].map(|at| number(&record, at));
@@ -203,6 +247,8 @@ impl BlockFile {
                 TILEMAP if bytes.len() == PLACES / 8 => self.known.presence = Some(Presence(bytes.clone())),
                 _ => break,
             }
+            self.hash.update(record);
+            self.hash.update(&bytes);
             self.end = at + u64::from(length);
         }
         Ok(())
@@ -240,16 +286,28 @@ impl BlockFile {
     /// Writes what waits, so that it outlives the process. Blocks.
     pub(super) fn flush(&mut self) -> std::result::Result<(), Failure> {
         self.file.write_all(&self.waiting).map_err(|e| failed(&self.path, &e))?;
+        self.hash.update(&self.waiting);
         self.end += self.waiting.len() as u64;
         self.waiting.clear();
         Ok(())
     }
 
-    /// Gives the file its name. Blocks.
-    pub(super) fn finish(mut self, to: &Path) -> std::result::Result<Known, Failure> {
+    /// Its bytes, and the SHA-256 of all that was written.
+    fn sum(self) -> (u64, String) {
+        (self.end, hex(self.hash.finalize()))
+    }
+
+    /// Gives the file its name; answers its bytes, and the SHA-256 of all that was written. Blocks.
+    pub(super) fn finish(mut self, to: &Path) -> std::result::Result<(u64, String), Failure> {
         self.flush()?;
         atomic_file::put(&self.path, to).map_err(|e| failed(to, &e))?;
-        Ok(self.known)
+        Ok(self.sum())
+    }
+
+    /// Leaves the file as it is: something of the block is missing. Blocks.
+    pub(super) fn leave(mut self) -> std::result::Result<(u64, String), Failure> {
+        self.flush()?;
+        Ok(self.sum())
     }
 
     /// Gives every tile to `visit`, by its place in the block, in order. Blocks.
@@ -337,12 +395,23 @@ mod tests {
         let mut file = BlockFile::open(&part, &PURPOSE).expect("opens");
         file.put(1, Some(b"one"));
         file.put(2, Some(b"two"));
-        file.finish(&path).expect("finishes");
+        let made = file.finish(&path).expect("finishes");
         assert!(!part.exists() && tiles(&path).len() == 2);
         let mut bytes = std::fs::read(&path).expect("reads");
         let last = bytes.len() - 1;
-        bytes[last] ^= 1;
-        std::fs::write(&path, &bytes).expect("writes");
-        assert_eq!(tiles(&path), [(1, b"one".to_vec())]);
+        for at in [last, HEAD + RECORD, HEAD + 3, HEAD + 8, HEAD + 12] {
+            bytes[at] ^= 1;
+            std::fs::write(&path, &bytes).expect("writes");
+            let read = BlockFile::read(&path, &PURPOSE).and_then(|mut file| file.each(&mut |_, _| Ok(())));
+            let failure = read.expect_err("found");
+            assert!(failure.message.contains("was changed after it"), "{at}: {failure}");
+            let resumed = BlockFile::open(&path, &PURPOSE).expect("opens");
+            assert_eq!(resumed.known.knows(1), at == last, "{at}: what is behind a damage is fetched again");
+            bytes[at] ^= 1;
+            std::fs::write(&path, &bytes).expect("writes");
+        }
+        let sum = BlockFile::open(&path, &PURPOSE).and_then(BlockFile::leave).expect("hashes");
+        assert_eq!(sum, offmap_disk::hash_file(&path).expect("hashes"), "also of what an earlier process wrote");
+        assert_eq!(sum, made);
     }
 }

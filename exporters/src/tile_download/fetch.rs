@@ -1,15 +1,15 @@
 //! Fetches the tiles of blocks: a bounded number at a time, each block into a file of its own.
 
+use super::arrived::Came;
 use super::block_file::{BlockFile, Known, place_in_block};
 use super::blocks::Block;
 use super::source::TileSource;
 use super::tally::Tally;
-use super::tile_fetch::{Came, Running, TileFetch, ended};
+use super::tile_fetch::TileFetch;
 use super::tilemap::Tilemaps;
 use super::writer::BlockWriter;
 use futures_util::{StreamExt as _, stream};
 use offmap_arcgis::ArcGisClient;
-use offmap_disk::hash_file_until;
 use offmap_engine::ExportContext;
 use offmap_formats::TileId;
 use offmap_model::{ExportTask, Failure, FailureStage, Progress, ProgressUnit};
@@ -17,11 +17,12 @@ use sha2::{Digest as _, Sha256};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::mpsc;
 
-/// Requests that wait for their turn at each host; how many go at a time, the governor of the host says.
-const QUEUED_PER_HOST: usize = 2;
-/// Most requests under way or waiting.
-const MOST_IN_FLIGHT: usize = 256;
+/// Most requests under way or waiting; how many go at a time, the governor of each host says.
+const MOST_IN_FLIGHT: usize = 512;
+/// Tiles of a block that wait to be taken by who writes it.
+const WAITING: usize = 64;
 /// Blocks that are fetched at a time.
 const BLOCKS_AT_A_TIME: usize = 4;
 
@@ -53,7 +54,7 @@ impl<'a> Fetch<'a> {
         (source, task): (&'a TileSource, &ExportTask),
         planned: u64,
     ) -> Self {
-        let each = client.options().requests_per_host.saturating_mul(QUEUED_PER_HOST).max(1);
+        let each = client.options().tiles_per_host.max(1);
         let in_flight = each.saturating_mul(source.template.hosts()).min(MOST_IN_FLIGHT);
         Self {
             client,
@@ -79,11 +80,18 @@ impl<'a> Fetch<'a> {
         let failed = |e: &_| Failure::io(FailureStage::Download, "cannot make the folder of the tiles", e);
         self.ctx.blocking(move || std::fs::create_dir_all(&made).map_err(|e| failed(&e))).await?;
         let mut running = stream::iter(blocks.into_iter().map(|block| self.block(block, folder))).buffered(BLOCKS_AT_A_TIME);
+        let mut workers = self.tiles.workers(self.in_flight);
         let mut ends = Vec::new();
-        while let Some(end) = running.next().await {
-            ends.push(end?);
+        loop {
+            tokio::select! {
+                biased;
+                failure = workers.panicked() => return Err(failure),
+                end = running.next() => match end {
+                    Some(end) => ends.push(end?),
+                    None => return Ok(ends),
+                },
+            }
         }
-        Ok(ends)
     }
 
     /// What the file of a block is for: it is not used for another source.
@@ -130,34 +138,36 @@ impl<'a> Fetch<'a> {
         let unknown = |place: &TileId| !file.known.knows(place_in_block(place.row, place.column));
         let todo: Vec<TileId> = block.places().filter(unknown).collect();
         self.progress(block.tiles.tiles().saturating_sub(todo.len() as u64));
-        let (mut todo, mut running) = (todo.into_iter(), Running::new());
-        let mut writer = BlockWriter::new(self.ctx, self.client.options().disk_reserve, file);
-        let mut failed = None;
+        let aside = (self.client.options().disk_reserve, self.tiles.spare());
+        let mut writer = BlockWriter::new(self.ctx, aside, file);
+        let (to, mut arrived) = mpsc::channel(WAITING);
+        self.tiles.open(todo.into_iter(), to);
+        let (mut batch, mut failed) = (Vec::with_capacity(WAITING), None);
         while failed.is_none() {
             if writer.is_due() {
                 writer.begin();
-                failed = self.ctx.goes_on().await.err();
                 continue;
             }
-            self.tiles.begin(&mut todo, &mut running, self.in_flight);
             tokio::select! {
                 biased;
-                written = writer.written(), if writer.is_writing() => written?,
-                came = running.join_next(), if !writer.is_full() => match came.map(ended) {
-                    Some(Ok((place, came))) => {
-                        match came {
-                            Came::Tile(bytes) => writer.put(place_in_block(place.row, place.column), Some(bytes)),
-                            Came::None => writer.put(place_in_block(place.row, place.column), None),
-                            Came::Lost => {}
-                        }
-                        self.progress(1);
+                stepped = writer.step() => stepped?,
+                came = arrived.recv_many(&mut batch, WAITING), if !writer.is_full() => {
+                    if came == 0 {
+                        break;
                     }
-                    Some(Err(failure)) => failed = failed.or(Some(failure)),
-                    None => break,
+                    for tile in batch.drain(..) {
+                        match tile {
+                            Ok((place, Came::Tile(bytes))) => writer.put(place_in_block(place.row, place.column), Some(bytes)),
+                            Ok((place, Came::None)) => writer.put(place_in_block(place.row, place.column), None),
+                            Ok((_, Came::Lost)) => {}
+                            Err(failure) => failed = failed.or(Some(failure)),
+                        }
+                    }
+                    self.progress(came as u64);
                 },
             }
         }
-        drop(running);
+        drop(arrived);
         let file = writer.finish().await?;
         failed.map_or(Ok(file), Err)
     }
@@ -176,13 +186,8 @@ impl<'a> Fetch<'a> {
         let (ctx, unit) = (self.ctx, block.unit());
         let is_whole = self.count(&block, &file.known);
         let path = if is_whole { to } else { part };
-        let (named, cancel) = (path.clone(), ctx.cancel_token().clone());
-        let ended = move || {
-            if is_whole {
-                file.finish(&named)?;
-            }
-            hash_file_until(&named, &cancel)
-        };
+        let named = path.clone();
+        let ended = move || if is_whole { file.finish(&named) } else { file.leave() };
         let (bytes, sha256) = ctx.blocking(ended).await?;
         if is_whole {
             ctx.finish_file(&unit, None, &path, bytes, &sha256).await?;

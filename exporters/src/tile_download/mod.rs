@@ -5,6 +5,7 @@
 //!
 //! Source: tile reference §2 to §4, §10, §12 to §14.
 
+mod arrived;
 mod block_file;
 mod blocks;
 mod export;
@@ -15,6 +16,7 @@ mod source;
 mod tally;
 mod template;
 mod tile_fetch;
+mod tile_queue;
 mod tilemap;
 mod web_tiles;
 mod writer;

@@ -4,6 +4,7 @@ use offmap_formats::TileId;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 /// What would be read as something else than a part of a path or the value of a query. A percent sign stays: some maps have values that
 /// are encoded already.
@@ -21,6 +22,9 @@ const IN_URL: &AsciiSet = &CONTROLS
     .add(b'`')
     .add(b'{')
     .add(b'}');
+
+/// Bytes by which a url is longer than its template, at most as a rule.
+const ROOM: usize = 24;
 
 /// The row of a tile counted from the south, where level n has 2ⁿ rows.
 pub(super) const ROW_FROM_SOUTH: &str = "{-y}";
@@ -55,20 +59,26 @@ impl TileTemplate {
 
     /// The url of a tile. Neighbours are asked of different hosts, and a tile always of the same one.
     pub(super) fn url_of(&self, place: TileId) -> String {
-        let level = match self.level_values.get(&place.level) {
-            Some(value) => utf8_percent_encode(value, IN_URL).to_string(),
-            None => place.level.to_string(),
-        };
-        let url = self.url.replace("{level}", &level);
         let rows = 1_u64.checked_shl(place.level).unwrap_or(u64::MAX);
         let from_south = rows.saturating_sub(place.row.saturating_add(1));
-        let url = url.replace(ROW_FROM_SOUTH, &from_south.to_string());
-        let url = url.replace("{row}", &place.row.to_string()).replace("{col}", &place.column.to_string());
         let turn = usize::try_from(place.row.wrapping_add(place.column) % self.hosts() as u64).unwrap_or(0);
-        match self.sub_domains.get(turn) {
-            Some(host) => url.replace("{subDomain}", host),
-            None => url,
+        let mut parts = self.url.split('{');
+        let mut url = String::with_capacity(self.url.len() + ROOM);
+        url.push_str(parts.next().unwrap_or_default());
+        for part in parts {
+            let written = match (part.split_once('}'), self.level_values.get(&place.level), self.sub_domains.get(turn)) {
+                (Some(("level", rest)), Some(value), _) => write!(url, "{}{rest}", utf8_percent_encode(value, IN_URL)),
+                (Some(("level", rest)), None, _) => write!(url, "{}{rest}", place.level),
+                (Some(("row", rest)), ..) => write!(url, "{}{rest}", place.row),
+                (Some(("-y", rest)), ..) => write!(url, "{from_south}{rest}"),
+                (Some(("col", rest)), ..) => write!(url, "{}{rest}", place.column),
+                (Some(("subDomain", rest)), _, Some(host)) => write!(url, "{host}{rest}"),
+                _ => write!(url, "{{{part}"),
+            };
+            // Writing to a text does not fail.
+            written.unwrap_or_default();
         }
+        url
     }
 }
 
@@ -93,6 +103,7 @@ mod tests {
         let at = |level| template.url_of(TileId { level, row: 7, column: 9 });
         assert_eq!(at(5), "https://h/wmts?TILEMATRIX=EPSG:900913:5&TILEROW=7&TILECOL=9");
         assert_eq!(at(6), "https://h/wmts?TILEMATRIX=a%26b%2F%7Brow%7D&TILEROW=7&TILECOL=9", "it stays one value");
+        assert_eq!(of("https://{subDomain}.h/{x}/{level}{", &[], 7, 9), "https://{subDomain}.h/{x}/5{", "others stay");
         assert_eq!(at(7), "https://h/wmts?TILEMATRIX=7&TILEROW=7&TILECOL=9");
     }
 }

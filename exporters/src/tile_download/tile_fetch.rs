@@ -1,34 +1,29 @@
-//! Fetches single tiles, each in a task of its own, so that no core waits for another.
+//! Fetches single tiles, by as many workers as may be under way, each a task of its own, so that no core waits for another.
 
+use super::arrived::{Came, Spare};
 use super::source::TileSource;
 use super::tally::shown;
+use super::tile_queue::{Sender, TileQueue};
 use offmap_arcgis::ArcGisClient;
 use offmap_engine::ExportContext;
-use offmap_formats::TileId;
 use offmap_formats::compact_cache::LARGEST_TILE;
+use offmap_formats::{TileFormat, TileId};
 use offmap_model::{DirectDownloadHosts, ExportTask, Failure, FailureKind, FailureOwner, MOST_EXAMPLES, Missing};
 use std::sync::{Arc, Mutex, PoisonError};
-use tokio::sync::Semaphore;
-use tokio::task::{JoinError, JoinSet};
+use tokio::task::JoinSet;
 use tracing::{Instrument as _, Span};
 
-/// What a tile's url had.
-pub(super) enum Came {
-    Tile(Vec<u8>),
-    None,
-    /// It did not come; why is logged.
-    Lost,
-}
+/// Those who fetch. Who drops them ends what they do.
+pub(super) struct Workers(JoinSet<()>);
 
-/// Tiles that are under way.
-pub(super) type Running = JoinSet<Result<(TileId, Came), Failure>>;
-
-/// What a task had; the panic of one is the exporter's.
-pub(super) fn ended(task: Result<Result<(TileId, Came), Failure>, JoinError>) -> Result<(TileId, Came), Failure> {
-    match task {
-        Ok(came) => came,
-        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-        Err(_) => Err(Failure::cancelled()),
+impl Workers {
+    /// Ends when one of them ended, which none does but by a panic: it is the exporter's.
+    pub(super) async fn panicked(&mut self) -> Failure {
+        match self.0.join_next().await {
+            Some(Err(error)) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+            Some(_) => Failure::cancelled(),
+            None => std::future::pending().await,
+        }
     }
 }
 
@@ -37,11 +32,13 @@ pub(super) struct TileFetch {
     client: ArcGisClient,
     ctx: ExportContext,
     source: TileSource,
+    format: TileFormat,
     /// What the caller says of hosts to which a redirect may lead.
     hosts: Arc<DirectDownloadHosts>,
     /// Whether tiles may be missing: every layer says how many.
     has_budget: bool,
-    permits: Semaphore,
+    queue: TileQueue,
+    spare: Arc<Spare>,
     /// Tiles that did not come so far.
     lost: Mutex<Missing>,
 }
@@ -57,31 +54,52 @@ impl TileFetch {
             client: client.clone(),
             ctx: ctx.clone(),
             source: source.clone(),
+            format: source.format(),
             hosts: Arc::new(ctx.direct_download_hosts().clone()),
             has_budget: task.layers.iter().all(|l| ctx.error_budget(&l.id).missing_tiles.is_some()),
-            permits: Semaphore::new(in_flight),
+            queue: TileQueue::new(in_flight),
+            spare: Arc::default(),
             lost: Mutex::new(Missing { of: planned, ..Missing::default() }),
         })
     }
 
-    /// Begins to fetch tiles until so many are under way. Who drops the set ends them.
-    pub(super) fn begin(self: &Arc<Self>, todo: &mut impl Iterator<Item = TileId>, running: &mut Running, most: usize) {
-        while running.len() < most
-            && let Some(place) = todo.next()
-        {
+    /// Those who fetch the tiles of the blocks that are open; so many at a time.
+    pub(super) fn workers(self: &Arc<Self>, in_flight: usize) -> Workers {
+        let mut workers = JoinSet::new();
+        for _ in 0..in_flight {
             let all = Arc::clone(self);
-            let work = async move { all.tile(place).await.map(|came| (place, came)) };
-            running.spawn(work.instrument(Span::current()));
+            workers.spawn(async move { all.work().await }.instrument(Span::current()));
+        }
+        Workers(workers)
+    }
+
+    /// Where lists go that are not needed any more.
+    pub(super) fn spare(&self) -> &Arc<Spare> {
+        &self.spare
+    }
+
+    /// Opens a block: what came of its tiles goes `to` whoever waits for it.
+    pub(super) fn open(&self, places: impl Iterator<Item = TileId> + Send + 'static, to: Sender) {
+        self.queue.open(places, to);
+    }
+
+    async fn work(&self) {
+        loop {
+            let turn = self.queue.next().await;
+            let came = self.tile(turn.place).await;
+            if let Ok(Came::Tile(bytes)) = &came {
+                self.queue.came(bytes.len());
+            }
+            // A block that nobody waits for has failed.
+            let _ = turn.to.send(came.map(|came| (turn.place, came))).await;
         }
     }
 
     async fn tile(&self, place: TileId) -> Result<Came, Failure> {
-        let closed = |_| Failure::internal("nothing is fetched any more");
-        let _permit = self.permits.acquire().await.map_err(closed)?;
-        let format = self.source.format();
-        let is_tile = |bytes: &[u8]| format.check_tile(bytes);
+        self.ctx.goes_on().await?;
+        let is_tile = |bytes: &[u8]| self.format.check_tile(bytes);
         let call = self.source.call(place)?.directly(&self.hosts);
-        match self.ctx.or_cancelled(self.client.tile(&call, LARGEST_TILE as usize, &is_tile)).await {
+        match self.ctx.or_cancelled(self.client.tile(call, LARGEST_TILE as usize, &is_tile, self.spare.reused())).await {
             Ok(Some(bytes)) => {
                 self.source.check_packable(place, &bytes)?;
                 Ok(Came::Tile(bytes))

@@ -4,11 +4,13 @@
 //! again after a kill. Only one batch is written at a time. Where the disk is slower than the service, tiles are asked for no
 //! further once [`MOST_WAITING`] bytes wait. A sync is made once, when the block is finished.
 
+use super::arrived::Spare;
 use super::block_file::BlockFile;
 use futures_util::future::BoxFuture;
 use offmap_disk::DiskReserve;
 use offmap_engine::ExportContext;
 use offmap_model::Failure;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How long tiles wait at most while others come. The machine's time: it bounds what a kill costs.
@@ -33,6 +35,7 @@ enum Side<'a> {
 pub(super) struct BlockWriter<'a> {
     ctx: &'a ExportContext,
     reserve: DiskReserve,
+    spare: Arc<Spare>,
     side: Side<'a>,
     waiting: Vec<Came>,
     bytes: usize,
@@ -40,18 +43,22 @@ pub(super) struct BlockWriter<'a> {
 }
 
 impl<'a> BlockWriter<'a> {
-    pub(super) fn new(ctx: &'a ExportContext, reserve: DiskReserve, file: BlockFile) -> Self {
-        Self { ctx, reserve, side: Side::Here(file), waiting: Vec::new(), bytes: 0, written_at: Instant::now() }
+    pub(super) fn new(ctx: &'a ExportContext, (reserve, spare): (DiskReserve, &Arc<Spare>), file: BlockFile) -> Self {
+        Self {
+            ctx,
+            reserve,
+            spare: Arc::clone(spare),
+            side: Side::Here(file),
+            waiting: Vec::new(),
+            bytes: 0,
+            written_at: Instant::now(),
+        }
     }
 
     /// Takes what came for a place.
     pub(super) fn put(&mut self, place: u32, tile: Option<Vec<u8>>) {
         self.bytes += tile.as_ref().map_or(0, Vec::len);
         self.waiting.push((place, tile));
-    }
-
-    pub(super) fn is_writing(&self) -> bool {
-        matches!(self.side, Side::Writing(_))
     }
 
     /// Whether no more may come before something is written.
@@ -65,7 +72,7 @@ impl<'a> BlockWriter<'a> {
         matches!(self.side, Side::Here(_)) && !self.waiting.is_empty() && is_time
     }
 
-    /// Begins to write what waits; [`BlockWriter::written`] ends it.
+    /// Begins to write what waits; [`BlockWriter::step`] ends it.
     pub(super) fn begin(&mut self) {
         let mut file = match std::mem::replace(&mut self.side, Side::Lost) {
             Side::Here(file) => file,
@@ -75,22 +82,34 @@ impl<'a> BlockWriter<'a> {
             }
         };
         let (batch, bytes) = (std::mem::take(&mut self.waiting), std::mem::take(&mut self.bytes));
-        let (reserve, folder) = (self.reserve, self.ctx.work_dir().to_owned());
+        let (reserve, spare, folder) = (self.reserve, Arc::clone(&self.spare), self.ctx.work_dir().to_owned());
         self.written_at = Instant::now();
         let write = move || {
             reserve.check(&folder, bytes as u64)?;
             batch.iter().for_each(|(place, tile)| file.put(*place, tile.as_deref()));
+            spare.give(batch.into_iter().filter_map(|(_, tile)| tile));
             file.flush()?;
             Ok(file)
         };
         self.side = Side::Writing(Box::pin(self.ctx.blocking(write)));
     }
 
-    /// Ends when the batch that is being written is on the disk.
+    /// Ends when the batch that is being written is on the disk, or, where none is, when it is time for one; never where nothing waits.
     ///
     /// # Cancel safety
     /// May be dropped at any point.
-    pub(super) async fn written(&mut self) -> Result<(), Failure> {
+    pub(super) async fn step(&mut self) -> Result<(), Failure> {
+        match &self.side {
+            Side::Writing(_) => self.written().await,
+            _ if self.waiting.is_empty() => std::future::pending().await,
+            _ => {
+                tokio::time::sleep_until((self.written_at + WRITTEN_AFTER).into()).await;
+                Ok(())
+            }
+        }
+    }
+
+    async fn written(&mut self) -> Result<(), Failure> {
         if let Side::Writing(writing) = &mut self.side {
             let ended = writing.await;
             self.side = Side::Lost;

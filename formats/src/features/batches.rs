@@ -61,13 +61,13 @@ fn bytes_of(row: &Feature) -> usize {
     shape + row.values.iter().map(value).sum::<usize>()
 }
 
-/// Reads on this thread and writes on another one; how many rows were read is returned.
+/// Reads rows on this thread and writes them on another one, in their order; how many rows were read is returned. Blocks.
 ///
 /// # Errors
 /// What `write` says, else what `read` does.
-pub(super) fn read_and_write(
+pub fn read_and_write(
     read: impl FnOnce(&mut TakeFeature<'_>) -> Result<u64, Failure>,
-    mut write: impl FnMut(&Feature) -> Result<(), Failure> + Send,
+    mut write: impl FnMut(&mut Feature) -> Result<(), Failure> + Send,
 ) -> Result<u64, Failure> {
     let (filled, to_write) = sync_channel::<Batch>(BATCHES);
     let (written, to_fill) = channel::<Batch>();
@@ -79,8 +79,8 @@ pub(super) fn read_and_write(
     let ended = || Failure::internal("the thread that writes has ended");
     std::thread::scope(|scope| {
         let writer = scope.spawn(move || {
-            for batch in to_write {
-                batch.rows.iter().take(batch.used).try_for_each(&mut write)?;
+            for mut batch in to_write {
+                batch.rows.iter_mut().take(batch.used).try_for_each(&mut write)?;
                 // At the end nobody wants it back.
                 let _ = written.send(batch.empty());
             }

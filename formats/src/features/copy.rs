@@ -55,7 +55,7 @@ pub fn copy_features(
     for (place, layer) in reader.layers().iter().enumerate() {
         let (features, attachments) = sink.begin_layer(layer)?;
         let mut rows = 0_u64;
-        let write = |feature: &Feature| {
+        let write = |feature: &mut Feature| {
             sink.put_feature(feature)?;
             rows += 1;
             if rows.is_multiple_of(options.keep_every.max(1)) { sink.keep() } else { Ok(()) }

@@ -25,6 +25,7 @@ mod schema;
 mod sink;
 mod value;
 
+pub use batches::read_and_write;
 pub use copy::{Copied, CopiedLayer, CopyOptions, copy_features};
 pub use dates::{date_text, read_date};
 pub use feature::{Attachment, Feature};

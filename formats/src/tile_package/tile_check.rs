@@ -4,7 +4,7 @@ use super::contents;
 use super::contents::TilePackage;
 use super::kind::TilePackageKind;
 use super::package_archive::{PackageArchive, corrupt, is_bundle};
-use crate::compact_cache::{TileRecord, bundle_origin};
+use crate::compact_cache::{LARGEST_TILE, TileRecord, bundle_origin};
 use crate::containers::{Contents, Counted, Damages, Reading};
 use offmap_model::Failure;
 use std::collections::HashSet;
@@ -72,9 +72,10 @@ fn check_bundle(
     for tile in tiles {
         if at != Some((tile.offset, tile.size)) {
             reading.go_on(tile.size)?;
-            bytes.clear();
+            // No more than the index of a bundle can say: 16 MiB.
+            bytes.resize(usize::try_from(tile.size).unwrap_or(usize::MAX).min(LARGEST_TILE as usize), 0);
             let read = bundle.seek(SeekFrom::Start(tile.offset));
-            if let Err(error) = read.and_then(|_| bundle.by_ref().take(tile.size).read_to_end(&mut bytes)) {
+            if let Err(error) = read.and_then(|_| bundle.read_exact(&mut bytes)) {
                 // What comes behind it in the bundle cannot be read either.
                 damages.add(format!("{name}: {error}"));
                 return Ok(());

@@ -1,0 +1,447 @@
+//! How many requests for tiles go to a host at a time, and how many a second: found out from its answers.
+//!
+//! A tile is small, and most servers have it ready, so far more of them may be under way than of requests that make work. Nobody says how
+//! many:
+//!
+//! | what the host answers | what follows |
+//! | --- | --- |
+//! | good answers to as many requests as go at a time (a round) | twice as many at a time up to the first sign of trouble, then a few more each round |
+//! | the same, where fewer were under way than may be | nothing: more are not needed |
+//! | a round whose quickest answer took more than twice as long as the quickest one so far, and [`QUEUE`] more | fewer, in that proportion: they wait in its queue |
+//! | a round of which more than a tenth failed (5xx, no answer) | half as many |
+//! | 429, `Retry-After`, "try again" | half as many; from the second time on so many a second as it answered in the second before, less [`BELOW`] |
+//!
+//! A host that limits requests a second is asked evenly, below its limit: whoever asks as fast as it answers is refused for a whole second
+//! or more each time. The first refusal says nothing of the limit, as others may have used it up. After [`HOLD`] without a refusal the pace
+//! grows again, faster each second, and after a refusal at the same pace it is held twice as long. Where so few answers came that the limit
+//! is hardly known it is held for [`SHORT_HOLD`]. Refusals of requests that were under way together are one.
+//!
+//! Source: additive increase, multiplicative decrease and slow start as in TCP (RFC 5681 §3.1); the shortest time as the measure of a
+//! queue as in TCP Vegas (Brakmo and Peterson 1995).
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+/// Requests at a time at the start.
+const START: usize = 16;
+/// The least that answers that get slower lead to; refusals may lead to less.
+const LEAST: usize = 4;
+/// Least answers of a round.
+const LEAST_ROUND: usize = 8;
+/// A wait in a host's queue that is no sign of trouble.
+pub(super) const QUEUE: Duration = Duration::from_millis(2);
+/// How long the quickest answer counts, in milliseconds: the way to a host may become longer.
+const QUICKEST_FOR: i64 = 60_000;
+/// Of how many milliseconds the answers are counted before a refusal.
+const COUNTED: i64 = 1_000;
+/// The steps in which they are counted.
+const STEP: i64 = 20;
+/// How much below the pace at which a host refused it is asked.
+pub(super) const BELOW: f64 = 0.015;
+/// How long the pace stays after a refusal, in milliseconds, at first and at most.
+pub(super) const HOLD: i64 = 60_000;
+const LONGEST_HOLD: i64 = 16 * HOLD;
+/// The same where fewer answers than that came in the second before.
+const SHORT_HOLD: i64 = 3_000;
+const KNOWN_BY: u32 = 100;
+/// By how much of itself it grows in the first second then, and in each later one at most.
+const GROWTH: f64 = 0.02;
+const MOST_GROWTH: f64 = 0.5;
+/// Refusals at paces that differ by no more of it are at the same pace.
+const SAME: f64 = 0.1;
+/// Requests that are late by so many milliseconds are made up for.
+const LATE: f64 = 20.0;
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct TileWindow {
+    most: usize,
+    allowed: usize,
+    /// Whether there was no sign of trouble yet.
+    doubles: bool,
+    round: Round,
+    quickest: Quickest,
+    rate: Rate,
+    /// A refusal before is one of the last refusal's burst, in milliseconds since 1970.
+    refused_until: i64,
+}
+
+/// The answers of a round.
+#[derive(Debug, Default)]
+struct Round {
+    good: usize,
+    failed: usize,
+    quickest: Option<Duration>,
+    /// Whether as many were under way as may be.
+    was_full: bool,
+}
+
+/// The quickest answer of a minute or two.
+#[derive(Debug, Default)]
+struct Quickest {
+    before: Option<Duration>,
+    now: Option<Duration>,
+    until: i64,
+}
+
+impl Quickest {
+    fn add(&mut self, took: Duration, now: i64) {
+        if now >= self.until {
+            (self.before, self.now, self.until) = (self.now, None, now.saturating_add(QUICKEST_FOR));
+        }
+        self.now = Some(self.now.map_or(took, |known| known.min(took)));
+    }
+
+    fn get(&self) -> Option<Duration> {
+        [self.before, self.now].into_iter().flatten().min()
+    }
+}
+
+impl TileWindow {
+    pub(super) fn new(most: usize) -> Self {
+        let most = most.max(1);
+        Self {
+            most,
+            allowed: START.min(most),
+            doubles: true,
+            round: Round::default(),
+            quickest: Quickest::default(),
+            rate: Rate::default(),
+            refused_until: 0,
+        }
+    }
+
+    /// Requests at a time.
+    pub(super) fn allowed(&self) -> usize {
+        self.allowed
+    }
+
+    /// As many are under way as may be.
+    pub(super) fn is_full(&mut self) {
+        self.round.was_full = true;
+    }
+
+    /// The next request's place in time: how long it waits.
+    pub(super) fn slot(&mut self, now: i64) -> Duration {
+        self.rate.slot(now)
+    }
+
+    /// An answer came, so long after its request; answers whether more may go now.
+    pub(super) fn good(&mut self, took: Duration, now: i64) -> bool {
+        self.quickest.add(took, now);
+        self.rate.answered(now);
+        let round = &mut self.round;
+        round.good += 1;
+        round.quickest = Some(round.quickest.map_or(took, |known| known.min(took)));
+        self.end_round()
+    }
+
+    /// A request failed in a way that may be the host's.
+    pub(super) fn failed(&mut self) {
+        self.round.failed += 1;
+        self.end_round();
+    }
+
+    /// The host wants to be left alone; answers whether that is news.
+    pub(super) fn refused(&mut self, now: i64, pause: i64) -> bool {
+        if now < self.refused_until {
+            return false;
+        }
+        let flight = self.round.quickest.or(self.quickest.get()).unwrap_or_default() * 2;
+        let flight = i64::try_from(flight.as_millis()).unwrap_or(i64::MAX);
+        self.refused_until = now.saturating_add(pause.max(flight));
+        self.rate.refused(now, pause);
+        self.halve();
+        true
+    }
+
+    fn halve(&mut self) {
+        self.allowed = (self.allowed / 2).max(1);
+        self.doubles = false;
+        self.round = Round::default();
+    }
+
+    /// Judges a round that is over; answers whether more may go.
+    fn end_round(&mut self) -> bool {
+        let Round { good, failed, quickest, was_full } = self.round;
+        if good + failed < self.allowed.max(LEAST_ROUND) {
+            return false;
+        }
+        self.round = Round::default();
+        if failed * 10 > good + failed {
+            self.halve();
+            return false;
+        }
+        let (Some(took), Some(quickest)) = (quickest, self.quickest.get()) else { return false };
+        let expected = quickest * 2 + QUEUE;
+        if took > expected {
+            let share = (expected.as_secs_f64() / took.as_secs_f64()).max(0.5);
+            let fewer = (self.allowed as f64 * share) as usize;
+            self.allowed = self.allowed.min(fewer.max(LEAST));
+            self.doubles = false;
+            return false;
+        }
+        let before = self.allowed;
+        let more = if self.doubles { before } else { before.isqrt() };
+        if was_full {
+            self.allowed = before.saturating_add(more).min(self.most);
+        }
+        self.allowed > before
+    }
+}
+
+/// How many requests go a second.
+#[derive(Debug, Default)]
+struct Rate {
+    /// Answers by the time that they came at, in steps.
+    counted: VecDeque<(i64, u32)>,
+    /// Whether it was refused before.
+    was_refused: bool,
+    /// Requests a second; any number where the host refused none.
+    limit: Option<f64>,
+    /// At which pace it was refused the last time.
+    refused_at: Option<f64>,
+    /// When the next one goes, in milliseconds since 1970.
+    next: f64,
+    /// When the pace grows next, and how long a refusal keeps it.
+    grows_at: i64,
+    hold: i64,
+    growth: f64,
+}
+
+impl Rate {
+    fn slot(&mut self, now: i64) -> Duration {
+        let Some(limit) = &mut self.limit else { return Duration::ZERO };
+        if now >= self.grows_at {
+            *limit *= 1.0 + self.growth;
+            self.growth = (self.growth * 2.0).min(MOST_GROWTH);
+            self.grows_at = now.saturating_add(1_000);
+        }
+        let now = now as f64;
+        let at = self.next.max(now - LATE);
+        self.next = at + 1_000.0 / *limit;
+        Duration::from_secs_f64((at - now).max(0.0) / 1_000.0)
+    }
+
+    fn answered(&mut self, now: i64) {
+        let step = now / STEP;
+        match self.counted.back_mut() {
+            Some((last, count)) if *last >= step => *count += 1,
+            _ => self.counted.push_back((step, 1)),
+        }
+        self.forget(now);
+    }
+
+    fn forget(&mut self, now: i64) {
+        while self.counted.front().is_some_and(|(step, _)| *step <= (now - COUNTED) / STEP) {
+            self.counted.pop_front();
+        }
+    }
+
+    /// The host refused, and wants to be left alone so long.
+    fn refused(&mut self, now: i64, pause: i64) {
+        self.forget(now);
+        let count: u32 = self.counted.iter().map(|(_, count)| count).sum();
+        self.next = now.saturating_add(pause) as f64;
+        if !std::mem::replace(&mut self.was_refused, true) {
+            return;
+        }
+        let measured = f64::from(count) * 1_000.0 / COUNTED as f64;
+        let pace = self.limit.map_or(measured, |limit| limit.min(measured)).max(1.0);
+        let is_same = self.refused_at.is_some_and(|before| (before / pace - 1.0).abs() < SAME);
+        self.refused_at = Some(pace);
+        self.limit = Some(pace * (1.0 - BELOW));
+        self.hold = match (count < KNOWN_BY, is_same) {
+            (_, true) => (self.hold * 2).min(LONGEST_HOLD),
+            (true, false) => SHORT_HOLD,
+            (false, false) => HOLD,
+        };
+        self.growth = GROWTH;
+        self.grows_at = now.saturating_add(self.hold);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    /// Answers to as many requests as may be under way, all so quick.
+    fn round(window: &mut TileWindow, took: Duration, now: i64) {
+        window.is_full();
+        for _ in 0..window.allowed().max(LEAST_ROUND) {
+            window.good(took, now);
+        }
+    }
+
+    fn allowed_after(window: &mut TileWindow, rounds: usize, took: Duration) -> Vec<usize> {
+        (0..rounds)
+            .map(|_| {
+                round(window, took, 0);
+                window.allowed()
+            })
+            .collect()
+    }
+
+    #[test]
+    fn it_grows_to_what_is_allowed_as_long_as_answers_come_as_quickly() {
+        let mut window = TileWindow::new(100);
+        assert_eq!(window.allowed(), START);
+        assert_eq!(allowed_after(&mut window, 5, 50 * MS), [32, 64, 100, 100, 100]);
+        assert_eq!(TileWindow::new(2).allowed(), 2);
+        let mut unused = TileWindow::new(100);
+        for _ in 0..100 {
+            assert!(!unused.good(50 * MS, 0));
+        }
+        assert_eq!(unused.allowed(), START, "fewer are under way than may be");
+    }
+
+    #[test]
+    fn answers_that_get_slower_mean_fewer_and_never_too_few() {
+        let mut window = TileWindow::new(256);
+        allowed_after(&mut window, 5, 50 * MS);
+        assert_eq!(allowed_after(&mut window, 1, 101 * MS), [256], "twice the quickest is still well");
+        assert_eq!(allowed_after(&mut window, 1, 140 * MS), [(256.0 * (100.0 + QUEUE.as_millis() as f64) / 140.0) as usize]);
+        assert_eq!(allowed_after(&mut window, 9, 5_000 * MS).last(), Some(&LEAST));
+        let grown = allowed_after(&mut window, 3, 50 * MS);
+        assert_eq!(grown, [6, 8, 10], "a few more each round after trouble");
+        // A way that is longer from now on is no queue.
+        for minute in 1..4 {
+            round(&mut window, 300 * MS, minute * QUICKEST_FOR);
+        }
+        let before = window.allowed();
+        round(&mut window, 300 * MS, 4 * QUICKEST_FOR);
+        assert!(window.allowed() > before);
+    }
+
+    #[test]
+    fn refusals_of_one_burst_halve_it_once_and_few_faults_do_not() {
+        let mut window = TileWindow::new(256);
+        allowed_after(&mut window, 5, 50 * MS);
+        assert!(window.refused(1_000, 1_000));
+        for late in [1_000, 1_020, 1_999] {
+            assert!(!window.refused(late, 1_000), "{late}");
+        }
+        assert_eq!(window.allowed(), 128);
+        assert!(window.refused(2_001, 1_000));
+        assert_eq!(window.allowed(), 64);
+        (0..20).for_each(|n| assert!(window.refused(10_000 * n + 10_000, 0)));
+        assert_eq!(window.allowed(), 1);
+        for (failing, expected) in [(3, 256), (30, 128)] {
+            let mut window = TileWindow::new(256);
+            allowed_after(&mut window, 5, 50 * MS);
+            (0..failing * 256 / 100).for_each(|_| window.failed());
+            round(&mut window, 50 * MS, 0);
+            assert_eq!(window.allowed(), expected, "{failing} of a hundred fail");
+        }
+    }
+
+    /// A host that limits requests, as seen from one side of it: whether a request at that time is answered.
+    type Host = Box<dyn FnMut(i64) -> bool>;
+
+    /// So many in each second of the clock.
+    fn by_the_second(most: u32, begins: i64) -> Host {
+        let mut seen = (0, 0);
+        Box::new(move |now| {
+            let second = (now + begins) / 1_000;
+            seen = if seen.0 == second { (second, seen.1 + 1) } else { (second, 1) };
+            seen.1 <= most
+        })
+    }
+
+    /// A bucket of so many, filled evenly.
+    fn by_a_bucket(a_second: f64, most: f64) -> Host {
+        let (mut left, mut last) = (most, 0);
+        Box::new(move |now| {
+            left = (left + (now - last) as f64 * a_second / 1_000.0).min(most);
+            last = now;
+            let is_there = left >= 1.0;
+            left -= if is_there { 1.0 } else { 0.0 };
+            is_there
+        })
+    }
+
+    /// Asks a host that needs 20 ms for an answer and refuses for a second; answers how many were answered and how many refused.
+    fn asked(host: &mut Host, seconds: i64) -> (usize, usize) {
+        let mut window = TileWindow::new(256);
+        let mut running: VecDeque<(i64, bool)> = VecDeque::new();
+        // Those that have a place in time, and when it is.
+        let mut placed: VecDeque<i64> = VecDeque::new();
+        let (mut open_at, mut good, mut refused) = (0, 0, 0);
+        for now in 0..seconds * 1_000 {
+            while let Some((_, is_good)) = running.pop_front_if(|(due, _)| *due <= now) {
+                if is_good {
+                    good += 1;
+                    window.good(20 * MS, now);
+                } else {
+                    refused += 1;
+                    open_at = open_at.max(now + 1_000);
+                    window.refused(now, 1_000);
+                    placed.clear();
+                }
+            }
+            if now < open_at {
+                continue;
+            }
+            while running.len() + placed.len() < window.allowed() {
+                placed.push_back(now + i64::try_from(window.slot(now).as_micros().div_ceil(1_000)).expect("short"));
+            }
+            window.is_full();
+            while placed.pop_front_if(|at| *at <= now).is_some() {
+                running.push_back((now + 20, host(now)));
+            }
+        }
+        (good, refused)
+    }
+
+    #[test]
+    fn a_host_with_a_limit_a_second_is_asked_close_below_it() {
+        let hosts: [(&str, Host, f64); 4] = [
+            ("of each second", by_the_second(500, 0), 500.0),
+            ("of seconds that began before", by_the_second(500, 700), 500.0),
+            ("of a bucket", by_a_bucket(500.0, 500.0), 500.0),
+            ("that others used up at first", by_the_second(500, 0), 500.0),
+        ];
+        for (name, mut host, limit) in hosts {
+            if name.contains("others") {
+                (0..480).for_each(|_| _ = host(0));
+            }
+            let (good, refused) = asked(&mut host, 44);
+            let share = good as f64 / (44.0 * limit);
+            assert!(share > 0.95, "{name}: {share} of the limit, {refused} refused");
+            assert!(refused * 50 < good, "{name}: {refused} refused, {good} answered");
+        }
+        // The limit is found from below where a host bears few at once.
+        let (good, refused) = asked(&mut by_a_bucket(500.0, 20.0), 300);
+        assert!(good > 100_000 && refused * 50 < good, "{good} answered, {refused} refused");
+        let (good, refused) = asked(&mut by_the_second(u32::MAX, 0), 5);
+        assert!(refused == 0 && good > 50_000, "without a limit: {good}");
+    }
+
+    #[test]
+    fn the_pace_grows_again_where_the_host_refuses_no_more() {
+        let mut pace = Rate::default();
+        for now in 0..1_000 {
+            pace.slot(now);
+            pace.answered(now);
+        }
+        pace.refused(1_000, 1_000);
+        assert_eq!(pace.limit, None, "others may have used it up");
+        pace.refused(1_000, 1_000);
+        let limit = pace.limit.expect("one");
+        assert!((900.0..1_000.0).contains(&limit), "{limit}");
+        let began = 2_000;
+        (began..HOLD + 1_000).step_by(100).for_each(|now| _ = pace.slot(now));
+        assert_eq!(pace.limit, Some(limit));
+        (HOLD + 1_000..2 * HOLD).step_by(100).for_each(|now| _ = pace.slot(now));
+        assert!(pace.limit.is_some_and(|grown| grown > 5.0 * limit), "{:?}", pace.limit);
+        for (n, hold) in [(0, 2 * HOLD), (1, 4 * HOLD), (2, 8 * HOLD)] {
+            let now = 10 * HOLD + n * 60_000;
+            (0..1_000).for_each(|ms| pace.answered(now + ms));
+            pace.limit = Some(1_000.0);
+            pace.refused(now + 1_000, 0);
+            assert_eq!(pace.hold, hold, "it waits longer before it tries again");
+        }
+    }
+}
