@@ -35,6 +35,8 @@ if ! command -v nginx > /dev/null && [ "$(id -u)" = 0 ]; then
 fi
 
 work=$(mktemp -d)
+# The workers of nginx are nobody.
+chmod 755 "$work"
 servers=()
 stop() {
   for server in ${servers[@]+"${servers[@]}"}; do kill "$server" 2>/dev/null || true; done
@@ -58,7 +60,7 @@ answers() { # URL: waits until a server answers
     sleep 0.1
   done
   echo "foreign servers: nothing answers at $1" >&2
-  tail -5 "$work"/*.txt >&2
+  tail -n 5 "$work"/*.txt >&2
   exit 1
 }
 fetch() { # URL OUT OPTION…
@@ -102,8 +104,9 @@ fetch "$capabilities" "$work/country.tpkx" --layer country --levels 0-2
 compare tiles "$work/country.tpkx" "$at/wmts/country/country/{z}/{x}/{y}.png" 0/0-2/0-3,1/0-5/0-7,2/0-12/0-17
 fetch "$capabilities" "$work/degrees.tpkx" --layer degrees --levels 0-3
 compare tiles "$work/degrees.tpkx" "$at/wmts/degrees/degrees/{z}/{x}/{y}.png" 0/0-0/0-0,1/0-1/0-0,2/0-3/0-1,3/0-7/0-3
-fetch "$at/tms/1.0.0/grey/web/{z}/{x}/{-y}.png" "$work/tms.mbtiles" --levels "0-$deepest"
-compare tiles "$work/tms.mbtiles" "$at/tms/1.0.0/grey/web/{z}/{x}/{y_up}.png" "$work/raster.mbtiles"
+# Rows from the south; below /tms MapProxy calls level 1 level 0.
+fetch "$at/tiles/1.0.0/grey/web/{z}/{x}/{-y}.png" "$work/tms.mbtiles" --levels "0-$deepest"
+compare tiles "$work/tms.mbtiles" "$at/tiles/1.0.0/grey/web/{z}/{x}/{y_up}.png" "$work/raster.mbtiles"
 
 if command -v nginx > /dev/null; then
   nginx -c "$work/nginx.conf" > "$work/nginx.txt" 2>&1 &

@@ -203,11 +203,11 @@ async fn the_fields_that_are_named_come_with_those_that_rows_are_joined_by() {
         names
     };
     assert_eq!(columns("Places"), ["GLOBALID", "KIND", "OBJECTID", "SHAPE"]);
-    assert_eq!(columns("Place inspections"), ["GLOBALID", "OBJECTID", "PLACE_ID", "RESULT"], "its key comes as well");
+    assert_eq!(columns("Place_inspections"), ["GLOBALID", "OBJECTID", "PLACE_ID", "RESULT"], "its key comes as well");
     for query in [
         "SELECT OBJECTID || ' ' || GlobalID || ' ' || coalesce(KIND, '-') || hex(Shape) FROM Places ORDER BY OBJECTID",
-        "SELECT OBJECTID || ' ' || PLACE_ID || ' ' || coalesce(RESULT, '-') FROM \"Place inspections\" ORDER BY OBJECTID",
-        "SELECT constraint_name || value || coalesce(description, '') FROM gpkg_data_column_constraints ORDER BY 1",
+        "SELECT OBJECTID || ' ' || PLACE_ID || ' ' || coalesce(RESULT, '-') FROM Place_inspections ORDER BY OBJECTID",
+        "SELECT constraint_name || coalesce(value, '-') || coalesce(description, '') FROM gpkg_data_column_constraints ORDER BY 1",
         "SELECT base_table_name || related_table_name || mapping_table_name FROM gpkgext_relations ORDER BY 1",
     ] {
         let found = texts(&some, query);
@@ -231,7 +231,7 @@ async fn what_cannot_be_fetched_is_refused_with_a_way_out_and_programs_read_a_re
         (&"https://x.example/{z}/{x}.png".to_owned(), "a.pmtiles", &["--levels", "0-3"], 2, "{row}"),
         (&tiles, "a.pmtiles", &["--fields", "NAME"], 2, "tiles have no fields"),
         (&tiles, "a.pmtiles", &["--layer", "relief"], 2, "a layer of a WMTS"),
-        (&features, "a.gpkg", &["--fields", "NAME,HEIGHT"], 2, "no field `HEIGHT`; there are: "),
+        (&features, "a.gpkg", &["--fields", "NAME,HEIGHT"], 2, "has a field `HEIGHT`; there are: COUNTRY, "),
         (&features, "a.gpkg", &["--fields", "NAME", "--direct", "never"], 2, "--direct always"),
         (&"https://x.example/{z}/{x}/{y}.png".to_owned(), "a.pmtiles", &[], 2, "--levels"),
         (&"https://x.example/index.html".to_owned(), "a.gpkg", &[], 2, "FeatureServer"),

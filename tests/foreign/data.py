@@ -77,7 +77,7 @@ def write_features(folder, count):
     rng = random.Random(7)
     folder.mkdir(parents=True, exist_ok=True)
     made = {
-        "points": collection("Points", "Point", rows(rng, count, point, "gid"), "gid", 200),
+        "points": collection("Points", "Point", rows(rng, count, point, "gid"), "gid", max(200, count // 25)),
         # As many rows as whole pages have: the last page is full, too.
         "lines": collection("Lines", "LineString", rows(rng, 400, line, "ID_Nr"), "ID_Nr", 100),
         "polygons": collection("Polygons", "Polygon", rows(rng, 333, polygon, "fid"), "fid", 50),
