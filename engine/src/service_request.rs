@@ -7,7 +7,7 @@ use std::sync::Arc;
 /// All layers of a map that one exporter is asked about, of one service.
 #[derive(Debug, Clone)]
 pub struct ServiceRequest {
-    /// Url of the service, as [`Exporter::supports`] named it.
+    /// Url of the service, as `Exporter::supports` named it.
     pub service_url: String,
     /// The layers, in the order of the map.
     pub layers: Vec<MapLayer>,
