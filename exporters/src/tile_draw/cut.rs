@@ -15,7 +15,7 @@ const BYTES_OF_PIXEL: u64 = 16;
 /// A tile as PNG; `None` where nothing is drawn on it.
 pub(super) type CutTile = (TileId, Option<Vec<u8>>);
 
-fn reader<'a>(bytes: &'a [u8]) -> Result<ImageReader<Cursor<&'a [u8]>>, String> {
+fn reader(bytes: &[u8]) -> Result<ImageReader<Cursor<&[u8]>>, String> {
     let format = match TileFormat::of_image(bytes) {
         Some(TileFormat::Png) => ImageFormat::Png,
         Some(TileFormat::Jpeg) => ImageFormat::Jpeg,

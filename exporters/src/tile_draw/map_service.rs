@@ -146,7 +146,7 @@ pub(super) fn drawing(
     let filters: Map<String, Value> =
         of_map.iter().filter_map(|(id, layer)| Some((id.to_string(), json!(expression(layer)?)))).collect();
     let is_own = |layer: &&Value| ["drawingInfo", "source"].iter().any(|key| definition(layer, key).is_some());
-    let has_own = of_map.values().any(|layer| is_own(&layer));
+    let has_own = of_map.values().any(is_own);
     let can = answer.get("supportsDynamicLayers").and_then(Value::as_bool).unwrap_or(false);
     let mut warnings = Vec::new();
     let mut dynamic_layers = None;
