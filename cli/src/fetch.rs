@@ -19,7 +19,7 @@ use crate::setup::{area, cancelled_by_ctrl_c};
 use crate::stop::{INCOMPLETE, Stop};
 use crate::take::{or_told, read_limits};
 use crate::terminal::{self, note};
-use offmap::arcgis::lone_service::{self, LoneService, Wanted};
+use offmap::arcgis::lone_service::{self, LoneService, Selection, Wanted};
 use offmap::model::failure::without_secrets;
 use offmap::packager::MobileMapPackage;
 use offmap::{
@@ -36,15 +36,27 @@ use std::sync::Arc;
 use std::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+/// The parameters of rows that come page by page: only those say which fields come.
+const BY_PAGES: &str = "featureQueryParameters";
+
 pub(crate) async fn run(arguments: Fetch) -> Result<u8, Stop> {
     let wishes = wishes(&arguments);
-    let Begun { engine, job, package } = or_told(begin(&arguments).await, &wishes)?;
+    let Begun { engine, job, package, has_only_tiles } = or_told(begin(&arguments).await, &wishes)?;
     let (outcome, cancel) = job_run::run(job, &wishes).await;
     if let Err(failure) = engine.shutdown().await {
         note!("offmap: {failure}");
     }
     let written = match &outcome {
-        Ok(result) => Some(write(&arguments, (&package, result.is_complete()), cancel).await),
+        Ok(result) => {
+            let mut written = write(&arguments, (&package, result.is_complete()), cancel).await;
+            if let Ok(converted) = &mut written
+                && has_only_tiles
+            {
+                // A style in the package is not the service's.
+                converted.left_out.clear();
+            }
+            Some(written)
+        }
         Err(_) => None,
     };
     let is_json = wishes.style() == ProgressStyle::Json;
@@ -94,8 +106,12 @@ fn package_of(arguments: &Fetch, area: Option<&AreaOfInterest>) -> PathBuf {
         "where": arguments.filter,
         "direct": arguments.direct.map(|when| format!("{when:?}")),
     });
-    if let Some(asked) = asked.as_object_mut().filter(|_| arguments.draw_tiles) {
-        asked.insert("drawTiles".to_owned(), json!(true));
+    let drawn = arguments.draw_tiles.then_some(true);
+    for (key, said) in [("fields", json!(arguments.fields)), ("layer", json!(arguments.layer)), ("drawTiles", json!(drawn))]
+    {
+        if !said.is_null() {
+            asked[key] = said;
+        }
     }
     fetch_package::package_of(&arguments.out, &sha256_of(asked.to_string().as_bytes()))
 }
@@ -105,6 +121,7 @@ struct Begun {
     engine: Engine,
     job: GenerateOfflineMapJob,
     package: PathBuf,
+    has_only_tiles: bool,
 }
 
 /// Everything that can be refused without the service is refused first.
@@ -116,6 +133,9 @@ async fn begin(arguments: &Fetch) -> Result<Begun, Stop> {
     request.overwrite = arguments.overwrite;
     or_interrupted(run_blocking(move || files::check_destination(&request))).await?;
     let wanted = match content {
+        Content::Tiles if arguments.fields.is_some() => {
+            return Err(Stop::usage("tiles have no fields; leave --fields out"));
+        }
         Content::Tiles if arguments.draw_tiles => Wanted::Drawn,
         Content::Tiles => Wanted::Tiles,
         Content::Features if arguments.draw_tiles => {
@@ -128,15 +148,20 @@ async fn begin(arguments: &Fetch) -> Result<Begun, Stop> {
         }
         Content::Features => Wanted::Features,
     };
+    if arguments.levels.is_none() && arguments.url.contains('{') {
+        return Err(Stop::usage("a template does not say which levels it has; name --levels, for instance 0-12"));
+    }
     let began = Instant::now();
     let client = access::client(&arguments.access, Some(&arguments.url))?;
     let limits = read_limits(&wishes(arguments));
-    let filter = arguments.filter.as_deref().unwrap_or_default();
+    let (filter, layer) = (arguments.filter.as_deref().unwrap_or_default(), arguments.layer.as_deref());
+    let selection = Selection { wanted, filter, layer };
     let lone = tokio::select! {
-        lone = lone_service::read(&client, &arguments.url, wanted, filter, &limits) => lone?,
+        lone = lone_service::read(&client, &arguments.url, &selection, &limits) => lone?,
         () = cancelled_by_ctrl_c(&limits) => return Err(Failure::cancelled().into()),
     };
     know_map(&lone.source.web_map);
+    let has_only_tiles = lone.has_only_tiles;
     let takes_all = wanted == Wanted::Features && chosen.is_none();
     let parameters = parameters(arguments, &lone, (chosen, wanted))?;
     let engine = offmap::with_defaults(&client)?.start()?;
@@ -144,15 +169,15 @@ async fn begin(arguments: &Fetch) -> Result<Begun, Stop> {
         Some(job) => job.with_secrets_of(&lone.source.web_map),
         None => {
             let task = OfflineMapTask::new(&engine, lone.source);
-            let overrides = match takes_all {
-                true => or_interrupted(all_rows(&task, &parameters)).await?,
+            let overrides = match takes_all || arguments.fields.is_some() {
+                true => or_interrupted(overrides(&task, &parameters, takes_all, arguments.fields.as_deref())).await?,
                 false => GenerateOfflineMapParameterOverrides::default(),
             };
             task.generate_offline_map(parameters, overrides, &package)
         }
     };
     job.count_time(began.elapsed());
-    Ok(Begun { engine, job, package })
+    Ok(Begun { engine, job, package, has_only_tiles })
 }
 
 /// What an earlier command left: a job that goes on, or a package of which the rest is fetched.
@@ -172,21 +197,33 @@ async fn left(engine: &Engine, package: &Path) -> Result<Option<GenerateOfflineM
     }
 }
 
-/// The parameters of a plan, with every row in place of those that an area meets: an area has no rows without shapes in it.
-async fn all_rows(
+/// The parameters of a plan, with every row in place of those that an area meets, where all are wanted: an area has no rows without shapes
+/// in it; and with the fields that are wanted.
+async fn overrides(
     task: &OfflineMapTask,
     parameters: &GenerateOfflineMapParameters,
+    takes_all: bool,
+    fields: Option<&[String]>,
 ) -> Result<GenerateOfflineMapParameterOverrides, Failure> {
     let plan = task.plan(parameters, &GenerateOfflineMapParameterOverrides::default()).await?;
     let mut overrides = GenerateOfflineMapParameterOverrides::from_plan(&plan);
     let keys: Vec<OfflineMapParametersKey> = overrides.keys().collect();
     for key in keys {
         let Some(mut planned) = overrides.get(&key).cloned() else { continue };
-        for option in planned["layerOptions"].as_array_mut().into_iter().flatten() {
+        for option in planned["layerOptions"].as_array_mut().into_iter().flatten().filter(|_| takes_all) {
             let has_filter = option["whereClause"].as_str().is_some_and(|clause| !clause.trim().is_empty());
             let chosen = if has_filter { "useFilter" } else { "all" };
             (option["queryOption"], option["useGeometry"], option["includeRelated"]) =
                 (json!(chosen), json!(false), json!(false));
+        }
+        match fields {
+            Some(fields) if key.parameters_type == BY_PAGES => planned["outFields"] = json!(fields),
+            Some(_) => {
+                return Err(Failure::invalid_parameter(
+                    "the service exports its rows with all of their fields; --fields needs --direct always, which is the default",
+                ));
+            }
+            None => {}
         }
         overrides.set(&key, &planned)?;
     }
@@ -210,22 +247,15 @@ fn parameters(
     }
     parameters.direct_download = arguments.direct.map_or(DirectDownload::Always, Into::into);
     parameters.draw_tiles = lone.is_drawn;
-    match arguments.levels.as_deref().map(levels).transpose()? {
-        Some(range) => {
-            let scale = |id: u32| {
-                let ids = || lone.levels.iter().map(|l| l.level.to_string()).collect::<Vec<_>>().join(", ");
-                let found = lone.levels.iter().find(|l| l.level == id);
-                found.map(|l| l.scale).ok_or_else(|| Stop::usage(format!("there is no level {id}; there are: {}", ids())))
-            };
-            (parameters.min_scale, parameters.max_scale) = (scale(*range.start())?, scale(*range.end())?);
-        }
-        None if lone.is_drawn => {
-            return Err(Stop::usage("a service that draws on demand has every level; name --levels, for instance 0-12"));
-        }
-        None if arguments.url.contains('{') => {
-            return Err(Stop::usage("a template does not say which levels it has; name --levels, for instance 0-12"));
-        }
-        None => {}
+    if let Some(range) = arguments.levels.as_deref().map(levels).transpose()? {
+        let scale = |id: u32| {
+            let ids = || lone.levels.iter().map(|l| l.level.to_string()).collect::<Vec<_>>().join(", ");
+            let found = lone.levels.iter().find(|l| l.level == id);
+            found.map(|l| l.scale).ok_or_else(|| Stop::usage(format!("there is no level {id}; there are: {}", ids())))
+        };
+        (parameters.min_scale, parameters.max_scale) = (scale(*range.start())?, scale(*range.end())?);
+    } else if lone.is_drawn {
+        return Err(Stop::usage("a service that draws on demand has every level; name --levels, for instance 0-12"));
     }
     parameters.check()?;
     Ok(parameters)

@@ -13,7 +13,9 @@ URL is that of a service or of one of its layers:
   features  …/FeatureServer, …/FeatureServer/3, …/MapServer/3
             → .gpkg .geodatabase .geojsons .geojsonl; one: .parquet
   tiles     …/MapServer, …/ImageServer, …/VectorTileServer with a
-            cache, or a template with {z}, {x} and {y}
+            cache; …/WMTSCapabilities.xml or
+            …?SERVICE=WMTS&REQUEST=GetCapabilities; a template with
+            {z}, {x} and {y} ({-y} for rows from the south)
             → .tpkx .vtpk .mbtiles .pmtiles
   drawn     …/MapServer, …/ImageServer without a cache, or a WMS with
             its LAYERS in the url, with --draw-tiles
@@ -61,6 +63,12 @@ pub(crate) struct Fetch {
     /// Only rows that meet this where clause.
     #[arg(long = "where", value_name = "CLAUSE", help_heading = help::MAP)]
     pub(crate) filter: Option<String>,
+    /// Layer of a WMTS, by its identifier or title; a service with one layer needs none.
+    #[arg(long, value_name = "NAME", help_heading = help::MAP)]
+    pub(crate) layer: Option<String>,
+    /// Only these fields of features, in any letter case; object id, global id, shape and keys of relationships come always.
+    #[arg(long, value_name = "A,B", value_delimiter = ',', help_heading = help::MAP)]
+    pub(crate) fields: Option<Vec<String>>,
     /// Whether it is downloaded tile by tile and page by page: always, only where the service does not export it, or never
     /// [default: always].
     #[arg(long, value_name = "WHEN", help_heading = help::RUN)]

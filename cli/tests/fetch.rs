@@ -4,6 +4,8 @@ use crate::support::{AREA, names, offmap, run, sandbox, words};
 use offmap_sandbox::{FIELD_MAP, Sandbox, SandboxOptions};
 use rusqlite::Connection;
 use serde_json::Value;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::Output;
 
@@ -91,6 +93,128 @@ async fn a_cache_becomes_one_file_of_the_levels_that_were_asked_for() {
     assert_eq!(names(dir.path()), ["streets.pmtiles", "world.mbtiles"]);
 }
 
+/// The tiles of a file by their places.
+fn tiles(path: &Path) -> Vec<(u32, u32, u32, Vec<u8>)> {
+    let sql = Connection::open(path).expect("opens");
+    let mut statement = sql.prepare("SELECT * FROM tiles ORDER BY 1, 2, 3").expect("SQL");
+    let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?));
+    statement.query_map([], row).expect("reads").collect::<Result<_, _>>().expect("rows")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn vector_tiles_and_rows_from_the_south_come_by_a_template_as_by_their_service() {
+    let sandbox = sandbox(SandboxOptions::default()).await;
+    let dir = tempfile::tempdir().expect("a directory");
+    let at = |name: &str| dir.path().join(name);
+    let (streets, world) = (service_url(&sandbox, "Streets/VectorTileServer"), service_url(&sandbox, "World/MapServer"));
+    let levels = ["--levels", "0-3"];
+    let fetched = fetch(&streets, &at("service.mbtiles"), &levels);
+    assert_eq!(fetched.status.code(), Some(3), "its style is left out: {}", words(&fetched));
+    // Neither ending nor parameters say what comes by the second: its first tile does.
+    for (name, template) in [("named.mbtiles", "tile/{z}/{y}/{x}.pbf"), ("asked.mbtiles", "tile/{z}/{y}/{x}.pb%66")] {
+        let fetched = fetch(&format!("{streets}/{template}"), &at(name), &levels);
+        assert_eq!(fetched.status.code(), Some(0), "{name}: {}", words(&fetched));
+        assert!(tiles(&at(name)) == tiles(&at("service.mbtiles")), "{name}: other tiles");
+    }
+    let fetched = fetch(&world, &at("world.mbtiles"), &levels);
+    assert_eq!(fetched.status.code(), Some(0), "{}", words(&fetched));
+    // The rows of a service that counts from the north are turned over, so that the order alone differs.
+    let fetched = fetch(&format!("{world}/tile/{{z}}/{{-y}}/{{x}}"), &at("turned.mbtiles"), &levels);
+    assert_eq!(fetched.status.code(), Some(0), "{}", words(&fetched));
+    let mut turned = tiles(&at("turned.mbtiles"));
+    turned.iter_mut().for_each(|(level, _, row, _)| *row = (1 << *level) - 1 - *row);
+    turned.sort();
+    assert!(turned == tiles(&at("world.mbtiles")), "other tiles");
+}
+
+/// Capabilities of a WMTS whose layers have the tiles of a service.
+fn capabilities(tiles: &str) -> String {
+    let half = 20_037_508.342_787;
+    let matrix = |level: u32| {
+        let (scale, side) = (559_082_264.028_717_8 / f64::from(1_u32 << level), 1_u32 << level);
+        format!(
+            "<TileMatrix><Identifier>0{level}</Identifier><ScaleDenominator>{scale}</ScaleDenominator><TopLeftCorner>-{half} {half}</TopLeftCorner>\
+             <TileWidth>256</TileWidth><TileHeight>256</TileHeight><MatrixWidth>{side}</MatrixWidth><MatrixHeight>{side}</MatrixHeight></TileMatrix>"
+        )
+    };
+    let layer = |name: &str| {
+        format!(
+            "<Layer><Identifier>{name}</Identifier><Format>image/png</Format><TileMatrixSetLink><TileMatrixSet>w</TileMatrixSet>\
+             </TileMatrixSetLink><ResourceURL format=\"image/png\" resourceType=\"tile\" template=\"{tiles}/tile/{{TileMatrix}}/{{TileRow}}/{{TileCol}}\"/></Layer>"
+        )
+    };
+    let (one, other, matrices) = (layer("relief"), layer("plan"), (0..3).map(matrix).collect::<String>());
+    format!(
+        "<Capabilities><Contents>{one}{other}<TileMatrixSet><Identifier>w</Identifier><SupportedCRS>urn:ogc:def:crs:EPSG::3857</SupportedCRS>\
+         {matrices}</TileMatrixSet></Contents></Capabilities>"
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_layer_of_a_wmts_comes_by_its_capabilities() {
+    let sandbox = sandbox(SandboxOptions::default()).await;
+    let dir = tempfile::tempdir().expect("a directory");
+    let at = |name: &str| dir.path().join(name);
+    let answer = capabilities(&service_url(&sandbox, "World/MapServer"));
+    let url = serve(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{answer}", answer.len()));
+    let capabilities = format!("{url}/ows?SERVICE=WMTS");
+    let fetched = fetch(&capabilities, &at("a.mbtiles"), &[]);
+    assert_eq!(fetched.status.code(), Some(2), "{}", words(&fetched));
+    assert!(words(&fetched).contains("2 layers: `relief`, `plan`; name one by --layer"), "{}", words(&fetched));
+    let fetched = fetch(&capabilities, &at("wmts.mbtiles"), &["--layer", "Relief"]);
+    assert_eq!(fetched.status.code(), Some(0), "{}", words(&fetched));
+    let fetched = fetch(&service_url(&sandbox, "World/MapServer"), &at("world.mbtiles"), &["--levels", "0-2"]);
+    assert_eq!(fetched.status.code(), Some(0), "{}", words(&fetched));
+    assert!(tiles(&at("wmts.mbtiles")) == tiles(&at("world.mbtiles")), "other tiles");
+}
+
+/// A server that answers every request alike.
+fn serve(answer: String) -> String {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().filter_map(Result::ok) {
+            let mut reader = BufReader::new(stream.try_clone().expect("the same stream"));
+            while reader.read_line(&mut String::new()).is_ok_and(|n| n > 2) {}
+            stream.write_all(answer.as_bytes()).expect("writes");
+        }
+    });
+    url
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_fields_that_are_named_come_with_those_that_rows_are_joined_by() {
+    let sandbox = sandbox(SandboxOptions::default()).await;
+    let dir = tempfile::tempdir().expect("a directory");
+    let (all, some) = (dir.path().join("all.gpkg"), dir.path().join("some.gpkg"));
+    let service = service_url(&sandbox, "Fieldwork/FeatureServer");
+    for (out, more) in [(&all, &[][..]), (&some, &["--fields", "kind,Result"])] {
+        let fetched = fetch(&service, out, more);
+        assert_eq!(fetched.status.code(), Some(0), "{}", words(&fetched));
+    }
+    let texts = |path: &Path, query: &str| -> Vec<String> {
+        let sql = Connection::open(path).expect("opens");
+        let mut statement = sql.prepare(query).expect("SQL");
+        statement.query_map([], |row| row.get(0)).expect("reads").collect::<Result<_, _>>().expect("rows")
+    };
+    let columns = |table: &str| {
+        let mut names = texts(&some, &format!("SELECT upper(name) FROM pragma_table_info('{table}')"));
+        names.sort();
+        names
+    };
+    assert_eq!(columns("Places"), ["GLOBALID", "KIND", "OBJECTID", "SHAPE"]);
+    assert_eq!(columns("Place_inspections"), ["GLOBALID", "OBJECTID", "PLACE_ID", "RESULT"], "its key comes as well");
+    for query in [
+        "SELECT OBJECTID || ' ' || GlobalID || ' ' || coalesce(KIND, '-') || hex(Shape) FROM Places ORDER BY OBJECTID",
+        "SELECT OBJECTID || ' ' || PLACE_ID || ' ' || coalesce(RESULT, '-') FROM Place_inspections ORDER BY OBJECTID",
+        "SELECT constraint_name || coalesce(value, '-') || coalesce(description, '') FROM gpkg_data_column_constraints ORDER BY 1",
+        "SELECT base_table_name || related_table_name || mapping_table_name FROM gpkgext_relations ORDER BY 1",
+    ] {
+        let found = texts(&some, query);
+        assert!(!found.is_empty() && found == texts(&all, query), "{query}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_fetched_is_refused_with_a_way_out_and_programs_read_a_result() {
     let sandbox = sandbox(SandboxOptions::default()).await;
@@ -104,7 +228,11 @@ async fn what_cannot_be_fetched_is_refused_with_a_way_out_and_programs_read_a_re
         (&tiles, "a.pmtiles", &["--levels", "0-99"], 2, "there is no level 99"),
         (&tiles, "a.pmtiles", &["--where", "A = 1"], 2, "leave it out"),
         (&features, "a.txt", &[], 2, ".gpkg"),
-        (&"https://x.example/{z}/{x}.png".to_owned(), "a.pmtiles", &[], 2, "{row}"),
+        (&"https://x.example/{z}/{x}.png".to_owned(), "a.pmtiles", &["--levels", "0-3"], 2, "{row}"),
+        (&tiles, "a.pmtiles", &["--fields", "NAME"], 2, "tiles have no fields"),
+        (&tiles, "a.pmtiles", &["--layer", "relief"], 2, "a layer of a WMTS"),
+        (&features, "a.gpkg", &["--fields", "NAME,HEIGHT"], 2, "has a field `HEIGHT`; there are: COUNTRY, "),
+        (&features, "a.gpkg", &["--fields", "NAME", "--direct", "never"], 2, "--direct always"),
         (&"https://x.example/{z}/{x}/{y}.png".to_owned(), "a.pmtiles", &[], 2, "--levels"),
         (&"https://x.example/index.html".to_owned(), "a.gpkg", &[], 2, "FeatureServer"),
     ] {

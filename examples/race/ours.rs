@@ -1,7 +1,7 @@
 //! offmap: the service as a map of its own, a package of it that is verified, and its data in the format that is asked for.
 
 use crate::{Outcome, peak_rss_mib};
-use offmap::arcgis::lone_service::{self, Wanted};
+use offmap::arcgis::lone_service::{self, Selection, Wanted};
 use offmap::arcgis::portal::ReadLimits;
 use offmap::arcgis::{ArcGisClient, ClientOptions, Credentials};
 use offmap::packager::MobileMapPackage;
@@ -56,7 +56,7 @@ async fn new_job(
         Content::Tiles => Wanted::Tiles,
         Content::Features => Wanted::Features,
     };
-    let lone = lone_service::read(client, url, wanted, "", &ReadLimits::default()).await?;
+    let lone = lone_service::read(client, url, &Selection::all(wanted), &ReadLimits::default()).await?;
     let mut parameters = GenerateOfflineMapParameters::new(lone.extent.ok_or("the service has no extent")?);
     parameters.direct_download = DirectDownload::Always;
     let task = OfflineMapTask::new(engine, lone.source);

@@ -100,6 +100,20 @@ impl SpatialReference {
         Projection::of(self).map(drop).map_err(|why| Failure::invalid_parameter(format!("{self}, {why}")))
     }
 
+    /// Metres of its unit; of a degree, those at the equator of its ellipsoid (OGC 07-057r7, §6.1).
+    ///
+    /// # Errors
+    /// Why there are none, in half a sentence: it is not known by a number of the EPSG list, or needs grid files.
+    pub fn meters_per_unit(&self) -> Result<f64, String> {
+        let of_degree = |radius: f64| radius.to_radians();
+        Ok(match Projection::of(self).map_err(|why| format!("{self}, {why}"))? {
+            Projection::Degrees => of_degree(WEB_MERCATOR_HALF / std::f64::consts::PI),
+            Projection::Mercator => 1.0,
+            Projection::Other { own, .. } if own.is_latlong() => of_degree(own.ellipse_parameters().0),
+            Projection::Other { own, .. } => own.to_meter(),
+        })
+    }
+
     /// The whole world in it, where x runs around it; for Web Mercator its square.
     #[must_use]
     pub fn world(&self) -> Option<Envelope> {
@@ -130,6 +144,18 @@ mod tests {
         let back = projection.to_wgs84(there).expect("projects back");
         assert!((back[0] - point[0]).abs() < 1e-7 && (back[1] - point[1]).abs() < 1e-7, "{wkid}: {back:?}");
         there
+    }
+
+    #[test]
+    fn a_unit_has_its_metres() {
+        let of = |wkid| SpatialReference::from_wkid(wkid).meters_per_unit().expect("known");
+        // 2263 is in feet of the United States, 4258 in degrees.
+        for (wkid, metres) in
+            [(4326, 111_319.490_793), (4258, 111_319.490_793), (3857, 1.0), (25_832, 1.0), (2263, 1200.0 / 3937.0)]
+        {
+            assert!((of(wkid) - metres).abs() < 1e-6, "{wkid}: {}", of(wkid));
+        }
+        assert!(SpatialReference::from_wkid(1).meters_per_unit().is_err());
     }
 
     #[test]

@@ -15,6 +15,25 @@ pub enum Wanted {
     Features,
 }
 
+/// What is wanted of a service.
+#[derive(Debug, Clone, Copy)]
+pub struct Selection<'a> {
+    /// Tiles, tiles that are drawn, or features.
+    pub wanted: Wanted,
+    /// A where clause for features; an empty one is met by all.
+    pub filter: &'a str,
+    /// The layer of a WMTS by its identifier or title; a service with one layer needs none.
+    pub layer: Option<&'a str>,
+}
+
+impl Selection<'_> {
+    /// All of it.
+    #[must_use]
+    pub fn all(wanted: Wanted) -> Self {
+        Self { wanted, filter: "", layer: None }
+    }
+}
+
 /// A service or layer, as a map.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -27,6 +46,8 @@ pub struct LoneService {
     pub extent: Option<AreaOfInterest>,
     /// The levels of its cache, from the coarsest to the finest; those of the web where it is drawn; none of features.
     pub levels: Vec<LevelScale>,
+    /// Whether it has tiles and nothing that draws them: a template or WMTS has no style.
+    pub has_only_tiles: bool,
     /// Whether it has no cache and is drawn.
     pub is_drawn: bool,
 }

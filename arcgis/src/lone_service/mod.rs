@@ -7,7 +7,8 @@
 //! | `…/MapServer/3` | | that layer or table |
 //! | `…/ImageServer`, `…/VectorTileServer` | its cache | |
 //! | `…/MapServer`, `…/ImageServer` without a cache, a WMS | drawn, where that is wanted | |
-//! | a template with `{z}`, `{x}`, `{y}`, or with `{level}`, `{col}`, `{row}` | Web Mercator tiles | |
+//! | `…/WMTSCapabilities.xml`, `…?SERVICE=WMTS&REQUEST=GetCapabilities` | one of its layers | |
+//! | a template with `{z}`, `{x}`, `{y}` or `{-y}`, or with `{level}`, `{col}`, `{row}` | Web Mercator tiles: pictures or vector tiles | |
 //!
 //! Source: `feature-service-rest` reference §2, tile reference §2, `web-map-and-offline-api` reference A.4.
 
@@ -16,8 +17,9 @@ mod drawn;
 mod found;
 mod level_scale;
 mod template;
+mod wmts;
 
-pub use found::{LoneService, Wanted};
+pub use found::{LoneService, Selection, Wanted};
 pub use level_scale::LevelScale;
 
 use crate::answer_kind::AnswerKind;
@@ -30,25 +32,30 @@ use crate::urls::parse_http;
 use described::{extent_of, layers_of, levels_of, title_of};
 use drawn::Wms;
 use found::map_of;
+use offmap_disk::run_blocking;
 use offmap_model::failure::without_secrets;
-use offmap_model::{Failure, FailureStage, OfflineMapSource, ServiceUrl, WebMap};
+use offmap_model::{AreaOfInterest, Failure, FailureKind, FailureOwner, FailureStage, OfflineMapSource, ServiceUrl, WebMap};
 use serde_json::{Value, json};
 use template::Template;
 
 /// Keys of which every description of a service, layer or table has at least one.
 const DESCRIPTION: &[&str] = &["currentVersion", "capabilities", "layers", "tables", "fields", "tileInfo", "tiles", "type"];
 
-/// Reads what is at a url. `filter` is a where clause for features; an empty one is met by all.
+/// Most bytes of the tile that is looked at.
+const MOST_FIRST_TILE: usize = 16 << 20;
+
+/// Reads what is at a url.
 ///
 /// ```no_run
-/// use offmap_arcgis::lone_service::{self, Wanted};
+/// use offmap_arcgis::lone_service::{self, Selection, Wanted};
 /// use offmap_arcgis::portal::ReadLimits;
 /// use offmap_arcgis::{ArcGisClient, ClientOptions, Credentials};
 ///
 /// # async fn run() -> Result<(), offmap_model::Failure> {
 /// let client = ArcGisClient::new(ClientOptions::default(), Credentials::none())?;
 /// let url = "https://gis.city.example/arcgis/rest/services/Trees/FeatureServer/0";
-/// let trees = lone_service::read(&client, url, Wanted::Features, "HEIGHT > 10", &ReadLimits::default()).await?;
+/// let tall = Selection { filter: "HEIGHT > 10", ..Selection::all(Wanted::Features) };
+/// let trees = lone_service::read(&client, url, &tall, &ReadLimits::default()).await?;
 /// println!("{} within {:?}", trees.title, trees.extent);
 /// # Ok(())
 /// # }
@@ -59,30 +66,46 @@ const DESCRIPTION: &[&str] = &["currentVersion", "capabilities", "layers", "tabl
 pub async fn read(
     client: &ArcGisClient,
     url: &str,
-    wanted: Wanted,
-    filter: &str,
+    selection: &Selection<'_>,
     limits: &ReadLimits,
 ) -> Result<LoneService, Failure> {
     let clock = client.clock();
-    let work = read_within(client, url.trim(), wanted, filter);
+    let work = read_within(client, url.trim(), selection);
     run_within("the reading of the service", limits.time, &limits.cancel, &*clock, work).await
 }
 
-async fn read_within(client: &ArcGisClient, url: &str, wanted: Wanted, filter: &str) -> Result<LoneService, Failure> {
-    if url.contains('{') {
-        return of_template(&Template::read(url)?, wanted, filter);
+async fn read_within(client: &ArcGisClient, url: &str, selection: &Selection<'_>) -> Result<LoneService, Failure> {
+    let (wanted, filter) = (selection.wanted, selection.filter);
+    let is_template = url.contains('{');
+    let capabilities = if is_template { None } else { wmts::capabilities_url(&parse_http(url)?) };
+    if selection.layer.is_some() && capabilities.is_none() {
+        return Err(Failure::invalid_parameter(
+            "--layer names a layer of a WMTS; of another service, write the layer's number behind its url",
+        ));
     }
-    parse_http(url)?;
-    if let Some(wms) = Wms::of(url) {
-        refuse_filter(filter)?;
-        return wms.lone(wanted);
+    if is_template {
+        return of_template(client, &Template::read(url)?, wanted, filter).await;
     }
+    if let Some(capabilities) = capabilities {
+        return of_wmts(client, capabilities.as_str(), selection).await;
+    }
+    match Wms::of(url) {
+        Some(wms) => {
+            refuse_filter(filter)?;
+            wms.lone(wanted)
+        }
+        None => of_service(client, url, wanted, filter).await,
+    }
+}
+
+async fn of_service(client: &ArcGisClient, url: &str, wanted: Wanted, filter: &str) -> Result<LoneService, Failure> {
     let shown = without_secrets(url);
     let known = ServiceUrl::parse(url).filter(|u| is_read(&u.kind()));
     let Some(service) = known else {
         return Err(Failure::invalid_parameter(format!(
             "`{shown}` is not the url of a service or layer; expected …/FeatureServer, …/MapServer, …/ImageServer or …/VectorTileServer, \
-             with the number of a layer behind it or without, a template of tiles with {{z}}, {{x}} and {{y}}, or a WMS (…?SERVICE=WMS)"
+             with the number of a layer behind it or without, the capabilities of a WMTS, a WMS (…?SERVICE=WMS), or a template of tiles with \
+             {{z}}, {{x}} and {{y}}"
         )));
     };
     let at = service.layer_id().map_or_else(|| service.root().to_owned(), |id| format!("{}/{id}", service.root()));
@@ -96,11 +119,11 @@ async fn read_within(client: &ArcGisClient, url: &str, wanted: Wanted, filter: &
     let map = map_for(wanted, (&service, &at), (&answer, is_cache), &title, filter)?;
     let levels = match wanted {
         Wanted::Features => Vec::new(),
-        _ if is_drawn => template::levels(),
+        _ if is_drawn => template::levels(false),
         _ => levels_of(&answer),
     };
     let source = OfflineMapSource::from_web_map(WebMap::from_value(map)?);
-    Ok(LoneService { source, title, extent: extent_of(&answer), levels, is_drawn })
+    Ok(LoneService { source, title, extent: extent_of(&answer), levels, has_only_tiles: false, is_drawn })
 }
 
 /// The map of a service, of what is wanted of it.
@@ -152,6 +175,14 @@ fn map_for(
     })
 }
 
+/// Reads bytes as capabilities of a WMTS, for fuzzing.
+#[doc(hidden)]
+pub fn read_any_capabilities(bytes: &[u8]) {
+    for layer in [None, Some("relief")] {
+        let _ = wmts::read(bytes, "https://x.example/wmts?SERVICE=WMTS", layer);
+    }
+}
+
 fn is_read(kind: &str) -> bool {
     matches!(kind, "featureserver" | "mapserver" | "imageserver" | "vectortileserver")
 }
@@ -175,16 +206,57 @@ fn refuse_filter(filter: &str) -> Result<(), Failure> {
     }
 }
 
-fn of_template(template: &Template, wanted: Wanted, filter: &str) -> Result<LoneService, Failure> {
+async fn of_template(
+    client: &ArcGisClient,
+    template: &Template,
+    wanted: Wanted,
+    filter: &str,
+) -> Result<LoneService, Failure> {
     refuse_filter(filter)?;
     if wanted == Wanted::Features {
         return Err(Failure::invalid_parameter(format!(
-            "`{}` is a template of tiles; they are written to .pmtiles, .mbtiles or .tpkx",
+            "`{}` is a template of tiles; they are written to .pmtiles, .mbtiles, .tpkx or .vtpk",
             without_secrets(&template.url)
         )));
     }
-    let source =
-        OfflineMapSource::from_web_map(WebMap::from_value(map_of(&template.title, vec![template.layer()], vec![]))?);
-    let (extent, levels) = (Some(template::extent()), template::levels());
-    Ok(LoneService { source, title: template.title.clone(), extent, levels, is_drawn: false })
+    let is_vector = match template.says_vector() {
+        Some(says) => says,
+        None => has_vector_tiles(client, template).await?,
+    };
+    let map = map_of(&template.title, vec![template.layer(is_vector)], vec![]);
+    let source = OfflineMapSource::from_web_map(WebMap::from_value(map)?);
+    let (extent, levels) = (Some(template::extent()), template::levels(is_vector));
+    Ok(LoneService { source, title: template.title.clone(), extent, levels, has_only_tiles: true, is_drawn: false })
+}
+
+async fn of_wmts(client: &ArcGisClient, url: &str, selection: &Selection<'_>) -> Result<LoneService, Failure> {
+    refuse_filter(selection.filter)?;
+    let shown = without_secrets(url);
+    if selection.wanted == Wanted::Features {
+        return Err(Failure::invalid_parameter(format!(
+            "{shown} has tiles and no features; tiles are written to a name with another ending, such as .pmtiles"
+        )));
+    }
+    let call = ServiceCall::get(url)?.in_stage(FailureStage::Plan);
+    let Some(bytes) = client.bytes(&call, wmts::MOST_BYTES).await? else {
+        let message = format!("there are no capabilities at {shown}; look whether its path is right");
+        return Err(Failure::new(FailureOwner::Source, FailureKind::NotFound, FailureStage::Plan, message));
+    };
+    let (asked, name) = (url.to_owned(), selection.layer.map(str::to_owned));
+    let read = run_blocking(move || wmts::read(&bytes, &asked, name.as_deref()));
+    let wmts::WmtsLayer { title, mut layer, extent, levels } = read.await?;
+    client.secrets().scrub_json(&mut layer);
+    let source = OfflineMapSource::from_web_map(WebMap::from_value(map_of(&title, vec![layer], vec![]))?);
+    let extent = Some(AreaOfInterest::Envelope(extent));
+    Ok(LoneService { source, title, extent, levels, has_only_tiles: true, is_drawn: false })
+}
+
+/// Whether the first tile of a template is a vector tile; where there is none, its tiles are taken for pictures.
+async fn has_vector_tiles(client: &ArcGisClient, template: &Template) -> Result<bool, Failure> {
+    let call = ServiceCall::get(&template.first_tile())?.in_stage(FailureStage::Plan);
+    match client.tile(call, MOST_FIRST_TILE, &|_| Ok(()), Vec::new()).await {
+        Ok(tile) => Ok(tile.is_some_and(|bytes| template::is_vector_tile(&bytes))),
+        Err(failure) if failure.owner == FailureOwner::Source => Ok(false),
+        Err(failure) => Err(failure),
+    }
 }

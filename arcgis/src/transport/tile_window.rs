@@ -7,7 +7,7 @@
 //! | --- | --- |
 //! | good answers to as many requests as go at a time (a round) | twice as many at a time up to the first sign of trouble, then a few more each round |
 //! | the same, where fewer were under way than may be | nothing: more are not needed |
-//! | a round whose quickest answer took more than twice as long as the quickest one so far, and [`QUEUE`] more | fewer, in that proportion: they wait in its queue |
+//! | a round whose quickest answer took a quarter longer than the quickest one so far, and [`QUEUE`] more | fewer, in that proportion: they wait in its queue |
 //! | a round of which more than a tenth failed (5xx, no answer) | half as many |
 //! | 429, `Retry-After`, "try again" | half as many; from the second time on so many a second as it answered in the second before, less [`BELOW`] |
 //!
@@ -37,7 +37,7 @@ const COUNTED: i64 = 1_000;
 /// The steps in which they are counted.
 const STEP: i64 = 20;
 /// How much below the pace at which a host refused it is asked.
-pub(super) const BELOW: f64 = 0.015;
+pub(super) const BELOW: f64 = 0.02;
 /// How long the pace stays after a refusal, in milliseconds, at first and at most.
 pub(super) const HOLD: i64 = 60_000;
 const LONGEST_HOLD: i64 = 16 * HOLD;
@@ -49,8 +49,8 @@ const GROWTH: f64 = 0.02;
 const MOST_GROWTH: f64 = 0.5;
 /// Refusals at paces that differ by no more of it are at the same pace.
 const SAME: f64 = 0.1;
-/// Requests that are late by so many milliseconds are made up for.
-const LATE: f64 = 20.0;
+/// Requests that are late by so many milliseconds are made up for: less in a second than the pace is below the limit.
+const LATE: f64 = 10.0;
 
 /// See the module.
 #[derive(Debug)]
@@ -173,7 +173,7 @@ impl TileWindow {
             return false;
         }
         let (Some(took), Some(quickest)) = (quickest, self.quickest.get()) else { return false };
-        let expected = quickest * 2 + QUEUE;
+        let expected = quickest + quickest / 4 + QUEUE;
         if took > expected {
             let share = (expected.as_secs_f64() / took.as_secs_f64()).max(0.5);
             let fewer = (self.allowed as f64 * share) as usize;
@@ -301,8 +301,8 @@ mod tests {
     fn answers_that_get_slower_mean_fewer_and_never_too_few() {
         let mut window = TileWindow::new(256);
         allowed_after(&mut window, 5, 50 * MS);
-        assert_eq!(allowed_after(&mut window, 1, 101 * MS), [256], "twice the quickest is still well");
-        assert_eq!(allowed_after(&mut window, 1, 140 * MS), [(256.0 * (100.0 + QUEUE.as_millis() as f64) / 140.0) as usize]);
+        assert_eq!(allowed_after(&mut window, 1, 64 * MS), [256], "a quarter more is still well");
+        assert_eq!(allowed_after(&mut window, 1, 100 * MS), [165]);
         assert_eq!(allowed_after(&mut window, 9, 5_000 * MS).last(), Some(&LEAST));
         let grown = allowed_after(&mut window, 3, 50 * MS);
         assert_eq!(grown, [6, 8, 10], "a few more each round after trouble");

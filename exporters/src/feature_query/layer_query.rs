@@ -110,9 +110,17 @@ impl<'a> LayerQuery<'a> {
         Ok(answer.pointer("/features/0/attributes").and_then(|row| attribute(row, self.field())))
     }
 
+    fn out_fields(&self) -> String {
+        if !self.layer.is_narrowed {
+            return "*".to_owned();
+        }
+        let others = self.reader.fields.iter().map(|field| field.name.as_str());
+        std::iter::once(self.field()).chain(others).collect::<Vec<_>>().join(",")
+    }
+
     /// Adds what every page of rows is asked with.
     fn for_rows(&self, call: ServiceCall) -> ServiceCall {
-        let mut call = call.with("outFields", "*");
+        let mut call = call.with("outFields", self.out_fields());
         match &self.reader.shapes {
             None => call = call.with("returnGeometry", false),
             Some(shapes) => {

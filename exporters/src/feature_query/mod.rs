@@ -27,6 +27,7 @@ mod judge;
 mod layer_query;
 mod left_out;
 mod made_of;
+mod out_fields;
 mod page;
 mod parameters;
 mod pbf;
@@ -163,6 +164,7 @@ impl Exporter for FeatureQueryExporter {
             out_spatial_reference: request.source.web_map.spatial_reference().or_else(|| service.spatial_reference.clone()),
             return_attachments,
             max_attachment_bytes: None,
+            out_fields: None,
         })
     }
 
@@ -188,7 +190,8 @@ impl Exporter for FeatureQueryExporter {
         parameters: &Self::Parameters,
         ctx: &ExportContext,
     ) -> Result<Artifact, Failure> {
-        let service = &service.clone().with_secrets(ctx.secrets());
+        let service = service.clone().with_secrets(ctx.secrets());
+        let service = &out_fields::narrowed(service, parameters.out_fields.as_deref());
         let (client, done) = (&self.client.for_task(ctx), &AtomicU64::new(0));
         Export { client, task, service, parameters, ctx, done }.run().await
     }

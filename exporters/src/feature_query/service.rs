@@ -59,6 +59,9 @@ pub(super) struct QueriedLayer {
     pub(super) has_statistics: bool,
     /// Whether it can be asked as it was at a moment.
     pub(super) has_moments: bool,
+    /// Whether the description has only the fields that are wanted; not so in the plan.
+    #[serde(skip)]
+    pub(super) is_narrowed: bool,
 }
 
 /// A service with the layers whose rows are asked for.
@@ -102,7 +105,7 @@ fn object_id_field(layer: &Value) -> Option<String> {
 
 impl QueriedLayer {
     /// Reads a description; `None` where nothing tells its rows apart.
-    fn read(layer: &Value) -> Option<Self> {
+    pub(super) fn read(layer: &Value) -> Option<Self> {
         let can = |key: &str| layer.get("advancedQueryCapabilities").and_then(|a| flag(a, &[key])).unwrap_or(false);
         let orders = can("supportsOrderBy") || flag(layer, &["supportsAdvancedQueries"]).unwrap_or(false);
         let by_clause = can("supportsPagination") || orders || flag(layer, &["useStandardizedQueries"]).is_some();
@@ -125,6 +128,7 @@ impl QueriedLayer {
                 .flatten()
                 .any(moments),
             description: trimmed(layer),
+            is_narrowed: false,
         })
     }
 }

@@ -146,7 +146,7 @@ impl Export<'_> {
     /// The service's own style with its sprites and fonts; a service without one has a note.
     async fn own_style(&self) -> Result<(Option<PathBuf>, Vec<LayerNote>), Failure> {
         let (ctx, service) = (self.ctx, &self.source.service);
-        if !self.source.is_vector() {
+        if self.source.vector.is_none() {
             return Ok((None, Vec::new()));
         }
         let folder = ctx.work_dir().join(OWN_STYLE_FOLDER);

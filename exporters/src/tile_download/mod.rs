@@ -117,7 +117,7 @@ impl Exporter for TileDownloadExporter {
         found: &ServiceDescription<Self::Service>,
     ) -> Result<Self::Parameters, Failure> {
         let source = downloadable(&found.service)?;
-        let level_ids = if source.is_vector() {
+        let level_ids = if source.vector.is_some() {
             let deepest = tile_levels::vector_max_level(&source.service, &found.title, request)?;
             source.service.cached_levels().iter().map(|l| l.level).filter(|id| *id <= deepest).collect()
         } else {

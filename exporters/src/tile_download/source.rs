@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 pub struct TileSource {
     pub(super) service: TiledService,
     pub(super) template: TileTemplate,
-    /// The service of vector tiles, and the styles of items that draw them.
+    /// The service of vector tiles, and the styles of items that draw them; a template has neither.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) vector: Option<Described>,
     pub(super) title: String,
@@ -52,16 +52,19 @@ impl TileSource {
     }
 
     pub(super) fn is_vector(&self) -> bool {
-        self.vector.is_some()
+        self.vector.is_some() || self.stated_format().is_some_and(TileFormat::is_vector)
+    }
+
+    fn stated_format(&self) -> Option<TileFormat> {
+        self.service.tile_info.format.as_deref().and_then(TileFormat::of_esri_word)
     }
 
     /// What its tiles are, as far as it says.
     pub(super) fn format(&self) -> TileFormat {
-        if self.is_vector() {
-            return TileFormat::Mvt;
+        match self.is_vector() {
+            true => TileFormat::Mvt,
+            false => self.stated_format().unwrap_or(TileFormat::Mixed),
         }
-        let said = self.service.tile_info.format.as_deref().and_then(TileFormat::of_esri_word);
-        said.filter(|format| !format.is_vector()).unwrap_or(TileFormat::Mixed)
     }
 
     /// What asks for a tile. Vector tiles stay gzip as they come.

@@ -26,7 +26,10 @@ const IN_URL: &AsciiSet = &CONTROLS
 /// Bytes by which a url is longer than its template, at most as a rule.
 const ROOM: usize = 24;
 
-/// A url with `{level}`, `{row}` and `{col}`, and `{subDomain}` where several hosts have the same tiles.
+/// The row of a tile counted from the south, where level n has 2ⁿ rows.
+pub(super) const ROW_FROM_SOUTH: &str = "{-y}";
+
+/// A url with `{level}`, `{row}` or `{-y}`, and `{col}`, and `{subDomain}` where several hosts have the same tiles.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct TileTemplate {
@@ -56,6 +59,8 @@ impl TileTemplate {
 
     /// The url of a tile. Neighbours are asked of different hosts, and a tile always of the same one.
     pub(super) fn url_of(&self, place: TileId) -> String {
+        let rows = 1_u64.checked_shl(place.level).unwrap_or(u64::MAX);
+        let from_south = rows.saturating_sub(place.row.saturating_add(1));
         let turn = usize::try_from(place.row.wrapping_add(place.column) % self.hosts() as u64).unwrap_or(0);
         let mut parts = self.url.split('{');
         let mut url = String::with_capacity(self.url.len() + ROOM);
@@ -65,6 +70,7 @@ impl TileTemplate {
                 (Some(("level", rest)), Some(value), _) => write!(url, "{}{rest}", utf8_percent_encode(value, IN_URL)),
                 (Some(("level", rest)), None, _) => write!(url, "{}{rest}", place.level),
                 (Some(("row", rest)), ..) => write!(url, "{}{rest}", place.row),
+                (Some(("-y", rest)), ..) => write!(url, "{from_south}{rest}"),
                 (Some(("col", rest)), ..) => write!(url, "{}{rest}", place.column),
                 (Some(("subDomain", rest)), _, Some(host)) => write!(url, "{host}{rest}"),
                 _ => write!(url, "{{{part}"),
@@ -87,6 +93,7 @@ mod tests {
             TileTemplate { sub_domains, ..TileTemplate::new(url) }.url_of(TileId { level: 5, row, column })
         };
         assert_eq!(of("https://h/tile/{level}/{row}/{col}.pbf", &[], 7, 9), "https://h/tile/5/7/9.pbf");
+        assert_eq!(of("https://h/{level}/{col}/{-y}", &[], 7, 9), "https://h/5/9/24");
         let several = |row, column| of("https://{subDomain}.h/{level}/{col}/{row}", &["a", "b", "c"], row, column);
         assert_eq!([several(0, 0), several(0, 1)], ["https://a.h/5/0/0", "https://b.h/5/1/0"]);
         assert_eq!(several(4, 1), several(4, 1));

@@ -2,8 +2,10 @@
 //!
 //! | layer | where its tiles are | its scheme |
 //! | --- | --- | --- |
-//! | `WebTiledLayer`, also one with `wmtsInfo`; `WMTS` | `templateUrl` with `{level}`, `{row}`, `{col}` (or `{z}`, `{y}`, `{x}`) and `{subDomain}` of `subDomains`; a level that has a `levelValue` stands in the url by that | `tileInfo`, else the web's with 256 pixels |
+//! | `WebTiledLayer`, also one with `wmtsInfo`; `WMTS` | `templateUrl` with `{level}`, `{row}`, `{col}` (or `{z}`, `{y}`, `{x}`; `{-y}` is the row from the south) and `{subDomain}` of `subDomains`; a level that has a `levelValue` stands in the url by that | `tileInfo`, else the web's with 256 pixels |
 //! | `OpenStreetMap` | the foundation's own servers, which forbid bulk download | the web's, levels 0 to 19 |
+//!
+//! Where `tileInfo` says `pbf` as its format, the tiles are vector tiles.
 //!
 //! Nothing is asked to plan them: the map says all of it. Layers of one template share a package where the map says the same of their
 //! tiles: scheme, extent and hosts.
@@ -11,11 +13,11 @@
 //! Source: web map specification, `webTiledLayer`, `lod` (`levelValue`) and `openStreetMapLayer`.
 
 use super::source::TileSource;
-use super::template::TileTemplate;
+use super::template::{ROW_FROM_SOUTH, TileTemplate};
 use crate::tile_service::{MOST_LEVELS, TiledService, spatial_reference_not_supported};
 use offmap_disk::sha256_of;
 use offmap_engine::{ServiceDescription, ServiceRequest};
-use offmap_formats::tiles::{TileInfo, web_mercator_scheme};
+use offmap_formats::tiles::{Lod, TileInfo, web_mercator_scheme};
 use offmap_model::{Capability, CapabilityReason, DirectDownloadHosts, LayerType, MapLayer, OfflineMapSource, sub_domains};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -25,6 +27,9 @@ const OPEN_STREET_MAP_WORDS: &str = "© OpenStreetMap contributors (ODbL)";
 /// Deepest level where nobody says.
 const DEEPEST: u8 = 22;
 const DEEPEST_OF_OPEN_STREET_MAP: u8 = 19;
+/// Deepest level to which a scheme is compared with the web's, and how far resolutions may differ, of their size.
+const DEEPEST_OF_SCHEMES: u8 = 30;
+const ALIKE: f64 = 1e-6;
 /// Longest template, and longest `levelValue`, in bytes.
 const LONGEST_TEMPLATE: usize = 2048;
 const LONGEST_LEVEL: usize = 256;
@@ -73,7 +78,8 @@ fn read_template(json: &Value) -> Option<TileTemplate> {
     .into_iter()
     .fold(url.to_owned(), |url, (other, own)| url.replace(other, own));
     let is_http = url.starts_with("https://") || url.starts_with("http://");
-    let is_whole = ["{level}", "{row}", "{col}"].iter().all(|part| url.contains(part));
+    let row = if url.contains(ROW_FROM_SOUTH) { ROW_FROM_SOUTH } else { "{row}" };
+    let is_whole = ["{level}", row, "{col}"].iter().all(|part| url.contains(part));
     if !is_http || !is_whole || url.len() > LONGEST_TEMPLATE {
         return None;
     }
@@ -109,6 +115,20 @@ fn read_scheme(title: &str, said: &Value) -> Result<(TileInfo, BTreeMap<u32, Str
     Ok((info, values))
 }
 
+/// Why a template cannot be filled in a scheme; its rows can only be counted from the south where level n has 2ⁿ of them.
+fn not_from_south(title: &str, template: &TileTemplate, info: &TileInfo) -> Option<String> {
+    let web = web_mercator_scheme(info.cols, DEEPEST_OF_SCHEMES);
+    let is_web = |lod: &Lod| {
+        let same = web.lods.iter().find(|other| other.level == lod.level);
+        same.is_some_and(|other| (lod.resolution / other.resolution - 1.0).abs() < ALIKE)
+    };
+    let begins = (info.origin.x - web.origin.x).abs() < 1.0 && (info.origin.y - web.origin.y).abs() < 1.0;
+    let is_web_scheme = begins && info.rows == info.cols && info.lods.iter().all(is_web);
+    (template.url.contains(ROW_FROM_SOUTH) && !is_web_scheme).then(|| {
+        format!("the template of \"{title}\" counts rows from the south ({{-y}}), and its scheme is not the web's; write it with {{y}}")
+    })
+}
+
 /// What the map says of the layers of one template.
 pub(super) fn describe(request: &ServiceRequest, mut template: TileTemplate) -> ServiceDescription<Option<TileSource>> {
     let first = request.layers.first();
@@ -133,6 +153,9 @@ pub(super) fn describe(request: &ServiceRequest, mut template: TileTemplate) -> 
         let unsupported = spatial_reference_not_supported(&title, &service.tile_info.spatial_reference);
         if let Some(words) = unsupported {
             return Err((CapabilityReason::SpatialReferenceNotSupported, words));
+        }
+        if let Some(words) = not_from_south(&title, &template, &service.tile_info) {
+            return Err((CapabilityReason::Other, words));
         }
         match forbidden(hosts, &title, &template) {
             Some(words) => Err((CapabilityReason::DirectDownloadForbidden, words)),
@@ -228,6 +251,18 @@ mod tests {
         for (a, b) in (0..keys.len()).flat_map(|a| (a + 1..9).map(move |b| (a, b))) {
             assert_eq!(keys[a] == keys[b], [(0, 1), (2, 3)].contains(&(a, b)), "{} {}", keys[a], keys[b]);
         }
+    }
+
+    #[test]
+    fn rows_are_counted_from_the_south_in_the_web_s_scheme_only() {
+        let template = read_template(&json!({"templateUrl": "https://h/{z}/{x}/{-y}.png"})).expect("a template");
+        for pixels in [256, 512] {
+            assert_eq!(not_from_south("T", &template, &web_mercator_scheme(pixels, 20)), None);
+        }
+        let mut other = web_mercator_scheme(256, 5);
+        other.lods[3].resolution *= 1.5;
+        assert!(not_from_south("T", &template, &other).is_some_and(|words| words.contains("write it with {y}")));
+        assert_eq!(not_from_south("T", &TileTemplate::new("https://h/{level}/{col}/{row}"), &other), None);
     }
 
     #[test]
