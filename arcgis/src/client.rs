@@ -184,7 +184,7 @@ impl ArcGisClient {
         reader: Arc<R>,
     ) -> Result<R::Features, Failure> {
         let form = if as_pbf { "pbf" } else { "json" };
-        self.run(call.clone().answer(AnswerKind::Features).with("f", form), &mut FeatureAnswer { as_pbf, reader }).await
+        self.run(call.clone().answer(AnswerKind::Features).with("f", form), &mut FeatureAnswer { reader }).await
     }
 
     /// Asks for a small file, such as a thumbnail or a sprite; `None` if the url has none (404).

@@ -25,6 +25,11 @@ const OF_REQUEST: &[&str] = &[
     "VersionNegotiationFailed",
 ];
 
+/// Whether the words of a report say that there is no such tile, which is no error (WMTS 1.0.0, §7.2.4).
+pub(crate) fn is_out_of_range(words: &str) -> bool {
+    words.starts_with("TileOutOfRange")
+}
+
 /// The error of a report; `None` for anything else. A report without a code says nothing of whose fault it is: it counts as a fault of the
 /// service that may pass (500), one whose code is of the request as a bad request (400).
 pub(crate) fn read(bytes: &[u8]) -> Option<ServiceError> {
@@ -85,6 +90,9 @@ mod tests {
         assert_eq!((error.code, error.message.as_str()), (500, "NoApplicableCode: out of memory"));
         let bare = read(b"<ServiceExceptionReport><ServiceException>busy</ServiceException>").expect("breaks off");
         assert_eq!((bare.code, bare.message.as_str()), (500, "busy"));
+        let none =
+            read(b"<ExceptionReport><Exception exceptionCode=\"TileOutOfRange\" locator=\"TILECOL\"/></ExceptionReport>");
+        assert!(none.is_some_and(|error| is_out_of_range(&error.message)) && !is_out_of_range(&bare.message));
         for other in [&b"<html><body>ServiceExceptionReport</body></html>"[..], b"<WMS_Capabilities/>", b"{}", b"", b"<"] {
             assert_eq!(read(other), None, "{}", String::from_utf8_lossy(other));
         }

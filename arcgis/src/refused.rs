@@ -19,6 +19,13 @@ pub(crate) struct Refused {
     pub(crate) wants_https: bool,
 }
 
+impl Refused {
+    /// Whether the service's own words are such.
+    pub(crate) fn says(&self, is_such: impl Fn(&str) -> bool) -> bool {
+        self.failure.server_message.as_deref().is_some_and(is_such)
+    }
+}
+
 impl From<Refused> for Failure {
     fn from(refused: Refused) -> Self {
         *refused.failure

@@ -20,7 +20,7 @@ use crate::stop::{INCOMPLETE, Stop};
 use crate::take::{or_told, read_limits};
 use crate::terminal::{self, note};
 use offmap::arcgis::lone_service::{self, LoneService, Selection, Wanted};
-use offmap::model::failure::without_secrets;
+use offmap::model::url_without_secrets;
 use offmap::packager::MobileMapPackage;
 use offmap::{
     AreaOfInterest, DestinationTableRowFilter, DirectDownload, Engine, Failure, FailureKind, GenerateOfflineMapJob,
@@ -99,7 +99,8 @@ pub(crate) fn wishes(fetch: &Fetch) -> RunArguments {
 fn package_of(arguments: &Fetch, area: Option<&AreaOfInterest>) -> PathBuf {
     let mut asked = json!({
         "version": 1,
-        "url": without_secrets(&arguments.url),
+        // A query may say which layer or which tiles it is.
+        "url": url_without_secrets(&arguments.url),
         // What is in its file, not where that is.
         "area": area,
         "levels": arguments.levels,

@@ -143,8 +143,8 @@ async fn a_reader_that_goes_away_is_no_panic() {
     let dir = tempfile::tempdir().expect("a directory");
     let map = dir.path().join("map.json");
     let layer = |n: usize| {
-        json!({"id": format!("l{n}"), "title": "x".repeat(200), "layerType": "ArcGISMapServiceLayer",
-        "url": "http://localhost:9/MapServer"})
+        json!({"id": format!("l{n}"), "title": "x".repeat(200), "layerType": "ArcGISSceneServiceLayer",
+        "url": "http://localhost:9/SceneServer"})
     };
     let layers: Vec<Value> = (0..2000).map(layer).collect();
     std::fs::write(&map, json!({"operationalLayers": layers}).to_string()).expect("writes");

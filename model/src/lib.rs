@@ -91,4 +91,4 @@ pub use task_control::TaskControl;
 pub use text::{Printable, printable};
 pub use thumbnail::Thumbnail;
 pub use utility_network::UtilityNetwork;
-pub use web_map::{LayerPlace, LayerType, MapLayer, WebMap, sub_domains};
+pub use web_map::{LayerPlace, LayerType, MapLayer, WebMap, sub_domains, url_without_secrets};

@@ -74,7 +74,6 @@ impl Attempt for JsonAnswer {
 ///
 /// Source: feature service reference §5.2.
 pub(crate) struct FeatureAnswer<R> {
-    pub(crate) as_pbf: bool,
     pub(crate) reader: Arc<R>,
 }
 
@@ -86,7 +85,8 @@ impl<R: ReadFeatures> Attempt for FeatureAnswer<R> {
         let response = transport.follow(call, access, &HeaderMap::new(), Some(Weight::Small)).await?;
         let body = transport.read_body(call, response).await?;
         let reader = Arc::clone(&self.reader);
-        if self.as_pbf && is_pbf(&body.bytes) {
+        // A cache may answer in the form that somebody else asked for.
+        if is_pbf(&body.bytes) {
             return Ok(run_blocking(move || Ok(reader.read_pbf(&body.bytes))).await?);
         }
         let read = move |budget: JsonBudget, text: &[u8]| reader.read_json(budget, text);

@@ -186,7 +186,9 @@ impl Host {
         let is_tile = weight == Weight::Tile;
         let mut more = match status.as_u16() {
             // Also where it says that there is no such tile.
-            200..500 if is_tile && status != StatusCode::TOO_MANY_REQUESTS => state.window.good(took, at),
+            200..500 if is_tile && status != StatusCode::TOO_MANY_REQUESTS => {
+                state.window.good(status.is_success().then_some(took), at)
+            }
             500.. if is_tile => {
                 state.window.failed();
                 false

@@ -6,6 +6,7 @@ use super::{page, sign_in};
 use crate::body::{self, ServiceError};
 use crate::call::ServiceCall;
 use crate::metrics;
+use crate::ogc_exception;
 use crate::refused::Refused;
 use crate::retry_after::retry_after;
 use crate::urls::host_of;
@@ -40,7 +41,7 @@ impl Transport {
         }
         let (headers, retry_after) = (response.headers().clone(), self.retry_after(&response));
         let text = self.read_all(call, response, LARGEST_ERROR).await.unwrap_or_default();
-        let error = match body::error_in_bytes(&text) {
+        let error = match body::error_in_bytes(&text).or_else(|| ogc_exception::read(&text)) {
             Some(error) => error.with_status(status.as_u16()),
             None => {
                 let proxy = self.proxy_of(call);

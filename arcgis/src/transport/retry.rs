@@ -164,13 +164,18 @@ impl Retries {
             self.failed -= 1;
             return Some(pause);
         }
+        let budget = budget_of(options, failure, context.governor.has_answered(&host_of(url)));
         let mut lasted = between(since, now).saturating_sub(self.asked_for);
+        let mut least = LEAST_TRIES;
         if failure.owner == FailureOwner::Network {
             let unreached = context.governor.unreached(&host_of(url), now);
             lasted = lasted.max(between(unreached, now));
+            if between(unreached, since) >= budget {
+                // Others have spent its time before this one began.
+                least = 1;
+            }
         }
-        let budget = budget_of(options, failure, context.governor.has_answered(&host_of(url)));
-        let over = lasted >= budget && self.failed >= LEAST_TRIES;
+        let over = lasted >= budget && self.failed >= least;
         if over || self.failed as usize >= options.attempts {
             return None;
         }

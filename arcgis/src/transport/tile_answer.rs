@@ -100,7 +100,12 @@ impl Attempt for TileAnswer<'_> {
             let _ = transport.read_all(call, response, UNREAD).await;
             return Ok(None);
         }
-        let response = transport.expect_success(call, response).await?;
+        let is_own = is_same_place(&call.url, response.url());
+        let response = match transport.expect_success(call, response).await {
+            // WMTS says it with status 400.
+            Err(refused) if is_own && refused.says(ogc_exception::is_out_of_range) => return Ok(None),
+            answered => answered?,
+        };
         let (from, is_vector) = (response.url().clone(), is_vector(response.headers()));
         let encoding = response.headers().get(CONTENT_ENCODING).cloned();
         let bytes = transport.read_all_into(call, response, self.limit, std::mem::take(&mut self.room)).await?;
@@ -114,6 +119,9 @@ impl Attempt for TileAnswer<'_> {
             return Ok(None);
         }
         if let Some(error) = body::error_in_bytes(&content).or_else(|| ogc_exception::read(&content)) {
+            if ogc_exception::is_out_of_range(&error.message) && is_same_place(&call.url, &from) {
+                return Ok(None);
+            }
             return Err(Refused::answered(error, call.stage, &call.url, None));
         }
         if let Some(page) = page::judge(call, &from, &content) {

@@ -126,13 +126,15 @@ impl TileWindow {
         self.rate.slot(now)
     }
 
-    /// An answer came, so long after its request; answers whether more may go now.
-    pub(super) fn good(&mut self, took: Duration, now: i64) -> bool {
-        self.quickest.add(took, now);
+    /// An answer came; answers whether more may go now. A tile's comes with how long it took: that there is none is said more quickly.
+    pub(super) fn good(&mut self, took: impl Into<Option<Duration>>, now: i64) -> bool {
         self.rate.answered(now);
         let round = &mut self.round;
         round.good += 1;
-        round.quickest = Some(round.quickest.map_or(took, |known| known.min(took)));
+        if let Some(took) = took.into() {
+            self.quickest.add(took, now);
+            round.quickest = Some(round.quickest.map_or(took, |known| known.min(took)));
+        }
         self.end_round()
     }
 
@@ -172,7 +174,9 @@ impl TileWindow {
             self.halve();
             return false;
         }
-        let (Some(took), Some(quickest)) = (quickest, self.quickest.get()) else { return false };
+        // Where nothing but "no such tile" came, nothing waited.
+        let quickest_ever = self.quickest.get().unwrap_or_default();
+        let (took, quickest) = (quickest.unwrap_or_default(), quickest_ever);
         let expected = quickest + quickest / 4 + QUEUE;
         if took > expected {
             let share = (expected.as_secs_f64() / took.as_secs_f64()).max(0.5);
@@ -246,6 +250,10 @@ impl Rate {
         if !std::mem::replace(&mut self.was_refused, true) {
             return;
         }
+        if count == 0 {
+            // Where nothing was answered, nothing is known of a pace: it was down, or others used it up.
+            return;
+        }
         let measured = f64::from(count) * 1_000.0 / COUNTED as f64;
         let pace = self.limit.map_or(measured, |limit| limit.min(measured)).max(1.0);
         let is_same = self.refused_at.is_some_and(|before| (before / pace - 1.0).abs() < SAME);
@@ -282,6 +290,24 @@ mod tests {
                 window.allowed()
             })
             .collect()
+    }
+
+    #[test]
+    fn a_host_that_was_down_is_asked_as_before_and_quick_answers_of_no_tile_say_nothing_of_its_queue() {
+        let mut window = TileWindow::new(256);
+        for n in 0..10 {
+            assert!(window.refused(n * 10_000, 5_000), "nothing was answered meanwhile");
+        }
+        assert_eq!(window.slot(200_000), Duration::ZERO);
+        let mut window = TileWindow::new(256);
+        for n in 0..20 {
+            window.is_full();
+            for _ in 0..window.allowed().max(LEAST_ROUND) {
+                window.good(None, n);
+                window.good(60 * MS, n);
+            }
+        }
+        assert_eq!(window.allowed(), 256);
     }
 
     #[test]

@@ -134,7 +134,8 @@ fn forbidden(
     online: [bool; 2],
 ) -> Option<Vec<(MapLayer, SkippedLayer)>> {
     let hosts = &request.parameters.direct_download_hosts;
-    let is_template = request.service_url.contains('{');
+    // A request that is drawn has its placeholders in its query.
+    let is_template = request.service_url.split(['?', '#']).next().is_some_and(|at| at.contains('{'));
     let is_past_export = exporter.downloads_directly() || exporter.draws_tiles();
     let is_forbidden = is_past_export && !is_template && hosts.refusal(&request.service_url).is_some();
     let refused = |layer: &MapLayer| {

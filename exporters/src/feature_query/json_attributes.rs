@@ -71,6 +71,7 @@ impl<'de> Visitor<'de> for AttributesSeed<'_> {
     }
 
     super::json_other::other_flag!();
+    super::json_other::other_null!();
     super::json_other::other_scalars!();
     super::json_other::other_list!();
 

@@ -23,7 +23,7 @@ macro_rules! other_flag {
     };
 }
 
-/// The same of numbers, text and null.
+/// The same of numbers and text.
 macro_rules! other_scalars {
     () => {
         fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
@@ -41,7 +41,12 @@ macro_rules! other_scalars {
         fn visit_str<E>(self, _: &str) -> Result<Self::Value, E> {
             Ok(Self::Value::default())
         }
+    };
+}
 
+/// The same of null.
+macro_rules! other_null {
+    () => {
         fn visit_unit<E>(self) -> Result<Self::Value, E> {
             Ok(Self::Value::default())
         }
@@ -66,4 +71,4 @@ macro_rules! other_list {
     };
 }
 
-pub(super) use {other_flag, other_list, other_object, other_scalars};
+pub(super) use {other_flag, other_list, other_null, other_object, other_scalars};

@@ -3,7 +3,7 @@
 //! Source: feature service reference §5.1.
 
 use super::json_attributes::{AttributesSeed, JsonAttributes};
-use super::json_other::{other_flag, other_list, other_object, other_scalars};
+use super::json_other::{other_flag, other_list, other_null, other_object, other_scalars};
 use super::json_shape::{JsonShape, ShapeSeed};
 use super::row_reader::{ReadRows, RowReader, Wrong};
 use offmap_model::Failure;
@@ -26,8 +26,13 @@ const SAID: [&str; 10] = [
     "properties",
     "spatialReference",
 ];
+/// Bytes of the rows of one answer, as they are kept; a page that is too much is asked for in halves.
+const MOST_BYTES: usize = 256 << 20;
 /// What may be read of each of them.
 const SAID_BUDGET: JsonBudget = JsonBudget { bytes: 64 << 10, values: 10_000 };
+
+/// The same of an error, which says what is to be done whatever its length.
+const ERROR_BUDGET: JsonBudget = JsonBudget { bytes: 16 << 20, values: 100_000 };
 
 /// The attribute of a field: by its name, else by the name without its letter case.
 pub(super) fn attribute<'a>(attributes: &'a Map<String, Value>, name: &str) -> &'a Value {
@@ -78,7 +83,10 @@ impl RowReader {
             _ => None,
         };
         read.keep(id, attributes.values, shape);
-        Ok(())
+        match read.bytes > MOST_BYTES {
+            true => Err(format!("{} rows of it are more than {MOST_BYTES} bytes", read.rows.len())),
+            false => Ok(()),
+        }
     }
 }
 
@@ -103,6 +111,7 @@ impl<'de> Visitor<'de> for PageSeed<'_> {
     }
 
     other_flag!();
+    other_null!();
     other_scalars!();
     other_list!();
 
@@ -112,12 +121,16 @@ impl<'de> Visitor<'de> for PageSeed<'_> {
         while let Some(name) = members.next_key::<String>()? {
             match name.as_str() {
                 "features" => {
+                    // Of a list that comes twice the last one counts.
+                    *read = reader.begin(0);
+                    page.wrong = None;
                     let wrong = &mut page.wrong;
                     page.has_features = members.next_value_seed(Features { reader, read, wrong })?;
                 }
                 said if SAID.contains(&said) => {
                     let text: Box<RawValue> = members.next_value()?;
-                    page.said.extend(SAID_BUDGET.read(text.get().as_bytes()).ok().map(|value| (name, value)));
+                    let budget = if said == "error" { ERROR_BUDGET } else { SAID_BUDGET };
+                    page.said.extend(budget.read(text.get().as_bytes()).ok().map(|value| (name, value)));
                 }
                 _ => drop(members.next_value::<IgnoredAny>()?),
             }
@@ -149,6 +162,7 @@ impl<'de> Visitor<'de> for Features<'_> {
     }
 
     other_flag!();
+    other_null!();
     other_scalars!();
     other_object!();
 
@@ -184,6 +198,7 @@ impl<'de> Visitor<'de> for FeatureSeed<'_> {
     }
 
     other_flag!();
+    other_null!();
     other_scalars!();
     other_list!();
 
@@ -196,7 +211,7 @@ impl<'de> Visitor<'de> for FeatureSeed<'_> {
                     let fits = &mut self.read.fits;
                     attributes = members.next_value_seed(AttributesSeed { fields, object_id_field, fits })?;
                 }
-                ("geometry", Some(shapes)) => shape = members.next_value_seed(ShapeSeed(shapes.kind))?,
+                ("geometry", Some(shapes)) => shape = Some(members.next_value_seed(ShapeSeed(shapes.kind))?),
                 _ => drop(members.next_value::<IgnoredAny>()?),
             }
         }
@@ -339,7 +354,7 @@ mod tests {
             let of_it: Vec<_> = shape.xy().iter().filter(|[x, _]| !x.is_nan() && *x != 1.0).collect();
             assert_eq!((of_it.len(), shape.xy().iter().any(|[_, y]| y.is_nan())), (2, true), "{odd}");
             let answer = json!({"features": [{"attributes": {"FID": 1}, "geometry": odd}]});
-            assert_eq!(read(&reader, &answer).is_ok(), !odd.is_object(), "{odd}");
+            assert_eq!(read(&reader, &answer).is_ok(), odd.is_null(), "{odd}");
             for answer in [
                 odd.clone(),
                 json!({"features": odd}),

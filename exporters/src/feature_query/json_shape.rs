@@ -2,7 +2,7 @@
 //!
 //! Source: feature service reference §5.1.
 
-use super::json_other::{other_flag, other_list, other_object, other_scalars, skip_list};
+use super::json_other::{other_flag, other_list, other_null, other_object, other_scalars, skip_list};
 use super::row_reader::{Shapes, Wrong};
 use super::stored::StoredShape;
 use offmap_formats::geometry::GeometryKind;
@@ -11,12 +11,16 @@ use std::fmt;
 
 /// Members of a shape with arcs in it.
 const CURVES: [&str; 2] = ["curvePaths", "curveRings"];
+/// Vertices of the largest shape.
+const MOST_VERTICES: usize = 8_000_000;
 /// Numbers of a vertex.
 const NUMBERS: usize = 4;
 
 /// A shape as it is written, whatever is said of it before or behind its vertices.
 #[derive(Debug, Default)]
 pub(super) struct JsonShape {
+    is_null: bool,
+    is_too_large: bool,
     has_curves: bool,
     has_list: bool,
     has_x: bool,
@@ -38,6 +42,10 @@ impl JsonShape {
 
     fn add(&mut self, numbers: [Option<f64>; NUMBERS]) {
         let before = self.vertices();
+        if before >= MOST_VERTICES {
+            self.is_too_large = true;
+            return;
+        }
         self.xy.extend([numbers[0].unwrap_or(f64::NAN), numbers[1].unwrap_or(f64::NAN)]);
         for (list, number) in self.further.iter_mut().zip(&numbers[2..]) {
             if let Some(number) = number {
@@ -56,6 +64,12 @@ impl JsonShape {
 
     /// The shape as it is kept; none for a point without coordinates.
     pub(super) fn stored(mut self, shapes: &Shapes) -> Result<Option<StoredShape>, Wrong> {
+        if self.is_null {
+            return Ok(None);
+        }
+        if self.is_too_large {
+            return Err(format!("its shape has more than {MOST_VERTICES} vertices"));
+        }
         if self.has_curves {
             return Err("its shape has true curves, which were not asked for (returnTrueCurves=false)".to_owned());
         }
@@ -115,11 +129,11 @@ fn list_of(kind: GeometryKind) -> &'static str {
     }
 }
 
-/// Reads a shape of a kind; none where there is null, or something else than an object.
+/// Reads a shape of a kind; none where there is null. Something else than an object is a shape that cannot be kept.
 pub(super) struct ShapeSeed(pub(super) GeometryKind);
 
 impl<'de> DeserializeSeed<'de> for ShapeSeed {
-    type Value = Option<JsonShape>;
+    type Value = JsonShape;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
         deserializer.deserialize_any(self)
@@ -127,7 +141,7 @@ impl<'de> DeserializeSeed<'de> for ShapeSeed {
 }
 
 impl<'de> Visitor<'de> for ShapeSeed {
-    type Value = Option<JsonShape>;
+    type Value = JsonShape;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a geometry")
@@ -136,6 +150,10 @@ impl<'de> Visitor<'de> for ShapeSeed {
     other_flag!();
     other_scalars!();
     other_list!();
+
+    fn visit_unit<E>(self) -> Result<JsonShape, E> {
+        Ok(JsonShape { is_null: true, ..JsonShape::default() })
+    }
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
         let mut shape = JsonShape { point: [f64::NAN; NUMBERS], ..JsonShape::default() };
@@ -147,6 +165,8 @@ impl<'de> Visitor<'de> for ShapeSeed {
                     shape.point[at] = members.next_value_seed(Coordinate)?;
                 }
                 Member::List => {
+                    // Of a list that comes twice the last one counts, as in a tree of values.
+                    (shape.xy, shape.further, shape.ends) = Default::default();
                     shape.has_list = members.next_value_seed(Vertices { shape: &mut shape, depth: depth_of(self.0) })?;
                 }
                 Member::HasZ => shape.has_z = members.next_value_seed(Flag)?,
@@ -157,7 +177,7 @@ impl<'de> Visitor<'de> for ShapeSeed {
                 }
             }
         }
-        Ok(Some(shape))
+        Ok(shape)
     }
 }
 
@@ -285,6 +305,7 @@ impl<'de> Visitor<'de> for Flag {
         Ok(Some(flag))
     }
 
+    other_null!();
     other_scalars!();
     other_list!();
     other_object!();
@@ -313,6 +334,7 @@ impl<'de> Visitor<'de> for Vertices<'_> {
     }
 
     other_flag!();
+    other_null!();
     other_scalars!();
     other_object!();
 
@@ -356,6 +378,7 @@ impl<'de> Visitor<'de> for Vertex<'_> {
     }
 
     other_flag!();
+    other_null!();
     other_scalars!();
     other_object!();
 

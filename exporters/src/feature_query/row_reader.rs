@@ -32,6 +32,8 @@ pub(super) struct RowReader {
 pub(super) struct ReadRows {
     /// Object ids, and the rows as they are kept.
     pub(super) rows: Vec<(i64, Vec<u8>)>,
+    /// Bytes of all of them.
+    pub(super) bytes: usize,
     pub(super) fits: Vec<FieldFit>,
     /// Whether the service says that there are more: its word alone, which may be wrong either way.
     pub(super) has_more: bool,
@@ -48,7 +50,7 @@ impl RowReader {
 
     pub(super) fn begin(&self, rows: usize) -> ReadRows {
         let fits = vec![FieldFit::default(); self.fields.len()];
-        ReadRows { rows: Vec::with_capacity(rows), fits, has_more: false }
+        ReadRows { rows: Vec::with_capacity(rows), bytes: 0, fits, has_more: false }
     }
 
     /// Whether shapes come in the spatial reference that was asked for; one that is not said is believed to be it.
@@ -83,6 +85,8 @@ impl ReadRows {
     /// Keeps a row whose values were read.
     pub(super) fn keep(&mut self, object_id: i64, values: Vec<StoredValue>, shape: Option<StoredShape>) {
         let row = StoredRow { object_id, values, shape };
-        self.rows.push((object_id, row.encode_length_delimited_to_vec()));
+        let row = row.encode_length_delimited_to_vec();
+        self.bytes += row.len();
+        self.rows.push((object_id, row));
     }
 }

@@ -174,7 +174,7 @@ mod tests {
 
     fn rows(ids: &[i64]) -> ReadRows {
         let bytes = |id: i64| StoredRow { object_id: id, ..StoredRow::default() }.encode_length_delimited_to_vec();
-        ReadRows { rows: ids.iter().map(|id| (*id, bytes(*id))).collect(), fits: Vec::new(), has_more: false }
+        ReadRows { rows: ids.iter().map(|id| (*id, bytes(*id))).collect(), bytes: 0, fits: Vec::new(), has_more: false }
     }
 
     #[tokio::test]

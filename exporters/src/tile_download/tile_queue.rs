@@ -95,7 +95,8 @@ impl TileQueue {
         let more = inner.sizes.allowed() > before;
         drop(inner);
         if more {
-            self.news.notify_one();
+            // It may be many more at once.
+            self.news.notify_waiters();
         }
     }
 

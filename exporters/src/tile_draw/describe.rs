@@ -25,6 +25,8 @@ use serde_json::Value;
 
 /// Dots of an inch that scales of tiling schemes count with.
 const DPI: u32 = 96;
+/// Most layers of a WMS in one request: their names are in its url.
+const MOST_NAMES: usize = 1_000;
 /// Media types of pictures, those with a transparent background first.
 const MEDIA_TYPES: [&str; 6] =
     ["image/png", "image/png; mode=24bit", "image/png24", "image/png8", "image/png; mode=8bit", "image/jpeg"];
@@ -163,10 +165,14 @@ async fn ask_image(client: &ArcGisClient, layer: &MapLayer, root: &str, json: &V
 fn wms_layers(json: &Value) -> Option<Vec<String>> {
     let list = |key: &str| json.get(key).and_then(Value::as_array).map(Vec::as_slice);
     let name = |value: &Value| value.as_str().map(str::to_owned).filter(|name| !name.is_empty());
+    let of_map = list("layers").unwrap_or_default();
+    let named: Vec<String> = of_map.iter().filter_map(|layer| name(layer.get("name")?)).collect();
     if let Some(visible) = list("visibleLayers") {
-        return Some(visible.iter().filter_map(name).collect());
+        // They are a set; the order of drawing is that of the map's layers, those that it does not have on top.
+        let mut visible: Vec<String> = visible.iter().filter_map(name).collect();
+        visible.sort_by_key(|name| named.iter().position(|other| other == name).unwrap_or(usize::MAX));
+        return Some(visible);
     }
-    let named: Vec<String> = list("layers")?.iter().filter_map(|layer| name(layer.get("name")?)).collect();
     (!named.is_empty()).then_some(named)
 }
 
@@ -202,6 +208,10 @@ async fn ask_wms(
     let read = run_blocking(move || Ok(Capabilities::read(&bytes))).await?;
     let capabilities = read.map_err(|words| wrong(FailureKind::InvalidAnswer, words))?;
     let names = wms_layers(json).unwrap_or_else(|| capabilities.top_names());
+    if names.len() > MOST_NAMES {
+        let found = format!("the map has {} layers of it visible, expected at most {MOST_NAMES}", names.len());
+        return Err(wrong(FailureKind::LimitExceeded, found));
+    }
     let title = capabilities.title.clone().unwrap_or_else(|| layer.title.clone());
     let drawing = wms_drawing(&capabilities, layer, (url, &title), names.clone(), to);
     let sides = capabilities.extent(&names).filter(|[west, south, east, north]| west < east && south < north);

@@ -21,6 +21,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Most layers of a service that are looked at.
 const MOST_LAYERS: usize = 10_000;
+/// Deepest nesting of groups that is followed.
+const DEEPEST_GROUP: usize = 64;
 
 /// See the module.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -77,33 +79,48 @@ fn sub_layers(answer: &Value, of_map: &BTreeMap<i64, &Value>) -> Vec<SubLayer> {
     all.iter().take(MOST_LAYERS).filter_map(read).collect()
 }
 
+type ById<'a> = BTreeMap<i64, &'a SubLayer>;
+
+fn by_id(all: &[SubLayer]) -> ById<'_> {
+    all.iter().map(|layer| (layer.id, layer)).collect()
+}
+
+/// The groups of a layer, the innermost first.
+fn groups_of(layer: &SubLayer, by_id: &ById<'_>) -> Vec<i64> {
+    let mut groups = Vec::new();
+    let mut next = layer.parent;
+    while let Some(group) = next.and_then(|id| by_id.get(&id)).filter(|_| groups.len() < DEEPEST_GROUP) {
+        groups.push(group.id);
+        next = group.parent;
+    }
+    groups
+}
+
+/// The layers with data that are visible by default, as their groups are.
+fn by_default(all: &[SubLayer]) -> Vec<i64> {
+    let by_id = by_id(all);
+    let is_on = |id: &i64| by_id.get(id).is_some_and(|layer| layer.by_default);
+    let shown = all.iter().filter(|l| !l.is_group && l.by_default && groups_of(l, &by_id).iter().all(is_on));
+    shown.map(|layer| layer.id).collect()
+}
+
 /// The layers with data that are visible; `None` where the map says nothing of it, so that the service shows what it shows.
 fn visible(json: &Value, all: &[SubLayer], of_map: &BTreeMap<i64, &Value>) -> Option<Vec<i64>> {
     let listed = json.get("visibleLayers").and_then(Value::as_array);
     let says_default = of_map.values().any(|layer| layer.get("defaultVisibility").is_some_and(Value::is_boolean));
-    let by_id: BTreeMap<i64, &SubLayer> = all.iter().map(|layer| (layer.id, layer)).collect();
-    let groups_of = |layer: &SubLayer| {
-        let mut groups = Vec::new();
-        let mut next = layer.parent;
-        while let Some(group) = next.and_then(|id| by_id.get(&id)).filter(|_| groups.len() < 64) {
-            groups.push(group.id);
-            next = group.parent;
-        }
-        groups
-    };
     let with_data = all.iter().filter(|layer| !layer.is_group);
     let Some(listed) = listed else {
-        let is_on = |id: &i64| by_id.get(id).is_some_and(|layer| layer.by_default);
-        let shown = with_data.filter(|layer| layer.by_default && groups_of(layer).iter().all(is_on));
-        return says_default.then(|| shown.map(|layer| layer.id).collect());
+        return says_default.then(|| by_default(all));
     };
     let listed: BTreeSet<i64> = listed.iter().filter_map(|id| id_of(Some(id))).collect();
+    let by_id = by_id(all);
     let has_groups = all.iter().any(|layer| layer.is_group && listed.contains(&layer.id));
     // Groups below which nothing is in the list stand for all that is below them.
-    let led: BTreeSet<i64> = all.iter().filter(|l| listed.contains(&l.id)).flat_map(groups_of).collect();
+    let led: BTreeSet<i64> =
+        all.iter().filter(|l| listed.contains(&l.id)).flat_map(|layer| groups_of(layer, &by_id)).collect();
     let whole = |id: &i64| listed.contains(id) && !led.contains(id);
     let is_shown = |layer: &&SubLayer| {
-        let groups = groups_of(layer);
+        let groups = groups_of(layer, &by_id);
         match listed.contains(&layer.id) {
             true => !has_groups || groups.iter().all(|id| listed.contains(id)),
             false => groups.iter().any(whole),
@@ -151,9 +168,13 @@ pub(super) fn drawing(
     let mut warnings = Vec::new();
     let mut dynamic_layers = None;
     if has_own && can {
-        let ids: Vec<i64> = shown.clone().unwrap_or_else(|| {
-            all.iter().filter(|layer| !layer.is_group && layer.by_default).map(|layer| layer.id).collect()
-        });
+        let ids: Vec<i64> = shown.clone().unwrap_or_else(|| by_default(&all));
+        if ids.is_empty() {
+            return Err(
+                "has no layer that is visible by default; name those that are to be drawn in the map (visibleLayers)"
+                    .to_owned(),
+            );
+        }
         let one = |id: &i64| dynamic_layer(*id, of_map.get(id).copied());
         dynamic_layers = Some(Value::Array(ids.iter().map(one).collect()).to_string());
     } else if has_own {

@@ -126,6 +126,8 @@ impl Capabilities {
         let places = self.places(names).ok()?;
         let of = |at: &usize| self.with_parents(*at).find_map(|layer| layer.extent);
         let all: Option<Vec<[f64; 4]>> = places.iter().map(of).collect();
+        // One across the dateline has no box together with others that would not cut it.
+        let all = all.filter(|all| all.iter().all(|[west, _, east, _]| west < east));
         all?.into_iter().reduce(|a, b| [a[0].min(b[0]), a[1].min(b[1]), a[2].max(b[2]), a[3].max(b[3])])
     }
 

@@ -13,4 +13,5 @@ pub(crate) use layer::LONGEST_URL;
 pub use layer::{LayerPlace, MapLayer};
 pub use layer_type::LayerType;
 pub use map::{MOST_LAYERS, WebMap};
+pub use secret_text::url_without_secrets;
 pub use template_hosts::sub_domains;

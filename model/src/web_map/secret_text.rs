@@ -12,6 +12,18 @@ pub(super) fn clean_text(text: &str, taken: &mut dyn FnMut(&str)) -> Option<Stri
     (kept != text).then_some(kept)
 }
 
+/// A url without the secrets in it: tokens, keys, signatures, user name and password. What else is in its query stays.
+///
+/// ```
+/// use offmap_model::url_without_secrets;
+///
+/// assert_eq!(url_without_secrets("https://me:x@h/wms?map=/a.map&token=abc"), "https://h/wms?map=/a.map");
+/// ```
+#[must_use]
+pub fn url_without_secrets(url: &str) -> String {
+    clean_text(url, &mut |_| {}).unwrap_or_else(|| url.to_owned())
+}
+
 /// Where a url or one of its parts ends in a text, such as the description of a popup.
 fn ends_url(c: char) -> bool {
     c.is_whitespace() || matches!(c, '"' | '\'' | '<' | '>' | '\\')

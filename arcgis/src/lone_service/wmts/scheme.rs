@@ -127,24 +127,38 @@ fn may_cover(covers: &Envelope, bounds: Option<&Envelope>, reference: &SpatialRe
     begins && bounds.is_none_or(on)
 }
 
-/// What all levels cover, within the bounds of the layer and the limits of its deepest level.
+/// What any level covers, within its limits and within the bounds of the layer: what a finer level lacks of it is not there, and a
+/// coarser one has it.
 fn extent(
     levels: &[Level<'_>],
     corner: [f64; 2],
     (reference, bounds): (&SpatialReference, Option<Envelope>),
     link: &Link,
 ) -> Result<Envelope, String> {
-    let covers = levels.iter().map(|level| level.covers(corner, reference));
-    let limits = levels.iter().rev().find_map(|level| {
+    let within = |a: Envelope, b: Envelope| {
+        Envelope::new(a.xmin.max(b.xmin), a.ymin.max(b.ymin), a.xmax.min(b.xmax), a.ymax.min(b.ymax), reference.clone())
+    };
+    let limits = |level: &Level<'_>| {
         let [top, bottom, left, right] = *link.limits.get(&level.matrix.id)?;
         let (width, height) =
             (f64::from(level.matrix.tile_width) * level.resolution, f64::from(level.matrix.tile_height) * level.resolution);
         let x = |column: u64| corner[0] + column as f64 * width;
         let y = |row: u64| corner[1] - row as f64 * height;
         Some(Envelope::new(x(left), y(bottom.saturating_add(1)), x(right.saturating_add(1)), y(top), reference.clone()))
+    };
+    let of_level = |level: &Level<'_>| {
+        let covers = level.covers(corner, reference);
+        match limits(level) {
+            Some(limits) => within(covers, limits),
+            None => covers,
+        }
+    };
+    let any = levels.iter().map(of_level).filter(|e| e.xmin < e.xmax && e.ymin < e.ymax).reduce(|a, b| {
+        Envelope::new(a.xmin.min(b.xmin), a.ymin.min(b.ymin), a.xmax.max(b.xmax), a.ymax.max(b.ymax), reference.clone())
     });
-    let all = covers.chain(bounds).chain(limits).reduce(|a, b| {
-        Envelope::new(a.xmin.max(b.xmin), a.ymin.max(b.ymin), a.xmax.min(b.xmax), a.ymax.min(b.ymax), reference.clone())
+    let all = any.map(|any| match bounds {
+        Some(bounds) => within(any, bounds),
+        None => any,
     });
     all.filter(|e| e.xmin < e.xmax && e.ymin < e.ymax).ok_or_else(|| "covers nothing of the layer".to_owned())
 }
