@@ -188,6 +188,12 @@ mod tests {
         assert_eq!(found.levels.iter().map(|l| l.level).collect::<Vec<_>>(), [0, 1]);
         // Only the quarter that the limits leave.
         assert!(found.extent.xmin.abs() < 1.0 && found.extent.ymin.abs() < 1.0, "{:?}", found.extent);
+        // A coarser level that reaches further is not cut by a finer one.
+        let world = "<TileMatrixLimits><TileMatrix>0</TileMatrix><MinTileRow>0</MinTileRow><MaxTileRow>0</MaxTileRow>\
+            <MinTileCol>0</MinTileCol><MaxTileCol>0</MaxTileCol></TileMatrixLimits>";
+        let both = CAPABILITIES.replace("<TileMatrixSetLimits>", &format!("<TileMatrixSetLimits>{world}"));
+        let found = read(both.as_bytes(), "https://h/wmts", Some("relief")).expect("a layer");
+        assert!(found.extent.xmin < -20_000_000.0 && found.extent.ymin < -20_000_000.0, "{:?}", found.extent);
     }
 
     #[test]

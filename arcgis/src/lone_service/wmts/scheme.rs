@@ -146,14 +146,16 @@ fn extent(
         let y = |row: u64| corner[1] - row as f64 * height;
         Some(Envelope::new(x(left), y(bottom.saturating_add(1)), x(right.saturating_add(1)), y(top), reference.clone()))
     };
+    // Where some levels have limits, those without say nothing of where the layer is.
+    let has_limits = levels.iter().any(|level| link.limits.contains_key(&level.matrix.id));
     let of_level = |level: &Level<'_>| {
         let covers = level.covers(corner, reference);
         match limits(level) {
-            Some(limits) => within(covers, limits),
-            None => covers,
+            Some(limits) => Some(within(covers, limits)),
+            None => (!has_limits).then_some(covers),
         }
     };
-    let any = levels.iter().map(of_level).filter(|e| e.xmin < e.xmax && e.ymin < e.ymax).reduce(|a, b| {
+    let any = levels.iter().filter_map(of_level).filter(|e| e.xmin < e.xmax && e.ymin < e.ymax).reduce(|a, b| {
         Envelope::new(a.xmin.min(b.xmin), a.ymin.min(b.ymin), a.xmax.max(b.xmax), a.ymax.max(b.ymax), reference.clone())
     });
     let all = any.map(|any| match bounds {
