@@ -60,6 +60,7 @@ mod session;
 mod time_limit;
 mod transport;
 mod urls;
+mod wms_parameters;
 
 pub use answer_kind::AnswerKind;
 pub use auth::{
@@ -81,3 +82,4 @@ pub use secret_query::without_secret_query;
 pub use session::Session;
 pub use time_limit::run_within;
 pub use urls::{parse_http, resolve};
+pub use wms_parameters::is_wms_parameter;

@@ -5,27 +5,10 @@
 use super::found::{LoneService, Wanted, map_of};
 use super::template;
 use crate::urls::parse_http;
+use crate::wms_parameters::is_wms_parameter;
 use offmap_model::failure::without_secrets;
 use offmap_model::{Failure, OfflineMapSource, WebMap};
 use serde_json::{Map, Value, json};
-
-/// Parameters of requests, which a layer of a map does not have in its url.
-const OF_REQUESTS: [&str; 14] = [
-    "service",
-    "request",
-    "version",
-    "layers",
-    "styles",
-    "crs",
-    "srs",
-    "bbox",
-    "width",
-    "height",
-    "format",
-    "transparent",
-    "exceptions",
-    "bgcolor",
-];
 
 /// The layer of a service without a cache.
 pub(super) fn layer(title: &str, root: &str, kind: &str) -> Value {
@@ -55,9 +38,8 @@ impl Wms {
         if !says && !matches!(last.as_str(), "wms" | "wmsserver") {
             return None;
         }
-        let is_own = |name: &str| OF_REQUESTS.iter().any(|other| other.eq_ignore_ascii_case(name));
         url.set_query(None);
-        for (name, value) in pairs.iter().filter(|(name, _)| !is_own(name)) {
+        for (name, value) in pairs.iter().filter(|(name, _)| !is_wms_parameter(name)) {
             url.query_pairs_mut().append_pair(name, value);
         }
         let layers = one("layers").unwrap_or_default();

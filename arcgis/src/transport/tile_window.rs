@@ -175,9 +175,8 @@ impl TileWindow {
             return false;
         }
         // Where nothing but "no such tile" came, nothing waited.
-        let quickest_ever = self.quickest.get().unwrap_or_default();
-        let (took, quickest) = (quickest.unwrap_or_default(), quickest_ever);
-        let expected = quickest + quickest / 4 + QUEUE;
+        let (took, shortest) = (quickest.unwrap_or_default(), self.quickest.get().unwrap_or_default());
+        let expected = shortest + shortest / 4 + QUEUE;
         if took > expected {
             let share = (expected.as_secs_f64() / took.as_secs_f64()).max(0.5);
             let fewer = (self.allowed as f64 * share) as usize;

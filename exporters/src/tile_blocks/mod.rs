@@ -12,7 +12,7 @@ mod writer;
 pub(crate) use block::{Block, blocks_of, units};
 pub(crate) use block_file::{BlockFile, Presence, place_in_block};
 pub(crate) use package::{Packed, Parts, finish_blocks, packed_before};
-pub(crate) use run::{BlockEnd, BlockSource, Blocks, TileProgress};
+pub(crate) use run::{BlockEnd, BlockSource, Blocks, TileProgress, planned_blocks};
 pub(crate) use spare::Spare;
 pub(crate) use tally::{Tally, shown};
 pub(crate) use writer::BlockWriter;

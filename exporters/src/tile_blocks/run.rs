@@ -1,12 +1,14 @@
 //! Fills the files of blocks, a bounded number at a time, each of which a run that comes later finds again.
 
-use super::block::Block;
+use super::block::{Block, blocks_of};
 use super::block_file::{BlockFile, Known};
 use super::tally::Tally;
+use crate::tile_service::TiledService;
 use async_trait::async_trait;
 use futures_util::{StreamExt as _, stream};
 use offmap_engine::ExportContext;
-use offmap_model::{Failure, FailureStage, Progress, ProgressUnit};
+use offmap_formats::tiles::TileInfo;
+use offmap_model::{AreaOfInterest, Failure, FailureStage, Progress, ProgressUnit};
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
@@ -15,6 +17,21 @@ use std::sync::{Mutex, PoisonError};
 
 /// Blocks that are filled at a time.
 const BLOCKS_AT_A_TIME: usize = 4;
+
+/// The blocks of an area, and how many tiles they have.
+pub(crate) async fn planned_blocks(
+    ctx: &ExportContext,
+    service: &TiledService,
+    area: AreaOfInterest,
+    level_ids: &[u32],
+) -> Result<(u64, Vec<Block>), Failure> {
+    let (service, level_ids) = (service.clone(), level_ids.to_vec());
+    let listed = move || {
+        let planned = TileInfo::total(&service.planned_levels(&area, &level_ids)?);
+        Ok((planned, blocks_of(&service, &area, &level_ids)?))
+    };
+    ctx.blocking(listed).await
+}
 
 /// Where the tiles of blocks come from.
 #[async_trait]

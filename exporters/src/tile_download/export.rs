@@ -4,13 +4,12 @@ use super::fetch::Fetch;
 use super::packed_style::put_style;
 use super::parameters::TileDownloadParameters;
 use super::source::TileSource;
-use crate::tile_blocks::{BlockEnd, Blocks, Packed, Parts, Tally, blocks_of, finish_blocks, packed_before};
+use crate::tile_blocks::{BlockEnd, Blocks, Packed, Parts, Tally, finish_blocks, packed_before, planned_blocks};
 use crate::tile_service::{FILE_UNIT, layers_of};
 use crate::vector_style::{Style, StyleUnits};
 use offmap_arcgis::ArcGisClient;
 use offmap_engine::ExportContext;
 use offmap_formats::tile_package::TilePackageKind;
-use offmap_formats::tiles::TileInfo;
 use offmap_model::{
     Artifact, ArtifactFile, ExportTask, Failure, FailureKind, FailureOwner, FailureStage, LayerNote, LayerNoteKind,
 };
@@ -95,13 +94,8 @@ impl Export<'_> {
     /// Fetches what is not there, and makes the package.
     async fn make(&self, path: &Path) -> Result<Made, Failure> {
         let Self { ctx, source, parameters, .. } = *self;
-        let (service, level_ids) = (source.service.clone(), parameters.level_ids.clone());
-        let area = service.area(parameters.area_of_interest.as_ref())?;
-        let listed = move || {
-            let planned = TileInfo::total(&service.planned_levels(&area, &level_ids)?);
-            Ok((planned, blocks_of(&service, &area, &level_ids)?))
-        };
-        let (planned, blocks) = ctx.blocking(listed).await?;
+        let area = source.service.area(parameters.area_of_interest.as_ref())?;
+        let (planned, blocks) = planned_blocks(ctx, &source.service, area, &parameters.level_ids).await?;
         let fetch = Fetch::new(self.client, ctx, (source, self.task), planned);
         let folder = ctx.work_dir().join(BLOCKS_FOLDER);
         let mut workers = fetch.workers();

@@ -3,12 +3,11 @@
 use super::draw::Draw;
 use super::parameters::TileDrawParameters;
 use super::source::DrawSource;
-use crate::tile_blocks::{Blocks, Packed, Parts, Tally, blocks_of, finish_blocks, packed_before};
+use crate::tile_blocks::{Blocks, Packed, Parts, Tally, finish_blocks, packed_before, planned_blocks};
 use crate::tile_service::{FILE_UNIT, layers_of};
 use offmap_arcgis::ArcGisClient;
 use offmap_engine::ExportContext;
 use offmap_formats::tile_package::TilePackageKind;
-use offmap_formats::tiles::TileInfo;
 use offmap_model::{Artifact, ArtifactFile, ExportTask, Failure, FailureKind, FailureOwner, FailureStage};
 use std::path::Path;
 
@@ -50,13 +49,8 @@ impl Export<'_> {
     /// Has drawn what is not there, and makes the package.
     async fn make(&self, path: &Path) -> Result<Packed, Failure> {
         let Self { ctx, source, parameters, .. } = *self;
-        let (service, level_ids) = (source.service.clone(), parameters.level_ids.clone());
-        let area = service.area(parameters.area_of_interest.as_ref())?;
-        let listed = move || {
-            let planned = TileInfo::total(&service.planned_levels(&area, &level_ids)?);
-            Ok((planned, blocks_of(&service, &area, &level_ids)?))
-        };
-        let (planned, blocks) = ctx.blocking(listed).await?;
+        let area = source.service.area(parameters.area_of_interest.as_ref())?;
+        let (planned, blocks) = planned_blocks(ctx, &source.service, area, &parameters.level_ids).await?;
         let draw = Draw::new(self.client, ctx, (source, self.task), planned);
         let folder = ctx.work_dir().join(BLOCKS_FOLDER);
         let (blocks, tally) = Blocks::new(ctx, &draw, planned).all(blocks, &folder, std::future::pending()).await?;

@@ -1,27 +1,11 @@
 //! Which layers are drawn, and where.
 
+use offmap_arcgis::is_wms_parameter;
 use offmap_disk::sha256_of;
 use offmap_model::{LayerType, MapLayer, OfflineMapSource};
 use serde_json::Value;
 use url::Url;
 
-/// Parameters of requests to a WMS, in any letter case (WMS 1.3.0, §6.8.1).
-const OF_REQUESTS: [&str; 14] = [
-    "service",
-    "request",
-    "version",
-    "layers",
-    "styles",
-    "crs",
-    "srs",
-    "bbox",
-    "width",
-    "height",
-    "format",
-    "transparent",
-    "exceptions",
-    "bgcolor",
-];
 /// Digits of the mark of a layer.
 const MARK_DIGITS: usize = 8;
 
@@ -66,8 +50,7 @@ impl DrawnLayer {
 /// The url of a WMS without the parameters of a request, which maps have there as well: those of a request come anew.
 fn without_requests(url: &str) -> Option<String> {
     let mut url = Url::parse(url).ok()?;
-    let is_own = |name: &str| OF_REQUESTS.iter().any(|own| own.eq_ignore_ascii_case(name));
-    let kept: Vec<(String, String)> = url.query_pairs().into_owned().filter(|(name, _)| !is_own(name)).collect();
+    let kept: Vec<(String, String)> = url.query_pairs().into_owned().filter(|(name, _)| !is_wms_parameter(name)).collect();
     url.set_query(None);
     url.set_fragment(None);
     if !kept.is_empty() {

@@ -56,7 +56,7 @@ impl JsonBudget {
     /// # Errors
     /// If it is not JSON, or more than the budget allows.
     pub fn read(self, text: &[u8]) -> Result<Value, Unread> {
-        self.deserialize(text, |values| values.all, PhantomData::<Value>)
+        self.deserialize(text, |text| Values::of(text).all, PhantomData::<Value>)
     }
 
     /// Hands the members of a list on, one by one: each may hold as many values as the budget says, the list as many members as
@@ -67,7 +67,10 @@ impl JsonBudget {
     pub fn each(self, text: &[u8], member: impl FnMut(Value)) -> Result<Option<Value>, Unread> {
         let is_list = |text: &[u8]| text.trim_ascii_start().starts_with(b"[");
         let is_list = is_list(&strict(text));
-        let count = |values: Values| if is_list { values.largest_member } else { values.all };
+        let count = |text: &[u8]| {
+            let values = Values::of(text);
+            if is_list { values.largest_member } else { values.all }
+        };
         self.deserialize(text, count, EachMember { member })
     }
 
@@ -76,13 +79,13 @@ impl JsonBudget {
     /// # Errors
     /// If it is longer than the budget allows, is not JSON, or the seed refuses it.
     pub fn stream<T>(self, text: &[u8], seed: impl for<'de> DeserializeSeed<'de, Value = T>) -> Result<T, Unread> {
-        Self { values: usize::MAX, ..self }.deserialize(text, |values| values.all, seed)
+        self.deserialize(text, |_| 0, seed)
     }
 
     fn deserialize<T>(
         self,
         text: &[u8],
-        count: impl Fn(Values) -> usize,
+        count: impl Fn(&[u8]) -> usize,
         seed: impl for<'de> DeserializeSeed<'de, Value = T>,
     ) -> Result<T, Unread> {
         if text.len() > self.bytes {
@@ -91,7 +94,7 @@ impl JsonBudget {
         let strict = strict(text);
         // What begins otherwise is a single value, or no JSON.
         let holds_values = strict.trim_ascii_start().first().is_some_and(|b| b"[{".contains(b));
-        if holds_values && self.values < usize::MAX && count(Values::of(&strict)) > self.values {
+        if holds_values && count(&strict) > self.values {
             return Err(Unread::TooMany { most: self.values });
         }
         let mut reader = serde_json::Deserializer::from_slice(&strict);
