@@ -270,7 +270,7 @@ async fn thumbnail(client: &ArcGisClient, url: &str) -> Option<Thumbnail> {
 /// The items of the map's layers, each once. They may be another's and not to be read: then their terms are not known.
 async fn layer_items(client: &ArcGisClient, portal: &str, map: &WebMap) -> Vec<LayerItem> {
     let plain = |id: &String| !id.is_empty() && id.chars().all(|c| c.is_ascii_alphanumeric());
-    let ids: BTreeSet<String> = map.layers().into_iter().filter_map(|l| l.item_id).filter(plain).collect();
+    let ids: BTreeSet<String> = map.layers().iter().filter_map(|l| l.item_id.clone()).filter(plain).collect();
     let read = |id: String| async move {
         let call = ServiceCall::get(&format!("{portal}/sharing/rest/content/items/{id}")).ok()?;
         let answer = client.json(&call.in_stage(FailureStage::Read)).await;

@@ -118,7 +118,7 @@ impl OfflineMapSource {
     #[must_use]
     pub fn items_of_layers(&self) -> HashMap<String, &LayerItem> {
         let item = |id: &str| self.layer_items.iter().find(|i| i.id == id);
-        self.web_map.layers().into_iter().filter_map(|l| Some((l.id, item(&l.item_id?)?))).collect()
+        self.web_map.layers().iter().filter_map(|l| Some((l.id.clone(), item(l.item_id.as_ref()?)?))).collect()
     }
 
     /// Checks that no url of the map's surroundings has a user name or password in it.

@@ -4,17 +4,17 @@ use crate::documents::Documents;
 use crate::layout::MAP_FOLDER;
 use crate::manifest::{FORMAT, Manifest, ManifestFile, ManifestLayer, VERSION};
 use offmap_engine::PackRequest;
-use offmap_model::LayerOutcome;
 use offmap_model::failure::without_secrets;
+use offmap_model::{LayerOutcome, LayerType};
 use std::collections::HashMap;
 
 /// The manifest of a package with these files.
 pub(crate) fn manifest(request: &PackRequest, documents: &Documents<'_>, files: Vec<ManifestFile>) -> Manifest {
     let info = documents.item_info();
     let given = |text: &str| Some(text.to_owned()).filter(|t| !t.is_empty());
-    let online: HashMap<String, String> =
-        request.source.web_map.layers().into_iter().map(|l| (l.id, l.layer_type.to_string())).collect();
-    let layers = request.layers.iter().map(|l| layer(documents, online.get(&l.id), l));
+    let online: HashMap<&str, &LayerType> =
+        request.source.web_map.layers().iter().map(|l| (l.id.as_str(), &l.layer_type)).collect();
+    let layers = request.layers.iter().map(|l| layer(documents, online.get(l.id.as_str()).copied(), l));
     let layers: Vec<ManifestLayer> = layers.collect();
     let of_exporters = request.artifacts.iter().flat_map(|a| &a.artifact.warnings);
     Manifest {
@@ -38,7 +38,7 @@ pub(crate) fn manifest(request: &PackRequest, documents: &Documents<'_>, files: 
     }
 }
 
-fn layer(documents: &Documents<'_>, layer_type: Option<&String>, outcome: &LayerOutcome) -> ManifestLayer {
+fn layer(documents: &Documents<'_>, layer_type: Option<&LayerType>, outcome: &LayerOutcome) -> ManifestLayer {
     let id = outcome.id.as_str();
     let (task, own) = documents.planned.get(id).map_or((None, None), |(task, own)| (Some(*task), Some(*own)));
     let url = own.and_then(|x| x.url.clone()).or_else(|| task.map(|t| t.key.service_url.clone()));
@@ -46,7 +46,7 @@ fn layer(documents: &Documents<'_>, layer_type: Option<&String>, outcome: &Layer
         id: id.to_owned(),
         title: outcome.title.clone(),
         is_table: outcome.is_table,
-        layer_type: layer_type.cloned(),
+        layer_type: layer_type.map(LayerType::to_string),
         state: outcome.state,
         contents: outcome.contents.clone(),
         attachments_planned: own.and_then(|x| x.attachments),

@@ -94,7 +94,7 @@ fn edit_layers(documents: &Documents<'_>, map: &mut Value) -> Vec<String> {
                 }
             }
             None if online.contains(id) || embedded.contains(id) => {}
-            None => removed.push(layer.pointer),
+            None => removed.push(layer.pointer.clone()),
         }
     }
     removed

@@ -93,7 +93,7 @@ impl OfflineMap {
             let what = format!("{path}: titles of groups around its layers exceed {most} MiB");
             return Err(damaged(package, what));
         }
-        let layer = |layer: MapLayer| {
+        let layer = |layer: &MapLayer| {
             let own = |key: &str| at(json, &layer.pointer).and_then(|l| l.get(key)).and_then(Value::as_str);
             OfflineLayer {
                 data: own("path").map(|uri| layer_file(folder, uri, own("itemPath"), files)),
@@ -111,7 +111,7 @@ impl OfflineMap {
             title: text(&item, "title").unwrap_or_else(|| name.to_owned()),
             original_portal_item_id: text(&item, "originalPortalItemId"),
             portal_url: text(&item, "portalUrl"),
-            layers: map.layers().into_iter().map(layer).collect(),
+            layers: map.layers().iter().map(layer).collect(),
             map,
         })
     }

@@ -60,7 +60,7 @@ async fn nothing_planned_is_missing_without_a_failure_that_names_it() {
     bench.sandbox.fault(Fault::always(".geodatabase", FaultAction::Cut(5000)));
     let job = bench.job(FIELD_MAP, |_| {}).await;
     let result = run_to_end(&job).await.0.expect("a package");
-    let planned: Vec<String> = bench.task(FIELD_MAP).await.source().web_map.layers().into_iter().map(|l| l.id).collect();
+    let planned: Vec<String> = bench.task(FIELD_MAP).await.source().web_map.layers().iter().map(|l| l.id.clone()).collect();
     assert_eq!(result.layers.iter().map(|l| l.id.clone()).collect::<Vec<_>>(), planned, "every layer has an outcome");
     for layer in &result.layers {
         match (&layer.failure, layer.state) {

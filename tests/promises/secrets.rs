@@ -68,7 +68,7 @@ async fn keyed_job(bench: &Bench, item: &str) -> (GenerateOfflineMapJob, WebMap)
     let map = with_members(&source.web_map, &members);
     source.web_map = map.clone();
     // Authors paste addresses with their keys into descriptions.
-    let layer_items = source.web_map.layers().into_iter().filter_map(|l| l.item_id);
+    let layer_items = source.web_map.layers().iter().filter_map(|l| l.item_id.clone());
     let license_info = Some(format!("free with {KEY}"));
     let said = |id| LayerItem { id, license_info: license_info.clone(), ..LayerItem::default() };
     source.layer_items = layer_items.chain(["another".to_owned()]).map(said).collect();

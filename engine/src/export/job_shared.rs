@@ -107,9 +107,9 @@ impl JobShared {
             let mut all = LayersOfMap::default();
             for layer in self.source.web_map.layers() {
                 if layer.secrets != LayerSecrets::default() {
-                    all.secrets.insert(layer.id.clone(), layer.secrets);
+                    all.secrets.insert(layer.id.clone(), layer.secrets.clone());
                 }
-                all.order.push(layer.id);
+                all.order.push(layer.id.clone());
             }
             all
         })

@@ -189,9 +189,9 @@ pub(crate) async fn finished_before(job: &JobInner, ctx: &PlanContext) -> Result
 
 /// The plan of a ledger must be one of the job's own map.
 fn belongs(plan: &OfflineMapPlan, source: &OfflineMapSource) -> Result<(), Failure> {
-    let layers: HashSet<String> = source.web_map.layers().into_iter().map(|l| l.id).collect();
+    let layers: HashSet<&str> = source.web_map.layers().iter().map(|l| l.id.as_str()).collect();
     let mut named = plan.tasks.iter().flat_map(|t| t.layers.iter().map(|l| &l.id)).chain(plan.skipped.iter().map(|s| &s.id));
-    match named.find(|id| !layers.contains(*id)) {
+    match named.find(|id| !layers.contains(id.as_str())) {
         None => Ok(()),
         Some(id) => {
             let shown: String = id.chars().take(80).flat_map(char::escape_default).collect();

@@ -21,7 +21,7 @@ pub(crate) async fn changed_since(
     let mut changed = Vec::new();
     let mut warnings = Vec::new();
     let layers = source.web_map.layers();
-    let layers: HashMap<&str, (usize, &MapLayer)> = (0..).zip(&layers).map(|(at, l)| (l.id.as_str(), (at, l))).collect();
+    let layers: HashMap<&str, (usize, &MapLayer)> = (0..).zip(layers).map(|(at, l)| (l.id.as_str(), (at, l))).collect();
     for (index, task) in plan.tasks.iter().enumerate().filter(|(_, t)| t.edit_date.is_some() && !t.carried) {
         let exporter = registry.by_name(&task.exporter)?;
         if exporter.outlasts_edits() {

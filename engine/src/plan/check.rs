@@ -78,6 +78,9 @@ pub(super) fn check_overrides(inputs: PlanInputs<'_>, groups: &[Group]) -> Resul
             known.join(", ")
         )));
     }
+    if overrides.keys().next().is_none() {
+        return Ok(());
+    }
     let of_networks = |g: &Group| g.networks.iter().map(|n| networks::key_of(n, &g.key.parameters_type)).collect::<Vec<_>>();
     let of_groups = |g: &Group| std::iter::once(g.key.clone()).chain(of_networks(g)).collect::<Vec<_>>();
     let fallbacks_of = |g: &Group| {

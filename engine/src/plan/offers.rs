@@ -48,14 +48,14 @@ async fn offered<'a>(
     ctx: &PlanContext,
 ) -> Result<Offered, Failure> {
     let PlanInputs { registry, source, parameters, .. } = inputs;
-    let layers: HashMap<String, MapLayer> = source.web_map.layers().into_iter().map(|l| (l.id.clone(), l)).collect();
+    let layers: HashMap<&str, &MapLayer> = source.web_map.layers().iter().map(|l| (l.id.as_str(), l)).collect();
     let mut groups = Groups::default();
     for layer in ids.filter_map(|id| layers.get(id)) {
         let ways = Ways { direct: DirectDownload::Always, draws: true };
         let mut all = registry.supporting(ways, layer, source);
         if let Some((exporter, url)) = all.find(|(e, _)| Way::of(e.downloads_directly(), e.draws_tiles()) == way) {
             let key = OfflineMapParametersKey::new(url, exporter.parameters_type());
-            groups.add(exporter, key, layer.clone());
+            groups.add(exporter, key, (*layer).clone());
         }
     }
     let groups = groups.into_all();

@@ -34,21 +34,21 @@ pub(crate) async fn plan(
     source.check()?;
     source.web_map.check_size()?;
     let layers = source.web_map.layers();
-    check_named_layers(inputs, &layers)?;
+    check_named_layers(inputs, layers)?;
     let mut plan = empty(inputs);
     // 2.
-    let mut groups = sort_layers(inputs, &layers, &mut plan)?;
+    let mut groups = sort_layers(inputs, layers, &mut plan)?;
     let mut networks = networks::by_service(source);
     groups.iter_mut().for_each(|group| group.take_networks(&mut networks));
     check_overrides(inputs, &groups)?;
     check_number(groups.len())?;
     let groups = left_in(inputs, groups, &mut plan);
     let groups = match carried {
-        Some(carried) => carried.divide(groups, &layers, &mut plan),
+        Some(carried) => carried.divide(groups, layers, &mut plan),
         None => groups,
     };
     // 3.
-    let services = Services::new(inputs, for_exporters, &layers, networks, plan);
+    let services = Services::new(inputs, for_exporters, layers, networks, plan);
     let (mut plan, touches) = services.ask(groups, ctx).await?;
     plan.warnings.extend(networks::warnings(&plan, source));
     // 4.

@@ -15,6 +15,7 @@ use crate::settings::OfflineSettings;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::collections::HashMap;
+use std::sync::{Arc, OnceLock};
 
 /// Most layers and tables of a map; maps of thousands are not drawn by any client.
 pub const MOST_LAYERS: usize = 10_000;
@@ -36,10 +37,18 @@ pub const MOST_LAYERS: usize = 10_000;
 /// assert_eq!(map.json()["myKey"], 7, "what offmap does not know stays");
 /// # Ok::<(), offmap_model::Failure>(())
 /// ```
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct WebMap {
     json: Map<String, Value>,
     withheld: Withheld,
+    /// The views on `json` with what `withheld` has of them, once somebody asks.
+    layers: OnceLock<Arc<[MapLayer]>>,
+}
+
+impl PartialEq for WebMap {
+    fn eq(&self, other: &Self) -> bool {
+        self.json == other.json && self.withheld == other.withheld
+    }
 }
 
 impl Serialize for WebMap {
@@ -125,7 +134,7 @@ impl WebMap {
     fn of(mut json: Map<String, Value>, origin: Origin) -> Self {
         let layers = layers_of(&json);
         let withheld = withheld::withhold(&mut json, &layers, origin);
-        Self { json, withheld }
+        Self { json, withheld, layers: OnceLock::new() }
     }
 
     /// The whole map as it came, but for its secrets.
@@ -163,14 +172,17 @@ impl WebMap {
         OfflineSettings::read(self.json.get("applicationProperties").and_then(|v| v.get("offline")))
     }
 
-    /// All layers and tables, bottom to top: basemap, operational layers (groups opened), reference layers, tables.
+    /// All layers and tables, bottom to top: basemap, operational layers (groups opened), reference layers, tables. They are made
+    /// once, and shared by the copies of a map.
     #[must_use]
-    pub fn layers(&self) -> Vec<MapLayer> {
-        let mut all = layers_of(&self.json);
-        for layer in &mut all {
-            layer.secrets = self.withheld.layers.get(&layer.pointer).cloned().unwrap_or_default();
-        }
-        all
+    pub fn layers(&self) -> &[MapLayer] {
+        self.layers.get_or_init(|| {
+            let mut all = layers_of(&self.json);
+            for layer in &mut all {
+                layer.secrets = self.withheld.layers.get(&layer.pointer).cloned().unwrap_or_default();
+            }
+            all.into()
+        })
     }
 
     /// A layer or table as its author wrote it, but for its secrets: with the keys that [`MapLayer`] does not know.
@@ -226,15 +238,16 @@ impl WebMap {
     /// Titles of layers that need secrets which were not kept.
     #[must_use]
     pub fn layers_without_secrets(&self) -> Vec<String> {
-        self.layers().into_iter().filter(|l| !l.secrets.missing().is_empty()).map(|l| l.title).collect()
+        self.layers().iter().filter(|l| !l.secrets.missing().is_empty()).map(|l| l.title.clone()).collect()
     }
 
     /// Takes the secrets that are missing from the same map, read again. A layer is known by its id and the origin of its url; one
     /// that is refused there is refused here.
     pub fn supply_secrets(&mut self, from: &Self) {
-        let known: HashMap<String, MapLayer> = from.layers().into_iter().map(|l| (l.id.clone(), l)).collect();
+        self.layers.take();
+        let known: HashMap<&str, &MapLayer> = from.layers().iter().map(|l| (l.id.as_str(), l)).collect();
         for layer in layers_of(&self.json) {
-            let Some(known) = known.get(&layer.id) else { continue };
+            let Some(known) = known.get(layer.id.as_str()) else { continue };
             let Some(mut own) = self.withheld.release(&layer) else { continue };
             let urls = self.layer_json(&layer).and_then(Value::as_object).map(urls_of).unwrap_or_default();
             own.supply(&known.secrets, &urls);
@@ -314,7 +327,7 @@ mod tests {
         let group = json!({"layerType": "GroupLayer", "title": long, "layers": [layer]});
         let map = WebMap::from_value(json!({"operationalLayers": [group]})).expect("reads");
         assert_eq!(map.json()["operationalLayers"][0]["title"], long.as_str());
-        let layer = map.layers().remove(0);
+        let layer = &map.layers()[0];
         assert_eq!((layer.id.as_str(), layer.url), ("operationalLayers-0-layers-0", None));
         assert!(layer.title.len() <= LONGEST_TITLE && layer.groups[0].len() <= LONGEST_GROUP_TITLE);
     }

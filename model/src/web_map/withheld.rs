@@ -474,7 +474,7 @@ mod tests {
         let mut layers: Vec<Value> = (0..101).map(|i| layer(i, Value::Object(many.clone()))).collect();
         layers.push(layer(101, json!({})));
         let map = map(layers);
-        let refused = map.layers().into_iter().filter(|l| map.refusal(l).is_some()).map(|l| l.id);
+        let refused = map.layers().iter().filter(|l| map.refusal(l).is_some()).map(|l| l.id.clone());
         assert_eq!(refused.collect::<Vec<_>>(), ["l100"]);
     }
 
