@@ -121,9 +121,19 @@ impl TileWindow {
         self.round.was_full = true;
     }
 
-    /// The next request's place in time: how long it waits.
-    pub(super) fn slot(&mut self, now: i64) -> Duration {
-        self.rate.slot(now)
+    /// Whether so many may go a second and no more.
+    pub(super) fn has_pace(&self) -> bool {
+        self.rate.limit.is_some()
+    }
+
+    /// How long it is to the time of the next request.
+    pub(super) fn wait(&mut self, now: i64) -> Duration {
+        self.rate.wait(now)
+    }
+
+    /// Takes the time of the next request; false where it has not come yet.
+    pub(super) fn take(&mut self, now: i64) -> bool {
+        self.rate.take(now)
     }
 
     /// An answer came; answers whether more may go now. A tile's comes with how long it took: that there is none is said more quickly.
@@ -213,17 +223,24 @@ struct Rate {
 }
 
 impl Rate {
-    fn slot(&mut self, now: i64) -> Duration {
+    /// In whole milliseconds, as clocks count.
+    fn wait(&mut self, now: i64) -> Duration {
         let Some(limit) = &mut self.limit else { return Duration::ZERO };
         if now >= self.grows_at {
             *limit *= 1.0 + self.growth;
             self.growth = (self.growth * 2.0).min(MOST_GROWTH);
             self.grows_at = now.saturating_add(1_000);
         }
-        let now = now as f64;
-        let at = self.next.max(now - LATE);
-        self.next = at + 1_000.0 / *limit;
-        Duration::from_secs_f64((at - now).max(0.0) / 1_000.0)
+        let wait = (self.next - now as f64).ceil().max(0.0);
+        Duration::from_millis(wait as u64)
+    }
+
+    fn take(&mut self, now: i64) -> bool {
+        let is_due = self.wait(now).is_zero();
+        if let Some(limit) = self.limit.filter(|_| is_due) {
+            self.next = self.next.max(now as f64 - LATE) + 1_000.0 / limit;
+        }
+        is_due
     }
 
     fn answered(&mut self, now: i64) {
@@ -297,7 +314,7 @@ mod tests {
         for n in 0..10 {
             assert!(window.refused(n * 10_000, 5_000), "nothing was answered meanwhile");
         }
-        assert_eq!(window.slot(200_000), Duration::ZERO);
+        assert!(!window.has_pace() && window.take(200_000));
         let mut window = TileWindow::new(256);
         for n in 0..20 {
             window.is_full();
@@ -391,8 +408,6 @@ mod tests {
     fn asked(host: &mut Host, seconds: i64) -> (usize, usize) {
         let mut window = TileWindow::new(256);
         let mut running: VecDeque<(i64, bool)> = VecDeque::new();
-        // Those that have a place in time, and when it is.
-        let mut placed: VecDeque<i64> = VecDeque::new();
         let (mut open_at, mut good, mut refused) = (0, 0, 0);
         for now in 0..seconds * 1_000 {
             while let Some((_, is_good)) = running.pop_front_if(|(due, _)| *due <= now) {
@@ -403,18 +418,16 @@ mod tests {
                     refused += 1;
                     open_at = open_at.max(now + 1_000);
                     window.refused(now, 1_000);
-                    placed.clear();
                 }
             }
             if now < open_at {
                 continue;
             }
-            while running.len() + placed.len() < window.allowed() {
-                placed.push_back(now + i64::try_from(window.slot(now).as_micros().div_ceil(1_000)).expect("short"));
-            }
-            window.is_full();
-            while placed.pop_front_if(|at| *at <= now).is_some() {
+            while running.len() < window.allowed() && window.take(now) {
                 running.push_back((now + 20, host(now)));
+            }
+            if running.len() >= window.allowed() {
+                window.is_full();
             }
         }
         (good, refused)
@@ -448,7 +461,7 @@ mod tests {
     fn the_pace_grows_again_where_the_host_refuses_no_more() {
         let mut pace = Rate::default();
         for now in 0..1_000 {
-            pace.slot(now);
+            pace.take(now);
             pace.answered(now);
         }
         pace.refused(1_000, 1_000);
@@ -457,9 +470,9 @@ mod tests {
         let limit = pace.limit.expect("one");
         assert!((900.0..1_000.0).contains(&limit), "{limit}");
         let began = 2_000;
-        (began..HOLD + 1_000).step_by(100).for_each(|now| _ = pace.slot(now));
+        (began..HOLD + 1_000).step_by(100).for_each(|now| _ = pace.take(now));
         assert_eq!(pace.limit, Some(limit));
-        (HOLD + 1_000..2 * HOLD).step_by(100).for_each(|now| _ = pace.slot(now));
+        (HOLD + 1_000..2 * HOLD).step_by(100).for_each(|now| _ = pace.take(now));
         assert!(pace.limit.is_some_and(|grown| grown > 5.0 * limit), "{:?}", pace.limit);
         for (n, hold) in [(0, 2 * HOLD), (1, 4 * HOLD), (2, 8 * HOLD)] {
             let now = 10 * HOLD + n * 60_000;
