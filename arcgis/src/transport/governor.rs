@@ -17,7 +17,8 @@
 //!
 //! Source: feature service reference §6.3; additive increase and multiplicative decrease as in TCP (RFC 5681).
 
-use super::tile_window::TileWindow;
+use super::request_units::used_share;
+use super::tile_window::{TileWindow, Went};
 use dashmap::DashMap;
 use offmap_model::{Clock, Failure, FailureKind, FailureOwner, FailureStage};
 use reqwest::StatusCode;
@@ -224,17 +225,6 @@ impl Host {
     }
 }
 
-/// How a request for a tile went, once all of it was read and judged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Went {
-    /// The tile came.
-    Well,
-    /// What was answered says nothing of the host's queue, such as that there is no such tile.
-    Otherwise,
-    /// It failed in a way that may be the host's.
-    Wrong,
-}
-
 /// Leave to ask a host once.
 #[derive(Debug)]
 pub(crate) struct Permit {
@@ -258,16 +248,7 @@ impl Permit {
 
     /// How the request for a tile went, in milliseconds since 1970 UTC.
     pub(crate) fn done(&self, went: Went, at: i64) {
-        let mut state = self.host.lock();
-        let more = match went {
-            Went::Well => state.window.good(self.took.get().copied(), at),
-            Went::Otherwise => state.window.good(None, at),
-            Went::Wrong => {
-                state.window.failed();
-                false
-            }
-        };
-        drop(state);
+        let more = self.host.lock().window.went(went, self.took.get().copied(), at);
         if more {
             self.host.hand_out();
         }
@@ -400,35 +381,10 @@ impl Governor {
     }
 }
 
-/// `x-esri-org-request-units-per-min: usage=97;max=28800` as a share.
-fn used_share(headers: &HeaderMap) -> Option<f64> {
-    let text = headers.get("x-esri-org-request-units-per-min")?.to_str().ok()?;
-    let number = |name: &str| {
-        let part = text.split(';').find_map(|part| part.trim().strip_prefix(name)?.strip_prefix('='))?;
-        part.trim().parse::<f64>().ok()
-    };
-    number("max").filter(|max| *max > 0.0).and_then(|max| Some(number("usage")? / max))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use offmap_model::SystemClock;
-    use reqwest::header::HeaderValue;
-
-    fn with(name: &'static str, value: &str) -> HeaderMap {
-        let mut headers = HeaderMap::new();
-        headers.insert(name, HeaderValue::from_str(value).expect("a header"));
-        headers
-    }
-
-    #[test]
-    fn request_units_are_read_as_a_share() {
-        let name = "x-esri-org-request-units-per-min";
-        assert_eq!(used_share(&with(name, "usage=97;max=28800")), Some(97.0 / 28800.0));
-        assert_eq!(used_share(&with(name, "max=100; usage=90")), Some(0.9));
-        assert_eq!(used_share(&with(name, "usage=97")), None);
-    }
 
     fn answer(governor: &Governor, permit: Option<&Permit>, status: u16, took: Duration, at: i64) {
         let (status, headers) = (StatusCode::from_u16(status).expect("a status"), HeaderMap::new());

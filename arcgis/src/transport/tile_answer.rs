@@ -9,11 +9,12 @@
 //!
 //! Source: tile reference §4.
 
-use super::governor::{Weight, Went};
+use super::governor::Weight;
 use super::http::Transport;
 use super::page;
 use super::retry::Pauses;
 use super::retry_loop::Attempt;
+use super::tile_window::Went;
 use crate::access::Access;
 use crate::body;
 use crate::call::ServiceCall;
