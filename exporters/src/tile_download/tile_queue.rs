@@ -114,7 +114,11 @@ impl TileQueue {
                 lane.push_back(place);
             }
         }
-        inner.open.push_back(OpenBlock { lanes, to });
+        let block = OpenBlock { lanes, to };
+        // One of which nothing is wanted ends here.
+        if !block.is_empty() {
+            inner.open.push_back(block);
+        }
         drop(inner);
         self.news.notify_waiters();
     }
