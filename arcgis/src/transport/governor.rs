@@ -499,6 +499,8 @@ mod tests {
         assert_eq!(free(&host, Weight::Small), 2, "what a busy host asks for holds for all");
     }
 
+    const BEGAN: i64 = 10_000;
+
     /// A clock that goes by the runtime's time, which a test stops.
     #[derive(Debug)]
     struct Stopped(tokio::time::Instant);
@@ -506,7 +508,7 @@ mod tests {
     #[async_trait::async_trait]
     impl Clock for Stopped {
         fn now_ms(&self) -> i64 {
-            i64::try_from(self.0.elapsed().as_millis()).expect("a short time")
+            BEGAN + i64::try_from(self.0.elapsed().as_millis()).expect("a short time")
         }
 
         async fn sleep(&self, time: Duration) {
@@ -517,9 +519,9 @@ mod tests {
     /// A host that was refused twice after ten answers in a second, so that it has a pace of some ten a second.
     fn paced(governor: &Governor) -> Arc<Host> {
         let host = governor.host("h");
-        governor.throttled("h", Duration::ZERO, -1_000);
-        (0..10).for_each(|_| _ = host.lock().window.good(None, -1));
-        governor.throttled("h", Duration::ZERO, 0);
+        governor.throttled("h", Duration::ZERO, BEGAN - 1_000);
+        (0..10).for_each(|_| _ = host.lock().window.good(None, BEGAN - 1));
+        governor.throttled("h", Duration::ZERO, BEGAN);
         assert!(host.lock().window.has_pace());
         host
     }
@@ -557,8 +559,8 @@ mod tests {
         let host = governor.host("h");
         let before = host.lock().window.allowed();
         for _ in 0..10 {
-            let mut round = Vec::new();
-            for _ in 0..host.lock().window.allowed() {
+            let (mut round, at_a_time) = (Vec::new(), host.lock().window.allowed());
+            for _ in 0..at_a_time {
                 round.push(governor.admit("h", Weight::Tile, &clock, None, |_| {}).await.expect("a permit"));
             }
             for permit in round {
