@@ -1,7 +1,8 @@
 //! A map of five layers that no service exports, taken piece by piece and drawn, and killed on the way.
 //!
-//! Counted are requests for pieces (tiles, pictures, pages of rows): of those that were answered before a kill, how many were asked for
-//! again; and how many were asked for more than once at all, those that were under way at a kill included.
+//! Counted are requests for pieces (tiles, pictures, pages of rows): of those whose whole answer the server had sent before a kill, how
+//! many were asked for again, though the child may not have read them yet; and how many were asked for more than once at all, those that
+//! were under way at a kill included.
 
 use crate::content::content;
 use crate::running::Running;
@@ -20,8 +21,6 @@ pub(crate) const AREA: &str = "-30,20,60,70";
 pub(crate) const MAX_SCALE: f64 = 2_400_000.0;
 /// How long each answer takes.
 const ANSWER: Duration = Duration::from_millis(1);
-/// Beyond that an answer has reached the child: it is on the same machine.
-const ARRIVAL: Duration = Duration::from_millis(20);
 /// Kills of one job at most.
 const KILLS_OF_JOB: u32 = 10;
 /// How long a child may take to its next request.
@@ -62,10 +61,10 @@ struct Count {
 
 /// Runs a child until so many further requests were made, and kills it; answers when, or `None` where it had ended.
 fn kill_after(sandbox: &Sandbox, running: Running, requests: usize) -> Result<Option<Duration>, Box<dyn Error>> {
-    let wanted = sandbox.requests().len() + requests;
+    let wanted = sandbox.requests_so_far() + requests;
     let mut running = running;
     let deadline = Instant::now() + PATIENCE;
-    while sandbox.requests().len() < wanted {
+    while sandbox.requests_so_far() < wanted {
         if running.has_ended()? {
             running.end()?;
             return Ok(None);
@@ -81,7 +80,7 @@ fn kill_after(sandbox: &Sandbox, running: Running, requests: usize) -> Result<Op
 
 /// One job from its first child to its package.
 fn one_job(sandbox: &Sandbox, map: &Path, out: &Path, random: &mut Seeded, kills: u32) -> Result<Count, Box<dyn Error>> {
-    let from = sandbox.requests().len();
+    let from = sandbox.requests_so_far();
     let spawn = || Running::spawn_closed(map, out);
     let (mut count, mut killed_at) = (Count::default(), Vec::new());
     while count.kills < kills {
@@ -94,18 +93,20 @@ fn one_job(sandbox: &Sandbox, map: &Path, out: &Path, random: &mut Seeded, kills
     if !out.exists() || !Leftover::find(out)?.is_empty() {
         spawn()?.end()?;
     }
-    let mut asked: BTreeMap<String, Vec<Duration>> = BTreeMap::new();
-    for request in sandbox.requests().iter().skip(from) {
-        if let Some(piece) = piece(request) {
-            asked.entry(piece).or_default().push(request.at);
+    let mut asked: BTreeMap<String, Vec<LoggedRequest>> = BTreeMap::new();
+    for request in sandbox.requests().into_iter().skip(from) {
+        if let Some(piece) = piece(&request) {
+            asked.entry(piece).or_default().push(request);
         }
     }
     count.pieces = asked.len();
     for times in asked.values() {
         count.asked_twice += times.len() - 1;
-        let was_there =
-            |at: &Duration| killed_at.iter().find(|kill| *kill > at).is_none_or(|kill| *at + ANSWER + ARRIVAL < *kill);
-        count.answered_twice += times.iter().rev().skip(1).filter(|at| was_there(at)).count();
+        let was_answered = |request: &LoggedRequest| {
+            let killed = killed_at.iter().find(|kill| **kill > request.at);
+            killed.is_none_or(|kill| request.answered.is_some_and(|answered| answered < *kill))
+        };
+        count.answered_twice += times.iter().rev().skip(1).filter(|request| was_answered(request)).count();
     }
     Ok(count)
 }

@@ -10,19 +10,24 @@
 //! requests at a time to small ones, and a small request goes in any case while no other one is under way. In return a download
 //! that waits is not put off for ever by small requests: they leave one place to it where none runs. Within each kind, first come,
 //! first served. Single tiles have places of their own beside both, as many as the host's answers show that it bears (`tile_window`), so
-//! that they take nobody's place; what a host asks for when it is busy holds for all.
+//! that they take nobody's place; what a host asks for when it is busy holds for all. Where it has a pace, tiles go one by one, each at its
+//! time: who waits for it holds neither a place nor a time, so one that gives up costs the others nothing.
+//!
+//! How a tile went is told once it was read and judged ([`Permit::done`]): an error that is answered with 200 is none of the good answers.
 //!
 //! Source: feature service reference §6.3; additive increase and multiplicative decrease as in TCP (RFC 5681).
 
-use super::tile_window::TileWindow;
+use super::request_units::used_share;
+use super::tile_window::{TileWindow, Went};
 use dashmap::DashMap;
 use offmap_model::{Clock, Failure, FailureKind, FailureOwner, FailureStage};
 use reqwest::StatusCode;
 use reqwest::header::HeaderMap;
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
 use tokio::sync::oneshot;
+use tokio::sync::{Mutex as AsyncMutex, MutexGuard as AsyncMutexGuard};
 
 /// Good answers in a row after which one more request at a time is allowed.
 const GOOD_ANSWERS: u32 = 16;
@@ -58,6 +63,8 @@ pub(crate) enum Weight {
 struct Host {
     name: String,
     state: Mutex<State>,
+    /// Of the tile that goes next where the host has a pace; the others wait for it, first come, first served.
+    next_tile: AsyncMutex<()>,
 }
 
 /// The requests of one kind.
@@ -145,7 +152,7 @@ impl Host {
             let next = self.lock().next();
             let Some((waiting, weight)) = next else { return };
             // A permit that nobody waits for any more comes back when it is dropped.
-            drop(waiting.send(Permit { host: Arc::clone(self), weight }));
+            drop(waiting.send(Permit::new(self, weight)));
         }
     }
 
@@ -155,7 +162,7 @@ impl Host {
             let mut state = self.lock();
             if state.line(weight).waiting.is_empty() && state.may(weight) {
                 state.begin(weight);
-                return Ok(Permit { host: Arc::clone(self), weight });
+                return Ok(Permit::new(self, weight));
             }
             let (send, turn) = oneshot::channel();
             state.line(weight).waiting.push_back(send);
@@ -180,21 +187,11 @@ pub(crate) struct Answer<'a> {
 impl Host {
     /// It answered; its headers may show how much of the budget is used.
     fn answered(self: &Arc<Self>, weight: Weight, answer: &Answer<'_>) {
-        let Answer { status, headers, took, at } = *answer;
+        let Answer { status, headers, at, .. } = *answer;
         let mut state = self.lock();
         (state.heard, state.unreached) = (true, None);
-        let is_tile = weight == Weight::Tile;
-        let mut more = match status.as_u16() {
-            // Also where it says that there is no such tile.
-            200..500 if is_tile && status != StatusCode::TOO_MANY_REQUESTS => {
-                state.window.good(status.is_success().then_some(took), at)
-            }
-            500.. if is_tile => {
-                state.window.failed();
-                false
-            }
-            _ => false,
-        };
+        // A tile that is elsewhere is not read here; how any other went is told later.
+        let mut more = weight == Weight::Tile && status.is_redirection() && state.window.good(None, at);
         if !status.is_success() {
             // Nothing else is said.
         } else if used_share(headers).is_some_and(|share| share >= MUCH_USED) {
@@ -212,14 +209,19 @@ impl Host {
         }
     }
 
-    /// Waits for the next place in time of a tile; false where the host was left alone from then on.
-    async fn paced(&self, clock: &Arc<dyn Clock>, now: i64) -> bool {
-        let wait = self.lock().window.slot(now);
-        if wait.is_zero() {
-            return true;
+    /// Waits for the time of the next tile, where the host has a pace; the time is not taken yet.
+    async fn next_tile(&self, clock: &Arc<dyn Clock>) -> Option<AsyncMutexGuard<'_, ()>> {
+        if !self.lock().window.has_pace() {
+            return None;
         }
-        clock.sleep(wait).await;
-        self.lock().open_at <= clock.now_ms()
+        let next = self.next_tile.lock().await;
+        loop {
+            let wait = self.lock().window.wait(clock.now_ms());
+            if wait.is_zero() {
+                return Some(next);
+            }
+            clock.sleep(wait).await;
+        }
     }
 }
 
@@ -228,13 +230,27 @@ impl Host {
 pub(crate) struct Permit {
     host: Arc<Host>,
     weight: Weight,
+    /// How long the head of the answer took.
+    took: OnceLock<Duration>,
 }
 
 impl Permit {
+    fn new(host: &Arc<Host>, weight: Weight) -> Self {
+        Self { host: Arc::clone(host), weight, took: OnceLock::new() }
+    }
+
     /// No answer came to a request.
     pub(crate) fn no_answer(&self) {
         if self.weight == Weight::Tile {
             self.host.lock().window.failed();
+        }
+    }
+
+    /// How the request for a tile went, in milliseconds since 1970 UTC.
+    pub(crate) fn done(&self, went: Went, at: i64) {
+        let more = self.host.lock().window.went(went, self.took.get().copied(), at);
+        if more {
+            self.host.hand_out();
         }
     }
 }
@@ -270,7 +286,7 @@ impl Governor {
                 heard: false,
                 unreached: None,
             };
-            Arc::new(Host { name: name.to_owned(), state: Mutex::new(state) })
+            Arc::new(Host { name: name.to_owned(), state: Mutex::new(state), next_tile: AsyncMutex::default() })
         };
         Arc::clone(&entry.or_insert_with(new))
     }
@@ -304,25 +320,28 @@ impl Governor {
     ) -> Result<Permit, Failure> {
         let host = self.host(name);
         loop {
+            let next = if weight == Weight::Tile { host.next_tile(clock).await } else { None };
             let permit = host.turn(weight).await?;
             let now = clock.now_ms();
-            let (wait, report) = {
+            let (wait, may_go, report) = {
                 let mut state = host.lock();
                 let wait = state.open_at - now;
+                let may_go = wait <= 0 && (weight != Weight::Tile || state.window.take(now));
                 let report = wait >= LOGGED_FROM && state.is_reported != state.open_at;
                 if report {
                     state.is_reported = state.open_at;
                 }
-                (wait, report)
+                (wait, may_go, report)
             };
+            if may_go {
+                return Ok(permit);
+            }
             if wait <= 0 {
-                if weight != Weight::Tile || host.paced(clock, now).await {
-                    return Ok(permit);
-                }
+                // The host got a pace meanwhile.
                 continue;
             }
             // Who waits holds no permit.
-            drop(permit);
+            drop((permit, next));
             if report {
                 let until = SystemTime::UNIX_EPOCH + Duration::from_millis((now + wait).unsigned_abs());
                 let until = httpdate::fmt_http_date(until);
@@ -353,41 +372,19 @@ impl Governor {
     /// The host of a request that had its turn, or none, answered.
     pub(crate) fn answered(&self, name: &str, permit: Option<&Permit>, answer: &Answer<'_>) {
         match permit.filter(|permit| permit.host.name == name) {
-            Some(permit) => permit.host.answered(permit.weight, answer),
+            Some(permit) => {
+                permit.took.get_or_init(|| answer.took);
+                permit.host.answered(permit.weight, answer);
+            }
             None => self.host(name).answered(Weight::Small, answer),
         }
     }
-}
-
-/// `x-esri-org-request-units-per-min: usage=97;max=28800` as a share.
-fn used_share(headers: &HeaderMap) -> Option<f64> {
-    let text = headers.get("x-esri-org-request-units-per-min")?.to_str().ok()?;
-    let number = |name: &str| {
-        let part = text.split(';').find_map(|part| part.trim().strip_prefix(name)?.strip_prefix('='))?;
-        part.trim().parse::<f64>().ok()
-    };
-    number("max").filter(|max| *max > 0.0).and_then(|max| Some(number("usage")? / max))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use offmap_model::SystemClock;
-    use reqwest::header::HeaderValue;
-
-    fn with(name: &'static str, value: &str) -> HeaderMap {
-        let mut headers = HeaderMap::new();
-        headers.insert(name, HeaderValue::from_str(value).expect("a header"));
-        headers
-    }
-
-    #[test]
-    fn request_units_are_read_as_a_share() {
-        let name = "x-esri-org-request-units-per-min";
-        assert_eq!(used_share(&with(name, "usage=97;max=28800")), Some(97.0 / 28800.0));
-        assert_eq!(used_share(&with(name, "max=100; usage=90")), Some(0.9));
-        assert_eq!(used_share(&with(name, "usage=97")), None);
-    }
 
     fn answer(governor: &Governor, permit: Option<&Permit>, status: u16, took: Duration, at: i64) {
         let (status, headers) = (StatusCode::from_u16(status).expect("a status"), HeaderMap::new());
@@ -399,7 +396,7 @@ mod tests {
         let mut held = Vec::new();
         while host.lock().may(weight) {
             host.lock().begin(weight);
-            held.push(Permit { host: Arc::clone(host), weight });
+            held.push(Permit::new(host, weight));
         }
         held.len()
     }
@@ -485,6 +482,7 @@ mod tests {
         for _ in 0..40 {
             for permit in std::mem::take(&mut tiles) {
                 answer(&governor, Some(&permit), 200, Duration::from_millis(20), 0);
+                permit.done(Went::Well, 0);
             }
             waiting.extend((waiting.len()..64).map(|_| Box::pin(admit(Weight::Tile))));
             waiting.retain_mut(|tile| match polled(tile) {
@@ -499,6 +497,79 @@ mod tests {
         governor.throttled("h", Duration::ZERO, 0);
         assert_eq!(host.lock().window.allowed(), 32);
         assert_eq!(free(&host, Weight::Small), 2, "what a busy host asks for holds for all");
+    }
+
+    const BEGAN: i64 = 10_000;
+
+    /// A clock that goes by the runtime's time, which a test stops.
+    #[derive(Debug)]
+    struct Stopped(tokio::time::Instant);
+
+    #[async_trait::async_trait]
+    impl Clock for Stopped {
+        fn now_ms(&self) -> i64 {
+            BEGAN + i64::try_from(self.0.elapsed().as_millis()).expect("a short time")
+        }
+
+        async fn sleep(&self, time: Duration) {
+            tokio::time::sleep(time).await;
+        }
+    }
+
+    /// A host that was refused twice after ten answers in a second, so that it has a pace of some ten a second.
+    fn paced(governor: &Governor) -> Arc<Host> {
+        let host = governor.host("h");
+        governor.throttled("h", Duration::ZERO, BEGAN - 1_000);
+        (0..10).for_each(|_| _ = host.lock().window.good(None, BEGAN - 1));
+        governor.throttled("h", Duration::ZERO, BEGAN);
+        assert!(host.lock().window.has_pace());
+        host
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn tiles_that_wait_for_their_time_hold_no_place_and_those_that_give_up_cost_no_time() {
+        let governor = Governor::new(4, 16);
+        let clock: Arc<dyn Clock> = Arc::new(Stopped(tokio::time::Instant::now()));
+        let host = paced(&governor);
+        let admit = || governor.admit("h", Weight::Tile, &clock, None, |_| {});
+        let first = admit().await.expect("a permit");
+        let mut cancelled: Vec<_> = (0..100).map(|_| Box::pin(admit())).collect();
+        assert!(cancelled.iter_mut().all(|tile| polled(tile).is_none()), "its time has not come");
+        assert_eq!(host.lock().tiles.running, 1, "only the one that goes has a place");
+        let mut other = Box::pin(admit());
+        assert!(polled(&mut other).is_none());
+        drop((first, cancelled));
+        let before = clock.now_ms();
+        drop(other.await.expect("a permit"));
+        let waited = clock.now_ms() - before;
+        assert!(waited <= 150, "it waited {waited} ms for those that gave up");
+        // The pace holds.
+        let before = clock.now_ms();
+        for _ in 0..20 {
+            drop(admit().await.expect("a permit"));
+        }
+        let took = clock.now_ms() - before;
+        assert!((1_900..2_300).contains(&took), "{took} ms");
+    }
+
+    #[tokio::test]
+    async fn an_error_within_a_good_answer_is_no_good_answer_of_the_window() {
+        let governor = Governor::new(4, 64);
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let host = governor.host("h");
+        let before = host.lock().window.allowed();
+        for _ in 0..10 {
+            let (mut round, at_a_time) = (Vec::new(), host.lock().window.allowed());
+            for _ in 0..at_a_time {
+                round.push(governor.admit("h", Weight::Tile, &clock, None, |_| {}).await.expect("a permit"));
+            }
+            for permit in round {
+                answer(&governor, Some(&permit), 200, Duration::from_millis(5), 0);
+                permit.done(Went::Wrong, 0);
+            }
+        }
+        let after = host.lock().window.allowed();
+        assert!(after < before, "{before} at a time became {after}");
     }
 
     /// Polls once.

@@ -11,6 +11,7 @@ mod pace;
 mod page;
 mod read;
 mod redirect;
+mod request_units;
 mod retry;
 mod retry_loop;
 mod sign_in;

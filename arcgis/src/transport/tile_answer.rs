@@ -14,6 +14,7 @@ use super::http::Transport;
 use super::page;
 use super::retry::Pauses;
 use super::retry_loop::Attempt;
+use super::tile_window::Went;
 use crate::access::Access;
 use crate::body;
 use crate::call::ServiceCall;
@@ -93,7 +94,35 @@ impl Attempt for TileAnswer<'_> {
         if call.keeps_gzip {
             headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
         }
-        let (response, _permit) = transport.follow_with_permit(call, access, &headers, Some(Weight::Tile)).await?;
+        let (response, permit) = transport.follow_with_permit(call, access, &headers, Some(Weight::Tile)).await?;
+        let judged = self.judged(transport, call, response).await;
+        if let (Some(permit), Some(went)) = (permit, went(&judged)) {
+            permit.done(went, transport.clock().now_ms());
+        }
+        judged
+    }
+}
+
+/// How a request went, as far as it says anything of the host; one that it refused for being busy is told by who waits for it.
+fn went<T>(judged: &Result<Option<T>, Refused>) -> Option<Went> {
+    match judged {
+        Ok(Some(_)) => Some(Went::Well),
+        Ok(None) => Some(Went::Otherwise),
+        Err(refused) if refused.retry_after.is_some() || refused.code == Some(429) => None,
+        Err(refused) if refused.code.is_some_and(|code| (400..500).contains(&code)) => Some(Went::Otherwise),
+        Err(refused) if refused.failure.owner == FailureOwner::Credentials => Some(Went::Otherwise),
+        Err(_) => Some(Went::Wrong),
+    }
+}
+
+impl TileAnswer<'_> {
+    /// Reads an answer and judges it.
+    async fn judged(
+        &mut self,
+        transport: &Transport,
+        call: &ServiceCall,
+        response: Response,
+    ) -> Result<Option<Vec<u8>>, Refused> {
         // What another host answers, to which a redirect led, is not the service's word.
         if is_none(&response) && is_same_place(&call.url, response.url()) {
             // What it says is of no interest, and neither is whether all of it comes.
@@ -138,5 +167,29 @@ impl Attempt for TileAnswer<'_> {
             }
             Err(words) => Err(no_tile(call, &words)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::body::ServiceError;
+    use offmap_model::FailureStage;
+
+    #[test]
+    fn what_is_answered_within_a_200_is_judged_for_the_window() {
+        let url = "https://h/x".parse().expect("a url");
+        let error = |code: u16| Refused::answered(ServiceError::of_status(code), FailureStage::Run, &url, None);
+        let call = ServiceCall::get("https://h/x").expect("a url");
+        assert_eq!(went(&Ok(Some(()))), Some(Went::Well));
+        assert_eq!(went::<()>(&Ok(None)), Some(Went::Otherwise));
+        for code in [500, 502, 503] {
+            assert_eq!(went::<()>(&Err(error(code))), Some(Went::Wrong), "{code}");
+        }
+        for code in [400, 403, 404] {
+            assert_eq!(went::<()>(&Err(error(code))), Some(Went::Otherwise), "{code}");
+        }
+        assert_eq!(went::<()>(&Err(error(429))), None, "who waits for it tells");
+        assert_eq!(went::<()>(&Err(no_tile(&call, "a page"))), Some(Went::Wrong));
     }
 }

@@ -7,6 +7,7 @@
 //! | --- | --- |
 //! | good answers to as many requests as go at a time (a round) | twice as many at a time up to the first sign of trouble, then a few more each round |
 //! | the same, where fewer were under way than may be | nothing: more are not needed |
+//! | a round that brought hardly more a second than one of fewer at a time, and whose answers took twice as long as the quickest | as few as before: more of them only wait, here or there |
 //! | a round whose quickest answer took a quarter longer than the quickest one so far, and [`QUEUE`] more | fewer, in that proportion: they wait in its queue |
 //! | a round of which more than a tenth failed (5xx, no answer) | half as many |
 //! | 429, `Retry-After`, "try again" | half as many; from the second time on so many a second as it answered in the second before, less [`BELOW`] |
@@ -30,6 +31,10 @@ const LEAST: usize = 4;
 const LEAST_ROUND: usize = 8;
 /// A wait in a host's queue that is no sign of trouble.
 pub(super) const QUEUE: Duration = Duration::from_millis(2);
+/// Of what more requests at a time should bring more answers a second, the least part that shows that they do.
+const LEAST_GAIN: f64 = 0.25;
+/// Rounds without growth after one that was of no use.
+const RESTS: u32 = 64;
 /// How long the quickest answer counts, in milliseconds: the way to a host may become longer.
 const QUICKEST_FOR: i64 = 60_000;
 /// Of how many milliseconds the answers are counted before a refusal.
@@ -52,6 +57,17 @@ const SAME: f64 = 0.1;
 /// Requests that are late by so many milliseconds are made up for: less in a second than the pace is below the limit.
 const LATE: f64 = 10.0;
 
+/// How a request for a tile went, once all of it was read and judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Went {
+    /// The tile came.
+    Well,
+    /// What was answered says nothing of the host's queue, such as that there is no such tile.
+    Otherwise,
+    /// It failed in a way that may be the host's.
+    Wrong,
+}
+
 /// See the module.
 #[derive(Debug)]
 pub(super) struct TileWindow {
@@ -59,6 +75,10 @@ pub(super) struct TileWindow {
     allowed: usize,
     /// Whether there was no sign of trouble yet.
     doubles: bool,
+    /// How many went at a time before there were more, and how many answers a second that brought.
+    before: Option<(usize, f64)>,
+    /// Rounds in which it does not grow.
+    rests: u32,
     round: Round,
     quickest: Quickest,
     rate: Rate,
@@ -72,6 +92,9 @@ struct Round {
     good: usize,
     failed: usize,
     quickest: Option<Duration>,
+    /// How many of them tell how long they took, and how long that is of all.
+    told: u32,
+    took: Duration,
     /// Whether as many were under way as may be.
     was_full: bool,
 }
@@ -104,6 +127,8 @@ impl TileWindow {
             most,
             allowed: START.min(most),
             doubles: true,
+            before: None,
+            rests: 0,
             round: Round::default(),
             quickest: Quickest::default(),
             rate: Rate::default(),
@@ -121,9 +146,31 @@ impl TileWindow {
         self.round.was_full = true;
     }
 
-    /// The next request's place in time: how long it waits.
-    pub(super) fn slot(&mut self, now: i64) -> Duration {
-        self.rate.slot(now)
+    /// Whether so many may go a second and no more.
+    pub(super) fn has_pace(&self) -> bool {
+        self.rate.limit.is_some()
+    }
+
+    /// How long it is to the time of the next request.
+    pub(super) fn wait(&mut self, now: i64) -> Duration {
+        self.rate.wait(now)
+    }
+
+    /// Takes the time of the next request; false where it has not come yet.
+    pub(super) fn take(&mut self, now: i64) -> bool {
+        self.rate.take(now)
+    }
+
+    /// A request was answered, which took so long where that is known; answers whether more may go now.
+    pub(super) fn went(&mut self, went: Went, took: Option<Duration>, now: i64) -> bool {
+        match went {
+            Went::Well => self.good(took, now),
+            Went::Otherwise => self.good(None, now),
+            Went::Wrong => {
+                self.failed();
+                false
+            }
+        }
     }
 
     /// An answer came; answers whether more may go now. A tile's comes with how long it took: that there is none is said more quickly.
@@ -133,6 +180,7 @@ impl TileWindow {
         round.good += 1;
         if let Some(took) = took.into() {
             self.quickest.add(took, now);
+            (round.told, round.took) = (round.told + 1, round.took + took);
             round.quickest = Some(round.quickest.map_or(took, |known| known.min(took)));
         }
         self.end_round()
@@ -159,13 +207,13 @@ impl TileWindow {
 
     fn halve(&mut self) {
         self.allowed = (self.allowed / 2).max(1);
-        self.doubles = false;
+        (self.doubles, self.before) = (false, None);
         self.round = Round::default();
     }
 
     /// Judges a round that is over; answers whether more may go.
     fn end_round(&mut self) -> bool {
-        let Round { good, failed, quickest, was_full } = self.round;
+        let Round { good, failed, quickest, told, took: all, was_full } = self.round;
         if good + failed < self.allowed.max(LEAST_ROUND) {
             return false;
         }
@@ -181,15 +229,36 @@ impl TileWindow {
             let share = (expected.as_secs_f64() / took.as_secs_f64()).max(0.5);
             let fewer = (self.allowed as f64 * share) as usize;
             self.allowed = self.allowed.min(fewer.max(LEAST));
-            self.doubles = false;
+            (self.doubles, self.before) = (false, None);
             return false;
         }
-        let before = self.allowed;
-        let more = if self.doubles { before } else { before.isqrt() };
-        if was_full {
-            self.allowed = before.saturating_add(more).min(self.most);
+        if !was_full {
+            return false;
         }
-        self.allowed > before
+        let mean = all.checked_div(told).unwrap_or_default();
+        self.grow(mean, mean > shortest * 2 + QUEUE)
+    }
+
+    /// Lets more go, unless they only wait: as many as are under way, by the time that each takes, are as many as come a second (Little's
+    /// law). Answers whether more may go now.
+    fn grow(&mut self, mean: Duration, may_wait: bool) -> bool {
+        let now = self.allowed;
+        let rate = now as f64 / mean.as_secs_f64().max(f64::EPSILON);
+        if let Some((fewer, rate_before)) = self.before.take().filter(|_| may_wait) {
+            let more = now as f64 / fewer.max(1) as f64 - 1.0;
+            if rate < rate_before * (1.0 + more * LEAST_GAIN) {
+                (self.allowed, self.doubles, self.rests) = (fewer, false, RESTS);
+                return false;
+            }
+        }
+        if may_wait && self.rests > 0 {
+            self.rests -= 1;
+            return false;
+        }
+        let more = if self.doubles { now } else { now.isqrt() };
+        self.allowed = now.saturating_add(more).min(self.most);
+        self.before = (self.allowed > now).then_some((now, rate));
+        self.allowed > now
     }
 }
 
@@ -213,17 +282,24 @@ struct Rate {
 }
 
 impl Rate {
-    fn slot(&mut self, now: i64) -> Duration {
+    /// In whole milliseconds, as clocks count.
+    fn wait(&mut self, now: i64) -> Duration {
         let Some(limit) = &mut self.limit else { return Duration::ZERO };
         if now >= self.grows_at {
             *limit *= 1.0 + self.growth;
             self.growth = (self.growth * 2.0).min(MOST_GROWTH);
             self.grows_at = now.saturating_add(1_000);
         }
-        let now = now as f64;
-        let at = self.next.max(now - LATE);
-        self.next = at + 1_000.0 / *limit;
-        Duration::from_secs_f64((at - now).max(0.0) / 1_000.0)
+        let wait = (self.next - now as f64).ceil().max(0.0);
+        Duration::from_millis(wait as u64)
+    }
+
+    fn take(&mut self, now: i64) -> bool {
+        let is_due = self.wait(now).is_zero();
+        if let Some(limit) = self.limit.filter(|_| is_due) {
+            self.next = self.next.max(now as f64 - LATE) + 1_000.0 / limit;
+        }
+        is_due
     }
 
     fn answered(&mut self, now: i64) {
@@ -297,7 +373,7 @@ mod tests {
         for n in 0..10 {
             assert!(window.refused(n * 10_000, 5_000), "nothing was answered meanwhile");
         }
-        assert_eq!(window.slot(200_000), Duration::ZERO);
+        assert!(!window.has_pace() && window.take(200_000));
         let mut window = TileWindow::new(256);
         for n in 0..20 {
             window.is_full();
@@ -320,6 +396,32 @@ mod tests {
             assert!(!unused.good(50 * MS, 0));
         }
         assert_eq!(unused.allowed(), START, "fewer are under way than may be");
+    }
+
+    #[test]
+    fn more_at_a_time_stay_only_where_they_bring_more_a_second() {
+        // Half of the answers are quick, and all others wait for one core that needs a millisecond for each.
+        let mut window = TileWindow::new(256);
+        let mut largest = 0;
+        for _ in 0..2_000 {
+            window.is_full();
+            let at_a_time = window.allowed();
+            for n in 0..at_a_time.max(LEAST_ROUND) {
+                let wait = u32::try_from(at_a_time).expect("few") * MS;
+                window.good(if n % 2 == 0 { MS } else { wait * 2 }, 0);
+            }
+            largest = largest.max(window.allowed());
+        }
+        assert!(largest <= 64, "{largest} at a time");
+        // As uneven, but nobody waits for another.
+        let mut window = TileWindow::new(256);
+        for _ in 0..20 {
+            window.is_full();
+            for n in 0..window.allowed().max(LEAST_ROUND) {
+                window.good(if n % 2 == 0 { 5 * MS } else { 100 * MS }, 0);
+            }
+        }
+        assert_eq!(window.allowed(), 256);
     }
 
     #[test]
@@ -391,8 +493,6 @@ mod tests {
     fn asked(host: &mut Host, seconds: i64) -> (usize, usize) {
         let mut window = TileWindow::new(256);
         let mut running: VecDeque<(i64, bool)> = VecDeque::new();
-        // Those that have a place in time, and when it is.
-        let mut placed: VecDeque<i64> = VecDeque::new();
         let (mut open_at, mut good, mut refused) = (0, 0, 0);
         for now in 0..seconds * 1_000 {
             while let Some((_, is_good)) = running.pop_front_if(|(due, _)| *due <= now) {
@@ -403,18 +503,16 @@ mod tests {
                     refused += 1;
                     open_at = open_at.max(now + 1_000);
                     window.refused(now, 1_000);
-                    placed.clear();
                 }
             }
             if now < open_at {
                 continue;
             }
-            while running.len() + placed.len() < window.allowed() {
-                placed.push_back(now + i64::try_from(window.slot(now).as_micros().div_ceil(1_000)).expect("short"));
-            }
-            window.is_full();
-            while placed.pop_front_if(|at| *at <= now).is_some() {
+            while running.len() < window.allowed() && window.take(now) {
                 running.push_back((now + 20, host(now)));
+            }
+            if running.len() >= window.allowed() {
+                window.is_full();
             }
         }
         (good, refused)
@@ -448,7 +546,7 @@ mod tests {
     fn the_pace_grows_again_where_the_host_refuses_no_more() {
         let mut pace = Rate::default();
         for now in 0..1_000 {
-            pace.slot(now);
+            pace.take(now);
             pace.answered(now);
         }
         pace.refused(1_000, 1_000);
@@ -457,9 +555,9 @@ mod tests {
         let limit = pace.limit.expect("one");
         assert!((900.0..1_000.0).contains(&limit), "{limit}");
         let began = 2_000;
-        (began..HOLD + 1_000).step_by(100).for_each(|now| _ = pace.slot(now));
+        (began..HOLD + 1_000).step_by(100).for_each(|now| _ = pace.take(now));
         assert_eq!(pace.limit, Some(limit));
-        (HOLD + 1_000..2 * HOLD).step_by(100).for_each(|now| _ = pace.slot(now));
+        (HOLD + 1_000..2 * HOLD).step_by(100).for_each(|now| _ = pace.take(now));
         assert!(pace.limit.is_some_and(|grown| grown > 5.0 * limit), "{:?}", pace.limit);
         for (n, hold) in [(0, 2 * HOLD), (1, 4 * HOLD), (2, 8 * HOLD)] {
             let now = 10 * HOLD + n * 60_000;

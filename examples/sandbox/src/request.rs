@@ -42,6 +42,8 @@ pub struct LoggedRequest {
     pub range: Option<String>,
     /// When, since the start of the sandbox.
     pub at: Duration,
+    /// When its connection had the whole answer; `None` where it never had it, and of storage and answers whose length is not known before.
+    pub answered: Option<Duration>,
 }
 
 fn pairs(text: &str) -> impl Iterator<Item = (String, String)> + '_ {
@@ -91,6 +93,7 @@ impl Call {
             has_token: self.token().is_some(),
             range: self.range.clone(),
             at,
+            answered: None,
         }
     }
 

@@ -159,6 +159,12 @@ impl Sandbox {
         lock(&self.state.log).clone()
     }
 
+    /// How many requests it was asked so far.
+    #[must_use]
+    pub fn requests_so_far(&self) -> usize {
+        lock(&self.state.log).len()
+    }
+
     /// Adds a fault; the first that matches a request strikes.
     pub fn fault(&self, fault: Fault) {
         lock(&self.state.faults).push(fault);

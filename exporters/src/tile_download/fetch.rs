@@ -1,6 +1,7 @@
 //! Fetches the tiles of a block: which there are, then each of them.
 
 use super::arrived::Came;
+use super::delivery::WAITING;
 use super::source::TileSource;
 use super::tile_fetch::{TileFetch, Workers};
 use super::tilemap::Tilemaps;
@@ -12,12 +13,9 @@ use offmap_formats::TileId;
 use offmap_model::{ExportTask, Failure};
 use sha2::{Digest as _, Sha256};
 use std::sync::Arc;
-use tokio::sync::mpsc;
 
 /// Most requests under way or waiting; how many go at a time, the governor of each host says.
 const MOST_IN_FLIGHT: usize = 512;
-/// Tiles of a block that wait to be taken by who writes it.
-const WAITING: usize = 64;
 
 /// Fetches the tiles of one task.
 pub(super) struct Fetch<'a> {
@@ -60,8 +58,7 @@ impl<'a> Fetch<'a> {
         progress.add(block.tiles.tiles().saturating_sub(todo.len() as u64));
         let aside = (self.client.options().disk_reserve, self.tiles.spare());
         let mut writer = BlockWriter::new(self.ctx, aside, file);
-        let (to, mut arrived) = mpsc::channel(WAITING);
-        self.tiles.open(todo.into_iter(), to);
+        let mut arrived = self.tiles.open(todo.into_iter());
         let (mut batch, mut failed) = (Vec::with_capacity(WAITING), None);
         while failed.is_none() {
             if writer.is_due() {
@@ -75,9 +72,11 @@ impl<'a> Fetch<'a> {
                     if came == 0 {
                         break;
                     }
-                    for tile in batch.drain(..) {
+                    for (tile, held) in batch.drain(..) {
                         match tile {
-                            Ok((place, Came::Tile(bytes))) => writer.put(place_in_block(place.row, place.column), Some(bytes)),
+                            Ok((place, Came::Tile(bytes))) => {
+                                writer.put_held(place_in_block(place.row, place.column), bytes, held);
+                            }
                             Ok((place, Came::None)) => writer.put(place_in_block(place.row, place.column), None),
                             Ok((_, Came::Lost)) => {}
                             Err(failure) => failed = failed.or(Some(failure)),

@@ -6,6 +6,7 @@
 //! Source: tile reference §2 to §4, §10, §12 to §14.
 
 mod arrived;
+mod delivery;
 mod export;
 mod fetch;
 mod packed_style;

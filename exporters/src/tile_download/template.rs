@@ -57,11 +57,16 @@ impl TileTemplate {
         (0..self.hosts() as u64).map(|column| self.url_of(TileId { column, ..first })).collect()
     }
 
+    /// Which of its hosts is asked for a tile.
+    pub(super) fn host_of(&self, place: TileId) -> usize {
+        usize::try_from(place.row.wrapping_add(place.column) % self.hosts() as u64).unwrap_or(0)
+    }
+
     /// The url of a tile. Neighbours are asked of different hosts, and a tile always of the same one.
     pub(super) fn url_of(&self, place: TileId) -> String {
         let rows = 1_u64.checked_shl(place.level).unwrap_or(u64::MAX);
         let from_south = rows.saturating_sub(place.row.saturating_add(1));
-        let turn = usize::try_from(place.row.wrapping_add(place.column) % self.hosts() as u64).unwrap_or(0);
+        let turn = self.host_of(place);
         let mut parts = self.url.split('{');
         let mut url = String::with_capacity(self.url.len() + ROOM);
         url.push_str(parts.next().unwrap_or_default());

@@ -1,8 +1,9 @@
 //! Fetches single tiles, by as many workers as may be under way, each a task of its own, so that no core waits for another.
 
 use super::arrived::Came;
+use super::delivery::{Delivered, Room};
 use super::source::TileSource;
-use super::tile_queue::{Sender, TileQueue};
+use super::tile_queue::TileQueue;
 use crate::tile_blocks::{Spare, shown};
 use offmap_arcgis::ArcGisClient;
 use offmap_engine::ExportContext;
@@ -10,6 +11,7 @@ use offmap_formats::compact_cache::LARGEST_TILE;
 use offmap_formats::{TileFormat, TileId};
 use offmap_model::{DirectDownloadHosts, ExportTask, Failure, FailureKind, FailureOwner, MOST_EXAMPLES, Missing};
 use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tracing::{Instrument as _, Span};
 
@@ -38,6 +40,7 @@ pub(super) struct TileFetch {
     /// Whether tiles may be missing: every layer says how many.
     has_budget: bool,
     queue: TileQueue,
+    room: Room,
     spare: Arc<Spare>,
     /// Tiles that did not come so far.
     lost: Mutex<Missing>,
@@ -57,7 +60,8 @@ impl TileFetch {
             format: source.format(),
             hosts: Arc::new(ctx.direct_download_hosts().clone()),
             has_budget: task.layers.iter().all(|l| ctx.error_budget(&l.id).missing_tiles.is_some()),
-            queue: TileQueue::new(in_flight),
+            queue: TileQueue::new(in_flight, source.template.hosts()),
+            room: Room::default(),
             spare: Arc::default(),
             lost: Mutex::new(Missing { of: planned, ..Missing::default() }),
         })
@@ -78,9 +82,11 @@ impl TileFetch {
         &self.spare
     }
 
-    /// Opens a block: what came of its tiles goes `to` whoever waits for it.
-    pub(super) fn open(&self, places: impl Iterator<Item = TileId> + Send + 'static, to: Sender) {
-        self.queue.open(places, to);
+    /// Opens a block; answers what comes of its tiles.
+    pub(super) fn open(&self, places: impl Iterator<Item = TileId>) -> mpsc::Receiver<Delivered> {
+        let (to, tiles) = self.room.delivery();
+        self.queue.open(places, |place| self.source.template.host_of(place), to);
+        tiles
     }
 
     async fn work(&self) {
@@ -90,8 +96,7 @@ impl TileFetch {
             if let Ok(Came::Tile(bytes)) = &came {
                 self.queue.came(bytes.len());
             }
-            // A block that nobody waits for has failed.
-            let _ = turn.to.send(came.map(|came| (turn.place, came))).await;
+            turn.to.bring(came.map(|came| (turn.place, came))).await;
         }
     }
 

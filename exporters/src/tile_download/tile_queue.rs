@@ -1,13 +1,13 @@
 //! Hands out the tiles of the blocks that are open to those who fetch them: block by block, each row by row.
+//!
+//! Where several hosts have the same tiles, each has a lane of its own, so that one that is dead or slow holds its share of those who fetch
+//! and no more: the others go on with the tiles of the other hosts.
 
-use super::arrived::Arrived;
+use super::delivery::Delivery;
 use offmap_formats::TileId;
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use tokio::sync::{Notify, mpsc};
-
-/// Where what came of a tile goes.
-pub(super) type Sender = mpsc::Sender<Arrived>;
+use tokio::sync::Notify;
 
 /// Bytes of tiles that may be under way, and how large a tile is as long as none came.
 const BYTES_IN_FLIGHT: u64 = 16 << 20;
@@ -19,10 +19,24 @@ const ROOM: u64 = 2;
 /// Requests that may be under way however large tiles are.
 const LEAST: usize = 4;
 
-/// Tiles of one block that nobody asked for yet.
+/// Tiles of one block that nobody asked for yet, by the lanes of their hosts.
 struct OpenBlock {
-    places: Box<dyn Iterator<Item = TileId> + Send>,
-    to: Sender,
+    lanes: Vec<VecDeque<TileId>>,
+    to: Delivery,
+}
+
+impl OpenBlock {
+    /// The next tile of those whose host may be asked, with its lane.
+    fn next(&mut self, may: impl Fn(usize) -> bool) -> Option<(TileId, usize)> {
+        let first = |lane: &VecDeque<TileId>| lane.front().map(|place| (place.row, place.column));
+        let open = self.lanes.iter().enumerate().filter(|(lane, _)| may(*lane));
+        let (_, lane) = open.filter_map(|(lane, places)| Some((first(places)?, lane))).min()?;
+        Some((self.lanes.get_mut(lane)?.pop_front()?, lane))
+    }
+
+    fn is_empty(&self) -> bool {
+        self.lanes.iter().all(VecDeque::is_empty)
+    }
 }
 
 /// What is known of sizes.
@@ -47,43 +61,65 @@ impl Sizes {
 struct Inner {
     open: VecDeque<OpenBlock>,
     sizes: Sizes,
-    under_way: usize,
+    /// Tiles under way, by lanes.
+    under_way: Vec<usize>,
 }
 
 /// See the module.
 pub(super) struct TileQueue {
     inner: Mutex<Inner>,
+    /// Most tiles of one lane that are under way.
+    most_of_lane: usize,
     news: Notify,
 }
 
 /// A tile that is under way until this is dropped.
 pub(super) struct Turn<'a> {
     pub(super) place: TileId,
-    pub(super) to: Sender,
+    pub(super) to: Delivery,
+    lane: usize,
     queue: &'a TileQueue,
 }
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
         // Whoever drops it asks for the next one.
-        self.queue.lock().under_way -= 1;
+        if let Some(under_way) = self.queue.lock().under_way.get_mut(self.lane) {
+            *under_way -= 1;
+        }
     }
 }
 
 impl TileQueue {
-    /// A queue of which so many tiles are under way at most.
-    pub(super) fn new(most: usize) -> Self {
-        let sizes = Sizes { mean: FIRST_SIZE * SHARE, most: most.max(1) };
-        Self { inner: Mutex::new(Inner { open: VecDeque::new(), sizes, under_way: 0 }), news: Notify::new() }
+    /// A queue of which so many tiles are under way at most, of each of so many hosts as many.
+    pub(super) fn new(most: usize, hosts: usize) -> Self {
+        let (most, hosts) = (most.max(1), hosts.max(1));
+        let sizes = Sizes { mean: FIRST_SIZE * SHARE, most };
+        let inner = Inner { open: VecDeque::new(), sizes, under_way: vec![0; hosts] };
+        Self { inner: Mutex::new(inner), most_of_lane: (most / hosts).max(1), news: Notify::new() }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Opens a block. Its receiver ends when all of its tiles came; where it was dropped, no more are asked for.
-    pub(super) fn open(&self, places: impl Iterator<Item = TileId> + Send + 'static, to: Sender) {
-        self.lock().open.push_back(OpenBlock { places: Box::new(places), to });
+    /// Opens a block of tiles, row by row; `host_of` says which host has one. Its receiver ends when all of its tiles came; where it was
+    /// dropped, no more are asked for.
+    pub(super) fn open(&self, places: impl Iterator<Item = TileId>, host_of: impl Fn(TileId) -> usize, to: Delivery) {
+        let mut inner = self.lock();
+        let mut lanes = vec![VecDeque::new(); inner.under_way.len()];
+        let last = lanes.len() - 1;
+        for place in places {
+            if let Some(lane) = lanes.get_mut(host_of(place).min(last)) {
+                lane.push_back(place);
+            }
+        }
+        let block = OpenBlock { lanes, to };
+        // One of which nothing is wanted ends here.
+        if !block.is_empty() {
+            inner.open.push_back(block);
+        }
+        drop(inner);
         self.news.notify_waiters();
     }
 
@@ -102,19 +138,22 @@ impl TileQueue {
 
     fn try_next(&self) -> Option<Turn<'_>> {
         let mut inner = self.lock();
-        if inner.under_way >= inner.sizes.allowed() {
+        let Inner { open, sizes, under_way } = &mut *inner;
+        if under_way.iter().sum::<usize>() >= sizes.allowed() {
             return None;
         }
-        while let Some(block) = inner.open.front_mut() {
-            let next = if block.to.is_closed() { None } else { block.places.next() };
-            if let Some(place) = next {
-                let to = block.to.clone();
-                inner.under_way += 1;
-                return Some(Turn { place, to, queue: self });
-            }
-            inner.open.pop_front();
+        // One of which all tiles are under way, or that nobody waits for, ends.
+        open.retain(|block| !block.is_empty() && !block.to.is_closed());
+        let may = |lane: usize| under_way.get(lane).is_some_and(|n| *n < self.most_of_lane);
+        let (place, lane, to) = open.iter_mut().find_map(|block| {
+            let (place, lane) = block.next(may)?;
+            Some((place, lane, block.to.clone()))
+        })?;
+        if let Some(n) = under_way.get_mut(lane) {
+            *n += 1;
         }
-        None
+        open.retain(|block| !block.is_empty());
+        Some(Turn { place, to, lane, queue: self })
     }
 
     /// Waits for the next tile.
@@ -136,9 +175,11 @@ impl TileQueue {
 
 #[cfg(test)]
 mod tests {
+    use super::super::delivery::Room;
     use super::*;
+    use tokio::sync::mpsc;
 
-    fn places(columns: std::ops::Range<u64>) -> impl Iterator<Item = TileId> + Send + 'static {
+    fn places(columns: std::ops::Range<u64>) -> impl Iterator<Item = TileId> {
         columns.map(|column| TileId { level: 9, row: 0, column })
     }
 
@@ -148,10 +189,11 @@ mod tests {
 
     #[tokio::test]
     async fn tiles_go_out_block_by_block_and_fewer_at_a_time_where_they_are_large() {
-        let queue = TileQueue::new(64);
-        let ((to, mut first), (then, second)) = (mpsc::channel(1), mpsc::channel(1));
-        queue.open(places(0..3), to);
-        queue.open(places(10..5_000), then);
+        let queue = TileQueue::new(64, 1);
+        let room = Room::default();
+        let ((to, mut first), (then, second)) = (room.delivery(), room.delivery());
+        queue.open(places(0..3), |_| 0, to);
+        queue.open(places(10..5_000), |_| 0, then);
         let mut turns = Vec::new();
         for _ in 0..4 {
             turns.push(queue.next().await);
@@ -170,8 +212,30 @@ mod tests {
         assert_eq!(all(&queue).len(), 64, "small ones again");
         drop(second);
         assert!(queue.try_next().is_none(), "nobody waits for the block");
-        let (to, _third) = mpsc::channel(1);
-        let (next, ()) = tokio::join!(queue.next(), async { queue.open(places(7..8), to) });
+        let (to, _third) = room.delivery();
+        let (next, ()) = tokio::join!(queue.next(), async { queue.open(places(7..8), |_| 0, to) });
         assert_eq!(next.place.column, 7, "who waits has news of a block");
+    }
+
+    #[test]
+    fn a_host_that_does_not_answer_holds_its_share_and_the_others_go_on() {
+        let (queue, room) = (TileQueue::new(12, 3), Room::default());
+        let ((to, _first), (then, _second)) = (room.delivery(), room.delivery());
+        let host_of = |place: TileId| (place.column % 3) as usize;
+        queue.open(places(0..30), host_of, to);
+        queue.open(places(30..60), host_of, then);
+        let (mut dead, mut came) = (Vec::new(), Vec::new());
+        while came.len() < 40 {
+            let Some(turn) = queue.try_next() else { panic!("all wait for one host, and {} tiles came", came.len()) };
+            match host_of(turn.place) {
+                0 => dead.push(turn),
+                _ => came.push(turn.place.column),
+            }
+        }
+        assert_eq!(dead.len(), 4, "a third of them");
+        assert!(came.is_sorted(), "the others' in order: {came:?}");
+        assert!(queue.try_next().is_none());
+        dead.clear();
+        assert_eq!(queue.try_next().map(|turn| turn.place.column), Some(12), "its own where they were left");
     }
 }

@@ -1,5 +1,6 @@
 //! The handlers of the two hosts: of services and portal, and of the storage.
 
+use super::answered::noted;
 use super::faults::{at_random, strike, too_many};
 use super::play::play;
 use super::respond::{file, respond};
@@ -12,16 +13,24 @@ use axum::response::{IntoResponse as _, Response};
 use offmap_engine::testing::FaultAction;
 use std::sync::Arc;
 
-fn log(state: &State, call: &Call) {
-    lock(&state.log).push(call.logged(state.began.elapsed()));
+/// Answers the number of the call in the log.
+fn log(state: &State, call: &Call) -> usize {
+    let mut log = lock(&state.log);
+    log.push(call.logged(state.began.elapsed()));
+    log.len() - 1
 }
 
 /// Answers every request to the services and the portal.
 pub(crate) async fn handle(Extract(state): Extract<Arc<State>>, request: Request) -> Response {
     let call = Call::read(request).await;
-    log(&state, &call);
+    let number = log(&state, &call);
+    let response = answer(&state, &call).await;
+    noted(&state, number, response)
+}
+
+async fn answer(state: &Arc<State>, call: &Call) -> Response {
     state.let_colleagues_edit(&call.path);
-    let action = too_many(&state).or_else(|| strike(&state, &call)).or_else(|| at_random(&state));
+    let action = too_many(state).or_else(|| strike(state, call)).or_else(|| at_random(state));
     let job_fault = match &action {
         Some(FaultAction::Job(fault)) => Some(fault.clone()),
         _ => None,
@@ -29,9 +38,9 @@ pub(crate) async fn handle(Extract(state): Extract<Arc<State>>, request: Request
     match action {
         Some(FaultAction::Job(_)) | None => {}
         Some(FaultAction::Delay(time)) => tokio::time::sleep(time).await,
-        Some(action) => return play(&state, &call, action).await,
+        Some(action) => return play(state, call, action).await,
     }
-    respond(&state, &call, job_fault).await
+    respond(state, call, job_fault).await
 }
 
 /// Answers requests to the storage, another host: presigned files that no token may come with.

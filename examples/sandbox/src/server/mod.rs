@@ -1,5 +1,6 @@
 //! Serves: reads a call, logs it, plays faults, and sends what the routes answer.
 
+mod answered;
 mod faults;
 mod handlers;
 mod play;
