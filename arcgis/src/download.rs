@@ -10,12 +10,14 @@
 
 mod fetch;
 mod file_state;
+mod held;
 mod part;
 mod writer;
 
 use crate::call::ServiceCall;
 use crate::client::ArcGisClient;
 use fetch::FileAttempt;
+use held::HeldAttempt;
 use offmap_disk::{atomic_file, hash_file, hex, run_blocking};
 use offmap_model::{Failure, FailureStage, LayerSecrets};
 use part::{Part, PartFile};
@@ -71,7 +73,19 @@ impl ArcGisClient {
         self.download_by(call, download, report).await
     }
 
-    /// The same for a file that an answer of the service at `root` names, also on a host that may be reachable from inside only.
+    /// Fetches a small file into memory; `None` where it has more than `most` bytes. What came before a connection broke is asked for again.
+    ///
+    /// # Errors
+    /// As [`ArcGisClient::download`].
+    ///
+    /// # Cancel safety
+    /// May be dropped.
+    pub async fn download_held(&self, url: &str, most: usize, secrets: &LayerSecrets) -> Result<Option<Vec<u8>>, Failure> {
+        let call = ServiceCall::get(url)?.in_stage(FailureStage::Download).with_secrets(secrets);
+        self.run(call, &mut HeldAttempt { most }).await
+    }
+
+    /// As [`ArcGisClient::download`], for a file that an answer of the service at `root` names, also on a host that may be reachable from inside only.
     ///
     /// # Errors
     /// As [`ArcGisClient::download`].

@@ -46,7 +46,7 @@ pub(crate) fn attachment(id: u64) -> Vec<u8> {
 }
 
 /// Fields of the points beside their ids, with types and lengths.
-const FIELDS: [(&str, &str, u32); 12] = [
+pub(crate) const FIELDS: [(&str, &str, u32); 12] = [
     ("GlobalID", "GlobalID", 38),
     ("NAME", "String", 80),
     ("ASCII_NAME", "String", 80),

@@ -15,6 +15,7 @@ mod bare;
 mod data;
 mod kills;
 mod ours;
+mod pbf;
 mod server;
 
 use clap::{Parser, Subcommand};
@@ -43,7 +44,8 @@ struct Arguments {
     /// How often each row is measured.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=100))]
     runs: u64,
-    /// Rows to run, of: tiles, slow-tiles, faulty-tiles, capped-tiles, points, countries, attachments. [default: all]
+    /// Rows to run, of: tiles, slow-tiles, faulty-tiles, capped-tiles, points, pbf-points, countries,
+    /// attachments. [default: all]
     #[arg(long, value_delimiter = ',')]
     rows: Vec<String>,
     /// Kills offmap so often while it fetches the tiles, and runs no row.
@@ -91,6 +93,8 @@ const ROWS: &[Row] = &[
     Row { name: "faulty-tiles", kind: "tiles", service: "FaultyTiles/MapServer", ending: "pmtiles", in_flight: 32 },
     Row { name: "capped-tiles", kind: "tiles", service: "CappedTiles/MapServer", ending: "pmtiles", in_flight: 32 },
     Row { name: "points", kind: "points", service: "Points/FeatureServer/0", ending: "gpkg", in_flight: 8 },
+    // The bare loop asks for JSON here as well.
+    Row { name: "pbf-points", kind: "points", service: "PbfPoints/FeatureServer/0", ending: "gpkg", in_flight: 8 },
     Row { name: "countries", kind: "points", service: "Countries/FeatureServer/0", ending: "gpkg", in_flight: 8 },
     Row { name: "attachments", kind: "attachments", service: "Photos/FeatureServer/0", ending: "gpkg", in_flight: 8 },
 ];

@@ -1,6 +1,6 @@
 //! Services that allow neither export nor sync, and answer at once.
 
-use crate::{Outcome, data};
+use crate::{Outcome, data, pbf};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{Path, RawForm, State};
@@ -48,7 +48,7 @@ struct Data {
     capped: Mutex<(u64, u32)>,
     began: Instant,
     /// Pages that were asked for before, so that the server's own work is done once.
-    pages: Mutex<HashMap<(u64, u64), Bytes>>,
+    pages: Mutex<HashMap<(u64, u64, bool), Bytes>>,
 }
 
 type Shared = State<Arc<Data>>;
@@ -117,17 +117,22 @@ fn geometry_type(name: &str) -> &'static str {
     if name == "Countries" { "esriGeometryPolygon" } else { "esriGeometryPoint" }
 }
 
+/// How the rows of a service are asked for.
+fn formats(name: &str) -> &'static str {
+    if name == "PbfPoints" { "JSON, PBF" } else { "JSON" }
+}
+
 fn feature_service(name: &str) -> Value {
     let layer = json!({"id": 0, "name": name, "type": "Feature Layer", "geometryType": geometry_type(name)});
     json!({"currentVersion": 11.2, "capabilities": "Query", "syncEnabled": false, "maxRecordCount": PAGE,
         "spatialReference": {"wkid": 4326}, "initialExtent": degrees(), "fullExtent": degrees(), "layers": [layer], "tables": [],
-        "supportedQueryFormats": "JSON"})
+        "supportedQueryFormats": formats(name)})
 }
 
 fn layer(name: &str) -> Value {
     json!({"currentVersion": 11.2, "id": 0, "name": name, "type": "Feature Layer", "geometryType": geometry_type(name),
         "objectIdField": "OBJECTID", "globalIdField": "GlobalID", "fields": data::fields(), "extent": degrees(),
-        "maxRecordCount": PAGE, "capabilities": "Query", "hasAttachments": name == "Photos", "supportedQueryFormats": "JSON",
+        "maxRecordCount": PAGE, "capabilities": "Query", "hasAttachments": name == "Photos", "supportedQueryFormats": formats(name),
         "relationships": [], "hasZ": false, "hasM": false,
         "advancedQueryCapabilities": {"supportsPagination": true, "supportsOrderBy": true, "supportsQueryAttachments": true}})
 }
@@ -168,8 +173,12 @@ async fn query(State(data): Shared, Path(service): Path<String>, RawForm(form): 
             "spatialReference": {"wkid": 4326}, "fields": data::fields(), "features": rows, "exceededTransferLimit": last < count});
         Bytes::from(page.to_string())
     };
-    let page = data.pages.lock().unwrap_or_else(PoisonError::into_inner).entry((first, last)).or_insert_with(made).clone();
-    ([(CONTENT_TYPE, "application/json")], page).into_response()
+    let as_pbf = asked.get("f").is_some_and(|f| f == "pbf");
+    let page_of = || if as_pbf { Bytes::from(pbf::page(first, last, last < count)) } else { made() };
+    let key = (first, last, as_pbf);
+    let page = data.pages.lock().unwrap_or_else(PoisonError::into_inner).entry(key).or_insert_with(page_of).clone();
+    let kind = if as_pbf { "application/x-protobuf" } else { "application/json" };
+    ([(CONTENT_TYPE, kind)], page).into_response()
 }
 
 async fn list(RawForm(form): RawForm) -> Response {

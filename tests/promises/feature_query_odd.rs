@@ -1,6 +1,6 @@
 //! Services whose answers nobody can use as they are: what cannot be written or fetched costs itself, and it is told.
 
-use crate::feature_query::{AREA, contents, job, map, take};
+use crate::feature_query::{AREA, Attached, contents, job, map, take};
 use crate::support::{Bench, run_to_end};
 use offmap::{
     Allowance, AreaOfInterest, DirectDownload, ErrorBudget, ExportState, FailureKind, GenerateOfflineMapJob,
@@ -54,6 +54,47 @@ async fn what_a_service_states_and_refuses_is_not_asked_for_again() {
     assert!((2..=most).contains(&refused.count()));
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn attachments_whose_ids_are_unique_in_their_rows_only_come_all() {
+    let bench = Bench::new().await;
+    let (_, photos) = contents(&take(&bench, map(&bench, "OpenData"), &bench.dir.path().join("plain")).await.package);
+    let (_, attached) = contents(&take(&bench, map(&bench, "OpenDataFileIds"), &bench.destination()).await.package);
+    assert!(photos.len() > 60);
+    let sorted = |all: Attached| {
+        let mut all: Vec<_> = all.into_values().collect();
+        all.sort();
+        all
+    };
+    assert!(sorted(attached) == sorted(photos), "each with its row and its bytes");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_row_whose_attachments_are_never_listed_costs_only_them() {
+    let bench = Bench::new().await;
+    let (_, row) = a_photo(&bench).await;
+    let list = format!("opendataold/featureserver/0/{row}/attachments");
+    bench.sandbox.fault(Fault::always(&list, FaultAction::Status(500, String::new(), None)));
+    let result = run_to_end(&job_with_budget(&bench, "OpenDataOld", Some(5))).await.0.expect("a package");
+    let places = layer(&result, "places");
+    assert_eq!(places.state, ExportState::Succeeded, "{:?}", places.failure);
+    let missing = places.contents.missing_attachments.clone().expect("some are missing");
+    assert!(missing.examples.contains(&format!("{row}/?")), "{missing:?}");
+    let told = |n: &offmap::LayerNote| n.kind == LayerNoteKind::Missing && n.message.contains(&format!("row {row}"));
+    assert!(places.contents.notes.iter().any(told), "{:?}", places.contents.notes);
+    assert!(places.contents.attachments.is_some_and(|there| there > 10), "{:?}", places.contents);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_row_whose_attachments_are_never_listed_fails_its_layer_where_no_budget_allows_it() {
+    let bench = Bench::new().await;
+    let (_, row) = a_photo(&bench).await;
+    let list = format!("opendataold/featureserver/0/{row}/attachments");
+    bench.sandbox.fault(Fault::always(&list, FaultAction::Status(500, String::new(), None)));
+    let result = run_to_end(&job_with_budget(&bench, "OpenDataOld", None)).await.0.expect("a package of the other layers");
+    let failure = layer(&result, "places").failure.clone().expect("a failure");
+    assert_eq!(failure.kind, FailureKind::ServiceError, "{failure}");
+}
+
 /// The path of some photo of the places, and the place.
 async fn a_photo(bench: &Bench) -> (String, i64) {
     take(bench, map(bench, "OpenData"), &bench.dir.path().join("first")).await;
@@ -70,7 +111,11 @@ async fn a_photo(bench: &Bench) -> (String, i64) {
 }
 
 fn with_budget(bench: &Bench, allowed: Option<u64>) -> GenerateOfflineMapJob {
-    let task = OfflineMapTask::new(&bench.engine, map(bench, "OpenData"));
+    job_with_budget(bench, "OpenData", allowed)
+}
+
+fn job_with_budget(bench: &Bench, service: &str, allowed: Option<u64>) -> GenerateOfflineMapJob {
+    let task = OfflineMapTask::new(&bench.engine, map(bench, service));
     let mut parameters = task.default_parameters(AreaOfInterest::from_numbers(AREA).expect("an area")).expect("parameters");
     parameters.direct_download = DirectDownload::WhenNotExportable;
     parameters.return_layer_attachment_option = ReturnLayerAttachmentOption::AllLayers;

@@ -176,7 +176,7 @@ impl<R: Fn(u64, Option<u64>) + Send + Sync> FileAttempt<R> {
 }
 
 /// The failure of an answer that is an error body, or a page, where a file was expected.
-async fn no_file(transport: &Transport, call: &ServiceCall, response: Response) -> Refused {
+pub(super) async fn no_file(transport: &Transport, call: &ServiceCall, response: Response) -> Refused {
     let from = response.url().clone();
     let text = transport.read_all(call, response, LARGEST_ERROR).await.unwrap_or_default();
     if let Some(page) = judge_page(call, &from, &text).filter(|_| !text.is_empty()) {
@@ -195,7 +195,7 @@ fn too_large(call: &ServiceCall, found: u64, limit: u64) -> Failure {
     Failure::new(FailureOwner::Source, FailureKind::LimitExceeded, call.stage, message).with_url(call.url.as_str())
 }
 
-fn incomplete(call: &ServiceCall, why: &str) -> Failure {
+pub(super) fn incomplete(call: &ServiceCall, why: &str) -> Failure {
     let message = format!("the download from {} broke off: {why}", host_of(&call.url));
     Failure::new(FailureOwner::Network, FailureKind::Incomplete, FailureStage::Download, message)
         .with_url(call.url.as_str())
@@ -203,7 +203,7 @@ fn incomplete(call: &ServiceCall, why: &str) -> Failure {
 }
 
 /// Whether this is an error body or a page rather than a file. Old servers send error bodies as plain text.
-fn is_error_body(headers: &HeaderMap, length: Option<u64>) -> bool {
+pub(super) fn is_error_body(headers: &HeaderMap, length: Option<u64>) -> bool {
     let kind = headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
     kind.starts_with("application/json")
         || kind.starts_with("text/html")

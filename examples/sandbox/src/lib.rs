@@ -9,7 +9,7 @@
 //! | `…/Fieldwork/FeatureServer` | editable, sync: places with photos, borders, countries, inspections, measurements |
 //! | `…/Reference/FeatureServer` | read-only, sync |
 //! | `…/OnlineOnly/FeatureServer` | no sync |
-//! | `…/OpenData/FeatureServer`, `OpenDataPbf`, `OpenDataOrdered`, `OpenDataOld`, `OpenDataCut`, `OpenDataShortLists`, `OpenDataWithheld`, `OpenDataMoments`, `OpenDataSloppy` | no sync: the layers of field work with pages of 50 rows, each with other abilities and habits |
+//! | `…/OpenData/FeatureServer`, `OpenDataPbf`, `OpenDataOrdered`, `OpenDataOld`, `OpenDataCut`, `OpenDataShortLists`, `OpenDataWithheld`, `OpenDataMoments`, `OpenDataFileIds`, `OpenDataSloppy` | no sync: the layers of field work with pages of 50 rows, each with other abilities and habits |
 //! | `…/Assets/FeatureServer` | editable, sync, with a group layer |
 //! | `…/Awkward/FeatureServer` | each layer breaks another rule for going offline |
 //! | `…/Plenty/FeatureServer` | posts with one related row each, more than the keys of one count |

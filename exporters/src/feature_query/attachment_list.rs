@@ -9,7 +9,7 @@ use super::stored::Page;
 use super::units;
 use crate::feature_service::answer::flag;
 use crate::feature_service::service::FeatureService;
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use futures_util::{StreamExt as _, stream};
 use offmap_arcgis::{AnswerKind, ArcGisClient, ServiceCall};
 use offmap_disk::atomic_file;
 use offmap_engine::ExportContext;
@@ -26,6 +26,8 @@ const MOST: usize = 2_000_000;
 const MOST_PAGES: usize = 1000;
 /// Notes how many attachments were listed more than once: the service counts them so, too.
 const REPEATED: &str = "repeated";
+/// Rows of a layer whose attachments the service does not list: more of them are a failure of the layer.
+const MOST_UNLISTED: usize = 20;
 
 /// An attachment as its service lists it.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -41,6 +43,9 @@ pub(super) struct Listed {
     /// In bytes; some services do not say it.
     #[prost(uint64, optional, tag = "5")]
     pub(super) size: Option<u64>,
+    /// Why the attachments of its row are not listed; then it stands for all of them, and is none itself.
+    #[prost(string, optional, tag = "6")]
+    pub(super) unlisted: Option<String>,
 }
 
 /// The lists of one layer.
@@ -52,6 +57,8 @@ pub(super) struct AttachmentLists<'a> {
     pub(super) ctx: &'a ExportContext,
     /// Rows that are asked about side by side.
     pub(super) at_a_time: usize,
+    /// Whether a budget allows attachments to be missing.
+    pub(super) may_lack: bool,
 }
 
 /// Reads a list. Blocks.
@@ -69,10 +76,20 @@ pub(super) fn read_list(path: &Path) -> Result<Vec<Listed>, Failure> {
     Ok(all)
 }
 
+/// Removes a list in which rows are missing: they are asked about again. Blocks.
+pub(super) fn forget_incomplete(path: &Path) -> Result<(), Failure> {
+    let failed = |e| Failure::io(FailureStage::Run, format!("cannot remove {}", path.display()), &e);
+    match path.is_file() && read_list(path).is_ok_and(|all| all.iter().any(|one| one.unlisted.is_some())) {
+        true => std::fs::remove_file(path).map_err(failed),
+        false => Ok(()),
+    }
+}
+
 /// Each attachment once, the smallest first; those without a size are the last.
 fn in_order(mut all: Vec<Listed>) -> Vec<Listed> {
-    all.sort_by_key(|one| (one.id, one.object_id));
-    all.dedup_by_key(|one| (one.id, one.object_id));
+    let key = |one: &Listed| (one.id, one.object_id, one.unlisted.is_some());
+    all.sort_by_key(key);
+    all.dedup_by_key(|one| key(one));
     all.sort_by_key(|one| (one.size.unwrap_or(u64::MAX), one.id, one.object_id));
     all
 }
@@ -98,7 +115,12 @@ impl AttachmentLists<'_> {
                 Ok(ids)
             };
             let ids = self.ctx.blocking(read).await?;
-            all.extend(self.of_rows(&ids).await?);
+            let (more, failure) = self.of_rows(&ids).await?;
+            all.extend(more);
+            let unlisted = all.iter().filter(|one| one.unlisted.is_some()).count();
+            if let Some(failure) = failure.filter(|_| unlisted > MOST_UNLISTED) {
+                return Err(failure);
+            }
             if all.len() > MOST {
                 let message = format!("\"{}\" has more than {MOST} attachments; take a smaller area", self.query.title);
                 return Err(Failure::new(FailureOwner::Limit, FailureKind::LimitExceeded, FailureStage::Run, message));
@@ -122,18 +144,49 @@ impl AttachmentLists<'_> {
         Ok(noted.and_then(|count| count.parse().ok()).unwrap_or(0))
     }
 
-    /// The attachments of some rows.
-    async fn of_rows(&self, ids: &[i64]) -> Result<Vec<Listed>, Failure> {
-        if self.service.layers.get(&self.layer).is_some_and(|layer| layer.counts_attachments) {
-            let mut all = Vec::new();
-            for some in ids.chunks(ROWS_AT_A_TIME) {
-                all.extend(self.queried(some).await?);
+    /// The attachments of some rows; the last failure of those that stand for rows whose attachments are not listed.
+    async fn of_rows(&self, ids: &[i64]) -> Result<(Vec<Listed>, Option<Failure>), Failure> {
+        let (mut all, mut last, mut unlisted) = (Vec::new(), None, 0);
+        let mut keep = |row: i64, failure: Failure| -> Result<Listed, Failure> {
+            unlisted += 1;
+            if unlisted > MOST_UNLISTED {
+                return Err(failure);
             }
-            return Ok(all);
+            tracing::info!(%failure, row, "the attachments of a row are not listed");
+            let why = self.ctx.without_secrets(failure.clone()).message;
+            last = Some(failure);
+            Ok(Listed { object_id: row, unlisted: Some(why), ..Listed::default() })
+        };
+        if self.service.layers.get(&self.layer).is_some_and(|layer| layer.counts_attachments) {
+            let mut parts: Vec<&[i64]> = ids.chunks(ROWS_AT_A_TIME).rev().collect();
+            while let Some(some) = parts.pop() {
+                match self.queried(some).await {
+                    Ok(listed) => all.extend(listed),
+                    Err(failure) if !self.is_of_rows(&failure) => return Err(failure),
+                    Err(failure) => match some {
+                        [row] => all.push(keep(*row, failure)?),
+                        // One of them is enough for it.
+                        _ => parts.extend(some.chunks(some.len().div_ceil(2)).rev()),
+                    },
+                }
+            }
+            return Ok((all, last));
         }
-        let each = ids.iter().copied().map(|id| self.of_row(id));
-        let lists: Vec<Vec<Listed>> = stream::iter(each).buffered(self.at_a_time).try_collect().await?;
-        Ok(lists.into_iter().flatten().collect())
+        let each = ids.iter().copied().map(|id| async move { (id, self.of_row(id).await) });
+        let mut lists = stream::iter(each).buffered(self.at_a_time);
+        while let Some((row, listed)) = lists.next().await {
+            match listed {
+                Ok(listed) => all.extend(listed),
+                Err(failure) if self.is_of_rows(&failure) => all.push(keep(row, failure)?),
+                Err(failure) => return Err(failure),
+            }
+        }
+        Ok((all, last))
+    }
+
+    /// Whether a failure to list attachments costs no more than those of its rows: it is the service's, and a budget allows it.
+    fn is_of_rows(&self, failure: &Failure) -> bool {
+        self.may_lack && !failure.is_cancelled() && failure.owner == FailureOwner::Source
     }
 
     async fn queried(&self, ids: &[i64]) -> Result<Vec<Listed>, Failure> {
@@ -195,6 +248,7 @@ impl AttachmentLists<'_> {
                 name: text("name"),
                 content_type: text("contentType"),
                 size: info.get("size").and_then(number::read),
+                unlisted: None,
             })
         };
         infos.iter().map(|info| one(info).ok_or_else(|| self.unreadable("id"))).collect()

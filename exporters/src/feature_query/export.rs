@@ -2,6 +2,7 @@
 
 use super::attachment_list::AttachmentLists;
 use super::attachments::{Attachments, Fetched};
+use super::early::Early;
 use super::file::made;
 use super::id_file::{self, IdWriter};
 use super::id_list::{self, LIMITS};
@@ -24,7 +25,7 @@ use crate::feature_service::service_layer::read_layer;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use offmap_arcgis::{AnswerKind, ArcGisClient, ServiceCall};
 use offmap_engine::{ExportContext, FinishedFile, UnitState};
-use offmap_formats::geodatabase::{self, ServiceSchema, schema_of_service};
+use offmap_formats::geodatabase::{ServiceSchema, schema_of_service};
 use offmap_model::{Allowance, AreaOfInterest, Artifact, ExportTask, Failure, FailureKind, FailureOwner, Progress};
 use serde_json::Value;
 use std::path::PathBuf;
@@ -53,10 +54,18 @@ impl Export<'_> {
     pub(super) async fn run(&self) -> Result<Artifact, Failure> {
         let area = for_wire(self.parameters).await?;
         let (mut ready, mut failed): (Vec<ReadyLayer>, Vec<(u32, Failure)>) = (Vec::new(), Vec::new());
-        for option in self.in_order(&area) {
-            match Box::pin(self.layer(option, &area, &ready)).await {
-                Ok(layer) => ready.push(layer),
+        let options = self.in_order(&area);
+        let pages = options.iter().map(|option| units::planned_pages(&self.task.units, option.layer_id)).sum();
+        let mut early = Early::begin(self.ctx, pages, options.len()).await?;
+        for option in options {
+            match Box::pin(self.layer(option, &area, (&ready, early.as_ref()))).await {
+                Ok(layer) => {
+                    early.iter().for_each(|early| early.ready(&layer));
+                    ready.push(layer);
+                }
                 Err(failure) if failure.owner == FailureOwner::Source && !failure.is_cancelled() => {
+                    // It has rows of it.
+                    early = None;
                     failed.push((option.layer_id, failure));
                 }
                 Err(failure) => return Err(failure),
@@ -69,14 +78,12 @@ impl Export<'_> {
         for (layer, _) in &failed {
             self.leave(*layer).await?;
         }
-        let (file, mut outcome) = made(self.ctx, &self.service.service, &ready).await?;
+        let (file, mut outcome) = made(self.ctx, &self.service.service, &ready, early).await?;
         self.one_done();
         let words = std::mem::take(&mut outcome.written.words);
-        let (path, cancel) = (file.path.clone(), self.ctx.cancel_token().clone());
-        let found = self.ctx.blocking(move || geodatabase::describe(&path, &cancel)).await?;
         let mut artifact = Artifact { files: vec![file.artifact("geodatabase")], warnings: words, ..Artifact::default() };
         for layer in &self.task.layers {
-            artifact.layers.push(verified(layer, self.service, &ready, (&failed, &outcome), &found));
+            artifact.layers.push(verified(layer, self.service, &ready, (&failed, &outcome)));
         }
         Ok(artifact)
     }
@@ -127,7 +134,7 @@ impl Export<'_> {
         &self,
         option: &GenerateLayerOption,
         area: &AreaOfInterest,
-        ready: &[ReadyLayer],
+        (ready, early): (&[ReadyLayer], Option<&Early>),
     ) -> Result<ReadyLayer, Failure> {
         let (id, service) = (option.layer_id, &self.service.service);
         let title = self.task.layers.iter().find(|l| l.service_layer_id == Some(id)).map_or("", |l| l.title.as_str());
@@ -158,7 +165,9 @@ impl Export<'_> {
         let counted = list.path.clone();
         let count = self.ctx.blocking(move || id_file::count(&counted)).await?;
         let moment = query.stated.moment();
-        let files = self.pages(&query, (id, layer.page), (&list.path, count)).await?;
+        let has_attachments = units::planned_attachments(&self.task.units, id) > 0;
+        early.iter().for_each(|early| early.layer(&schema, has_attachments));
+        let files = self.pages(&query, (id, layer.page), (&list.path, count), early).await?;
         if query.stated.moment() != moment {
             self.note_moment(&query, id).await?;
         }
@@ -202,7 +211,8 @@ impl Export<'_> {
         }
         let most_bytes = parameters.max_attachment_bytes;
         let (may_lack, missing) = (self.may_lack(layer), Mutex::default());
-        let lists = AttachmentLists { client, service, layer, query, ctx, at_a_time };
+        let may = !may_lack.is_empty();
+        let lists = AttachmentLists { client, service, layer, query, ctx, at_a_time, may_lack: may };
         let all = Attachments { lists, most_bytes, may_lack, missing };
         let mut fetched = all.fetch((pages, of_rows), planned).await?;
         let counted = self.task.layers.iter().filter(|l| l.service_layer_id == Some(layer)).find_map(|l| l.attachments);
@@ -307,6 +317,7 @@ impl Export<'_> {
         query: &LayerQuery<'_>,
         (id, page): (u32, u64),
         (list, count): (&PathBuf, u64),
+        early: Option<&Early>,
     ) -> Result<Vec<FinishedFile>, Failure> {
         let planned = units::planned_pages(&self.task.units, id);
         let one = |index: usize| async move {
@@ -321,7 +332,11 @@ impl Export<'_> {
             self.one_done();
             Ok::<_, Failure>(file)
         };
-        stream::iter((0..planned).map(one)).buffered(self.at_a_time()).try_collect().await
+        let told = |file: FinishedFile| {
+            early.iter().for_each(|early| early.page(&file.path));
+            file
+        };
+        stream::iter((0..planned).map(one)).buffered(self.at_a_time()).map_ok(told).try_collect().await
     }
 
     fn at_a_time(&self) -> usize {

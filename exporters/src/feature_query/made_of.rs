@@ -13,6 +13,17 @@ use std::path::{Path, PathBuf};
 /// Notes what a unit's result is made of.
 const MADE_OF: &str = "madeOf";
 
+/// End the names of what lies beside a result while it is made: its large attachments, and rows that are not held in memory.
+pub(super) const LARGE: &str = ".large";
+pub(super) const ROWS: &str = ".rows";
+
+/// A path with something behind its name.
+pub(super) fn with_ending(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
+    name.into()
+}
+
 /// A digest of some parts, each told from its neighbours.
 pub(super) fn digest<T: AsRef<[u8]>>(parts: impl IntoIterator<Item = T>) -> String {
     let mut hash = Sha256::new();
@@ -31,7 +42,7 @@ pub(super) fn digest_of_ids(ids: &[i64]) -> String {
 
 /// Removes a file or folder of the work directory, and what was to become it. Blocks.
 fn remove(work_dir: &Path, name: &Path) -> Result<(), Failure> {
-    for name in [name, &atomic_file::beside(name)] {
+    for name in [name, &atomic_file::beside(name), &with_ending(name, LARGE), &with_ending(name, ROWS)] {
         let failed = |e| safe_path::judged(&format!("cannot remove {}", work_dir.join(name).display()), &e);
         safe_path::remove_tree(work_dir, name).map_err(failed)?;
     }
@@ -68,6 +79,8 @@ mod tests {
         let (file, folder) = (dir.path().join("file"), dir.path().join("folder"));
         std::fs::write(&file, "x").expect("writes");
         std::fs::create_dir_all(folder.join("inner")).expect("makes");
+        std::fs::write(with_ending(&file, ROWS), "x").expect("writes");
+        std::fs::create_dir_all(with_ending(&folder, LARGE)).expect("makes");
         for name in ["file", "folder", "none"] {
             assert_eq!(remove(dir.path(), Path::new(name)), Ok(()));
         }

@@ -4,15 +4,17 @@
 //! 1. The object ids of all rows that are wanted are listed first (`id_list`): the truth that everything else is held to.
 //! 2. Their pages come side by side, under the limits of the host, each a unit with its file and hash (`page`).
 //! 3. Attachments follow their rows (`attachments`); tables follow the rows that they hang on (`related`).
-//! 4. The pages become a geodatabase (`write`), whose rows are counted (`verify`).
+//! 4. The pages become a geodatabase (`write`), while they come where that can be (`early`); its rows are counted (`verify`).
 //! 5. Each result knows what it was made of (`made_of`): one of another list is made anew.
 //!
 //! Source: `feature-service-rest` reference §5.
 
 mod answers;
 mod any_features;
+mod attachment_file;
 mod attachment_list;
 mod attachments;
+mod early;
 mod export;
 mod file;
 mod fit;

@@ -36,9 +36,18 @@ struct Answer {
 /// Fetches the rows of ids, which stand at a place of the whole list, into a page. The ids are in ascending order.
 pub(super) async fn fetch(query: &LayerQuery<'_>, at: u64, ids: Vec<i64>, to: PathBuf) -> Result<(), Failure> {
     let mut slots = Slots::new(ids, query.reader.fields.len(), &to);
-    in_order(query, at, &mut slots).await?;
-    the_rest(query, &mut slots).await?;
-    slots.write(to).await
+    match all_rows(query, at, &mut slots).await {
+        Ok(()) => slots.write(to).await,
+        Err(failure) => {
+            slots.discard().await;
+            Err(failure)
+        }
+    }
+}
+
+async fn all_rows(query: &LayerQuery<'_>, at: u64, slots: &mut Slots) -> Result<(), Failure> {
+    in_order(query, at, slots).await?;
+    the_rest(query, slots).await
 }
 
 /// Asks for all ids once, as the layer is best asked.

@@ -1,6 +1,7 @@
 //! The rows of a page while they come: in memory as long as they are few bytes, then in a file beside the page.
 
 use super::fit::FieldFit;
+use super::made_of::{ROWS, with_ending};
 use super::row_reader::ReadRows;
 use super::stored::PageHead;
 use offmap_disk::{atomic_file, run_blocking, safe_path};
@@ -53,9 +54,7 @@ impl Slots {
 
     fn holding(most_held: usize, ids: Vec<i64>, fields: usize, page: &Path) -> Self {
         let (missing, rows) = (ids.len(), ids.iter().map(|_| Row::Missing).collect());
-        let mut path = page.as_os_str().to_owned();
-        path.push(".rows");
-        let aside = Aside { path: path.into(), file: None, end: 0 };
+        let aside = Aside { path: with_ending(page, ROWS), file: None, end: 0 };
         Self { ids, rows, missing, fits: vec![FieldFit::default(); fields], held: 0, most_held, aside }
     }
 
@@ -124,17 +123,38 @@ impl Slots {
         let (rows, gone) = ((self.ids.len() - self.missing) as u64, self.missing as u64);
         let head = PageHead { rows, gone, fits: self.fits };
         let (rows, aside) = (self.rows, self.aside);
-        run_blocking(move || write(&to, &head, &rows, aside)).await
+        run_blocking(move || {
+            let written = write(&to, &head, &rows, &aside);
+            remove(&aside.path);
+            written
+        })
+        .await
+    }
+
+    /// Removes what lies beside a page that does not come.
+    pub(super) async fn discard(self) {
+        let path = self.aside.path;
+        let removed = run_blocking(move || {
+            remove(&path);
+            Ok(())
+        });
+        if let Err(failure) = removed.await {
+            tracing::debug!(%failure, "rows beside a page are left");
+        }
     }
 }
 
+/// Removes the rows beside a page, also those that an interrupted run left. Blocks.
+fn remove(aside: &Path) {
+    // What cannot be removed goes when the page is made anew, or with its directory.
+    let _ = std::fs::remove_file(aside);
+}
+
 /// Writes a page: its head, then its rows. Blocks.
-fn write(to: &Path, head: &PageHead, rows: &[Row], aside: Aside) -> Result<(), Failure> {
-    let Aside { path, file, .. } = aside;
-    let is_aside = file.is_some();
-    drop(file);
-    let mut rest = match is_aside {
-        true => Some(safe_path::open_file(&path).map_err(|e| failed(&path, &e))?),
+fn write(to: &Path, head: &PageHead, rows: &[Row], aside: &Aside) -> Result<(), Failure> {
+    let path = &aside.path;
+    let mut rest = match aside.file.is_some() {
+        true => Some(safe_path::open_file(path).map_err(|e| failed(path, &e))?),
         false => None,
     };
     let mut buffer = Vec::new();
@@ -149,8 +169,8 @@ fn write(to: &Path, head: &PageHead, rows: &[Row], aside: Aside) -> Result<(), F
                     (Row::Held(bytes), _) => bytes,
                     (Row::Aside { at, length }, Some(rest)) => {
                         buffer.resize(*length, 0);
-                        rest.seek(SeekFrom::Start(*at)).map_err(|e| failed(&path, &e))?;
-                        rest.read_exact(&mut buffer).map_err(|e| failed(&path, &e))?;
+                        rest.seek(SeekFrom::Start(*at)).map_err(|e| failed(path, &e))?;
+                        rest.read_exact(&mut buffer).map_err(|e| failed(path, &e))?;
                         &buffer
                     }
                     (Row::Aside { .. }, None) | (Row::Missing, _) => continue,
@@ -159,12 +179,7 @@ fn write(to: &Path, head: &PageHead, rows: &[Row], aside: Aside) -> Result<(), F
             }
             writer.flush().map_err(|e| failed(to, &e))
         },
-    )?;
-    if is_aside {
-        // One that cannot be removed goes with its directory.
-        let _ = std::fs::remove_file(&path);
-    }
-    Ok(())
+    )
 }
 
 #[cfg(test)]
@@ -195,7 +210,17 @@ mod tests {
                 ids.push(row.object_id);
             }
             assert_eq!((head.rows, head.gone, ids), (5, 1, vec![1, 3, 5, 7, 11]), "{most_held}");
-            assert_eq!(dir.path().join("page.rows").exists(), most_held == 1000, "{most_held}");
+            assert!(!dir.path().join("page.rows").exists(), "{most_held}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_page_that_fails_leaves_nothing_beside_it() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let mut slots = Slots::holding(0, vec![1, 3], 0, &dir.path().join("page"));
+        assert_eq!(slots.put(rows(&[1])).await, Ok(1));
+        assert!(dir.path().join("page.rows").exists(), "rows lie beside it while it comes");
+        slots.discard().await;
+        assert_eq!(std::fs::read_dir(dir.path()).expect("lists").count(), 0);
     }
 }

@@ -8,10 +8,15 @@ use offmap_model::Unit;
 
 /// The geodatabase.
 pub(super) const FILE_UNIT: &str = "geodatabase";
+/// Its file in the work directory.
+pub(super) const FILE: &str = "features.geodatabase";
 /// Most pages of a layer that are planned: further rows make each larger.
 const MOST_PAGES: u64 = 20_000;
 /// Most units of a layer's attachments; further ones share them.
 const MOST_ATTACHMENT_UNITS: u64 = 5_000;
+/// Units of so few attachments have one each; of more each has about so many.
+const FEW_ATTACHMENTS: u64 = 64;
+const ATTACHMENTS_OF_A_UNIT: u64 = 8;
 
 pub(super) fn ids(layer: u32) -> String {
     format!("{layer}/ids")
@@ -41,7 +46,8 @@ pub(super) fn pages_of(rows: u64, page: u64) -> usize {
 
 /// Units of so many attachments.
 pub(super) fn attachment_units_of(count: u64) -> usize {
-    usize::try_from(count.clamp(1, MOST_ATTACHMENT_UNITS)).unwrap_or(1)
+    let units = count.div_ceil(ATTACHMENTS_OF_A_UNIT).max(count.min(FEW_ATTACHMENTS));
+    usize::try_from(units.clamp(1, MOST_ATTACHMENT_UNITS)).unwrap_or(1)
 }
 
 /// The units of a layer with so many pages and, where its attachments come, units of them.

@@ -3,7 +3,6 @@
 use super::file::Outcome;
 use super::service::QueriedService;
 use super::write::ReadyLayer;
-use offmap_formats::geodatabase::ReplicaLayer;
 use offmap_model::{
     EditTokens, Failure, FailureKind, FailureOwner, FailureStage, LayerArtifact, LayerContents, LayerNote, LayerNoteKind,
     Missing, TaskLayer,
@@ -15,7 +14,6 @@ pub(super) fn verified(
     service: &QueriedService,
     ready: &[ReadyLayer],
     (failed, outcome): (&[(u32, Failure)], &Outcome),
-    found: &[ReplicaLayer],
 ) -> LayerArtifact {
     let id = layer.service_layer_id;
     let failure = failed
@@ -24,7 +22,7 @@ pub(super) fn verified(
         .find(|(own, _)| Some(*own) == id)
         .map(|(_, failure)| failure.clone().for_layer(&layer.id));
     let came = ready.iter().find(|ready| Some(ready.id) == id);
-    let got = found.iter().find(|found| id.map(i64::from) == Some(found.item_id));
+    let got = id.and_then(|id| outcome.written.counts.get(&id)).copied();
     let mut contents = LayerContents {
         planned: layer.expected,
         got: got.map_or(0, |got| got.rows),
@@ -35,7 +33,7 @@ pub(super) fn verified(
         },
         ..LayerContents::default()
     };
-    let (Some(came), Some(got), None) = (came, got, &failure) else {
+    let (Some(came), Some(_), None) = (came, got, &failure) else {
         return LayerArtifact { id: layer.id.clone(), contents, failure, ..LayerArtifact::default() };
     };
     let failure = judge_rows(layer, came, &mut contents);
@@ -45,7 +43,7 @@ pub(super) fn verified(
     LayerArtifact {
         id: layer.id.clone(),
         file: Some(0),
-        item_id: Some(got.item_id),
+        item_id: Some(i64::from(came.id)),
         contents,
         failure: failure.map(|failure| failure.for_layer(&layer.id)),
         ..LayerArtifact::default()
@@ -88,7 +86,9 @@ fn judge_rows(layer: &TaskLayer, came: &ReadyLayer, contents: &mut LayerContents
 fn judge_attachments(layer: &TaskLayer, came: &ReadyLayer, contents: &mut LayerContents) {
     let Some(fetched) = &came.attachments else { return };
     let there = contents.attachments.unwrap_or(0);
-    let without = fetched.beyond.saturating_add(fetched.not_held).saturating_add(fetched.missing.count);
+    // Of rows whose attachments are not listed nobody knows how many they are.
+    let not_come = fetched.missing.count.saturating_sub(fetched.unlisted);
+    let without = fetched.beyond.saturating_add(fetched.not_held).saturating_add(not_come);
     let expected = fetched.listed.saturating_sub(without);
     if there < expected {
         let message = format!("{} of {} attachments were deleted while they were fetched", expected - there, fetched.listed);
@@ -107,6 +107,12 @@ fn judge_attachments(layer: &TaskLayer, came: &ReadyLayer, contents: &mut LayerC
             fetched.not_held, fetched.listed, fetched.why_not_held
         ));
     }
+    if fetched.unlisted > 0 {
+        lacks(format!(
+            "the attachments of {} rows, which the service does not list (the first, {})",
+            fetched.unlisted, fetched.why_unlisted
+        ));
+    }
     contents.missing_attachments = Some(fetched.missing.clone()).filter(|missing| missing.count > 0);
     // It counts as it lists.
     let listed = fetched.listed.saturating_add(fetched.repeated);
@@ -118,6 +124,7 @@ fn judge_attachments(layer: &TaskLayer, came: &ReadyLayer, contents: &mut LayerC
             return;
         };
         let all = contents.missing_attachments.get_or_insert_default();
-        (all.count, all.of) = (all.count.saturating_add(not_listed.count), not_listed.of);
+        let others = not_listed.count.saturating_sub(fetched.unlisted);
+        (all.count, all.of) = (all.count.saturating_add(others), not_listed.of);
     }
 }

@@ -3,19 +3,20 @@
 //! Rows are read on one thread and written on another, a few batches of them in memory. They are written in the order of their object
 //! ids, so that the same rows make the same file.
 
-use super::attachment_list::read_list;
-use super::attachments::{Fetched, file_of};
+use super::attachment_file::{AttachmentBytes, places};
+use super::attachment_list::Listed;
+use super::attachments::Fetched;
 use super::fit::FieldFit;
 use super::left_out::LeftOut;
 use super::stored::{Page, fill};
 use crate::feature_service::service::FeatureService;
 use offmap_formats::features::{
-    Attachment, Cardinality, Feature, FeatureSink, FieldType, LayerSchema, Relationship, TakeFeature, read_and_write,
+    Attachment, Cardinality, Feature, FeatureSink, Field, FieldType, LayerSchema, Relationship, TakeFeature, read_and_write,
 };
 use offmap_formats::geodatabase::{GeodatabaseOptions, GeodatabaseSink};
-use offmap_model::{Failure, FailureOwner, FailureStage};
+use offmap_model::{Failure, FailureOwner};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use tokio_util::sync::CancellationToken;
 
@@ -49,6 +50,17 @@ pub(super) struct Written {
     pub(super) words: Vec<String>,
     /// Of their rows, in words for each layer.
     pub(super) left_out: BTreeMap<u32, Vec<String>>,
+    /// Rows and attachments of each layer.
+    #[serde(default)]
+    pub(super) counts: BTreeMap<u32, Counts>,
+}
+
+/// What was written of a layer. Whether the file holds it, its reader says before the task is done.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+pub(super) struct Counts {
+    pub(super) rows: u64,
+    /// `None` where they do not come.
+    pub(super) attachments: Option<u64>,
 }
 
 /// Why the file was not written, and the layer whose data it was.
@@ -64,26 +76,30 @@ impl From<Failure> for NotWritten {
     }
 }
 
-/// The schema of a layer as its values need it; what changed of it is added, in words.
-fn settled(layer: &ReadyLayer, words: &mut Vec<String>) -> Result<LayerSchema, Failure> {
-    let mut fits = vec![FieldFit::default(); layer.schema.fields.len()];
-    for path in &layer.pages {
+/// The fields of a layer as the values of some pages need them; what changed of them, in words.
+pub(super) fn settled_fields(schema: &LayerSchema, pages: &[PathBuf]) -> Result<(Vec<Field>, Vec<String>), Failure> {
+    let mut fits = vec![FieldFit::default(); schema.fields.len()];
+    for path in pages {
         for (own, new) in fits.iter_mut().zip(Page::head(path)?.fits) {
             *own = own.with(new);
         }
     }
-    let mut schema = layer.schema.clone();
-    for (field, fit) in schema.fields.iter_mut().zip(fits) {
-        let (settled, changed) = fit.settle(field);
-        *field = settled;
-        words.extend(changed.map(|changed| format!("of layer \"{}\", {changed}", layer.schema.title)));
-    }
+    let settled = schema.fields.iter().zip(fits).map(|(field, fit)| fit.settle(field));
+    let (fields, changed): (Vec<Field>, Vec<Option<String>>) = settled.unzip();
+    let words = changed.into_iter().flatten().map(|changed| format!("of layer \"{}\", {changed}", schema.title));
+    Ok((fields, words.collect()))
+}
+
+/// The schema of a layer as its values need it; what changed of it is added, in words.
+pub(super) fn settled(layer: &ReadyLayer, words: &mut Vec<String>) -> Result<LayerSchema, Failure> {
+    let (fields, changed) = settled_fields(&layer.schema, &layer.pages)?;
+    words.extend(changed);
     let left_out = layer.left_out.iter().map(|name| {
         format!("field `{name}` of layer \"{}\" is left out: a query gives no values of its type", layer.schema.title)
     });
     words.extend(left_out);
-    schema.has_attachments = layer.attachments.is_some();
-    Ok(schema)
+    let has_attachments = layer.attachments.is_some();
+    Ok(LayerSchema { fields, has_attachments, ..layer.schema.clone() })
 }
 
 /// Writes the file. Blocks.
@@ -115,13 +131,34 @@ fn put_layer(
 ) -> Result<(), Failure> {
     let schema = settled(layer, &mut written.words)?;
     sink.begin_layer(&schema)?;
-    let left_out = put_rows(sink, layer, &schema, cancel)?.notes(&schema.fields);
+    let rows = put_rows(sink, &mut layer.pages.iter().cloned(), &schema, cancel)?;
+    put_rest(sink, layer, &schema, rows, (written, cancel))
+}
+
+/// Adds what belongs to a layer whose rows are written, and notes what was written of it.
+pub(super) fn put_rest(
+    sink: &mut GeodatabaseSink,
+    layer: &ReadyLayer,
+    schema: &LayerSchema,
+    (rows, left_out): (u64, LeftOut),
+    (written, cancel): (&mut Written, &CancellationToken),
+) -> Result<(), Failure> {
+    let mut counts = Counts { rows, attachments: None };
+    let left_out = left_out.notes(&schema.fields);
     if !left_out.is_empty() {
         written.left_out.insert(layer.id, left_out);
     }
     if let Some(attachments) = &layer.attachments {
-        put_attachments(sink, attachments, cancel)?;
+        let (count, renumbered) = put_attachments(sink, attachments, cancel)?;
+        counts.attachments = Some(count);
+        if renumbered > 0 {
+            let (title, above) = (&schema.title, attachments.highest);
+            written.words.push(format!(
+                "of layer \"{title}\", {renumbered} attachments have ids that attachments of other rows have: here they have ids above {above}"
+            ));
+        }
     }
+    written.counts.insert(layer.id, counts);
     sink.keep()
 }
 
@@ -129,20 +166,21 @@ fn go_on(cancel: &CancellationToken) -> Result<(), Failure> {
     if cancel.is_cancelled() { Err(Failure::cancelled()) } else { Ok(()) }
 }
 
-fn put_rows(
+/// Adds the rows of pages; answers how many they are, and what they are without.
+pub(super) fn put_rows(
     sink: &mut GeodatabaseSink,
-    layer: &ReadyLayer,
+    pages: &mut dyn Iterator<Item = PathBuf>,
     schema: &LayerSchema,
     cancel: &CancellationToken,
-) -> Result<LeftOut, Failure> {
+) -> Result<(u64, LeftOut), Failure> {
     let (mut values, mut shapes) = (LeftOut::default(), LeftOut::default());
     let types: Vec<FieldType> = schema.fields.iter().map(|field| field.field_type).collect();
     let kind = schema.geometry.as_ref().map(|geometry| (geometry.kind, geometry.has_z, geometry.has_m));
     let read = |take: &mut TakeFeature<'_>| {
         let (mut feature, mut count) = (Feature::with_fields(types.len()), 0_u64);
-        for path in &layer.pages {
+        for path in pages {
             go_on(cancel)?;
-            let mut page = Page::open(path)?;
+            let mut page = Page::open(&path)?;
             while let Some(row) = page.next_row()? {
                 fill(row, &types, kind, &mut feature, &mut values);
                 take(&feature)?;
@@ -159,46 +197,40 @@ fn put_rows(
         count += 1;
         if count.is_multiple_of(KEEP_ROWS) { sink.keep() } else { Ok(()) }
     };
-    read_and_write(read, write)?;
-    Ok(values.with_shapes_of(shapes))
+    let rows = read_and_write(read, write)?;
+    Ok((rows, values.with_shapes_of(shapes)))
 }
 
-fn put_attachments(sink: &mut GeodatabaseSink, fetched: &Fetched, cancel: &CancellationToken) -> Result<(), Failure> {
-    let mut places: HashMap<i64, &PathBuf> = HashMap::new();
-    for folder in &fetched.folders {
-        let failed = |e| Failure::io(FailureStage::Package, format!("cannot list {}", folder.display()), &e);
-        for entry in std::fs::read_dir(folder).map_err(failed)? {
-            let name = entry.map_err(failed)?.file_name();
-            let id = name.to_str().and_then(|name| name.split('.').next()?.parse().ok());
-            places.extend(id.map(|id| (id, folder)));
+/// Adds the attachments in the order of their ids; answers how many they are, and how many of them got an id of their own, because the
+/// service has theirs twice.
+fn put_attachments(
+    sink: &mut GeodatabaseSink,
+    fetched: &Fetched,
+    cancel: &CancellationToken,
+) -> Result<(u64, u64), Failure> {
+    let (mut bytes, mut ids, mut count, mut renumbered) = (0_u64, HashSet::new(), 0_u64, 0_u64);
+    for path in &fetched.files {
+        let mut file = AttachmentBytes::open(path)?;
+        // What was deleted meanwhile or did not come has no bytes.
+        for place in places(path)?.iter().filter(|place| !place.kept.is_gone) {
+            go_on(cancel)?;
+            let Listed { id: own, object_id, name, content_type, .. } = place.kept.listed.clone();
+            let mut id = own;
+            if !ids.insert(own) {
+                renumbered += 1;
+                id = fetched.highest.saturating_add(i64::try_from(renumbered).unwrap_or(i64::MAX));
+            }
+            let size = place.kept.bytes;
+            let attachment = Attachment { row_id: id, id, object_id: Some(object_id), name, content_type, size };
+            file.hand_on(place, |stream| sink.put_attachment(&attachment, stream))?;
+            (count, bytes) = (count + 1, bytes + size);
+            if bytes >= KEEP_BYTES {
+                bytes = 0;
+                sink.keep()?;
+            }
         }
     }
-    let mut all = read_list(&fetched.list)?;
-    all.sort_by_key(|one| one.id);
-    let mut bytes = 0_u64;
-    for listed in all {
-        go_on(cancel)?;
-        // What is beyond the budget of bytes has no place, and what was deleted meanwhile or did not come has no file.
-        let Some(path) = places.get(&listed.id).and_then(|folder| file_of(folder, listed.id)) else { continue };
-        let failed = |e| Failure::io(FailureStage::Package, format!("cannot read {}", path.display()), &e);
-        let mut file = std::fs::File::open(&path).map_err(failed)?;
-        let size = file.metadata().map_err(failed)?.len();
-        let attachment = Attachment {
-            row_id: listed.id,
-            id: listed.id,
-            object_id: Some(listed.object_id),
-            name: listed.name,
-            content_type: listed.content_type,
-            size,
-        };
-        sink.put_attachment(&attachment, &mut file)?;
-        bytes += size;
-        if bytes >= KEEP_BYTES {
-            bytes = 0;
-            sink.keep()?;
-        }
-    }
-    Ok(())
+    Ok((count, renumbered))
 }
 
 /// The relationships between layers that came.

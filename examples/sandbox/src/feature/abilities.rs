@@ -42,6 +42,8 @@ pub(crate) struct Abilities {
     pub(crate) odd: &'static [i64],
     /// Whether its lists of attachments say no sizes, and name each file twice.
     pub(crate) lists_files_badly: bool,
+    /// Whether the ids of attachments begin with 1 in each row.
+    pub(crate) numbers_files_by_row: bool,
 }
 
 impl Default for Abilities {
@@ -61,6 +63,7 @@ impl Default for Abilities {
             refuses_rows: false,
             odd: &[],
             lists_files_badly: false,
+            numbers_files_by_row: false,
         }
     }
 }

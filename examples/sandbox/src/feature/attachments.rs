@@ -16,7 +16,13 @@ fn attachment_info(a: &Attachment) -> Value {
 impl FeatureService {
     /// The files of a row as they are listed.
     fn infos(&self, layer: &Layer, parent: i64) -> Vec<Value> {
-        let infos = self.photos_of(layer, parent).map(attachment_info);
+        let number = |(at, mut info): (usize, Value)| {
+            if let Some(info) = info.as_object_mut().filter(|_| self.abilities.numbers_files_by_row) {
+                info.insert("id".to_owned(), json!(at + 1));
+            }
+            info
+        };
+        let infos = self.photos_of(layer, parent).map(attachment_info).enumerate().map(number);
         if !self.abilities.lists_files_badly {
             return infos.collect();
         }
@@ -39,7 +45,10 @@ impl FeatureService {
 
     pub(crate) fn attachment(&self, id: u32, parent: i64, attachment: i64) -> Rest<Vec<u8>> {
         let is_there = self.has_row(id, parent);
-        let found = self.photos_of(self.layer(id)?, parent).find(|a| a.id == attachment && is_there);
+        let mut own = (1_i64..).zip(self.photos_of(self.layer(id)?, parent));
+        let is_by_row = self.abilities.numbers_files_by_row;
+        let is_it = |at: i64, a: &Attachment| is_there && attachment == if is_by_row { at } else { a.id };
+        let found = own.find(|(at, a)| is_it(*at, a)).map(|(_, a)| a);
         found.map(|a| a.bytes.clone()).ok_or_else(|| RestError::new(404, "Attachment not found."))
     }
 

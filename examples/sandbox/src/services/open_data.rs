@@ -35,6 +35,8 @@ pub(crate) fn services(data: &Arc<Data>) -> rusqlite::Result<Vec<FeatureService>
         ("OpenDataStated", Abilities { has_moments: true, speaks_pbf: true, refuses_rows: true, ..honest.clone() }),
         // Rows that no geodatabase holds, and files that are listed badly.
         ("OpenDataOdd", Abilities { odd: &[3, 5], lists_files_badly: true, ..honest.clone() }),
+        // Object id and attachment id name a file, the latter alone does not.
+        ("OpenDataFileIds", Abilities { numbers_files_by_row: true, ..honest.clone() }),
         // As servers of other makers are.
         ("OpenDataSloppy", Abilities { id_name: "FID", is_sloppy: true, limit_word: LimitWord::OnFullPages, ..honest }),
     ];
