@@ -197,7 +197,7 @@ async fn ask_wms(
     to: &SpatialReference,
 ) -> Result<Answer, Failure> {
     let said = json.get("version").and_then(Value::as_str).and_then(WmsVersion::read).unwrap_or(WmsVersion::V130);
-    let call = ServiceCall::get(url)?.with_secrets(&layer.secrets).in_stage(FailureStage::Plan);
+    let call = ServiceCall::get(url)?.with_secrets(&layer.secrets.of_service()).in_stage(FailureStage::Plan);
     let call = call.with("SERVICE", "WMS").with("REQUEST", "GetCapabilities").with("VERSION", said.word());
     let wrong = |kind, words: String| {
         Failure::new(FailureOwner::Source, kind, FailureStage::Plan, format!("{url} does not answer like a WMS: {words}"))
@@ -262,7 +262,6 @@ fn wms_drawing(
         crs,
         is_north_first,
         format: (*format).to_owned(),
-        has_styles: layer.secrets.has_name("STYLES"),
     })
 }
 
