@@ -10,7 +10,7 @@ use crate::convert;
 use crate::convert_arguments::levels;
 use crate::convert_progress::Shown;
 use crate::fetch_arguments::Fetch;
-use crate::fetch_package;
+use crate::fetch_package::{self, Claim};
 use crate::interrupt::or_interrupted;
 use crate::job_run;
 use crate::known_secrets::know_map;
@@ -23,7 +23,7 @@ use offmap::arcgis::lone_service::{self, LoneService, Selection, Wanted};
 use offmap::model::url_without_secrets;
 use offmap::packager::MobileMapPackage;
 use offmap::{
-    AreaOfInterest, DestinationTableRowFilter, DirectDownload, Engine, Failure, FailureKind, GenerateOfflineMapJob,
+    AreaOfInterest, DestinationTableRowFilter, DirectDownload, DirectDownloadHosts, Engine, Failure, FailureKind, GenerateOfflineMapJob,
     GenerateOfflineMapParameterOverrides, GenerateOfflineMapParameters, OfflineMapParametersKey, OfflineMapTask,
     run_blocking,
 };
@@ -41,7 +41,7 @@ const BY_PAGES: &str = "featureQueryParameters";
 
 pub(crate) async fn run(arguments: Fetch) -> Result<u8, Stop> {
     let wishes = wishes(&arguments);
-    let Begun { engine, job, package, has_only_tiles } = or_told(begin(&arguments).await, &wishes)?;
+    let Begun { engine, job, package, has_only_tiles, claim } = or_told(begin(&arguments).await, &wishes)?;
     let (outcome, cancel) = job_run::run(job, &wishes).await;
     if let Err(failure) = engine.shutdown().await {
         note!("offmap: {failure}");
@@ -59,6 +59,7 @@ pub(crate) async fn run(arguments: Fetch) -> Result<u8, Stop> {
         }
         Err(_) => None,
     };
+    drop(claim);
     let is_json = wishes.style() == ProgressStyle::Json;
     if is_json {
         let mut json = result_json(&outcome, None, None);
@@ -123,6 +124,7 @@ struct Begun {
     job: GenerateOfflineMapJob,
     package: PathBuf,
     has_only_tiles: bool,
+    claim: Claim,
 }
 
 /// Everything that can be refused without the service is refused first.
@@ -156,15 +158,22 @@ async fn begin(arguments: &Fetch) -> Result<Begun, Stop> {
     let client = access::client(&arguments.access, Some(&arguments.url))?;
     let limits = read_limits(&wishes(arguments));
     let (filter, layer) = (arguments.filter.as_deref().unwrap_or_default(), arguments.layer.as_deref());
-    let selection = Selection { wanted, filter, layer };
+    let hosts = DirectDownloadHosts { allow: arguments.allow_direct_from.clone(), ..DirectDownloadHosts::default() };
+    hosts.check()?;
+    let selection = Selection { wanted, filter, layer, hosts: Some(&hosts) };
     let lone = tokio::select! {
         lone = lone_service::read(&client, &arguments.url, &selection, &limits) => lone?,
         () = cancelled_by_ctrl_c(&limits) => return Err(Failure::cancelled().into()),
     };
     know_map(&lone.source.web_map);
+    if content == Content::Tiles {
+        files::check_tiles(&arguments.out, lone.has_vector_tiles)?;
+    }
     let has_only_tiles = lone.has_only_tiles;
     let takes_all = wanted == Wanted::Features && chosen.is_none();
     let parameters = parameters(arguments, &lone, (chosen, wanted))?;
+    let claimed = package.clone();
+    let claim = or_interrupted(run_blocking(move || Claim::take(&claimed))).await?;
     let engine = offmap::with_defaults(&client)?.start()?;
     let job = match left(&engine, &package).await? {
         Some(job) => job.with_secrets_of(&lone.source.web_map),
@@ -178,7 +187,7 @@ async fn begin(arguments: &Fetch) -> Result<Begun, Stop> {
         }
     };
     job.count_time(began.elapsed());
-    Ok(Begun { engine, job, package, has_only_tiles })
+    Ok(Begun { engine, job, package, has_only_tiles, claim })
 }
 
 /// What an earlier command left: a job that goes on, or a package of which the rest is fetched.
@@ -248,6 +257,7 @@ fn parameters(
     }
     parameters.direct_download = arguments.direct.map_or(DirectDownload::Always, Into::into);
     parameters.draw_tiles = lone.is_drawn;
+    parameters.direct_download_hosts.allow.extend(arguments.allow_direct_from.iter().cloned());
     if let Some(range) = arguments.levels.as_deref().map(levels).transpose()? {
         let scale = |id: u32| {
             let ids = || lone.levels.iter().map(|l| l.level.to_string()).collect::<Vec<_>>().join(", ");
