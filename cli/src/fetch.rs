@@ -325,3 +325,25 @@ async fn data_of(package: &Path) -> Result<PathBuf, Failure> {
     })
     .await
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Command {
+        #[command(flatten)]
+        fetch: Fetch,
+    }
+
+    #[test]
+    fn a_package_is_known_by_what_is_asked_for_and_not_by_who_asks() {
+        let of = |words: &[&str]| package_of(&Command::parse_from([&["offmap"], words].concat()).fetch, None);
+        let layers = |names: &str| format!("https://h/wms?LAYERS={names}&token=0123456789abcdef");
+        let land = of(&[&layers("land"), "a.tpkx"]);
+        assert_ne!(land, of(&[&layers("roads"), "a.tpkx"]), "two layers of one address");
+        assert_eq!(land, of(&[&layers("land").replace("0123456789abcdef", "fedcba9876543210"), "a.tpkx"]));
+        assert_ne!(land, of(&[&layers("land"), "a.tpkx", "--levels", "0-3"]));
+    }
+}

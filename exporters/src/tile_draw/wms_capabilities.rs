@@ -283,6 +283,9 @@ mod tests {
     <eastBoundLongitude>12</eastBoundLongitude><southBoundLatitude>46</southBoundLatitude><northBoundLatitude>49</northBoundLatitude>
     </EX_GeographicBoundingBox><Layer><Name>lakes</Name></Layer></Layer>
    <Layer noSubsets="1"><Name>poster</Name></Layer>
+   <Layer><Name>isles</Name><EX_GeographicBoundingBox><westBoundLongitude>170</westBoundLongitude>
+    <eastBoundLongitude>-170</eastBoundLongitude><southBoundLatitude>-20</southBoundLatitude><northBoundLatitude>20</northBoundLatitude>
+    </EX_GeographicBoundingBox></Layer>
   </Layer>
  </Capability>
 </WMS_Capabilities>"#;
@@ -297,13 +300,15 @@ mod tests {
         assert_eq!((read.version, read.title.as_deref()), (Some(WmsVersion::V130), Some("Maps & charts")));
         assert_eq!((read.largest, read.most_layers), ((Some(2000), Some(1500)), Some(2)));
         assert_eq!(read.formats, names(&["image/png", "image/jpeg"]));
-        assert_eq!(read.top_names(), names(&["roads", "land", "poster"]));
+        assert_eq!(read.top_names(), names(&["roads", "land", "poster", "isles"]));
         let crs = |of: &[&str], wanted: &[&str]| read.crs(&names(of), &names(wanted));
         assert_eq!(crs(&["roads"], &["EPSG:2056"]), Ok("EPSG:2056".to_owned()));
         assert_eq!(crs(&["lakes", "roads"], &["EPSG:2056", "epsg:3857"]), Ok("epsg:3857".to_owned()));
         assert_eq!(crs(&["lakes"], &["EPSG:2056"]), Err(names(&["CRS:84", "EPSG:3857"])));
         assert_eq!(read.extent(&names(&["roads"])), Some([5.0, 45.0, 11.0, 48.0]));
         assert_eq!(read.extent(&names(&["roads", "lakes"])), Some([4.0, 45.0, 12.0, 49.0]));
+        // No box holds what lies across the dateline and does not cut it.
+        assert_eq!([read.extent(&names(&["isles"])), read.extent(&names(&["roads", "isles"]))], [None, None]);
         assert_eq!(read.attribution(&names(&["roads", "lakes"])).as_deref(), Some("Survey"));
         assert_eq!(read.check(&names(&["roads", "land"])), Ok(()));
         assert!(read.check(&names(&["roads", "land", "lakes"])).is_err_and(|e| e.contains("at most 2 layers")));
