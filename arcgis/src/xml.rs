@@ -113,8 +113,7 @@ fn start_of(start: &BytesStart<'_>) -> Result<Start, String> {
     let mut attributes = Vec::new();
     for attribute in start.attributes() {
         let attribute = attribute.map_err(|e| format!("is no XML: {e}"))?;
-        let value =
-            attribute.normalized_value(XmlVersion::Implicit1_0).map_err(|e| format!("is no XML: {e}"))?.into_owned();
+        let value = attribute.normalized_value(XmlVersion::Implicit1_0).map_err(|e| format!("is no XML: {e}"))?.into_owned();
         attributes.push((attribute.key.local_name().as_ref().to_owned(), value));
     }
     Ok(Start { name: start.local_name().as_ref().to_owned(), attributes })

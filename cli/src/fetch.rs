@@ -23,9 +23,9 @@ use offmap::arcgis::lone_service::{self, LoneService, Selection, Wanted};
 use offmap::model::url_without_secrets;
 use offmap::packager::MobileMapPackage;
 use offmap::{
-    AreaOfInterest, DestinationTableRowFilter, DirectDownload, DirectDownloadHosts, Engine, Failure, FailureKind, GenerateOfflineMapJob,
-    GenerateOfflineMapParameterOverrides, GenerateOfflineMapParameters, OfflineMapParametersKey, OfflineMapTask,
-    run_blocking,
+    AreaOfInterest, DestinationTableRowFilter, DirectDownload, DirectDownloadHosts, Engine, Failure, FailureKind,
+    GenerateOfflineMapJob, GenerateOfflineMapParameterOverrides, GenerateOfflineMapParameters, OfflineMapParametersKey,
+    OfflineMapTask, run_blocking,
 };
 use offmap_convert::files::{self, Content, Converted, Request};
 use offmap_disk::sha256_of;

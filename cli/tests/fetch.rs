@@ -117,9 +117,11 @@ async fn vector_tiles_and_rows_from_the_south_come_by_a_template_as_by_their_ser
         assert!(tiles(&at(name)) == tiles(&at("service.mbtiles")), "{name}: other tiles");
         // No style says which layers they have; the tiles do.
         let sql = Connection::open(at(name)).expect("opens");
-        let json: String = sql.query_row("SELECT value FROM metadata WHERE name = 'json'", [], |row| row.get(0)).expect("JSON");
+        let json: String =
+            sql.query_row("SELECT value FROM metadata WHERE name = 'json'", [], |row| row.get(0)).expect("JSON");
         let layers = serde_json::from_str::<Value>(&json).expect("JSON")["vector_layers"].take();
-        let ids: Vec<_> = layers.as_array().expect("a list").iter().map(|l| l["id"].as_str().expect("an id").to_owned()).collect();
+        let ids: Vec<_> =
+            layers.as_array().expect("a list").iter().map(|l| l["id"].as_str().expect("an id").to_owned()).collect();
         assert!(ids.len() > 1 && ids.iter().any(|id| id == "land"), "{name}: {layers}");
         assert!(layers.as_array().expect("a list").iter().all(|l| l["fields"].is_object()), "{layers}");
     }

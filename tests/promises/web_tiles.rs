@@ -6,8 +6,8 @@ use offmap::arcgis::lone_service::{self, Selection, Wanted};
 use offmap::arcgis::portal::ReadLimits;
 use offmap::formats::tiles::web_mercator_scheme;
 use offmap::{
-    CapabilityReason, DirectDownload, DirectDownloadHosts, FailureKind, FailureOwner, GenerateOfflineMapResult, OfflineMapSource, OfflineMapTask,
-    TileId, WebMap,
+    CapabilityReason, DirectDownload, DirectDownloadHosts, FailureKind, FailureOwner, GenerateOfflineMapResult,
+    OfflineMapSource, OfflineMapTask, TileId, WebMap,
 };
 use offmap_sandbox::{Fault, FaultAction, SandboxOptions};
 use serde_json::{Value, json};
@@ -158,15 +158,13 @@ async fn nothing_is_asked_of_a_host_that_forbids_it_to_learn_what_its_tiles_are(
 
 #[tokio::test]
 async fn a_tile_beyond_its_level_is_none_also_where_that_is_said_with_status_400() {
-    let report = |code: &str| {
-        format!("<ExceptionReport><Exception exceptionCode=\"{code}\" locator=\"TILECOL\"/></ExceptionReport>")
-    };
+    let report =
+        |code: &str| format!("<ExceptionReport><Exception exceptionCode=\"{code}\" locator=\"TILECOL\"/></ExceptionReport>");
     for (code, taken) in [("TileOutOfRange", true), ("InvalidParameterValue", false)] {
         let bench = Bench::new().await;
-        bench.sandbox.fault(Fault {
-            skip: 9,
-            ..Fault::times("mapserver/tile/", 2, FaultAction::Status(400, report(code), None))
-        });
+        bench
+            .sandbox
+            .fault(Fault { skip: 9, ..Fault::times("mapserver/tile/", 2, FaultAction::Status(400, report(code), None)) });
         let mut world = layer(&bench, "w", "/arcgis/rest/services/World/MapServer/tile/{level}/{row}/{col}", json!({}));
         world["subDomains"] = json!(["localhost"]);
         let task = OfflineMapTask::new(&bench.engine, map_with(vec![world]));

@@ -207,11 +207,7 @@ fn refuse_filter(filter: &str) -> Result<(), Failure> {
     }
 }
 
-async fn of_template(
-    client: &ArcGisClient,
-    template: &Template,
-    selection: &Selection<'_>,
-) -> Result<LoneService, Failure> {
+async fn of_template(client: &ArcGisClient, template: &Template, selection: &Selection<'_>) -> Result<LoneService, Failure> {
     refuse_filter(selection.filter)?;
     if selection.wanted == Wanted::Features {
         return Err(Failure::invalid_parameter(format!(

@@ -405,7 +405,7 @@ mod tests {
     #[test]
     fn a_shape_has_up_to_so_many_vertices() {
         let spatial_reference = SpatialReference::web_mercator();
-        let shapes = Shapes { kind: GeometryKind::MultiPoint, has_z: false, has_m: false, spatial_reference };
+        let shapes = Shapes { kind: GeometryKind::Multipoint, has_z: false, has_m: false, spatial_reference };
         let of = |vertices: usize| {
             let mut shape = JsonShape { has_list: true, ..JsonShape::default() };
             (0..vertices).for_each(|_| shape.add([Some(1.0), Some(2.0), None, None]));

@@ -19,8 +19,8 @@ use offmap_disk::sha256_of;
 use offmap_engine::{ServiceDescription, ServiceRequest};
 use offmap_formats::tiles::{Lod, TileInfo, web_mercator_scheme};
 use offmap_model::{
-    Capability, CapabilityReason, DirectDownloadHosts, LayerType, MapLayer, OfflineMapSource, has_sub_domain,
-    sub_domains, with_sub_domain,
+    Capability, CapabilityReason, DirectDownloadHosts, LayerType, MapLayer, OfflineMapSource, has_sub_domain, sub_domains,
+    with_sub_domain,
 };
 use serde_json::{Value, json};
 use std::collections::BTreeMap;

@@ -268,14 +268,7 @@ fn wms_drawing(
     let format = format.ok_or_else(|| refused(format!("draws {}, expected PNG or JPEG", found.formats.join(", "))))?;
     let epsg = crs.split_once(':').filter(|(authority, _)| authority.eq_ignore_ascii_case("EPSG"));
     let is_north_first = epsg.and_then(|(_, code)| code.parse().ok()).is_some_and(is_north_first);
-    Ok(WmsDrawing {
-        url: url.to_owned(),
-        version,
-        layers,
-        crs,
-        is_north_first,
-        format: (*format).to_owned(),
-    })
+    Ok(WmsDrawing { url: url.to_owned(), version, layers, crs, is_north_first, format: (*format).to_owned() })
 }
 
 #[cfg(test)]

@@ -239,7 +239,9 @@ fn dynamic_layers(
     }
     let ids: Vec<i64> = shown.map_or_else(|| by_default(all), <[i64]>::to_vec);
     if can && ids.is_empty() {
-        return Err("has no layer that is visible by default; name those that are to be drawn in the map (visibleLayers)".to_owned());
+        return Err(
+            "has no layer that is visible by default; name those that are to be drawn in the map (visibleLayers)".to_owned()
+        );
     }
     if can {
         let one = |id: &i64| dynamic_layer(*id, of_map.get(*id));
@@ -385,10 +387,12 @@ mod tests {
     #[test]
     fn what_lies_in_a_hidden_group_is_not_drawn_by_dynamic_layers_either() {
         let own = json!({"layers": [{"id": 1, "layerDefinition": {"drawingInfo": {"transparency": 40}}}]});
-        let ids = |json: Value| dynamic(json).as_array().expect("a list").iter().map(|l| l["id"].clone()).collect::<Vec<_>>();
+        let ids =
+            |json: Value| dynamic(json).as_array().expect("a list").iter().map(|l| l["id"].clone()).collect::<Vec<_>>();
         assert_eq!(ids(own.clone()), [1, 2], "the group of 4 is hidden in the service");
         let mut hidden = own;
-        hidden["layers"] = json!([hidden["layers"][0], {"id": 0, "defaultVisibility": false}, {"id": 5, "defaultVisibility": true}]);
+        hidden["layers"] =
+            json!([hidden["layers"][0], {"id": 0, "defaultVisibility": false}, {"id": 5, "defaultVisibility": true}]);
         assert_eq!(ids(hidden), [5], "the map hides the group of 1 and 2");
     }
 }

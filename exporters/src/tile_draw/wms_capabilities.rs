@@ -336,7 +336,9 @@ mod tests {
     #[test]
     fn what_is_too_much_is_told_and_a_long_list_is_read_to_its_end() {
         let document = |crs: &str, layers: &str| {
-            format!("<WMS_Capabilities version='1.3.0'><Capability><Layer>{crs}<Name>a</Name>{layers}</Layer></Capability></WMS_Capabilities>")
+            format!(
+                "<WMS_Capabilities version='1.3.0'><Capability><Layer>{crs}<Name>a</Name>{layers}</Layer></Capability></WMS_Capabilities>"
+            )
         };
         let list: String = (0..10_000).map(|code| format!("EPSG:{code} ")).collect();
         let read = Capabilities::read(document(&format!("<SRS>{list}</SRS>"), "").as_bytes()).expect("reads");
