@@ -127,14 +127,8 @@ struct Begun {
     claim: Claim,
 }
 
-/// Everything that can be refused without the service is refused first.
-async fn begin(arguments: &Fetch) -> Result<Begun, Stop> {
-    let chosen = arguments.area.as_deref().map(area).transpose()?;
-    let package = package_of(arguments, chosen.as_ref());
-    let content = files::content_of(&arguments.out)?;
-    let mut request = Request::new(&package, &arguments.out);
-    request.overwrite = arguments.overwrite;
-    or_interrupted(run_blocking(move || files::check_destination(&request))).await?;
+/// What is wanted for a file of that content; options that say nothing of it are refused.
+fn wanted_of(arguments: &Fetch, content: Content) -> Result<Wanted, Stop> {
     let wanted = match content {
         Content::Tiles if arguments.fields.is_some() => {
             return Err(Stop::usage("tiles have no fields; leave --fields out"));
@@ -154,6 +148,18 @@ async fn begin(arguments: &Fetch) -> Result<Begun, Stop> {
     if arguments.levels.is_none() && arguments.url.contains('{') {
         return Err(Stop::usage("a template does not say which levels it has; name --levels, for instance 0-12"));
     }
+    Ok(wanted)
+}
+
+/// Everything that can be refused without the service is refused first.
+async fn begin(arguments: &Fetch) -> Result<Begun, Stop> {
+    let chosen = arguments.area.as_deref().map(area).transpose()?;
+    let package = package_of(arguments, chosen.as_ref());
+    let content = files::content_of(&arguments.out)?;
+    let mut request = Request::new(&package, &arguments.out);
+    request.overwrite = arguments.overwrite;
+    or_interrupted(run_blocking(move || files::check_destination(&request))).await?;
+    let wanted = wanted_of(arguments, content)?;
     let began = Instant::now();
     let client = access::client(&arguments.access, Some(&arguments.url))?;
     let limits = read_limits(&wishes(arguments));
