@@ -120,7 +120,7 @@ fn sub_layers(answer: &Value, of_map: &OfMap<'_>) -> Vec<SubLayer> {
             next = Some(*id);
         } else if definition(own, "source").is_some()
             && all.len() < MOST_LAYERS
-            && let Some(layer) = read(own)
+            && let Some(layer) = read(*own)
         {
             let at = next.and_then(|next| all.iter().position(|layer| layer.id == next)).unwrap_or(all.len());
             all.insert(at, layer);

@@ -205,7 +205,7 @@ impl Visitor for Parser {
             self.open.pop();
         } else if text.len() <= LONGEST_KEPT {
             let parent = parent.to_owned();
-            self.take((&parent, &name), text);
+            self.take((parent.as_str(), name.as_str()), text);
         }
         Ok(())
     }
