@@ -165,9 +165,13 @@ impl ServiceCall {
         self
     }
 
-    /// The parameters that a request to this url has: its own, and the secrets that are for its origin.
+    /// The parameters that a request to this url has: its own, and the secrets that are for its origin. None that its url says already:
+    /// a map viewer writes the parameters of a WMTS into its template as well.
     pub(crate) fn parameters_at(&self, url: &Url, own: &[(String, String)], with_secrets: bool) -> Vec<(String, String)> {
-        let is_own = |name: &str| own.iter().any(|(own, _)| own.eq_ignore_ascii_case(name));
+        let is_own = |name: &str| {
+            let in_url = || url.query_pairs().any(|(own, _)| own.eq_ignore_ascii_case(name));
+            own.iter().any(|(own, _)| own.eq_ignore_ascii_case(name)) || in_url()
+        };
         let secrets = self.secrets.parameters_for(url).filter(|(name, _)| with_secrets && !is_own(name));
         own.iter().cloned().chain(secrets.map(|(n, v)| (n.to_owned(), v.to_owned()))).collect()
     }
@@ -187,6 +191,17 @@ impl ServiceCall {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_parameter_of_a_map_is_sent_once() {
+        let url: Url = "https://h/tiles/1/2/3?Style=basic".parse().expect("a url");
+        let mut secrets = LayerSecrets::default();
+        [("style", "basic"), ("size", "9"), ("lang", "de")].iter().for_each(|(name, value)| secrets.add(&url, name, value));
+        let call = ServiceCall::get(url.as_str()).expect("a url").with("SIZE", 1).with_secrets(&secrets);
+        let sent = call.parameters_at(&url, &call.parameters, true);
+        let sent: Vec<_> = sent.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        assert_eq!(sent, ["SIZE=1", "lang=de"]);
+    }
 
     #[test]
     fn a_request_that_is_shown_shows_no_secret() {

@@ -13,6 +13,7 @@
 //! | read a web map from a portal | [`portal`] |
 //! | run a job on a server | [`server_job`] |
 //! | what error bodies mean | [`body`] |
+//! | read XML of a service within limits | [`xml`] |
 //!
 //! Every request passes one transport: one rule for redirects, one loop for retries, one governor per host. It is *not* a general HTTP
 //! client, and it knows no engine and no file format: what an answer or a file holds is for others to read.
@@ -61,6 +62,7 @@ mod time_limit;
 mod transport;
 mod urls;
 mod wms_parameters;
+pub mod xml;
 
 pub use answer_kind::AnswerKind;
 pub use auth::{

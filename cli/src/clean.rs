@@ -2,6 +2,7 @@
 
 use crate::access;
 use crate::arguments::Clean;
+use crate::fetch_package::{Claim, destination_of};
 use crate::interrupt::or_interrupted;
 use crate::job_secrets;
 use crate::left_files::LeftFile;
@@ -159,10 +160,15 @@ async fn remove(left: &Leftover, client: &ArcGisClient) -> Result<(), Stop> {
             }
         }
     }
-    match left.path.exists() {
-        true => Ok(left.remove(&MobileMapPackager)?),
-        false => Ok(()),
+    if left.path.exists() {
+        left.remove(&MobileMapPackager)?;
     }
+    // The lock of a fetch that was killed goes with its job.
+    if destination_of(&left.destination).is_some() {
+        let package = left.destination.clone();
+        run_blocking(move || Claim::take(&package).map(drop)).await?;
+    }
+    Ok(())
 }
 
 async fn roll_back(left: &Leftover, client: &ArcGisClient) -> Result<(), Failure> {

@@ -10,7 +10,7 @@ use crate::convert;
 use crate::convert_arguments::levels;
 use crate::convert_progress::Shown;
 use crate::fetch_arguments::Fetch;
-use crate::fetch_package;
+use crate::fetch_package::{self, Claim};
 use crate::interrupt::or_interrupted;
 use crate::job_run;
 use crate::known_secrets::know_map;
@@ -23,9 +23,9 @@ use offmap::arcgis::lone_service::{self, LoneService, Selection, Wanted};
 use offmap::model::url_without_secrets;
 use offmap::packager::MobileMapPackage;
 use offmap::{
-    AreaOfInterest, DestinationTableRowFilter, DirectDownload, Engine, Failure, FailureKind, GenerateOfflineMapJob,
-    GenerateOfflineMapParameterOverrides, GenerateOfflineMapParameters, OfflineMapParametersKey, OfflineMapTask,
-    run_blocking,
+    AreaOfInterest, DestinationTableRowFilter, DirectDownload, DirectDownloadHosts, Engine, Failure, FailureKind,
+    GenerateOfflineMapJob, GenerateOfflineMapParameterOverrides, GenerateOfflineMapParameters, OfflineMapParametersKey,
+    OfflineMapTask, run_blocking,
 };
 use offmap_convert::files::{self, Content, Converted, Request};
 use offmap_disk::sha256_of;
@@ -41,7 +41,7 @@ const BY_PAGES: &str = "featureQueryParameters";
 
 pub(crate) async fn run(arguments: Fetch) -> Result<u8, Stop> {
     let wishes = wishes(&arguments);
-    let Begun { engine, job, package, has_only_tiles } = or_told(begin(&arguments).await, &wishes)?;
+    let Begun { engine, job, package, has_only_tiles, claim } = or_told(begin(&arguments).await, &wishes)?;
     let (outcome, cancel) = job_run::run(job, &wishes).await;
     if let Err(failure) = engine.shutdown().await {
         note!("offmap: {failure}");
@@ -59,6 +59,7 @@ pub(crate) async fn run(arguments: Fetch) -> Result<u8, Stop> {
         }
         Err(_) => None,
     };
+    drop(claim);
     let is_json = wishes.style() == ProgressStyle::Json;
     if is_json {
         let mut json = result_json(&outcome, None, None);
@@ -123,16 +124,11 @@ struct Begun {
     job: GenerateOfflineMapJob,
     package: PathBuf,
     has_only_tiles: bool,
+    claim: Claim,
 }
 
-/// Everything that can be refused without the service is refused first.
-async fn begin(arguments: &Fetch) -> Result<Begun, Stop> {
-    let chosen = arguments.area.as_deref().map(area).transpose()?;
-    let package = package_of(arguments, chosen.as_ref());
-    let content = files::content_of(&arguments.out)?;
-    let mut request = Request::new(&package, &arguments.out);
-    request.overwrite = arguments.overwrite;
-    or_interrupted(run_blocking(move || files::check_destination(&request))).await?;
+/// What is wanted for a file of that content; options that say nothing of it are refused.
+fn wanted_of(arguments: &Fetch, content: Content) -> Result<Wanted, Stop> {
     let wanted = match content {
         Content::Tiles if arguments.fields.is_some() => {
             return Err(Stop::usage("tiles have no fields; leave --fields out"));
@@ -152,19 +148,38 @@ async fn begin(arguments: &Fetch) -> Result<Begun, Stop> {
     if arguments.levels.is_none() && arguments.url.contains('{') {
         return Err(Stop::usage("a template does not say which levels it has; name --levels, for instance 0-12"));
     }
+    Ok(wanted)
+}
+
+/// Everything that can be refused without the service is refused first.
+async fn begin(arguments: &Fetch) -> Result<Begun, Stop> {
+    let chosen = arguments.area.as_deref().map(area).transpose()?;
+    let package = package_of(arguments, chosen.as_ref());
+    let content = files::content_of(&arguments.out)?;
+    let mut request = Request::new(&package, &arguments.out);
+    request.overwrite = arguments.overwrite;
+    or_interrupted(run_blocking(move || files::check_destination(&request))).await?;
+    let wanted = wanted_of(arguments, content)?;
     let began = Instant::now();
     let client = access::client(&arguments.access, Some(&arguments.url))?;
     let limits = read_limits(&wishes(arguments));
     let (filter, layer) = (arguments.filter.as_deref().unwrap_or_default(), arguments.layer.as_deref());
-    let selection = Selection { wanted, filter, layer };
+    let hosts = DirectDownloadHosts { allow: arguments.allow_direct_from.clone(), ..DirectDownloadHosts::default() };
+    hosts.check()?;
+    let selection = Selection { wanted, filter, layer, hosts: Some(&hosts) };
     let lone = tokio::select! {
         lone = lone_service::read(&client, &arguments.url, &selection, &limits) => lone?,
         () = cancelled_by_ctrl_c(&limits) => return Err(Failure::cancelled().into()),
     };
     know_map(&lone.source.web_map);
+    if content == Content::Tiles {
+        files::check_tiles(&arguments.out, lone.has_vector_tiles)?;
+    }
     let has_only_tiles = lone.has_only_tiles;
     let takes_all = wanted == Wanted::Features && chosen.is_none();
     let parameters = parameters(arguments, &lone, (chosen, wanted))?;
+    let claimed = package.clone();
+    let claim = or_interrupted(run_blocking(move || Claim::take(&claimed))).await?;
     let engine = offmap::with_defaults(&client)?.start()?;
     let job = match left(&engine, &package).await? {
         Some(job) => job.with_secrets_of(&lone.source.web_map),
@@ -178,7 +193,7 @@ async fn begin(arguments: &Fetch) -> Result<Begun, Stop> {
         }
     };
     job.count_time(began.elapsed());
-    Ok(Begun { engine, job, package, has_only_tiles })
+    Ok(Begun { engine, job, package, has_only_tiles, claim })
 }
 
 /// What an earlier command left: a job that goes on, or a package of which the rest is fetched.
@@ -248,6 +263,7 @@ fn parameters(
     }
     parameters.direct_download = arguments.direct.map_or(DirectDownload::Always, Into::into);
     parameters.draw_tiles = lone.is_drawn;
+    parameters.direct_download_hosts.allow.extend(arguments.allow_direct_from.iter().cloned());
     if let Some(range) = arguments.levels.as_deref().map(levels).transpose()? {
         let scale = |id: u32| {
             let ids = || lone.levels.iter().map(|l| l.level.to_string()).collect::<Vec<_>>().join(", ");
@@ -314,4 +330,26 @@ async fn data_of(package: &Path) -> Result<PathBuf, Failure> {
         }
     })
     .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Command {
+        #[command(flatten)]
+        fetch: Fetch,
+    }
+
+    #[test]
+    fn a_package_is_known_by_what_is_asked_for_and_not_by_who_asks() {
+        let of = |words: &[&str]| package_of(&Command::parse_from([&["offmap"], words].concat()).fetch, None);
+        let layers = |names: &str| format!("https://h/wms?LAYERS={names}&token=0123456789abcdef");
+        let land = of(&[&layers("land"), "a.tpkx"]);
+        assert_ne!(land, of(&[&layers("roads"), "a.tpkx"]), "two layers of one address");
+        assert_eq!(land, of(&[&layers("land").replace("0123456789abcdef", "fedcba9876543210"), "a.tpkx"]));
+        assert_ne!(land, of(&[&layers("land"), "a.tpkx", "--levels", "0-3"]));
+    }
 }

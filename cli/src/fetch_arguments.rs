@@ -73,6 +73,9 @@ pub(crate) struct Fetch {
     /// [default: always].
     #[arg(long, value_name = "WHEN", help_heading = help::RUN)]
     pub(crate) direct: Option<Direct>,
+    /// Host whose owner allows you to download directly though its terms are known to forbid it; may be given several times.
+    #[arg(long, value_name = "HOST", help_heading = help::RUN)]
+    pub(crate) allow_direct_from: Vec<String>,
     /// Have tiles drawn by a service that has no cache, in the scheme of the web; wants --levels.
     #[arg(long, help_heading = help::RUN)]
     pub(crate) draw_tiles: bool,

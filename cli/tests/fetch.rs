@@ -115,6 +115,15 @@ async fn vector_tiles_and_rows_from_the_south_come_by_a_template_as_by_their_ser
         let fetched = fetch(&format!("{streets}/{template}"), &at(name), &levels);
         assert_eq!(fetched.status.code(), Some(0), "{name}: {}", words(&fetched));
         assert!(tiles(&at(name)) == tiles(&at("service.mbtiles")), "{name}: other tiles");
+        // No style says which layers they have; the tiles do.
+        let sql = Connection::open(at(name)).expect("opens");
+        let json: String =
+            sql.query_row("SELECT value FROM metadata WHERE name = 'json'", [], |row| row.get(0)).expect("JSON");
+        let layers = serde_json::from_str::<Value>(&json).expect("JSON")["vector_layers"].take();
+        let ids: Vec<_> =
+            layers.as_array().expect("a list").iter().map(|l| l["id"].as_str().expect("an id").to_owned()).collect();
+        assert!(ids.len() > 1 && ids.iter().any(|id| id == "land"), "{name}: {layers}");
+        assert!(layers.as_array().expect("a list").iter().all(|l| l["fields"].is_object()), "{layers}");
     }
     let fetched = fetch(&world, &at("world.mbtiles"), &levels);
     assert_eq!(fetched.status.code(), Some(0), "{}", words(&fetched));
@@ -284,4 +293,75 @@ async fn clean_removes_what_fetches_and_conversions_left_and_nothing_else() {
     assert!(left.len() == 1 && left[0]["removed"] == true, "{told}");
     assert_eq!(left[0]["destination"].as_str(), Some(&*at("places.gpkg").to_string_lossy()));
     assert_eq!(names(dir.path()), ["a.gpkg.new", "b.new", "b.new.request", "c.fetch-01234567", "notes.fetch-01234567"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clean_leaves_the_package_of_a_fetch_that_is_between_its_job_and_its_file() {
+    let sandbox = sandbox(SandboxOptions::default()).await;
+    let dir = tempfile::tempdir().expect("a directory");
+    let package = dir.path().join("places.gpkg.fetch-01234567");
+    let (out, portal) = (package.to_string_lossy().into_owned(), sandbox.portal_url());
+    let mut take = offmap(&["take", "--portal", &portal, "--item", FIELD_MAP, "--out", &out, "--progress", "off"]);
+    take.args(AREA);
+    assert_eq!(run(take).status.code(), Some(0));
+    // What a fetch holds for as long as it runs.
+    let lock = std::fs::File::create(dir.path().join("places.gpkg.fetch-01234567.lock")).expect("makes");
+    lock.lock().expect("locks");
+    let place = dir.path().to_string_lossy().into_owned();
+    let told = words(&run(offmap(&["clean", &place])));
+    assert!(told.starts_with("in use") && told.contains("the command that writes"), "{told}");
+    assert!(package.join("package.info").exists(), "it is whole");
+    drop(lock);
+    let cleaned = run(offmap(&["clean", &place]));
+    assert_eq!(cleaned.status.code(), Some(0), "{}", words(&cleaned));
+    assert!(names(dir.path()).is_empty(), "{:?}", names(dir.path()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fetch_holds_its_package_from_the_start_and_what_a_killed_one_left_goes() {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+    let template = format!("http://{}/{{z}}/{{x}}/{{y}}.png", listener.local_addr().expect("an address"));
+    let dir = tempfile::tempdir().expect("a directory");
+    let out = dir.path().join("a.mbtiles").to_string_lossy().into_owned();
+    // Nobody answers it.
+    let mut child = offmap(&["fetch", &template, &out, "--levels", "0-2", "--progress", "off"]).spawn().expect("starts");
+    let lock = || {
+        let found = names(dir.path()).into_iter().find(|name| name.ends_with(".lock"))?;
+        let file = std::fs::File::open(dir.path().join(found)).ok()?;
+        Some(matches!(file.try_lock_shared(), Err(std::fs::TryLockError::WouldBlock)))
+    };
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    while lock() != Some(true) && std::time::Instant::now() < deadline {
+        std::thread::yield_now();
+    }
+    assert_eq!(lock(), Some(true), "{:?}", names(dir.path()));
+    child.kill().expect("kills");
+    child.wait().expect("ends");
+    assert_eq!(lock(), Some(false));
+    let cleaned = run(offmap(&["clean", &dir.path().to_string_lossy()]));
+    assert_eq!(cleaned.status.code(), Some(0), "{}", words(&cleaned));
+    assert!(names(dir.path()).is_empty(), "{:?}", names(dir.path()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_cannot_hold_the_tiles_is_refused_before_any_is_fetched() {
+    let sandbox = sandbox(SandboxOptions::default()).await;
+    let dir = tempfile::tempdir().expect("a directory");
+    let (streets, world) = (service_url(&sandbox, "Streets/VectorTileServer"), service_url(&sandbox, "World/MapServer"));
+    let tiles = || sandbox.requests().iter().filter(|r| r.path.to_lowercase().contains("/tile/")).count();
+    for (url, out, way, asked) in [
+        (format!("{streets}/tile/{{z}}/{{y}}/{{x}}.pbf"), "a.tpkx", "write a .vtpk", 0),
+        // Its first tile says what they are.
+        (format!("{streets}/tile/{{z}}/{{y}}/{{x}}.pb%66"), "a.tpkx", "write a .vtpk", 1),
+        (streets.clone(), "a.tpkx", "write a .vtpk", 0),
+        (world.clone(), "a.vtpk", "write a .tpkx", 0),
+        (format!("{world}/tile/{{z}}/{{y}}/{{x}}?format=image/png"), "a.vtpk", "write a .tpkx", 0),
+    ] {
+        let before = tiles();
+        let fetched = fetch(&url, &dir.path().join(out), &["--levels", "0-3"]);
+        assert_eq!(fetched.status.code(), Some(2), "{url}: {}", words(&fetched));
+        assert!(words(&fetched).contains(way), "{url}: {}", words(&fetched));
+        assert_eq!(tiles() - before, asked, "{url}");
+        assert!(names(dir.path()).is_empty(), "{url}: {:?}", names(dir.path()));
+    }
 }

@@ -29,8 +29,10 @@ use crate::tile_package::{TileCacheReader, TilePackageSink};
 use crate::tile_reader::{TileReader, TileVisitor, unreadable, unsupported};
 use crate::tile_set::TileSetInfo;
 use crate::tiles::{Lod, TileInfo, TileRows};
+use crate::vector_layers::VectorLayers;
 use offmap_disk::folder::open_regular;
 use offmap_model::{AreaOfInterest, Envelope, Failure};
+use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
 use std::path::Path;
@@ -39,6 +41,8 @@ use tokio_util::sync::CancellationToken;
 /// Bytes and tiles between two checkpoints.
 const CHECKPOINT_BYTES: u64 = 512 << 20;
 const CHECKPOINT_TILES: u64 = 250_000;
+/// Most tiles of a level that are looked at for their layers.
+const MOST_LOOKED_AT: u64 = 2_000;
 
 /// Which tiles are copied: all unless something is said.
 #[derive(Debug, Clone, Default)]
@@ -143,17 +147,89 @@ pub fn open_reader(path: &Path, cancel: &CancellationToken) -> Result<Box<dyn Ti
 /// # Errors
 /// If the ending is none that is written, the format cannot hold the tiles, or the disk refuses.
 pub fn open_sink(path: &Path, info: &TileSetInfo) -> Result<Box<dyn TileSink>, Failure> {
-    let ending = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
-    let is_vector = info.format.is_vector();
-    match ending.as_str() {
+    check_holds(path, info.format.is_vector())?;
+    match ending_of(path).as_str() {
         "pmtiles" => Ok(Box::new(PmtilesSink::open(path, info)?)),
         "mbtiles" => Ok(Box::new(MbtilesSink::open(path, info)?)),
-        "tpkx" if !is_vector => Ok(Box::new(TilePackageSink::open(path, info)?)),
-        "vtpk" if is_vector => Ok(Box::new(TilePackageSink::open(path, info)?)),
+        _ => Ok(Box::new(TilePackageSink::open(path, info)?)),
+    }
+}
+
+fn ending_of(path: &Path) -> String {
+    path.extension().unwrap_or_default().to_string_lossy().to_lowercase()
+}
+
+/// Whether a file of this name, by its ending, holds vector tiles, or pictures. Nothing need be there.
+///
+/// # Errors
+/// If the ending is none that is written, or the format cannot hold the tiles.
+pub fn check_holds(path: &Path, is_vector: bool) -> Result<(), Failure> {
+    match ending_of(path).as_str() {
+        "pmtiles" | "mbtiles" => Ok(()),
+        "tpkx" if !is_vector => Ok(()),
+        "vtpk" if is_vector => Ok(()),
         "tpkx" => Err(unsupported(path, "a .tpkx holds raster tiles, and these are vector tiles; write a .vtpk")),
         "vtpk" => Err(unsupported(path, "a .vtpk holds vector tiles, and these are raster tiles; write a .tpkx")),
         "tpk" => Err(unsupported(path, "the older .tpk is read and not written; write a .tpkx")),
         _ => Err(unsupported(path, "its ending is none of .tpkx, .vtpk, .mbtiles, .pmtiles")),
+    }
+}
+
+/// Adds to a description which layers and fields the vector tiles of a selection have, where their file does not say it: MBTiles and PMTiles
+/// have to. Of each level at most 2,000 tiles that lie all over it are looked at, the same whenever it is asked. Blocks.
+///
+/// # Errors
+/// If the source is damaged, or it was cancelled.
+pub fn with_vector_layers(
+    mut info: TileSetInfo,
+    reader: &mut dyn TileReader,
+    selection: &TileSelection,
+    cancel: &CancellationToken,
+) -> Result<TileSetInfo, Failure> {
+    let is_said = info.vector.get("vector_layers").and_then(Value::as_array).is_some_and(|layers| !layers.is_empty());
+    if !info.format.is_vector() || is_said {
+        return Ok(info);
+    }
+    let wanted = selection.resolve(&reader.info().scheme)?;
+    let mut look = Look { wanted, cancel, counts: BTreeMap::new(), found: None };
+    reader.for_each_tile(&mut look)?;
+    // Every so many tiles of each level from now on.
+    look.counts.values_mut().for_each(|(count, every)| (*count, *every) = (0, count.div_ceil(MOST_LOOKED_AT).max(1)));
+    look.found = Some(VectorLayers::default());
+    reader.for_each_tile(&mut look)?;
+    let found = look.found.unwrap_or_default().into_json();
+    info.vector.insert("vector_layers".to_owned(), found);
+    Ok(info)
+}
+
+/// Counts the tiles of levels; then looks at some of them.
+struct Look<'a> {
+    wanted: Resolved,
+    cancel: &'a CancellationToken,
+    /// Of each level, how many came so far, and how many of them are for one that is looked at.
+    counts: BTreeMap<u32, (u64, u64)>,
+    found: Option<VectorLayers>,
+}
+
+impl TileVisitor for Look<'_> {
+    fn wants(&mut self, place: TileId) -> Result<bool, Failure> {
+        if self.cancel.is_cancelled() {
+            return Err(Failure::cancelled());
+        }
+        if !self.wanted.wants(place) {
+            return Ok(false);
+        }
+        let (count, every) = self.counts.entry(place.level).or_insert((0, 1));
+        let is_looked_at = self.found.is_some() && count.checked_rem(*every) == Some(0);
+        *count += 1;
+        Ok(is_looked_at)
+    }
+
+    fn visit(&mut self, _: &[TileId], bytes: &[u8]) -> Result<(), Failure> {
+        if let Some(found) = &mut self.found {
+            found.add(bytes);
+        }
+        Ok(())
     }
 }
 

@@ -3,6 +3,7 @@
 //! Source: MapLibre style specification, "glyphs"; `glyphs.proto` of node-fontnik. A file is a list of stacks (field 1), each with a
 //! name (1), a range (2) and glyphs (3); a glyph has its code point in field 1.
 
+use crate::protobuf::{Field, fields};
 use std::collections::BTreeMap;
 
 /// Most glyphs of a range; it has 256 code points.
@@ -13,14 +14,6 @@ const NAME: u64 = 1;
 const RANGE: u64 = 2;
 const GLYPH: u64 = 3;
 const CODE_POINT: u64 = 1;
-
-/// A field of a protocol buffer.
-enum Field<'a> {
-    Number(u64),
-    Bytes(&'a [u8]),
-    /// 32 or 64 bits.
-    Fixed,
-}
 
 /// Font stacks with a name, a range and glyphs; an empty range may be empty altogether. What later editions of the format may add has
 /// numbers of its own.
@@ -110,47 +103,6 @@ fn put_varint(out: &mut Vec<u8>, mut value: u64) {
         value >>= 7;
     }
     out.push(value as u8);
-}
-
-/// Reads a protocol buffer field by field; `None` if it is none, or `take` says no.
-fn fields<'a>(mut bytes: &'a [u8], mut take: impl FnMut(u64, Field<'a>) -> bool) -> Option<()> {
-    while !bytes.is_empty() {
-        let key = varint(&mut bytes)?;
-        let field = match key & 7 {
-            0 => Field::Number(varint(&mut bytes)?),
-            2 => {
-                let length = usize::try_from(varint(&mut bytes)?).ok()?;
-                Field::Bytes(split(&mut bytes, length)?)
-            }
-            1 | 5 => {
-                split(&mut bytes, if key & 7 == 1 { 8 } else { 4 })?;
-                Field::Fixed
-            }
-            _ => return None,
-        };
-        if !take(key >> 3, field) {
-            return None;
-        }
-    }
-    Some(())
-}
-
-fn split<'a>(bytes: &mut &'a [u8], at: usize) -> Option<&'a [u8]> {
-    let (head, rest) = bytes.split_at_checked(at)?;
-    *bytes = rest;
-    Some(head)
-}
-
-fn varint(bytes: &mut &[u8]) -> Option<u64> {
-    let mut value = 0_u64;
-    for shift in (0..64).step_by(7) {
-        let byte = *split(bytes, 1)?.first()?;
-        value |= u64::from(byte & 0x7f) << shift;
-        if byte & 0x80 == 0 {
-            return Some(value);
-        }
-    }
-    None
 }
 
 #[cfg(test)]

@@ -53,6 +53,7 @@ pub mod mbtiles;
 pub mod open_containers;
 pub mod package_files;
 pub mod pmtiles;
+mod protobuf;
 pub mod readers;
 pub mod sinks;
 #[cfg(test)]
@@ -63,6 +64,7 @@ pub mod tile_reader;
 pub mod tile_set;
 mod tile_writing;
 pub mod tiles;
+mod vector_layers;
 
 pub use containers::{ContainerReader, Containers, Contents};
 pub use sinks::{Finished, Resumed, TileId, TileSink};

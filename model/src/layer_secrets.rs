@@ -107,10 +107,20 @@ fn origin_of(url: &Url) -> String {
     url.origin().ascii_serialization()
 }
 
+/// Which requests for a layer a parameter goes with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// All of them: `customParameters`, and the query of a url.
+    Service,
+    /// Those for pictures and tiles only, in place of one of the same name: `customLayerParameters`.
+    Layer,
+}
+
 /// One parameter, and the only origins that it is sent to.
 #[derive(Clone, PartialEq, Eq)]
 struct SecretParameter {
     origins: Vec<Url>,
+    reach: Reach,
     name: String,
     value: String,
 }
@@ -132,7 +142,9 @@ impl SecretParameter {
 }
 
 /// The `customParameters` of layers, and the query of their urls: sent with every request to the origins of the layer's urls, to no
-/// other, and written nowhere. It has no serialised form, and its `Debug` shows names only.
+/// other, and written nowhere. `customLayerParameters` go with the same requests but those that ask what the service has
+/// ([`LayerSecrets::of_service`]), and take the place of those of the same name. It has no serialised form, and its `Debug` shows names
+/// only.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct LayerSecrets {
     all: Vec<SecretParameter>,
@@ -151,8 +163,13 @@ impl LayerSecrets {
     /// Adds a parameter for an origin; one that is there for the origin already stays, and one longer than [`LONGEST_SECRET`] is
     /// never added.
     pub fn add(&mut self, origin: &Url, name: &str, value: &str) {
+        self.add_for(Reach::Service, origin, name, value);
+    }
+
+    /// The same of a parameter for some requests.
+    pub(crate) fn add_for(&mut self, reach: Reach, origin: &Url, name: &str, value: &str) {
         let is_there = |p: &SecretParameter| p.origins.iter().any(|known| known.origin() == origin.origin());
-        let known = self.all.iter().any(|p| p.name.eq_ignore_ascii_case(name) && is_there(p));
+        let known = self.all.iter().any(|p| p.reach == reach && p.name.eq_ignore_ascii_case(name) && is_there(p));
         let is_long = name.len().max(value.len()) > LONGEST_SECRET;
         if known || is_long || is_reserved(name) {
             return;
@@ -163,11 +180,13 @@ impl LayerSecrets {
         origin.set_query(None);
         origin.set_fragment(None);
         let is_full = self.all.len() >= MOST_PARAMETERS;
-        let same = self.all.iter_mut().find(|p| p.name == name && p.value == value && p.origins.len() < MOST_ORIGINS);
+        let is_same = |p: &SecretParameter| p.reach == reach && p.name == name && p.value == value;
+        let same = self.all.iter_mut().find(|p| is_same(p) && p.origins.len() < MOST_ORIGINS);
         match same {
             Some(same) => same.origins.push(origin),
             None if !is_full => {
-                self.all.push(SecretParameter { origins: vec![origin], name: name.to_owned(), value: value.to_owned() });
+                let (name, value) = (name.to_owned(), value.to_owned());
+                self.all.push(SecretParameter { origins: vec![origin], reach, name, value });
             }
             None => {}
         }
@@ -184,7 +203,7 @@ impl LayerSecrets {
         let mut merged = Self::default();
         for secrets in each {
             for p in &secrets.all {
-                p.origins.iter().for_each(|origin| merged.add(origin, &p.name, &p.value));
+                p.origins.iter().for_each(|origin| merged.add_for(p.reach, origin, &p.name, &p.value));
             }
             merged.missing.extend(secrets.missing.iter().cloned());
         }
@@ -195,7 +214,35 @@ impl LayerSecrets {
 
     /// The parameters that go with a request for this url.
     pub fn parameters_for<'a>(&'a self, url: &'a Url) -> impl Iterator<Item = (&'a str, &'a str)> {
-        self.all.iter().filter(|p| p.is_for(url)).map(|p| (p.name.as_str(), p.value.as_str()))
+        let of_layer: Vec<&str> =
+            self.all.iter().filter(|p| p.reach == Reach::Layer && p.is_for(url)).map(|p| p.name.as_str()).collect();
+        let is_replaced = move |p: &SecretParameter| {
+            p.reach == Reach::Service && of_layer.iter().any(|name| name.eq_ignore_ascii_case(&p.name))
+        };
+        let all = self.all.iter().filter(move |p| p.is_for(url) && !is_replaced(p));
+        all.map(|p| (p.name.as_str(), p.value.as_str()))
+    }
+
+    /// Those that go with the request for what the service has (`GetCapabilities` of a WMS).
+    #[must_use]
+    pub fn of_service(&self) -> Self {
+        let all = self.all.iter().filter(|p| p.reach == Reach::Service).cloned().collect();
+        Self { all, missing: self.missing.clone() }
+    }
+
+    /// The parameters that may decide what comes, sorted by name: all but those with the name of a secret, which says who asks. For
+    /// digests, by which what came of one is told from what came of another.
+    #[must_use]
+    pub fn deciding(&self) -> Vec<(String, &str)> {
+        let decides = |p: &&SecretParameter| !is_secret_name(&p.name);
+        let mut all: Vec<(Reach, String, &str)> =
+            self.all.iter().filter(decides).map(|p| (p.reach, p.name.to_ascii_lowercase(), p.value.as_str())).collect();
+        let of_layer: Vec<String> = all.iter().filter(|(r, ..)| *r == Reach::Layer).map(|(_, n, _)| n.clone()).collect();
+        all.retain(|(reach, name, _)| *reach == Reach::Layer || !of_layer.contains(name));
+        let mut all: Vec<(String, &str)> = all.into_iter().map(|(_, name, value)| (name, value)).collect();
+        all.sort_unstable();
+        all.dedup();
+        all
     }
 
     /// Whether there is nothing to send and nothing missing.
@@ -249,7 +296,7 @@ impl LayerSecrets {
             if is_missing && origins.peek().is_some() {
                 self.missing.retain(|name| !name.eq_ignore_ascii_case(&p.name));
                 supplied.push(p.name.clone());
-                origins.for_each(|origin| self.add(origin, &p.name, &p.value));
+                origins.for_each(|origin| self.add_for(p.reach, origin, &p.name, &p.value));
             }
         }
     }

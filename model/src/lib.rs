@@ -91,4 +91,6 @@ pub use task_control::TaskControl;
 pub use text::{Printable, printable};
 pub use thumbnail::Thumbnail;
 pub use utility_network::UtilityNetwork;
-pub use web_map::{LayerPlace, LayerType, MapLayer, WebMap, sub_domains, url_without_secrets};
+pub use web_map::{
+    LayerPlace, LayerType, MapLayer, WebMap, has_sub_domain, sub_domains, url_without_secrets, with_sub_domain,
+};

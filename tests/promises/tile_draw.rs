@@ -26,7 +26,8 @@ fn layers(bench: &Bench) -> Vec<Value> {
         json!({"id": "image", "title": "Image", "layerType": "ArcGISImageServiceLayer", "url": url("Scenes/ImageServer"),
             "renderingRule": {"rasterFunction": "Natural"}, "bandIds": [2, 1, 0]}),
         json!({"id": "wms", "title": "WMS", "layerType": "WMS", "url": "https://catalogue.example.org/wms?id=1", "version": "1.3.0",
-            "mapUrl": format!("{base}/wms?map=chart-7&Service=WMS&request=GetCapabilities&"), "customParameters": {"season": "dry"},
+            "mapUrl": format!("{base}/wms?map=chart-7&Service=WMS&request=GetCapabilities&"), "customParameters": {"season": "dry", "Lang": "de"},
+            "customLayerParameters": {"SEASON": "monsoon", "TIME": "2020-06"},
             "layers": [{"name": "land"}, {"name": "roads"}], "visibleLayers": ["land", "roads"]}),
     ]
 }
@@ -172,10 +173,51 @@ async fn a_picture_is_asked_for_as_the_map_wants_its_layer() {
         assert_eq!((one("layers"), one("styles"), one("crs")), (Some("land,roads"), Some(","), Some("EPSG:3857")));
         assert_eq!(
             (one("map"), one("season"), one("id")),
-            (Some("chart-7"), Some("dry"), None),
-            "each origin gets what is for it"
+            (Some("chart-7"), Some("monsoon"), None),
+            "each origin gets what is for it, and what is said of pictures counts more"
         );
+        assert_eq!((one("time"), one("lang")), (Some("2020-06"), Some("de")));
     }
+    let mut asked = 0;
+    for request in requests.iter().filter(|r| r.parameters.get("request").is_some_and(|r| r == "GetCapabilities")) {
+        let one = |name: &str| request.parameters.get(name).map(String::as_str);
+        assert_eq!((one("season"), one("lang"), one("time")), (Some("dry"), Some("de"), None), "{request:?}");
+        asked += 1;
+    }
+    assert!(asked > 0);
+}
+
+#[tokio::test]
+async fn what_was_drawn_of_other_parameters_is_drawn_anew() {
+    let bench = Bench::new().await;
+    let one = |season: &str| {
+        let mut wms = layers(&bench).remove(2);
+        wms["customLayerParameters"] = json!({"season": season});
+        source_of(vec![wms], Vec::new())
+    };
+    let mut wanted = parameters(true);
+    wanted.max_scale = 2_400_000.0;
+    let plan = OfflineMapTask::new(&bench.engine, one("dry")).plan(&wanted, &Default::default()).await.expect("a plan");
+    let job = job_of(&bench, one("dry"), wanted);
+    let mut status = job.status();
+    job.start();
+    let mut stopped = false;
+    while let Some(message) = status.next().await {
+        let tiles = message.progress.filter(|p| p.unit == ProgressUnit::Tiles).map_or(0, |p| p.completed);
+        if !stopped && tiles > 60 {
+            stopped = true;
+            job.cancel_and_keep();
+        }
+    }
+    assert!(stopped && job.result().await.is_err());
+    let again = GenerateOfflineMapJob::resume(&bench.engine, bench.destination()).await.expect("a job");
+    let again = again.with_secrets_of(&one("wet").web_map);
+    let result = run_to_end(&again).await.0.expect("a package");
+    assert!(result.is_complete(), "{:?}", result.layers);
+    let requests = bench.sandbox.requests();
+    let wet = requests.iter().filter(|r| r.parameters.get("season").is_some_and(|season| season == "wet"));
+    let pictures: std::collections::BTreeSet<&String> = wet.filter_map(|r| r.parameters.get("bbox")).collect();
+    assert_eq!(pictures.len() as u64, plan.tasks[0].requests, "every picture is of the season that is asked for");
 }
 
 #[tokio::test]
@@ -308,6 +350,11 @@ async fn an_error_that_comes_with_200_is_a_failure_and_never_a_tile() {
         ("an error as JSON", FaultAction::Body(error), "Unable to complete operation"),
         ("a report", FaultAction::Replace(report("")), "no memory"),
         ("a report of the request", FaultAction::Replace(report(" code=\"LayerNotDefined\"")), "LayerNotDefined: no memory"),
+        (
+            "a report with its status",
+            FaultAction::Status(400, String::from_utf8_lossy(&report(" code=\"LayerNotDefined\"")).into_owned(), None),
+            "LayerNotDefined: no memory",
+        ),
         ("a page", FaultAction::Html, "HTML"),
         ("another size", FaultAction::Replace(small.into_inner()), "64 × 64 pixels, expected"),
         ("words", FaultAction::Replace(b"not available".to_vec()), "no image"),

@@ -2,10 +2,12 @@
 
 use crate::support::{Bench, run_to_end};
 use crate::tile_download::{map_of, parameters, tiles};
+use offmap::arcgis::lone_service::{self, Selection, Wanted};
+use offmap::arcgis::portal::ReadLimits;
 use offmap::formats::tiles::web_mercator_scheme;
 use offmap::{
-    CapabilityReason, DirectDownload, FailureKind, FailureOwner, GenerateOfflineMapResult, OfflineMapSource, OfflineMapTask,
-    TileId, WebMap,
+    CapabilityReason, DirectDownload, DirectDownloadHosts, FailureKind, FailureOwner, GenerateOfflineMapResult,
+    OfflineMapSource, OfflineMapTask, TileId, WebMap,
 };
 use offmap_sandbox::{Fault, FaultAction, SandboxOptions};
 use serde_json::{Value, json};
@@ -44,13 +46,17 @@ async fn templates_that_stand_for_other_tiles_have_packages_of_their_own() {
         layer(&bench, "hosts", &path("roads"), json!({"subDomains": ["localhost"]})),
         layer(&bench, "upper", "/A/{level}/{row}/{col}", json!({})),
         layer(&bench, "lower", "/a/{level}/{row}/{col}", json!({})),
+        layer(&bench, "dry", &path("roads"), json!({"customParameters": {"season": "dry", "apiKey": "0123456789abcdef"}})),
+        layer(&bench, "wet", &path("roads"), json!({"customParameters": {"season": "wet"}})),
+        layer(&bench, "dry too", &path("roads"), json!({"customParameters": {"season": "dry"}})),
     ];
     let task = OfflineMapTask::new(&bench.engine, map_with(layers));
     let plan = task.plan(&parameters(DirectDownload::Always), &Default::default()).await.expect("a plan");
     let of = |t: &offmap::ExportTask| t.layers.iter().map(|l| l.id.clone()).collect::<Vec<_>>().join("+");
     let mut tasks: Vec<String> = plan.tasks.iter().map(of).collect();
     tasks.sort_unstable();
-    assert_eq!(tasks, ["hosts", "lower", "rivers", "roads+again", "scheme", "upper"]);
+    assert!(!format!("{plan:?}").contains("0123456789abcdef"));
+    assert_eq!(tasks, ["dry+dry too", "hosts", "lower", "rivers", "roads+again", "scheme", "upper", "wet"]);
 }
 
 #[tokio::test]
@@ -125,6 +131,50 @@ async fn an_export_that_the_service_may_refuse_is_passed_on_where_tiles_may_come
         parameters.direct_download_hosts.refuse.insert("localhost".to_owned(), "clause 7".to_owned());
         let plan = task.plan(&parameters, &Default::default()).await.expect("a plan");
         assert!(plan.tasks.len() == 2 && plan.tasks.iter().all(|t| t.exporter != "tile-download"), "{:?}", plan.warnings);
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_asked_of_a_host_that_forbids_it_to_learn_what_its_tiles_are() {
+    let bench = Bench::new().await;
+    let base = bench.sandbox.url();
+    let mut hosts = DirectDownloadHosts::default();
+    hosts.refuse.insert("localhost".to_owned(), "clause 7 of its terms".to_owned());
+    // Neither says what comes by it.
+    let template = format!("{base}/arcgis/rest/services/World/MapServer/tile/{{z}}/{{y}}/{{x}}");
+    let before = bench.sandbox.requests().len();
+    for url in [&template, &format!("{base}/ows?SERVICE=WMTS&REQUEST=GetCapabilities")] {
+        let selection = Selection { hosts: Some(&hosts), ..Selection::all(Wanted::Tiles) };
+        let read = lone_service::read(&bench.client, url, &selection, &ReadLimits::default()).await;
+        let failure = read.expect_err("refused");
+        assert!(failure.message.contains("clause 7 of its terms"), "{failure}");
+    }
+    assert_eq!(bench.sandbox.requests().len(), before, "{:?}", bench.sandbox.requests());
+    hosts.allow.push("localhost".to_owned());
+    let selection = Selection { hosts: Some(&hosts), ..Selection::all(Wanted::Tiles) };
+    let lone = lone_service::read(&bench.client, &template, &selection, &ReadLimits::default()).await.expect("a map");
+    assert!(!lone.has_vector_tiles && bench.sandbox.requests().len() == before + 1);
+}
+
+#[tokio::test]
+async fn a_tile_beyond_its_level_is_none_also_where_that_is_said_with_status_400() {
+    let report =
+        |code: &str| format!("<ExceptionReport><Exception exceptionCode=\"{code}\" locator=\"TILECOL\"/></ExceptionReport>");
+    for (code, taken) in [("TileOutOfRange", true), ("InvalidParameterValue", false)] {
+        let bench = Bench::new().await;
+        bench
+            .sandbox
+            .fault(Fault { skip: 9, ..Fault::times("mapserver/tile/", 2, FaultAction::Status(400, report(code), None)) });
+        let mut world = layer(&bench, "w", "/arcgis/rest/services/World/MapServer/tile/{level}/{row}/{col}", json!({}));
+        world["subDomains"] = json!(["localhost"]);
+        let task = OfflineMapTask::new(&bench.engine, map_with(vec![world]));
+        let job = task.generate_offline_map(parameters(DirectDownload::Always), Default::default(), bench.destination());
+        let result = run_to_end(&job).await.0;
+        let layers = result.map_or_else(|error| error.layers, |result| result.layers);
+        assert_eq!(layers[0].failure.is_none(), taken, "{code}: {:?}", layers[0]);
+        if let Some(failure) = &layers[0].failure {
+            assert!(format!("{failure} {:?}", failure.server_message).contains(code), "{failure:?}");
+        }
     }
 }
 

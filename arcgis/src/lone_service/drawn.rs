@@ -68,7 +68,15 @@ impl Wms {
         let map = WebMap::from_value(map_of(&self.title, vec![layer], vec![]))?;
         let source = OfflineMapSource::from_web_map(map);
         let (extent, levels) = (Some(template::extent()), template::levels(false));
-        Ok(LoneService { source, title: self.title, extent, levels, has_only_tiles: false, is_drawn: true })
+        Ok(LoneService {
+            source,
+            title: self.title,
+            extent,
+            levels,
+            has_only_tiles: false,
+            has_vector_tiles: false,
+            is_drawn: true,
+        })
     }
 
     fn say(&self, layer: &mut Map<String, Value>) {

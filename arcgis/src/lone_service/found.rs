@@ -1,8 +1,9 @@
 //! A service or layer as a map.
 
 use super::level_scale::LevelScale;
-use offmap_model::{AreaOfInterest, OfflineMapSource};
+use offmap_model::{AreaOfInterest, DirectDownloadHosts, Failure, OfflineMapSource};
 use serde_json::{Value, json};
+use std::sync::Arc;
 
 /// What is wanted of a service that has both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,13 +25,26 @@ pub struct Selection<'a> {
     pub filter: &'a str,
     /// The layer of a WMTS by its identifier or title; a service with one layer needs none.
     pub layer: Option<&'a str>,
+    /// What the caller says of hosts whose terms forbid that tiles are downloaded one by one; `None` for nothing.
+    pub hosts: Option<&'a DirectDownloadHosts>,
 }
 
 impl Selection<'_> {
     /// All of it.
     #[must_use]
     pub fn all(wanted: Wanted) -> Self {
-        Self { wanted, filter: "", layer: None }
+        Self { wanted, filter: "", layer: None, hosts: None }
+    }
+
+    /// The same list, for redirects.
+    pub(super) fn shared_hosts(&self) -> Arc<DirectDownloadHosts> {
+        Arc::new(self.hosts.cloned().unwrap_or_default())
+    }
+
+    /// Refuses tiles that lie on a host whose terms forbid it, before anything is asked there.
+    pub(super) fn check_host(&self, title: &str, url: &str) -> Result<(), Failure> {
+        let refused = self.shared_hosts().refused(title, url);
+        refused.map_or(Ok(()), |words| Err(Failure::not_supported(words)))
     }
 }
 
@@ -48,6 +62,8 @@ pub struct LoneService {
     pub levels: Vec<LevelScale>,
     /// Whether it has tiles and nothing that draws them: a template or WMTS has no style.
     pub has_only_tiles: bool,
+    /// Whether its tiles are vector tiles.
+    pub has_vector_tiles: bool,
     /// Whether it has no cache and is drawn.
     pub is_drawn: bool,
 }

@@ -84,7 +84,7 @@ async fn read_within(client: &ArcGisClient, url: &str, selection: &Selection<'_>
         ));
     }
     if is_template {
-        return of_template(client, &Template::read(url)?, wanted, filter).await;
+        return of_template(client, &Template::read(url)?, selection).await;
     }
     if let Some(capabilities) = capabilities {
         return of_wmts(client, capabilities.as_str(), selection).await;
@@ -123,7 +123,8 @@ async fn of_service(client: &ArcGisClient, url: &str, wanted: Wanted, filter: &s
         _ => levels_of(&answer),
     };
     let source = OfflineMapSource::from_web_map(WebMap::from_value(map)?);
-    Ok(LoneService { source, title, extent: extent_of(&answer), levels, has_only_tiles: false, is_drawn })
+    let has_vector_tiles = is_cache && service.kind() == "vectortileserver";
+    Ok(LoneService { source, title, extent: extent_of(&answer), levels, has_only_tiles: false, has_vector_tiles, is_drawn })
 }
 
 /// The map of a service, of what is wanted of it.
@@ -206,27 +207,23 @@ fn refuse_filter(filter: &str) -> Result<(), Failure> {
     }
 }
 
-async fn of_template(
-    client: &ArcGisClient,
-    template: &Template,
-    wanted: Wanted,
-    filter: &str,
-) -> Result<LoneService, Failure> {
-    refuse_filter(filter)?;
-    if wanted == Wanted::Features {
+async fn of_template(client: &ArcGisClient, template: &Template, selection: &Selection<'_>) -> Result<LoneService, Failure> {
+    refuse_filter(selection.filter)?;
+    if selection.wanted == Wanted::Features {
         return Err(Failure::invalid_parameter(format!(
             "`{}` is a template of tiles; they are written to .pmtiles, .mbtiles, .tpkx or .vtpk",
             without_secrets(&template.url)
         )));
     }
-    let is_vector = match template.says_vector() {
+    selection.check_host(&template.title, &template.first_tile())?;
+    let has_vector_tiles = match template.says_vector() {
         Some(says) => says,
-        None => has_vector_tiles(client, template).await?,
+        None => has_vector_tiles(client, template, selection).await?,
     };
-    let map = map_of(&template.title, vec![template.layer(is_vector)], vec![]);
+    let map = map_of(&template.title, vec![template.layer(has_vector_tiles)], vec![]);
     let source = OfflineMapSource::from_web_map(WebMap::from_value(map)?);
-    let (extent, levels) = (Some(template::extent()), template::levels(is_vector));
-    Ok(LoneService { source, title: template.title.clone(), extent, levels, has_only_tiles: true, is_drawn: false })
+    let (extent, levels, title) = (Some(template::extent()), template::levels(has_vector_tiles), template.title.clone());
+    Ok(LoneService { source, title, extent, levels, has_only_tiles: true, has_vector_tiles, is_drawn: false })
 }
 
 async fn of_wmts(client: &ArcGisClient, url: &str, selection: &Selection<'_>) -> Result<LoneService, Failure> {
@@ -237,23 +234,24 @@ async fn of_wmts(client: &ArcGisClient, url: &str, selection: &Selection<'_>) ->
             "{shown} has tiles and no features; tiles are written to a name with another ending, such as .pmtiles"
         )));
     }
-    let call = ServiceCall::get(url)?.in_stage(FailureStage::Plan);
+    selection.check_host(&shown, url)?;
+    let call = ServiceCall::get(url)?.in_stage(FailureStage::Plan).directly(&selection.shared_hosts());
     let Some(bytes) = client.bytes(&call, wmts::MOST_BYTES).await? else {
         let message = format!("there are no capabilities at {shown}; look whether its path is right");
         return Err(Failure::new(FailureOwner::Source, FailureKind::NotFound, FailureStage::Plan, message));
     };
     let (asked, name) = (url.to_owned(), selection.layer.map(str::to_owned));
     let read = run_blocking(move || wmts::read(&bytes, &asked, name.as_deref()));
-    let wmts::WmtsLayer { title, mut layer, extent, levels } = read.await?;
+    let wmts::WmtsLayer { title, mut layer, extent, levels, has_vector_tiles } = read.await?;
     client.secrets().scrub_json(&mut layer);
     let source = OfflineMapSource::from_web_map(WebMap::from_value(map_of(&title, vec![layer], vec![]))?);
     let extent = Some(AreaOfInterest::Envelope(extent));
-    Ok(LoneService { source, title, extent, levels, has_only_tiles: true, is_drawn: false })
+    Ok(LoneService { source, title, extent, levels, has_only_tiles: true, has_vector_tiles, is_drawn: false })
 }
 
 /// Whether the first tile of a template is a vector tile; where there is none, its tiles are taken for pictures.
-async fn has_vector_tiles(client: &ArcGisClient, template: &Template) -> Result<bool, Failure> {
-    let call = ServiceCall::get(&template.first_tile())?.in_stage(FailureStage::Plan);
+async fn has_vector_tiles(client: &ArcGisClient, template: &Template, selection: &Selection<'_>) -> Result<bool, Failure> {
+    let call = ServiceCall::get(&template.first_tile())?.in_stage(FailureStage::Plan).directly(&selection.shared_hosts());
     match client.tile(call, MOST_FIRST_TILE, &|_| Ok(()), Vec::new()).await {
         Ok(tile) => Ok(tile.is_some_and(|bytes| template::is_vector_tile(&bytes))),
         Err(failure) if failure.owner == FailureOwner::Source => Ok(false),

@@ -9,7 +9,7 @@
 use super::level_scale::LevelScale;
 use crate::urls::parse_http;
 use offmap_model::failure::without_secrets;
-use offmap_model::{AreaOfInterest, Envelope, Failure, SpatialReference};
+use offmap_model::{AreaOfInterest, Envelope, Failure, SpatialReference, has_sub_domain, with_sub_domain};
 use serde_json::{Value, json};
 
 /// Denominator of the scale of level 0 of Web Mercator, with 96 dots an inch.
@@ -28,7 +28,7 @@ const VECTOR_PIXELS: u32 = 512;
 /// A template.
 #[derive(Debug)]
 pub(super) struct Template {
-    /// With `{level}`, `{col}`, `{row}`, and `{subDomain}` where there are several hosts.
+    /// With `{level}`, `{col}` and `{row}`.
     pub(super) url: String,
     pub(super) title: String,
 }
@@ -36,7 +36,7 @@ pub(super) struct Template {
 impl Template {
     /// Reads a template with the names of maps or those of XYZ.
     pub(super) fn read(text: &str) -> Result<Self, Failure> {
-        let mut url = text.to_owned();
+        let mut url = with_sub_domain(text);
         for (xyz, name) in [("{z}", "{level}"), ("{x}", "{col}"), ("{y}", "{row}")] {
             url = url.replace(xyz, name);
         }
@@ -45,6 +45,9 @@ impl Template {
             let way = "write it with {z}, {x} and {y} ({-y} for rows from the south), or with {level}, {col} and {row}";
             Err(Failure::invalid_parameter(format!("`{shown}` {what}; {way}")))
         };
+        if has_sub_domain(&url) {
+            return refused("has a place for names of hosts, which nobody lists here; write one of them in it".to_owned());
+        }
         let names = ["{level}", "{col}", if url.contains(FROM_SOUTH) { FROM_SOUTH } else { "{row}" }];
         if let Some(missing) = names.iter().find(|name| !url.contains(**name)) {
             return refused(format!("is a template without `{missing}`"));
@@ -140,7 +143,9 @@ mod tests {
         for (wrong, word) in [
             ("https://t.example/{z}/{x}.png", "without `{row}`"),
             ("https://t.example/{z}/{-y}.png", "without `{col}`"),
-            ("https://{s}.t.example/{z}/{x}/{y}.png", "`{s}`"),
+            ("https://{s}.t.example/{z}/{x}/{y}.png", "names of hosts"),
+            ("https://{subDomain}.t.example/{z}/{x}/{y}.png", "names of hosts"),
+            ("https://t.example/{q}/{z}/{x}/{y}.png", "`{q}`"),
             ("ftp://t.example/{z}/{x}/{y}.png", "http"),
         ] {
             let failure = Template::read(wrong).expect_err(wrong);

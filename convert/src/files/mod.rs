@@ -64,6 +64,14 @@ pub fn check_destination(request: &Request) -> Result<(), Failure> {
     destination::check(request, endings::of_destination(&request.to)?)
 }
 
+/// Whether a file of this name holds tiles of a kind, before there are any: vector tiles, or pictures.
+///
+/// # Errors
+/// That it does not, and which one does.
+pub fn check_tiles(to: &Path, is_vector: bool) -> Result<(), Failure> {
+    offmap_formats::convert::check_holds(to, is_vector).map_err(|failure| Failure::invalid_parameter(failure.message))
+}
+
 /// Converts a file. Blocks; `progress` is called often, from this thread.
 ///
 /// # Errors

@@ -58,13 +58,15 @@ pub(super) fn selection(request: &Request, info: &TileSetInfo) -> Result<TileSel
 
 /// Converts tiles.
 pub(super) fn convert(
-    reader: Box<dyn TileReader>,
+    mut reader: Box<dyn TileReader>,
     request: &Request,
     selection: &TileSelection,
     progress: &dyn Fn(FileProgress),
     cancel: &CancellationToken,
 ) -> Result<Converted, Failure> {
-    let sink = convert::open_sink(&request.to, &selection.describe(reader.info()))?;
+    let described = selection.describe(reader.info());
+    let described = convert::with_vector_layers(described, reader.as_mut(), selection, cancel)?;
+    let sink = convert::open_sink(&request.to, &described)?;
     let resumed = sink.resumed().tiles;
     let is_whole = request.levels.is_none() && request.area.is_none() && resumed == 0;
     let of = is_whole.then(|| bytes(&request.from));
@@ -77,7 +79,6 @@ pub(super) fn convert(
     let holds_resources = request.to.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("vtpk"));
     let mut left_out = Vec::new();
     let finished = if holds_resources {
-        let mut reader = reader;
         convert::tiles(reader.as_mut(), sink, selection, &reading)?
     } else {
         let mut reader = WithoutResources { reader, dropped: 0 };

@@ -129,7 +129,9 @@ impl Job<'_> {
     }
 
     fn copy(&self, path: &Path, info: &TileSetInfo, file: &str, to: &Path) -> Result<(), Failure> {
-        let sink = open_sink(to, info)?;
+        let (cancel, all) = (self.files.cancel(), TileSelection::default());
+        let mut reader = open_reader(path, cancel)?;
+        let sink = open_sink(to, &convert::with_vector_layers(info.clone(), reader.as_mut(), &all, cancel)?)?;
         let is_resumed = sink.resumed().tiles > 0;
         let of = std::fs::metadata(path).ok().map(|found| found.len()).filter(|_| !is_resumed);
         let done = Cell::new(0_u64);
@@ -137,9 +139,8 @@ impl Job<'_> {
             done.set(done.get().saturating_add(bytes));
             self.parts.tell(file, FileProgress::Bytes { done: of.map_or(done.get(), |of| of.min(done.get())), of });
         };
-        let reading = Reading { cancel: self.files.cancel(), report: &report };
-        let mut reader = open_reader(path, self.files.cancel())?;
-        convert::tiles(reader.as_mut(), sink, &TileSelection::default(), &reading).map(drop)
+        let reading = Reading { cancel, report: &report };
+        convert::tiles(reader.as_mut(), sink, &all, &reading).map(drop)
     }
 
     /// Writes style, sprites and fonts of vector tiles.

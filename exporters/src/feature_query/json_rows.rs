@@ -385,4 +385,33 @@ mod tests {
         let text = |name: &str| FieldValue::Text(name.to_owned());
         assert_eq!(names, [(Some(1), text("b")), (Some(2), text("c"))]);
     }
+
+    #[test]
+    fn rows_of_an_answer_are_kept_up_to_a_size() {
+        let reader = reader(GeometryKind::Point, false, false);
+        let kept = |bytes: usize| {
+            let mut read = reader.begin(0);
+            read.bytes = bytes;
+            let values = Vec::new();
+            let wrong = reader.keep(Some(JsonAttributes { values, id: json!(7) }), None, &mut read);
+            (wrong, read.bytes - bytes)
+        };
+        let (whole, size) = kept(0);
+        assert!(whole.is_ok() && size > 0);
+        assert!(kept(MOST_BYTES - size).0.is_ok());
+        let wrong = kept(MOST_BYTES - size + 1).0.expect_err("too much");
+        assert!(wrong.contains("more than 268435456 bytes"), "{wrong}");
+    }
+
+    #[test]
+    fn of_a_list_that_comes_twice_the_last_one_counts_and_a_long_error_is_read() {
+        let reader = reader(GeometryKind::Point, false, false);
+        let budget = JsonBudget { bytes: 1 << 20, values: 0 };
+        let twice = br#"{"features": [{"attributes": {"FID": 1}}, {}], "features": [{"attributes": {"FID": 2}}]}"#;
+        let rows = reader.json(budget, twice).expect("JSON").0.expect("rows");
+        assert_eq!(features(rows, &reader).iter().map(|f| f.object_id).collect::<Vec<_>>(), [Some(2)]);
+        let long = json!({"error": {"code": 500, "message": "x".repeat(200_000)}}).to_string();
+        let (_, said) = reader.json(budget, long.as_bytes()).expect("JSON");
+        assert_eq!(said["error"]["code"], 500);
+    }
 }

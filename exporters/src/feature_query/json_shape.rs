@@ -396,3 +396,24 @@ impl<'de> Visitor<'de> for Vertex<'_> {
         skip_list(list).map(|()| true)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use offmap_model::SpatialReference;
+
+    #[test]
+    fn a_shape_has_up_to_so_many_vertices() {
+        let spatial_reference = SpatialReference::web_mercator();
+        let shapes = Shapes { kind: GeometryKind::Multipoint, has_z: false, has_m: false, spatial_reference };
+        let of = |vertices: usize| {
+            let mut shape = JsonShape { has_list: true, ..JsonShape::default() };
+            (0..vertices).for_each(|_| shape.add([Some(1.0), Some(2.0), None, None]));
+            shape.close_part();
+            (shape.vertices(), shape.stored(&shapes).map(|stored| stored.is_some()))
+        };
+        assert_eq!(of(3), (3, Ok(true)));
+        let (kept, wrong) = of(MOST_VERTICES + 1);
+        assert_eq!((kept, wrong), (MOST_VERTICES, Err("its shape has more than 8000000 vertices".to_owned())));
+    }
+}

@@ -95,7 +95,11 @@ impl<'a> Fetch<'a> {
 #[async_trait]
 impl BlockSource for Fetch<'_> {
     fn purpose(&self, unit: &str) -> [u8; 32] {
-        let said = format!("{:?} {:?} {unit}", self.source.template, self.source.service.tile_info);
+        let mut said = format!("{:?} {:?} {unit}", self.source.template, self.source.service.tile_info);
+        let deciding = self.source.service.secrets.deciding();
+        if !deciding.is_empty() {
+            said.push_str(&format!(" {deciding:?}"));
+        }
         Sha256::digest(said.as_bytes()).into()
     }
 

@@ -8,7 +8,7 @@
 //! Where `tileInfo` says `pbf` as its format, the tiles are vector tiles.
 //!
 //! Nothing is asked to plan them: the map says all of it. Layers of one template share a package where the map says the same of their
-//! tiles: scheme, extent and hosts.
+//! tiles: scheme, extent, hosts and parameters, but for those that say who asks.
 //!
 //! Source: web map specification, `webTiledLayer`, `lod` (`levelValue`) and `openStreetMapLayer`.
 
@@ -18,8 +18,11 @@ use crate::tile_service::{MOST_LEVELS, TiledService, spatial_reference_not_suppo
 use offmap_disk::sha256_of;
 use offmap_engine::{ServiceDescription, ServiceRequest};
 use offmap_formats::tiles::{Lod, TileInfo, web_mercator_scheme};
-use offmap_model::{Capability, CapabilityReason, DirectDownloadHosts, LayerType, MapLayer, OfflineMapSource, sub_domains};
-use serde_json::Value;
+use offmap_model::{
+    Capability, CapabilityReason, DirectDownloadHosts, LayerType, MapLayer, OfflineMapSource, has_sub_domain, sub_domains,
+    with_sub_domain,
+};
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 const OPEN_STREET_MAP: &str = "https://tile.openstreetmap.org/{level}/{col}/{row}.png";
@@ -44,8 +47,13 @@ const MARK_DIGITS: usize = 8;
 pub(super) fn service_of(layer: &MapLayer, source: &OfflineMapSource) -> Option<String> {
     let url = template_of(layer, source)?.url;
     let json = source.web_map.layer_json(layer)?;
-    let said = |key: &&str| json.get(*key).filter(|v| !v.is_null() && (*key != "subDomains" || url.contains("{subDomain}")));
-    let said: BTreeMap<&str, &Value> = OF_TILES.iter().filter_map(|key| Some((*key, said(key)?))).collect();
+    let said = |key: &&str| json.get(*key).filter(|v| !v.is_null() && (*key != "subDomains" || has_sub_domain(&url)));
+    let mut said: BTreeMap<&str, Value> = OF_TILES.iter().filter_map(|key| Some((*key, said(key)?.clone()))).collect();
+    let deciding = layer.secrets.deciding();
+    if !deciding.is_empty() {
+        // Not what they are: a key of a task is written down.
+        said.insert("parameters", json!(sha256_of(&serde_json::to_vec(&deciding).ok()?)));
+    }
     if said.is_empty() {
         return Some(url);
     }
@@ -73,10 +81,9 @@ fn read_template(json: &Value) -> Option<TileTemplate> {
         ("{TileMatrix}", "{level}"),
         ("{TileRow}", "{row}"),
         ("{TileCol}", "{col}"),
-        ("{s}", "{subDomain}"),
     ]
     .into_iter()
-    .fold(url.to_owned(), |url, (other, own)| url.replace(other, own));
+    .fold(with_sub_domain(url), |url, (other, own)| url.replace(other, own));
     let is_http = url.starts_with("https://") || url.starts_with("http://");
     let row = if url.contains(ROW_FROM_SOUTH) { ROW_FROM_SOUTH } else { "{row}" };
     let is_whole = ["{level}", row, "{col}"].iter().all(|part| url.contains(part));
@@ -84,7 +91,7 @@ fn read_template(json: &Value) -> Option<TileTemplate> {
         return None;
     }
     let sub_domains = json.as_object().map(sub_domains).unwrap_or_default();
-    let is_complete = !url.contains("{subDomain}") || !sub_domains.is_empty();
+    let is_complete = !has_sub_domain(&url) || !sub_domains.is_empty();
     is_complete.then_some(TileTemplate { url, sub_domains, ..TileTemplate::default() })
 }
 
@@ -185,7 +192,6 @@ mod tests {
     use super::*;
     use offmap_formats::TileId;
     use offmap_model::{OfflineMapParametersKey, WebMap};
-    use serde_json::json;
 
     #[test]
     fn a_template_has_a_place_for_level_row_and_column() {
@@ -241,15 +247,23 @@ mod tests {
             layer(several, json!({"subDomains": ["c"]})),
             layer(&one.replace("h/", "h/A/"), json!({})),
             layer(&one.replace("h/", "h/a/"), json!({})),
+            layer(one, json!({"customParameters": {"time": "2020", "apiKey": "0123456789abcdef"}})),
+            layer(one, json!({"customParameters": {"TIME": "2020"}})),
+            layer(one, json!({"customParameters": {"time": "2021"}})),
+            layer(several, json!({"subDomains": ["d"]})),
+            layer(&several.replace("{subDomain}", "{s}"), json!({"subDomains": ["d"]})),
         ];
+        let count = layers.len();
         let source = source_of(layers);
         let of_layer = |layer: &MapLayer| {
             OfflineMapParametersKey::new(service_of(layer, &source).expect("a service"), "tileDownloadParameters")
         };
         let keys: Vec<_> = source.web_map.layers().iter().map(of_layer).collect();
         assert_eq!(keys[0].service_url, one, "nothing more is said");
-        for (a, b) in (0..keys.len()).flat_map(|a| (a + 1..9).map(move |b| (a, b))) {
-            assert_eq!(keys[a] == keys[b], [(0, 1), (2, 3)].contains(&(a, b)), "{} {}", keys[a], keys[b]);
+        assert!(keys.iter().all(|key| !key.service_url.contains("2020") && !key.service_url.contains("0123456789abcdef")));
+        for (a, b) in (0..count).flat_map(|a| (a + 1..count).map(move |b| (a, b))) {
+            let alike = [(0, 1), (2, 3), (9, 10), (12, 13)];
+            assert_eq!(keys[a] == keys[b], alike.contains(&(a, b)), "{a} {b}: {} {}", keys[a], keys[b]);
         }
     }
 

@@ -22,6 +22,7 @@ use offmap_model::{
     SpatialReference, number,
 };
 use serde_json::Value;
+use std::collections::HashMap;
 
 /// Dots of an inch that scales of tiling schemes count with.
 const DPI: u32 = 96;
@@ -170,7 +171,8 @@ fn wms_layers(json: &Value) -> Option<Vec<String>> {
     if let Some(visible) = list("visibleLayers") {
         // They are a set; the order of drawing is that of the map's layers, those that it does not have on top.
         let mut visible: Vec<String> = visible.iter().filter_map(name).collect();
-        visible.sort_by_key(|name| named.iter().position(|other| other == name).unwrap_or(usize::MAX));
+        let places: HashMap<&str, usize> = named.iter().enumerate().rev().map(|(at, name)| (name.as_str(), at)).collect();
+        visible.sort_by_key(|name| places.get(name.as_str()).copied().unwrap_or(usize::MAX));
         return Some(visible);
     }
     (!named.is_empty()).then_some(named)
@@ -197,7 +199,7 @@ async fn ask_wms(
     to: &SpatialReference,
 ) -> Result<Answer, Failure> {
     let said = json.get("version").and_then(Value::as_str).and_then(WmsVersion::read).unwrap_or(WmsVersion::V130);
-    let call = ServiceCall::get(url)?.with_secrets(&layer.secrets).in_stage(FailureStage::Plan);
+    let call = ServiceCall::get(url)?.with_secrets(&layer.secrets.of_service()).in_stage(FailureStage::Plan);
     let call = call.with("SERVICE", "WMS").with("REQUEST", "GetCapabilities").with("VERSION", said.word());
     let wrong = |kind, words: String| {
         Failure::new(FailureOwner::Source, kind, FailureStage::Plan, format!("{url} does not answer like a WMS: {words}"))
@@ -205,15 +207,27 @@ async fn ask_wms(
     };
     let bytes = client.bytes(&call, LARGEST).await?;
     let bytes = bytes.ok_or_else(|| wrong(FailureKind::NotFound, "there is nothing (404)".to_owned()))?;
-    let read = run_blocking(move || Ok(Capabilities::read(&bytes))).await?;
-    let capabilities = read.map_err(|words| wrong(FailureKind::InvalidAnswer, words))?;
+    let (layer, json, to) = (layer.clone(), json.clone(), to.clone());
+    let asked = url.to_owned();
+    let judged = run_blocking(move || Ok(wms_answer(&bytes, &layer, (&asked, &json), &to))).await?;
+    judged.map_err(|(kind, words)| wrong(kind, words))
+}
+
+/// What the capabilities of a WMS say of a layer of a map. Blocks: they may have very many layers.
+fn wms_answer(
+    bytes: &[u8],
+    layer: &MapLayer,
+    (url, json): (&str, &Value),
+    to: &SpatialReference,
+) -> Result<Answer, (FailureKind, String)> {
+    let capabilities = Capabilities::read(bytes).map_err(|words| (FailureKind::InvalidAnswer, words))?;
     let names = wms_layers(json).unwrap_or_else(|| capabilities.top_names());
     if names.len() > MOST_NAMES {
         let found = format!("the map has {} layers of it visible, expected at most {MOST_NAMES}", names.len());
-        return Err(wrong(FailureKind::LimitExceeded, found));
+        return Err((FailureKind::LimitExceeded, found));
     }
     let title = capabilities.title.clone().unwrap_or_else(|| layer.title.clone());
-    let drawing = wms_drawing(&capabilities, layer, (url, &title), names.clone(), to);
+    let drawing = wms_drawing(&capabilities, (url, &title), names.clone(), to);
     let sides = capabilities.extent(&names).filter(|[west, south, east, north]| west < east && south < north);
     let extent = sides.map(|[west, south, east, north]| {
         // Poles lie at no finite place of Web Mercator.
@@ -232,7 +246,6 @@ async fn ask_wms(
 
 fn wms_drawing(
     found: &Capabilities,
-    layer: &MapLayer,
     (url, title): (&str, &str),
     layers: Vec<String>,
     to: &SpatialReference,
@@ -255,15 +268,7 @@ fn wms_drawing(
     let format = format.ok_or_else(|| refused(format!("draws {}, expected PNG or JPEG", found.formats.join(", "))))?;
     let epsg = crs.split_once(':').filter(|(authority, _)| authority.eq_ignore_ascii_case("EPSG"));
     let is_north_first = epsg.and_then(|(_, code)| code.parse().ok()).is_some_and(is_north_first);
-    Ok(WmsDrawing {
-        url: url.to_owned(),
-        version,
-        layers,
-        crs,
-        is_north_first,
-        format: (*format).to_owned(),
-        has_styles: layer.secrets.has_name("STYLES"),
-    })
+    Ok(WmsDrawing { url: url.to_owned(), version, layers, crs, is_north_first, format: (*format).to_owned() })
 }
 
 #[cfg(test)]
@@ -279,6 +284,11 @@ mod tests {
         assert_eq!(of(json!({"layers": layers, "visibleLayers": ["roads"]})), names(&["roads"]));
         assert_eq!(of(json!({"layers": layers})), names(&["land", "roads"]));
         assert_eq!(of(json!({"layers": layers, "visibleLayers": []})), names(&[]));
+        // The order of drawing is that of the map's layers; those that it does not have are on top, in their own.
+        assert_eq!(
+            of(json!({"layers": layers, "visibleLayers": ["towns", "roads", "land", "rivers"]})),
+            names(&["land", "roads", "towns", "rivers"])
+        );
         assert_eq!(of(json!({"layers": []})), None);
         assert_eq!(of(json!({})), None);
     }

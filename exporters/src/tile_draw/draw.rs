@@ -11,7 +11,6 @@ use offmap_formats::TileId;
 use offmap_model::{
     DirectDownloadHosts, ExportTask, Failure, FailureKind, FailureOwner, FailureStage, MOST_EXAMPLES, Missing,
 };
-use sha2::{Digest as _, Sha256};
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Semaphore;
@@ -93,8 +92,7 @@ fn ended(task: Result<Result<Came, Failure>, JoinError>) -> Result<Came, Failure
 #[async_trait]
 impl BlockSource for Draw<'_> {
     fn purpose(&self, unit: &str) -> [u8; 32] {
-        let DrawSource { service, drawing, size, .. } = self.source;
-        Sha256::digest(format!("{drawing:?} {size:?} {:?} {unit}", service.tile_info).as_bytes()).into()
+        self.source.purpose(unit)
     }
 
     async fn fill(&self, block: &Block, file: BlockFile, progress: &TileProgress<'_>) -> Result<BlockFile, Failure> {

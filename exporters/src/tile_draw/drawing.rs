@@ -4,6 +4,7 @@ use super::frame::{Frame, Parameters};
 use super::image_service::ImageDrawing;
 use super::map_service::MapDrawing;
 use super::wms_drawing::WmsDrawing;
+use offmap_model::LayerSecrets;
 use serde::{Deserialize, Serialize};
 
 /// The request of each kind of service.
@@ -28,11 +29,19 @@ impl Drawing {
         }
     }
 
-    pub(super) fn parameters(&self, frame: &Frame) -> Parameters {
+    /// The same, where parameters of the map go with each request: those of a WMS take the place of the ones in its url.
+    pub(super) fn url_without(&self, secrets: &LayerSecrets) -> String {
+        match self {
+            Self::Wms(wms) => wms.url_without(secrets),
+            _ => self.url(),
+        }
+    }
+
+    pub(super) fn parameters(&self, frame: &Frame, secrets: &LayerSecrets) -> Parameters {
         match self {
             Self::Map(map) => map.parameters(frame),
             Self::Image(image) => image.parameters(frame),
-            Self::Wms(wms) => wms.parameters(frame),
+            Self::Wms(wms) => wms.parameters(frame, secrets),
         }
     }
 }

@@ -8,9 +8,11 @@
 //! | `layers[].defaultVisibility`, and no list | the same by what is visible in the service otherwise |
 //! | `layers[].layerDefinition.definitionExpression` | `layerDefs` |
 //! | `layers[].layerDefinition` with `drawingInfo` or `source` | `dynamicLayers`, where the service has `supportsDynamicLayers` |
+//! | a layer that the service does not have, with a `source` | the same, above the layer of the service that comes next in the map; refused by name where the service has it not |
+//! | `gdbVersion` | `gdbVersion` |
 //!
-//! Source: ArcGIS REST API, Export Map (`layers`, `layerDefs`, `dynamicLayers`, `transparent`, `dpi`); web map specification,
-//! `mapServiceLayer`, `layer` (`defaultVisibility`, `layerDefinition`).
+//! Source: ArcGIS REST API, Export Map (`layers`, `layerDefs`, `dynamicLayers`, `gdbVersion`, `transparent`, `dpi`), Layer Source Object;
+//! web map specification, `mapServiceLayer`, `layer` (`defaultVisibility`, `layerDefinition`), `source`.
 
 use super::arcgis_picture::of_frame;
 use super::frame::{Frame, Parameters};
@@ -37,6 +39,8 @@ pub(super) struct MapDrawing {
     pub(super) layer_defs: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) dynamic_layers: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) gdb_version: Option<String>,
 }
 
 impl MapDrawing {
@@ -48,7 +52,12 @@ impl MapDrawing {
         let mut all = of_frame(frame, &self.format);
         all.push(("transparent", "true".to_owned()));
         all.push(("dpi", self.dpi.to_string()));
-        let more = [("layers", &self.layers), ("layerDefs", &self.layer_defs), ("dynamicLayers", &self.dynamic_layers)];
+        let more = [
+            ("layers", &self.layers),
+            ("layerDefs", &self.layer_defs),
+            ("dynamicLayers", &self.dynamic_layers),
+            ("gdbVersion", &self.gdb_version),
+        ];
         all.extend(more.into_iter().filter_map(|(name, value)| Some((name, value.clone()?))));
         all
     }
@@ -66,17 +75,59 @@ fn id_of(value: Option<&Value>) -> Option<i64> {
     value.and_then(number::read::<i64>).filter(|id| *id >= 0)
 }
 
-/// The layers of a service, and whether the map has them visible by default.
-fn sub_layers(answer: &Value, of_map: &BTreeMap<i64, &Value>) -> Vec<SubLayer> {
-    let all = answer.get("layers").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+/// What a map says of the layers of a service, in its order.
+struct OfMap<'a> {
+    all: Vec<(i64, &'a Value)>,
+    by_id: BTreeMap<i64, &'a Value>,
+}
+
+impl<'a> OfMap<'a> {
+    fn read(json: &'a Value) -> Self {
+        let own = json.get("layers").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        let all: Vec<(i64, &Value)> =
+            own.iter().take(MOST_LAYERS).filter_map(|layer| Some((id_of(layer.get("id"))?, layer))).collect();
+        let by_id = all.iter().copied().collect();
+        Self { all, by_id }
+    }
+
+    fn get(&self, id: i64) -> Option<&'a Value> {
+        self.by_id.get(&id).copied()
+    }
+
+    /// Whether a layer of the map has other data than the layer of the service with its id.
+    fn has_other_data(&self, id: i64) -> bool {
+        let source = self.get(id).and_then(|own| definition(own, "source"));
+        source.is_some_and(|source| *source != json!({"type": "mapLayer", "mapLayerId": id}))
+    }
+}
+
+/// The layers of a service and those that the map alone defines, and whether the map has them visible by default.
+fn sub_layers(answer: &Value, of_map: &OfMap<'_>) -> Vec<SubLayer> {
+    let listed = answer.get("layers").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     let read = |layer: &Value| {
         let id = id_of(layer.get("id"))?;
-        let said = of_map.get(&id).and_then(|own| own.get("defaultVisibility")).and_then(Value::as_bool);
+        let said = of_map.get(id).and_then(|own| own.get("defaultVisibility")).and_then(Value::as_bool);
         let by_default = layer.get("defaultVisibility").and_then(Value::as_bool).unwrap_or(true);
         let is_group = layer.get("subLayerIds").and_then(Value::as_array).is_some_and(|ids| !ids.is_empty());
         Some(SubLayer { id, parent: id_of(layer.get("parentLayerId")), is_group, by_default: said.unwrap_or(by_default) })
     };
-    all.iter().take(MOST_LAYERS).filter_map(read).collect()
+    let mut all: Vec<SubLayer> = listed.iter().take(MOST_LAYERS).filter_map(read).collect();
+    let of_service: BTreeSet<i64> = all.iter().map(|layer| layer.id).collect();
+    // Each goes before the layer of the service that follows it in the map, and behind all where none does.
+    let mut next = None;
+    for (id, own) in of_map.all.iter().rev() {
+        if of_service.contains(id) {
+            next = Some(*id);
+        } else if definition(own, "source").is_some()
+            && all.len() < MOST_LAYERS
+            && let Some(layer) = read(*own)
+        {
+            let at = next.and_then(|next| all.iter().position(|layer| layer.id == next)).unwrap_or(all.len());
+            all.insert(at, layer);
+            next = Some(*id);
+        }
+    }
+    all
 }
 
 type ById<'a> = BTreeMap<i64, &'a SubLayer>;
@@ -105,9 +156,9 @@ fn by_default(all: &[SubLayer]) -> Vec<i64> {
 }
 
 /// The layers with data that are visible; `None` where the map says nothing of it, so that the service shows what it shows.
-fn visible(json: &Value, all: &[SubLayer], of_map: &BTreeMap<i64, &Value>) -> Option<Vec<i64>> {
+fn visible(json: &Value, all: &[SubLayer], of_map: &OfMap<'_>) -> Option<Vec<i64>> {
     let listed = json.get("visibleLayers").and_then(Value::as_array);
-    let says_default = of_map.values().any(|layer| layer.get("defaultVisibility").is_some_and(Value::is_boolean));
+    let says_default = of_map.all.iter().any(|(_, layer)| layer.get("defaultVisibility").is_some_and(Value::is_boolean));
     let with_data = all.iter().filter(|layer| !layer.is_group);
     let Some(listed) = listed else {
         return says_default.then(|| by_default(all));
@@ -129,12 +180,6 @@ fn visible(json: &Value, all: &[SubLayer], of_map: &BTreeMap<i64, &Value>) -> Op
     Some(with_data.filter(is_shown).map(|layer| layer.id).collect())
 }
 
-/// What a map says of the layers of a service.
-fn of_map(json: &Value) -> BTreeMap<i64, &Value> {
-    let own = json.get("layers").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-    own.iter().take(MOST_LAYERS).filter_map(|layer| Some((id_of(layer.get("id"))?, layer))).collect()
-}
-
 /// The member of a layer's definition, where it says something.
 fn definition<'a>(layer: &'a Value, key: &str) -> Option<&'a Value> {
     layer.get("layerDefinition")?.get(key).filter(|value| !value.is_null())
@@ -150,41 +195,22 @@ pub(super) fn drawing(
     json: &Value,
     answer: &Value,
 ) -> Result<(MapDrawing, Vec<String>), String> {
-    let of_map = of_map(json);
+    let of_map = OfMap::read(json);
     let all = sub_layers(answer, &of_map);
     let shown = visible(json, &all, &of_map);
     if shown.as_ref().is_some_and(Vec::is_empty) {
         return Err("has no visible layer in the map; switch one on there (visibleLayers)".to_owned());
     }
-    let expression = |layer: &&Value| {
+    let expression = |layer: &Value| {
         let words = definition(layer, "definitionExpression")?.as_str()?.trim();
         (!words.is_empty()).then(|| words.to_owned())
     };
     let filters: Map<String, Value> =
-        of_map.iter().filter_map(|(id, layer)| Some((id.to_string(), json!(expression(layer)?)))).collect();
-    let is_own = |layer: &&Value| ["drawingInfo", "source"].iter().any(|key| definition(layer, key).is_some());
-    let has_own = of_map.values().any(is_own);
+        of_map.by_id.iter().filter_map(|(id, layer)| Some((id.to_string(), json!(expression(layer)?)))).collect();
     let can = answer.get("supportsDynamicLayers").and_then(Value::as_bool).unwrap_or(false);
-    let mut warnings = Vec::new();
-    let mut dynamic_layers = None;
-    if has_own && can {
-        let ids: Vec<i64> = shown.clone().unwrap_or_else(|| by_default(&all));
-        if ids.is_empty() {
-            return Err(
-                "has no layer that is visible by default; name those that are to be drawn in the map (visibleLayers)"
-                    .to_owned(),
-            );
-        }
-        let one = |id: &i64| dynamic_layer(*id, of_map.get(id).copied());
-        dynamic_layers = Some(Value::Array(ids.iter().map(one).collect()).to_string());
-    } else if has_own {
-        warnings.push(
-            "the map draws layers of it in another way than the service does (layerDefinition), and the service draws its own way only \
-             (supportsDynamicLayers is false)"
-                .to_owned(),
-        );
-    }
+    let (dynamic_layers, warnings) = dynamic_layers(can, &all, shown.as_deref(), &of_map)?;
     let list = |ids: &Vec<i64>| ids.iter().map(i64::to_string).collect::<Vec<_>>().join(",");
+    let gdb_version = json.get("gdbVersion").and_then(Value::as_str).map(str::trim).filter(|name| !name.is_empty());
     let drawing = MapDrawing {
         root: root.to_owned(),
         format,
@@ -192,8 +218,47 @@ pub(super) fn drawing(
         layers: shown.as_ref().map(|ids| format!("show:{}", list(ids))).filter(|_| dynamic_layers.is_none()),
         layer_defs: (!filters.is_empty() && dynamic_layers.is_none()).then(|| Value::Object(filters).to_string()),
         dynamic_layers,
+        gdb_version: gdb_version.map(str::to_owned),
     };
     Ok((drawing, warnings))
+}
+
+/// The layers that are shown as `dynamicLayers`, where the map draws one in its own way, and warnings.
+///
+/// # Errors
+/// Why they cannot be drawn so.
+fn dynamic_layers(
+    can: bool,
+    all: &[SubLayer],
+    shown: Option<&[i64]>,
+    of_map: &OfMap<'_>,
+) -> Result<(Option<String>, Vec<String>), String> {
+    let is_own = |(id, layer): &(i64, &Value)| definition(layer, "drawingInfo").is_some() || of_map.has_other_data(*id);
+    if !of_map.all.iter().any(is_own) {
+        return Ok((None, Vec::new()));
+    }
+    let ids: Vec<i64> = shown.map_or_else(|| by_default(all), <[i64]>::to_vec);
+    if can && ids.is_empty() {
+        return Err(
+            "has no layer that is visible by default; name those that are to be drawn in the map (visibleLayers)".to_owned()
+        );
+    }
+    if can {
+        let one = |id: &i64| dynamic_layer(*id, of_map.get(*id));
+        return Ok((Some(Value::Array(ids.iter().map(one).collect()).to_string()), Vec::new()));
+    }
+    if let Some(id) = ids.iter().find(|id| of_map.has_other_data(**id)) {
+        let title = of_map.get(*id).and_then(|own| ["title", "name"].iter().find_map(|key| own.get(*key)?.as_str()));
+        let named = title.map_or_else(|| format!("layer {id}"), |title| format!("layer {id} (\"{title}\")"));
+        return Err(format!(
+            "has the {named} in the map with data that the service does not draw by itself (layerDefinition.source), and the service \
+             draws its own layers only (supportsDynamicLayers is false); switch that layer off in the map, or have dynamic layers \
+             allowed on the service"
+        ));
+    }
+    let words = "the map draws layers of it in another way than the service does (layerDefinition), and the service draws its own way only \
+                 (supportsDynamicLayers is false)";
+    Ok((None, vec![words.to_owned()]))
 }
 
 /// A layer as `dynamicLayers` has it.
@@ -265,11 +330,69 @@ mod tests {
             {"id": 1, "source": {"type": "mapLayer", "mapLayerId": 1}},
             {"id": 2, "source": {"type": "mapLayer", "mapLayerId": 2}, "definitionExpression": "N > 1", "drawingInfo": {"transparency": 40}}])
         );
+        assert_eq!(drawn(json!({"gdbVersion": "SDE.plan"})).expect("draws").gdb_version.as_deref(), Some("SDE.plan"));
         let mut plain = service();
         plain["supportsDynamicLayers"] = json!(false);
         let found = drawing(("https://h/M/MapServer", "png32".to_owned()), 96, &own, &plain);
         let (found, warnings) = found.expect("draws");
         assert_eq!((found.dynamic_layers, found.layers.as_deref()), (None, Some("show:1,2")));
         assert!(warnings[0].contains("supportsDynamicLayers"), "{warnings:?}");
+    }
+
+    /// The service, and a map with a layer 10 of other data above layer 2, and one of another version of layer 5 at the bottom.
+    fn with_own_layers() -> Value {
+        let table = json!({"type": "dataLayer", "dataSource": {"type": "table", "workspaceId": "W", "dataSourceName": "T"}});
+        json!({"layers": [
+            {"id": 1}, {"id": 10, "name": "Wells", "layerDefinition": {"source": table, "drawingInfo": {"transparency": 40}}}, {"id": 2},
+            {"id": 11, "layerDefinition": {"source": {"type": "mapLayer", "mapLayerId": 5, "gdbVersion": "SDE.plan"}}}]})
+    }
+
+    fn dynamic(json: Value) -> Value {
+        let found = drawn(json).expect("draws").dynamic_layers.expect("layers");
+        serde_json::from_str(&found).expect("JSON")
+    }
+
+    #[test]
+    fn layers_that_the_map_alone_defines_are_drawn_where_they_stand_in_it() {
+        let ids = |layers: &Value| layers.as_array().expect("a list").iter().map(|l| l["id"].clone()).collect::<Vec<_>>();
+        let layers = dynamic(with_own_layers());
+        // Of the service, 3 is hidden and with it 4; 5 is not visible by default.
+        assert_eq!(ids(&layers), [1, 10, 2, 11]);
+        assert_eq!(layers[1]["source"]["dataSource"]["dataSourceName"], "T");
+        assert_eq!(layers[3]["source"], json!({"type": "mapLayer", "mapLayerId": 5, "gdbVersion": "SDE.plan"}));
+        let mut listed = with_own_layers();
+        listed["visibleLayers"] = json!([2, 10]);
+        assert_eq!(ids(&dynamic(listed)), [10, 2]);
+        // One whose data are those of the service is drawn as the service does.
+        let same = json!({"layers": [{"id": 1, "layerDefinition": {"source": {"type": "mapLayer", "mapLayerId": 1}}}]});
+        assert_eq!(drawn(same).expect("draws").dynamic_layers, None);
+        let stale = json!({"visibleLayers": [1, 77], "layers": [{"id": 77}]});
+        assert_eq!(drawn(stale).expect("draws").layers.as_deref(), Some("show:1"));
+    }
+
+    #[test]
+    fn a_layer_that_a_service_cannot_draw_is_refused_by_name_where_it_is_shown() {
+        let mut plain = service();
+        plain["supportsDynamicLayers"] = json!(false);
+        let of = |json: &Value| drawing(("https://h/M/MapServer", "png32".to_owned()), 96, json, &plain);
+        let mut map = with_own_layers();
+        let refused = of(&map).expect_err("refused");
+        assert!(refused.contains("layer 10 (\"Wells\")") && refused.contains("switch that layer off"), "{refused}");
+        map["visibleLayers"] = json!([1, 2]);
+        let (found, warnings) = of(&map).expect("draws");
+        assert_eq!((found.layers.as_deref(), found.dynamic_layers), (Some("show:1,2"), None));
+        assert_eq!(warnings.len(), 1);
+    }
+
+    #[test]
+    fn what_lies_in_a_hidden_group_is_not_drawn_by_dynamic_layers_either() {
+        let own = json!({"layers": [{"id": 1, "layerDefinition": {"drawingInfo": {"transparency": 40}}}]});
+        let ids =
+            |json: Value| dynamic(json).as_array().expect("a list").iter().map(|l| l["id"].clone()).collect::<Vec<_>>();
+        assert_eq!(ids(own.clone()), [1, 2], "the group of 4 is hidden in the service");
+        let mut hidden = own;
+        hidden["layers"] =
+            json!([hidden["layers"][0], {"id": 0, "defaultVisibility": false}, {"id": 5, "defaultVisibility": true}]);
+        assert_eq!(ids(hidden), [5], "the map hides the group of 1 and 2");
     }
 }

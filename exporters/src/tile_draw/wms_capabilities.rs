@@ -3,28 +3,31 @@
 //! Source: WMS 1.3.0, §7.2 and annex C; WMS 1.1.1, §7.1 and annex A.
 
 use super::wms_drawing::WmsVersion;
-use quick_xml::Reader;
-use quick_xml::escape::resolve_predefined_entity;
-use quick_xml::events::{BytesStart, Event};
-use std::borrow::Cow;
+use offmap_arcgis::xml::{self, Start, Visitor};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Largest document that is read, in bytes.
 pub(super) const LARGEST: usize = 32 << 20;
-/// Most layers, and most coordinate reference systems of one, its parents' included.
+/// Most elements of it.
+const MOST_ELEMENTS: usize = 2_000_000;
+/// Most layers; most coordinate reference systems that it names, and how often all layers together name one.
 const MOST_LAYERS: usize = 50_000;
 const MOST_CRS: usize = 20_000;
+const MOST_CRS_OF_LAYERS: usize = 2_000_000;
+/// Coordinate reference systems that a message lists.
+const MOST_OFFERED: usize = 10;
 /// Layers in layers.
 const DEEPEST: usize = 64;
-/// Longest text that is kept, in bytes.
-const LONGEST_TEXT: usize = 4096;
+/// Longest text that is read, a list of coordinate reference systems, and longest one that is kept, in bytes.
+const LONGEST_TEXT: usize = 1 << 20;
+const LONGEST_KEPT: usize = 4096;
 
 /// A layer that has a name, or one without that holds others.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct WmsLayer {
     pub(super) name: Option<String>,
-    /// Its own coordinate reference systems, and where it stands: the number of the layer around it.
-    crs: BTreeSet<String>,
+    /// The numbers of its own coordinate reference systems, and where it stands: the number of the layer around it.
+    crs: BTreeSet<usize>,
     parent: Option<usize>,
     /// West, south, east, north in degrees.
     extent: Option<[f64; 4]>,
@@ -44,42 +47,28 @@ pub(super) struct Capabilities {
     /// Media types of pictures.
     pub(super) formats: Vec<String>,
     pub(super) layers: Vec<WmsLayer>,
+    /// Names of coordinate reference systems, and their numbers by the names in capital letters.
+    crs: Vec<String>,
+    crs_by_name: BTreeMap<String, usize>,
 }
 
 impl Capabilities {
-    /// Reads a document; one in an older encoding than UTF-8 as Latin-1.
+    /// Reads a document.
     ///
     /// # Errors
     /// What is wrong with it.
     pub(super) fn read(bytes: &[u8]) -> Result<Self, String> {
-        let text = match std::str::from_utf8(bytes) {
-            Ok(text) => Cow::Borrowed(text),
-            Err(_) => Cow::Owned(bytes.iter().map(|byte| char::from(*byte)).collect::<String>()),
-        };
         let mut parser = Parser::default();
-        let mut reader = Reader::from_str(text.trim_start_matches('\u{feff}'));
-        loop {
-            match reader.read_event().map_err(|e| format!("it is no XML: {e}"))? {
-                Event::Start(start) => parser.open(&start)?,
-                Event::Empty(start) => {
-                    parser.open(&start)?;
-                    parser.close();
-                }
-                Event::Text(part) => parser.add(&part),
-                Event::CData(part) => parser.add(&part),
-                Event::GeneralRef(entity) => match entity.resolve_char_ref() {
-                    Ok(Some(character)) => parser.add(character.encode_utf8(&mut [0; 4])),
-                    _ => parser.add(resolve_predefined_entity(&entity).unwrap_or_default()),
-                },
-                Event::End(_) => parser.close(),
-                Event::Eof => break,
-                _ => {}
-            }
-        }
+        xml::read(bytes, MOST_ELEMENTS, &mut parser).map_err(|words| format!("it {words}"))?;
         match parser.is_capabilities {
             true => Ok(parser.found),
             false => Err("it has no WMS_Capabilities and no WMT_MS_Capabilities".to_owned()),
         }
+    }
+
+    /// The number of a coordinate reference system, in whatever letters its name is.
+    fn number_of(&self, crs: &str) -> Option<usize> {
+        self.crs_by_name.get(&crs.to_ascii_uppercase()).copied()
     }
 
     fn with_parents(&self, at: usize) -> impl Iterator<Item = &WmsLayer> {
@@ -111,13 +100,18 @@ impl Capabilities {
     /// The first of some coordinate reference systems in which all layers are drawn; else some of those in which they are.
     pub(super) fn crs(&self, names: &[String], wanted: &[String]) -> Result<String, Vec<String>> {
         let places = self.places(names).unwrap_or_default();
-        let offers =
-            |at: &usize, crs: &str| self.with_parents(*at).any(|l| l.crs.iter().any(|c| c.eq_ignore_ascii_case(crs)));
-        let found = wanted.iter().find(|crs| !places.is_empty() && places.iter().all(|at| offers(at, crs)));
-        found.cloned().ok_or_else(|| {
-            let first = places.first().map(|at| self.with_parents(*at).flat_map(|l| l.crs.iter().cloned()).collect());
-            let offered: BTreeSet<String> = first.unwrap_or_default();
-            offered.into_iter().take(10).collect()
+        let offers = |at: &usize, crs: usize| self.with_parents(*at).any(|layer| layer.crs.contains(&crs));
+        let by_all = |crs: &&String| {
+            let number = self.number_of(crs);
+            number.is_some_and(|number| !places.is_empty() && places.iter().all(|at| offers(at, number)))
+        };
+        wanted.iter().find(by_all).cloned().ok_or_else(|| {
+            let of_first = places.first().map(|at| self.with_parents(*at).flat_map(|layer| layer.crs.iter()).collect());
+            let offered: BTreeSet<&usize> = of_first.unwrap_or_default();
+            let mut names: Vec<String> = offered.into_iter().filter_map(|number| self.crs.get(*number).cloned()).collect();
+            names.sort_unstable();
+            names.truncate(MOST_OFFERED);
+            names
         })
     }
 
@@ -158,24 +152,24 @@ struct Parser {
     path: Vec<String>,
     open: Vec<usize>,
     text: String,
+    /// How many coordinate reference systems all layers together name.
+    of_layers: usize,
 }
 
-impl Parser {
-    fn open(&mut self, start: &BytesStart<'_>) -> Result<(), String> {
-        let name = start.local_name().into_inner().to_owned();
-        let attribute = |key: &str| start.try_get_attribute(key).ok().flatten().map(|a| a.value.trim().to_owned());
+impl Visitor for Parser {
+    fn open(&mut self, start: Start) -> Result<(), String> {
+        let attribute = |key: &str| start.attribute(key).map(str::trim);
         self.text.clear();
-        match name.as_str() {
+        match start.name.as_str() {
             "WMS_Capabilities" | "WMT_MS_Capabilities" if self.path.is_empty() => {
                 self.is_capabilities = true;
-                let said = attribute("version").unwrap_or_default();
-                self.found.version = WmsVersion::read(&said);
+                self.found.version = WmsVersion::read(attribute("version").unwrap_or_default());
             }
             "Layer" => {
                 if self.found.layers.len() >= MOST_LAYERS || self.open.len() >= DEEPEST {
-                    return Err(format!("it has more than {MOST_LAYERS} layers, or more than {DEEPEST} in each other"));
+                    return Err(format!("has more than {MOST_LAYERS} layers, or more than {DEEPEST} in each other"));
                 }
-                let says = |key: &str| attribute(key).is_some_and(|value| !matches!(value.as_str(), "" | "0" | "false"));
+                let says = |key: &str| attribute(key).is_some_and(|value| !matches!(value, "" | "0" | "false"));
                 let is_fixed = ["noSubsets", "fixedWidth", "fixedHeight"].iter().any(|key| says(key));
                 let parent = self.open.last().copied();
                 self.open.push(self.found.layers.len());
@@ -184,46 +178,50 @@ impl Parser {
             "LatLonBoundingBox" => {
                 let side = |key: &str| attribute(key).and_then(|value| value.parse::<f64>().ok());
                 let sides = ["minx", "miny", "maxx", "maxy"].map(side);
-                if let ([Some(west), Some(south), Some(east), Some(north)], Some(layer)) = (sides, self.layer()) {
-                    layer.extent = Some([west, south, east, north]);
+                if let [Some(west), Some(south), Some(east), Some(north)] = sides {
+                    self.of_layer(|layer| layer.extent = Some([west, south, east, north]));
                 }
             }
             _ => {}
         }
-        self.path.push(name);
-        if self.path.len() > 4 * DEEPEST {
-            return Err("its elements are too deep in each other".to_owned());
-        }
+        self.path.push(start.name);
         Ok(())
     }
 
-    fn add(&mut self, text: &str) {
+    fn text(&mut self, text: &str) {
         if self.text.len() + text.len() <= LONGEST_TEXT {
             self.text.push_str(text);
         }
     }
 
-    fn layer(&mut self) -> Option<&mut WmsLayer> {
-        self.open.last().and_then(|at| self.found.layers.get_mut(*at))
-    }
-
-    fn close(&mut self) {
-        let Some(name) = self.path.pop() else { return };
+    fn close(&mut self) -> Result<(), String> {
+        let Some(name) = self.path.pop() else { return Ok(()) };
         let text = std::mem::take(&mut self.text).trim().to_owned();
-        let parent = self.path.last().map(String::as_str).unwrap_or_default().to_owned();
+        let parent = self.path.last().map(String::as_str).unwrap_or_default();
+        if parent == "Layer" && matches!(name.as_str(), "CRS" | "SRS") {
+            return self.add_crs(&text);
+        }
+        if name == "Layer" {
+            self.open.pop();
+        } else if text.len() <= LONGEST_KEPT {
+            let parent = parent.to_owned();
+            self.take((parent.as_str(), name.as_str()), text);
+        }
+        Ok(())
+    }
+}
+
+impl Parser {
+    /// Takes the text of an element.
+    fn take(&mut self, element: (&str, &str), text: String) {
         let number = || text.parse::<u32>().ok();
-        match (parent.as_str(), name.as_str()) {
+        match element {
             ("Service", "Title") => self.found.title = Some(text).filter(|text| !text.is_empty()),
             ("Service", "MaxWidth") => self.found.largest.0 = number(),
             ("Service", "MaxHeight") => self.found.largest.1 = number(),
             ("Service", "LayerLimit") => self.found.most_layers = number(),
             ("GetMap", "Format") if self.found.formats.len() < 100 => self.found.formats.push(text),
             ("Layer", "Name") if !text.is_empty() => self.of_layer(|layer| layer.name = Some(text)),
-            // WMS 1.1.0 and older have several in one element.
-            ("Layer", "CRS" | "SRS") => self.of_layer(|layer| {
-                let room = MOST_CRS.saturating_sub(layer.crs.len());
-                layer.crs.extend(text.split_whitespace().take(room).map(str::to_owned));
-            }),
             ("Attribution", "Title") if !text.is_empty() => self.of_layer(|layer| layer.attribution = Some(text)),
             ("EX_GeographicBoundingBox", side) => {
                 let at = ["westBoundLongitude", "southBoundLatitude", "eastBoundLongitude", "northBoundLatitude"];
@@ -235,13 +233,31 @@ impl Parser {
                     });
                 }
             }
-            (_, "Layer") => drop(self.open.pop()),
             _ => {}
         }
     }
 
+    /// Adds the coordinate reference systems of the innermost layer. WMS 1.1.0 and older have several in one element.
+    fn add_crs(&mut self, text: &str) -> Result<(), String> {
+        let Some(layer) = self.open.last().and_then(|at| self.found.layers.get_mut(*at)) else { return Ok(()) };
+        for name in text.split_whitespace().filter(|name| name.len() <= LONGEST_KEPT) {
+            let next = self.found.crs.len();
+            let number = *self.found.crs_by_name.entry(name.to_ascii_uppercase()).or_insert(next);
+            if number == next {
+                self.found.crs.push(name.to_owned());
+            }
+            self.of_layers += usize::from(layer.crs.insert(number));
+            if self.found.crs.len() > MOST_CRS || self.of_layers > MOST_CRS_OF_LAYERS {
+                return Err(format!(
+                    "names more than {MOST_CRS} coordinate reference systems, or {MOST_CRS_OF_LAYERS} of all layers together"
+                ));
+            }
+        }
+        Ok(())
+    }
+
     fn of_layer(&mut self, change: impl FnOnce(&mut WmsLayer)) {
-        if let Some(layer) = self.layer() {
+        if let Some(layer) = self.open.last().and_then(|at| self.found.layers.get_mut(*at)) {
             change(layer);
         }
     }
@@ -267,6 +283,9 @@ mod tests {
     <eastBoundLongitude>12</eastBoundLongitude><southBoundLatitude>46</southBoundLatitude><northBoundLatitude>49</northBoundLatitude>
     </EX_GeographicBoundingBox><Layer><Name>lakes</Name></Layer></Layer>
    <Layer noSubsets="1"><Name>poster</Name></Layer>
+   <Layer><Name>isles</Name><EX_GeographicBoundingBox><westBoundLongitude>170</westBoundLongitude>
+    <eastBoundLongitude>-170</eastBoundLongitude><southBoundLatitude>-20</southBoundLatitude><northBoundLatitude>20</northBoundLatitude>
+    </EX_GeographicBoundingBox></Layer>
   </Layer>
  </Capability>
 </WMS_Capabilities>"#;
@@ -281,13 +300,15 @@ mod tests {
         assert_eq!((read.version, read.title.as_deref()), (Some(WmsVersion::V130), Some("Maps & charts")));
         assert_eq!((read.largest, read.most_layers), ((Some(2000), Some(1500)), Some(2)));
         assert_eq!(read.formats, names(&["image/png", "image/jpeg"]));
-        assert_eq!(read.top_names(), names(&["roads", "land", "poster"]));
+        assert_eq!(read.top_names(), names(&["roads", "land", "poster", "isles"]));
         let crs = |of: &[&str], wanted: &[&str]| read.crs(&names(of), &names(wanted));
         assert_eq!(crs(&["roads"], &["EPSG:2056"]), Ok("EPSG:2056".to_owned()));
         assert_eq!(crs(&["lakes", "roads"], &["EPSG:2056", "epsg:3857"]), Ok("epsg:3857".to_owned()));
         assert_eq!(crs(&["lakes"], &["EPSG:2056"]), Err(names(&["CRS:84", "EPSG:3857"])));
         assert_eq!(read.extent(&names(&["roads"])), Some([5.0, 45.0, 11.0, 48.0]));
         assert_eq!(read.extent(&names(&["roads", "lakes"])), Some([4.0, 45.0, 12.0, 49.0]));
+        // No box holds what lies across the dateline and does not cut it.
+        assert_eq!([read.extent(&names(&["isles"])), read.extent(&names(&["roads", "isles"]))], [None, None]);
         assert_eq!(read.attribution(&names(&["roads", "lakes"])).as_deref(), Some("Survey"));
         assert_eq!(read.check(&names(&["roads", "land"])), Ok(()));
         assert!(read.check(&names(&["roads", "land", "lakes"])).is_err_and(|e| e.contains("at most 2 layers")));
@@ -307,8 +328,40 @@ mod tests {
         assert_eq!(read.crs(&name, &names(&["EPSG:3857"])), Ok("EPSG:3857".to_owned()));
         assert_eq!(read.extent(&name), Some([-10.0, -20.0, 30.5, 40.0]));
         assert!(Capabilities::read(b"<html><body/></html>").is_err_and(|e| e.contains("WMS_Capabilities")));
-        assert!(Capabilities::read(b"<WMS_Capabilities><Service></Capability>").is_err_and(|e| e.contains("no XML")));
+        assert!(Capabilities::read(b"<WMS_Capabilities><Service></Capability>").is_err_and(|e| e.contains("is no XML")));
         let deep = format!("<WMS_Capabilities>{}", "<Layer>".repeat(100));
         assert!(Capabilities::read(deep.as_bytes()).is_err());
+    }
+
+    #[test]
+    fn what_is_too_much_is_told_and_a_long_list_is_read_to_its_end() {
+        let document = |crs: &str, layers: &str| {
+            format!(
+                "<WMS_Capabilities version='1.3.0'><Capability><Layer>{crs}<Name>a</Name>{layers}</Layer></Capability></WMS_Capabilities>"
+            )
+        };
+        let list: String = (0..10_000).map(|code| format!("EPSG:{code} ")).collect();
+        let read = Capabilities::read(document(&format!("<SRS>{list}</SRS>"), "").as_bytes()).expect("reads");
+        assert_eq!(read.crs(&names(&["a"]), &names(&["epsg:9999"])), Ok("epsg:9999".to_owned()));
+        assert_eq!(read.crs(&names(&["a"]), &names(&["EPSG:10000"])).map_err(|offered| offered.len()), Err(10));
+        let many: String = (0..=MOST_CRS).map(|code| format!("<CRS>EPSG:{code}</CRS>")).collect();
+        let refused = Capabilities::read(document(&many, "").as_bytes()).expect_err("refused");
+        assert!(refused.contains("more than 20000 coordinate reference systems"), "{refused}");
+        let layers = "<Layer/>".repeat(MOST_LAYERS);
+        let refused = Capabilities::read(document("", &layers).as_bytes()).expect_err("refused");
+        assert!(refused.contains("more than 50000 layers"), "{refused}");
+        assert!(Capabilities::read(b"<WMS_Capabilities><Service>").is_err_and(|words| words.contains("ends within")));
+    }
+
+    #[test]
+    fn what_the_layers_around_offer_holds_for_very_many() {
+        let crs: String = (0..5000).map(|code| format!("<CRS>EPSG:{code}</CRS>")).collect();
+        let (open, close) = (format!("<Layer>{crs}").repeat(60), "</Layer>".repeat(60));
+        let layers: String = (0..1000).map(|n| format!("<Layer><Name>l{n}</Name></Layer>")).collect();
+        let document = format!("<WMS_Capabilities><Capability>{open}{layers}{close}</Capability></WMS_Capabilities>");
+        let read = Capabilities::read(document.as_bytes()).expect("reads");
+        let all: Vec<String> = (0..1000).map(|n| format!("l{n}")).collect();
+        let asked = ["EPSG:900913", "EPSG:3857", "EPSG:102100", "EPSG:102113"].map(str::to_owned);
+        assert_eq!(read.crs(&all, &asked), Ok("EPSG:3857".to_owned()));
     }
 }

@@ -1,9 +1,18 @@
 //! Pictures of a WMS, by `GetMap`.
 //!
-//! Source: WMS 1.3.0, §7.3 (`GetMap`), §6.7.2 (order of axes), annex A; WMS 1.1.1, §7.2.
+//! `customParameters` and `customLayerParameters` of the map's layer go with each request, beside the request's own; they say how a picture
+//! looks (`STYLES`, `TRANSPARENT`), not where and how large it is.
+//!
+//! Source: WMS 1.3.0, §7.3 (`GetMap`), §6.7.2 (order of axes), §6.8.1 (letter case of names), annex A; WMS 1.1.1, §7.2; web map
+//! specification, `wmsLayer`.
 
 use super::frame::{Frame, Parameters};
+use offmap_model::LayerSecrets;
 use serde::{Deserialize, Serialize};
+use url::Url;
+
+/// What a map may say in place of a request.
+const OF_LOOK: [&str; 2] = ["STYLES", "TRANSPARENT"];
 
 /// A version of the standard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,13 +55,27 @@ pub(super) struct WmsDrawing {
     pub(super) is_north_first: bool,
     /// Media type.
     pub(super) format: String,
-    /// Whether the map says the styles by a parameter of its own.
-    #[serde(default)]
-    pub(super) has_styles: bool,
 }
 
 impl WmsDrawing {
-    pub(super) fn parameters(&self, frame: &Frame) -> Parameters {
+    /// Its url without what the map's own parameters say.
+    pub(super) fn url_without(&self, secrets: &LayerSecrets) -> String {
+        let Ok(mut url) = Url::parse(&self.url) else { return self.url.clone() };
+        let is_own = |name: &str| !secrets.parameters_for(&url).any(|(other, _)| other.eq_ignore_ascii_case(name));
+        let all: Vec<(String, String)> = url.query_pairs().into_owned().collect();
+        let kept: Vec<&(String, String)> = all.iter().filter(|(name, _)| is_own(name)).collect();
+        if kept.len() == all.len() {
+            return self.url.clone();
+        }
+        let is_empty = kept.is_empty();
+        url.query_pairs_mut().clear().extend_pairs(kept);
+        if is_empty {
+            url.set_query(None);
+        }
+        url.to_string()
+    }
+
+    pub(super) fn parameters(&self, frame: &Frame, secrets: &LayerSecrets) -> Parameters {
         let is_new = self.version == WmsVersion::V130;
         let bbox = if is_new && self.is_north_first { frame.flipped_bbox() } else { frame.bbox() };
         let mut all = vec![
@@ -68,10 +91,9 @@ impl WmsDrawing {
             ("TRANSPARENT", "TRUE".to_owned()),
             ("EXCEPTIONS", if is_new { "XML" } else { "application/vnd.ogc.se_xml" }.to_owned()),
         ];
-        if !self.has_styles {
-            // The default style of each layer.
-            all.push(("STYLES", ",".repeat(self.layers.len().saturating_sub(1))));
-        }
+        // The default style of each layer.
+        all.push(("STYLES", ",".repeat(self.layers.len().saturating_sub(1))));
+        all.retain(|(name, _)| !(OF_LOOK.contains(name) && secrets.has_name(name)));
         all
     }
 }
@@ -99,8 +121,8 @@ mod tests {
         let frame = size.frames((&info, &info.lods[0]), std::iter::once(tile)).next().expect("one");
         let layers = vec!["land".to_owned(), "roads".to_owned()];
         let (url, format) = ("https://h/wms".to_owned(), "image/png".to_owned());
-        let drawing = WmsDrawing { url, version, layers, crs: crs.to_owned(), is_north_first, format, has_styles: false };
-        drawing.parameters(&frame)
+        let drawing = WmsDrawing { url, version, layers, crs: crs.to_owned(), is_north_first, format };
+        drawing.parameters(&frame, &LayerSecrets::default())
     }
 
     #[test]

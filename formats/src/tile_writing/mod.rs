@@ -16,6 +16,6 @@ mod tile_log;
 pub(crate) use append_file::{AppendFile, cannot_write};
 pub(crate) use journal::{Limit, fingerprint};
 pub(crate) use packed_tile::PackedTile;
-pub(crate) use tile_bytes::{gunzipped, gzip};
+pub(crate) use tile_bytes::{GZIP, gunzipped, gzip};
 pub(crate) use tile_extents::degrees;
 pub(crate) use tile_log::TileLog;

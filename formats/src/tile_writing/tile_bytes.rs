@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use std::io::{self, Read as _, Write as _};
 
 /// First bytes of gzip.
-const GZIP: &[u8] = b"\x1f\x8b";
+pub(crate) const GZIP: &[u8] = b"\x1f\x8b";
 
 /// Whether a tile can be stored: it has bytes, and not more than the formats count.
 pub(crate) fn check_size(places: &[TileId], bytes: &[u8]) -> Result<u32, Failure> {

@@ -14,4 +14,4 @@ pub use layer::{LayerPlace, MapLayer};
 pub use layer_type::LayerType;
 pub use map::{MOST_LAYERS, WebMap};
 pub use secret_text::url_without_secrets;
-pub use template_hosts::sub_domains;
+pub use template_hosts::{has_sub_domain, sub_domains, with_sub_domain};

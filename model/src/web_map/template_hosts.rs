@@ -5,8 +5,9 @@
 use serde_json::{Map, Value};
 use url::Url;
 
-/// Words of a template in whose place a name of `subDomains` goes.
-const PLACES: [&str; 2] = ["{subDomain}", "{s}"];
+/// What a template has in the place of a name of `subDomains`, and the word that XYZ templates have for it.
+const PLACE: &str = "{subDomain}";
+const OTHER_WORD: &str = "{s}";
 /// Hosts of one layer, and bytes of a name of one.
 const MOST_HOSTS: usize = 64;
 const LONGEST_NAME: usize = 64;
@@ -23,15 +24,29 @@ pub fn sub_domains(layer: &Map<String, Value>) -> Vec<String> {
     named.iter().take(MOST_HOSTS).filter_map(Value::as_str).filter(is_name).map(str::to_owned).collect()
 }
 
+/// A template with `{subDomain}` wherever it has `{s}`.
+///
+/// ```
+/// assert_eq!(offmap_model::with_sub_domain("https://{s}.h/{z}/{x}/{y}"), "https://{subDomain}.h/{z}/{x}/{y}");
+/// ```
+#[must_use]
+pub fn with_sub_domain(template: &str) -> String {
+    template.replace(OTHER_WORD, PLACE)
+}
+
+/// Whether a template, with `{subDomain}` as its word, stands for several hosts.
+#[must_use]
+pub fn has_sub_domain(template: &str) -> bool {
+    template.contains(PLACE)
+}
+
 /// A url of a layer at each host that it stands for; the url itself where it names its host.
 pub(super) fn at_each_host(url: &str, layer: &Map<String, Value>) -> Vec<Url> {
-    let url = url.trim();
-    let read = |text: &str| Url::parse(text).ok();
-    if !PLACES.iter().any(|place| url.contains(place)) {
-        return read(url).into_iter().collect();
+    let (url, read) = (with_sub_domain(url.trim()), |text: &str| Url::parse(text).ok());
+    if !has_sub_domain(&url) {
+        return read(&url).into_iter().collect();
     }
-    let at = |name: String| read(&PLACES.iter().fold(url.to_owned(), |url, place| url.replace(place, &name)));
-    let hosts: Vec<Url> = sub_domains(layer).into_iter().filter_map(at).collect();
+    let hosts: Vec<Url> = sub_domains(layer).iter().filter_map(|name| read(&url.replace(PLACE, name))).collect();
     // Where nobody says which hosts, nothing is asked; what the url holds is a secret all the same.
-    if hosts.is_empty() { read(url).into_iter().collect() } else { hosts }
+    if hosts.is_empty() { read(&url).into_iter().collect() } else { hosts }
 }

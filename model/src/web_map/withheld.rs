@@ -10,6 +10,9 @@
 //!
 //! What is sent and looked for is bounded: a layer whose parameters are too long, or too many with those of the layers before it, is
 //! refused. They are taken out of the map all the same.
+//!
+//! Source: web map specification, `wmsLayer` and `wmtsInfo` (`customParameters`, `customLayerParameters`); WMS 1.3.0, §6.8.1 (letter
+//! case of names).
 
 use super::layer::{LONGEST_URL, MapLayer};
 use super::secret_text::{clean_text, without_secret_parameters};
@@ -17,7 +20,7 @@ use super::template_hosts::at_each_host;
 use super::withheld_values::Values;
 use crate::failure::{Failure, FailureKind, FailureOwner, FailureStage, shortened, without_secrets};
 use crate::layer_secrets::{
-    LONGEST_SECRET, LayerSecrets, MOST_SECRET_BYTES, MOST_SECRETS, WITHHELD, is_opaque, is_reserved, is_secret_name,
+    LONGEST_SECRET, LayerSecrets, MOST_SECRET_BYTES, MOST_SECRETS, Reach, WITHHELD, is_opaque, is_reserved, is_secret_name,
 };
 use crate::secret_search::searcher;
 use crate::service_url::ServiceUrl;
@@ -29,6 +32,13 @@ use url::Url;
 
 /// Members whose values are sent with requests.
 const PARAMETERS: [&str; 2] = ["customParameters", "customLayerParameters"];
+/// Where they stand in a layer, and which requests they go with.
+const OF_LAYER: [(&[&str], Reach); 4] = [
+    (&["customParameters"], Reach::Service),
+    (&["customLayerParameters"], Reach::Layer),
+    (&["wmtsInfo", "customParameters"], Reach::Service),
+    (&["wmtsInfo", "customLayerParameters"], Reach::Layer),
+];
 /// Members that are urls of a layer.
 const URLS: [&str; 4] = ["url", "styleUrl", "templateUrl", "mapUrl"];
 /// Kinds of services whose urls have no query of their own.
@@ -248,7 +258,22 @@ fn cut_long(text: &mut String, values: &mut Values) {
     }
 }
 
-/// Reads the `customParameters` of a layer, which go to the origins of its urls. Answers the name and length of one that is too long.
+/// The parameters of a layer: the member that each is of, which requests it goes with, its name and its value.
+fn parameters_of(json: &Map<String, Value>) -> impl Iterator<Item = (&'static str, Reach, &String, &Value)> {
+    OF_LAYER.into_iter().flat_map(move |(path, reach)| {
+        let mut member = None;
+        for (at, key) in path.iter().enumerate() {
+            member = match at {
+                0 => json.get(*key),
+                _ => member.and_then(|inner: &Value| inner.get(*key)),
+            };
+        }
+        let all = member.and_then(Value::as_object).into_iter().flatten();
+        all.map(move |(name, value)| (path.last().copied().unwrap_or_default(), reach, name, value))
+    })
+}
+
+/// Reads the parameters of a layer, which go to the origins of its urls. Answers the name and length of one that is too long.
 fn of_parameters(
     json: &Map<String, Value>,
     layer: &MapLayer,
@@ -258,12 +283,12 @@ fn of_parameters(
     all: &mut Withheld,
 ) -> Option<(String, usize)> {
     let mut too_long = None;
-    for (name, value) in json.get("customParameters").and_then(Value::as_object).into_iter().flatten() {
+    for (member, reach, name, value) in parameters_of(json) {
         let shown = || shortened(name.as_str(), LONGEST_NAME);
         if is_reserved(name) {
             all.warn(|| {
                 format!(
-                    "`{}` of the customParameters of layer \"{}\" is not sent: the requests have a parameter of that name",
+                    "`{}` of the {member} of layer \"{}\" is not sent: the requests have a parameter of that name",
                     shown(),
                     layer.title
                 )
@@ -283,7 +308,7 @@ fn of_parameters(
         if longest > LONGEST_SECRET && !urls.is_empty() {
             too_long.get_or_insert_with(|| (shown(), longest));
         }
-        urls.iter().for_each(|url| secrets.add(url, name, &text));
+        urls.iter().for_each(|url| secrets.add_for(reach, url, name, &text));
     }
     too_long
 }
@@ -422,6 +447,40 @@ mod tests {
         assert!(document.refusal(&document.layers()[0]).is_some());
         document.supply_secrets(&map);
         assert_eq!(document.refusal(&document.layers()[0]), None);
+        check(&document);
+    }
+
+    #[test]
+    fn parameters_of_pictures_win_over_those_of_the_service_whatever_their_letters_and_are_asked_of_nothing_else() {
+        let (service, pictures) = (json!({"time": "2020", "Lang": "de"}), json!({"TIME": "2021", "CQL_FILTER": KEY}));
+        let wms = json!({"id": "w", "title": "W", "layerType": "WMS", "url": "https://h/wms", "customParameters": service,
+            "customLayerParameters": pictures});
+        let wmts = json!({"id": "t", "title": "T", "layerType": "WebTiledLayer", "templateUrl": "https://h/{level}/{row}/{col}",
+            "wmtsInfo": {"url": "https://h/wmts", "customParameters": service, "customLayerParameters": pictures}});
+        let check = |map: &WebMap| {
+            for layer in map.layers() {
+                let url = "https://h/x".parse().expect("a url");
+                let of = |secrets: &crate::LayerSecrets| {
+                    let mut all: Vec<_> = secrets.parameters_for(&url).map(|(n, v)| format!("{n}={v}")).collect();
+                    all.sort();
+                    all
+                };
+                let filter = format!("CQL_FILTER={KEY}");
+                assert_eq!(of(&layer.secrets), [filter.as_str(), "Lang=de", "TIME=2021"], "{}", layer.id);
+                assert_eq!(of(&layer.secrets.of_service()), ["Lang=de", "time=2020"], "{}", layer.id);
+                let deciding = layer.secrets.deciding();
+                let deciding: Vec<_> = deciding.iter().map(|(name, value)| (name.as_str(), *value)).collect();
+                assert_eq!(deciding, [("cql_filter", KEY), ("lang", "de"), ("time", "2021")]);
+            }
+        };
+        let map = map(vec![wms, wmts]);
+        check(&map);
+        let json = Value::Object(map.json().clone());
+        assert!(!json.to_string().contains("0123456789") && !json.to_string().contains("2021"), "{json}");
+        // A document of the map has no values; they are what they were once the map is read again.
+        let mut document: WebMap = serde_json::from_value(json).expect("a map");
+        assert!(document.layers().iter().all(|layer| document.refusal(layer).is_some()));
+        document.supply_secrets(&map);
         check(&document);
     }
 

@@ -29,6 +29,7 @@ pub(super) struct WmtsLayer {
     pub(super) layer: Value,
     pub(super) extent: Envelope,
     pub(super) levels: Vec<LevelScale>,
+    pub(super) has_vector_tiles: bool,
 }
 
 /// The address of capabilities; `None` for one of something else. One that names the service and no request asks for them.
@@ -147,7 +148,7 @@ fn as_map_layer(found: &Capabilities, layer: &Layer, scheme: Scheme, (template, 
         "fullExtent": extent,
         "copyright": found.provider,
     });
-    WmtsLayer { title, layer, extent, levels }
+    WmtsLayer { title, layer, extent, levels, has_vector_tiles: is_vector }
 }
 
 #[cfg(test)]

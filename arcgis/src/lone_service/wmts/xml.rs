@@ -1,11 +1,8 @@
 //! XML as a tree of elements, within limits. Names are without their prefixes.
 
-use quick_xml::escape::resolve_predefined_entity;
-use quick_xml::events::{BytesStart, Event};
-use quick_xml::{Reader, XmlVersion};
+use crate::xml::{self, Start, Visitor};
 
-/// Elements within each other, and all together.
-const DEEPEST: usize = 32;
+/// Most elements of a document.
 const MOST_ELEMENTS: usize = 1_000_000;
 
 /// An element.
@@ -18,63 +15,43 @@ pub(super) struct Element {
     children: Vec<Element>,
 }
 
+/// Elements that are open, and the outermost one when it has ended.
+#[derive(Default)]
+struct Tree {
+    open: Vec<Element>,
+    root: Option<Element>,
+}
+
+impl Visitor for Tree {
+    fn open(&mut self, start: Start) -> Result<(), String> {
+        let Start { name, attributes } = start;
+        self.open.push(Element { name, attributes, ..Element::default() });
+        Ok(())
+    }
+
+    fn text(&mut self, text: &str) {
+        if let Some(element) = self.open.last_mut() {
+            element.text.push_str(text);
+        }
+    }
+
+    fn close(&mut self) -> Result<(), String> {
+        let Some(mut ended) = self.open.pop() else { return Ok(()) };
+        ended.text = ended.text.trim().to_owned();
+        match self.open.last_mut() {
+            Some(parent) => parent.children.push(ended),
+            None => self.root = Some(ended),
+        }
+        Ok(())
+    }
+}
+
 impl Element {
     /// Reads a document; the error says in half a sentence what is wrong.
     pub(super) fn read(bytes: &[u8]) -> Result<Self, String> {
-        let text = text_of(bytes);
-        let mut reader = Reader::from_str(&text);
-        let (mut open, mut count): (Vec<Self>, usize) = (Vec::new(), 0);
-        loop {
-            let event = reader.read_event().map_err(|e| format!("is no XML: {e}"))?;
-            let ended = match event {
-                Event::Start(start) => {
-                    open.push(Self::begin(&start)?);
-                    None
-                }
-                Event::Empty(start) => Some(Self::begin(&start)?),
-                Event::End(_) => open.pop(),
-                Event::Eof => return Err("ends within an element".to_owned()),
-                other => {
-                    if let Some(element) = open.last_mut() {
-                        element.add_text(&other);
-                    }
-                    None
-                }
-            };
-            count += usize::from(ended.is_some());
-            if open.len() > DEEPEST || count > MOST_ELEMENTS {
-                return Err(format!("has more than {MOST_ELEMENTS} elements, or more than {DEEPEST} within each other"));
-            }
-            let Some(mut ended) = ended else { continue };
-            ended.text = ended.text.trim().to_owned();
-            match open.last_mut() {
-                Some(parent) => parent.children.push(ended),
-                None => return Ok(ended),
-            }
-        }
-    }
-
-    fn begin(start: &BytesStart<'_>) -> Result<Self, String> {
-        let mut element = Self { name: start.local_name().as_ref().to_owned(), ..Self::default() };
-        for attribute in start.attributes() {
-            let attribute = attribute.map_err(|e| format!("is no XML: {e}"))?;
-            let value =
-                attribute.normalized_value(XmlVersion::Implicit1_0).map_err(|e| format!("is no XML: {e}"))?.into_owned();
-            element.attributes.push((attribute.key.local_name().as_ref().to_owned(), value));
-        }
-        Ok(element)
-    }
-
-    fn add_text(&mut self, event: &Event<'_>) {
-        match event {
-            Event::Text(piece) => self.text.push_str(piece),
-            Event::CData(piece) => self.text.push_str(piece),
-            Event::GeneralRef(name) => match name.strip_prefix('#') {
-                None => self.text.push_str(resolve_predefined_entity(name).unwrap_or_default()),
-                Some(number) => self.text.extend(character(number)),
-            },
-            _ => {}
-        }
+        let mut tree = Tree::default();
+        xml::read(bytes, MOST_ELEMENTS, &mut tree)?;
+        tree.root.ok_or_else(|| "has no element".to_owned())
     }
 
     pub(super) fn attribute(&self, name: &str) -> Option<&str> {
@@ -101,26 +78,10 @@ impl Element {
     }
 }
 
-/// Bytes as text: what is no UTF-8 is taken for the Latin alphabet that old servers write.
-fn text_of(bytes: &[u8]) -> String {
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-    match std::str::from_utf8(bytes) {
-        Ok(text) => text.to_owned(),
-        Err(_) => bytes.iter().map(|byte| char::from(*byte)).collect(),
-    }
-}
-
-fn character(number: &str) -> Option<char> {
-    let code = match number.strip_prefix('x') {
-        Some(hex) => u32::from_str_radix(hex, 16).ok()?,
-        None => number.parse().ok()?,
-    };
-    char::from_u32(code)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::xml::DEEPEST;
 
     #[test]
     fn a_document_is_a_tree_whatever_its_prefixes() {
