@@ -140,19 +140,25 @@ struct Asked {
 
 /// What is wanted of a service for a file, where that can be.
 fn wanted(arguments: &Fetch, content: Content) -> Result<Wanted, Stop> {
-    let is_tiles = content == Content::Tiles;
-    match () {
-        () if is_tiles && arguments.fields.is_some() => Err(Stop::usage("tiles have no fields; leave --fields out")),
-        () if !is_tiles && arguments.draw_tiles => {
-            Err(Stop::usage("features are not drawn; leave --draw-tiles out, or name a file of tiles such as .tpkx"))
+    let wanted = match content {
+        Content::Tiles if arguments.fields.is_some() => {
+            return Err(Stop::usage("tiles have no fields; leave --fields out"));
         }
-        () if !is_tiles && arguments.levels.is_some() => Err(Stop::usage("features have no levels; leave --levels out")),
-        () if arguments.levels.is_none() && arguments.url.contains('{') => {
-            Err(Stop::usage("a template does not say which levels it has; name --levels, for instance 0-12"))
+        Content::Tiles if arguments.draw_tiles => Wanted::Drawn,
+        Content::Tiles => Wanted::Tiles,
+        Content::Features if arguments.draw_tiles => {
+            return Err(Stop::usage(
+                "features are not drawn; leave --draw-tiles out, or name a file of tiles such as .tpkx",
+            ));
         }
-        () if !is_tiles => Ok(Wanted::Features),
-        () if arguments.draw_tiles => Ok(Wanted::Drawn),
-        () => Ok(Wanted::Tiles),
+        Content::Features if arguments.levels.is_some() => {
+            return Err(Stop::usage("features have no levels; leave --levels out"));
+        }
+        Content::Features => Wanted::Features,
+    };
+    match arguments.levels.is_none() && arguments.url.contains('{') {
+        true => Err(Stop::usage("a template does not say which levels it has; name --levels, for instance 0-12")),
+        false => Ok(wanted),
     }
 }
 

@@ -107,7 +107,7 @@ impl Resolved {
         match self.by_level.as_ref().map(|by_level| by_level.get(&first.level)) {
             None => true,
             Some(None) => false,
-            Some(Some(Asked::Envelopes(lod, all))) => self.meets((lod, all), first, side),
+            Some(Some(Asked::Envelopes(lod, all))) => self.meets((lod, all.as_slice()), first, side),
             Some(Some(Asked::Rows(rows))) => {
                 let last = |first: u64| first.saturating_add(side - 1);
                 rows.has_any((first.row, last(first.row)), (first.column, last(first.column)))
@@ -123,7 +123,7 @@ impl Resolved {
             None => true,
             Some(None) => false,
             Some(Some(Asked::Rows(rows))) => rows.has_tile(place.row, place.column),
-            Some(Some(Asked::Envelopes(lod, all))) => self.meets((lod, all), place, 1),
+            Some(Some(Asked::Envelopes(lod, all))) => self.meets((lod, all.as_slice()), place, 1),
         }
     }
 

@@ -17,7 +17,7 @@ pub enum ArchiveFault {
     /// Answers with the whole file, as a server without ranges does.
     NoRanges,
     /// Answers with the range, and the file is another one from then on: its bytes and its `ETag`.
-    ChangeAfter(Bytes, String),
+    ChangeAfter(Vec<u8>, String),
     /// Says how many bytes the range has, and sends half of them before it closes the connection.
     Drop,
     /// Sends half of the bytes as if they were all, under the `Content-Range` of all.
@@ -36,6 +36,8 @@ pub enum ArchiveFault {
     Redirect(String),
     /// Answers with other bytes of the right length.
     Garbage,
+    /// Never answers.
+    Hang,
 }
 
 /// A request as it came, and how many bytes it was answered with.
@@ -159,7 +161,14 @@ fn range_of(headers: &HeaderMap) -> Option<(usize, usize)> {
 }
 
 async fn answer(State(shared): State<Arc<Mutex<Shared>>>, request: axum::extract::Request) -> Response<Body> {
-    let mut shared = locked(&shared);
+    let answered = respond(&mut locked(&shared), &request);
+    match answered {
+        Some(response) => response,
+        None => std::future::pending().await,
+    }
+}
+
+fn respond(shared: &mut Shared, request: &axum::extract::Request) -> Option<Response<Body>> {
     let headers = request.headers();
     let shown = |(name, value): (&header::HeaderName, &header::HeaderValue)| {
         (name.to_string(), value.to_str().unwrap_or_default().to_owned())
@@ -173,27 +182,26 @@ async fn answer(State(shared): State<Arc<Mutex<Shared>>>, request: axum::extract
             builder = builder.header(name, value);
         }
     }
-    let empty = |status: StatusCode| status_only(status);
     if !shared.holds(headers) {
-        return empty(StatusCode::PRECONDITION_FAILED);
+        return Some(status_only(StatusCode::PRECONDITION_FAILED));
     }
     let all = shared.bytes.clone();
     let ranged = range_of(headers).filter(|_| !matches!(fault, Some(ArchiveFault::NoRanges)));
     let Some((mut first, last)) = ranged else {
-        return builder.body(Body::from(all)).unwrap_or_default();
+        return builder.body(Body::from(all)).ok();
     };
     if first >= all.len() {
-        return empty(StatusCode::RANGE_NOT_SATISFIABLE);
+        return Some(status_only(StatusCode::RANGE_NOT_SATISFIABLE));
     }
     let mut last = last.min(all.len() - 1);
     let mut total = all.len();
     let mut body = None;
     match fault {
-        Some(ArchiveFault::Status(status)) => return empty(StatusCode::from_u16(status).unwrap_or(StatusCode::IM_A_TEAPOT)),
+        Some(ArchiveFault::Status(status)) => return Some(status_only(StatusCode::from_u16(status).unwrap_or(StatusCode::IM_A_TEAPOT))),
         Some(ArchiveFault::Redirect(to)) => {
-            return Response::builder().status(302).header(header::LOCATION, to).body(Body::empty()).unwrap_or_default();
+            return Response::builder().status(302).header(header::LOCATION, to).body(Body::empty()).ok();
         }
-        Some(ArchiveFault::ChangeAfter(bytes, etag)) => (shared.bytes, shared.etag) = (bytes, Some(etag)),
+        Some(ArchiveFault::ChangeAfter(bytes, etag)) => (shared.bytes, shared.etag) = (bytes.into(), Some(etag)),
         Some(ArchiveFault::OtherRange) => (first, last) = (first + 1, (last + 1).min(all.len() - 1)),
         Some(ArchiveFault::OtherTotal) => total += 1,
         Some(ArchiveFault::Gzip) => builder = builder.header(header::CONTENT_ENCODING, "gzip"),
@@ -208,6 +216,7 @@ async fn answer(State(shared): State<Arc<Mutex<Shared>>>, request: axum::extract
             let broken = Err(Error::from(ErrorKind::ConnectionReset));
             body = Some(Body::from_stream(stream::iter([Ok(half), broken])));
         }
+        Some(ArchiveFault::Hang) => return None,
         Some(ArchiveFault::NoRanges) | None => {}
     }
     if let Some(request) = shared.requests.last_mut() {
@@ -215,7 +224,7 @@ async fn answer(State(shared): State<Arc<Mutex<Shared>>>, request: axum::extract
     }
     let range = format!("bytes {first}-{last}/{total}");
     let builder = builder.status(StatusCode::PARTIAL_CONTENT).header(header::CONTENT_RANGE, range);
-    builder.body(body.unwrap_or_else(|| Body::from(all.slice(first..=last)))).unwrap_or_default()
+    builder.body(body.unwrap_or_else(|| Body::from(all.slice(first..=last)))).ok()
 }
 
 fn status_only(status: StatusCode) -> Response<Body> {

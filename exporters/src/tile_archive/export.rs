@@ -174,9 +174,9 @@ impl Export<'_> {
             reserve.check(to.parent().unwrap_or(&to), bytes)?;
             // A half that a process left that ended meanwhile is of no use: without a checkpoint nothing of it counts.
             let _ = std::fs::remove_file(atomic_file::beside(&to));
-            let mut copy = Copy { sink: Box::new(PmtilesSink::open(&to, &selection.describe(reader.info()))?), cancel };
-            reader.for_each_of(&ids, &mut copy)?;
-            let Copy { sink, cancel } = copy;
+            let mut put = Put { sink: Box::new(PmtilesSink::open(&to, &selection.describe(reader.info()))?), cancel };
+            reader.for_each_of(&ids, &mut put)?;
+            let Put { sink, cancel } = put;
             sink.finish()?;
             let hashed = hash_file_until(&to, &cancel)?;
             drop(reader);
@@ -195,12 +195,12 @@ fn purpose(url: &str, identity: &Identity) -> Result<[u8; 32], Failure> {
 }
 
 /// Puts what is read.
-struct Copy {
+struct Put {
     sink: Box<PmtilesSink>,
     cancel: CancellationToken,
 }
 
-impl TileVisitor for Copy {
+impl TileVisitor for Put {
     fn wants(&mut self, _: TileId) -> Result<bool, Failure> {
         if self.cancel.is_cancelled() { Err(Failure::cancelled()) } else { Ok(true) }
     }

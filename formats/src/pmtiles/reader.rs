@@ -78,6 +78,9 @@ impl Tiles<'_> {
     /// Gives tiles of a run, all of which follow each other: blocks that are not wanted are passed over as a whole.
     fn give(&mut self, reader: &mut Archive, run: &TileRun) -> Result<(), Failure> {
         let mut ids = run.ids.clone();
+        if ids.end - ids.start == 1 {
+            return self.give_block(reader, run, Block { first: ids.start, order: 0 });
+        }
         while ids.start < ids.end {
             let block = Block::first_of(&ids).ok_or_else(|| reader.no_tile(ids.start))?;
             self.give_block(reader, run, block)?;
