@@ -122,8 +122,8 @@ impl Attempt for RangeAttempt<'_> {
     }
 
     async fn send(&mut self, transport: &Transport, call: &ServiceCall, access: &Access) -> Result<RangeAnswer, Refused> {
-        let sent = transport.follow_with_permit(call, access, &self.headers(), Some(Weight::Bulk));
-        let (response, _permit) = sent.await?;
+        let headers = self.headers();
+        let (response, _permit) = transport.follow_with_permit(call, access, &headers, Some(Weight::Bulk)).await?;
         match (response.status(), self.state) {
             (StatusCode::PRECONDITION_FAILED, Some(_)) => {
                 return Ok(RangeAnswer::Changed("it is not in the state any more that was asked for (412)".to_owned()));

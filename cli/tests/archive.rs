@@ -118,8 +118,8 @@ async fn a_fetch_that_is_killed_asks_for_no_range_twice_that_came() {
     let shown = out.to_string_lossy().into_owned();
     let planned = run(offmap(&["fetch", &server.url(), &shown, "--plan"]));
     assert_eq!(planned.status.code(), Some(0), "{}", words(&planned));
-    // Of the export: the first bytes, the directories, two ranges; the others never come.
-    let before = server.requests().len() + 2 + 2;
+    // Of the export: the first bytes, the metadata, the directories, two ranges; the others never come.
+    let before = server.requests().len() + 3 + 2;
     server.forget();
     server.fault(before, usize::MAX, ArchiveFault::Hang);
     tokio::task::block_in_place(|| {

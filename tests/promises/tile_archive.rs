@@ -192,7 +192,7 @@ async fn faults_that_pass_cost_nothing_and_lies_are_named() {
     let expected = expected(&desk.made);
     let before = planned_requests(&desk).await;
     let other = ArchiveServer::start(std::fs::read(&desk.made).expect("reads")).await.expect("a server");
-    // Of the last requests, which are for tiles.
+    // Behind the first bytes and the metadata: the directories, and the tiles.
     for (fault, times) in [
         (ArchiveFault::Drop, 3),
         (ArchiveFault::Short, 3),
@@ -215,7 +215,8 @@ async fn faults_that_pass_cost_nothing_and_lies_are_named() {
         (ArchiveFault::Gzip, before + 2, FailureKind::InvalidAnswer, "compressed (gzip)"),
         (ArchiveFault::Multipart, before + 2, FailureKind::InvalidAnswer, "several parts"),
         (ArchiveFault::Garbage, 0, FailureKind::Corrupt, "`PMTiles` and version 3"),
-        (ArchiveFault::Garbage, before + 2, FailureKind::Corrupt, ""),
+        (ArchiveFault::Garbage, before + 2, FailureKind::Corrupt, "a directory"),
+        (ArchiveFault::Garbage, before + 3, FailureKind::Corrupt, "is no tile"),
         (ArchiveFault::Status(404), 0, FailureKind::NotFound, ""),
         (ArchiveFault::Status(403), before + 2, FailureKind::Unauthorized, ""),
     ] {
@@ -280,7 +281,8 @@ async fn a_state_that_is_told_by_a_date_or_by_nothing_is_held_to_as_far_as_it_go
         std::fs::remove_dir_all(desk.destination()).expect("removes");
     }
     let before = planned_requests(&desk).await;
-    desk.server.fault(before + 2, usize::MAX, ArchiveFault::OtherTotal);
+    desk.server.fault(before + 2, 1, ArchiveFault::OtherTotal);
+    desk.server.fault(2, 1, ArchiveFault::OtherTotal);
     let failure = desk.failure().await;
     assert!(failure.message.contains("changed while it was read: it had"), "{failure}");
 }

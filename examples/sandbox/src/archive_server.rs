@@ -175,7 +175,6 @@ fn respond(shared: &mut Shared, request: &axum::extract::Request) -> Option<Resp
     };
     let logged = ArchiveRequest { target: request.uri().to_string(), headers: headers.iter().map(shown).collect(), range: None };
     shared.requests.push(logged);
-    let fault = shared.strike();
     let mut builder = Response::builder();
     for (name, value) in [(header::ETAG, &shared.etag), (header::LAST_MODIFIED, &shared.modified)] {
         if let Some(value) = value {
@@ -185,6 +184,7 @@ fn respond(shared: &mut Shared, request: &axum::extract::Request) -> Option<Resp
     if !shared.holds(headers) {
         return Some(status_only(StatusCode::PRECONDITION_FAILED));
     }
+    let fault = shared.strike();
     let all = shared.bytes.clone();
     let ranged = range_of(headers).filter(|_| !matches!(fault, Some(ArchiveFault::NoRanges)));
     let Some((mut first, last)) = ranged else {
