@@ -123,6 +123,15 @@ if command -v nginx > /dev/null; then
     fetch "$at/odd/rest/services/points/FeatureServer/0" "$work/stormy.gpkg"
     compare features "$work/stormy.gpkg" "$work/features/points.json"
   fi
+  echo "nginx, ranges of an archive"
+  for at in "http://127.0.0.1:$nginx" "http://127.0.0.1:$nginx/stormy"; do
+    fetch "$at/vector.pmtiles" "$work/archive.pmtiles" --overwrite
+    compare tiles "$work/archive.pmtiles" "http://127.0.0.1:$nginx/vector/{z}/{x}/{y}.pbf" "$work/vector.mbtiles"
+  done
+  if "$offmap" fetch "http://127.0.0.1:$nginx/whole/vector.pmtiles" "$work/whole.pmtiles" --progress off > "$work/fetch.txt" 2>&1 ||
+    ! grep -q "serves no ranges" "$work/fetch.txt"; then
+    cat "$work/fetch.txt"; echo "foreign servers: a server without ranges was not refused" >&2; exit 1
+  fi
   "$python" -m uvicorn fast_pmtiles.main:app --host 127.0.0.1 --port "$vector" --log-level error > "$work/vector.txt" 2>&1 &
   servers+=($!)
   answers "http://127.0.0.1:$vector/healthz"

@@ -3,13 +3,12 @@
 //! 1. Write to `<name>.part` in the work directory; the final name only ever holds a complete file. What is there under the final name
 //!    already is not fetched again.
 //! 2. A connection that breaks is resumed with `Range` and `If-Range` where the server gave a validator and the length, else it starts
-//!    over; the rest is joined only if it is of the same file (`file_state`). Both stand in `<name>.part.json`, so that another process
+//!    over; the rest is joined only if it is of the same file (`FileState`). Both stand in `<name>.part.json`, so that another process
 //!    can resume, too.
 //! 3. The length is checked where the server says one; a JSON error body is an error, not a file.
 //! 4. The hash is computed while the bytes arrive, also across a resumed part: nobody need read the file for it again.
 
 mod fetch;
-mod file_state;
 mod held;
 mod part;
 mod writer;

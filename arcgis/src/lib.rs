@@ -35,6 +35,7 @@ mod access;
 mod answer_kind;
 mod auth;
 pub mod body;
+mod byte_range;
 mod call;
 mod client;
 mod credential_provider;
@@ -42,6 +43,7 @@ mod download;
 pub mod export_twin;
 mod feature_query;
 mod feature_set;
+mod file_state;
 mod host;
 mod host_policy;
 mod inner_host;
@@ -69,12 +71,14 @@ pub use auth::{
     AccessToken, AuthorizationCode, Credentials, LoopbackRedirect, SignInRequest, SignInStore, TokenClient, TokenSource,
     UserSignIn,
 };
+pub use byte_range::{ByteRange, RangeAnswer};
 pub use call::ServiceCall;
 pub use client::ArcGisClient;
 pub use credential_provider::CredentialProvider;
 pub use download::{Download, Downloaded};
 pub use feature_query::{FeaturePages, FeatureQuery};
 pub use feature_set::ReadFeatures;
+pub use file_state::FileState;
 pub use host::parse_host;
 pub use host_policy::HostPolicy;
 pub use options::ClientOptions;

@@ -14,6 +14,7 @@ use crate::fetch_package::{self, Claim};
 use crate::interrupt::or_interrupted;
 use crate::job_run;
 use crate::known_secrets::know_map;
+use crate::plan_text;
 use crate::report::{report_error, report_layers, result_json};
 use crate::setup::{area, cancelled_by_ctrl_c};
 use crate::stop::{INCOMPLETE, Stop};
@@ -41,6 +42,9 @@ const BY_PAGES: &str = "featureQueryParameters";
 
 pub(crate) async fn run(arguments: Fetch) -> Result<u8, Stop> {
     let wishes = wishes(&arguments);
+    if arguments.plan {
+        return or_told(plan(&arguments).await, &wishes);
+    }
     let Begun { engine, job, package, has_only_tiles, claim } = or_told(begin(&arguments).await, &wishes)?;
     let (outcome, cancel) = job_run::run(job, &wishes).await;
     if let Err(failure) = engine.shutdown().await {
@@ -127,8 +131,17 @@ struct Begun {
     claim: Claim,
 }
 
-/// What is wanted for a file of that content; options that say nothing of it are refused.
-fn wanted_of(arguments: &Fetch, content: Content) -> Result<Wanted, Stop> {
+/// What is asked for, once the service was read.
+struct Asked {
+    engine: Engine,
+    lone: LoneService,
+    parameters: GenerateOfflineMapParameters,
+    /// Whether every row is wanted, wherever it is.
+    takes_all: bool,
+}
+
+/// What is wanted of a service for a file, where that can be.
+fn wanted(arguments: &Fetch, content: Content) -> Result<Wanted, Stop> {
     let wanted = match content {
         Content::Tiles if arguments.fields.is_some() => {
             return Err(Stop::usage("tiles have no fields; leave --fields out"));
@@ -145,22 +158,21 @@ fn wanted_of(arguments: &Fetch, content: Content) -> Result<Wanted, Stop> {
         }
         Content::Features => Wanted::Features,
     };
-    if arguments.levels.is_none() && arguments.url.contains('{') {
-        return Err(Stop::usage("a template does not say which levels it has; name --levels, for instance 0-12"));
+    match arguments.levels.is_none() && arguments.url.contains('{') {
+        true => Err(Stop::usage("a template does not say which levels it has; name --levels, for instance 0-12")),
+        false => Ok(wanted),
     }
-    Ok(wanted)
 }
 
 /// Everything that can be refused without the service is refused first.
-async fn begin(arguments: &Fetch) -> Result<Begun, Stop> {
-    let chosen = arguments.area.as_deref().map(area).transpose()?;
-    let package = package_of(arguments, chosen.as_ref());
+async fn ask(arguments: &Fetch, chosen: Option<AreaOfInterest>, package: &Path) -> Result<Asked, Stop> {
     let content = files::content_of(&arguments.out)?;
-    let mut request = Request::new(&package, &arguments.out);
-    request.overwrite = arguments.overwrite;
-    or_interrupted(run_blocking(move || files::check_destination(&request))).await?;
-    let wanted = wanted_of(arguments, content)?;
-    let began = Instant::now();
+    if !arguments.plan {
+        let mut request = Request::new(package, &arguments.out);
+        request.overwrite = arguments.overwrite;
+        or_interrupted(run_blocking(move || files::check_destination(&request))).await?;
+    }
+    let wanted = wanted(arguments, content)?;
     let client = access::client(&arguments.access, Some(&arguments.url))?;
     let limits = read_limits(&wishes(arguments));
     let (filter, layer) = (arguments.filter.as_deref().unwrap_or_default(), arguments.layer.as_deref());
@@ -175,25 +187,61 @@ async fn begin(arguments: &Fetch) -> Result<Begun, Stop> {
     if content == Content::Tiles {
         files::check_tiles(&arguments.out, lone.has_vector_tiles)?;
     }
-    let has_only_tiles = lone.has_only_tiles;
     let takes_all = wanted == Wanted::Features && chosen.is_none();
     let parameters = parameters(arguments, &lone, (chosen, wanted))?;
+    let engine = offmap::with_defaults(&client)?.start()?;
+    Ok(Asked { engine, lone, parameters, takes_all })
+}
+
+async fn begin(arguments: &Fetch) -> Result<Begun, Stop> {
+    let chosen = arguments.area.as_deref().map(area).transpose()?;
+    let package = package_of(arguments, chosen.as_ref());
+    let began = Instant::now();
+    let Asked { engine, lone, parameters, takes_all } = ask(arguments, chosen, &package).await?;
+    let has_only_tiles = lone.has_only_tiles;
     let claimed = package.clone();
     let claim = or_interrupted(run_blocking(move || Claim::take(&claimed))).await?;
-    let engine = offmap::with_defaults(&client)?.start()?;
     let job = match left(&engine, &package).await? {
         Some(job) => job.with_secrets_of(&lone.source.web_map),
         None => {
             let task = OfflineMapTask::new(&engine, lone.source);
-            let overrides = match takes_all || arguments.fields.is_some() {
-                true => or_interrupted(overrides(&task, &parameters, takes_all, arguments.fields.as_deref())).await?,
-                false => GenerateOfflineMapParameterOverrides::default(),
-            };
+            let overrides = overrides_of(arguments, &task, &parameters, takes_all).await?;
             task.generate_offline_map(parameters, overrides, &package)
         }
     };
     job.count_time(began.elapsed());
     Ok(Begun { engine, job, package, has_only_tiles, claim })
+}
+
+/// Says what would come, and fetches nothing of it.
+async fn plan(arguments: &Fetch) -> Result<u8, Stop> {
+    let chosen = arguments.area.as_deref().map(area).transpose()?;
+    let package = package_of(arguments, chosen.as_ref());
+    let Asked { engine, lone, parameters, takes_all } = ask(arguments, chosen, &package).await?;
+    let task = OfflineMapTask::new(&engine, lone.source);
+    let overrides = overrides_of(arguments, &task, &parameters, takes_all).await?;
+    let plan = or_interrupted(task.plan(&parameters, &overrides)).await?;
+    match wishes(arguments).style() {
+        ProgressStyle::Json => terminal::json_line(&json!({"plan": plan, "bytes": plan.bytes()})),
+        _ => plan_text::tell(&plan),
+    }
+    if plan.tasks.is_empty() {
+        let failure = plan.skipped.iter().find_map(|skipped| skipped.failure.clone());
+        return Err(failure.unwrap_or_else(|| Failure::not_supported("nothing of it can be fetched")).into());
+    }
+    Ok(0)
+}
+
+async fn overrides_of(
+    arguments: &Fetch,
+    task: &OfflineMapTask,
+    parameters: &GenerateOfflineMapParameters,
+    takes_all: bool,
+) -> Result<GenerateOfflineMapParameterOverrides, Stop> {
+    match takes_all || arguments.fields.is_some() {
+        true => Ok(or_interrupted(overrides(task, parameters, takes_all, arguments.fields.as_deref())).await?),
+        false => Ok(GenerateOfflineMapParameterOverrides::default()),
+    }
 }
 
 /// What an earlier command left: a job that goes on, or a package of which the rest is fetched.

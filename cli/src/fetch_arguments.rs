@@ -15,7 +15,8 @@ URL is that of a service or of one of its layers:
   tiles     …/MapServer, …/ImageServer, …/VectorTileServer with a
             cache; …/WMTSCapabilities.xml or
             …?SERVICE=WMTS&REQUEST=GetCapabilities; a template with
-            {z}, {x} and {y} ({-y} for rows from the south)
+            {z}, {x} and {y} ({-y} for rows from the south); ….pmtiles on
+            a web server, of which only the parts that are wanted come
             → .tpkx .vtpk .mbtiles .pmtiles
   drawn     …/MapServer, …/ImageServer without a cache, or a WMS with
             its LAYERS in the url, with --draw-tiles
@@ -27,6 +28,8 @@ Examples:
   offmap fetch https://gis.example.com/arcgis/rest/services/\\
     Relief/MapServer relief.pmtiles --levels 0-12 \\
     --area 5.9,45.8,10.5,47.8
+  offmap fetch https://tiles.example.org/planet.pmtiles alps.pmtiles \\
+    --levels 0-12 --area 5.9,45.8,10.5,47.8 --plan
 
 OUT is absent or complete. The same command goes on with what an earlier one left (in OUT.fetch-… beside it, if it was killed or \
 --keep was given); offmap clean removes that.
@@ -41,7 +44,7 @@ Exit codes:
 /// `offmap fetch`.
 #[derive(Debug, Args)]
 pub(crate) struct Fetch {
-    /// Url of a service or layer, or a template of tiles.
+    /// Url of a service or layer, an archive, or a template of tiles.
     #[arg(value_name = "URL")]
     pub(crate) url: String,
     /// File to write; its ending says the format.
@@ -79,6 +82,9 @@ pub(crate) struct Fetch {
     /// Have tiles drawn by a service that has no cache, in the scheme of the web; wants --levels.
     #[arg(long, help_heading = help::RUN)]
     pub(crate) draw_tiles: bool,
+    /// Say what would come, and fetch nothing of it.
+    #[arg(long, conflicts_with_all = ["keep", "overwrite"], help_heading = help::RUN)]
+    pub(crate) plan: bool,
     /// Replace OUT, which stays until the new file is complete. What is not of its format is refused.
     #[arg(long, help_heading = help::RUN)]
     pub(crate) overwrite: bool,

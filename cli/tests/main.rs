@@ -1,5 +1,6 @@
 //! The command line, run as people run it: one program, so that its tests share the cores.
 
+mod archive;
 #[cfg(target_os = "linux")]
 mod bounds;
 mod closed;

@@ -7,6 +7,7 @@
 //! | [`TileCacheExporter`](tile_cache::TileCacheExporter) | raster tiled layers | `exportTiles` | `.tpkx` or `.tpk` | `exportTileCacheParameters` |
 //! | [`VectorTilesExporter`](vector_tiles::VectorTilesExporter) | vector tiled layers | `exportTiles` | `.vtpk`, and the style of an item with its sprites and fonts | `exportVectorTilesParameters` |
 //! | [`TileDownloadExporter`](tile_download::TileDownloadExporter) | raster and vector tiled layers, where `directDownload` allows it | `tilemap`, tiles | `.tpkx`, `.vtpk`, styles as above | `tileDownloadParameters` |
+//! | [`TileArchiveExporter`](tile_archive::TileArchiveExporter) | PMTiles archives on web servers, where `directDownload` allows it | ranges of bytes | `.pmtiles` | `tileArchiveParameters` |
 //! | [`TileDrawExporter`](tile_draw::TileDrawExporter) | dynamic map and image services, WMS, where `drawTiles` allows it | `export`, `exportImage`, `GetMap` | `.tpkx` | `tileDrawParameters` |
 //!
 //! Each is built with an [`ArcGisClient`]; [`offmap_arcgis::portal`] reads the web map with the same client, so that
@@ -21,6 +22,7 @@ mod file_etag;
 pub mod geodatabase;
 mod job_client;
 mod raster_service;
+pub mod tile_archive;
 mod tile_blocks;
 pub mod tile_cache;
 pub mod tile_download;
@@ -70,6 +72,7 @@ pub fn read_any_job_answer(answer: &serde_json::Value) {
 }
 
 pub use offmap_formats::geodatabase::GeodatabaseReader;
+use offmap_formats::open_containers::OpenTilesReader;
 pub use offmap_formats::readers::containers;
 pub use offmap_formats::tile_package::TilePackageReader;
 
@@ -86,8 +89,10 @@ pub fn register(builder: EngineBuilder, client: &ArcGisClient) -> Result<EngineB
         .secrets(client.secrets().clone())
         .container_reader(GeodatabaseReader)
         .container_reader(TilePackageReader)
+        .container_reader(OpenTilesReader)
         // The last one added is asked first; those that download directly or draw stand behind all others.
         .exporter(tile_draw::TileDrawExporter::new(client.clone()))?
+        .exporter(tile_archive::TileArchiveExporter::new(client.clone()))?
         .exporter(feature_query::FeatureQueryExporter::new(client.clone()))?
         .exporter(tile_download::TileDownloadExporter::new(client.clone()))?
         .exporter(geodatabase::GeodatabaseExporter::new(client.clone()))?

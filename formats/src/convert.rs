@@ -103,6 +103,22 @@ struct Resolved {
 }
 
 impl Resolved {
+    /// Whether any tile of a square may be wanted.
+    fn wants_some(&self, first: TileId, side: u64) -> bool {
+        if self.levels.as_ref().is_some_and(|levels| !levels.contains(&first.level)) {
+            return false;
+        }
+        match self.by_level.as_ref().map(|by_level| by_level.get(&first.level)) {
+            None => true,
+            Some(None) => false,
+            Some(Some(Asked::Envelopes(lod, all))) => self.meets((lod, all.as_slice()), first, side),
+            Some(Some(Asked::Rows(rows))) => {
+                let last = |first: u64| first.saturating_add(side - 1);
+                rows.has_any((first.row, last(first.row)), (first.column, last(first.column)))
+            }
+        }
+    }
+
     fn wants(&self, place: TileId) -> bool {
         if self.levels.as_ref().is_some_and(|levels| !levels.contains(&place.level)) {
             return false;
@@ -111,15 +127,17 @@ impl Resolved {
             None => true,
             Some(None) => false,
             Some(Some(Asked::Rows(rows))) => rows.has_tile(place.row, place.column),
-            Some(Some(Asked::Envelopes(lod, all))) => {
-                let (width, height) =
-                    (lod.resolution * f64::from(self.scheme.cols), lod.resolution * f64::from(self.scheme.rows));
-                let xmin = self.scheme.origin.x + place.column as f64 * width;
-                let ymax = self.scheme.origin.y - place.row as f64 * height;
-                let meets = |e: &Envelope| e.xmin < xmin + width && e.xmax > xmin && e.ymin < ymax && e.ymax > ymax - height;
-                all.iter().any(meets)
-            }
+            Some(Some(Asked::Envelopes(lod, all))) => self.meets((lod, all.as_slice()), place, 1),
         }
+    }
+
+    /// Whether a square of tiles meets one of some envelopes.
+    fn meets(&self, (lod, all): (&Lod, &[Envelope]), first: TileId, side: u64) -> bool {
+        let (wide, high) = (lod.resolution * f64::from(self.scheme.cols), lod.resolution * f64::from(self.scheme.rows));
+        let (xmin, ymax) =
+            (self.scheme.origin.x + first.column as f64 * wide, self.scheme.origin.y - first.row as f64 * high);
+        let (xmax, ymin) = (xmin + side as f64 * wide, ymax - side as f64 * high);
+        all.iter().any(|e| e.xmin < xmax && e.xmax > xmin && e.ymin < ymax && e.ymax > ymin)
     }
 }
 
@@ -289,6 +307,13 @@ impl TileVisitor for Copy<'_> {
             return Err(Failure::internal(message));
         }
         Ok(false)
+    }
+
+    fn wants_some(&mut self, first: TileId, side: u64) -> Result<bool, Failure> {
+        match self.reading.cancel.is_cancelled() {
+            true => Err(Failure::cancelled()),
+            false => Ok(self.wanted.wants_some(first, side)),
+        }
     }
 
     fn visit(&mut self, places: &[TileId], bytes: &[u8]) -> Result<(), Failure> {

@@ -34,6 +34,16 @@ impl TileVisitor for Check<'_> {
         Ok(true)
     }
 
+    fn takes_runs(&self) -> bool {
+        true
+    }
+
+    fn visit_run(&mut self, first: TileId, tiles: u64, bytes: &[u8]) -> Result<(), Failure> {
+        self.visit(&[first], bytes)?;
+        self.tiles += tiles - 1;
+        Ok(())
+    }
+
     fn visit(&mut self, places: &[TileId], bytes: &[u8]) -> Result<(), Failure> {
         self.reading.go_on(bytes.len() as u64)?;
         self.tiles += places.len() as u64;

@@ -20,6 +20,28 @@ pub trait TileVisitor {
     /// If nothing more is wanted, such as after a cancel; reading ends with it.
     fn wants(&mut self, place: TileId) -> Result<bool, Failure>;
 
+    /// Whether any tile of a square may be wanted: its first row and column, and how many rows and columns it has. Asked before the
+    /// tiles of a long run that share their bytes are named one by one.
+    ///
+    /// # Errors
+    /// As [`TileVisitor::wants`].
+    fn wants_some(&mut self, _first: TileId, _side: u64) -> Result<bool, Failure> {
+        Ok(true)
+    }
+
+    /// Whether long runs of tiles that share their bytes are taken as one, whichever they are ([`TileVisitor::visit_run`]).
+    fn takes_runs(&self) -> bool {
+        false
+    }
+
+    /// Takes a long run: its first tile, how many there are, and their bytes. Only where they are taken.
+    ///
+    /// # Errors
+    /// As [`TileVisitor::visit`].
+    fn visit_run(&mut self, first: TileId, _tiles: u64, bytes: &[u8]) -> Result<(), Failure> {
+        self.visit(&[first], bytes)
+    }
+
     /// Takes the bytes of a tile that is wanted, for all neighbours in the order that share them.
     ///
     /// # Errors

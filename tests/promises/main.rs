@@ -72,6 +72,7 @@ mod status;
 mod stranger;
 mod styles;
 mod support;
+mod tile_archive;
 mod tile_download;
 mod tile_draw;
 mod trouble;

@@ -1,11 +1,11 @@
 //! One try to fetch a file, or the rest of it.
 
-use super::file_state::FileState;
 use super::part::{Part, PartFile};
 use super::writer::Writer;
 use crate::access::Access;
 use crate::body;
 use crate::call::ServiceCall;
+use crate::file_state::FileState;
 use crate::refused::Refused;
 use crate::transport::{Attempt, Pace, Transport, Weight, judge_page};
 use crate::urls::host_of;

@@ -1,6 +1,6 @@
 //! What is on disk of a file, and the note beside it by which another process resumes.
 
-use super::file_state::FileState;
+use crate::file_state::FileState;
 use offmap_disk::{atomic_file, run_blocking, safe_path};
 use offmap_model::{Failure, FailureStage};
 use serde::{Deserialize, Serialize};

@@ -9,9 +9,11 @@
 //! | `…/MapServer`, `…/ImageServer` without a cache, a WMS | drawn, where that is wanted | |
 //! | `…/WMTSCapabilities.xml`, `…?SERVICE=WMTS&REQUEST=GetCapabilities` | one of its layers | |
 //! | a template with `{z}`, `{x}`, `{y}` or `{-y}`, or with `{level}`, `{col}`, `{row}` | Web Mercator tiles: pictures or vector tiles | |
+//! | `…/x.pmtiles` | an archive on a web server, of which parts are asked for | |
 //!
 //! Source: `feature-service-rest` reference §2, tile reference §2, `web-map-and-offline-api` reference A.4.
 
+mod archive;
 mod described;
 mod drawn;
 mod found;
@@ -89,6 +91,10 @@ async fn read_within(client: &ArcGisClient, url: &str, selection: &Selection<'_>
     if let Some(capabilities) = capabilities {
         return of_wmts(client, capabilities.as_str(), selection).await;
     }
+    if let Some(title) = archive::title_of(url) {
+        refuse_filter(filter)?;
+        return archive::lone(url, title, wanted);
+    }
     match Wms::of(url) {
         Some(wms) => {
             refuse_filter(filter)?;
@@ -104,8 +110,8 @@ async fn of_service(client: &ArcGisClient, url: &str, wanted: Wanted, filter: &s
     let Some(service) = known else {
         return Err(Failure::invalid_parameter(format!(
             "`{shown}` is not the url of a service or layer; expected …/FeatureServer, …/MapServer, …/ImageServer or …/VectorTileServer, \
-             with the number of a layer behind it or without, the capabilities of a WMTS, a WMS (…?SERVICE=WMS), or a template of tiles with \
-             {{z}}, {{x}} and {{y}}"
+             with the number of a layer behind it or without, the capabilities of a WMTS, a WMS (…?SERVICE=WMS), a PMTiles archive \
+             (….pmtiles), or a template of tiles with {{z}}, {{x}} and {{y}}"
         )));
     };
     let at = service.layer_id().map_or_else(|| service.root().to_owned(), |id| format!("{}/{id}", service.root()));

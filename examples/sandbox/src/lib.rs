@@ -32,6 +32,7 @@
 //! What it is not: complete. There is no editing, no sync of edits, no exploded cache, no glyphs in the font of its own style.
 
 mod answer;
+mod archive_server;
 mod browser;
 mod colleague;
 mod data;
@@ -59,6 +60,7 @@ mod state;
 mod tiles;
 mod tls;
 
+pub use archive_server::{ArchiveFault, ArchiveRequest, ArchiveServer};
 pub use browser::{Browser, Page};
 pub use colleague::Colleague;
 pub use fault::Fault;

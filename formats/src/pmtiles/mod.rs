@@ -2,7 +2,8 @@
 //!
 //! | what | where |
 //! | --- | --- |
-//! | read a file | [`PmtilesReader`] |
+//! | read a file, or an archive whose bytes are elsewhere | [`PmtilesReader`], [`ByteSource`] |
+//! | find where tiles are without reading them | [`PmtilesReader::walk_directories`], [`TileIds`] |
 //! | write one | [`PmtilesSink`] |
 //!
 //! **Grid**: the web's quadtree, rows from the top; a tile has an id, its place in the row of Hilbert curves of all zooms (§4.1).
@@ -13,11 +14,17 @@
 //!
 //! Source: PMTiles specification, version 3 (`spec/v3/spec.md` of protomaps/PMTiles); the numbers of clauses are its own.
 
+mod archive;
+mod byte_source;
 mod directory;
 mod header;
 mod metadata;
 mod reader;
 mod sink;
+mod tile_ids;
 
-pub use reader::PmtilesReader;
+pub use archive::TileRun;
+pub use byte_source::ByteSource;
+pub use reader::{DirectoryVisitor, PmtilesReader};
 pub use sink::PmtilesSink;
+pub use tile_ids::TileIds;

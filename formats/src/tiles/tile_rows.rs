@@ -76,6 +76,16 @@ impl TileRows {
         runs.get(at).is_some_and(|(first, _)| *first <= column)
     }
 
+    /// Whether any tile of a block of rows and columns, first and last, is among them.
+    #[must_use]
+    pub fn has_any(&self, rows: (u64, u64), columns: (u64, u64)) -> bool {
+        let meets = |runs: &Vec<(u64, u64)>| {
+            let at = runs.partition_point(|(_, last)| *last < columns.0);
+            runs.get(at).is_some_and(|(first, _)| *first <= columns.1)
+        };
+        rows.0 <= rows.1 && self.0.range(rows.0..=rows.1).any(|(_, runs)| meets(runs))
+    }
+
     /// Tiles of both.
     pub fn intersection(&self, other: &Self) -> Self {
         self.row_by_row(other, |own, theirs| {
@@ -199,6 +209,7 @@ mod tests {
             assert!(within.each().all(|(r, c)| rows.has_tile(r, c) && r / 4 == row / 4 && c / 4 == column / 4));
         }
         assert_eq!(rows.within((4, 3), (0, 9)).tiles(), 0);
+        assert!(rows.has_any((8, 20), (20, 30)) && !rows.has_any((0, 8), (21, 30)) && !rows.has_any((4, 3), (0, 9)));
     }
 
     #[test]

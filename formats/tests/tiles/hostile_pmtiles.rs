@@ -193,3 +193,31 @@ fn any_change_of_a_byte_is_read_or_refused() {
         assert!(try_read(&path).is_err(), "cut at {at}");
     }
 }
+
+#[test]
+fn a_run_of_billions_of_tiles_costs_what_is_wanted_of_it() {
+    use crate::support::{read, try_convert};
+    use offmap_formats::containers::{Counted, Reading};
+    use offmap_formats::convert::TileSelection;
+    use offmap_formats::readers::containers;
+    use offmap_model::AreaOfInterest;
+    use tokio_util::sync::CancellationToken;
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("x.pmtiles");
+    let run = u64::from(u32::MAX);
+    std::fs::write(&path, of_root(&[[0, run, 4, 1]]).bytes()).expect("writes");
+    let before = Instant::now();
+    let all = containers();
+    let reader = all.reader("pmtiles").expect("is known");
+    let contents = reader.read(&path, &Reading { cancel: &CancellationToken::new(), report: &|_| {} }).expect("reads");
+    assert_eq!((contents.counted, contents.damages.is_empty()), (Counted::Tiles(run), true));
+    for (name, levels, tiles) in [("a.pmtiles", 14..=15, 12), ("b.mbtiles", 3..=3, 1)] {
+        let area = AreaOfInterest::from_numbers("10.01,50.01,10.04,50.02").expect("an area");
+        let selection = TileSelection { levels: Some(levels.collect()), area: Some(area) };
+        let to = dir.path().join(name);
+        let done = try_convert(&path, &to, &selection).expect("converts");
+        assert!(done.tiles > 0 && done.tiles <= tiles, "{done:?}");
+        assert_eq!(read(&to).len() as u64, done.tiles);
+    }
+    assert!(before.elapsed() < Duration::from_secs(10), "{:?}", before.elapsed());
+}

@@ -1,32 +1,62 @@
-//! Whether the rest of a file is of the same file as the part that is here.
+//! Whether parts of a file are of the same file.
 //!
 //! A 206 is joined only if its validator and the total length in its `Content-Range` are those of the first part. A weak `ETag`
 //! says that the bytes may differ, so it is no evidence by itself (RFC 9110 §8.8.1, §15.3.7).
 
-use reqwest::header::{CONTENT_RANGE, ETAG, HeaderMap, HeaderName, HeaderValue, LAST_MODIFIED};
+use reqwest::header::{CONTENT_RANGE, ETAG, HeaderMap, HeaderName, HeaderValue, IF_MATCH, IF_UNMODIFIED_SINCE, LAST_MODIFIED};
 use serde::{Deserialize, Serialize};
 
 /// Bytes of the longest `ETag` that is kept.
 const LONGEST_ETAG: usize = 1_000;
 
-/// What a server says of the state that a file is in.
+/// What a server says of the state that a file is in: its `ETag`, when it was modified, and its length.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct FileState {
+pub struct FileState {
     etag: Option<String>,
     modified: Option<String>,
     /// Length of the complete file.
-    pub(super) total: Option<u64>,
+    pub(crate) total: Option<u64>,
 }
 
 impl FileState {
-    pub(super) fn of(headers: &HeaderMap, total: Option<u64>) -> Self {
+    pub(crate) fn of(headers: &HeaderMap, total: Option<u64>) -> Self {
         let text = |name: HeaderName| Some(headers.get(name)?.to_str().ok()?.trim().to_owned()).filter(|t| !t.is_empty());
         Self { etag: text(ETAG), modified: text(LAST_MODIFIED), total }
     }
 
     /// The `ETag`, unless it is too long to be kept.
-    pub(super) fn short_etag(&self) -> Option<String> {
+    pub(crate) fn short_etag(&self) -> Option<String> {
         self.etag.clone().filter(|tag| tag.len() <= LONGEST_ETAG)
+    }
+
+    /// Bytes of the complete file, where they are known.
+    #[must_use]
+    pub fn total(&self) -> Option<u64> {
+        self.total
+    }
+
+    /// What makes sure that a server answers of this state or not at all (RFC 9110 §13.1.1, §13.1.4); `None` where it says nothing by
+    /// which it could.
+    pub(crate) fn condition(&self) -> Option<(HeaderName, HeaderValue)> {
+        let (name, validator) = match (self.strong(), &self.modified) {
+            (Some(tag), _) => (IF_MATCH, tag),
+            (None, modified) => (IF_UNMODIFIED_SINCE, modified.as_ref()?),
+        };
+        Some((name, HeaderValue::from_str(validator).ok()?))
+    }
+
+    /// What another answer says otherwise of the file; `None` where it is of the same state as far as both say.
+    pub(crate) fn difference(&self, other: &Self) -> Option<String> {
+        let shown = |said: &Option<String>| said.as_ref().map_or_else(|| "none".to_owned(), |said| said.escape_debug().to_string());
+        if self.total != other.total {
+            let bytes = |state: &Self| state.total.map_or_else(|| "unknown".to_owned(), |total| total.to_string());
+            return Some(format!("it had {} bytes and has {}", bytes(self), bytes(other)));
+        }
+        if self.etag != other.etag {
+            return Some(format!("its ETag was {} and is {}", shown(&self.etag), shown(&other.etag)));
+        }
+        let is_modified = self.etag.is_none() && self.modified != other.modified;
+        is_modified.then(|| format!("it was modified {} and then {}", shown(&self.modified), shown(&other.modified)))
     }
 
     fn strong(&self) -> Option<&String> {
@@ -35,7 +65,7 @@ impl FileState {
 
     /// The validator by which the server can tell that the file is still the same; `None` where there is none, or its length is not
     /// known.
-    pub(super) fn if_range(&self) -> Option<HeaderValue> {
+    pub(crate) fn if_range(&self) -> Option<HeaderValue> {
         let validator = self.strong().or(self.modified.as_ref()).filter(|_| self.total.is_some())?;
         HeaderValue::from_str(validator).ok()
     }
@@ -47,7 +77,7 @@ impl FileState {
     }
 
     /// Whether a 206 resumes at `from`, of this very file. `length` is what it says of its body.
-    pub(super) fn is_continued_by(&self, headers: &HeaderMap, length: Option<u64>, from: u64) -> bool {
+    pub(crate) fn is_continued_by(&self, headers: &HeaderMap, length: Option<u64>, from: u64) -> bool {
         let Some((first, last, total)) = content_range(headers) else { return false };
         let is_complete = length.is_none_or(|length| length == last - first + 1);
         from > 0 && first == from && is_complete && self.is_same(&Self::of(headers, Some(total)))
@@ -55,7 +85,7 @@ impl FileState {
 }
 
 /// First byte, last byte and total length; nothing where any of them is missing or they make no sense.
-fn content_range(headers: &HeaderMap) -> Option<(u64, u64, u64)> {
+pub(crate) fn content_range(headers: &HeaderMap) -> Option<(u64, u64, u64)> {
     let mut all = headers.get_all(CONTENT_RANGE).iter();
     let text = all.next().filter(|_| all.next().is_none())?.to_str().ok()?;
     let number = |text: &str| text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse::<u64>().ok())?;
