@@ -184,8 +184,10 @@ async fn ask(arguments: &Fetch, chosen: Option<AreaOfInterest>, package: &Path) 
         () = cancelled_by_ctrl_c(&limits) => return Err(Failure::cancelled().into()),
     };
     know_map(&lone.source.web_map);
-    if content == Content::Tiles {
-        files::check_tiles(&arguments.out, lone.has_vector_tiles)?;
+    if content == Content::Tiles
+        && let Some(is_vector) = lone.has_vector_tiles
+    {
+        files::check_tiles(&arguments.out, is_vector)?;
     }
     let takes_all = wanted == Wanted::Features && chosen.is_none();
     let parameters = parameters(arguments, &lone, (chosen, wanted))?;

@@ -60,6 +60,7 @@ mod ranked;
 mod real_places;
 mod reasons;
 mod redirects;
+mod repacked;
 mod replanned;
 mod resume;
 mod samples;

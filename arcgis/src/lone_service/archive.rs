@@ -29,7 +29,7 @@ pub(super) fn lone(url: &str, title: String, wanted: Wanted) -> Result<LoneServi
     let layer = json!({"id": "tiles", "title": title, "layerType": "PMTiles", "url": url});
     let source = OfflineMapSource::from_web_map(WebMap::from_value(map_of(&title, vec![layer], vec![]))?);
     let (extent, levels) = (Some(template::extent()), template::levels(false));
-    Ok(LoneService { source, title, extent, levels, has_only_tiles: true, is_drawn: false })
+    Ok(LoneService { source, title, extent, levels, has_only_tiles: true, has_vector_tiles: None, is_drawn: false })
 }
 
 #[cfg(test)]

@@ -74,7 +74,7 @@ impl Wms {
             extent,
             levels,
             has_only_tiles: false,
-            has_vector_tiles: false,
+            has_vector_tiles: Some(false),
             is_drawn: true,
         })
     }

@@ -62,8 +62,8 @@ pub struct LoneService {
     pub levels: Vec<LevelScale>,
     /// Whether it has tiles and nothing that draws them: a template or WMTS has no style.
     pub has_only_tiles: bool,
-    /// Whether its tiles are vector tiles.
-    pub has_vector_tiles: bool,
+    /// Whether its tiles are vector tiles; `None` where that is known when it is planned.
+    pub has_vector_tiles: Option<bool>,
     /// Whether it has no cache and is drawn.
     pub is_drawn: bool,
 }

@@ -129,7 +129,7 @@ async fn of_service(client: &ArcGisClient, url: &str, wanted: Wanted, filter: &s
         _ => levels_of(&answer),
     };
     let source = OfflineMapSource::from_web_map(WebMap::from_value(map)?);
-    let has_vector_tiles = is_cache && service.kind() == "vectortileserver";
+    let has_vector_tiles = Some(is_cache && service.kind() == "vectortileserver");
     Ok(LoneService { source, title, extent: extent_of(&answer), levels, has_only_tiles: false, has_vector_tiles, is_drawn })
 }
 
@@ -229,6 +229,7 @@ async fn of_template(client: &ArcGisClient, template: &Template, selection: &Sel
     let map = map_of(&template.title, vec![template.layer(has_vector_tiles)], vec![]);
     let source = OfflineMapSource::from_web_map(WebMap::from_value(map)?);
     let (extent, levels, title) = (Some(template::extent()), template::levels(has_vector_tiles), template.title.clone());
+    let has_vector_tiles = Some(has_vector_tiles);
     Ok(LoneService { source, title, extent, levels, has_only_tiles: true, has_vector_tiles, is_drawn: false })
 }
 
@@ -251,7 +252,7 @@ async fn of_wmts(client: &ArcGisClient, url: &str, selection: &Selection<'_>) ->
     let wmts::WmtsLayer { title, mut layer, extent, levels, has_vector_tiles } = read.await?;
     client.secrets().scrub_json(&mut layer);
     let source = OfflineMapSource::from_web_map(WebMap::from_value(map_of(&title, vec![layer], vec![]))?);
-    let extent = Some(AreaOfInterest::Envelope(extent));
+    let (extent, has_vector_tiles) = (Some(AreaOfInterest::Envelope(extent)), Some(has_vector_tiles));
     Ok(LoneService { source, title, extent, levels, has_only_tiles: true, has_vector_tiles, is_drawn: false })
 }
 

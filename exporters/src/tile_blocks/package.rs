@@ -4,7 +4,7 @@ use super::block_file::BlockFile;
 use super::run::BlockEnd;
 use super::tally::Tally;
 use crate::tile_service::FILE_UNIT;
-use offmap_disk::{DiskReserve, atomic_file, hash_file_until};
+use offmap_disk::{DiskReserve, atomic_file, hash_file_until, hex};
 use offmap_engine::ExportContext;
 use offmap_formats::compact_cache::PACKET_SIZE;
 use offmap_formats::tile_package::TilePackageSink;
@@ -15,6 +15,8 @@ use tokio_util::sync::CancellationToken;
 
 /// Notes what of the tiles is there, for runs that find the package finished.
 const TALLY: &str = "tally";
+/// Notes by a digest what its tiles are of: a run of other parameters makes a package of its own.
+const MADE_OF: &str = "madeOf";
 
 /// A package, and what is known of its tiles.
 pub(crate) struct Packed {
@@ -23,12 +25,29 @@ pub(crate) struct Packed {
     pub(crate) tally: Tally,
 }
 
-/// A package that an earlier run made: its blocks are not needed any more.
-pub(crate) async fn packed_before(ctx: &ExportContext, path: &Path) -> Result<Option<Packed>, Failure> {
+/// A package that an earlier run made for the same `purpose`: its blocks are not needed any more. One that was made for another one is
+/// not taken, and stays until the next is made.
+pub(crate) async fn packed_before(ctx: &ExportContext, path: &Path, purpose: &[u8]) -> Result<Option<Packed>, Failure> {
+    let made_of = ctx.ledger().noted(FILE_UNIT, MADE_OF).await?;
+    if made_of.is_none_or(|made_of| made_of != hex(purpose)) {
+        return Ok(None);
+    }
     let Some((bytes, sha256)) = ctx.finished_file(FILE_UNIT, path).await? else { return Ok(None) };
     let noted = ctx.ledger().noted(FILE_UNIT, TALLY).await?;
     let tally = noted.and_then(|text| serde_json::from_str(&text).ok());
     Ok(tally.map(|tally| Packed { bytes, sha256, tally }))
+}
+
+/// Removes a package of whatever was noted before: its notes must never be read as those of another one.
+async fn remove_package(ctx: &ExportContext, path: &Path) -> Result<(), Failure> {
+    let path = path.to_owned();
+    let removed = move || match std::fs::remove_file(&path) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+            Err(Failure::io(FailureStage::Check, format!("cannot remove {}", path.display()), &e))
+        }
+        _ => Ok(()),
+    };
+    ctx.blocking(removed).await
 }
 
 /// Finishes the units of blocks, whose files are part of the package by now.
@@ -42,6 +61,8 @@ pub(crate) async fn finish_blocks(ctx: &ExportContext, task: &ExportTask) -> Res
 /// What a package is made of.
 pub(crate) struct Parts {
     pub(crate) tile_set: TileSetInfo,
+    /// The digest of what its tiles are of.
+    pub(crate) purpose: [u8; 32],
     pub(crate) blocks: Vec<BlockEnd>,
     /// Folders that are part of it by then, and are removed.
     pub(crate) folders: Vec<PathBuf>,
@@ -58,9 +79,11 @@ impl Parts {
         to: &Path,
         resources: impl FnOnce(&mut TilePackageSink) -> Result<(), Failure> + Send + 'static,
     ) -> Result<Packed, Failure> {
+        remove_package(ctx, to).await?;
         ctx.begin_unit(FILE_UNIT).await?;
         let noted = serde_json::to_string(&tally).map_err(|e| Failure::internal(e.to_string()))?;
         ctx.ledger().note(FILE_UNIT, TALLY, &noted).await?;
+        ctx.ledger().note(FILE_UNIT, MADE_OF, &hex(&self.purpose)).await?;
         for (name, text) in &self.notes {
             ctx.ledger().note(FILE_UNIT, name, text).await?;
         }

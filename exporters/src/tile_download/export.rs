@@ -74,7 +74,7 @@ impl Export<'_> {
     /// A package that an earlier run made.
     async fn made_before(&self, path: &Path) -> Result<Option<Made>, Failure> {
         let ctx = self.ctx;
-        let Some(packed) = packed_before(ctx, path).await? else { return Ok(None) };
+        let Some(packed) = packed_before(ctx, path, &self.source.purpose(FILE_UNIT)).await? else { return Ok(None) };
         let notes = ctx.ledger().noted(FILE_UNIT, STYLE_NOTES).await?;
         let notes = notes.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
         ctx.begin_unit(FILE_UNIT).await?;
@@ -173,6 +173,7 @@ impl Export<'_> {
         let notes = serde_json::to_string(notes).map_err(|e| Failure::internal(e.to_string()))?;
         let parts = Parts {
             tile_set: self.source.tile_set(&self.parameters.level_ids),
+            purpose: self.source.purpose(FILE_UNIT),
             blocks,
             folders: std::iter::once(folder).chain(style.clone()).collect(),
             notes: vec![(STYLE_NOTES, notes)],

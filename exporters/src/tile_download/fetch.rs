@@ -11,7 +11,6 @@ use offmap_arcgis::ArcGisClient;
 use offmap_engine::ExportContext;
 use offmap_formats::TileId;
 use offmap_model::{ExportTask, Failure};
-use sha2::{Digest as _, Sha256};
 use std::sync::Arc;
 
 /// Most requests under way or waiting; how many go at a time, the governor of each host says.
@@ -95,12 +94,7 @@ impl<'a> Fetch<'a> {
 #[async_trait]
 impl BlockSource for Fetch<'_> {
     fn purpose(&self, unit: &str) -> [u8; 32] {
-        let mut said = format!("{:?} {:?} {unit}", self.source.template, self.source.service.tile_info);
-        let deciding = self.source.service.secrets.deciding();
-        if !deciding.is_empty() {
-            said.push_str(&format!(" {deciding:?}"));
-        }
-        Sha256::digest(said.as_bytes()).into()
+        self.source.purpose(unit)
     }
 
     async fn fill(&self, block: &Block, mut file: BlockFile, progress: &TileProgress<'_>) -> Result<BlockFile, Failure> {

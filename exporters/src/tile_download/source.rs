@@ -8,6 +8,7 @@ use offmap_formats::tile_package::check_tile_format;
 use offmap_formats::{TileFormat, TileId, TileSetInfo};
 use offmap_model::{Failure, FailureStage, LayerSecrets};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 /// See the module.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -65,6 +66,16 @@ impl TileSource {
             true => TileFormat::Mvt,
             false => self.stated_format().unwrap_or(TileFormat::Mixed),
         }
+    }
+
+    /// What the tiles of a unit are: all that decides what comes. Who asks for them decides nothing.
+    pub(super) fn purpose(&self, unit: &str) -> [u8; 32] {
+        let mut digest = Sha256::new_with_prefix(format!("{:?} {:?} {unit}", self.template, self.service.tile_info));
+        let deciding = self.service.secrets.deciding();
+        if !deciding.is_empty() {
+            digest.update(format!(" {deciding:?}"));
+        }
+        digest.finalize().into()
     }
 
     /// What asks for a tile. Vector tiles stay gzip as they come.

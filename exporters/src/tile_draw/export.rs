@@ -13,13 +13,6 @@ use std::path::Path;
 
 /// The folder of the blocks in the work directory.
 const BLOCKS_FOLDER: &str = "blocks";
-/// Notes by a digest what its pictures are of, for runs that find the package finished.
-const DRAWN_OF: &str = "drawnOf";
-
-/// Digits of a digest.
-fn hex_of(digest: &[u8]) -> String {
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
-}
 
 /// See the module.
 pub(super) struct Export<'a> {
@@ -34,15 +27,13 @@ impl Export<'_> {
     pub(super) async fn run(&self) -> Result<Artifact, Failure> {
         let Self { ctx, task, .. } = *self;
         let path = ctx.work_dir().join("package");
-        // A package of other pictures is made anew.
-        let drawn_of = hex_of(&self.source.purpose(FILE_UNIT));
-        let is_same = ctx.ledger().noted(FILE_UNIT, DRAWN_OF).await?.is_none_or(|noted| noted == drawn_of);
-        let packed = match packed_before(ctx, &path).await?.filter(|_| is_same) {
+        let purpose = self.source.purpose(FILE_UNIT);
+        let packed = match packed_before(ctx, &path, &purpose).await? {
             Some(packed) => {
                 ctx.begin_unit(FILE_UNIT).await?;
                 packed
             }
-            None => self.make(&path, drawn_of).await?,
+            None => self.make(&path, purpose).await?,
         };
         finish_blocks(ctx, task).await?;
         ctx.finish_file(FILE_UNIT, None, &path, packed.bytes, &packed.sha256).await?;
@@ -57,7 +48,7 @@ impl Export<'_> {
     }
 
     /// Has drawn what is not there, and makes the package.
-    async fn make(&self, path: &Path, drawn_of: String) -> Result<Packed, Failure> {
+    async fn make(&self, path: &Path, purpose: [u8; 32]) -> Result<Packed, Failure> {
         let Self { ctx, source, parameters, .. } = *self;
         let area = source.service.area(parameters.area_of_interest.as_ref())?;
         let (planned, blocks) = planned_blocks(ctx, &source.service, area, &parameters.level_ids).await?;
@@ -66,7 +57,7 @@ impl Export<'_> {
         let (blocks, tally) = Blocks::new(ctx, &draw, planned).all(blocks, &folder, std::future::pending()).await?;
         self.check(&tally)?;
         let tile_set = source.tile_set(&parameters.level_ids);
-        let parts = Parts { tile_set, blocks, folders: vec![folder], notes: vec![(DRAWN_OF, drawn_of)] };
+        let parts = Parts { tile_set, purpose, blocks, folders: vec![folder], notes: Vec::new() };
         parts.pack((ctx, self.client.options().disk_reserve), tally, path, |_| Ok(())).await
     }
 

@@ -328,7 +328,7 @@ mod tests {
         let map = WebMap::from_value(json!({"operationalLayers": [group]})).expect("reads");
         assert_eq!(map.json()["operationalLayers"][0]["title"], long.as_str());
         let layer = &map.layers()[0];
-        assert_eq!((layer.id.as_str(), layer.url), ("operationalLayers-0-layers-0", None));
+        assert_eq!((layer.id.as_str(), layer.url.as_deref()), ("operationalLayers-0-layers-0", None));
         assert!(layer.title.len() <= LONGEST_TITLE && layer.groups[0].len() <= LONGEST_GROUP_TITLE);
     }
 
