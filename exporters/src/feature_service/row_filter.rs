@@ -187,7 +187,7 @@ mod tests {
                 "layerDefinition": {"definitionExpression": w}})
             })
             .collect();
-        WebMap::from_value(serde_json::json!({"operationalLayers": list})).expect("a map").layers()
+        WebMap::from_value(serde_json::json!({"operationalLayers": list})).expect("a map").layers().to_vec()
     }
 
     fn joined(wheres: &[Option<&str>]) -> String {
