@@ -43,7 +43,6 @@ const WRITERS: [(&str, &str); 9] = [
     ("disk/src/atomic_file.rs", "the helper"),
     ("disk/src/safe_path/link.rs", "a copy where there are no links, into a directory that is not trusted yet"),
     ("engine/src/work_dir.rs", "a package that goes back to its place"),
-    ("exporters/src/feature_query/attachments.rs", "an empty mark, of which only the name counts"),
     ("exporters/src/feature_query/id_file.rs", "a list that grows piece by piece, and gets its name by the helper"),
     ("exporters/src/vector_style/fetcher.rs", "into a folder that gets its name when it is complete"),
     ("packager/src/archive.rs", "an archive in its work directory, which must not replace a file"),
