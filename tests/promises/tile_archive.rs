@@ -260,6 +260,48 @@ async fn an_archive_that_changes_while_it_is_read_is_read_once_more_and_no_more(
     assert!(!desk.destination().exists());
 }
 
+/// An archive with some tiles of the northwest alone.
+fn northwest(dir: &Path, zooms: std::ops::RangeInclusive<u8>) -> Vec<u8> {
+    let path = dir.join("northwest.pmtiles");
+    let _ = std::fs::remove_file(&path);
+    let info = TileSetInfo::new(web_mercator_scheme(256, DEEPEST), TileFormat::Png);
+    let mut sink = convert::open_sink(&path, &info).expect("opens");
+    for zoom in zooms {
+        let place = TileId { level: zoom.into(), row: 0, column: 0 };
+        sink.put(&[place], &[b"\x89PNG".as_slice(), &[zoom]].concat()).expect("puts");
+    }
+    sink.finish().expect("finishes");
+    std::fs::read(&path).expect("reads")
+}
+
+#[tokio::test]
+async fn an_archive_that_takes_the_place_of_the_planned_one_must_be_of_its_kind() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let vector = std::fs::read(archive(dir.path(), TileFormat::Mvt, 7)).expect("reads");
+    for (bytes, words) in [(vector, "its tiles are Mvt, expected Png"), (northwest(dir.path(), 0..=6), "zooms 0 to 6")] {
+        let desk = Desk::new(TileFormat::Png).await;
+        let before = planned_requests(&desk).await;
+        // The answer to the last request of the plan is the last one of the first archive.
+        desk.server.fault(before - 1, 1, ArchiveFault::ChangeAfter(bytes, "\"two\"".to_owned()));
+        let failure = desk.failure().await;
+        assert_eq!((failure.owner, failure.kind), (FailureOwner::Source, FailureKind::InvalidAnswer), "{failure:?}");
+        assert!(failure.message.contains(words) && failure.message.contains("make a new plan"), "{failure}");
+        assert!(!desk.destination().exists());
+    }
+}
+
+#[tokio::test]
+async fn a_plan_for_nothing_says_so() {
+    let desk = Desk::new(TileFormat::Png).await;
+    let server = ArchiveServer::start(northwest(desk.dir.path(), 5..=7)).await.expect("a server");
+    let lone = lone_service::read(&desk.client, &server.url(), &Selection::all(Wanted::Tiles), &ReadLimits::default()).await;
+    let task = OfflineMapTask::new(&desk.engine, lone.expect("an archive").source);
+    let plan = task.plan(&parameters(), &Default::default()).await.expect("a plan");
+    let failure = plan.skipped[0].failure.clone().expect("a failure");
+    assert_eq!((failure.owner, failure.kind), (FailureOwner::Source, FailureKind::NotFound), "{failure:?}");
+    assert!(failure.message.contains("has none of the tiles of the area"), "{failure}");
+}
+
 #[tokio::test]
 async fn a_state_that_is_told_by_a_date_or_by_nothing_is_held_to_as_far_as_it_goes() {
     let desk = Desk::new(TileFormat::Png).await;

@@ -1,8 +1,9 @@
 //! One export: the parts of an archive that are wanted, and the archive that they become.
 
 use super::describe::changed;
-use super::opened::{Identity, Opened};
-use super::pack::Pack;
+use super::kind::Kind;
+use super::opened::{Found, Identity, JOURNAL_RECORD, Opened};
+use super::pack::{self, Pack};
 use super::parameters::TileArchiveParameters;
 use super::remote::{Remote, Trouble};
 use super::source::ArchiveSource;
@@ -15,20 +16,20 @@ use offmap_formats::pmtiles::{PmtilesSink, TileIds};
 use offmap_formats::tiles::TileInfo;
 use offmap_formats::{TileId, TileReader as _, TileSink, TileVisitor};
 use offmap_model::{
-    Artifact, ArtifactFile, ExportTask, Failure, FailureKind, FailureOwner, FailureStage, LayerNote, LayerNoteKind, Progress,
-    ProgressUnit,
+    Artifact, ArtifactFile, ExportTask, Failure, FailureKind, FailureOwner, FailureStage, LayerNote, LayerNoteKind,
+    Progress, ProgressUnit,
 };
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio_util::sync::CancellationToken;
 
 /// The unit of the parts.
 pub(super) const RANGES_UNIT: &str = "ranges";
-/// Their file in the work directory.
-const PACK: &str = "ranges";
+/// Bytes of directories that an export reads: several times what an archive of the world has.
+const MOST_DIRECTORIES: u64 = 1 << 30;
 /// Notes what of the tiles is there, for runs that find the archive finished.
 const TALLY: &str = "archiveTally";
 
@@ -117,34 +118,49 @@ impl Export<'_> {
         let noted = serde_json::to_string(&tally).map_err(|e| Failure::internal(e.to_string()))?;
         ctx.begin_unit(FILE_UNIT).await?;
         ctx.ledger().note(FILE_UNIT, TALLY, &noted).await?;
-        let (bytes, sha256) = self.pack(opened, ids, path).await?;
+        let (bytes, sha256) = self.pack((opened, got), ids, path).await?;
         ctx.finish_unit(RANGES_UNIT, 0, None).await?;
         Ok((bytes, sha256, tally))
+    }
+
+    /// What is planned for holds for an archive that took the place of the one that was planned, or else it is refused.
+    fn judge(&self, opened: &Opened) -> Result<(), Failure> {
+        let now = Kind::of(opened.reader.info(), &self.source.title);
+        let Some(words) = now.map_or_else(Some, |now| self.source.kind.difference(&now)) else { return Ok(()) };
+        let message = format!(
+            "the archive {} is not the one any more that was planned: {words}; make a new plan",
+            self.remote.name().display()
+        );
+        let failure = Failure::new(FailureOwner::Source, FailureKind::InvalidAnswer, FailureStage::Check, message);
+        Err(failure.with_url(&self.remote.url))
     }
 
     /// Fetches directories and tiles; answers the archive, all of which that is wanted is here, and how many tiles that are.
     async fn fetch(&self, ids: &Arc<TileIds>) -> Result<(Opened, u64), Trouble> {
         let (ctx, remote) = (self.ctx, self.remote);
-        let (pack, url) = (self.pack_path(), remote.url.clone());
-        let opened = Opened::open(remote, move |identity| Pack::open(&pack, &purpose(&url, identity)?)).await?;
+        let (dir, url) = (ctx.work_dir().to_owned(), remote.url.clone());
+        let open = move |identity: &Identity| {
+            let purpose = purpose(&url, identity)?;
+            let path = pack::path_for(&dir, &purpose);
+            pack::make_room(&dir, &path)?;
+            Pack::open(&path, &purpose)
+        };
+        let opened = Opened::open(remote, open).await?;
+        self.judge(&opened)?;
         if opened.identity != self.source.identity {
             ctx.log("the archive is not the one any more that was planned; its tiles are those that it has now");
         }
-        let (opened, found) = opened.directories(remote, ids, u64::MAX).await?;
-        let found = found.ok_or_else(|| Failure::internal("the directories of an archive were not read"))?;
-        if found.total == 0 {
-            let message = format!(
-                "\"{}\" has none of the tiles of the area on these levels: its directories say so; take another area or other levels",
-                self.source.title
-            );
-            return Err(Failure::new(FailureOwner::Source, FailureKind::NotFound, FailureStage::Check, message).into());
+        let (opened, found) = opened.directories(remote, ids, MOST_DIRECTORIES).await?;
+        let title = &self.source.title;
+        let Found { requests, bytes, total, .. } = found.ok_or_else(|| too_many_directories(title))?;
+        if total == 0 {
+            return Err(no_tiles(title, FailureStage::Check).into());
         }
-        let requests = found.ranges.requests();
         let required = requests.iter().map(|range| range.end - range.start).sum();
         ctx.log(format!(
             "{} tiles in {} bytes are asked for in {} requests of {required} bytes",
-            found.total,
-            found.ranges.bytes(),
+            total,
+            bytes,
             requests.len()
         ));
         let done = AtomicU64::new(0);
@@ -152,17 +168,14 @@ impl Export<'_> {
             let completed = done.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
             ctx.report(Progress { completed, required, unit: ProgressUnit::Bytes, precise: true });
         };
-        remote.fetch((&found.ranges, &opened.identity.state), &opened.pack, &came).await?;
-        Ok((opened, found.total))
+        remote.fetch((requests, &opened.state), &opened.pack, &came).await?;
+        Ok((opened, total))
     }
 
-    fn pack_path(&self) -> PathBuf {
-        self.ctx.work_dir().join(PACK)
-    }
-
-    /// Makes the archive of the parts, and removes them.
-    async fn pack(&self, opened: Opened, ids: Arc<TileIds>, to: &Path) -> Result<(u64, String), Failure> {
-        let (pack, to, cancel) = (self.pack_path(), to.to_owned(), self.ctx.cancel_token().clone());
+    /// Makes the archive of the parts of so many tiles, and removes them.
+    async fn pack(&self, (opened, tiles): (Opened, u64), ids: Arc<TileIds>, to: &Path) -> Result<(u64, String), Failure> {
+        let (dir, to, cancel) = (self.ctx.work_dir().to_owned(), to.to_owned(), self.ctx.cancel_token().clone());
+        let parts = pack::path_for(&dir, &purpose(&self.remote.url, &opened.identity)?);
         let reserve = self.remote.client.options().disk_reserve;
         let selection = TileSelection {
             levels: Some(self.parameters.level_ids.iter().copied().collect()),
@@ -170,8 +183,9 @@ impl Export<'_> {
         };
         let made = move || {
             let Opened { mut reader, .. } = opened;
-            let bytes = std::fs::metadata(&pack).map_or(0, |metadata| metadata.len());
-            reserve.check(to.parent().unwrap_or(&to), bytes)?;
+            let bytes = std::fs::metadata(&parts).map_or(0, |metadata| metadata.len());
+            let journal = tiles.saturating_mul(JOURNAL_RECORD);
+            reserve.check(to.parent().unwrap_or(&to), bytes.saturating_add(journal))?;
             // A half that a process left that ended meanwhile is of no use: without a checkpoint nothing of it counts.
             let _ = std::fs::remove_file(atomic_file::beside(&to));
             let mut put = Put { sink: Box::new(PmtilesSink::open(&to, &selection.describe(reader.info()))?), cancel };
@@ -180,12 +194,27 @@ impl Export<'_> {
             sink.finish()?;
             let hashed = hash_file_until(&to, &cancel)?;
             drop(reader);
-            let failed = |e| Failure::io(FailureStage::Check, format!("cannot remove {}", pack.display()), &e);
-            std::fs::remove_file(&pack).map_err(failed)?;
+            pack::remove_all(&dir)?;
             Ok(hashed)
         };
         self.ctx.blocking(made).await
     }
+}
+
+/// The failure where an archive has nothing that is wanted.
+pub(super) fn no_tiles(title: &str, stage: FailureStage) -> Failure {
+    let message = format!(
+        "\"{title}\" has none of the tiles of the area on these levels: its directories say so; take another area or other levels"
+    );
+    Failure::new(FailureOwner::Source, FailureKind::NotFound, stage, message)
+}
+
+fn too_many_directories(title: &str) -> Failure {
+    let message = format!(
+        "the directories of \"{title}\" have more than {MOST_DIRECTORIES} bytes for the tiles of the area; take fewer levels or a smaller area, or \
+         download it as a whole and take them from that (offmap convert)"
+    );
+    Failure::new(FailureOwner::Limit, FailureKind::LimitExceeded, FailureStage::Download, message)
 }
 
 /// What the file of parts is for.

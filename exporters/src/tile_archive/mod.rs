@@ -11,13 +11,15 @@
 //! | export | the same, and the tiles: ranges of bytes, neighbours in one request (`byte_ranges`), kept in a file as they come (`pack`) |
 //!
 //! Every request names the state of the archive that is read (`ETag`, else when it was modified) and is held to its length. An archive that
-//! changes meanwhile is read once more from its beginning, and then no more.
+//! changes meanwhile is read once more from its beginning, and then no more. One that has other tiles or zooms than the planned one is refused
+//! (`kind`), as is one of more tiles or directories than a disk and a memory have room for.
 //!
 //! Source: PMTiles specification, version 3 (`spec/v3/spec.md` of protomaps/PMTiles); RFC 9110 §13, §14.
 
 mod byte_ranges;
 mod describe;
 mod export;
+mod kind;
 mod opened;
 mod pack;
 mod parameters;
@@ -33,13 +35,13 @@ use crate::tile_levels;
 use crate::tile_service::FILE_UNIT;
 use async_trait::async_trait;
 use describe::failure_of;
-use export::{Export, RANGES_UNIT};
+use export::{Export, RANGES_UNIT, no_tiles};
 use offmap_arcgis::ArcGisClient;
 use offmap_disk::run_blocking;
 use offmap_engine::{ExportContext, Exporter, LayerPlan, PlanContext, ServiceDescription, ServiceRequest, TaskPlan};
 use offmap_model::{
-    Artifact, ByteRange, BytesSource, CountUnit, ExportTask, Failure, LayerType, MapLayer, OfflineMapSource, PlannedLevel,
-    Unit,
+    Artifact, ByteRange, BytesSource, CountUnit, ExportTask, Failure, FailureStage, LayerType, MapLayer, OfflineMapSource,
+    PlannedLevel, Unit,
 };
 use opened::{Found, Opened};
 use pack::Pack;
@@ -105,7 +107,7 @@ impl Exporter for TileArchiveExporter {
         request: &ServiceRequest,
         ctx: &PlanContext,
     ) -> Result<ServiceDescription<Self::Service>, Failure> {
-        describe::describe(&self.client.for_plan(ctx), request).await
+        describe::describe(&self.client, request, ctx).await
     }
 
     fn default_parameters(
@@ -127,12 +129,15 @@ impl Exporter for TileArchiveExporter {
     ) -> Result<TaskPlan, Failure> {
         parameters.check()?;
         let source = readable(&found.service)?.clone().with_secrets(&request.secrets());
-        let remote = source.remote(self.client.for_plan(ctx), Err(&request.parameters.direct_download_hosts));
+        let remote = source.remote(self.client.for_plan(ctx), Err((&request.parameters.direct_download_hosts, ctx)));
         let (service, of) = (source.service.clone(), parameters.clone());
         let ids = run_blocking(move || wanted(&service, of.area_of_interest.as_ref(), &of.level_ids).map(Arc::new)).await?;
         let failed = |trouble| failure_of(&remote, trouble);
         let opened = Opened::open(&remote, |_| Ok(Pack::in_memory())).await.map_err(failed)?;
         let (opened, found) = opened.directories(&remote, &ids, PLANNED_DIRECTORIES).await.map_err(failed)?;
+        if found.as_ref().is_some_and(|found| found.total == 0) {
+            return Err(no_tiles(&source.title, FailureStage::Plan).with_url(&remote.url));
+        }
         let layers: Vec<String> = request.layers.iter().map(|l| l.id.clone()).collect();
         Ok(task_plan(&source, &layers, found.as_ref(), &opened))
     }
@@ -184,14 +189,13 @@ fn task_plan(source: &ArchiveSource, layers: &[String], found: Option<&Found>, o
         let scale = lods.iter().find(|lod| lod.level == level_id).map_or(0.0, |lod| lod.scale);
         PlannedLevel { level_id, scale, tiles: *tiles }
     };
-    let requests = found.ranges.requests();
-    let fetched = requests.iter().map(|range| range.end - range.start).sum();
+    let fetched = found.requests.iter().map(|range| range.end - range.start).sum();
     TaskPlan {
         layers: layer(Some(found.total), true),
         levels: found.tiles.iter().map(level).collect(),
-        bytes: Some(ByteRange { min: found.ranges.bytes(), max: fetched }),
+        bytes: Some(ByteRange { min: found.bytes, max: fetched }),
         bytes_from: BytesSource::ServiceEstimate,
-        requests: requests.len() as u64,
+        requests: found.requests.len() as u64,
         ..plan
     }
 }

@@ -1,6 +1,5 @@
 //! An archive on a web server: its parts, by range requests.
 
-use super::byte_ranges::ByteRanges;
 use super::pack::Pack;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use offmap_arcgis::{ArcGisClient, ByteRange, FileState, RangeAnswer, ServiceCall};
@@ -10,6 +9,7 @@ use offmap_model::{DirectDownloadHosts, Failure, FailureStage, LayerSecrets};
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
 
 /// Requests of a file at a time: each part is in memory.
 const AT_A_TIME: usize = 4;
@@ -36,6 +36,8 @@ pub(super) struct Remote {
     pub(super) secrets: LayerSecrets,
     pub(super) hosts: Arc<DirectDownloadHosts>,
     pub(super) stage: FailureStage,
+    /// Ends what is at work for it.
+    pub(super) cancel: CancellationToken,
     /// The export that it is for, which may be paused, and whose disk has a reserve.
     pub(super) ctx: Option<ExportContext>,
 }
@@ -65,15 +67,33 @@ impl Remote {
         }
     }
 
-    /// Fetches what is not in a pack of some ranges; `came` is called with the bytes of each request that is there.
+    /// Fetches what is not in a pack of some ranges, each of which fits a request; `came` is called with the bytes of those that are there.
+    /// Whatever comes of it, nothing is put behind it; where a range does not come, the pack takes no more.
     pub(super) async fn fetch(
         &self,
-        (ranges, state): (&ByteRanges, &FileState),
+        (ranges, state): (Vec<Range<u64>>, &FileState),
         pack: &Arc<Pack>,
         came: &(dyn Fn(u64) + Sync),
     ) -> Result<(), Trouble> {
-        let each = ranges.requests().into_iter().map(|range| self.fetch_one(range, state, pack, came));
-        stream::iter(each).buffer_unordered(AT_A_TIME).try_collect().await
+        let known = Arc::clone(pack);
+        let parted = run_blocking(move || Ok(ranges.into_iter().partition::<Vec<_>, _>(|range| known.has(range))));
+        let (here, missing) = parted.await?;
+        let bytes: u64 = here.iter().map(|range| range.end - range.start).sum();
+        if bytes > 0 {
+            came(bytes);
+        }
+        let each = missing.into_iter().map(|range| self.fetch_one(range, state, pack, came));
+        let fetched: Result<(), Trouble> = stream::iter(each).buffer_unordered(AT_A_TIME).try_collect().await;
+        if fetched.is_err() {
+            // Its neighbours are dropped, but not what they put.
+            let pack = Arc::clone(pack);
+            let closed = run_blocking(move || {
+                pack.close();
+                Ok(())
+            });
+            closed.await?;
+        }
+        fetched
     }
 
     async fn fetch_one(
@@ -84,18 +104,16 @@ impl Remote {
         came: &(dyn Fn(u64) + Sync),
     ) -> Result<(), Trouble> {
         let length = range.end - range.start;
-        if !pack.has(&range) {
-            let (bytes, _) = self.part(range.clone(), Some(state)).await?;
-            let disk = self.ctx.as_ref().map(|ctx| (self.client.options().disk_reserve, ctx.work_dir().to_owned()));
-            let pack = Arc::clone(pack);
-            run_blocking(move || {
-                if let Some((reserve, folder)) = disk {
-                    reserve.check(&folder, bytes.len() as u64)?;
-                }
-                pack.put(range.start, &bytes)
-            })
-            .await?;
-        }
+        let (bytes, _) = self.part(range.clone(), Some(state)).await?;
+        let disk = self.ctx.as_ref().map(|ctx| (self.client.options().disk_reserve, ctx.work_dir().to_owned()));
+        let pack = Arc::clone(pack);
+        let put = run_blocking(move || {
+            if let Some((reserve, folder)) = disk {
+                reserve.check(&folder, bytes.len() as u64)?;
+            }
+            pack.put(range.start, &bytes)
+        });
+        put.await?;
         came(length);
         Ok(())
     }

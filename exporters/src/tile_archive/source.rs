@@ -1,10 +1,11 @@
 //! What is known of an archive; kept in the plan.
 
+use super::kind::Kind;
 use super::opened::Identity;
 use super::remote::Remote;
 use crate::tile_service::TiledService;
 use offmap_arcgis::ArcGisClient;
-use offmap_engine::ExportContext;
+use offmap_engine::{ExportContext, PlanContext};
 use offmap_model::{DirectDownloadHosts, FailureStage, LayerSecrets};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -17,6 +18,7 @@ pub struct ArchiveSource {
     /// whatever its tiles are drawn at.
     pub(super) service: TiledService,
     pub(super) identity: Identity,
+    pub(super) kind: Kind,
     pub(super) title: String,
 }
 
@@ -28,13 +30,21 @@ impl ArchiveSource {
     }
 
     /// Who asks for it: an export, or else a plan that is made for some hosts.
-    pub(super) fn remote(&self, client: ArcGisClient, of: Result<&ExportContext, &DirectDownloadHosts>) -> Remote {
-        let hosts = of.map_or_else(Clone::clone, |ctx| ctx.direct_download_hosts().clone());
+    pub(super) fn remote(
+        &self,
+        client: ArcGisClient,
+        of: Result<&ExportContext, (&DirectDownloadHosts, &PlanContext)>,
+    ) -> Remote {
+        let (hosts, cancel) = match of {
+            Ok(ctx) => (ctx.direct_download_hosts(), ctx.cancel_token()),
+            Err((hosts, ctx)) => (hosts, &ctx.cancel),
+        };
         Remote {
             client,
             url: self.service.root.clone(),
             secrets: self.service.secrets.clone(),
-            hosts: Arc::new(hosts),
+            hosts: Arc::new(hosts.clone()),
+            cancel: cancel.clone(),
             stage: if of.is_ok() { FailureStage::Download } else { FailureStage::Plan },
             ctx: of.ok().cloned(),
         }
