@@ -13,14 +13,18 @@
 use crate::access::Access;
 use crate::call::ServiceCall;
 use crate::client::ArcGisClient;
-use crate::file_state::{FileState, content_range};
+use crate::file_state::{FileState, content_range, shown};
 use crate::refused::Refused;
 use crate::transport::{Attempt, Pauses, Transport, Weight};
 use crate::urls::host_of;
 use async_trait::async_trait;
 use offmap_model::{Failure, FailureKind, FailureOwner};
-use reqwest::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, RANGE};
+use reqwest::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_RANGE, CONTENT_TYPE, HeaderMap, HeaderValue, RANGE};
 use reqwest::{Response, StatusCode};
+
+/// What can be done where a server has no ranges that can be relied upon.
+const WAY_OUT: &str =
+    "download the file as a whole, and take a part of that (`offmap convert FILE OUT` with --area and --levels)";
 
 /// A part of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,7 +96,9 @@ impl RangeAttempt<'_> {
         let (host, last) = (host_of(&call.url), asked.last());
         let text = |name| headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default().to_ascii_lowercase();
         let lies = |found: String| {
-            let message = format!("{host} answers with {found} where bytes {} to {last} of a file were asked for", asked.first);
+            let first = asked.first;
+            let message =
+                format!("{host} answers with {found} where bytes {first} to {last} of a file were asked for; {WAY_OUT}");
             let failure = Failure::new(FailureOwner::Source, FailureKind::InvalidAnswer, call.stage, message);
             Err(failure.with_url(call.url.as_str()).into())
         };
@@ -101,10 +107,12 @@ impl RangeAttempt<'_> {
         }
         let encoding = text(CONTENT_ENCODING);
         if !matches!(encoding.as_str(), "" | "identity") {
-            return lies(format!("bytes that are compressed ({})", encoding.escape_debug()));
+            return lies(format!("bytes that are compressed ({})", shown(&encoding)));
         }
         let Some((first, end, total)) = content_range(headers) else {
-            return lies("a part without a Content-Range that says which of how many bytes it is".to_owned());
+            let said = headers.get(CONTENT_RANGE).map(|value| shown(&String::from_utf8_lossy(value.as_bytes())));
+            let said = said.map_or_else(|| "no Content-Range".to_owned(), |said| format!("the Content-Range {said}"));
+            return lies(format!("{said}, expected one like \"bytes 0-9/100\" with the length of the file,"));
         };
         if first != asked.first || end != last.min(total - 1) {
             return lies(format!("bytes {first} to {end} of {total}"));
@@ -160,8 +168,7 @@ fn no_ranges(call: &ServiceCall, response: &Response) -> Failure {
     let (host, status) = (host_of(&call.url), response.status().as_u16());
     let bytes = response.content_length().map_or_else(String::new, |length| format!(" of {length} bytes"));
     let message = format!(
-        "{host} answers with the whole file{bytes} (status {status}) where a part of it was asked for: it serves no ranges; download the \
-         file as a whole, and take a part of that (`offmap convert FILE OUT` with --area and --levels)"
+        "{host} answers with the whole file{bytes} (status {status}) where a part of it was asked for: it serves no ranges; {WAY_OUT}"
     );
     Failure::new(FailureOwner::Source, FailureKind::NotSupported, call.stage, message).with_url(call.url.as_str())
 }

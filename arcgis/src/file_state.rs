@@ -3,11 +3,22 @@
 //! A 206 is joined only if its validator and the total length in its `Content-Range` are those of the first part. A weak `ETag`
 //! says that the bytes may differ, so it is no evidence by itself (RFC 9110 §8.8.1, §15.3.7).
 
-use reqwest::header::{CONTENT_RANGE, ETAG, HeaderMap, HeaderName, HeaderValue, IF_MATCH, IF_UNMODIFIED_SINCE, LAST_MODIFIED};
+use offmap_model::failure::shortened;
+use reqwest::header::{
+    CONTENT_RANGE, ETAG, HeaderMap, HeaderName, HeaderValue, IF_MATCH, IF_UNMODIFIED_SINCE, LAST_MODIFIED,
+};
 use serde::{Deserialize, Serialize};
 
 /// Bytes of the longest `ETag` that is kept.
 const LONGEST_ETAG: usize = 1_000;
+/// Bytes of what a server says that are shown.
+const LONGEST_SHOWN: usize = 100;
+
+/// What a server says in a header, as it goes into messages.
+pub(crate) fn shown(said: &str) -> String {
+    let start = said.get(..said.floor_char_boundary(LONGEST_SHOWN + 4)).unwrap_or_default();
+    shortened(start.escape_debug().to_string(), LONGEST_SHOWN)
+}
 
 /// What a server says of the state that a file is in: its `ETag`, when it was modified, and its length.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,7 +58,7 @@ impl FileState {
 
     /// What another answer says otherwise of the file; `None` where it is of the same state as far as both say.
     pub(crate) fn difference(&self, other: &Self) -> Option<String> {
-        let shown = |said: &Option<String>| said.as_ref().map_or_else(|| "none".to_owned(), |said| said.escape_debug().to_string());
+        let shown = |said: &Option<String>| said.as_deref().map_or_else(|| "none".to_owned(), shown);
         if self.total != other.total {
             let bytes = |state: &Self| state.total.map_or_else(|| "unknown".to_owned(), |total| total.to_string());
             return Some(format!("it had {} bytes and has {}", bytes(self), bytes(other)));
@@ -89,7 +100,8 @@ pub(crate) fn content_range(headers: &HeaderMap) -> Option<(u64, u64, u64)> {
     let mut all = headers.get_all(CONTENT_RANGE).iter();
     let text = all.next().filter(|_| all.next().is_none())?.to_str().ok()?;
     let number = |text: &str| text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse::<u64>().ok())?;
-    let (range, total) = text.trim().strip_prefix("bytes ")?.split_once('/')?;
+    let (unit, rest) = text.trim().split_once(' ')?;
+    let (range, total) = rest.split_once('/').filter(|_| unit.eq_ignore_ascii_case("bytes"))?;
     let (first, last) = range.split_once('-')?;
     let (first, last, total) = (number(first)?, number(last)?, number(total)?);
     (first <= last && last < total).then_some((first, last, total))
@@ -100,13 +112,24 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_differs_is_told_in_few_words_however_long_it_is() {
+        let state = |etag: String| FileState { etag: Some(etag), total: Some(9), ..FileState::default() };
+        let words = state("\u{1b}é".repeat(9_000)).difference(&state("b".repeat(300_000))).expect("differs");
+        assert!(words.len() < 300 && !words.contains(char::is_control), "{words}");
+        assert!(words.contains("its ETag was") && words.contains("bbb"), "{words}");
+        assert_eq!(state("a".to_owned()).difference(&state("b".to_owned())).as_deref(), Some("its ETag was a and is b"));
+    }
+
+    #[test]
     fn a_content_range_is_read_completely_or_not_at_all() {
         let read = |text: &str| {
             let mut headers = HeaderMap::new();
             headers.insert(CONTENT_RANGE, HeaderValue::from_str(text).expect("a value"));
             content_range(&headers)
         };
-        assert_eq!(read("bytes 5-9/10"), Some((5, 9, 10)));
+        for text in ["bytes 5-9/10", "Bytes 5-9/10", " BYTES 5-9/10 "] {
+            assert_eq!(read(text), Some((5, 9, 10)), "{text}");
+        }
         for text in [
             "bytes 5-9",
             "bytes 5-9/*",

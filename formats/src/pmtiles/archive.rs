@@ -85,11 +85,17 @@ impl Archive {
         damaged(&self.path, what)
     }
 
+    /// Refuses a directory, or what is compressed as one, that has too many bytes.
+    fn fits(&self, length: u64, most: u64) -> Result<(), Failure> {
+        match length <= most {
+            true => Ok(()),
+            false => Err(self.damaged(format!("a directory has {length} bytes, expected at most {most}"))),
+        }
+    }
+
     /// A part that is compressed as the header says, of at most so many bytes before and after.
     fn read_internal(&mut self, section: Section, most: u64) -> Result<Vec<u8>, Failure> {
-        if section.length > most {
-            return Err(self.damaged(format!("a directory has {} bytes, expected at most {most}", section.length)));
-        }
+        self.fits(section.length, most)?;
         let mut bytes = Vec::new();
         self.source.read_at(section.offset, section.length, &mut bytes)?;
         match self.header.internal_compression {
@@ -156,9 +162,7 @@ impl Archive {
             return Err(self.damaged(format!("its directories are more than {DEEPEST_DIRECTORY} deep")));
         }
         let most = if depth == 1 { FIRST_BYTES - HEADER as u64 } else { LARGEST_DIRECTORY };
-        if section.length > most {
-            return Err(self.damaged(format!("a directory has {} bytes, expected at most {most}", section.length)));
-        }
+        self.fits(section.length, most)?;
         let bytes = self.read_internal(section, LARGEST_DIRECTORY)?;
         let entries = directory::read(&bytes).map_err(|what| self.damaged(what))?;
         drop(bytes);
@@ -176,7 +180,12 @@ impl Archive {
                 return Err(self.damaged(format!("a leaf directory is {} bytes at {}", entry.length, entry.offset)));
             }
             let (offset, length) = (self.header.leaves.offset + entry.offset, u64::from(entry.length));
-            if walk.on.wants(entry.id..end) && walk.on.leaf(offset, length)? {
+            if !walk.on.wants(entry.id..end) {
+                continue;
+            }
+            // Before it is asked for, which may be by a request of that length.
+            self.fits(length, LARGEST_DIRECTORY)?;
+            if walk.on.leaf(offset, length)? {
                 self.walk(Section { offset, length }, end, depth + 1, walk)?;
             }
         }
@@ -206,4 +215,3 @@ impl Archive {
         Ok(())
     }
 }
-

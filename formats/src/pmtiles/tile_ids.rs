@@ -82,11 +82,18 @@ impl TileIds {
         Some(Self::joined(found))
     }
 
-    /// With those of another set.
+    /// With those of another set; `None` where they are in too many ranges.
     #[must_use]
-    pub fn with(mut self, other: Self) -> Self {
+    pub fn with(mut self, other: Self) -> Option<Self> {
+        if self.0.len().saturating_add(other.0.len()) > MOST_RANGES {
+            return None;
+        }
+        let is_behind = match (self.0.last(), other.0.first()) {
+            (Some(last), Some(first)) => last.end < first.start,
+            _ => true,
+        };
         self.0.extend(other.0);
-        Self::joined(self.0)
+        Some(if is_behind { self } else { Self::joined(self.0) })
     }
 
     fn joined(mut ranges: Vec<Range<u64>>) -> Self {
@@ -105,7 +112,8 @@ impl TileIds {
     pub fn within(&self, ids: Range<u64>) -> impl Iterator<Item = Range<u64>> + '_ {
         let first = self.0.partition_point(|range| range.end <= ids.start);
         let meeting = self.0.get(first..).unwrap_or_default().iter().take_while(move |range| range.start < ids.end);
-        meeting.map(move |range| range.start.max(ids.start)..range.end.min(ids.end))
+        let cut = meeting.map(move |range| range.start.max(ids.start)..range.end.min(ids.end));
+        cut.filter(|range| range.start < range.end)
     }
 
     /// Whether any of some is among them.
@@ -149,7 +157,7 @@ mod tests {
 
     #[test]
     fn sets_are_ranges_of_ids_whatever_they_are_made_of() {
-        let ids = TileIds::of_zoom(3).expect("a zoom").with(TileIds::of_zoom(1).expect("a zoom"));
+        let ids = TileIds::of_zoom(3).expect("a zoom").with(TileIds::of_zoom(1).expect("a zoom")).expect("few");
         assert_eq!(ids.ranges(), [1..5, 21..85]);
         assert!(ids.has_any(4..9) && !ids.has_any(5..21) && !ids.has_any(4..4));
         assert_eq!(ids.within(3..22).collect::<Vec<_>>(), [3..5, 21..22]);
@@ -160,9 +168,23 @@ mod tests {
         assert_eq!(TileIds::of_rows(2, &beyond), Some(TileIds::default()), "zoom 2 has four rows and columns");
     }
 
+    #[test]
+    fn sets_together_have_no_more_ranges_than_one() {
+        let every_other = |first: u64, count: usize| {
+            let ranges = (0..count as u64).map(|i| first + 2 * i..first + 2 * i + 1);
+            TileIds(ranges.collect())
+        };
+        let half = MOST_RANGES / 2;
+        let (low, high) = (every_other(0, half), every_other(4 * half as u64, half));
+        let both = low.clone().with(high.clone()).expect("as many as there may be");
+        assert_eq!(both.ranges().len(), MOST_RANGES);
+        assert_eq!(high.with(low), Some(both.clone()), "in whatever order");
+        assert_eq!(both.with(every_other(u64::MAX / 2, 1)), None);
+    }
+
     proptest! {
         #[test]
-        fn rows_are_the_ids_of_their_tiles(zoom in 0_u8..9, tiles in prop::collection::btree_set((0_u64..300, 0_u64..300), 0..400)) {
+        fn rows_are_the_ids_of_their_tiles(zoom in 0_u8..7, tiles in prop::collection::btree_set((0_u64..100, 0_u64..100), 0..200)) {
             let side = 1_u64 << zoom;
             let wanted: Vec<u64> = tiles.iter().filter_map(|(row, column)| tile_id(zoom, *column, *row)).collect();
             let ids = TileIds::of_rows(zoom, &tiles.iter().copied().collect()).expect("few");

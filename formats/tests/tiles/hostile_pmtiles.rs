@@ -131,6 +131,41 @@ fn tiles_and_leaves_lie_in_their_sections() {
 }
 
 #[test]
+fn a_leaf_that_is_too_long_is_refused_before_it_is_asked_for() {
+    use offmap_formats::pmtiles::{DirectoryVisitor, PmtilesReader, TileIds, TileRun};
+    use offmap_model::Failure;
+    struct Visitor {
+        wanted: TileIds,
+        leaves: Vec<u64>,
+    }
+    impl DirectoryVisitor for Visitor {
+        fn wanted(&self) -> &TileIds {
+            &self.wanted
+        }
+        fn leaf(&mut self, _: u64, length: u64) -> Result<bool, Failure> {
+            self.leaves.push(length);
+            Ok(false)
+        }
+        fn run(&mut self, _: TileRun) -> Result<(), Failure> {
+            Ok(())
+        }
+    }
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("x.pmtiles");
+    for (length, is_read) in [(16 << 20, true), ((16 << 20) + 1, false)] {
+        let root = directory(&[[1, 0, length, 1]]);
+        let file = File { root, leaves: vec![0; length as usize], ..File::default() };
+        std::fs::write(&path, file.bytes()).expect("writes");
+        let mut reader = PmtilesReader::open(&path).expect("opens");
+        let mut visitor = Visitor { wanted: TileIds::all(), leaves: Vec::new() };
+        let walked = reader.walk_directories(&mut visitor).map_err(|failure| failure.message);
+        assert_eq!((walked.is_ok(), visitor.leaves), (is_read, Vec::from_iter(is_read.then_some(length))), "{walked:?}");
+        let mut elsewhere = Visitor { wanted: TileIds::of_zoom(0).expect("a zoom"), leaves: Vec::new() };
+        reader.walk_directories(&mut elsewhere).expect("nothing of it is wanted");
+    }
+}
+
+#[test]
 fn leaves_that_lead_to_themselves_end() {
     // Its one entry is itself: the same id, again a leaf.
     let leaves = directory(&[[1, 0, 5, 1]]);
