@@ -70,8 +70,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     if arguments.closed {
         let result = closed::torture(arguments.kills, arguments.seed)?;
         println!("{result:#}");
+        // What was under way at a kill was fetched by nobody, and has to be asked for again.
         let good = result["percentFetchedTwice"].as_f64().is_some_and(|p| p < 1.0)
-            && result["percentAskedAgain"].as_f64().is_some_and(|p| p < 1.0)
             && result["leftBeside"].as_array().is_some_and(Vec::is_empty);
         return if good { Ok(()) } else { Err("a promise is broken".into()) };
     }
