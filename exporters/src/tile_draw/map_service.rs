@@ -9,6 +9,8 @@
 //! | `layers[].layerDefinition.definitionExpression` | `layerDefs` |
 //! | `layers[].layerDefinition` with `drawingInfo` or `source` | `dynamicLayers`, where the service has `supportsDynamicLayers` |
 //! | a layer that the service does not have, with a `source` | the same, above the layer of the service that comes next in the map; refused by name where the service has it not |
+//! | such a layer with the data of a layer that the service does not have either | nothing, with a warning |
+//! | a layer twice | the first of the two, with a warning |
 //! | `gdbVersion` | `gdbVersion` |
 //!
 //! Source: ArcGIS REST API, Export Map (`layers`, `layerDefs`, `dynamicLayers`, `gdbVersion`, `transparent`, `dpi`), Layer Source Object;
@@ -19,12 +21,15 @@ use super::frame::{Frame, Parameters};
 use offmap_model::number;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Most layers of a service that are looked at.
 const MOST_LAYERS: usize = 10_000;
 /// Deepest nesting of groups that is followed.
 const DEEPEST_GROUP: usize = 64;
+/// Most layers that a warning lists.
+const MOST_NAMED: usize = 10;
 
 /// See the module.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -69,25 +74,58 @@ struct SubLayer {
     parent: Option<i64>,
     is_group: bool,
     by_default: bool,
+    /// Whether the service has it; else the map alone defines it.
+    is_of_service: bool,
 }
 
 fn id_of(value: Option<&Value>) -> Option<i64> {
     value.and_then(number::read::<i64>).filter(|id| *id >= 0)
 }
 
-/// What a map says of the layers of a service, in its order.
+/// Whether a source is the data of a layer of the service, and which layer it names.
+fn is_map_layer(source: &Value) -> bool {
+    source.get("type").and_then(Value::as_str) == Some("mapLayer")
+}
+
+fn map_layer_id(source: &Value) -> Option<i64> {
+    id_of(source.get("mapLayerId")).filter(|_| is_map_layer(source))
+}
+
+/// The name of a version of the data, where one is said.
+fn version_of(json: &Value) -> Option<&str> {
+    json.get("gdbVersion").and_then(Value::as_str).map(str::trim).filter(|name| !name.is_empty())
+}
+
+/// Layers for people; `None` where there are none.
+fn named(ids: &[i64]) -> Option<String> {
+    let mut words: Vec<String> = ids.iter().take(MOST_NAMED).map(i64::to_string).collect();
+    if ids.len() > MOST_NAMED {
+        words.push(format!("and {} more", ids.len() - MOST_NAMED));
+    }
+    (!ids.is_empty()).then(|| words.join(", "))
+}
+
+/// What a map says of the layers of a service, in its order, each layer once.
 struct OfMap<'a> {
     all: Vec<(i64, &'a Value)>,
     by_id: BTreeMap<i64, &'a Value>,
+    /// Those that it has more than once.
+    doubled: Vec<i64>,
 }
 
 impl<'a> OfMap<'a> {
     fn read(json: &'a Value) -> Self {
         let own = json.get("layers").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-        let all: Vec<(i64, &Value)> =
-            own.iter().take(MOST_LAYERS).filter_map(|layer| Some((id_of(layer.get("id"))?, layer))).collect();
-        let by_id = all.iter().copied().collect();
-        Self { all, by_id }
+        let mut read = Self { all: Vec::new(), by_id: BTreeMap::new(), doubled: Vec::new() };
+        for (id, layer) in own.iter().take(MOST_LAYERS).filter_map(|layer| Some((id_of(layer.get("id"))?, layer))) {
+            if let Entry::Vacant(place) = read.by_id.entry(id) {
+                place.insert(layer);
+                read.all.push((id, layer));
+            } else {
+                read.doubled.push(id);
+            }
+        }
+        read
     }
 
     fn get(&self, id: i64) -> Option<&'a Value> {
@@ -97,37 +135,44 @@ impl<'a> OfMap<'a> {
     /// Whether a layer of the map has other data than the layer of the service with its id.
     fn has_other_data(&self, id: i64) -> bool {
         let source = self.get(id).and_then(|own| definition(own, "source"));
-        source.is_some_and(|source| *source != json!({"type": "mapLayer", "mapLayerId": id}))
+        source.is_some_and(|source| map_layer_id(source) != Some(id) || version_of(source).is_some())
     }
 }
 
-/// The layers of a service and those that the map alone defines, and whether the map has them visible by default.
-fn sub_layers(answer: &Value, of_map: &OfMap<'_>) -> Vec<SubLayer> {
+/// The layers of a service and those that the map alone defines, and whether the map has them visible by default; beside them those of
+/// the map whose data were of a layer that the service does not have.
+fn sub_layers(answer: &Value, of_map: &OfMap<'_>) -> (Vec<SubLayer>, Vec<i64>) {
     let listed = answer.get("layers").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-    let read = |layer: &Value| {
+    let read = |layer: &Value, is_of_service: bool| {
         let id = id_of(layer.get("id"))?;
         let said = of_map.get(id).and_then(|own| own.get("defaultVisibility")).and_then(Value::as_bool);
         let by_default = layer.get("defaultVisibility").and_then(Value::as_bool).unwrap_or(true);
         let is_group = layer.get("subLayerIds").and_then(Value::as_array).is_some_and(|ids| !ids.is_empty());
-        Some(SubLayer { id, parent: id_of(layer.get("parentLayerId")), is_group, by_default: said.unwrap_or(by_default) })
+        let (parent, by_default) = (id_of(layer.get("parentLayerId")), said.unwrap_or(by_default));
+        Some(SubLayer { id, parent, is_group, by_default, is_of_service })
     };
-    let mut all: Vec<SubLayer> = listed.iter().take(MOST_LAYERS).filter_map(read).collect();
+    let mut all: Vec<SubLayer> = listed.iter().take(MOST_LAYERS).filter_map(|layer| read(layer, true)).collect();
     let of_service: BTreeSet<i64> = all.iter().map(|layer| layer.id).collect();
     // Each goes before the layer of the service that follows it in the map, and behind all where none does.
-    let mut next = None;
+    let (mut next, mut stale) = (None, Vec::new());
     for (id, own) in of_map.all.iter().rev() {
+        let source = definition(own, "source");
+        let is_there = |source: &Value| map_layer_id(source).is_some_and(|id| of_service.contains(&id));
         if of_service.contains(id) {
             next = Some(*id);
-        } else if definition(own, "source").is_some()
+        } else if source.is_some_and(|source| is_map_layer(source) && !is_there(source)) {
+            stale.push(*id);
+        } else if source.is_some()
             && all.len() < MOST_LAYERS
-            && let Some(layer) = read(*own)
+            && let Some(layer) = read(own, false)
         {
             let at = next.and_then(|next| all.iter().position(|layer| layer.id == next)).unwrap_or(all.len());
             all.insert(at, layer);
             next = Some(*id);
         }
     }
-    all
+    stale.reverse();
+    (all, stale)
 }
 
 type ById<'a> = BTreeMap<i64, &'a SubLayer>;
@@ -196,7 +241,7 @@ pub(super) fn drawing(
     answer: &Value,
 ) -> Result<(MapDrawing, Vec<String>), String> {
     let of_map = OfMap::read(json);
-    let all = sub_layers(answer, &of_map);
+    let (all, stale) = sub_layers(answer, &of_map);
     let shown = visible(json, &all, &of_map);
     if shown.as_ref().is_some_and(Vec::is_empty) {
         return Err("has no visible layer in the map; switch one on there (visibleLayers)".to_owned());
@@ -205,12 +250,20 @@ pub(super) fn drawing(
         let words = definition(layer, "definitionExpression")?.as_str()?.trim();
         (!words.is_empty()).then(|| words.to_owned())
     };
+    let of_shown: Option<BTreeSet<i64>> = shown.as_ref().map(|ids| ids.iter().copied().collect());
+    let is_filtered = |id: &i64| of_shown.as_ref().is_none_or(|shown| shown.contains(id));
+    let of_service = all.iter().filter(|layer| layer.is_of_service).map(|layer| layer.id).filter(is_filtered);
     let filters: Map<String, Value> =
-        of_map.by_id.iter().filter_map(|(id, layer)| Some((id.to_string(), json!(expression(layer)?)))).collect();
+        of_service.filter_map(|id| Some((id.to_string(), json!(expression(of_map.get(id)?)?)))).collect();
     let can = answer.get("supportsDynamicLayers").and_then(Value::as_bool).unwrap_or(false);
-    let (dynamic_layers, warnings) = dynamic_layers(can, &all, shown.as_deref(), &of_map)?;
+    let (dynamic_layers, mut warnings) = dynamic_layers(can, &all, shown.as_deref(), &of_map)?;
+    warnings.extend(named(&stale).map(|ids| {
+        format!("of the layers {ids} of the map the service does not have the data any more (layerDefinition.source); they are not drawn")
+    }));
+    warnings.extend(
+        named(&of_map.doubled).map(|ids| format!("the map has the layers {ids} more than once; the first of each counts")),
+    );
     let list = |ids: &Vec<i64>| ids.iter().map(i64::to_string).collect::<Vec<_>>().join(",");
-    let gdb_version = json.get("gdbVersion").and_then(Value::as_str).map(str::trim).filter(|name| !name.is_empty());
     let drawing = MapDrawing {
         root: root.to_owned(),
         format,
@@ -218,7 +271,7 @@ pub(super) fn drawing(
         layers: shown.as_ref().map(|ids| format!("show:{}", list(ids))).filter(|_| dynamic_layers.is_none()),
         layer_defs: (!filters.is_empty() && dynamic_layers.is_none()).then(|| Value::Object(filters).to_string()),
         dynamic_layers,
-        gdb_version: gdb_version.map(str::to_owned),
+        gdb_version: version_of(json).map(str::to_owned),
     };
     Ok((drawing, warnings))
 }
@@ -233,8 +286,8 @@ fn dynamic_layers(
     shown: Option<&[i64]>,
     of_map: &OfMap<'_>,
 ) -> Result<(Option<String>, Vec<String>), String> {
-    let is_own = |(id, layer): &(i64, &Value)| definition(layer, "drawingInfo").is_some() || of_map.has_other_data(*id);
-    if !of_map.all.iter().any(is_own) {
+    let has_drawing = |id: i64| of_map.get(id).is_some_and(|layer| definition(layer, "drawingInfo").is_some());
+    if !all.iter().any(|layer| has_drawing(layer.id) || of_map.has_other_data(layer.id)) {
         return Ok((None, Vec::new()));
     }
     let ids: Vec<i64> = shown.map_or_else(|| by_default(all), <[i64]>::to_vec);
@@ -368,6 +421,65 @@ mod tests {
         assert_eq!(drawn(same).expect("draws").dynamic_layers, None);
         let stale = json!({"visibleLayers": [1, 77], "layers": [{"id": 77}]});
         assert_eq!(drawn(stale).expect("draws").layers.as_deref(), Some("show:1"));
+    }
+
+    #[test]
+    fn a_layer_whose_data_the_service_lacks_is_left_out_and_costs_the_others_nothing() {
+        let of = |json: Value| drawing(("https://h/M/MapServer", "png32".to_owned()), 96, &json, &service()).expect("draws");
+        for of_layer in [json!(7), json!("7"), json!(8), json!(-1), Value::Null] {
+            let source = json!({"type": "mapLayer", "mapLayerId": of_layer});
+            let stale = json!({"id": 7, "layerDefinition": {"source": source, "drawingInfo": {"transparency": 40}}});
+            let (found, warnings) = of(json!({"visibleLayers": [1, 7], "layers": [stale, {"id": 1}]}));
+            assert_eq!((found.layers.as_deref(), found.dynamic_layers), (Some("show:1"), None), "{of_layer}");
+            assert!(warnings.len() == 1 && warnings[0].contains("of the layers 7 of the map"), "{warnings:?}");
+        }
+        // One of data of a layer that the service has is drawn.
+        let source = json!({"type": "mapLayer", "mapLayerId": 5});
+        let (found, warnings) =
+            of(json!({"visibleLayers": [7], "layers": [{"id": 7, "layerDefinition": {"source": source}}]}));
+        assert!(warnings.is_empty(), "{warnings:?}");
+        let layers: Value = serde_json::from_str(&found.dynamic_layers.expect("layers")).expect("JSON");
+        assert_eq!(layers, json!([{"id": 7, "source": source}]));
+    }
+
+    #[test]
+    fn the_same_data_are_known_however_they_are_written() {
+        let of = |source: Value| {
+            let map = json!({"visibleLayers": [1], "layers": [{"id": 1, "layerDefinition": {"source": source}}]});
+            drawn(map).expect("draws").dynamic_layers.is_some()
+        };
+        for same in [
+            json!({"type": "mapLayer", "mapLayerId": "1"}),
+            json!({"type": "mapLayer", "mapLayerId": 1.0}),
+            json!({"type": "mapLayer", "mapLayerId": 1, "gdbVersion": ""}),
+            json!({"type": "mapLayer", "mapLayerId": 1, "gdbVersion": null}),
+        ] {
+            assert!(!of(same.clone()), "{same}");
+        }
+        for other in [
+            json!({"type": "mapLayer", "mapLayerId": 2}),
+            json!({"type": "mapLayer", "mapLayerId": 1, "gdbVersion": "SDE.plan"}),
+            json!({"type": "dataLayer", "mapLayerId": 1}),
+        ] {
+            assert!(of(other.clone()), "{other}");
+        }
+    }
+
+    #[test]
+    fn a_layer_is_drawn_once_and_filtered_where_the_service_has_it_and_it_is_shown() {
+        let mut twice = with_own_layers();
+        let again =
+            json!({"id": 10, "name": "Other wells", "layerDefinition": {"source": {"type": "mapLayer", "mapLayerId": 5}}});
+        twice["layers"].as_array_mut().expect("a list").push(again);
+        let (found, warnings) =
+            drawing(("https://h/M/MapServer", "png32".to_owned()), 96, &twice, &service()).expect("draws");
+        let layers: Value = serde_json::from_str(&found.dynamic_layers.expect("layers")).expect("JSON");
+        let tens: Vec<&Value> = layers.as_array().expect("a list").iter().filter(|layer| layer["id"] == 10).collect();
+        assert!(tens.len() == 1 && tens[0]["source"]["type"] == "dataLayer", "{layers}");
+        assert!(warnings.len() == 1 && warnings[0].contains("the layers 10 more than once"), "{warnings:?}");
+        let filter = |id: i64| json!({"id": id, "layerDefinition": {"definitionExpression": "N > 1"}});
+        let found = drawn(json!({"visibleLayers": [1], "layers": [filter(1), filter(2), filter(77)]})).expect("draws");
+        assert_eq!(found.layer_defs.as_deref(), Some(r#"{"1":"N > 1"}"#));
     }
 
     #[test]

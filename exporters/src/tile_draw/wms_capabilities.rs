@@ -18,7 +18,7 @@ const MOST_CRS_OF_LAYERS: usize = 2_000_000;
 const MOST_OFFERED: usize = 10;
 /// Layers in layers.
 const DEEPEST: usize = 64;
-/// Longest text that is read, a list of coordinate reference systems, and longest one that is kept, in bytes.
+/// Longest text that is read, such as a list of coordinate reference systems, and longest one that is kept, in bytes.
 const LONGEST_TEXT: usize = 1 << 20;
 const LONGEST_KEPT: usize = 4096;
 
@@ -152,6 +152,8 @@ struct Parser {
     path: Vec<String>,
     open: Vec<usize>,
     text: String,
+    /// Whether the text is longer than what is read.
+    is_long: bool,
     /// How many coordinate reference systems all layers together name.
     of_layers: usize,
 }
@@ -160,6 +162,7 @@ impl Visitor for Parser {
     fn open(&mut self, start: Start) -> Result<(), String> {
         let attribute = |key: &str| start.attribute(key).map(str::trim);
         self.text.clear();
+        self.is_long = false;
         match start.name.as_str() {
             "WMS_Capabilities" | "WMT_MS_Capabilities" if self.path.is_empty() => {
                 self.is_capabilities = true;
@@ -189,13 +192,17 @@ impl Visitor for Parser {
     }
 
     fn text(&mut self, text: &str) {
-        if self.text.len() + text.len() <= LONGEST_TEXT {
+        self.is_long |= self.text.len().saturating_add(text.len()) > LONGEST_TEXT;
+        if !self.is_long {
             self.text.push_str(text);
         }
     }
 
     fn close(&mut self) -> Result<(), String> {
         let Some(name) = self.path.pop() else { return Ok(()) };
+        if std::mem::take(&mut self.is_long) {
+            return Err(format!("has a text of more than {LONGEST_TEXT} bytes in an element `{name}`"));
+        }
         let text = std::mem::take(&mut self.text).trim().to_owned();
         let parent = self.path.last().map(String::as_str).unwrap_or_default();
         if parent == "Layer" && matches!(name.as_str(), "CRS" | "SRS") {
@@ -334,6 +341,15 @@ mod tests {
     }
 
     #[test]
+    fn a_document_with_a_bare_ampersand_in_a_url_is_read() {
+        let (head, tail) = DOCUMENT.split_once("<Request>").expect("requests");
+        let online =
+            r#"<OnlineResource xlink:type="simple" xlink:href="http://h/cgi?map=/a.map&SERVICE=WMS&" title="a&nbsp;b"/>"#;
+        let read = Capabilities::read(format!("{head}{online}<Request>{tail}").as_bytes());
+        assert_eq!(read, Capabilities::read(DOCUMENT.as_bytes()));
+    }
+
+    #[test]
     fn what_is_too_much_is_told_and_a_long_list_is_read_to_its_end() {
         let document = |crs: &str, layers: &str| {
             format!(
@@ -350,6 +366,9 @@ mod tests {
         let layers = "<Layer/>".repeat(MOST_LAYERS);
         let refused = Capabilities::read(document("", &layers).as_bytes()).expect_err("refused");
         assert!(refused.contains("more than 50000 layers"), "{refused}");
+        let long = format!("<SRS>{}</SRS>", "EPSG:4326 ".repeat(LONGEST_TEXT / 10 + 1));
+        let refused = Capabilities::read(document(&long, "").as_bytes()).expect_err("refused");
+        assert!(refused.contains("more than 1048576 bytes in an element `SRS`"), "{refused}");
         assert!(Capabilities::read(b"<WMS_Capabilities><Service>").is_err_and(|words| words.contains("ends within")));
     }
 
