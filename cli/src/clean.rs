@@ -150,6 +150,28 @@ const MAP_READ: Duration = Duration::from_secs(20);
 /// Rolls back what a job began on services, and removes what it left here. Services that are out of reach keep nobody from cleaning
 /// up here.
 async fn remove(left: &Leftover, client: &ArcGisClient) -> Result<(), Stop> {
+    // A fetch that begins meanwhile has it or waits for its end; the lock of one that was killed goes with its job.
+    let claim = match destination_of(&left.destination) {
+        Some(_) => {
+            let package = left.destination.clone();
+            Some(run_blocking(move || Claim::take(&package)).await?)
+        }
+        None => None,
+    };
+    let removed = remove_job(left, client).await;
+    run_blocking(move || {
+        drop(claim);
+        Ok(())
+    })
+    .await?;
+    removed
+}
+
+async fn remove_job(left: &Leftover, client: &ArcGisClient) -> Result<(), Stop> {
+    // Who had it before may have come to its end.
+    if !left.path.exists() {
+        return Ok(());
+    }
     if left.can_resume {
         match or_interrupted(Box::pin(roll_back(left, client))).await {
             Ok(()) => {}
@@ -163,11 +185,6 @@ async fn remove(left: &Leftover, client: &ArcGisClient) -> Result<(), Stop> {
     if left.path.exists() {
         left.remove(&MobileMapPackager)?;
     }
-    // The lock of a fetch that was killed goes with its job.
-    if destination_of(&left.destination).is_some() {
-        let package = left.destination.clone();
-        run_blocking(move || Claim::take(&package).map(drop)).await?;
-    }
     Ok(())
 }
 
@@ -177,4 +194,30 @@ async fn roll_back(left: &Leftover, client: &ArcGisClient) -> Result<(), Failure
     let limits = ReadLimits { time: Some(MAP_READ), ..ReadLimits::default() };
     let job = job_secrets::supply(job, client, None, &limits).await?;
     job.discard().await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use offmap::arcgis::{ClientOptions, Credentials};
+
+    #[tokio::test]
+    async fn a_job_that_a_fetch_has_claimed_meanwhile_stays() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let destination = dir.path().join("a.gpkg.fetch-01234567");
+        let path = dir.path().join("job");
+        std::fs::create_dir(&path).expect("makes");
+        std::fs::write(path.join("lock"), "").expect("writes");
+        // As it was found, before the fetch began.
+        let left =
+            Leftover { path: path.clone(), destination: destination.clone(), bytes: 0, can_resume: false, in_use: false };
+        let client = ArcGisClient::new(ClientOptions::default(), Credentials::none()).expect("a client");
+        let claim = Claim::take(&destination).expect("takes");
+        let stop = remove(&left, &client).await.expect_err("refused");
+        assert!(stop.message.contains("another offmap works with"), "{}", stop.message);
+        assert!(path.exists(), "nothing of it is removed");
+        drop(claim);
+        remove(&left, &client).await.expect("removes");
+        assert_eq!(std::fs::read_dir(dir.path()).expect("lists").count(), 0, "the job and its lock");
+    }
 }

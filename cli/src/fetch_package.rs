@@ -7,6 +7,7 @@ use offmap::{Failure, FailureKind, FailureOwner, FailureStage};
 use offmap_disk::safe_path;
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 /// Digits that tell what was asked for.
 const DIGITS: usize = 8;
@@ -15,8 +16,8 @@ const MARK: &str = ".fetch-";
 
 /// Ends the name of the file that is locked.
 const LOCK: &str = ".lock";
-/// How often a lock is taken anew that was removed meanwhile.
-const ATTEMPTS: usize = 8;
+/// How long a lock is tried for that somebody may only look at, or that was removed meanwhile.
+const GLANCE: Duration = Duration::from_millis(200);
 
 /// The package of a file, by a digest of what was asked for.
 pub(crate) fn package_of(file: &Path, digest: &str) -> PathBuf {
@@ -56,13 +57,15 @@ impl Claim {
     pub(crate) fn take(package: &Path) -> Result<Self, Failure> {
         let path = Self::path_of(package);
         let failed = |e: &std::io::Error| Failure::io(FailureStage::Plan, format!("cannot lock {}", path.display()), e);
-        for _ in 0..ATTEMPTS {
+        let deadline = Instant::now() + GLANCE;
+        loop {
             let file = safe_path::open_to_write(&path).map_err(|e| failed(&e))?;
             match file.try_lock() {
                 // Who had it before may have removed it since it was opened.
                 Ok(()) if is_at(&file, &path) => return Ok(Self { file: Some(file), path }),
-                Ok(()) => {}
-                Err(TryLockError::WouldBlock) => break,
+                // Who only looks at it has it for an instant.
+                Ok(()) | Err(TryLockError::WouldBlock) if Instant::now() < deadline => std::thread::sleep(GLANCE / 20),
+                Ok(()) | Err(TryLockError::WouldBlock) => break,
                 Err(TryLockError::Error(e)) => return Err(failed(&e)),
             }
         }
@@ -117,6 +120,28 @@ mod tests {
         assert!(!Claim::is_held(&package));
         assert_eq!(std::fs::read_dir(dir.path()).expect("lists").count(), 0);
         assert_eq!(package_of_lock(Path::new("/data/Cargo.lock")), None);
+    }
+
+    #[test]
+    fn who_only_looks_whether_a_package_is_worked_with_keeps_nobody_from_it() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let package = dir.path().join("a.gpkg.fetch-01234567");
+        // As `is_held` has it for an instant: until the one who wants it has tried it in vain.
+        let file = File::create(Claim::path_of(&package)).expect("makes");
+        file.lock_shared().expect("locks");
+        let (to, looks) = std::sync::mpsc::channel();
+        let taking = std::thread::spawn(move || {
+            to.send(Instant::now()).expect("is there");
+            (Claim::take(&package).map(drop), Instant::now())
+        });
+        let began = looks.recv().expect("begins");
+        while began.elapsed() < GLANCE / 4 {
+            std::thread::yield_now();
+        }
+        drop(file);
+        let (taken, ended) = taking.join().expect("ends");
+        // A machine that stood still meanwhile says nothing.
+        assert!(taken.is_ok() || ended - began > GLANCE * 2, "{taken:?}");
     }
 
     #[test]

@@ -330,10 +330,16 @@ async fn a_fetch_holds_its_package_from_the_start_and_what_a_killed_one_left_goe
         let file = std::fs::File::open(dir.path().join(found)).ok()?;
         Some(matches!(file.try_lock_shared(), Err(std::fs::TryLockError::WouldBlock)))
     };
+    listener.set_nonblocking(true).expect("sets");
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
-    while lock() != Some(true) && std::time::Instant::now() < deadline {
-        std::thread::yield_now();
-    }
+    // It asks for tiles once it has its package.
+    let _connection = loop {
+        match listener.accept() {
+            Ok(connection) => break connection,
+            Err(e) => assert!(std::time::Instant::now() < deadline, "{e}: {:?}", names(dir.path())),
+        }
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    };
     assert_eq!(lock(), Some(true), "{:?}", names(dir.path()));
     child.kill().expect("kills");
     child.wait().expect("ends");
