@@ -2,7 +2,7 @@
 
 use crate::answer_kind::AnswerKind;
 use crate::inner_host::Places;
-use crate::secret_query::{is_secret, signs_in};
+use crate::secret_query::{is_secret, signs_in, without_pairs};
 use crate::urls::parse_http;
 use offmap_model::failure::without_secrets;
 use offmap_model::{AreaOfInterest, DirectDownloadHosts, Failure, FailureStage, LayerSecrets};
@@ -114,6 +114,17 @@ impl ServiceCall {
         self
     }
 
+    /// As [`ServiceCall::with_secrets`], where the url is one that the map has: what the map says for the layer takes the place of the
+    /// pairs of the url's query with the same names, in any letter case.
+    #[must_use]
+    pub fn with_secrets_in_url(mut self, secrets: &LayerSecrets) -> Self {
+        if self.url.query().is_some() {
+            let names: Vec<String> = secrets.parameters_for(&self.url).map(|(name, _)| name.to_owned()).collect();
+            self.url = without_pairs(self.url, |name, _| names.iter().any(|own| own.eq_ignore_ascii_case(name)));
+        }
+        self.with_secrets(secrets)
+    }
+
     /// Whether anything in it may be seen by its own host only.
     #[must_use]
     pub fn carries_secret(&self) -> bool {
@@ -201,6 +212,24 @@ mod tests {
         let sent = call.parameters_at(&url, &call.parameters, true);
         let sent: Vec<_> = sent.iter().map(|(name, value)| format!("{name}={value}")).collect();
         assert_eq!(sent, ["SIZE=1", "lang=de"]);
+    }
+
+    #[test]
+    fn a_parameter_of_a_map_takes_the_place_of_the_one_in_the_url_of_the_map() {
+        let mut secrets = LayerSecrets::default();
+        secrets.add(&"https://h/".parse().expect("a url"), "map", "b");
+        secrets.add(&"https://other/".parse().expect("a url"), "season", "dry");
+        let sent = |url: &str| {
+            let call = ServiceCall::get(url).expect("a url").with_secrets_in_url(&secrets);
+            let sent = call.parameters_at(&call.url, &call.parameters, true);
+            let sent: Vec<_> = sent.iter().map(|(name, value)| format!("{name}={value}")).collect();
+            (call.url.to_string(), sent.join("&"))
+        };
+        let of = |url: &str, sent: &str| (url.to_owned(), sent.to_owned());
+        assert_eq!(sent("https://h/wms?map=a&season=wet%20"), of("https://h/wms?season=wet%20", "map=b"));
+        assert_eq!(sent("https://h/wms?MAP=a"), of("https://h/wms", "map=b"));
+        assert_eq!(sent("https://other/wms?map=a&season=wet"), of("https://other/wms?map=a", "season=dry"));
+        assert_eq!(sent("https://h/wms?nocache"), of("https://h/wms?nocache", "map=b"));
     }
 
     #[test]

@@ -84,7 +84,7 @@ pub use host_policy::HostPolicy;
 pub use options::ClientOptions;
 pub use page_size::PageSize;
 pub use portal_user::{PortalUser, read_portal_user};
-pub use secret_query::without_secret_query;
+pub use secret_query::{without_pairs, without_secret_query};
 pub use session::Session;
 pub use time_limit::run_within;
 pub use urls::{parse_http, resolve};

@@ -1,7 +1,7 @@
 //! Secrets in parameters and in the queries of urls that answers name.
 
 use offmap_model::LayerSecrets;
-use url::Url;
+use url::{Url, form_urlencoded};
 
 /// Parameters that nobody may read.
 const SECRETS: [&str; 6] = ["token", "password", "client_secret", "refresh_token", "code_verifier", "auth_token"];
@@ -24,16 +24,23 @@ pub fn without_secret_query(url: &Url, secrets: &LayerSecrets) -> String {
     url.to_string()
 }
 
-/// A url without some pairs of its query; one that has none of them stays as it is written.
-pub(crate) fn without_pairs(mut url: Url, goes: impl Fn(&str, &str) -> bool) -> Url {
-    if !url.query_pairs().any(|(name, value)| goes(&name, &value)) {
-        return url;
-    }
-    let kept: Vec<(String, String)> =
-        url.query_pairs().filter(|(name, value)| !goes(name, value)).map(|(n, v)| (n.into(), v.into())).collect();
-    url.set_query(None);
-    if !kept.is_empty() {
-        url.query_pairs_mut().extend_pairs(&kept);
+/// A url without some pairs of its query, which are asked for by their names and values as they are meant. All others stay as they are
+/// written: a server may not take them in another form.
+///
+/// ```
+/// let url = "https://h/wms?map=/caf%E9%20a.map&REQUEST=GetMap&nocache".parse()?;
+/// let without = offmap_arcgis::without_pairs(url, |name, _| name.eq_ignore_ascii_case("request"));
+/// assert_eq!(without.as_str(), "https://h/wms?map=/caf%E9%20a.map&nocache");
+/// # Ok::<_, url::ParseError>(())
+/// ```
+#[must_use]
+pub fn without_pairs(mut url: Url, goes: impl Fn(&str, &str) -> bool) -> Url {
+    let query = url.query().unwrap_or_default();
+    let stays = |pair: &&str| form_urlencoded::parse(pair.as_bytes()).all(|(name, value)| !goes(&name, &value));
+    let kept: Vec<&str> = query.split('&').filter(stays).collect();
+    if kept.len() < query.split('&').count() {
+        let kept = kept.into_iter().filter(|pair| !pair.is_empty()).collect::<Vec<_>>().join("&");
+        url.set_query(Some(kept.as_str()).filter(|query| !query.is_empty()));
     }
     url
 }

@@ -13,7 +13,7 @@ pub const DEEPEST: usize = 256;
 pub struct Start {
     /// Its name.
     pub name: String,
-    /// Its attributes by their names.
+    /// Its attributes by their names; a value that is no XML, as the url with a bare `&` of a careless server, as it is written.
     pub attributes: Vec<(String, String)>,
 }
 
@@ -85,7 +85,7 @@ pub fn read(bytes: &[u8], most: usize, visitor: &mut impl Visitor) -> Result<(),
                 }
                 let is_empty = matches!(event, Event::Empty(_));
                 if let Event::Start(start) | Event::Empty(start) = event {
-                    visitor.open(start_of(&start)?)?;
+                    visitor.open(start_of(&start))?;
                 }
                 depth += 1;
                 is_empty
@@ -109,14 +109,16 @@ pub fn read(bytes: &[u8], most: usize, visitor: &mut impl Visitor) -> Result<(),
     }
 }
 
-fn start_of(start: &BytesStart<'_>) -> Result<Start, String> {
+/// An element with those of its attributes that can be read: what is wrong with one of them costs the document nothing.
+fn start_of(start: &BytesStart<'_>) -> Start {
     let mut attributes = Vec::new();
-    for attribute in start.attributes() {
-        let attribute = attribute.map_err(|e| format!("is no XML: {e}"))?;
-        let value = attribute.normalized_value(XmlVersion::Implicit1_0).map_err(|e| format!("is no XML: {e}"))?.into_owned();
+    // Of two with one name the first is found. After what is no attribute the reader goes on behind it.
+    for attribute in start.attributes().with_checks(false).filter_map(Result::ok) {
+        let value = attribute.normalized_value(XmlVersion::Implicit1_0);
+        let value = value.map_or_else(|_| attribute.value.replace("&amp;", "&"), Cow::into_owned);
         attributes.push((attribute.key.local_name().as_ref().to_owned(), value));
     }
-    Ok(Start { name: start.local_name().as_ref().to_owned(), attributes })
+    Start { name: start.local_name().as_ref().to_owned(), attributes }
 }
 
 fn tell_text(event: &Event<'_>, visitor: &mut impl Visitor) {
@@ -136,5 +138,40 @@ fn text_of(bytes: &[u8]) -> Cow<'_, str> {
     match std::str::from_utf8(bytes) {
         Ok(text) => Cow::Borrowed(text),
         Err(_) => Cow::Owned(bytes.iter().map(|byte| char::from(*byte)).collect()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Default)]
+    struct Seen(Vec<Start>);
+
+    impl Visitor for Seen {
+        fn open(&mut self, start: Start) -> Result<(), String> {
+            self.0.push(start);
+            Ok(())
+        }
+
+        fn text(&mut self, _: &str) {}
+
+        fn close(&mut self) -> Result<(), String> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn an_attribute_that_is_no_xml_costs_its_document_nothing() {
+        let document = r#"<A version="1.3.0"><B xlink:href="https://h/cgi?map=a&service=WMS&" type="simple"/>
+            <C title="a&nbsp;b" name="c"/><D name="1" name="2"/><E name="a" b=c d="e"/><F name="&lt;&amp;" g></F></A>"#;
+        let mut seen = Seen::default();
+        assert_eq!(read(document.as_bytes(), 100, &mut seen), Ok(()));
+        let of = |at: usize, name: &str| seen.0.get(at).and_then(|start| start.attribute(name));
+        assert_eq!((of(1, "href"), of(1, "type")), (Some("https://h/cgi?map=a&service=WMS&"), Some("simple")));
+        assert_eq!((of(2, "title"), of(2, "name")), (Some("a&nbsp;b"), Some("c")));
+        assert_eq!(of(3, "name"), Some("1"));
+        assert_eq!((of(4, "name"), of(5, "name")), (Some("a"), Some("<&")));
+        assert_eq!(seen.0.len(), 6);
     }
 }

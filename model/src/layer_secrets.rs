@@ -21,6 +21,13 @@ const SECRET_WORDS: [&str; 8] =
     ["token", "secret", "password", "passwd", "apikey", "signature", "credential", "authorization"];
 /// Short names of secrets; longer ones end in `key`.
 const SECRET_NAMES: [&str; 6] = ["sig", "pwd", "pass", "auth", "jwt", "sas"];
+/// Other words for who asks. Their values may be short and easily guessed, so that not even a digest of them is written.
+const WHO_ASKS: [&str; 15] = [
+    "account", "email", "login", "logon", "mail", "member", "otp", "pin", "session", "sid", "ticket", "uid", "user",
+    "userid", "username",
+];
+/// How names of a session end.
+const SESSIONS: [&str; 2] = ["sessid", "sessionid"];
 /// What stands in the place of a secret.
 pub const WITHHELD: &str = "…";
 
@@ -83,9 +90,20 @@ pub fn is_reserved(name: &str) -> bool {
     RESERVED.contains(&name.trim().to_ascii_lowercase().as_str())
 }
 
+/// A name in small letters, without signs between them.
+fn plain(name: &str) -> String {
+    name.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect()
+}
+
+/// Whether a parameter of this name says who asks, and nothing of what comes.
+fn says_who_asks(name: &str) -> bool {
+    let plain = plain(name);
+    is_secret_name(name) || WHO_ASKS.contains(&plain.as_str()) || SESSIONS.iter().any(|end| plain.ends_with(end))
+}
+
 /// Whether a parameter of this name is a secret.
 pub(crate) fn is_secret_name(name: &str) -> bool {
-    let plain: String = name.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
+    let plain = plain(name);
     SECRET_NAMES.contains(&plain.as_str()) || plain.ends_with("key") || SECRET_WORDS.iter().any(|w| plain.contains(w))
 }
 
@@ -230,11 +248,18 @@ impl LayerSecrets {
         Self { all, missing: self.missing.clone() }
     }
 
-    /// The parameters that may decide what comes, sorted by name: all but those with the name of a secret, which says who asks. For
-    /// digests, by which what came of one is told from what came of another.
+    /// Those whose names stay.
+    #[must_use]
+    pub fn with_names(&self, stays: impl Fn(&str) -> bool) -> Self {
+        Self { all: self.all.iter().filter(|p| stays(&p.name)).cloned().collect(), missing: self.missing.clone() }
+    }
+
+    /// The parameters that may decide what comes, sorted by name: all but those whose names are of a secret or a person (`user`, `pin`,
+    /// `sessionId`), which say who asks. For digests, by which what came of one is told from what came of another; they are written down,
+    /// so that no value is to be in them that can be guessed and is nobody else's.
     #[must_use]
     pub fn deciding(&self) -> Vec<(String, &str)> {
-        let decides = |p: &&SecretParameter| !is_secret_name(&p.name);
+        let decides = |p: &&SecretParameter| !says_who_asks(&p.name);
         let mut all: Vec<(Reach, String, &str)> =
             self.all.iter().filter(decides).map(|p| (p.reach, p.name.to_ascii_lowercase(), p.value.as_str())).collect();
         let of_layer: Vec<String> = all.iter().filter(|(r, ..)| *r == Reach::Layer).map(|(_, n, _)| n.clone()).collect();
@@ -323,6 +348,25 @@ mod tests {
 
     fn url(text: &str) -> Url {
         Url::parse(text).expect("a url")
+    }
+
+    #[test]
+    fn who_asks_decides_nothing_and_is_in_no_digest() {
+        let mut secrets = LayerSecrets::default();
+        for name in
+            ["pin", "PIN", "user", "user_name", "Email", "e-mail", "login", "sid", "session", "JSESSIONID", "PHPSESSID"]
+        {
+            secrets.add(&url("https://h/"), name, "4711");
+        }
+        for name in ["sessionId", "ticket", "otp", "uid", "apiKey", "userId"] {
+            secrets.add(&url("https://h/"), name, "4711");
+        }
+        assert!(secrets.deciding().is_empty(), "{:?}", secrets.deciding());
+        ["season", "Spin", "mailbox", "inside"].iter().for_each(|name| secrets.add(&url("https://h/"), name, "1"));
+        let names: Vec<String> = secrets.deciding().into_iter().map(|(name, _)| name).collect();
+        assert_eq!(names, ["inside", "mailbox", "season", "spin"]);
+        let at = url("https://h/x");
+        assert_eq!(secrets.with_names(|name| name == "season").parameters_for(&at).collect::<Vec<_>>(), [("season", "1")]);
     }
 
     #[test]

@@ -188,6 +188,42 @@ async fn a_picture_is_asked_for_as_the_map_wants_its_layer() {
 }
 
 #[tokio::test]
+async fn what_the_map_says_takes_the_place_of_what_its_url_says_in_every_request() {
+    let bench = Bench::new().await;
+    let mut wms = layers(&bench).remove(2);
+    wms["customParameters"] = json!({"Map": "chart-9", "SRS": "EPSG:1", "crs": "EPSG:2", "season": "dry"});
+    wms["customLayerParameters"] = json!({"season": "monsoon"});
+    let template = json!({"id": "xyz", "title": "XYZ", "layerType": "WebTiledLayer", "customParameters": {"SEASON": "dry"},
+        "templateUrl": format!("{}/xyz/{{z}}/{{x}}/{{y}}.png?season=wet&plain", bench.sandbox.url())});
+    let mut wanted = parameters(true);
+    (wanted.max_scale, wanted.direct_download) = (30_000_000.0, DirectDownload::Always);
+    let result = run_to_end(&job_of(&bench, source_of(vec![wms, template], Vec::new()), wanted)).await.0.expect("a package");
+    assert!(!result.has_errors(), "{:?}", result.layers);
+    let requests = bench.sandbox.requests();
+    let (mut capabilities, mut pictures, mut tiles) = (0, 0, 0);
+    for request in &requests {
+        let one = |name: &str| request.parameters.get(name).map(String::as_str);
+        match one("request") {
+            Some("GetCapabilities") => {
+                assert_eq!((one("map"), one("season"), one("crs"), one("srs")), (Some("chart-9"), Some("dry"), None, None));
+                capabilities += 1;
+            }
+            Some("GetMap") => {
+                assert_eq!((one("map"), one("season")), (Some("chart-9"), Some("monsoon")));
+                assert_eq!((one("crs"), one("srs")), (Some("EPSG:3857"), None));
+                pictures += 1;
+            }
+            _ if request.path.contains("/xyz/") => {
+                assert_eq!((one("season"), one("plain")), (Some("dry"), Some("")));
+                tiles += 1;
+            }
+            _ => {}
+        }
+    }
+    assert!(capabilities > 0 && pictures > 0 && tiles > 0, "{capabilities} {pictures} {tiles}");
+}
+
+#[tokio::test]
 async fn what_was_drawn_of_other_parameters_is_drawn_anew() {
     let bench = Bench::new().await;
     let one = |season: &str| {

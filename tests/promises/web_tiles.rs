@@ -149,6 +149,10 @@ async fn nothing_is_asked_of_a_host_that_forbids_it_to_learn_what_its_tiles_are(
         let failure = read.expect_err("refused");
         assert!(failure.message.contains("clause 7 of its terms"), "{failure}");
     }
+    let drawn = Selection { hosts: Some(&hosts), ..Selection::all(Wanted::Drawn) };
+    let dynamic = format!("{base}/arcgis/rest/services/Dynamic/MapServer");
+    let failure = lone_service::read(&bench.client, &dynamic, &drawn, &ReadLimits::default()).await.expect_err("refused");
+    assert!(failure.message.contains("clause 7 of its terms"), "{failure}");
     assert_eq!(bench.sandbox.requests().len(), before, "{:?}", bench.sandbox.requests());
     hosts.allow.push("localhost".to_owned());
     let selection = Selection { hosts: Some(&hosts), ..Selection::all(Wanted::Tiles) };

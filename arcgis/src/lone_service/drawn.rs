@@ -4,6 +4,7 @@
 
 use super::found::{LoneService, Wanted, map_of};
 use super::template;
+use crate::secret_query::without_pairs;
 use crate::urls::parse_http;
 use crate::wms_parameters::is_wms_parameter;
 use offmap_model::failure::without_secrets;
@@ -30,7 +31,7 @@ pub(super) struct Wms {
 impl Wms {
     /// Reads a url that says that it is a WMS: by `SERVICE=WMS`, or by the last part of its path.
     pub(super) fn of(text: &str) -> Option<Self> {
-        let mut url = parse_http(text).ok()?;
+        let url = parse_http(text).ok()?;
         let pairs: Vec<(String, String)> = url.query_pairs().into_owned().collect();
         let one = |name: &str| pairs.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.clone());
         let last = url.path_segments().and_then(|mut parts| parts.next_back()).unwrap_or_default().to_ascii_lowercase();
@@ -38,14 +39,10 @@ impl Wms {
         if !says && !matches!(last.as_str(), "wms" | "wmsserver") {
             return None;
         }
-        url.set_query(None);
-        for (name, value) in pairs.iter().filter(|(name, _)| !is_wms_parameter(name)) {
-            url.query_pairs_mut().append_pair(name, value);
-        }
         let layers = one("layers").unwrap_or_default();
         Some(Self {
             title: url.host_str().unwrap_or("WMS").to_owned(),
-            url: url.to_string(),
+            url: without_pairs(url.clone(), |name, _| is_wms_parameter(name)).to_string(),
             version: one("version"),
             layers: layers.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect(),
             styles: one("styles").filter(|styles| !styles.is_empty()),
@@ -100,7 +97,7 @@ mod tests {
     fn a_wms_is_known_by_its_url_and_its_layers_are_those_that_it_names() {
         let url = "https://h/cgi-bin/mapserv?map=/a.map&Service=wms&REQUEST=GetCapabilities&layers=land,roads&STYLES=,thin&version=1.1.1";
         let wms = Wms::of(url).expect("a WMS");
-        assert_eq!(wms.url, "https://h/cgi-bin/mapserv?map=%2Fa.map");
+        assert_eq!(wms.url, "https://h/cgi-bin/mapserv?map=/a.map");
         assert_eq!((wms.version.as_deref(), wms.layers.join("+").as_str()), (Some("1.1.1"), "land+roads"));
         assert_eq!(wms.styles.as_deref(), Some(",thin"));
         assert!(Wms::of("https://h/geoserver/ows/WMS").is_some_and(|wms| wms.layers.is_empty()));

@@ -100,11 +100,12 @@ async fn read_within(client: &ArcGisClient, url: &str, selection: &Selection<'_>
             refuse_filter(filter)?;
             wms.lone(wanted)
         }
-        None => of_service(client, url, wanted, filter).await,
+        None => of_service(client, url, selection).await,
     }
 }
 
-async fn of_service(client: &ArcGisClient, url: &str, wanted: Wanted, filter: &str) -> Result<LoneService, Failure> {
+async fn of_service(client: &ArcGisClient, url: &str, selection: &Selection<'_>) -> Result<LoneService, Failure> {
+    let (wanted, filter) = (selection.wanted, selection.filter);
     let shown = without_secrets(url);
     let known = ServiceUrl::parse(url).filter(|u| is_read(&u.kind()));
     let Some(service) = known else {
@@ -114,6 +115,10 @@ async fn of_service(client: &ArcGisClient, url: &str, wanted: Wanted, filter: &s
              (….pmtiles), or a template of tiles with {{z}}, {{x}} and {{y}}"
         )));
     };
+    // What is drawn never comes by an export.
+    if wanted == Wanted::Drawn {
+        selection.check_host(&shown, service.root())?;
+    }
     let at = service.layer_id().map_or_else(|| service.root().to_owned(), |id| format!("{}/{id}", service.root()));
     let call = ServiceCall::get(&at)?.in_stage(FailureStage::Plan).answer(AnswerKind::Description);
     let mut answer = client.json(&call).await?;

@@ -264,15 +264,11 @@ pub(super) fn timed_out(call: &ServiceCall, message: String) -> Failure {
 
 /// A url with parameters. One out of an answer may have a query already: both are merged, the call's own parameters win.
 fn with_query(url: &Url, parameters: &[(String, String)]) -> Url {
-    let mut full = url.clone();
-    if !parameters.is_empty() {
-        let kept: Vec<(String, String)> = url
-            .query_pairs()
-            .filter(|(name, _)| !parameters.iter().any(|(own, _)| own.eq_ignore_ascii_case(name)))
-            .map(|(name, value)| (name.into_owned(), value.into_owned()))
-            .collect();
-        full.query_pairs_mut().clear().extend_pairs(&kept).extend_pairs(parameters);
+    if parameters.is_empty() {
+        return url.clone();
     }
+    let mut full = without_pairs(url.clone(), |name, _| parameters.iter().any(|(own, _)| own.eq_ignore_ascii_case(name)));
+    full.query_pairs_mut().extend_pairs(parameters);
     full
 }
 
@@ -291,6 +287,9 @@ mod tests {
         };
         let call = ServiceCall::get("https://h/x?statusId=1&f=html").expect("a url").with("f", "json");
         assert_eq!(made(&call.url, call.parameters).0.url().as_str(), "https://h/x?statusId=1&f=json");
+        let call = ServiceCall::get("https://h/x?map=/caf%E9%20a.map&nocache&F=html").expect("a url").with("f", "json");
+        let sent = made(&call.url, call.parameters).0;
+        assert_eq!(sent.url().as_str(), "https://h/x?map=/caf%E9%20a.map&nocache&f=json", "the rest as it is written");
         let long = ServiceCall::get("https://h/x").expect("a url").with("where", "y".repeat(2000));
         let (request, form) = made(&long.url, long.parameters);
         assert_eq!((request.method(), form), (&Method::POST, true));

@@ -81,7 +81,7 @@ impl TileSource {
     /// What asks for a tile. Vector tiles stay gzip as they come.
     pub(super) fn call(&self, place: TileId) -> Result<ServiceCall, Failure> {
         let call = ServiceCall::get(&self.template.url_of(place))?;
-        let call = call.with_secrets(&self.service.secrets).in_stage(FailureStage::Download);
+        let call = call.with_secrets_in_url(&self.service.secrets).in_stage(FailureStage::Download);
         let call = if self.says_no_blank { call.with("blankTile", false) } else { call };
         Ok(if self.is_vector() { call.keeping_gzip() } else { call })
     }

@@ -10,7 +10,7 @@ use super::map_service;
 use super::scheme::{self, Scheme};
 use super::source::DrawSource;
 use super::wms_capabilities::{Capabilities, LARGEST};
-use super::wms_drawing::{WmsDrawing, WmsVersion};
+use super::wms_drawing::{WmsDrawing, WmsVersion, sent_to_wms};
 use crate::tile_service::{DESCRIPTION, TiledService, spatial_reference_not_supported, text, title_of};
 use offmap_arcgis::body::expect_description;
 use offmap_arcgis::{AnswerKind, ArcGisClient, ServiceCall};
@@ -199,7 +199,8 @@ async fn ask_wms(
     to: &SpatialReference,
 ) -> Result<Answer, Failure> {
     let said = json.get("version").and_then(Value::as_str).and_then(WmsVersion::read).unwrap_or(WmsVersion::V130);
-    let call = ServiceCall::get(url)?.with_secrets(&layer.secrets.of_service()).in_stage(FailureStage::Plan);
+    let secrets = sent_to_wms(&layer.secrets.of_service());
+    let call = ServiceCall::get(url)?.with_secrets_in_url(&secrets).in_stage(FailureStage::Plan);
     let call = call.with("SERVICE", "WMS").with("REQUEST", "GetCapabilities").with("VERSION", said.word());
     let wrong = |kind, words: String| {
         Failure::new(FailureOwner::Source, kind, FailureStage::Plan, format!("{url} does not answer like a WMS: {words}"))

@@ -3,7 +3,7 @@
 use super::frame::{Frame, Parameters};
 use super::image_service::ImageDrawing;
 use super::map_service::MapDrawing;
-use super::wms_drawing::WmsDrawing;
+use super::wms_drawing::{WmsDrawing, sent_to_wms};
 use offmap_model::LayerSecrets;
 use serde::{Deserialize, Serialize};
 
@@ -29,11 +29,11 @@ impl Drawing {
         }
     }
 
-    /// The same, where parameters of the map go with each request: those of a WMS take the place of the ones in its url.
-    pub(super) fn url_without(&self, secrets: &LayerSecrets) -> String {
+    /// Of what the map says for the layer, that which goes with a request.
+    pub(super) fn sent(&self, secrets: &LayerSecrets) -> LayerSecrets {
         match self {
-            Self::Wms(wms) => wms.url_without(secrets),
-            _ => self.url(),
+            Self::Wms(_) => sent_to_wms(secrets),
+            _ => secrets.clone(),
         }
     }
 

@@ -1,6 +1,6 @@
 //! Which layers are drawn, and where.
 
-use offmap_arcgis::is_wms_parameter;
+use offmap_arcgis::{is_wms_parameter, without_pairs};
 use offmap_disk::sha256_of;
 use offmap_model::{LayerType, MapLayer, OfflineMapSource};
 use serde_json::Value;
@@ -49,13 +49,10 @@ impl DrawnLayer {
 
 /// The url of a WMS without the parameters of a request, which maps have there as well: those of a request come anew.
 fn without_requests(url: &str) -> Option<String> {
-    let mut url = Url::parse(url).ok()?;
-    let kept: Vec<(String, String)> = url.query_pairs().into_owned().filter(|(name, _)| !is_wms_parameter(name)).collect();
-    url.set_query(None);
+    let mut url = without_pairs(Url::parse(url).ok()?, |name, _| is_wms_parameter(name));
+    let kept = url.query().map(|query| query.trim_matches('&').to_owned()).filter(|query| !query.is_empty());
+    url.set_query(kept.as_deref());
     url.set_fragment(None);
-    if !kept.is_empty() {
-        url.query_pairs_mut().extend_pairs(kept);
-    }
     Some(url.to_string())
 }
 
@@ -78,7 +75,9 @@ mod tests {
     #[test]
     fn parameters_of_requests_are_not_kept_in_the_url_of_a_wms() {
         let url = "https://h/cgi?map=/a.map&SERVICE=WMS&Request=GetCapabilities&version=1.1.1&";
-        assert_eq!(without_requests(url).as_deref(), Some("https://h/cgi?map=%2Fa.map"));
+        assert_eq!(without_requests(url).as_deref(), Some("https://h/cgi?map=/a.map"));
+        let url = "https://h/cgi?map=/caf%E9%20a.map&%53ERVICE=WMS&nocache&#x";
+        assert_eq!(without_requests(url).as_deref(), Some("https://h/cgi?map=/caf%E9%20a.map&nocache"), "as it is written");
         assert_eq!(without_requests("https://h/wms?").as_deref(), Some("https://h/wms"));
     }
 }

@@ -28,14 +28,14 @@ pub struct DrawSource {
 impl DrawSource {
     /// With the secrets of its layer, which no plan holds.
     pub(super) fn with_secrets(mut self, secrets: &LayerSecrets) -> Self {
-        self.service = self.service.with_secrets(secrets);
+        self.service = self.service.with_secrets(&self.drawing.sent(secrets));
         self
     }
 
     /// What asks for a picture.
     pub(super) fn call(&self, frame: &Frame, hosts: &Arc<DirectDownloadHosts>) -> Result<ServiceCall, Failure> {
         let secrets = &self.service.secrets;
-        let call = ServiceCall::get(&self.drawing.url_without(secrets))?.with_secrets(secrets);
+        let call = ServiceCall::get(&self.drawing.url())?.with_secrets_in_url(secrets);
         let parameters = self.drawing.parameters(frame, secrets).into_iter();
         let call = parameters.fold(call, |call, (name, value)| call.with(name, value));
         Ok(call.in_stage(FailureStage::Download).directly(hosts))
@@ -64,6 +64,7 @@ impl DrawSource {
 
 #[cfg(test)]
 mod tests {
+    use super::super::frame::Parameters;
     use super::super::wms_drawing::{WmsDrawing, WmsVersion};
     use super::*;
     use offmap_formats::tiles::web_mercator_scheme;
@@ -89,25 +90,44 @@ mod tests {
         source.with_secrets(&secrets)
     }
 
+    /// What the request for a picture says itself.
+    fn frame_parameters(source: &DrawSource) -> Parameters {
+        let lods = &source.service.tile_info;
+        let tile = offmap_formats::TileId { level: 0, row: 0, column: 0 };
+        let frame = source.size.frames((lods, &lods.lods[0]), std::iter::once(tile)).next().expect("one");
+        source.drawing.parameters(&frame, &source.service.secrets)
+    }
+
     #[test]
     fn how_a_picture_looks_the_map_says_and_where_it_is_the_request() {
         let of = |of_map: &[(&str, &str)]| {
             let source = source(of_map);
-            let lods = &source.service.tile_info;
-            let tile = offmap_formats::TileId { level: 0, row: 0, column: 0 };
-            let frame = source.size.frames((lods, &lods.lods[0]), std::iter::once(tile)).next().expect("one");
-            let secrets = &source.service.secrets;
-            let own = source.drawing.parameters(&frame, secrets);
+            let (secrets, own) = (&source.service.secrets, frame_parameters(&source));
             let one = |name: &str| own.iter().find(|(n, _)| *n == name).map(|(_, value)| value.clone());
-            (one("STYLES"), one("TRANSPARENT"), one("WIDTH"), source.drawing.url_without(secrets))
+            let url = source.drawing.url().parse().expect("a url");
+            let mut of_map: Vec<_> = secrets.parameters_for(&url).map(|(name, value)| format!("{name}={value}")).collect();
+            of_map.sort();
+            (one("STYLES"), one("TRANSPARENT"), one("WIDTH"), of_map.join("&"))
         };
         let some = |text: &str| Some(text.to_owned());
-        assert_eq!(of(&[]), (some(","), some("TRUE"), some("256"), "https://h/wms?map=a&season=wet".to_owned()));
+        assert_eq!(of(&[]), (some(","), some("TRUE"), some("256"), String::new()));
         // Those of the map go with the request beside its own.
-        assert_eq!(
-            of(&[("styles", "thin,"), ("Transparent", "FALSE"), ("width", "1"), ("SEASON", "dry")]),
-            (None, None, some("256"), "https://h/wms?map=a".to_owned())
-        );
+        let of_map = [
+            ("styles", "thin,"),
+            ("Transparent", "FALSE"),
+            ("width", "1"),
+            ("SRS", "x"),
+            ("crs", "x"),
+            ("bgColor", "0"),
+            ("SEASON", "dry"),
+        ];
+        let sent = "SEASON=dry&Transparent=FALSE&bgColor=0&styles=thin,".to_owned();
+        assert_eq!(of(&of_map), (None, None, some("256"), sent));
+        // What goes to another host says nothing of what is asked of this one.
+        let mut elsewhere = LayerSecrets::default();
+        elsewhere.add(&"https://other/".parse().expect("a url"), "STYLES", "thin,");
+        let source = source(&[]).with_secrets(&elsewhere);
+        assert!(frame_parameters(&source).iter().any(|(name, value)| *name == "STYLES" && value == ","));
     }
 
     #[test]

@@ -1,18 +1,25 @@
 //! Pictures of a WMS, by `GetMap`.
 //!
-//! `customParameters` and `customLayerParameters` of the map's layer go with each request, beside the request's own; they say how a picture
-//! looks (`STYLES`, `TRANSPARENT`), not where and how large it is.
+//! `customParameters` and `customLayerParameters` of the map's layer go with each request, in place of those in the url and beside the
+//! request's own; they say how a picture looks (`STYLES`, `TRANSPARENT`, `BGCOLOR`), not where and how large it is.
 //!
 //! Source: WMS 1.3.0, §7.3 (`GetMap`), §6.7.2 (order of axes), §6.8.1 (letter case of names), annex A; WMS 1.1.1, §7.2; web map
 //! specification, `wmsLayer`.
 
 use super::frame::{Frame, Parameters};
+use offmap_arcgis::is_wms_parameter;
 use offmap_model::LayerSecrets;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
 /// What a map may say in place of a request.
-const OF_LOOK: [&str; 2] = ["STYLES", "TRANSPARENT"];
+const OF_LOOK: [&str; 3] = ["STYLES", "TRANSPARENT", "BGCOLOR"];
+
+/// What a map says for its layer, without what the requests say themselves, in whatever version of the standard: a `SRS` of the map beside
+/// the `CRS` of a request would be two of them.
+pub(super) fn sent_to_wms(secrets: &LayerSecrets) -> LayerSecrets {
+    secrets.with_names(|name| !is_wms_parameter(name) || OF_LOOK.iter().any(|look| look.eq_ignore_ascii_case(name)))
+}
 
 /// A version of the standard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,23 +65,6 @@ pub(super) struct WmsDrawing {
 }
 
 impl WmsDrawing {
-    /// Its url without what the map's own parameters say.
-    pub(super) fn url_without(&self, secrets: &LayerSecrets) -> String {
-        let Ok(mut url) = Url::parse(&self.url) else { return self.url.clone() };
-        let is_own = |name: &str| !secrets.parameters_for(&url).any(|(other, _)| other.eq_ignore_ascii_case(name));
-        let all: Vec<(String, String)> = url.query_pairs().into_owned().collect();
-        let kept: Vec<&(String, String)> = all.iter().filter(|(name, _)| is_own(name)).collect();
-        if kept.len() == all.len() {
-            return self.url.clone();
-        }
-        let is_empty = kept.is_empty();
-        url.query_pairs_mut().clear().extend_pairs(kept);
-        if is_empty {
-            url.set_query(None);
-        }
-        url.to_string()
-    }
-
     pub(super) fn parameters(&self, frame: &Frame, secrets: &LayerSecrets) -> Parameters {
         let is_new = self.version == WmsVersion::V130;
         let bbox = if is_new && self.is_north_first { frame.flipped_bbox() } else { frame.bbox() };
@@ -93,7 +83,10 @@ impl WmsDrawing {
         ];
         // The default style of each layer.
         all.push(("STYLES", ",".repeat(self.layers.len().saturating_sub(1))));
-        all.retain(|(name, _)| !(OF_LOOK.contains(name) && secrets.has_name(name)));
+        if let Ok(url) = Url::parse(&self.url) {
+            let says = |look: &str| secrets.parameters_for(&url).any(|(name, _)| name.eq_ignore_ascii_case(look));
+            all.retain(|(name, _)| !(OF_LOOK.contains(name) && says(name)));
+        }
         all
     }
 }

@@ -3,6 +3,7 @@
 //! Source: OGC 07-057r7, §8.2.1.1 (KVP) and §10.2.1 (`ResourceURL`).
 
 use super::capabilities::{Capabilities, Layer};
+use crate::secret_query::without_pairs;
 use crate::urls::parse_http;
 use url::form_urlencoded::byte_serialize;
 
@@ -85,10 +86,11 @@ fn with_parameters(at: &str, layer: &Layer, set: &str, format: &str) -> Result<S
     .to_vec();
     parameters.extend(layer.dimensions.iter().cloned());
     let is_own = |name: &str| parameters.iter().any(|(own, _)| own.eq_ignore_ascii_case(name));
-    // Others, such as the name of a map or a key, stay.
-    let kept: Vec<(String, String)> =
-        url.query_pairs().filter(|(name, _)| !is_own(name)).map(|(n, v)| (n.into_owned(), v.into_owned())).collect();
-    url.query_pairs_mut().clear().extend_pairs(kept).extend_pairs(parameters);
+    // Others, such as the name of a map or a key, stay; braces in them are no places of a template.
+    let mut url = without_pairs(url, |name, _| is_own(name));
+    let kept = url.query().map(|query| query.replace('{', "%7B").replace('}', "%7D"));
+    url.set_query(kept.as_deref());
+    url.query_pairs_mut().extend_pairs(parameters);
     Ok(format!("{url}&TILEMATRIX={{level}}&TILEROW={{row}}&TILECOL={{col}}"))
 }
 
@@ -129,7 +131,7 @@ mod tests {
         let (template, _) = of(&capabilities, &layer(), "web", "https://other/").expect("a template");
         assert_eq!(
             template,
-            "https://h/ows?map=%2Fa.map&SERVICE=WMTS&REQUEST=GetTile&VERSION=1.0.0&LAYER=a+b&STYLE=day&FORMAT=image%2Fpng%3B+mode%3D8bit\
+            "https://h/ows?map=/a.map&SERVICE=WMTS&REQUEST=GetTile&VERSION=1.0.0&LAYER=a+b&STYLE=day&FORMAT=image%2Fpng%3B+mode%3D8bit\
              &TILEMATRIXSET=web&Time=2024-01-01&TILEMATRIX={level}&TILEROW={row}&TILECOL={col}"
         );
         let none = Layer { formats: vec!["image/webp".to_owned()], ..layer() };
