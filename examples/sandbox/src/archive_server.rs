@@ -173,7 +173,8 @@ fn respond(shared: &mut Shared, request: &axum::extract::Request) -> Option<Resp
     let shown = |(name, value): (&header::HeaderName, &header::HeaderValue)| {
         (name.to_string(), value.to_str().unwrap_or_default().to_owned())
     };
-    let logged = ArchiveRequest { target: request.uri().to_string(), headers: headers.iter().map(shown).collect(), range: None };
+    let logged =
+        ArchiveRequest { target: request.uri().to_string(), headers: headers.iter().map(shown).collect(), range: None };
     shared.requests.push(logged);
     let mut builder = Response::builder();
     for (name, value) in [(header::ETAG, &shared.etag), (header::LAST_MODIFIED, &shared.modified)] {
@@ -197,7 +198,9 @@ fn respond(shared: &mut Shared, request: &axum::extract::Request) -> Option<Resp
     let mut total = all.len();
     let mut body = None;
     match fault {
-        Some(ArchiveFault::Status(status)) => return Some(status_only(StatusCode::from_u16(status).unwrap_or(StatusCode::IM_A_TEAPOT))),
+        Some(ArchiveFault::Status(status)) => {
+            return Some(status_only(StatusCode::from_u16(status).unwrap_or(StatusCode::IM_A_TEAPOT)));
+        }
         Some(ArchiveFault::Redirect(to)) => {
             return Response::builder().status(302).header(header::LOCATION, to).body(Body::empty()).ok();
         }
