@@ -280,7 +280,10 @@ mod tests {
         Listed { id, object_id, name: format!("{id}.jpg"), ..Listed::default() }
     }
 
-    fn read(path: &Path) -> Result<Vec<(i64, i64, Option<Vec<u8>>)>, Failure> {
+    /// Row, id, and what is in it.
+    type Read = (i64, i64, Option<Vec<u8>>);
+
+    fn read(path: &Path) -> Result<Vec<Read>, Failure> {
         let mut bytes = AttachmentBytes::open(path)?;
         let mut all = Vec::new();
         for place in places(path)? {

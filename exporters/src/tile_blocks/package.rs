@@ -83,7 +83,7 @@ impl Parts {
         ctx.begin_unit(FILE_UNIT).await?;
         let noted = serde_json::to_string(&tally).map_err(|e| Failure::internal(e.to_string()))?;
         ctx.ledger().note(FILE_UNIT, TALLY, &noted).await?;
-        ctx.ledger().note(FILE_UNIT, MADE_OF, &hex(&self.purpose)).await?;
+        ctx.ledger().note(FILE_UNIT, MADE_OF, &hex(self.purpose)).await?;
         for (name, text) in &self.notes {
             ctx.ledger().note(FILE_UNIT, name, text).await?;
         }
