@@ -7,7 +7,7 @@ use offmap::arcgis::{ArcGisClient, Credentials};
 use offmap::exporters::tile_archive::TileArchiveExporter;
 use offmap::formats::convert::{self, TileSelection};
 use offmap::formats::tiles::{tile_of_id, web_mercator_scheme};
-use offmap::formats::{TileFormat, TileReader as _, TileSetInfo, tile_reader::TileVisitor};
+use offmap::formats::{TileFormat, TileSetInfo, tile_reader::TileVisitor};
 use offmap::packager::verify;
 use offmap::testing::exporter_conformance;
 use offmap::{
