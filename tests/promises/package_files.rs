@@ -39,7 +39,7 @@ async fn a_thumbnail_keeps_its_kind_and_is_called_by_it() {
 }
 
 /// Where files are made or renamed, and why that is right: elsewhere a file that is trusted is written by `offmap_disk::atomic_file`.
-const WRITERS: [(&str, &str); 9] = [
+const WRITERS: [(&str, &str); 8] = [
     ("disk/src/atomic_file.rs", "the helper"),
     ("disk/src/safe_path/link.rs", "a copy where there are no links, into a directory that is not trusted yet"),
     ("engine/src/work_dir.rs", "a package that goes back to its place"),
