@@ -59,8 +59,10 @@ impl TileVisitor for Check<'_> {
 fn is_tile(bytes: &[u8], info: &TileSetInfo) -> bool {
     match (info.format, info.compression) {
         (TileFormat::Mvt, TileCompression::Gzip) => bytes.starts_with(b"\x1f\x8b"),
-        // A layer, or nothing.
-        (TileFormat::Mvt, TileCompression::None) => matches!(bytes.first(), None | Some(0x1a)),
+        // A layer, or nothing; an MBTiles file does not say that its tiles are gzip.
+        (TileFormat::Mvt, TileCompression::None) => {
+            matches!(bytes.first(), None | Some(0x1a)) || bytes.starts_with(b"\x1f\x8b")
+        }
         (TileFormat::Mvt, _) => true,
         (TileFormat::Mixed, _) => TileFormat::of_image(bytes).is_some(),
         (format, TileCompression::None) => TileFormat::of_image(bytes) == Some(format),

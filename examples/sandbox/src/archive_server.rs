@@ -214,10 +214,8 @@ fn respond(shared: &mut Shared, request: &axum::extract::Request) -> Option<Resp
         Some(ArchiveFault::Garbage) => body = Some(Body::from(vec![0x5a; last + 1 - first])),
         Some(ArchiveFault::Short) => body = Some(Body::from(all.slice(first..first + (last + 1 - first) / 2))),
         Some(ArchiveFault::Drop) => {
-            let half = all.slice(first..first + (last + 1 - first) / 2);
             builder = builder.header(header::CONTENT_LENGTH, last + 1 - first);
-            let broken = Err(Error::from(ErrorKind::ConnectionReset));
-            body = Some(Body::from_stream(stream::iter([Ok(half), broken])));
+            body = Some(broken_off(all.slice(first..first + (last + 1 - first) / 2)));
         }
         Some(ArchiveFault::Hang) => return None,
         Some(ArchiveFault::NoRanges) | None => {}
@@ -228,6 +226,12 @@ fn respond(shared: &mut Shared, request: &axum::extract::Request) -> Option<Resp
     let range = format!("bytes {first}-{last}/{total}");
     let builder = builder.status(StatusCode::PARTIAL_CONTENT).header(header::CONTENT_RANGE, range);
     builder.body(body.unwrap_or_else(|| Body::from(all.slice(first..=last)))).ok()
+}
+
+/// A body that ends with its connection.
+fn broken_off(half: Bytes) -> Body {
+    let broken = Err(Error::from(ErrorKind::ConnectionReset));
+    Body::from_stream(stream::iter([Ok(half), broken]))
 }
 
 fn status_only(status: StatusCode) -> Response<Body> {
