@@ -144,7 +144,8 @@ async fn a_page_that_the_service_cannot_give_is_asked_for_in_halves() {
         .filter(|r| r.path.to_lowercase().contains("/2/query"))
         .filter_map(|r| r.parameters.get("resultrecordcount").map(String::as_str))
         .collect();
-    assert!(counts.contains(&"50") && counts.contains(&"25"), "{counts:?}");
+    // Pages run side by side: what is too large is one of 50 rows, or the last one of 34.
+    assert!(counts.contains(&"50") && (counts.contains(&"25") || counts.contains(&"17")), "{counts:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
