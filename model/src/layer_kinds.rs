@@ -17,6 +17,7 @@ pub(crate) fn without_offline_form(word: &str) -> Option<&'static str> {
         "WCS" => "its server draws pictures on request (OGC) and exports no tiles",
         "WFS" | "OGCFeatureLayer" => "a feature service of the OGC makes no replica",
         "WebTiledLayer" | "OpenStreetMap" | "WMTS" => "its tiles cannot be exported",
+        "PMTiles" => "an archive has no export; `directDownload` has to allow that its tiles are read out of it",
         word if word.starts_with("BingMaps") => "its tiles cannot be exported",
         "MediaLayer" => "its pictures are read from their own urls each time",
         "CSV" | "GeoRSS" | "KML" | "GeoJSON" => "it is read from its file's url each time",
