@@ -59,7 +59,7 @@ impl TileVisitor for Check<'_> {
 fn is_tile(bytes: &[u8], info: &TileSetInfo) -> bool {
     match (info.format, info.compression) {
         (TileFormat::Mvt, TileCompression::Gzip) => bytes.starts_with(b"\x1f\x8b"),
-        // A layer, or nothing; an MBTiles file does not say that its tiles are gzip.
+        // A layer, or nothing; gzip of single tiles, as MBTiles files have it, is known by its first bytes.
         (TileFormat::Mvt, TileCompression::None) => {
             matches!(bytes.first(), None | Some(0x1a)) || bytes.starts_with(b"\x1f\x8b")
         }

@@ -5,7 +5,7 @@
 //! right was not written to its end and does not count. Each purpose has a file of its own: an answer of another state throws nothing away.
 
 use super::byte_ranges::{ByteRanges, LARGEST_REQUEST};
-use offmap_disk::safe_path;
+use offmap_disk::{hex, safe_path};
 use offmap_formats::pmtiles::ByteSource;
 use offmap_model::{Failure, FailureStage};
 use std::collections::BTreeMap;
@@ -315,8 +315,7 @@ fn failed(path: &Path, error: &Error) -> Failure {
 
 /// The file for a purpose.
 pub(super) fn path_for(dir: &Path, purpose: &[u8; 32]) -> PathBuf {
-    let short: String = purpose.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-    dir.join(format!("{NAME}{short}"))
+    dir.join(format!("{NAME}{}", hex(purpose.get(..8).unwrap_or_default())))
 }
 
 /// Makes room for the file of a purpose: of those for others only the newest stay. Blocks.
