@@ -2,7 +2,7 @@
 //! mobile map package on disk.
 //!
 //! ```text
-//! cargo run --release --example take_map_offline [-- --out DIR] [--mmpk FILE] [--area XMIN,YMIN,XMAX,YMAX]
+//! cargo run --example take_map_offline [-- --out DIR] [--mmpk FILE] [--area XMIN,YMIN,XMAX,YMAX]
 //! ```
 
 use clap::Parser;

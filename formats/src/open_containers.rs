@@ -59,13 +59,14 @@ impl TileVisitor for Check<'_> {
 fn is_tile(bytes: &[u8], info: &TileSetInfo) -> bool {
     match (info.format, info.compression) {
         (TileFormat::Mvt, TileCompression::Gzip) => bytes.starts_with(b"\x1f\x8b"),
-        // A layer, or nothing; gzip of single tiles, as MBTiles files have it, is known by its first bytes.
-        (TileFormat::Mvt, TileCompression::None) => {
+        // A layer, or nothing.
+        (TileFormat::Mvt, TileCompression::None) => matches!(bytes.first(), None | Some(0x1a)),
+        (TileFormat::Mvt, TileCompression::Each) => {
             matches!(bytes.first(), None | Some(0x1a)) || bytes.starts_with(b"\x1f\x8b")
         }
         (TileFormat::Mvt, _) => true,
         (TileFormat::Mixed, _) => TileFormat::of_image(bytes).is_some(),
-        (format, TileCompression::None) => TileFormat::of_image(bytes) == Some(format),
+        (format, TileCompression::None | TileCompression::Each) => TileFormat::of_image(bytes) == Some(format),
         _ => true,
     }
 }
@@ -147,6 +148,20 @@ mod tests {
         let ending = path.extension().and_then(|e| e.to_str()).expect("an ending");
         let reader = all.reader(ending).expect("is known");
         reader.read(path, &Reading { cancel: &CancellationToken::new(), report: &|_| {} })
+    }
+
+    #[test]
+    fn a_vector_tile_is_compressed_as_its_set_says() {
+        let (plain, packed) = (b"\x1a\x05layer".as_slice(), b"\x1f\x8b\x08".as_slice());
+        for (compression, tiles) in [
+            (TileCompression::None, [true, false, true, false]),
+            (TileCompression::Gzip, [false, true, false, false]),
+            (TileCompression::Each, [true, true, true, false]),
+        ] {
+            let mut info = TileSetInfo::new(web_mercator_scheme(512, 4), TileFormat::Mvt);
+            info.compression = compression;
+            assert_eq!([plain, packed, b"", b"<html>"].map(|bytes| is_tile(bytes, &info)), tiles, "{compression:?}");
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What a set of tiles says of itself: its grid, the format of its tiles, where they are and who made them.
 
 use crate::tiles::TileInfo;
-use offmap_model::Envelope;
+use offmap_model::{Envelope, Failure};
 use serde_json::{Map, Value};
 
 /// What the tiles of a set are.
@@ -120,14 +120,32 @@ fn varint(bytes: &mut &[u8]) -> Option<u64> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum TileCompression {
-    /// They are not, or tile by tile: gzip is known by its first bytes.
+    /// They are not.
     None,
+    /// Tile by tile, and nothing says which: gzip is known by its first bytes.
+    Each,
     /// Every tile is gzip.
     Gzip,
     /// Every tile is Brotli, which is passed on and not opened here.
     Brotli,
     /// Every tile is Zstandard, which is passed on and not opened here.
     Zstd,
+}
+
+impl TileCompression {
+    /// Whether tiles that are compressed so can be opened here.
+    #[must_use]
+    pub fn can_be_opened(self) -> bool {
+        matches!(self, Self::None | Self::Each | Self::Gzip)
+    }
+
+    /// Refuses what cannot be opened, which no sink writes.
+    pub(crate) fn check(self) -> Result<(), Failure> {
+        match self.can_be_opened() {
+            true => Ok(()),
+            false => Err(Failure::not_supported(format!("its tiles are compressed as {self:?}, expected gzip or none"))),
+        }
+    }
 }
 
 /// The description of a set of tiles.

@@ -255,8 +255,8 @@ impl LayerSecrets {
     }
 
     /// The parameters that may decide what comes, sorted by name: all but those whose names are of a secret or a person (`user`, `pin`,
-    /// `sessionId`), which say who asks. For digests, by which what came of one is told from what came of another; they are written down,
-    /// so that no value is to be in them that can be guessed and is nobody else's.
+    /// `sessionId`), which say who asks. What came for one set of them is told from what came for another by digests that are written
+    /// down, from which a short secret could be guessed.
     #[must_use]
     pub fn deciding(&self) -> Vec<(String, &str)> {
         let decides = |p: &&SecretParameter| !says_who_asks(&p.name);

@@ -60,6 +60,25 @@ async fn templates_that_stand_for_other_tiles_have_packages_of_their_own() {
 }
 
 #[tokio::test]
+async fn layers_of_one_service_that_come_with_the_parameters_of_another_are_named() {
+    let bench = Bench::new().await;
+    let url = format!("{}/arcgis/rest/services/World/MapServer", bench.sandbox.url());
+    let layer = |id: &str, custom: Value| json!({"id": id, "title": id, "layerType": "ArcGISTiledMapServiceLayer", "url": url, "customParameters": custom});
+    let warnings = async |layers: Vec<Value>| {
+        let task = OfflineMapTask::new(&bench.engine, map_with(layers));
+        let plan = task.plan(&parameters(DirectDownload::Never), &Default::default()).await.expect("a plan");
+        assert_eq!(plan.tasks.len(), 1);
+        plan.warnings.join(" ")
+    };
+    let dry = layer("dry", json!({"season": "dry", "apiKey": "0123456789abcdef"}));
+    let alike = warnings(vec![dry.clone(), layer("too", json!({"SEASON": "dry", "apiKey": "another-0123456789"}))]).await;
+    assert!(!alike.contains("other parameters"), "{alike}");
+    let unlike = warnings(vec![dry, layer("wet", json!({"season": "wet"})), layer("any", json!({}))]).await;
+    let named = "\"wet\", \"any\" and \"dry\" are of one service with other parameters (season)";
+    assert!(unlike.contains(named) && !unlike.contains("0123456789"), "{unlike}");
+}
+
+#[tokio::test]
 async fn a_level_is_asked_for_by_its_value() {
     let exported = Bench::new().await;
     let by_export = take(&exported, map_of(&exported.sandbox, "World", "Streets")).await;

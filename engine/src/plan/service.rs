@@ -112,6 +112,7 @@ pub(super) async fn plan_group(
         Ok((chosen, task)) => {
             let touched = touched(&request, &found, &task).await?;
             planned.warnings = task.warnings.clone();
+            planned.warnings.extend(unlike(&request.layers));
             shorten(&mut planned.warnings);
             let (task, out) = assemble(index, &planned.key, &*planned.exporter, &request, found, chosen, task);
             left.extend(out);
@@ -124,6 +125,32 @@ pub(super) async fn plan_group(
     }
     planned.skipped.extend(left);
     Ok(planned)
+}
+
+/// Says which layers of a service come with the parameters of others, because one request stands for all of them.
+fn unlike(layers: &[MapLayer]) -> Option<String> {
+    let (first, others) = layers.split_first()?;
+    let own = first.secrets.deciding();
+    let mut names = Vec::new();
+    let is_other = |layer: &&MapLayer| {
+        let theirs = layer.secrets.deciding();
+        let before = names.len();
+        names.extend(theirs.iter().filter(|p| !own.contains(p)).map(|(name, _)| name.clone()));
+        names.extend(own.iter().filter(|p| !theirs.contains(p)).map(|(name, _)| name.clone()));
+        names.len() > before
+    };
+    let titles: Vec<String> = others.iter().filter(is_other).map(|layer| format!("\"{}\"", layer.title)).collect();
+    names.sort_unstable();
+    names.dedup();
+    (!titles.is_empty()).then(|| {
+        format!(
+            "{} and \"{}\" are of one service with other parameters ({}): all come with the same, of two values with the first; take \
+             them with a map each where that is not meant",
+            titles.join(", "),
+            first.title,
+            names.join(", ")
+        )
+    })
 }
 
 /// Why the layers of a host whose terms forbid it are not downloaded directly or drawn: it is not even asked what it has. A template may stand for

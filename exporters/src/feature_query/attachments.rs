@@ -58,6 +58,8 @@ pub(super) struct Attachments<'a> {
     /// What may be missing; nothing where no budget says so.
     pub(super) may_lack: Vec<Allowance>,
     pub(super) missing: Mutex<Missing>,
+    /// Takes the file of each unit, in their order, as soon as it is there, with the highest id of all attachments.
+    pub(super) each: &'a (dyn Fn(&Path, i64) + Sync),
 }
 
 /// What came of an attachment.
@@ -134,7 +136,11 @@ impl Attachments<'_> {
             (index, wanted.get(place(from)..place(to)).unwrap_or_default().to_vec())
         };
         let work = (0..planned).map(of_unit).map(|(index, some)| self.unit(index, some));
-        let ends: Vec<(PathBuf, String)> = stream::iter(work).buffered(at_a_time).try_collect().await?;
+        let told = |end: (PathBuf, String)| {
+            (self.each)(&end.0, highest);
+            end
+        };
+        let ends: Vec<(PathBuf, String)> = stream::iter(work).buffered(at_a_time).map_ok(told).try_collect().await?;
         let digest = digest(std::iter::once(&file.sha256).chain(ends.iter().map(|(_, digest)| digest)));
         let files = ends.into_iter().map(|(file, _)| file).collect();
         let missing = self.lock().clone();

@@ -1,12 +1,14 @@
-//! The geodatabase while its pages still come: on a thread of its own, page after page in the order of their ids.
+//! The geodatabase while its pages and attachments still come, in the order of their ids. While nothing comes, no thread waits for it.
 //!
 //! What the columns hold is known when all pages are there. Here they are made for what the first page holds, and for what the service
 //! says; where a later page holds something else, or a layer fails, what was written is thrown away, and the file is written anew when all
 //! is there (`file`). So this decides when the file is written, never what is in it.
 
+use super::layer_writer::LayerWriter;
 use super::made_of::with_ending;
 use super::units::FILE;
-use super::write::{ReadyLayer, Written, put_rest, put_rows, settled, settled_fields};
+use super::write::{settled, settled_fields};
+use super::written::{ReadyLayer, Written};
 use offmap_disk::{atomic_file, run_blocking};
 use offmap_engine::ExportContext;
 use offmap_formats::features::{FeatureSink as _, LayerSchema, Relationship};
@@ -19,8 +21,10 @@ use tokio_util::sync::CancellationToken;
 
 /// Ends the name of the file until it is complete.
 const EARLY: &str = ".early";
-/// Steps of a layer beside its pages.
+/// Steps of a layer beside its units.
 const STEPS_OF_A_LAYER: usize = 2;
+/// Steps that are done in one go, where so many wait.
+const AT_ONCE: usize = 64;
 
 /// What comes next.
 enum Step {
@@ -28,6 +32,8 @@ enum Step {
     Layer(Box<LayerSchema>, bool),
     /// Its next page.
     Page(PathBuf),
+    /// Its next file of attachments, and the highest id of them all.
+    Attachments(PathBuf, i64),
     /// All of it is there.
     Ready(Box<ReadyLayer>),
     /// All layers are there.
@@ -50,8 +56,8 @@ fn remove(file: &Path) {
 }
 
 impl Early {
-    /// Begins, unless an earlier run made the file: so many pages of so many layers will come.
-    pub(super) async fn begin(ctx: &ExportContext, pages: usize, layers: usize) -> Result<Option<Self>, Failure> {
+    /// Begins, unless an earlier run made the file: so many units of so many layers will come.
+    pub(super) async fn begin(ctx: &ExportContext, units: usize, layers: usize) -> Result<Option<Self>, Failure> {
         let (made, cancel) = (ctx.work_dir().join(FILE), ctx.cancel_token().clone());
         let file = with_ending(&made, EARLY);
         let left = file.clone();
@@ -63,12 +69,13 @@ impl Early {
             return Ok(None);
         }
         // Room for all of them: who tells of a page never waits.
-        let (steps, next) = mpsc::channel(pages + layers * STEPS_OF_A_LAYER + 1);
-        let to = file.clone();
-        let work = tokio::task::spawn_blocking(move || {
-            let written = run(&to, next, &cancel);
+        let (steps, next) = mpsc::channel(units + layers * STEPS_OF_A_LAYER + 1);
+        let writing = Box::new(Writing::new(file.clone(), cancel));
+        let left = file.clone();
+        let work = tokio::spawn(async move {
+            let written = run(writing, next).await;
             if !matches!(written, Ok(Some(_))) {
-                remove(&to);
+                run_blocking(move || Ok(remove(&left))).await?;
             }
             written
         });
@@ -88,6 +95,11 @@ impl Early {
     /// Its next page is there.
     pub(super) fn page(&self, path: &Path) {
         self.tell(Step::Page(path.to_owned()));
+    }
+
+    /// Its next file of attachments is there; the highest id of them all is known.
+    pub(super) fn attachments(&self, path: &Path, highest: i64) {
+        self.tell(Step::Attachments(path.to_owned(), highest));
     }
 
     /// All of it is there.
@@ -118,62 +130,157 @@ impl Early {
     }
 }
 
-/// Writes the file. Blocks; `None` where it cannot be what was begun.
-fn run(to: &Path, mut steps: mpsc::Receiver<Step>, cancel: &CancellationToken) -> Result<Option<Written>, Failure> {
-    let mut sink: Option<GeodatabaseSink> = None;
-    let mut written = Written::default();
-    while let Some(step) = steps.blocking_recv() {
-        match step {
-            Step::Layer(schema, has_attachments) => {
-                if sink.is_none() {
-                    sink = Some(GeodatabaseSink::create(to, &GeodatabaseOptions::default())?);
-                }
-                let Some(sink) = &mut sink else { return Ok(None) };
-                if !layer(sink, (*schema, has_attachments), &mut steps, &mut written, cancel)? {
-                    return Ok(None);
-                }
-            }
-            Step::End(relationships) => {
-                let Some(mut sink) = sink.take() else { return Ok(None) };
-                written.words.extend(sink.put_relationships(&relationships)?);
-                sink.finish_file()?;
-                return Ok(Some(written));
-            }
-            Step::Page(_) | Step::Ready(_) => return Ok(None),
+/// Writes the file; `None` where it cannot be what was begun, or nobody wants it any more.
+async fn run(mut writing: Box<Writing>, mut steps: mpsc::Receiver<Step>) -> Result<Option<Written>, Failure> {
+    loop {
+        let mut some = Vec::new();
+        if steps.recv_many(&mut some, AT_ONCE).await == 0 {
+            return Ok(None);
+        }
+        let done = run_blocking(move || writing.all(some)).await?;
+        match done {
+            Done::Some(rest) => writing = rest,
+            Done::All(written) => return Ok(Some(written)),
+            Done::Nothing => return Ok(None),
         }
     }
-    Ok(None)
 }
 
-/// Writes a layer; false where its columns would have to be others, or it did not come.
-fn layer(
-    sink: &mut GeodatabaseSink,
-    (described, has_attachments): (LayerSchema, bool),
-    steps: &mut mpsc::Receiver<Step>,
-    written: &mut Written,
-    cancel: &CancellationToken,
-) -> Result<bool, Failure> {
-    let Some(Step::Page(first)) = steps.blocking_recv() else { return Ok(false) };
-    let (fields, _) = settled_fields(&described, std::slice::from_ref(&first))?;
-    let begun = LayerSchema { fields, has_attachments, ..described };
-    sink.begin_layer(&begun)?;
-    let mut ready = None;
-    let mut pages = std::iter::once(first).chain(std::iter::from_fn(|| match steps.blocking_recv()? {
-        Step::Page(path) => Some(path),
-        Step::Ready(layer) => {
-            ready = Some(layer);
-            None
-        }
-        Step::Layer(..) | Step::End(_) => None,
-    }));
-    let rows = put_rows(sink, &mut pages, &begun, cancel)?;
-    drop(pages);
-    let Some(ready) = ready else { return Ok(false) };
-    let schema = settled(&ready, &mut written.words)?;
-    if schema != begun {
-        tracing::info!(layer = ready.id, "a later page holds other values than the first one: the rows are written anew");
-        return Ok(false);
+/// What some steps led to.
+enum Done {
+    /// More will come.
+    Some(Box<Writing>),
+    /// The file is complete.
+    All(Written),
+    /// It cannot be what was begun.
+    Nothing,
+}
+
+/// What is written so far.
+struct Writing {
+    to: PathBuf,
+    cancel: CancellationToken,
+    sink: Option<GeodatabaseSink>,
+    /// A layer of which nothing came yet.
+    described: Option<LayerSchema>,
+    layer: Option<LayerWriter>,
+    written: Written,
+}
+
+impl Writing {
+    fn new(to: PathBuf, cancel: CancellationToken) -> Self {
+        Self { to, cancel, sink: None, described: None, layer: None, written: Written::default() }
     }
-    put_rest(sink, &ready, &schema, rows, (written, cancel))?;
-    Ok(true)
+
+    /// Does some steps in their order. Blocks.
+    fn all(mut self: Box<Self>, steps: Vec<Step>) -> Result<Done, Failure> {
+        // Pages that lie behind each other are read in one go.
+        let mut pages = Vec::new();
+        for step in steps {
+            if let Step::Page(page) = step {
+                pages.push(page);
+                continue;
+            }
+            if !self.pages(std::mem::take(&mut pages))? {
+                return Ok(Done::Nothing);
+            }
+            if let Step::End(relationships) = step {
+                let Some(mut sink) = self.sink else { return Ok(Done::Nothing) };
+                self.written.words.extend(sink.put_relationships(&relationships)?);
+                sink.finish_file()?;
+                return Ok(Done::All(self.written));
+            }
+            if !self.step(step)? {
+                return Ok(Done::Nothing);
+            }
+        }
+        Ok(if self.pages(pages)? { Done::Some(self) } else { Done::Nothing })
+    }
+
+    /// Writes pages, of whose layer the first one says what its columns hold; false where none is begun.
+    fn pages(&mut self, pages: Vec<PathBuf>) -> Result<bool, Failure> {
+        let (Some(first), Some(sink)) = (pages.first(), &mut self.sink) else { return Ok(pages.is_empty()) };
+        if let Some(described) = self.described.take() {
+            let (fields, _) = settled_fields(&described, std::slice::from_ref(first))?;
+            self.layer = Some(LayerWriter::begin(sink, LayerSchema { fields, ..described })?);
+        }
+        let Some(layer) = &mut self.layer else { return Ok(false) };
+        layer.put_pages(sink, &pages, &self.cancel).map(|()| true)
+    }
+
+    /// Does another step than pages and the last one; false where a layer would have to be another one, or did not come.
+    fn step(&mut self, step: Step) -> Result<bool, Failure> {
+        if self.sink.is_none() {
+            self.sink = Some(GeodatabaseSink::create(&self.to, &GeodatabaseOptions::default())?);
+        }
+        let Some(sink) = &mut self.sink else { return Ok(false) };
+        match step {
+            Step::Layer(schema, has_attachments) => {
+                let is_next = self.layer.is_none() && self.described.is_none();
+                self.described = Some(LayerSchema { has_attachments, ..*schema });
+                Ok(is_next)
+            }
+            Step::Attachments(path, highest) => {
+                let Some(layer) = &mut self.layer else { return Ok(false) };
+                layer.put_attachments(sink, (&path, highest), &self.cancel).map(|()| true)
+            }
+            Step::Ready(ready) => {
+                let Some(layer) = self.layer.take() else { return Ok(false) };
+                if !layer.is_of(&settled(&ready, &mut self.written.words)?) {
+                    tracing::info!(
+                        layer = ready.id,
+                        "a later page holds other values than the first one: the rows are written anew"
+                    );
+                    return Ok(false);
+                }
+                layer.end(sink, &ready, &mut self.written).map(|()| true)
+            }
+            Step::Page(_) | Step::End(_) => Ok(false),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn while_nothing_comes_no_thread_is_held() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().max_blocking_threads(1).build();
+        runtime.expect("a runtime").block_on(async {
+            let (steps, next) = mpsc::channel(8);
+            let writing = Writing::new(dir.path().join("a.geodatabase"), CancellationToken::new());
+            let work = tokio::spawn(run(Box::new(writing), next));
+            let schema = LayerSchema::new("Trees", None);
+            steps.send(Step::Layer(Box::new(schema), false)).await.expect("is taken");
+            let other = tokio::time::timeout(Duration::from_secs(60), run_blocking(|| Ok(7)));
+            assert_eq!(other.await.expect("the only thread is free"), Ok(7));
+            drop(steps);
+            assert!(matches!(work.await, Ok(Ok(None))), "nobody wants the file");
+        });
+    }
+
+    #[tokio::test]
+    async fn what_does_not_follow_is_no_file() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let page = || Step::Page(dir.path().join("page"));
+        let attachments = || Step::Attachments(dir.path().join("attachments"), 9);
+        let layer = || Step::Layer(Box::new(LayerSchema::new("Trees", None)), false);
+        for all in [
+            vec![page()],
+            vec![attachments()],
+            vec![layer(), attachments()],
+            vec![layer(), layer()],
+            vec![Step::End(Vec::new())],
+        ] {
+            let (steps, next) = mpsc::channel(8);
+            for step in all {
+                steps.send(step).await.expect("is taken");
+            }
+            let writing = Writing::new(dir.path().join("a.geodatabase"), CancellationToken::new());
+            assert!(matches!(run(Box::new(writing), next).await, Ok(None)));
+        }
+    }
 }

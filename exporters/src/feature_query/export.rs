@@ -18,7 +18,7 @@ use super::stated::is_refusal;
 use super::stored::Page;
 use super::units;
 use super::verify::verified;
-use super::write::ReadyLayer;
+use super::written::ReadyLayer;
 use crate::feature_service::expected::{RowSelection, expected_attachments, selection};
 use crate::feature_service::layer_option::GenerateLayerOption;
 use crate::feature_service::service_layer::read_layer;
@@ -28,7 +28,7 @@ use offmap_engine::{ExportContext, FinishedFile, UnitState};
 use offmap_formats::geodatabase::{ServiceSchema, schema_of_service};
 use offmap_model::{Allowance, AreaOfInterest, Artifact, ExportTask, Failure, FailureKind, FailureOwner, Progress};
 use serde_json::Value;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -55,8 +55,7 @@ impl Export<'_> {
         let area = for_wire(self.parameters).await?;
         let (mut ready, mut failed): (Vec<ReadyLayer>, Vec<(u32, Failure)>) = (Vec::new(), Vec::new());
         let options = self.in_order(&area);
-        let pages = options.iter().map(|option| units::planned_pages(&self.task.units, option.layer_id)).sum();
-        let mut early = Early::begin(self.ctx, pages, options.len()).await?;
+        let mut early = Early::begin(self.ctx, self.task.units.len(), options.len()).await?;
         for option in options {
             match Box::pin(self.layer(option, &area, (&ready, early.as_ref()))).await {
                 Ok(layer) => {
@@ -176,7 +175,7 @@ impl Export<'_> {
         let heads = pages.clone();
         let gone = move || heads.iter().try_fold(0_u64, |sum, path| Ok(sum + Page::head(path)?.gone));
         let gone = self.ctx.blocking(gone).await?;
-        let attachments = Box::pin(self.attachments(&query, option, area_of_all, (&pages, &of_rows))).await?;
+        let attachments = Box::pin(self.attachments(&query, (option, area_of_all), (&pages, &of_rows), early)).await?;
         let of_attachments = attachments.as_ref().map(|fetched| fetched.digest.clone()).unwrap_or_default();
         let digest = digest([of_rows, of_attachments]);
         // What is asked about one moment is of one state, whenever it comes.
@@ -199,9 +198,9 @@ impl Export<'_> {
     async fn attachments(
         &self,
         query: &LayerQuery<'_>,
-        option: &GenerateLayerOption,
-        area: &AreaOfInterest,
+        (option, area): (&GenerateLayerOption, &AreaOfInterest),
         (pages, of_rows): (&[PathBuf], &str),
+        early: Option<&Early>,
     ) -> Result<Option<Fetched>, Failure> {
         let Self { client, ctx, parameters, .. } = *self;
         let (layer, service, at_a_time) = (option.layer_id, &self.service.service, self.at_a_time());
@@ -212,8 +211,9 @@ impl Export<'_> {
         let most_bytes = parameters.max_attachment_bytes;
         let (may_lack, missing) = (self.may_lack(layer), Mutex::default());
         let may = !may_lack.is_empty();
+        let each = &|file: &Path, highest| early.iter().for_each(|early| early.attachments(file, highest));
         let lists = AttachmentLists { client, service, layer, query, ctx, at_a_time, may_lack: may };
-        let all = Attachments { lists, most_bytes, may_lack, missing };
+        let all = Attachments { lists, most_bytes, may_lack, missing, each };
         let mut fetched = all.fetch((pages, of_rows), planned).await?;
         let counted = self.task.layers.iter().filter(|l| l.service_layer_id == Some(layer)).find_map(|l| l.attachments);
         if counted.is_some_and(|counted| counted > fetched.listed.saturating_add(fetched.repeated)) {

@@ -3,7 +3,8 @@
 use super::early::Early;
 use super::made_of::{digest, made_of};
 use super::units;
-use super::write::{Counts, NotWritten, ReadyLayer, Written, relationships, write};
+use super::write::{NotWritten, relationships, write};
+use super::written::{Counts, ReadyLayer, Written};
 use crate::feature_service::service::FeatureService;
 use offmap_engine::{ExportContext, FinishedFile};
 use offmap_formats::geodatabase;

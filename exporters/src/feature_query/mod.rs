@@ -27,6 +27,7 @@ mod json_rows;
 mod json_shape;
 mod judge;
 mod layer_query;
+mod layer_writer;
 mod left_out;
 mod made_of;
 mod out_fields;
@@ -46,6 +47,7 @@ mod stored;
 mod units;
 mod verify;
 mod write;
+mod written;
 
 pub use parameters::FeatureQueryParameters;
 

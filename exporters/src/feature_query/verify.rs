@@ -2,7 +2,7 @@
 
 use super::file::Outcome;
 use super::service::QueriedService;
-use super::write::ReadyLayer;
+use super::written::ReadyLayer;
 use offmap_model::{
     EditTokens, Failure, FailureKind, FailureOwner, FailureStage, LayerArtifact, LayerContents, LayerNote, LayerNoteKind,
     Missing, TaskLayer,

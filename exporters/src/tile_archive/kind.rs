@@ -1,6 +1,6 @@
 //! What of an archive decides what becomes of its tiles: a plan is made for it.
 
-use offmap_formats::{TileCompression, TileSetInfo};
+use offmap_formats::TileSetInfo;
 use serde::{Deserialize, Serialize};
 
 /// See the module.
@@ -15,7 +15,7 @@ pub(super) struct Kind {
 impl Kind {
     /// That of an archive, or in words why its tiles cannot be taken.
     pub(super) fn of(info: &TileSetInfo, title: &str) -> Result<Self, String> {
-        if !matches!(info.compression, TileCompression::None | TileCompression::Gzip) {
+        if !info.compression.can_be_opened() {
             return Err(format!(
                 "the tiles of \"{title}\" are compressed as {:?}, expected gzip or none; take an archive whose tiles are",
                 info.compression
@@ -46,8 +46,8 @@ impl Kind {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use offmap_formats::TileFormat;
     use offmap_formats::tiles::web_mercator_scheme;
+    use offmap_formats::{TileCompression, TileFormat};
 
     #[test]
     fn what_decides_is_compared_and_what_cannot_be_opened_is_refused() {

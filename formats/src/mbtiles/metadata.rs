@@ -75,7 +75,8 @@ pub(super) fn read(rows: &BTreeMap<String, String>, first: &[u8], zooms: (u8, u8
     let usual = if format.is_vector() { 512 } else { 256 };
     let size = rows.get(TILE_SIZE).and_then(|size| size.parse().ok()).filter(|size| [256, 512].contains(size));
     let mut info = TileSetInfo::new(web_mercator_scheme(size.unwrap_or(usual), zooms.1.max(LISTED_ZOOM)), format);
-    info.compression = TileCompression::None;
+    // No row says it (tile reference §17).
+    info.compression = TileCompression::Each;
     info.levels = Some((u32::from(zooms.0), u32::from(zooms.1)));
     info.name = text("name");
     info.description = text("description");

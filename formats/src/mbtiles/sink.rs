@@ -2,7 +2,7 @@
 
 use super::metadata;
 use crate::sinks::{Finished, Resumed, TileId, TileSink};
-use crate::tile_set::{TileCompression, TileSetInfo};
+use crate::tile_set::TileSetInfo;
 use crate::tile_writing::{Limit, PackedTile, TileLog, cannot_write, degrees, fingerprint};
 use crate::tiles::WebMercatorLevels;
 use offmap_disk::{atomic_file, safe_path};
@@ -90,10 +90,7 @@ impl MbtilesSink {
     /// If the tiling scheme is not the web's, the format has no word in MBTiles, or the disk refuses.
     pub fn open(to: &Path, info: &TileSetInfo) -> Result<Self, Failure> {
         let levels = WebMercatorLevels::of_levels(&info.scheme, info.levels)?;
-        if !matches!(info.compression, TileCompression::None | TileCompression::Gzip) {
-            let message = format!("its tiles are compressed as {:?}, expected gzip or none", info.compression);
-            return Err(Failure::not_supported(message));
-        }
+        info.compression.check()?;
         let print = fingerprint(&[b"mbtiles", format!("{info:?}").as_bytes()]);
         let beside = atomic_file::beside(to);
         // SQLite undoes what was not committed, so that what is there is what one of the marks says.

@@ -70,10 +70,11 @@ pub(super) fn format_of(tile_type: u8) -> Option<TileFormat> {
     all.into_iter().find(|format| type_of(*format) == tile_type)
 }
 
-/// The compression of a number; unknown (0) is what each tile's first bytes say.
+/// The compression of a number; `None` for what is not known.
 pub(super) fn compression_of(number: u8) -> Option<TileCompression> {
     match number {
-        0 | UNCOMPRESSED => Some(TileCompression::None),
+        0 => Some(TileCompression::Each),
+        UNCOMPRESSED => Some(TileCompression::None),
         GZIP => Some(TileCompression::Gzip),
         3 => Some(TileCompression::Brotli),
         4 => Some(TileCompression::Zstd),

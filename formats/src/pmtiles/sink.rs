@@ -5,7 +5,7 @@ use super::directory::Entry;
 use super::header::{FIRST_BYTES, GZIP, HEADER, Header, Section, UNCOMPRESSED, type_of};
 use super::metadata;
 use crate::sinks::{Finished, Resumed, TileId, TileSink};
-use crate::tile_set::{TileCompression, TileSetInfo};
+use crate::tile_set::TileSetInfo;
 use crate::tile_writing::{AppendFile, Limit, PackedTile, TileLog, cannot_write, degrees, fingerprint, gzip};
 use crate::tiles::{WebMercatorLevels, tile_id};
 use offmap_disk::atomic_file;
@@ -52,7 +52,7 @@ impl PmtilesSink {
     /// If the tiling scheme is not the web's, the tiles are compressed in a way that is not passed on, or the disk refuses.
     pub fn open(to: &Path, info: &TileSetInfo) -> Result<Self, Failure> {
         let levels = WebMercatorLevels::of_levels(&info.scheme, info.levels)?;
-        check_compression(info)?;
+        info.compression.check()?;
         let print = fingerprint(&[b"pmtiles", format!("{info:?}").as_bytes()]);
         let opened = TileLog::open(to, &print, Limit::of_file(to), &mut |_| Ok(()))?;
         let mut file = AppendFile::open(&opened.beside, opened.length)?;
@@ -179,14 +179,6 @@ fn entries(
         Ok(())
     })?;
     open.map_or(Ok(()), visit)
-}
-
-/// Whether tiles that are compressed so can be passed on.
-fn check_compression(info: &TileSetInfo) -> Result<(), Failure> {
-    match info.compression {
-        TileCompression::None | TileCompression::Gzip => Ok(()),
-        other => Err(Failure::not_supported(format!("its tiles are compressed as {other:?}, expected gzip or none"))),
-    }
 }
 
 impl TileSink for PmtilesSink {

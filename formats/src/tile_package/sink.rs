@@ -8,7 +8,7 @@ use super::tile_blocks::TileBlocks;
 use super::tilemap::TILEMAP;
 use crate::compact_cache::{PACKET_SIZE, V2Index};
 use crate::sinks::{Finished, Resumed, TileId, TileSink};
-use crate::tile_set::{TileCompression, TileFormat, TileSetInfo};
+use crate::tile_set::{TileFormat, TileSetInfo};
 use crate::tile_writing::{AppendFile, Limit, PackedTile, TileLog, cannot_write, fingerprint};
 use offmap_disk::atomic_file;
 use offmap_model::Failure;
@@ -87,10 +87,7 @@ impl TilePackageSink {
     /// If packages cannot hold the format of the tiles, or the disk refuses.
     pub fn open(to: &Path, info: &TileSetInfo) -> Result<Self, Failure> {
         check_tile_format(info.format)?;
-        if !matches!(info.compression, TileCompression::None | TileCompression::Gzip) {
-            let message = format!("its tiles are compressed as {:?}, expected gzip or none", info.compression);
-            return Err(Failure::not_supported(message));
-        }
+        info.compression.check()?;
         let kind = if info.format.is_vector() { TilePackageKind::Vtpk } else { TilePackageKind::Tpkx };
         let print = fingerprint(&[b"tile package", format!("{info:?}").as_bytes()]);
         let opened = TileLog::open(to, &print, Limit::of_file(to), &mut |_| Ok(()))?;
