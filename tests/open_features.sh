@@ -3,6 +3,7 @@
 # and PDOK's validator. Attributes are compared with the geodatabase's own tables, shapes with its own spatial index. Of the GeoPackages
 # geodatabases are made again, which sqlite3 and file(1) look at; of each layer a GeoParquet file, which geopandas and pyarrow read.
 # Usage: tests/open_features.sh FILE.geodatabase|DIRECTORY ...   (every geodatabase below a directory)
+# OPEN_FEATURES_PROGRAMS is a folder of the built examples; without it they are built.
 # Says plainly what is skipped, because it cannot be installed here.
 set -euo pipefail
 [ $# -gt 0 ] || { echo "usage: tests/open_features.sh FILE.geodatabase|DIRECTORY ..." >&2; exit 2; }
@@ -34,9 +35,12 @@ if [ ! -x "$validator" ]; then
 fi
 out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
-cargo build --release --quiet -p offmap-formats --features geoparquet \
-  --example geodatabase_to_geopackage --example geopackage_to_geodatabase --example to_geoparquet
-programs=${CARGO_TARGET_DIR:-target}/release/examples
+programs=${OPEN_FEATURES_PROGRAMS:-}
+if [ -z "$programs" ]; then
+  cargo build --release --quiet -p offmap-formats --features geoparquet \
+    --example geodatabase_to_geopackage --example geopackage_to_geodatabase --example to_geoparquet
+  programs=${CARGO_TARGET_DIR:-target}/release/examples
+fi
 program=$programs/geodatabase_to_geopackage
 count=0
 while IFS= read -r -d '' from; do

@@ -15,7 +15,9 @@ import pyogrio
 import shapely
 
 package = sqlite3.connect(f"file:{pathlib.Path(sys.argv[1]).resolve()}?mode=ro", uri=True)
-for path in sorted(pathlib.Path(sys.argv[2]).glob("*.parquet")):
+paths = sorted(pathlib.Path(sys.argv[2]).glob("*.parquet"))
+assert paths, f"there is no GeoParquet file in {sys.argv[2]}"
+for path in paths:
     layer = path.stem
     key = next(c[1] for c in package.execute(f'PRAGMA table_info("{layer}")') if c[5])
     meta, expected = pyogrio.read_arrow(sys.argv[1], layer=layer, return_fids=True)

@@ -31,6 +31,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 #[cfg(not(feature = "geoparquet"))]
-fn main() {
+fn main() -> std::process::ExitCode {
     eprintln!("build it with --features geoparquet");
+    std::process::ExitCode::FAILURE
 }

@@ -126,9 +126,9 @@ pub enum TileCompression {
     Each,
     /// Every tile is gzip.
     Gzip,
-    /// Every tile is Brotli, which is passed on and not opened here.
+    /// Every tile is Brotli, which is neither opened nor written here.
     Brotli,
-    /// Every tile is Zstandard, which is passed on and not opened here.
+    /// Every tile is Zstandard, which is neither opened nor written here.
     Zstd,
 }
 

@@ -74,7 +74,7 @@ async fn layers_of_one_service_that_come_with_the_parameters_of_another_are_name
     let alike = warnings(vec![dry.clone(), layer("too", json!({"SEASON": "dry", "apiKey": "another-0123456789"}))]).await;
     assert!(!alike.contains("other parameters"), "{alike}");
     let unlike = warnings(vec![dry, layer("wet", json!({"season": "wet"})), layer("any", json!({}))]).await;
-    let named = "\"wet\", \"any\" and \"dry\" are of one service with other parameters (season)";
+    let named = "\"wet\", \"any\" and \"dry\" are layers of one service with other parameters (season)";
     assert!(unlike.contains(named) && !unlike.contains("0123456789"), "{unlike}");
 }
 

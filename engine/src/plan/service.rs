@@ -4,7 +4,7 @@ use super::assemble::assemble;
 use super::check::is_left_in;
 use super::group::{Group, skipped};
 use super::inputs::PlanInputs;
-use super::warnings::shorten;
+use super::warnings::{shorten, unlike_parameters};
 use super::{counts, networks};
 use crate::exporter::{PlanContext, ServiceDescription, ServiceRequest, TaskPlan};
 use crate::registry::ErasedExporter;
@@ -112,10 +112,10 @@ pub(super) async fn plan_group(
         Ok((chosen, task)) => {
             let touched = touched(&request, &found, &task).await?;
             planned.warnings = task.warnings.clone();
-            planned.warnings.extend(unlike(&request.layers));
-            shorten(&mut planned.warnings);
             let (task, out) = assemble(index, &planned.key, &*planned.exporter, &request, found, chosen, task);
             left.extend(out);
+            planned.warnings.extend(unlike_parameters(&task, &request.layers));
+            shorten(&mut planned.warnings);
             planned.task = (!task.layers.is_empty()).then(|| (Box::new(task), touched));
         }
         Err(failure) if failure.is_cancelled() => return Err(failure),
@@ -125,32 +125,6 @@ pub(super) async fn plan_group(
     }
     planned.skipped.extend(left);
     Ok(planned)
-}
-
-/// Says which layers of a service come with the parameters of others, because one request stands for all of them.
-fn unlike(layers: &[MapLayer]) -> Option<String> {
-    let (first, others) = layers.split_first()?;
-    let own = first.secrets.deciding();
-    let mut names = Vec::new();
-    let is_other = |layer: &&MapLayer| {
-        let theirs = layer.secrets.deciding();
-        let before = names.len();
-        names.extend(theirs.iter().filter(|p| !own.contains(p)).map(|(name, _)| name.clone()));
-        names.extend(own.iter().filter(|p| !theirs.contains(p)).map(|(name, _)| name.clone()));
-        names.len() > before
-    };
-    let titles: Vec<String> = others.iter().filter(is_other).map(|layer| format!("\"{}\"", layer.title)).collect();
-    names.sort_unstable();
-    names.dedup();
-    (!titles.is_empty()).then(|| {
-        format!(
-            "{} and \"{}\" are of one service with other parameters ({}): all come with the same, of two values with the first; take \
-             them with a map each where that is not meant",
-            titles.join(", "),
-            first.title,
-            names.join(", ")
-        )
-    })
 }
 
 /// Why the layers of a host whose terms forbid it are not downloaded directly or drawn: it is not even asked what it has. A template may stand for

@@ -1,6 +1,8 @@
 //! Warnings of a plan, cut in length and number.
 
 use offmap_model::failure::{LONGEST_SERVER_MESSAGE, shortened};
+use offmap_model::{ExportTask, MapLayer};
+use std::collections::BTreeSet;
 
 /// Warnings that a plan keeps.
 const MOST_WARNINGS: usize = 100;
@@ -22,6 +24,44 @@ pub(crate) fn shorten(warnings: &mut Vec<String>) {
     for warning in warnings.iter_mut() {
         *warning = shortened(std::mem::take(warning), LONGEST_SERVER_MESSAGE);
     }
+}
+
+/// Titles and names that a warning has room for, and characters of each.
+const MOST_NAMED: usize = 3;
+const LONGEST_NAME: usize = 100;
+
+/// Says which layers of a task have other parameters than its first one: one request stands for all of them, and goes with the
+/// parameters of all.
+pub(super) fn unlike_parameters(task: &ExportTask, layers: &[MapLayer]) -> Option<String> {
+    let mut layers = layers.iter().filter(|layer| task.layers.iter().any(|own| own.id == layer.id));
+    let first = layers.next()?;
+    let own = first.secrets.deciding();
+    let (mut titles, mut names, mut others) = (Vec::new(), BTreeSet::new(), 0_usize);
+    for layer in layers {
+        let theirs = layer.secrets.deciding();
+        if own == theirs {
+            continue;
+        }
+        others += 1;
+        if titles.len() < MOST_NAMED {
+            titles.push(format!("\"{}\"", shortened(layer.title.clone(), LONGEST_NAME)));
+            let differ = own.iter().filter(|p| !theirs.contains(p)).chain(theirs.iter().filter(|p| !own.contains(p)));
+            names.extend(differ.map(|(name, _)| shortened(name.clone(), LONGEST_NAME)));
+        }
+    }
+    let more = |count: usize| if count > MOST_NAMED { format!(" and {} more", count - MOST_NAMED) } else { String::new() };
+    (others > 0).then(|| {
+        let named: Vec<&str> = names.iter().take(MOST_NAMED).map(String::as_str).collect();
+        format!(
+            "{}{} and \"{}\" are layers of one service with other parameters ({}{}): it is asked once for all of them, with the \
+             parameters of all, of two values with one; take a layer for which that is wrong with a map of its own",
+            titles.join(", "),
+            more(others),
+            shortened(first.title.clone(), LONGEST_NAME),
+            named.join(", "),
+            more(names.len())
+        )
+    })
 }
 
 #[cfg(test)]

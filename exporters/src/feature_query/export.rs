@@ -64,7 +64,9 @@ impl Export<'_> {
                 }
                 Err(failure) if failure.owner == FailureOwner::Source && !failure.is_cancelled() => {
                     // It has rows of it.
-                    early = None;
+                    if let Some(early) = early.take() {
+                        early.abandon().await;
+                    }
                     failed.push((option.layer_id, failure));
                 }
                 Err(failure) => return Err(failure),

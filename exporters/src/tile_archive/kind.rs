@@ -1,6 +1,6 @@
 //! What of an archive decides what becomes of its tiles: a plan is made for it.
 
-use offmap_formats::TileSetInfo;
+use offmap_formats::{TileCompression, TileSetInfo};
 use serde::{Deserialize, Serialize};
 
 /// See the module.
@@ -21,9 +21,14 @@ impl Kind {
                 info.compression
             ));
         }
+        // Both are known by the first bytes of each tile.
+        let compression = match info.compression {
+            TileCompression::Each => TileCompression::None,
+            other => other,
+        };
         Ok(Self {
             format: format!("{:?}", info.format),
-            compression: format!("{:?}", info.compression),
+            compression: format!("{compression:?}"),
             zooms: info.levels.unwrap_or_default(),
         })
     }
@@ -46,8 +51,8 @@ impl Kind {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use offmap_formats::TileFormat;
     use offmap_formats::tiles::web_mercator_scheme;
-    use offmap_formats::{TileCompression, TileFormat};
 
     #[test]
     fn what_decides_is_compared_and_what_cannot_be_opened_is_refused() {
@@ -66,6 +71,11 @@ mod tests {
             assert!(planned.difference(&now).expect("differs").contains(words));
             assert_eq!(now.difference(&now), None);
         }
+        assert_eq!(
+            info(TileFormat::Png, TileCompression::Each, (0, 9)),
+            Ok(planned),
+            "of a plan made when it was not told apart"
+        );
         let refused = info(TileFormat::Png, TileCompression::Zstd, (0, 9)).expect_err("is refused");
         assert!(refused.contains("Relief") && refused.contains("Zstd"));
     }
