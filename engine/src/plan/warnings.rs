@@ -33,7 +33,9 @@ const LONGEST_NAME: usize = 100;
 /// Says which layers of a task have other parameters than its first one: one request stands for all of them, and goes with the
 /// parameters of all.
 pub(super) fn unlike_parameters(task: &ExportTask, layers: &[MapLayer]) -> Option<String> {
-    let mut layers = layers.iter().filter(|layer| task.layers.iter().any(|own| own.id == layer.id));
+    // Those of the task are in the same order.
+    let mut planned = task.layers.iter().peekable();
+    let mut layers = layers.iter().filter(|layer| planned.next_if(|planned| planned.id == layer.id).is_some());
     let first = layers.next()?;
     let own = first.secrets.deciding();
     let (mut titles, mut names, mut others) = (Vec::new(), BTreeSet::new(), 0_usize);
