@@ -10,7 +10,7 @@
 //! | a round that brought hardly more a second than one of fewer at a time, and whose answers took twice as long as the quickest | as few as before: more of them only wait, here or there |
 //! | a round whose quickest answer took a quarter longer than the quickest one so far, and [`QUEUE`] more | fewer, in that proportion: they wait in its queue |
 //! | a round of which more than a tenth failed (5xx, no answer) | half as many |
-//! | 429, `Retry-After`, "try again" | half as many; from the second time on so many a second as it answered in the second before, less [`BELOW`] |
+//! | 429, `Retry-After`, "try again" | half as many; from the second time on so many a second as it answered in the second before, with what was under way, less [`BELOW`] |
 //!
 //! A host that limits requests a second is asked evenly, below its limit: whoever asks as fast as it answers is refused for a whole second
 //! or more each time. The first refusal says nothing of the limit, as others may have used it up. After [`HOLD`] without a refusal the pace
@@ -262,6 +262,17 @@ impl TileWindow {
     }
 }
 
+/// A refusal that says at which pace a host refuses.
+#[derive(Debug)]
+struct Refusal {
+    /// Until when the host is left alone: what is answered before was under way.
+    until: i64,
+    /// Answers of the second before it, and those since.
+    answered: u32,
+    /// The pace before.
+    limit: Option<f64>,
+}
+
 /// How many requests go a second.
 #[derive(Debug, Default)]
 struct Rate {
@@ -273,6 +284,8 @@ struct Rate {
     limit: Option<f64>,
     /// At which pace it was refused the last time.
     refused_at: Option<f64>,
+    /// The last refusal, as long as what was under way then is answered.
+    refusal: Option<Refusal>,
     /// When the next one goes, in milliseconds since 1970.
     next: f64,
     /// When the pace grows next, and how long a refusal keeps it.
@@ -309,6 +322,22 @@ impl Rate {
             _ => self.counted.push_back((step, 1)),
         }
         self.forget(now);
+        match &mut self.refusal {
+            Some(refusal) if now < refusal.until => {
+                refusal.answered += 1;
+                self.settle();
+            }
+            _ => self.refusal = None,
+        }
+    }
+
+    /// Goes below the pace at which the host refused.
+    fn settle(&mut self) {
+        let Some(Refusal { answered, limit, .. }) = self.refusal else { return };
+        let measured = f64::from(answered) * 1_000.0 / COUNTED as f64;
+        let pace = limit.map_or(measured, |limit| limit.min(measured)).max(1.0);
+        self.refused_at = Some(pace);
+        self.limit = Some(pace * (1.0 - BELOW));
     }
 
     fn forget(&mut self, now: i64) {
@@ -329,11 +358,10 @@ impl Rate {
             // Where nothing was answered, nothing is known of a pace: it was down, or others used it up.
             return;
         }
-        let measured = f64::from(count) * 1_000.0 / COUNTED as f64;
-        let pace = self.limit.map_or(measured, |limit| limit.min(measured)).max(1.0);
-        let is_same = self.refused_at.is_some_and(|before| (before / pace - 1.0).abs() < SAME);
-        self.refused_at = Some(pace);
-        self.limit = Some(pace * (1.0 - BELOW));
+        let before = self.refused_at;
+        self.refusal = Some(Refusal { until: now.saturating_add(pause), answered: count, limit: self.limit });
+        self.settle();
+        let is_same = before.zip(self.refused_at).is_some_and(|(before, pace)| (before / pace - 1.0).abs() < SAME);
         self.hold = match (count < KNOWN_BY, is_same) {
             (_, true) => (self.hold * 2).min(LONGEST_HOLD),
             (true, false) => SHORT_HOLD,
@@ -540,6 +568,24 @@ mod tests {
         assert!(good > 100_000 && refused * 50 < good, "{good} answered, {refused} refused");
         let (good, refused) = asked(&mut by_the_second(u32::MAX, 0), 5);
         assert!(refused == 0 && good > 50_000, "without a limit: {good}");
+    }
+
+    #[test]
+    fn what_was_under_way_when_a_host_refused_counts_for_its_limit() {
+        let mut pace = Rate { was_refused: true, ..Rate::default() };
+        let is_below = |pace: &Rate, limit: f64| pace.limit.is_some_and(|own| (own - limit * (1.0 - BELOW)).abs() < 1e-6);
+        (0..480).for_each(|now| pace.answered(now));
+        pace.refused(500, 1_000);
+        assert!(is_below(&pace, 480.0), "{:?}", pace.limit);
+        (500..520).for_each(|now| pace.answered(now));
+        assert!(is_below(&pace, 500.0), "{:?}", pace.limit);
+        (1_500..1_900).for_each(|now| pace.answered(now));
+        assert!(is_below(&pace, 500.0), "these were asked after it: {:?}", pace.limit);
+        let limit = pace.limit.expect("one");
+        (2_000..2_900).for_each(|now| pace.answered(now));
+        pace.refused(2_900, 1_000);
+        pace.answered(2_901);
+        assert!(is_below(&pace, limit), "never more than it was asked before: {:?}", pace.limit);
     }
 
     #[test]
