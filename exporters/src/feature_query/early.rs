@@ -86,7 +86,11 @@ impl Early {
         let work = tokio::spawn(async move {
             let written = run(writing, next).await;
             if !matches!(written, Ok(Some(_))) {
-                run_blocking(move || Ok(remove(&left))).await?;
+                let removed = move || {
+                    remove(&left);
+                    Ok(())
+                };
+                run_blocking(removed).await?;
             }
             written
         });
@@ -158,7 +162,11 @@ async fn run(mut writing: Box<Writing>, mut steps: mpsc::Receiver<Step>) -> Resu
         let mut some = Vec::new();
         if steps.recv_many(&mut some, AT_ONCE).await == 0 {
             // What closes a file blocks.
-            return run_blocking(move || Ok(drop(writing))).await.map(|()| None);
+            let close = move || {
+                drop(writing);
+                Ok(None)
+            };
+            return run_blocking(close).await;
         }
         let done = run_blocking(move || writing.all(some)).await?;
         match done {
