@@ -3,6 +3,7 @@
 use super::group::Group;
 use super::inputs::PlanInputs;
 use super::networks;
+use super::warnings::first_names;
 use offmap_disk::run_blocking;
 use offmap_model::area::LONGEST_GEOMETRY;
 use offmap_model::{
@@ -55,12 +56,8 @@ pub(super) fn check_named_layers(inputs: PlanInputs<'_>, layers: &[MapLayer]) ->
 }
 
 /// The first few names of many, for a message.
-pub(super) fn names<'a>(mut all: impl Iterator<Item = &'a str>) -> String {
-    let first: Vec<&str> = all.by_ref().take(MOST_NAMES).collect();
-    match all.count() {
-        0 => first.join(", "),
-        more => format!("{} and {more} more", first.join(", ")),
-    }
+pub(super) fn names<'a>(all: impl Iterator<Item = &'a str>) -> String {
+    first_names(MOST_NAMES, all)
 }
 
 /// Whether the overrides leave a service in: a dictionary that is given is the whole dictionary.

@@ -38,32 +38,33 @@ pub(super) fn unlike_parameters(task: &ExportTask, layers: &[MapLayer]) -> Optio
     let mut layers = layers.iter().filter(|layer| planned.next_if(|planned| planned.id == layer.id).is_some());
     let first = layers.next()?;
     let own = first.secrets.deciding();
-    let (mut titles, mut names, mut others) = (Vec::new(), BTreeSet::new(), 0_usize);
-    for layer in layers {
-        let theirs = layer.secrets.deciding();
-        if own == theirs {
-            continue;
-        }
-        others += 1;
-        if titles.len() < MOST_NAMED {
-            titles.push(format!("\"{}\"", shortened(layer.title.clone(), LONGEST_NAME)));
-            let differ = own.iter().filter(|p| !theirs.contains(p)).chain(theirs.iter().filter(|p| !own.contains(p)));
-            names.extend(differ.map(|(name, _)| shortened(name.clone(), LONGEST_NAME)));
-        }
+    let others: Vec<&MapLayer> = layers.filter(|layer| layer.secrets.deciding() != own).collect();
+    if others.is_empty() {
+        return None;
     }
-    let more = |count: usize| if count > MOST_NAMED { format!(" and {} more", count - MOST_NAMED) } else { String::new() };
-    (others > 0).then(|| {
-        let named: Vec<&str> = names.iter().take(MOST_NAMED).map(String::as_str).collect();
-        format!(
-            "{}{} and \"{}\" are layers of one service with other parameters ({}{}): it is asked once for all of them, with the \
-             parameters of all, of two values with one; take a layer for which that is wrong with a map of its own",
-            titles.join(", "),
-            more(others),
-            shortened(first.title.clone(), LONGEST_NAME),
-            named.join(", "),
-            more(names.len())
-        )
-    })
+    let mut differing = BTreeSet::new();
+    for layer in others.iter().take(MOST_NAMED) {
+        let theirs = layer.secrets.deciding();
+        let differ = own.iter().filter(|p| !theirs.contains(p)).chain(theirs.iter().filter(|p| !own.contains(p)));
+        differing.extend(differ.map(|(name, _)| shortened(name.as_str(), LONGEST_NAME)));
+    }
+    let title = |layer: &MapLayer| format!("\"{}\"", shortened(layer.title.as_str(), LONGEST_NAME));
+    Some(format!(
+        "{} and {} are layers of one service with other parameters ({}): it is asked once for all of them, with the parameters of all, of \
+         two values with one; take a layer for which that is wrong with a map of its own",
+        first_names(MOST_NAMED, others.into_iter().map(title)),
+        title(first),
+        first_names(MOST_NAMED, differing.into_iter())
+    ))
+}
+
+/// The first few names of many, for a message.
+pub(super) fn first_names(most: usize, mut all: impl Iterator<Item = impl Into<String>>) -> String {
+    let first: Vec<String> = all.by_ref().take(most).map(Into::into).collect();
+    match all.count() {
+        0 => first.join(", "),
+        more => format!("{} and {more} more", first.join(", ")),
+    }
 }
 
 #[cfg(test)]

@@ -34,11 +34,9 @@ pub(super) struct LayerWriter {
 /// The attachments that are written.
 #[derive(Debug, Default)]
 struct PutAttachments {
-    count: u64,
     ids: HashSet<i64>,
-    /// Those that got an id of their own, because the service has theirs twice: above this one.
+    /// Further ones that got an id of their own, because the service has theirs twice.
     renumbered: u64,
-    above: i64,
     /// Bytes that are in memory.
     bytes: u64,
 }
@@ -102,7 +100,6 @@ impl LayerWriter {
         cancel: &CancellationToken,
     ) -> Result<(), Failure> {
         let put = &mut self.attachments;
-        put.above = above;
         let mut file = AttachmentBytes::open(path)?;
         // What was deleted meanwhile or did not come has no bytes.
         for place in places(path)?.iter().filter(|place| !place.kept.is_gone) {
@@ -116,7 +113,7 @@ impl LayerWriter {
             let size = place.kept.bytes;
             let attachment = Attachment { row_id: id, id, object_id: Some(object_id), name, content_type, size };
             file.hand_on(place, |stream| sink.put_attachment(&attachment, stream))?;
-            (put.count, put.bytes) = (put.count + 1, put.bytes + size);
+            put.bytes += size;
             if put.bytes >= KEEP_BYTES {
                 put.bytes = 0;
                 sink.keep()?;
@@ -132,13 +129,13 @@ impl LayerWriter {
         if !left_out.is_empty() {
             written.left_out.insert(layer.id, left_out);
         }
-        if put.renumbered > 0 {
-            let (title, PutAttachments { renumbered, above, .. }) = (&schema.title, &put);
+        let (title, PutAttachments { ids, renumbered, .. }) = (&schema.title, put);
+        if let Some(above) = layer.attachments.as_ref().map(|fetched| fetched.highest).filter(|_| renumbered > 0) {
             written.words.push(format!(
                 "of layer \"{title}\", {renumbered} attachments have ids that attachments of other rows have: here they have ids above {above}"
             ));
         }
-        let attachments = layer.attachments.as_ref().map(|_| put.count);
+        let attachments = layer.attachments.as_ref().map(|_| ids.len() as u64 + renumbered);
         written.counts.insert(layer.id, Counts { rows, attachments });
         sink.keep()
     }
