@@ -1,6 +1,6 @@
 //! What is always true of offmap: a test for each line, by its name.
 
-use crate::support::{Bench, area, files_below, run_scripted, run_to_end};
+use crate::support::{Bench, area, files_below, holds, run_scripted, run_to_end};
 use offmap::arcgis::Credentials;
 use offmap::packager::verify;
 use offmap::testing::{Act, Script};
@@ -115,7 +115,7 @@ async fn no_token_outside_the_request_it_was_made_for() {
         for file in files_below(&result.package) {
             let bytes = std::fs::read(&file).expect("reads");
             for token in &tokens {
-                let found = bytes.windows(token.len()).any(|w| w == token.as_bytes());
+                let found = holds(&bytes, token);
                 assert!(!found, "a token is in {}", file.display());
             }
         }

@@ -2,10 +2,12 @@
 //! each other.
 #![cfg(unix)]
 
+use crate::support::{files_below, holds};
 use offmap::packager::verify;
 use offmap_sandbox::{FIELD_MAP, Fault, FaultAction, JobFault, PASSWORD, Sandbox, SandboxOptions, USER};
 use offmap_sandbox::{VISITOR, VISITOR_PASSWORD};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -180,11 +182,6 @@ fn is_progress(event: &Value) -> bool {
     is_open && event["message"].is_null() && event["failure"].is_null() && !event["progress"].is_null()
 }
 
-fn files_below(dir: &Path) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(dir).expect("lists").map(|entry| entry.expect("an entry").path());
-    entries.flat_map(|path| if path.is_dir() { files_below(&path) } else { vec![path] }).collect()
-}
-
 fn write_tenants(dir: &Path, water: &Value) {
     let forestry = json!({"tenant": "forestry", "user": USER, "password": PASSWORD});
     let tenants = json!({"key-of-forestry": forestry, "key-of-water": water});
@@ -278,11 +275,10 @@ async fn a_service_that_is_killed_goes_on_with_all_that_its_tenants_ordered_and_
     assert!(again("World/MapServer/exportTiles") <= 2, "what was there is not fetched again");
 
     let secrets = sandbox.requests().into_iter().filter_map(|mut r| r.parameters.remove("token"));
-    let secrets: Vec<String> = secrets.chain([PASSWORD, VISITOR_PASSWORD].map(str::to_owned)).collect();
+    let secrets: BTreeSet<String> = secrets.chain([PASSWORD, VISITOR_PASSWORD].map(str::to_owned)).collect();
     for path in files_below(&dir.path().join("data")) {
         let bytes = std::fs::read(&path).expect("reads");
-        let has = |secret: &&String| bytes.windows(secret.len()).any(|part| part == secret.as_bytes());
-        assert!(!secrets.iter().any(|secret| has(&secret)), "a secret is in {}", path.display());
+        assert!(!secrets.iter().any(|secret| holds(&bytes, secret)), "a secret is in {}", path.display());
     }
 
     let mut told = service;

@@ -1,7 +1,7 @@
 //! Which hosts are asked is the host program's word; what comes from elsewhere is neither quoted nor kept.
 
 use crate::stranger::Stranger;
-use crate::support::{Bench, files_below, run_to_end};
+use crate::support::{Bench, files_below, holds, run_to_end};
 use offmap::LayerSecrets;
 use offmap::arcgis::portal;
 use offmap::arcgis::{ArcGisClient, ClientOptions, Credentials, Download, HostPolicy, ServiceCall};
@@ -175,7 +175,7 @@ async fn a_sprite_glyph_or_picture_that_is_something_else_is_neither_kept_nor_qu
         assert!(!format!("{messages:?}{result:?}").contains(SECRET), "{shown}");
         for file in files_below(bench.dir.path()) {
             let bytes = std::fs::read(&file).expect("reads");
-            assert!(!bytes.windows(SECRET.len()).any(|w| w == SECRET.as_bytes()), "{shown}: {}", file.display());
+            assert!(!holds(&bytes, SECRET), "{shown}: {}", file.display());
         }
     }
 }

@@ -27,6 +27,7 @@ use arrows::Foreign;
 use here::{analysis, files};
 use sizes::{Size, Sizes};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::OnceLock;
 
 /// The most lines of a file, without what is for tests only.
 const LINES_OF_A_FILE: usize = 400;
@@ -52,7 +53,7 @@ fn files_below<'a>(workspace: &'a Analysis, folder: &str) -> BTreeSet<&'a str> {
 #[test]
 fn no_circle_and_no_arrow_upwards() {
     let workspace = analysis();
-    println!("{}", report::report(&workspace));
+    println!("{}", report::report(workspace));
     let described = workspace.describe();
     assert!(workspace.faults.is_empty(), "{} faults\n{described}", workspace.faults.len());
     let files = workspace.product_files().count();
@@ -101,9 +102,9 @@ fn no_exporter_imports_another() {
 #[test]
 fn the_model_is_data_only() {
     let workspace = analysis();
-    assert!(files_below(&workspace, "model/src/").len() > 20, "the model is there");
+    assert!(files_below(workspace, "model/src/").len() > 20, "the model is there");
     for module in [["std", "fs"], ["tokio", "fs"]] {
-        let found = foreign(&workspace, "model/src/", &module);
+        let found = foreign(workspace, "model/src/", &module);
         assert!(found.is_empty(), "{found:?}");
     }
     for (_, file) in workspace.product_files().filter(|(_, file)| file.path.starts_with("model/src/")) {
@@ -117,7 +118,7 @@ fn the_model_is_data_only() {
 #[test]
 fn no_actix_type_is_in_the_public_api() {
     let workspace = analysis();
-    let found = foreign(&workspace, "engine/src/", &["actix"]);
+    let found = foreign(workspace, "engine/src/", &["actix"]);
     assert!(!found.is_empty(), "the engine uses actix");
     let public: Vec<_> = found.iter().filter(|(_, foreign)| foreign.public).collect();
     assert!(public.is_empty(), "{public:?}");
@@ -128,13 +129,22 @@ fn no_actix_type_is_in_the_public_api() {
     assert!(actors.is_none(), "the actors stay private: {actors:?}");
 }
 
+/// Every file of the product is measured once for all tests.
+fn measured() -> &'static BTreeMap<&'static str, Sizes> {
+    static MEASURED: OnceLock<BTreeMap<&'static str, Sizes>> = OnceLock::new();
+    MEASURED.get_or_init(|| {
+        let paths = analysis().product_files().map(|(_, file)| file.path.as_str());
+        paths.map(|path| (path, sizes::measure(path, &files()[path]))).collect()
+    })
+}
+
 /// The sizes in every file of the product, and a table by crate.
 fn sizes(table: &str, lines: impl Fn(&str, &Sizes) -> Vec<Size>) -> (Vec<Size>, String) {
-    let (files, workspace) = (files(), analysis());
+    let workspace = analysis();
     let mut by_crate: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     let mut all = Vec::new();
     for (_, file) in workspace.product_files() {
-        let sizes = lines(&file.path, &sizes::measure(&file.path, &files[&file.path]));
+        let sizes = lines(&file.path, &measured()[file.path.as_str()]);
         by_crate.entry(&workspace.packages[file.package].name).or_default().extend(sizes.iter().map(|s| s.lines));
         all.extend(sizes);
     }

@@ -1,7 +1,7 @@
 //! What the store of jobs holds of them: all that was said, for as long as it was said, and no secret.
 
 use crate::queue_bench::{Hands, Host, Service, builder, eventually, order, parameters, source, until};
-use crate::support::{files_below, layer_secrets};
+use crate::support::{files_below, holds, layer_secrets};
 use offmap::model::PortalItem;
 use offmap::testing::Act;
 use offmap::{
@@ -29,7 +29,7 @@ fn keyed() -> OfflineMapSource {
 }
 
 fn holds_key(dir: &Path) -> Vec<PathBuf> {
-    let has = |path: &PathBuf| std::fs::read(path).is_ok_and(|b| b.windows(KEY.len()).any(|w| w == KEY.as_bytes()));
+    let has = |path: &PathBuf| std::fs::read(path).is_ok_and(|b| holds(&b, KEY));
     let files = files_below(dir);
     assert!(files.iter().any(|f| f.ends_with("jobs.sqlite")), "{files:?}");
     files.into_iter().filter(has).collect()

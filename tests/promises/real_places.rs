@@ -1,6 +1,6 @@
 //! Real places at the deepest levels, where rows and columns have every hexadecimal digit.
 
-use crate::support::{Bench, run_to_end};
+use crate::support::{Bench, holds, run_to_end};
 use flate2::read::GzDecoder;
 use offmap::arcgis::ServiceCall;
 use offmap::formats::compact_cache::{bundle_origin, read_v2};
@@ -37,10 +37,6 @@ fn tiles(path: &Path, digits: &mut BTreeSet<char>) -> BTreeMap<(u32, u64, u64), 
     all
 }
 
-fn says(bytes: &[u8], what: &str) -> bool {
-    bytes.windows(what.len()).any(|w| w == what.as_bytes())
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_area_of_the_deepest_levels_at_real_places_is_taken_whole_with_every_tile_in_its_place() {
     let mut digits = BTreeSet::new();
@@ -72,7 +68,7 @@ async fn an_area_of_the_deepest_levels_at_real_places_is_taken_whole_with_every_
                     content.clear();
                     GzDecoder::new(bytes.as_slice()).read_to_end(&mut content).expect("gzip");
                 }
-                assert!(says(&content, &format!("tile {level}/{row}/{column}.")), "{place} {id}: {level}/{row}/{column}");
+                assert!(holds(&content, &format!("tile {level}/{row}/{column}.")), "{place} {id}: {level}/{row}/{column}");
             }
         }
     }
@@ -100,7 +96,7 @@ async fn the_sandbox_serves_every_level_to_19_at_real_places() {
                 let tile =
                     bench.client.bytes(&call(format!("tile/{level}/{row}/{column}")), 1 << 20).await.expect("answers");
                 let label = format!("tile {level}/{row}/{column}.");
-                assert_eq!(tile.is_some_and(|t| says(&t, &label)), there == 1, "{place} {kind} {level}");
+                assert_eq!(tile.is_some_and(|t| holds(&t, &label)), there == 1, "{place} {kind} {level}");
             }
         }
     }

@@ -1,6 +1,6 @@
 //! Why a layer stays behind: what was found, what is there instead, and a way out that works.
 
-use crate::support::{Bench, area, files_below, run_to_end};
+use crate::support::{Bench, area, files_below, holds, run_to_end};
 use offmap::testing::FaultAction;
 use offmap::{
     CapabilityReason, ExportState, FailureKind, FailureOwner, GenerateOfflineMapParameters, LayerCapability,
@@ -18,10 +18,6 @@ async fn capabilities(bench: &Bench, map: Value) -> HashMap<String, LayerCapabil
     let task = OfflineMapTask::new(&bench.engine, OfflineMapSource::from_web_map(map));
     let found = task.capabilities(&GenerateOfflineMapParameters::new(area())).await.expect("capabilities");
     found.layer_capabilities.into_iter().chain(found.table_capabilities).map(|c| (c.id.clone(), c)).collect()
-}
-
-fn has(bytes: &[u8], words: &str) -> bool {
-    bytes.windows(words.len()).any(|w| w == words.as_bytes())
 }
 
 #[tokio::test]
@@ -78,7 +74,7 @@ async fn layers_with_odd_urls_are_exported_and_each_that_is_not_names_what_is_th
     // The token is nowhere.
     let mut files = files_below(bench.dir.path());
     assert!(files.len() > 3);
-    files.retain(|file| has(&std::fs::read(file).expect("reads"), "NOT-TO-BE-KEPT"));
+    files.retain(|file| holds(&std::fs::read(file).expect("reads"), "NOT-TO-BE-KEPT"));
     assert!(files.is_empty(), "{files:?}");
     let told = format!("{messages:?} {result:?} {:?} {}", bench.sandbox.requests(), job.to_json().expect("JSON"));
     assert!(!told.contains("NOT-TO-BE-KEPT"));

@@ -1,6 +1,6 @@
 //! Credentials belong to a job: one engine, its exporters and its client work for many users at once.
 
-use crate::support::{Bench, area, quick_client, run_to_end};
+use crate::support::{Bench, area, holds, quick_client, run_to_end};
 use offmap::arcgis::{ArcGisClient, ClientOptions, Credentials, ServiceCall, Session};
 use offmap::{GenerateOfflineMapJob, OfflineMapSource, OfflineMapTask, WebMap};
 use offmap_sandbox::{Fault, FaultAction, JobFault, LoggedRequest, PASSWORD, Sandbox, SandboxOptions, USER};
@@ -55,7 +55,7 @@ fn is_in_a_file(dir: &Path, text: &str) -> bool {
             return is_in_a_file(&path, text);
         }
         let bytes = std::fs::read(&path).expect("reads");
-        bytes.windows(text.len()).any(|window| window == text.as_bytes())
+        holds(&bytes, text)
     })
 }
 

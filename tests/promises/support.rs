@@ -139,6 +139,11 @@ impl Bench {
     }
 }
 
+/// Whether a text stands in what may be no text.
+pub(crate) fn holds(bytes: &[u8], text: &str) -> bool {
+    memchr::memmem::find(bytes, text.as_bytes()).is_some()
+}
+
 /// All files below a directory.
 pub(crate) fn files_below(dir: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();

@@ -3,15 +3,20 @@
 use super::analysis::{Analysis, analyse};
 use super::sources::{Files, read};
 use std::path::Path;
+use std::sync::OnceLock;
 
 pub(super) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-pub(super) fn files() -> Files {
-    read(root())
+/// Read once for all tests.
+pub(super) fn files() -> &'static Files {
+    static FILES: OnceLock<Files> = OnceLock::new();
+    FILES.get_or_init(|| read(root()))
 }
 
-pub(super) fn analysis() -> Analysis {
-    analyse(&files())
+/// Made once for all tests.
+pub(super) fn analysis() -> &'static Analysis {
+    static ANALYSIS: OnceLock<Analysis> = OnceLock::new();
+    ANALYSIS.get_or_init(|| analyse(files()))
 }
