@@ -71,11 +71,11 @@ pub(crate) struct Attachment {
 /// All rows.
 #[derive(Debug)]
 pub(crate) struct Data {
-    pub(crate) places: Vec<Row>,
-    pub(crate) borders: Vec<Row>,
-    pub(crate) countries: Vec<Row>,
-    pub(crate) inspections: Vec<Row>,
-    pub(crate) measurements: Vec<Row>,
+    pub(crate) places: Arc<Vec<Row>>,
+    pub(crate) borders: Arc<Vec<Row>>,
+    pub(crate) countries: Arc<Vec<Row>>,
+    pub(crate) inspections: Arc<Vec<Row>>,
+    pub(crate) measurements: Arc<Vec<Row>>,
     pub(crate) photos: Vec<Attachment>,
 }
 
@@ -238,6 +238,13 @@ impl Data {
         let inspections = inspections(&places);
         let measurements = measurements(&inspections);
         let photos = photos(&places);
-        Self { places, borders: borders(), countries, inspections, measurements, photos }
+        Self {
+            places: Arc::new(places),
+            borders: Arc::new(borders()),
+            countries: Arc::new(countries),
+            inspections: Arc::new(inspections),
+            measurements: Arc::new(measurements),
+            photos,
+        }
     }
 }

@@ -37,6 +37,7 @@ mod browser;
 mod colleague;
 mod data;
 mod draw;
+mod drawn;
 mod extent;
 mod fault;
 mod faulty_layer;

@@ -78,15 +78,16 @@ pub(crate) fn drawn(
         let sides = [x < SPOILT, y < SPOILT, x >= width.saturating_sub(SPOILT), y >= height.saturating_sub(SPOILT)];
         sides.into_iter().zip(ends).any(|(is_near, is_end)| is_near && !is_end)
     };
-    for (index, pixel) in pixmap.pixels_mut().iter_mut().enumerate() {
-        let index = u32::try_from(index).unwrap_or(0);
-        let (x, y) = (index % width, index / width);
-        let column = at(envelope.xmin - corner.x, across, x);
+    let columns: Vec<i64> = (0..width).map(|x| at(envelope.xmin - corner.x, across, x)).collect();
+    let lines = pixmap.pixels_mut().chunks_exact_mut(columns.len());
+    for (y, line) in (0..height).zip(lines) {
         let row = at(corner.y - envelope.ymax, down, y);
-        let [r, g, b, a] = if is_spoilt(x, y) { CUT } else { pattern_colour(pattern, column, row) };
-        let colour = if a == 0 && !transparent { [255; 4] } else { [r, g, b, a] };
-        if let Some(colour) = PremultipliedColorU8::from_rgba(colour[0], colour[1], colour[2], colour[3]) {
-            *pixel = colour;
+        for ((x, column), pixel) in (0..width).zip(&columns).zip(line) {
+            let [r, g, b, a] = if is_spoilt(x, y) { CUT } else { pattern_colour(pattern, *column, row) };
+            let colour = if a == 0 && !transparent { [255; 4] } else { [r, g, b, a] };
+            if let Some(colour) = PremultipliedColorU8::from_rgba(colour[0], colour[1], colour[2], colour[3]) {
+                *pixel = colour;
+            }
         }
     }
     png(&pixmap)

@@ -60,7 +60,7 @@ pub(crate) fn now_ms() -> i64 {
 impl State {
     pub(crate) fn new(options: SandboxOptions) -> std::io::Result<Self> {
         let data = Data::shared();
-        let services = services::all(&data).map_err(std::io::Error::other)?.into_iter().map(Arc::new).collect();
+        let services = services::all(&data).into_iter().map(Arc::new).collect();
         Ok(Self {
             options,
             data,

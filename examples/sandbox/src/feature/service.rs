@@ -23,8 +23,8 @@ pub(crate) struct FeatureService {
     /// How its rows may be asked for.
     pub(crate) abilities: Abilities,
     pub(crate) data: Arc<Data>,
-    /// The rows' attributes as tables, so that a where clause is plain SQL.
-    sql: Mutex<Connection>,
+    /// The rows' attributes as tables, so that a where clause is plain SQL; made for the first that asks.
+    sql: Mutex<Option<Connection>>,
     edits: Mutex<Edits>,
 }
 
@@ -51,6 +51,30 @@ fn to_sql(value: Option<&Value>) -> Sql {
     }
 }
 
+/// The rows of layers as tables.
+fn tables(layers: &[Layer]) -> rusqlite::Result<Connection> {
+    let sql = Connection::open_in_memory()?;
+    sql.create_collation("GUID", |a, b| bare_guid(a).cmp(&bare_guid(b)))?;
+    for layer in layers {
+        let names = layer.field_names();
+        let columns: Vec<String> = names.iter().map(|n| format!("\"{n}\"")).collect();
+        let table = format!("layer{}", layer.id);
+        sql.execute_batch(&format!("CREATE TABLE {table}({})", columns.join(",")))?;
+        // ArcGIS Server compares GUIDs as text, ArcGIS Online by what they stand for.
+        let collated = |name: &&str| format!("\"{name}\"{}", if layer.is_guid(name) { " COLLATE GUID" } else { "" });
+        let collated: Vec<String> = names.iter().map(collated).collect();
+        sql.execute_batch(&format!("CREATE TABLE hosted_{table}({})", collated.join(",")))?;
+        let marks = vec!["?"; names.len()].join(",");
+        let mut insert = sql.prepare(&format!("INSERT INTO {table} VALUES({marks})"))?;
+        for row in layer.rows.iter() {
+            insert.execute(params_from_iter(names.iter().map(|n| to_sql(row.attributes.get(*n)))))?;
+        }
+        sql.execute_batch(&format!("INSERT INTO hosted_{table} SELECT * FROM {table}"))?;
+    }
+    sql.pragma_update(None, "query_only", true)?;
+    Ok(sql)
+}
+
 impl FeatureService {
     pub(crate) fn new(
         name: &'static str,
@@ -58,27 +82,8 @@ impl FeatureService {
         sync_enabled: bool,
         layers: Vec<Layer>,
         data: &Arc<Data>,
-    ) -> rusqlite::Result<Self> {
-        let sql = Connection::open_in_memory()?;
-        sql.create_collation("GUID", |a, b| bare_guid(a).cmp(&bare_guid(b)))?;
-        for layer in &layers {
-            let names = layer.field_names();
-            let columns: Vec<String> = names.iter().map(|n| format!("\"{n}\"")).collect();
-            let table = format!("layer{}", layer.id);
-            sql.execute_batch(&format!("CREATE TABLE {table}({})", columns.join(",")))?;
-            // ArcGIS Server compares GUIDs as text, ArcGIS Online by what they stand for.
-            let collated = |name: &&str| format!("\"{name}\"{}", if layer.is_guid(name) { " COLLATE GUID" } else { "" });
-            let collated: Vec<String> = names.iter().map(collated).collect();
-            sql.execute_batch(&format!("CREATE TABLE hosted_{table}({})", collated.join(",")))?;
-            let marks = vec!["?"; names.len()].join(",");
-            let mut insert = sql.prepare(&format!("INSERT INTO {table} VALUES({marks})"))?;
-            for row in layer.rows.iter() {
-                insert.execute(params_from_iter(names.iter().map(|n| to_sql(row.attributes.get(*n)))))?;
-            }
-            sql.execute_batch(&format!("INSERT INTO hosted_{table} SELECT * FROM {table}"))?;
-        }
-        sql.pragma_update(None, "query_only", true)?;
-        Ok(Self {
+    ) -> Self {
+        Self {
             name,
             capabilities,
             sync_enabled,
@@ -86,9 +91,9 @@ impl FeatureService {
             extra: Value::Null,
             abilities: Abilities::default(),
             data: Arc::clone(data),
-            sql: Mutex::new(sql),
+            sql: Mutex::default(),
             edits: Mutex::default(),
-        })
+        }
     }
 
     pub(crate) fn layer(&self, id: u32) -> Rest<&Layer> {
@@ -146,7 +151,11 @@ impl FeatureService {
             let message = "Cannot perform query. Invalid query parameters.";
             RestError::with_detail(400, message, "'where' parameter is invalid")
         };
-        let sql = lock(&self.sql);
+        let mut sql = lock(&self.sql);
+        let sql = match &mut *sql {
+            Some(sql) => sql,
+            sql => sql.insert(tables(&self.layers).map_err(|e| RestError::new(500, &e.to_string()))?),
+        };
         let table = if online { "hosted_layer" } else { "layer" };
         let text = format!("SELECT OBJECTID FROM {table}{} WHERE ({clause}) ORDER BY {order}", layer.id);
         let mut statement = sql.prepare(&text).map_err(bad)?;

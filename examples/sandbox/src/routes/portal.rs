@@ -4,7 +4,7 @@ use super::sign_in;
 use super::style_resource::style_resource;
 use super::tokens::generate_token;
 use crate::answer::{Answer, Rest, RestError};
-use crate::draw::map_picture;
+use crate::draw::thumbnail;
 use crate::ids::{AWKWARD_MAP, DETAIL_MAP, FIELD_MAP, FULL_MAP, HOSTED_MAP, MIXED_MAP, SERVICE_ITEM, STYLE_ITEM, USER};
 use crate::maps::map_of;
 use crate::request::Call;
@@ -68,7 +68,7 @@ pub(crate) fn answer(state: &State, call: &Call, rest: &[&str]) -> Rest<Answer> 
         ["sharing", "rest", "content", "items", _, "info", "thumbnail", _] => {
             let ([xmin, ymin], [xmax, ymax]) = (to_web_mercator([-12.0, 36.0]), to_web_mercator([30.0, 58.0]));
             let europe = Envelope { xmin, ymin, xmax, ymax, spatial_reference: None };
-            Ok(Answer::Bytes("image/png", map_picture(&state.data, &europe, 200, 133)))
+            Ok(Answer::Bytes("image/png", thumbnail(&state.data, &europe)))
         }
         ["sharing", "rest", "content", "items", id, "resources", kind, ..] if *id == STYLE_ITEM => {
             let name = rest.get(7..).unwrap_or_default().join("/");

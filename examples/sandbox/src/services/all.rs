@@ -17,19 +17,19 @@ fn empty(data: &Data) -> Vec<Layer> {
 }
 
 /// All feature services: editable, read-only, one without sync, one without rows, and those of rarer kinds.
-pub(crate) fn all(data: &Arc<Data>) -> rusqlite::Result<Vec<FeatureService>> {
+pub(crate) fn all(data: &Arc<Data>) -> Vec<FeatureService> {
     let make =
         |name, capabilities, layers| FeatureService::new(name, capabilities, capabilities != ONLINE_ONLY, layers, data);
     let editable = vec![places(data), borders(data, 1), countries(data, 2), inspections(data), measurements(data)];
     let mut all = vec![
-        make("Fieldwork", EDITABLE, editable)?,
-        make("Reference", READ_ONLY, vec![borders(data, 0), countries(data, 3)])?,
-        make("Assets", EDITABLE, assets::layers(data))?,
-        make("Awkward", EDITABLE, awkward::layers(&borders(data, 0)))?,
-        make("OnlineOnly", ONLINE_ONLY, vec![countries(data, 0)])?,
-        make("Empty", EDITABLE, empty(data))?,
+        make("Fieldwork", EDITABLE, editable),
+        make("Reference", READ_ONLY, vec![borders(data, 0), countries(data, 3)]),
+        make("Assets", EDITABLE, assets::layers(data)),
+        make("Awkward", EDITABLE, awkward::layers(&borders(data, 0))),
+        make("OnlineOnly", ONLINE_ONLY, vec![countries(data, 0)]),
+        make("Empty", EDITABLE, empty(data)),
     ];
-    all.extend(surveys::services(data)?);
-    all.extend(open_data::services(data)?);
-    Ok(all)
+    all.extend(surveys::services(data));
+    all.extend(open_data::services(data));
+    all
 }

@@ -22,7 +22,7 @@ pub(crate) fn places(data: &Data) -> Layer {
         relations: vec![(0, "Inspections", 5, "esriRelRoleOrigin", "GlobalID")],
         has_attachments: true,
         extra: Value::Null,
-        rows: Arc::new(data.places.clone()),
+        rows: Arc::clone(&data.places),
     }
 }
 
@@ -39,7 +39,7 @@ pub(crate) fn borders(data: &Data, id: u32) -> Layer {
         relations: Vec::new(),
         has_attachments: false,
         extra: Value::Null,
-        rows: Arc::new(data.borders.clone()),
+        rows: Arc::clone(&data.borders),
     }
 }
 
@@ -52,7 +52,7 @@ pub(crate) fn countries(data: &Data, id: u32) -> Layer {
         relations: Vec::new(),
         has_attachments: false,
         extra: Value::Null,
-        rows: Arc::new(data.countries.clone()),
+        rows: Arc::clone(&data.countries),
     }
 }
 
@@ -73,7 +73,7 @@ pub(crate) fn inspections(data: &Data) -> Layer {
         ],
         has_attachments: false,
         extra: Value::Null,
-        rows: Arc::new(data.inspections.clone()),
+        rows: Arc::clone(&data.inspections),
     }
 }
 
@@ -90,6 +90,6 @@ pub(crate) fn measurements(data: &Data) -> Layer {
         relations: vec![(1, "Place inspections", 5, "esriRelRoleDestination", "INSPECTION_ID")],
         has_attachments: false,
         extra: Value::Null,
-        rows: Arc::new(data.measurements.clone()),
+        rows: Arc::clone(&data.measurements),
     }
 }

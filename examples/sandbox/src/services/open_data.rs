@@ -15,7 +15,7 @@ fn layers(data: &Data) -> Vec<Layer> {
 }
 
 /// All of them.
-pub(crate) fn services(data: &Arc<Data>) -> rusqlite::Result<Vec<FeatureService>> {
+pub(crate) fn services(data: &Arc<Data>) -> Vec<FeatureService> {
     let honest = Abilities { most: PAGE, ..Abilities::default() };
     let all = [
         ("OpenData", honest.clone()),
@@ -41,9 +41,9 @@ pub(crate) fn services(data: &Arc<Data>) -> rusqlite::Result<Vec<FeatureService>
         ("OpenDataSloppy", Abilities { id_name: "FID", is_sloppy: true, limit_word: LimitWord::OnFullPages, ..honest }),
     ];
     let make = |(name, abilities)| {
-        let mut service = FeatureService::new(name, ONLINE_ONLY, false, layers(data), data)?;
+        let mut service = FeatureService::new(name, ONLINE_ONLY, false, layers(data), data);
         service.abilities = abilities;
-        Ok(service)
+        service
     };
     all.into_iter().map(make).collect()
 }

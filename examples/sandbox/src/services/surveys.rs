@@ -7,7 +7,7 @@ use super::fieldwork::{borders, countries, places};
 use crate::data::{Data, Row, Shape};
 use crate::feature::{FeatureService, Layer, Relation};
 use serde_json::{Value, json};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 /// Rows of a made-up table.
 const ROWS: i64 = 6;
@@ -89,30 +89,37 @@ fn network(data: &Data) -> Vec<Layer> {
     vec![pipes, valves, Layer { name: "Ground", ..countries(data, 2) }, system]
 }
 
-/// Posts, and a check of each: more rows than the keys of one count.
+/// Posts and checks: more rows than the keys of one count.
+const POSTS: i64 = 2_100;
+
+fn post(n: i64) -> Row {
+    let attributes = json!({"OBJECTID": n, "GlobalID": global_id(0, n), "NAME": format!("Post {n}"), "COUNTRY": "",
+        "KIND": 0, "SEEN": null});
+    let shape = Some(Shape::Point([900_000.0 + n as f64, 6_000_000.0]));
+    Row { shape, attributes: attributes.as_object().cloned().unwrap_or_default() }
+}
+
+fn check(n: i64) -> Row {
+    let attributes =
+        json!({"OBJECTID": n, "GlobalID": global_id(1, n), "REMARK": "", "PARENT": global_id(0, n), "OTHER": null});
+    Row { shape: None, attributes: attributes.as_object().cloned().unwrap_or_default() }
+}
+
+/// Posts, and a check of each; all sandboxes of a process have the same.
 fn plenty(data: &Data) -> Vec<Layer> {
-    const POSTS: i64 = 2_100;
-    let position = |n: i64| Shape::Point([900_000.0 + n as f64, 6_000_000.0]);
-    let posts = |n: i64| {
-        let attributes = json!({"OBJECTID": n, "GlobalID": global_id(0, n), "NAME": format!("Post {n}"), "COUNTRY": "",
-            "KIND": 0, "SEEN": null});
-        Row { shape: Some(position(n)), attributes: attributes.as_object().cloned().unwrap_or_default() }
-    };
-    let checks = |n: i64| {
-        let attributes =
-            json!({"OBJECTID": n, "GlobalID": global_id(1, n), "REMARK": "", "PARENT": global_id(0, n), "OTHER": null});
-        Row { shape: None, attributes: attributes.as_object().cloned().unwrap_or_default() }
-    };
+    static ROWS: LazyLock<[Arc<Vec<Row>>; 2]> =
+        LazyLock::new(|| [post, check].map(|make| Arc::new((1..=POSTS).map(make).collect())));
+    let [posts, checks] = &*ROWS;
     vec![
         Layer {
             name: "Posts",
             relations: vec![(0, "Checks", 1, "esriRelRoleOrigin", "GlobalID")],
             has_attachments: false,
-            rows: Arc::new((1..=POSTS).map(posts).collect()),
+            rows: Arc::clone(posts),
             ..places(data)
         },
         Layer {
-            rows: Arc::new((1..=POSTS).map(checks).collect()),
+            rows: Arc::clone(checks),
             ..table(1, "Checks", 0, vec![(0, "Posts", 0, "esriRelRoleDestination", "PARENT")])
         },
     ]
@@ -130,19 +137,19 @@ fn with_options(mut service: FeatureService, version: f64, options: u32, extra: 
 }
 
 /// All of them.
-pub(crate) fn services(data: &Arc<Data>) -> rusqlite::Result<Vec<FeatureService>> {
+pub(crate) fn services(data: &Arc<Data>) -> Vec<FeatureService> {
     let make = |name, layers| FeatureService::new(name, EDITABLE, true, layers, data);
     let controller = json!({"controllerDatasetLayers": {"utilityNetworkLayerId": 7}});
-    Ok(vec![
-        make("Surveys", surveys(data))?,
-        make("Plenty", plenty(data))?,
+    vec![
+        make("Surveys", surveys(data)),
+        make("Plenty", plenty(data)),
         // Annotation, dimensions, contingent values, attribute rules, the full annotation model.
-        with_options(make("Drafting", drafting(data))?, 11.2, 47, Value::Null),
+        with_options(make("Drafting", drafting(data)), 11.2, 47, Value::Null),
         // Contingent values and attribute rules only.
-        with_options(make("PlainDrafting", drafting(data))?, 11.2, 12, Value::Null),
+        with_options(make("PlainDrafting", drafting(data)), 11.2, 12, Value::Null),
         // Utility networks: system tables, missing layers, full topology.
-        with_options(make("Network", network(data))?, 11.3, 12 | 16 | 128 | 1024, controller.clone()),
-        with_options(make("OldNetwork", network(data))?, 10.9, 12 | 16 | 128, controller.clone()),
-        with_options(make("BareNetwork", network(data))?, 11.2, 12, controller),
-    ])
+        with_options(make("Network", network(data)), 11.3, 12 | 16 | 128 | 1024, controller.clone()),
+        with_options(make("OldNetwork", network(data)), 10.9, 12 | 16 | 128, controller.clone()),
+        with_options(make("BareNetwork", network(data)), 11.2, 12, controller),
+    ]
 }

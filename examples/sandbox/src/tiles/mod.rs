@@ -3,7 +3,6 @@
 mod bundle;
 mod cut;
 mod description;
-mod drawn;
 mod glyphs;
 pub(crate) mod raster_tile;
 mod scheme;

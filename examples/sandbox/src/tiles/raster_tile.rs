@@ -1,9 +1,9 @@
 //! Raster tiles, drawn from the data.
 
-use super::drawn::once;
 use super::scheme::{TileScheme, tile_extent};
 use crate::data::Data;
 use crate::draw::map_picture;
+use crate::drawn::{Key, once};
 
 /// Bytes of a PNG's signature and first chunk.
 const PNG_HEAD: usize = 8 + 25;
@@ -11,7 +11,7 @@ const PNG_HEAD: usize = 8 + 25;
 /// A raster tile. Where the scheme wants it, a comment in the picture names its level, row and column.
 pub(crate) fn tile(data: &Data, scheme: &TileScheme, level: u32, row: u64, column: u64) -> Vec<u8> {
     let draw = || Some(draw(data, scheme, level, row, column));
-    once((scheme.title, level, row, column), draw).unwrap_or_default()
+    once(Key::Tile(scheme.title, level, row, column), draw).unwrap_or_default()
 }
 
 fn draw(data: &Data, scheme: &TileScheme, level: u32, row: u64, column: u64) -> Vec<u8> {

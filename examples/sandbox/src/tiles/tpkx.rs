@@ -7,7 +7,7 @@ use super::cut::Cut;
 use super::raster_tile;
 use super::scheme::TileScheme;
 use crate::data::Data;
-use crate::draw::map_picture;
+use crate::draw::thumbnail;
 use offmap_model::SpatialReference;
 use serde_json::json;
 use std::io;
@@ -35,7 +35,7 @@ pub(crate) fn write_tpkx(path: &Path, data: &Data, cut: &Cut, scheme: &TileSchem
     });
     zip.put_json("iteminfo.json", &info)?;
     zip.put("root.json", root.as_bytes())?;
-    zip.put("thumbnail.png", &map_picture(data, &cut.extent, 200, 133))?;
+    zip.put("thumbnail.png", &thumbnail(data, &cut.extent))?;
     put_tiles(&mut zip, "tile", cut, scheme, |level, row, column| {
         Some(raster_tile::tile(data, scheme, level, row, column))
     })?;

@@ -1,8 +1,8 @@
 //! Vector tiles: cut from the data, encoded as Mapbox Vector Tiles, gzipped.
 
-use super::drawn::once;
 use super::scheme::{TileScheme, tile_extent};
 use crate::data::{Data, Row, Shape};
+use crate::drawn::{Key, once};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use mvt::{GeomEncoder, GeomType, Tile};
@@ -123,7 +123,7 @@ fn encode(shape: &Shape, grid: &Grid<'_>, cut_at: &Envelope) -> Option<mvt::Geom
 
 /// A gzipped tile; `None` where there is nothing. Where the scheme wants it, a point in the middle names its level, row and column.
 pub(crate) fn tile(data: &Data, scheme: &TileScheme, level: u32, row: u64, column: u64) -> Option<Vec<u8>> {
-    once((scheme.title, level, row, column), || draw(data, scheme, level, row, column))
+    once(Key::Tile(scheme.title, level, row, column), || draw(data, scheme, level, row, column))
 }
 
 fn draw(data: &Data, scheme: &TileScheme, level: u32, row: u64, column: u64) -> Option<Vec<u8>> {

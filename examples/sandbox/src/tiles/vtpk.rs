@@ -11,7 +11,7 @@ use super::style::{metadata, sprite_index, style};
 use super::tilemap::tilemap;
 use super::vector_tile;
 use crate::data::Data;
-use crate::draw::map_picture;
+use crate::draw::thumbnail;
 use crate::options::SandboxOptions;
 use crate::picture::sprite;
 use serde_json::{Value, json};
@@ -75,7 +75,7 @@ fn put_item(zip: &mut Zip, data: &Data, cut: &Cut, name: &str) -> io::Result<()>
         number("ymax")
     );
     zip.put("esriinfo/iteminfo.xml", info.as_bytes())?;
-    zip.put("esriinfo/thumbnail/thumbnail.png", &map_picture(data, &cut.extent, 200, 133))
+    zip.put("esriinfo/thumbnail/thumbnail.png", &thumbnail(data, &cut.extent))
 }
 
 /// Writes a `.vtpk`.
