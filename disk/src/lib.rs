@@ -13,7 +13,7 @@
 //! these modules.
 //!
 //! What it is not: no format is known here, and no job. Everything blocks but [`run_blocking`], which runs such work off the async
-//! threads.
+//! threads, and [`Steps`], which waits for it.
 
 pub mod atomic_file;
 mod blocking;
@@ -28,7 +28,7 @@ pub mod safe_path;
 mod side_by_side;
 mod walk;
 
-pub use blocking::run_blocking;
+pub use blocking::{Steps, run_blocking, spawn_blocking};
 pub use disk_space::DiskReserve;
 pub use hash::{hash_file, hash_file_until, hash_result, hash_result_until, hex, sha256_of};
 pub use safe_path::{link_or_copy, link_or_copy_until};

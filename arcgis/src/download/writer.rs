@@ -2,7 +2,7 @@
 
 use super::part::{Part, PartFile};
 use bytes::Bytes;
-use offmap_disk::DiskReserve;
+use offmap_disk::{DiskReserve, spawn_blocking};
 use offmap_model::{Failure, FailureStage};
 use sha2::Digest as _;
 use std::fs::File;
@@ -36,7 +36,7 @@ impl Writer {
         let (here, written) = watch::channel(part.bytes);
         let stop = CancellationToken::new();
         let own = stop.clone();
-        let work = tokio::task::spawn_blocking(move || {
+        let work = spawn_blocking(move || {
             let mut part = part;
             let ended = write(&file, &mut part, reserve, Lines { waiting, here, stop: own });
             (part, ended)

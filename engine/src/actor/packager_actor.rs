@@ -3,7 +3,7 @@
 use super::join_error::from_join_error;
 use super::message::PackFinished;
 use crate::census::CensusGuard;
-use crate::export::{CANCEL_GRACE, JobShared};
+use crate::export::{JobShared, to_the_end};
 use crate::metrics;
 use crate::packager::{PackRequest, Packed};
 use actix::{Actor, ActorContext as _, AsyncContext as _, Context, Recipient, WrapFuture as _, fut::ActorFutureExt as _};
@@ -45,20 +45,12 @@ async fn pack(shared: Arc<JobShared>, request: PackRequest) -> Result<Packed, Fa
         event_log.progress(&subject, Progress::percent((fraction * 100.0) as u64));
         event_log.part_done("package", fraction, true);
     });
-    let grace = async {
-        shared.stop.cancelled().await;
-        tokio::time::sleep(CANCEL_GRACE).await;
-    };
     tokio::select! {
         biased;
         () = shared.stop.cancelled() => return Err(Failure::cancelled()),
         () = shared.pause.passed() => {}
     }
-    let packed = tokio::select! {
-        biased;
-        outcome = shared.packager.pack(request, report, shared.stop.child_token()) => outcome,
-        () = grace => Err(Failure::cancelled()),
-    };
+    let packed = to_the_end(&shared.stop, shared.packager.pack(request, report, shared.stop.child_token())).await;
     if let Err(failure) = &packed
         && failure.kind == FailureKind::Corrupt
     {

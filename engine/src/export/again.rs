@@ -1,7 +1,8 @@
 //! Makes tasks begin anew, and rolls back what they left on their services.
 
+use super::grace::CANCEL_GRACE;
 use super::held::{Held, held};
-use super::job_shared::{CANCEL_GRACE, CANCELLED_ROLLBACK_LIMIT, JobShared};
+use super::job_shared::{CANCELLED_ROLLBACK_LIMIT, JobShared};
 use crate::context::ExportContext;
 use offmap_disk::{run_blocking, safe_path};
 use offmap_model::{ExportTask, Failure};

@@ -21,9 +21,6 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
-/// How long an exporter or packager may clean up after a cancel before its future is dropped.
-pub(crate) const CANCEL_GRACE: Duration = Duration::from_secs(5);
-
 /// How long the roll-back of what finished exports left on the services may take after a cancel.
 pub(crate) const CANCELLED_ROLLBACK_LIMIT: Duration = Duration::from_millis(900);
 

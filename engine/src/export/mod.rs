@@ -3,11 +3,13 @@
 mod again;
 mod contents;
 mod finished;
+mod grace;
 mod held;
 mod job_shared;
 mod run;
 mod verify;
 
 pub(crate) use again::{begin_anew, begin_changed, rollback_all};
-pub(crate) use job_shared::{CANCEL_GRACE, JobShared};
+pub(crate) use grace::to_the_end;
+pub(crate) use job_shared::JobShared;
 pub(crate) use run::{make_dirs, remove_dirs, run};

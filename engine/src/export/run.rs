@@ -1,7 +1,8 @@
 //! Runs one exporter on the Tokio runtime and verifies what it answers.
 
 use super::finished::finished_before;
-use super::job_shared::{CANCEL_GRACE, JobShared, TASKS};
+use super::grace::to_the_end;
+use super::job_shared::{JobShared, TASKS};
 use super::{contents, verify};
 use crate::context::ExportContext;
 use crate::metrics;
@@ -125,16 +126,7 @@ async fn artifact_of(shared: &Arc<JobShared>, task: &ExportTask, permit: Arc<Exp
     if let Some(failure) = ctx.secrets.missing_failure(&task.title) {
         return Err(failure);
     }
-    let work = exporter.export(task, &ctx);
-    let grace = async {
-        ctx.cancelled().await;
-        tokio::time::sleep(CANCEL_GRACE).await;
-    };
-    tokio::select! {
-        biased;
-        outcome = work => outcome,
-        () = grace => Err(Failure::cancelled()),
-    }
+    to_the_end(ctx.cancel_token(), exporter.export(task, &ctx)).await
 }
 
 /// What an export made, verified against the plan and by what is in it. Blocks.

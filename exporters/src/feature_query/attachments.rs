@@ -299,8 +299,10 @@ impl Attachments<'_> {
         {
             return Ok(Came::Held(bytes));
         }
-        let kept = |e| Failure::io(FailureStage::Download, format!("cannot make {}", large.display()), &e);
-        tokio::fs::create_dir_all(large).await.map_err(kept)?;
+        let shown = large.display().to_string();
+        let kept = move |e| Failure::io(FailureStage::Download, format!("cannot make {shown}"), &e);
+        let folder = large.to_owned();
+        run_blocking(move || std::fs::create_dir_all(folder).map_err(kept)).await?;
         let to = large.join(format!("{}-{}", one.object_id, one.id));
         let limit = GeodatabaseSink::LARGEST_ATTACHMENT;
         let came = client.download(Download { url: &url, to: &to, presigned: false, limit, secrets }, |_, _| {}).await?;
@@ -349,8 +351,9 @@ fn large_of(unit: &Path) -> PathBuf {
 /// Removes the file of an attachment that is not kept.
 async fn discard(came: Option<Came>) -> Result<(), Failure> {
     let Some(Came::File(path, _)) = came else { return Ok(()) };
-    let failed = |e| Failure::io(FailureStage::Download, format!("cannot remove {}", path.display()), &e);
-    tokio::fs::remove_file(&path).await.map_err(failed)
+    let shown = path.display().to_string();
+    let failed = move |e| Failure::io(FailureStage::Download, format!("cannot remove {shown}"), &e);
+    run_blocking(move || std::fs::remove_file(&path).map_err(failed)).await
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use super::made_of::with_ending;
 use super::units::FILE;
 use super::write::{settled, settled_fields};
 use super::written::{ReadyLayer, Written};
-use offmap_disk::{atomic_file, run_blocking};
+use offmap_disk::{Steps, atomic_file, run_blocking};
 use offmap_engine::ExportContext;
 use offmap_formats::features::{FeatureSink as _, LayerSchema, Relationship};
 use offmap_formats::geodatabase::{GeodatabaseOptions, GeodatabaseSink};
@@ -83,7 +83,8 @@ impl Early {
         let (steps, next) = mpsc::channel(units + layers * STEPS_OF_A_LAYER + 1);
         let writing = Box::new(Writing::new(file.clone(), cancel));
         let left = file.clone();
-        let work = tokio::spawn(async move {
+        let steps_here = Steps::here();
+        let written_and_removed = async move {
             let written = run(writing, next).await;
             if !matches!(written, Ok(Some(_))) {
                 let removed = move || {
@@ -93,7 +94,8 @@ impl Early {
                 run_blocking(removed).await?;
             }
             written
-        });
+        };
+        let work = tokio::spawn(async move { steps_here.of(written_and_removed).await });
         Ok(Some(Self { steps, work, file, stop }))
     }
 

@@ -11,6 +11,7 @@ use crate::feature_service::service::FeatureService;
 use async_trait::async_trait;
 use offmap_arcgis::server_job::{Poll, ServerJob, ServerTask, Submission};
 use offmap_arcgis::{ArcGisClient, Download, Downloaded, ServiceCall, body, resolve, server_job, without_secret_query};
+use offmap_disk::run_blocking;
 use offmap_engine::ExportContext;
 use offmap_model::{Failure, FailureKind, FailureOwner, FailureStage, Progress};
 use serde_json::Value;
@@ -55,12 +56,14 @@ pub(super) async fn run(
 }
 
 async fn forget(file: &Path) -> Result<(), Failure> {
-    match tokio::fs::remove_file(file).await {
+    let file = file.to_owned();
+    let removed = move || match std::fs::remove_file(&file) {
         Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
             Err(Failure::io(FailureStage::Run, format!("cannot remove {}", file.display()), &e))
         }
         _ => Ok(()),
-    }
+    };
+    run_blocking(removed).await
 }
 
 /// `createReplica` as [`server_job::run`] knows it.

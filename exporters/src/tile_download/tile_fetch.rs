@@ -6,6 +6,7 @@ use super::source::TileSource;
 use super::tile_queue::TileQueue;
 use crate::tile_blocks::{Spare, shown};
 use offmap_arcgis::ArcGisClient;
+use offmap_disk::Steps;
 use offmap_engine::ExportContext;
 use offmap_formats::compact_cache::LARGEST_TILE;
 use offmap_formats::{TileFormat, TileId};
@@ -71,8 +72,8 @@ impl TileFetch {
     pub(super) fn workers(self: &Arc<Self>, in_flight: usize) -> Workers {
         let mut workers = JoinSet::new();
         for _ in 0..in_flight {
-            let all = Arc::clone(self);
-            workers.spawn(async move { all.work().await }.instrument(Span::current()));
+            let (all, steps) = (Arc::clone(self), Steps::here());
+            workers.spawn(async move { steps.of(all.work()).await }.instrument(Span::current()));
         }
         Workers(workers)
     }

@@ -6,6 +6,7 @@ use super::source::DrawSource;
 use crate::tile_blocks::{Block, BlockFile, BlockSource, BlockWriter, Spare, TileProgress, place_in_block, shown};
 use async_trait::async_trait;
 use offmap_arcgis::ArcGisClient;
+use offmap_disk::Steps;
 use offmap_engine::ExportContext;
 use offmap_formats::TileId;
 use offmap_model::{
@@ -110,8 +111,8 @@ impl BlockSource for Draw<'_> {
             while running.len() < self.in_flight
                 && let Some(frame) = todo.next()
             {
-                let pictures = Arc::clone(&self.pictures);
-                running.spawn(async move { pictures.of(frame).await }.instrument(Span::current()));
+                let (pictures, steps) = (Arc::clone(&self.pictures), Steps::here());
+                running.spawn(async move { steps.of(pictures.of(frame)).await }.instrument(Span::current()));
             }
             tokio::select! {
                 biased;

@@ -81,6 +81,17 @@ impl<'a> Fetcher<'a> {
     }
 }
 
+/// Removes a folder, if it is there.
+pub(super) async fn remove_folder(folder: &Path) {
+    let folder = folder.to_owned();
+    let removed = move || {
+        // What cannot be removed is told by who fills it anew.
+        let _ = std::fs::remove_dir_all(folder);
+        Ok(())
+    };
+    let _ = run_blocking(removed).await;
+}
+
 /// Writes a file and the folders above it. Blocks.
 pub(super) fn write_now(reserve: DiskReserve, to: &Path, bytes: &[u8]) -> Result<(), Failure> {
     let failed = |e| Failure::io(FailureStage::Download, format!("cannot write {}", to.display()), &e);

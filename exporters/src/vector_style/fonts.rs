@@ -2,7 +2,7 @@
 //!
 //! Names come from a style that anybody may have written; they become folders and parts of urls.
 
-use super::fetcher::{Fetcher, Trouble, write_now};
+use super::fetcher::{Fetcher, Trouble, remove_folder, write_now};
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use offmap_disk::{DiskReserve, run_blocking};
 use offmap_formats::glyphs;
@@ -103,7 +103,7 @@ impl<'a> Fonts<'a> {
 
     /// Fetches stacks; those that the server does not know are joined from their fonts. What is not there is told with its reason.
     pub(super) async fn fetch(mut self, stacks: &[Vec<String>]) -> Result<FetchedFonts, Failure> {
-        let _ = tokio::fs::remove_dir_all(&self.parts).await;
+        remove_folder(&self.parts).await;
         let mut stopped: Option<String> = None;
         let mut asked = 0;
         // Single fonts first: stacks are joined from them.
@@ -123,7 +123,7 @@ impl<'a> Fonts<'a> {
                     Err(Trouble::Failed(failure)) => return Err(failure),
                     Err(Trouble::Refused(reason)) => {
                         // Half a font is none.
-                        let _ = tokio::fs::remove_dir_all(self.folder.join(&stack)).await;
+                        remove_folder(&self.folder.join(&stack)).await;
                         stopped = Some(reason.clone());
                         Some(reason)
                     }
@@ -133,7 +133,7 @@ impl<'a> Fonts<'a> {
                 self.fetched.reasons.insert(Missing::Font(stack), reason);
             }
         }
-        let _ = tokio::fs::remove_dir_all(&self.parts).await;
+        remove_folder(&self.parts).await;
         Ok(self.fetched)
     }
 

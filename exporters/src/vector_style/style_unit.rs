@@ -1,5 +1,6 @@
 //! The units of a task that are styles: each a folder with a style, its sprites and fonts, fetched now or by an earlier run.
 
+use super::fetcher::remove_folder;
 use super::style::{LayerStyle, Style};
 use crate::tile_service::TiledService;
 use offmap_arcgis::ArcGisClient;
@@ -80,8 +81,8 @@ impl StyleUnits<'_> {
         let (ctx, title) = (self.ctx, self.title);
         let new = atomic_file::beside(folder);
         // What an interrupted job left of it: its files are small.
-        let _ = tokio::fs::remove_dir_all(&new).await;
-        let _ = tokio::fs::remove_dir_all(folder).await;
+        remove_folder(&new).await;
+        remove_folder(folder).await;
         let fetched = style.download(self.client, self.service, ctx.secrets(), &new);
         let left_out: LeftOut = match ctx.or_cancelled(fetched).await {
             Ok(downloaded) => {
