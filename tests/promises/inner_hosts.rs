@@ -3,7 +3,7 @@
 use crate::support::{Bench, files_below, run_to_end};
 use offmap::arcgis::{ClientOptions, Credentials, HostPolicy};
 use offmap::{
-    FailureKind, FailureOwner, GenerateOfflineMapParameterOverrides as Overrides, GenerateOfflineMapResult,
+    FailureKind, FailureOwner, GenerateOfflineMapParameterOverrides as Overrides, GenerateOfflineMapResult, JobError,
     OfflineMapSource, OfflineMapTask, WebMap,
 };
 use offmap_sandbox::{FIELD_MAP, Fault, FaultAction, HOSTED_MAP, SandboxOptions};
@@ -38,14 +38,14 @@ async fn take_by(bench: &Bench, map: &str, context: &str) -> GenerateOfflineMapR
 }
 
 /// Takes a map with one layer, so that the requests of its service go one after another, and no other one finds out where it is.
-async fn take_one(bench: &Bench, layer: &str) -> GenerateOfflineMapResult {
+async fn take_one(bench: &Bench, layer: &str) -> Result<GenerateOfflineMapResult, JobError> {
     let url = format!("{}/arcgis/rest/services/{layer}", bench.sandbox.url());
     let map = serde_json::json!({"operationalLayers": [
         {"id": "one", "title": "One", "layerType": "ArcGISFeatureLayer", "url": url}]});
     let task = OfflineMapTask::new(&bench.engine, OfflineMapSource::from_web_map(WebMap::from_value(map).expect("a map")));
     let parameters = task.default_parameters(crate::support::area()).expect("parameters");
     let job = task.generate_offline_map(parameters, Overrides::default(), bench.destination());
-    run_to_end(&job).await.0.expect("a package")
+    run_to_end(&job).await.0
 }
 
 #[tokio::test]
@@ -141,7 +141,7 @@ async fn the_same_place_is_not_looked_for_with_every_request() {
     let inner = Recorder::start().await;
     let options = SandboxOptions { inner_host: Some(inner.url.clone()), polls: 12, ..SandboxOptions::default() };
     let bench = Bench::with(options, |_| Credentials::none()).await;
-    let result = take_one(&bench, "Reference/FeatureServer/0").await;
+    let result = take_one(&bench, "Reference/FeatureServer/0").await.expect("a package");
     assert!(!result.has_errors(), "{:?}", result.layers);
     let asked = bench.sandbox.requests();
     let named = asked.iter().filter(|r| r.path.contains("/jobs/") || r.path.contains("/arcgisoutput/"));
@@ -155,8 +155,7 @@ async fn the_same_place_is_not_looked_for_with_every_request() {
 async fn where_both_places_fail_the_reason_says_what_was_found_at_both() {
     let bench = behind_a_proxy(CLOSED).await;
     bench.sandbox.fault(Fault::always("/FeatureServer/jobs/", FaultAction::Status(403, "<html>closed</html>".into(), None)));
-    let result = take_one(&bench, "Fieldwork/FeatureServer/0").await;
-    let failure = result.layers.iter().find(|l| l.id == "one").and_then(|l| l.failure.as_ref()).expect("a failure");
+    let failure = take_one(&bench, "Fieldwork/FeatureServer/0").await.expect_err("its only layer fails").failure;
     let words = failure.to_string();
     let outer = bench.sandbox.url().split("://").nth(1).expect("a host");
     for part in [outer, "127.0.0.1:6080", "WebContextURL", "403", "cannot be reached"] {
