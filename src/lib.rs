@@ -56,7 +56,7 @@ pub use deep::{verify_deep, verify_deep_until};
 pub use offmap_arcgis as arcgis;
 pub use offmap_arcgis::{ArcGisClient, ClientOptions, CredentialProvider, Credentials, Session, run_within};
 pub use offmap_disk::{
-    DiskReserve, hash_file, hash_file_until, hash_result, hash_result_until, hex, link_or_copy, link_or_copy_until,
+    DiskReserve, Steps, hash_file, hash_file_until, hash_result, hash_result_until, hex, link_or_copy, link_or_copy_until,
     run_blocking,
 };
 pub use offmap_engine::*;

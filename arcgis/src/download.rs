@@ -17,11 +17,12 @@ use crate::call::ServiceCall;
 use crate::client::ArcGisClient;
 use fetch::FileAttempt;
 use held::HeldAttempt;
-use offmap_disk::{atomic_file, hash_file, hex, run_blocking};
+use offmap_disk::{atomic_file, hash_file_until, hex, run_blocking};
 use offmap_model::{Failure, FailureStage, LayerSecrets};
 use part::{Part, PartFile};
 use sha2::Digest as _;
 use std::path::Path;
+use tokio_util::sync::CancellationToken;
 
 /// A file to fetch.
 #[derive(Debug)]
@@ -142,6 +143,7 @@ async fn fetched_before(path: &Path) -> Result<Option<Downloaded>, Failure> {
     if !tokio::fs::symlink_metadata(path).await.is_ok_and(|m| m.is_file()) {
         return Ok(None);
     }
-    let path = path.to_owned();
-    run_blocking(move || hash_file(&path).map(|found| Some(found.into()))).await
+    let (path, stop) = (path.to_owned(), CancellationToken::new());
+    let _guard = stop.clone().drop_guard();
+    run_blocking(move || hash_file_until(&path, &stop).map(|found| Some(found.into()))).await
 }

@@ -6,6 +6,7 @@
 use offmap_model::Failure;
 use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 tokio::task_local! {
     static STEPS: Steps;
@@ -22,10 +23,14 @@ impl Steps {
         STEPS.try_with(Self::clone).unwrap_or_default()
     }
 
-    /// Runs work whose steps are counted, as it is itself. Tasks that it spawns are not, unless they are run by this as well.
-    pub async fn of<T>(&self, work: impl Future<Output = T>) -> T {
-        let _is_running = self.0.token();
-        STEPS.scope(self.clone(), work).await
+    /// Runs work whose steps are counted; it is counted itself as long as this future lives. Tasks that it spawns are not, unless they
+    /// are run by this as well; steps of `Steps` within others are not counted among those.
+    pub fn of<F: Future>(&self, work: F) -> impl Future<Output = F::Output> + use<F> {
+        let (steps, is_running) = (self.clone(), self.0.token());
+        async move {
+            let _is_running = is_running;
+            STEPS.scope(steps, work).await
+        }
     }
 
     /// Waits until all of them have ended, also those for which nobody waits any more.
@@ -38,15 +43,15 @@ impl Steps {
     }
 }
 
+/// A blocking step's result, and what counts it: in this order they are dropped where nobody waits for the result.
+pub type Ended<T> = (T, Option<TaskTrackerToken>);
+
 /// Begins a blocking step.
-pub fn spawn_blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
+pub fn spawn_blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> JoinHandle<Ended<T>> {
     // What the work logs belongs to whoever waits for it.
     let span = tracing::Span::current();
     let is_running = STEPS.try_with(|steps| steps.0.token()).ok();
-    tokio::task::spawn_blocking(move || {
-        let _is_running = is_running;
-        span.in_scope(work)
-    })
+    tokio::task::spawn_blocking(move || (span.in_scope(work), is_running))
 }
 
 /// Runs work that blocks off the async threads.
@@ -57,7 +62,7 @@ pub async fn run_blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
 ) -> Result<T, Failure> {
     match spawn_blocking(work).await {
-        Ok(result) => result,
+        Ok((result, _)) => result,
         Err(e) if e.is_panic() => std::panic::resume_unwind(e.into_panic()),
         Err(_) => Err(Failure::internal("a blocking step was dropped by its runtime")),
     }
@@ -90,16 +95,22 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_task_is_waited_for_that_has_not_begun_yet() {
+        let steps = Steps::default();
+        let task = tokio::spawn(steps.of(async {}));
+        assert!(steps.ended().now_or_never().is_none(), "it has yet to begin");
+        task.await.expect("ends");
+        steps.ended().await;
+    }
+
+    #[tokio::test]
     async fn so_are_the_steps_of_a_task_that_carries_them_and_the_task() {
         let steps = Steps::default();
         let spawned = async { tokio::spawn(async { Steps::here().of(begun_and_dropped()).await }).await };
         let lost = steps.of(spawned).await.expect("ends");
         assert!(steps.ended().now_or_never().is_some(), "a task knows of no steps by itself");
         drop(lost);
-        let spawned = async {
-            let here = Steps::here();
-            tokio::spawn(async move { here.of(begun_and_dropped()).await }).await
-        };
+        let spawned = async { tokio::spawn(Steps::here().of(begun_and_dropped())).await };
         let end = steps.of(spawned).await.expect("ends");
         assert!(steps.ended().now_or_never().is_none(), "it still runs");
         drop(end);

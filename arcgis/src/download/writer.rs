@@ -2,7 +2,7 @@
 
 use super::part::{Part, PartFile};
 use bytes::Bytes;
-use offmap_disk::{DiskReserve, spawn_blocking};
+use offmap_disk::{DiskReserve, Ended, spawn_blocking};
 use offmap_model::{Failure, FailureStage};
 use sha2::Digest as _;
 use std::fs::File;
@@ -25,7 +25,7 @@ const WAITING: usize = 16;
 pub(super) struct Writer {
     pieces: mpsc::Sender<Bytes>,
     written: watch::Receiver<u64>,
-    work: JoinHandle<(Part, Result<(), Failure>)>,
+    work: JoinHandle<Ended<(Part, Result<(), Failure>)>>,
     _stop: DropGuard,
 }
 
@@ -64,7 +64,7 @@ impl Writer {
     pub(super) async fn finish(self) -> (Part, Result<(), Failure>) {
         drop(self.pieces);
         let died = || (Part::default(), Err(Failure::internal("the writer of a download died")));
-        self.work.await.unwrap_or_else(|_| died())
+        self.work.await.map_or_else(|_| died(), |(ended, _)| ended)
     }
 }
 

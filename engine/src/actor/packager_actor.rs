@@ -50,7 +50,8 @@ async fn pack(shared: Arc<JobShared>, request: PackRequest) -> Result<Packed, Fa
         () = shared.stop.cancelled() => return Err(Failure::cancelled()),
         () = shared.pause.passed() => {}
     }
-    let packed = to_the_end(&shared.stop, shared.packager.pack(request, report, shared.stop.child_token())).await;
+    let token = shared.stop.child_token();
+    let packed = to_the_end(&token, shared.packager.pack(request, report, token.clone())).await;
     if let Err(failure) = &packed
         && failure.kind == FailureKind::Corrupt
     {

@@ -83,8 +83,7 @@ impl Early {
         let (steps, next) = mpsc::channel(units + layers * STEPS_OF_A_LAYER + 1);
         let writing = Box::new(Writing::new(file.clone(), cancel));
         let left = file.clone();
-        let steps_here = Steps::here();
-        let written_and_removed = async move {
+        let written_or_removed = async move {
             let written = run(writing, next).await;
             if !matches!(written, Ok(Some(_))) {
                 let removed = move || {
@@ -95,7 +94,7 @@ impl Early {
             }
             written
         };
-        let work = tokio::spawn(async move { steps_here.of(written_and_removed).await });
+        let work = tokio::spawn(Steps::here().of(written_or_removed));
         Ok(Some(Self { steps, work, file, stop }))
     }
 

@@ -73,7 +73,7 @@ impl TileFetch {
         let mut workers = JoinSet::new();
         for _ in 0..in_flight {
             let (all, steps) = (Arc::clone(self), Steps::here());
-            workers.spawn(async move { steps.of(all.work()).await }.instrument(Span::current()));
+            workers.spawn(steps.of(async move { all.work().await }).instrument(Span::current()));
         }
         Workers(workers)
     }

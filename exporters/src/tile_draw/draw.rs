@@ -112,7 +112,7 @@ impl BlockSource for Draw<'_> {
                 && let Some(frame) = todo.next()
             {
                 let (pictures, steps) = (Arc::clone(&self.pictures), Steps::here());
-                running.spawn(async move { steps.of(pictures.of(frame)).await }.instrument(Span::current()));
+                running.spawn(steps.of(async move { pictures.of(frame).await }).instrument(Span::current()));
             }
             tokio::select! {
                 biased;

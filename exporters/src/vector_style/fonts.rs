@@ -3,7 +3,7 @@
 //! Names come from a style that anybody may have written; they become folders and parts of urls.
 
 use super::fetcher::{Fetcher, Trouble, remove_folder, write_now};
-use futures_util::{StreamExt as _, TryStreamExt as _};
+use futures_util::StreamExt as _;
 use offmap_disk::{DiskReserve, run_blocking};
 use offmap_formats::glyphs;
 use offmap_formats::style::{GLYPH_RANGES, Missing, glyph_range, shown};
@@ -12,6 +12,7 @@ use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use std::collections::HashMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Font stacks of a style that are fetched, and fonts that are asked for one by one; each takes 256 requests.
 const MOST_STACKS: usize = 32;
@@ -206,17 +207,31 @@ impl<'a> Fonts<'a> {
     /// Fetches ranges of a stack into a folder; answers how many there are. A range without glyphs is often not there.
     async fn ranges(&mut self, stack: &str, to: &Path, ranges: Range<u32>) -> Result<u32, Trouble> {
         let (fetcher, template) = (self.fetcher, self.template);
-        let all = ranges.map(|range| {
+        let has_failed = AtomicBool::new(false);
+        let all = ranges.take_while(|_| !has_failed.load(Ordering::Relaxed)).map(|range| {
             let range = glyph_range(range);
             let url = glyphs_url(template, stack, &range);
             let to = to.join(format!("{range}.pbf"));
             async move { fetcher.fetch(&url, &to).await }
         });
-        let all = futures_util::stream::iter(all).buffer_unordered(RANGES_AT_A_TIME);
-        let count = |(found, sum), bytes: Option<u64>| async move {
-            Ok((found + u32::from(bytes.is_some()), sum + bytes.unwrap_or(0)))
-        };
-        let (found, bytes): (u32, u64) = all.try_fold((0, 0), count).await?;
+        let mut all = futures_util::stream::iter(all).buffer_unordered(RANGES_AT_A_TIME);
+        let (mut found, mut bytes, mut failed) = (0, 0, None);
+        // Those that had begun end: after a failure the folder is removed, and nothing must come into it any more.
+        while let Some(range) = all.next().await {
+            match range {
+                Ok(range) => {
+                    found += u32::from(range.is_some());
+                    bytes += range.unwrap_or(0);
+                }
+                Err(trouble) => {
+                    has_failed.store(true, Ordering::Relaxed);
+                    failed = failed.or(Some(trouble));
+                }
+            }
+        }
+        if let Some(trouble) = failed {
+            return Err(trouble);
+        }
         self.fetched.bytes += bytes;
         if self.fetched.bytes > MOST_BYTES {
             let message = format!("the fonts of the style are larger than {MOST_BYTES} bytes");

@@ -33,3 +33,21 @@ pub(crate) fn all(data: &Arc<Data>) -> Vec<FeatureService> {
     all.extend(open_data::services(data));
     all
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_layer_of_every_service_can_be_asked_with_a_where_clause() {
+        for service in all(&Data::shared()) {
+            for layer in &service.layers {
+                for online in [false, true] {
+                    let ids = service.ids_where(layer, "1=1", "OBJECTID", online).map_err(|e| e.message);
+                    let rows = ids.unwrap_or_else(|e| panic!("{} {}: {e}", service.name, layer.name));
+                    assert_eq!(rows.len(), layer.rows.len(), "{} {}", service.name, layer.name);
+                }
+            }
+        }
+    }
+}
