@@ -50,7 +50,7 @@ fn count(path: &Path) -> u64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_archive_becomes_every_file_of_tiles_that_fits_and_a_plan_says_how_many() {
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     for (format, endings) in [
         (TileFormat::Png, &["pmtiles", "mbtiles", "tpkx"][..]),
         (TileFormat::Mvt, &["pmtiles", "mbtiles", "vtpk"]),
@@ -77,7 +77,7 @@ async fn an_archive_becomes_every_file_of_tiles_that_fits_and_a_plan_says_how_ma
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_an_archive_has_not_is_refused_with_a_way_out() {
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let server = ArchiveServer::start(archive(dir.path(), TileFormat::Png, 3, 100)).await.expect("a server");
     let fetch = |out: &str, more: &[&str]| {
         let out = dir.path().join(out).to_string_lossy().into_owned();
@@ -115,7 +115,7 @@ async fn a_fetch_that_is_killed_asks_for_no_range_twice_that_came() {
     /// Bytes of the head of a file of ranges, and of each record before its range.
     const HEAD: u64 = 48;
     const RECORD: u64 = 16;
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let server = ArchiveServer::start(archive(dir.path(), TileFormat::Png, 7, 2500)).await.expect("a server");
     let out = dir.path().join("out.pmtiles");
     let shown = out.to_string_lossy().into_owned();

@@ -69,7 +69,7 @@ fn take(sandbox: &Sandbox, out: &Path) -> Command {
 /// Takes the field map of a sandbox with one fault; answers the end and how much more memory it took than without one.
 async fn with_fault(path: &str, action: FaultAction) -> (Ended, u64) {
     let sandbox = sandbox(SandboxOptions::default()).await;
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let plain = measured(take(&sandbox, &dir.path().join("plain")), dir.path());
     assert_eq!(plain.code, Some(0), "{}", plain.words);
     sandbox.fault(Fault::always_at(path, action));
@@ -137,7 +137,7 @@ async fn twenty_megabytes_of_words_from_a_server_are_cut() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_map_of_three_hundred_thousand_layers_is_refused_by_number() {
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let layer = |i: u32| format!(r#"{{"id":"{i}","layerType":"WMS"}}"#);
     let layers = |n: u32| (0..n).map(layer).collect::<Vec<_>>().join(",");
     let map = dir.path().join("map.json");
@@ -160,7 +160,7 @@ async fn a_map_of_three_hundred_thousand_layers_is_refused_by_number() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_map_of_a_thousand_and_one_services_is_refused_before_any_is_asked() {
     let sandbox = sandbox(SandboxOptions::default()).await;
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let layer = |i: u32| {
         let url = format!("{}/arcgis/rest/services/S{i}/FeatureServer/0", sandbox.url());
         json!({"id": format!("l{i}"), "layerType": "ArcGISFeatureLayer", "url": url})
@@ -180,7 +180,7 @@ async fn a_map_of_a_thousand_and_one_services_is_refused_before_any_is_asked() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_largest_map_that_is_read_is_taken_within_the_ceiling() {
     let sandbox = sandbox(SandboxOptions::default()).await;
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let layer = format!(
         r#"{{"id":"places","layerType":"ArcGISFeatureLayer","url":"{}/arcgis/rest/services/Fieldwork/FeatureServer/0"}}"#,
         sandbox.url()
@@ -210,7 +210,7 @@ fn dripping() -> FaultAction {
 async fn the_time_limit_counts_from_the_first_byte_of_the_map() {
     let sandbox = sandbox(SandboxOptions::default()).await;
     sandbox.fault(Fault::always_at(&format!("content/items/{FIELD_MAP}/data"), dripping()));
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let mut command = take(&sandbox, &dir.path().join("out"));
     command.args(["--time-limit", "2"]);
     let began = Instant::now();
@@ -224,7 +224,7 @@ async fn the_time_limit_counts_from_the_first_byte_of_the_map() {
 async fn a_small_answer_that_only_drips_ends_without_a_time_limit() {
     let sandbox = sandbox(SandboxOptions::default()).await;
     sandbox.fault(Fault::always_at(&format!("content/items/{FIELD_MAP}/data"), dripping()));
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let mut command = take(&sandbox, &dir.path().join("out"));
     command.args(["--request-timeout", "1"]);
     let began = Instant::now();
@@ -238,7 +238,7 @@ async fn a_small_answer_that_only_drips_ends_without_a_time_limit() {
 async fn ctrl_c_ends_the_reading_of_the_map_with_130() {
     let sandbox = sandbox(SandboxOptions::default()).await;
     sandbox.fault(Fault::always_at(&format!("content/items/{FIELD_MAP}/data"), dripping()));
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let mut command = take(&sandbox, &dir.path().join("out"));
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("starts");
     let deadline = Instant::now() + Duration::from_secs(20);
@@ -256,7 +256,7 @@ async fn ctrl_c_ends_the_reading_of_the_map_with_130() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_area_of_sixty_thousand_vertices_is_planned() {
     let sandbox = sandbox(SandboxOptions::default()).await;
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let around = |i: u32| {
         let turn = f64::from(i) / 60_000.0 * std::f64::consts::TAU;
         let reach = 4.0 + 0.3 * (turn * 900.0).sin() + 0.1 * (turn * 7100.0).cos();

@@ -47,7 +47,7 @@ fn asked(sandbox: &Sandbox) -> HashMap<String, usize> {
 async fn a_map_of_five_layers_that_cannot_be_exported_is_taken_though_it_is_killed_on_the_way() {
     const KILLS: usize = 4;
     let sandbox = sandbox(SandboxOptions::default()).await;
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let map = map(&sandbox, dir.path());
     let out = dir.path().join("out").to_string_lossy().into_owned();
     let levels = ["--max-scale", "4700000"];
@@ -100,7 +100,7 @@ async fn a_map_of_five_layers_that_cannot_be_exported_is_taken_though_it_is_kill
 #[tokio::test(flavor = "multi_thread")]
 async fn fetch_has_tiles_drawn_where_it_is_told_to_and_names_the_option_where_it_is_not() {
     let sandbox = sandbox(SandboxOptions::default()).await;
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let base = sandbox.url();
     for (name, url) in [
         ("map", format!("{base}/arcgis/rest/services/Dynamic/MapServer")),

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 async fn take_works_by_item_and_by_file_in_both_dialects_and_with_every_kind_of_credential() {
     let open = sandbox(SandboxOptions::default()).await;
     let secured = sandbox(SandboxOptions { secured: true, ..SandboxOptions::default() }).await;
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let path = |name: &str| dir.path().join(name).to_string_lossy().into_owned();
     let portal = secured.portal_url();
     let rest = format!("{}/sharing/rest", open.portal_url());
@@ -77,7 +77,7 @@ async fn take_works_by_item_and_by_file_in_both_dialects_and_with_every_kind_of_
 #[tokio::test(flavor = "multi_thread")]
 async fn every_command_takes_paths_that_are_relative() {
     let sandbox = sandbox(SandboxOptions::default()).await;
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let there = |arguments: &[&str]| {
         let mut command = offmap(arguments);
         command.current_dir(dir.path());
@@ -109,8 +109,8 @@ async fn every_command_takes_paths_that_are_relative() {
 async fn bad_input_is_refused_by_name_and_leaves_nothing_behind() {
     let sandbox = sandbox(SandboxOptions { secured: false, ..SandboxOptions::default() }).await;
     let secured = crate::support::sandbox(SandboxOptions { secured: true, ..SandboxOptions::default() }).await;
-    let dir = tempfile::tempdir().expect("a directory");
-    let inputs = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
+    let inputs = offmap_sandbox::tempdir().expect("a directory");
     let input = |name: &str, text: &str| {
         let path = inputs.path().join(name);
         std::fs::write(&path, text).expect("writes");
@@ -204,7 +204,7 @@ async fn bad_input_is_refused_by_name_and_leaves_nothing_behind() {
 #[tokio::test(flavor = "multi_thread")]
 async fn json_progress_is_one_object_a_line_and_the_last_is_the_result() {
     let sandbox = sandbox(SandboxOptions::default()).await;
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let out = dir.path().join("out").to_string_lossy().into_owned();
     let portal = sandbox.portal_url();
     let mut command = offmap(&["take", "--portal", &portal, "--item", MIXED_MAP, "--out", &out, "--progress", "json"]);
@@ -243,7 +243,7 @@ async fn json_progress_is_one_object_a_line_and_the_last_is_the_result() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failed_job_exits_with_1_and_a_stopped_one_names_its_layer() {
     let sandbox = sandbox(SandboxOptions::default()).await;
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let out = dir.path().join("out").to_string_lossy().into_owned();
     let portal = sandbox.portal_url();
     let failed =
@@ -263,7 +263,7 @@ async fn a_failed_job_exits_with_1_and_a_stopped_one_names_its_layer() {
 async fn ctrl_c_cancels_cleanly_and_exits_with_130() {
     let sandbox = sandbox(SandboxOptions::default()).await;
     sandbox.fault(Fault::always("exporttiles", FaultAction::Job(JobFault::Stuck)));
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let out = dir.path().join("out").to_string_lossy().into_owned();
     let portal = sandbox.portal_url();
     let mut command = offmap(&["take", "--portal", &portal, "--item", FIELD_MAP, "--out", &out, "--progress", "off"]);
@@ -284,7 +284,7 @@ async fn ctrl_c_cancels_cleanly_and_exits_with_130() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_private_ca_is_trusted_when_its_certificate_is_given() {
     let sandbox = sandbox(SandboxOptions { tls: true, ..SandboxOptions::default() }).await;
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let ca = dir.path().join("ca.pem");
     std::fs::write(&ca, sandbox.ca_certificate().expect("a certificate")).expect("writes");
     let (ca, portal) = (ca.to_string_lossy().into_owned(), sandbox.portal_url());
@@ -341,7 +341,7 @@ fn peak_memory(mut child: std::process::Child) -> (u64, Option<i32>) {
 async fn memory_does_not_grow_with_the_number_of_tiles_features_or_attachments() {
     const MORE: u64 = 256 << 20;
     let sandbox = sandbox(SandboxOptions::default()).await;
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let portal = sandbox.portal_url();
     let mut peaks = Vec::new();
     for (name, more) in [("small", 0), ("large", MORE)] {

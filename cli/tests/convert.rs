@@ -97,7 +97,7 @@ fn converted(from: &Path, to: &Path, more: &[&str], code: i32) -> Value {
 
 #[test]
 fn tiles_are_the_same_after_a_round_through_all_formats() {
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let path = |name: &str| dir.path().join(name);
     write_tiles(&path("a.tpkx"), &web(), 1365, 3);
     let before = tiles_of(&path("a.tpkx"));
@@ -119,7 +119,7 @@ fn tiles_are_the_same_after_a_round_through_all_formats() {
 
 #[test]
 fn layers_and_an_area_of_features_are_chosen() {
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let path = |name: &str| dir.path().join(name);
     write_points(&path("a.gpkg"), 180);
     let rows = |answer: &Value| {
@@ -153,7 +153,7 @@ fn layers_and_an_area_of_features_are_chosen() {
 #[tokio::test(flavor = "multi_thread")]
 async fn replicas_become_geopackages_with_as_many_rows_and_what_is_left_out_is_named() {
     let sandbox = sandbox(SandboxOptions::default()).await;
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let out = dir.path().join("out");
     let portal = sandbox.portal_url();
     let mut take = offmap(&["take", "--portal", &portal, "--item", FIELD_MAP, "--progress", "off"]);
@@ -195,7 +195,7 @@ async fn replicas_become_geopackages_with_as_many_rows_and_what_is_left_out_is_n
 
 #[test]
 fn what_cannot_be_converted_is_named_and_leaves_nothing() {
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let path = |name: &str| dir.path().join(name);
     write_tiles(&path("good.pmtiles"), &web(), 85, 1);
     write_points(&path("good.gpkg"), 10);
@@ -258,7 +258,7 @@ fn what_cannot_be_converted_is_named_and_leaves_nothing() {
 
 #[test]
 fn a_file_is_overwritten_when_that_is_asked_for_and_it_is_of_its_format() {
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let path = |name: &str| dir.path().join(name);
     write_tiles(&path("a.pmtiles"), &web(), 85, 1);
     write_tiles(&path("b.mbtiles"), &web(), 5, 1);
@@ -312,7 +312,7 @@ const BEYOND: u64 = 64 + (CHECKPOINT + 4_000) * 32;
 
 #[test]
 fn tiles_go_on_after_a_kill_and_become_the_same_file() {
-    let (dir, apart) = (tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("a directory"));
+    let (dir, apart) = (offmap_sandbox::tempdir().expect("a directory"), offmap_sandbox::tempdir().expect("a directory"));
     let path = |name: &str| dir.path().join(name);
     write_tiles(&path("a.pmtiles"), &web(), 2 * CHECKPOINT, 50);
     for ending in ["pmtiles", "mbtiles", "tpkx"] {
@@ -343,7 +343,7 @@ fn tiles_go_on_after_a_kill_and_become_the_same_file() {
 #[test]
 fn features_go_on_after_a_kill_and_become_the_same_file() {
     const ROWS: i64 = 120_000;
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let path = |name: &str| dir.path().join(name);
     write_points(&path("a.gpkg"), ROWS);
     for ending in ["geojsons", "gpkg", "geodatabase"] {
@@ -400,7 +400,7 @@ fn keys(path: &Path) -> Vec<i64> {
 #[cfg(unix)]
 #[test]
 fn a_signal_ends_it_cleanly_and_keeps_what_was_done_where_that_is_asked_for() {
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let path = |name: &str| dir.path().join(name);
     write_tiles(&path("a.pmtiles"), &web(), 2 * CHECKPOINT, 50);
     let (from, to) = (path("a.pmtiles"), path("b.mbtiles"));

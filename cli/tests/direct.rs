@@ -40,7 +40,7 @@ fn asked(sandbox: &Sandbox) -> HashMap<String, usize> {
 #[tokio::test(flavor = "multi_thread")]
 async fn check_says_that_direct_download_would_work_and_take_does_it_when_it_is_told_to() {
     let sandbox = sandbox(SandboxOptions::default()).await;
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let map = map(&sandbox, dir.path());
     let out = dir.path().join("out").to_string_lossy().into_owned();
     let levels = ["--max-scale", "50000000"];
@@ -67,7 +67,7 @@ async fn check_says_that_direct_download_would_work_and_take_does_it_when_it_is_
 async fn a_download_that_is_killed_again_and_again_fetches_hardly_a_tile_twice() {
     const KILLS: usize = 12;
     let sandbox = sandbox(SandboxOptions::default()).await;
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let map = map(&sandbox, dir.path());
     let out = dir.path().join("out").to_string_lossy().into_owned();
     // Each tile takes a moment, so that there is something to kill.

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_judged_or_is_not_there_is_said_and_ends_with_a_code_of_its_own() {
     let sandbox = sandbox(SandboxOptions::default()).await;
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let out = dir.path().join("out").to_string_lossy().into_owned();
     let portal = sandbox.portal_url();
     let mut take = offmap(&["take", "--portal", &portal, "--item", FIELD_MAP, "--out", &out, "--progress", "off"]);
@@ -44,7 +44,7 @@ async fn what_cannot_be_judged_or_is_not_there_is_said_and_ends_with_a_code_of_i
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failure_before_the_job_begins_says_whose_it_is() {
     let secured = sandbox(SandboxOptions { secured: true, ..SandboxOptions::default() }).await;
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let out = dir.path().join("out").to_string_lossy().into_owned();
     let closed = secured.portal_url();
     for (portal, whose) in [
@@ -73,7 +73,7 @@ async fn a_failure_before_the_job_begins_says_whose_it_is() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_service_that_was_stopped_is_fetched_when_it_runs_again() {
     let sandbox = sandbox(SandboxOptions::default()).await;
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let out = dir.path().join("out").to_string_lossy().into_owned();
     let portal = sandbox.portal_url();
     sandbox.fault(Fault::always("reference/featureserver", FaultAction::Status(404, "Service not found".into(), None)));

@@ -7,7 +7,7 @@ use serde_json::Value;
 #[tokio::test(flavor = "multi_thread")]
 async fn a_layer_without_sync_comes_where_direct_download_is_allowed_and_check_says_that_it_would() {
     let sandbox = sandbox(SandboxOptions::default()).await;
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let out = dir.path().join("mixed").to_string_lossy().into_owned();
     let portal = sandbox.portal_url();
     let ask = |command: &str, more: &[&str]| {

@@ -23,7 +23,7 @@ fn fetch(url: &str, out: &Path, more: &[&str]) -> Output {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_layer_becomes_one_file_of_the_rows_that_were_asked_for() {
     let sandbox = sandbox(SandboxOptions::default()).await;
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let layer = service_url(&sandbox, "Fieldwork/FeatureServer/0");
     let out = dir.path().join("places.gpkg");
     let fetched = fetch(&layer, &out, &["--direct", "never"]);
@@ -48,7 +48,7 @@ async fn a_layer_becomes_one_file_of_the_rows_that_were_asked_for() {
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_that_come_page_by_page_are_those_of_the_replica() {
     let sandbox = sandbox(SandboxOptions::default()).await;
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let service = service_url(&sandbox, "Fieldwork/FeatureServer");
     let rows = |path: &Path| -> Vec<String> {
         let sql = Connection::open(path).expect("opens");
@@ -75,7 +75,7 @@ async fn rows_that_come_page_by_page_are_those_of_the_replica() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cache_becomes_one_file_of_the_levels_that_were_asked_for() {
     let sandbox = sandbox(SandboxOptions::default()).await;
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let out = dir.path().join("world.mbtiles");
     let more = ["--direct", "never", "--levels", "0-3"];
     let fetched = fetch(&service_url(&sandbox, "World/MapServer"), &out, &more);
@@ -104,7 +104,7 @@ fn tiles(path: &Path) -> Vec<(u32, u32, u32, Vec<u8>)> {
 #[tokio::test(flavor = "multi_thread")]
 async fn vector_tiles_and_rows_from_the_south_come_by_a_template_as_by_their_service() {
     let sandbox = sandbox(SandboxOptions::default()).await;
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let at = |name: &str| dir.path().join(name);
     let (streets, world) = (service_url(&sandbox, "Streets/VectorTileServer"), service_url(&sandbox, "World/MapServer"));
     let levels = ["--levels", "0-3"];
@@ -162,7 +162,7 @@ fn capabilities(tiles: &str) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_layer_of_a_wmts_comes_by_its_capabilities() {
     let sandbox = sandbox(SandboxOptions::default()).await;
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let at = |name: &str| dir.path().join(name);
     let answer = capabilities(&service_url(&sandbox, "World/MapServer"));
     let url = serve(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{answer}", answer.len()));
@@ -194,7 +194,7 @@ fn serve(answer: String) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_fields_that_are_named_come_with_those_that_rows_are_joined_by() {
     let sandbox = sandbox(SandboxOptions::default()).await;
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let (all, some) = (dir.path().join("all.gpkg"), dir.path().join("some.gpkg"));
     let service = service_url(&sandbox, "Fieldwork/FeatureServer");
     for (out, more) in [(&all, &[][..]), (&some, &["--fields", "kind,Result"])] {
@@ -227,7 +227,7 @@ async fn the_fields_that_are_named_come_with_those_that_rows_are_joined_by() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_fetched_is_refused_with_a_way_out_and_programs_read_a_result() {
     let sandbox = sandbox(SandboxOptions::default()).await;
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let vectors = service_url(&sandbox, "Streets/VectorTileServer");
     let (tiles, features) = (service_url(&sandbox, "World/MapServer"), service_url(&sandbox, "Fieldwork/FeatureServer"));
     for (url, out, more, code, word) in [
@@ -262,7 +262,7 @@ async fn what_cannot_be_fetched_is_refused_with_a_way_out_and_programs_read_a_re
 #[tokio::test(flavor = "multi_thread")]
 async fn clean_removes_what_fetches_and_conversions_left_and_nothing_else() {
     let sandbox = sandbox(SandboxOptions::default()).await;
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let at = |name: &str| dir.path().join(name);
     // The package of a fetch that ended before its file was written, in both of its forms.
     let (package, portal) = (at("places.gpkg.fetch-01234567"), sandbox.portal_url());
@@ -298,7 +298,7 @@ async fn clean_removes_what_fetches_and_conversions_left_and_nothing_else() {
 #[tokio::test(flavor = "multi_thread")]
 async fn clean_leaves_the_package_of_a_fetch_that_is_between_its_job_and_its_file() {
     let sandbox = sandbox(SandboxOptions::default()).await;
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let package = dir.path().join("places.gpkg.fetch-01234567");
     let (out, portal) = (package.to_string_lossy().into_owned(), sandbox.portal_url());
     let mut take = offmap(&["take", "--portal", &portal, "--item", FIELD_MAP, "--out", &out, "--progress", "off"]);
@@ -321,7 +321,7 @@ async fn clean_leaves_the_package_of_a_fetch_that_is_between_its_job_and_its_fil
 async fn a_fetch_holds_its_package_from_the_start_and_what_a_killed_one_left_goes() {
     let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
     let template = format!("http://{}/{{z}}/{{x}}/{{y}}.png", listener.local_addr().expect("an address"));
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let out = dir.path().join("a.mbtiles").to_string_lossy().into_owned();
     // Nobody answers it.
     let mut child = offmap(&["fetch", &template, &out, "--levels", "0-2", "--progress", "off"]).spawn().expect("starts");
@@ -352,7 +352,7 @@ async fn a_fetch_holds_its_package_from_the_start_and_what_a_killed_one_left_goe
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_cannot_hold_the_tiles_is_refused_before_any_is_fetched() {
     let sandbox = sandbox(SandboxOptions::default()).await;
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let (streets, world) = (service_url(&sandbox, "Streets/VectorTileServer"), service_url(&sandbox, "World/MapServer"));
     let tiles = || sandbox.requests().iter().filter(|r| r.path.to_lowercase().contains("/tile/")).count();
     for (url, out, way, asked) in [

@@ -47,7 +47,7 @@ async fn after_kill_9_at_any_point_resume_ends_in_the_same_package_as_a_run_that
     for path in [".geodatabase", ".tpkx", ".vtpk"] {
         sandbox.fault(Fault::always(path, FaultAction::Drip(64 << 10, Duration::from_millis(2))));
     }
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let portal = sandbox.portal_url();
     let take = |out: &str| {
         let mut command = offmap(&["take", "--portal", &portal, "--item", FIELD_MAP, "--out", out, "--progress", "json"]);
@@ -95,7 +95,7 @@ async fn clean_lists_and_removes_what_unfinished_jobs_left() {
     // Its jobs are still running when the kill comes, however late that is.
     let options = SandboxOptions { polls: 100_000, ..SandboxOptions::default() };
     let sandbox = Sandbox::start(options).await.expect("a sandbox");
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let out = dir.path().join("out").to_string_lossy().into_owned();
     let portal = sandbox.portal_url();
     let mut take = offmap(&["take", "--portal", &portal, "--item", FIELD_MAP, "--out", &out, "--progress", "json"]);
@@ -134,7 +134,7 @@ fn in_namespace(script: &str) -> Option<std::process::Output> {
 async fn a_full_disk_leaves_the_destination_absent_and_the_job_goes_on_when_there_is_room() {
     let sandbox = sandbox(SandboxOptions::default()).await;
     let portal = sandbox.portal_url();
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let mount = dir.path().join("small");
     std::fs::create_dir(&mount).expect("makes");
     let (disk, bin) = (mount.display(), env!("CARGO_BIN_EXE_offmap"));
@@ -171,7 +171,7 @@ async fn a_full_disk_leaves_the_destination_absent_and_the_job_goes_on_when_ther
 async fn a_full_disk_while_zipping_leaves_the_package_whole_and_no_archive() {
     let sandbox = sandbox(SandboxOptions::default()).await;
     let portal = sandbox.portal_url();
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let mount = dir.path().join("small");
     std::fs::create_dir(&mount).expect("makes");
     let (disk, out, bin) = (mount.display(), dir.path().join("out"), env!("CARGO_BIN_EXE_offmap"));
@@ -211,7 +211,7 @@ async fn a_token_that_lives_for_3_seconds_survives_a_job_of_20() {
     for path in [".geodatabase", ".tpkx", ".vtpk"] {
         sandbox.fault(Fault::always(path, FaultAction::Drip(96 << 10, Duration::from_millis(400))));
     }
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let output = taken(&sandbox, dir.path(), &["--user", USER, "--attempts", "6"], PASSWORD).await;
     assert_eq!(output.status.code(), Some(0), "{}", words(&output));
     verification(&dir.path().join("out"));
@@ -228,7 +228,7 @@ async fn a_token_that_lives_for_3_seconds_survives_a_job_of_20() {
 async fn a_map_is_taken_though_30_of_100_requests_fail_in_random_ways() {
     let options = SandboxOptions { unreliable: Some((30, 11)), secured: true, ..SandboxOptions::default() };
     let sandbox = sandbox(options).await;
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let output = taken(&sandbox, dir.path(), &["--user", USER, "--attempts", "9"], PASSWORD).await;
     assert_eq!(output.status.code(), Some(0), "{}", words(&output));
     verification(&dir.path().join("out"));
@@ -241,7 +241,7 @@ async fn a_map_is_taken_though_30_of_100_requests_fail_in_random_ways() {
 async fn a_map_is_taken_from_a_host_that_allows_5_requests_a_second() {
     let options = SandboxOptions { requests_per_second: Some(5), secured: true, ..SandboxOptions::default() };
     let sandbox = sandbox(options).await;
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let output = taken(&sandbox, dir.path(), &["--user", USER], PASSWORD).await;
     assert_eq!(output.status.code(), Some(0), "{}", words(&output));
     verification(&dir.path().join("out"));
@@ -254,7 +254,7 @@ async fn a_map_is_taken_from_a_host_that_allows_5_requests_a_second() {
 async fn a_disk_that_cannot_be_written_is_told_as_such_and_the_job_goes_on_when_it_can() {
     let sandbox = sandbox(SandboxOptions { job_time: Duration::from_secs(4), ..SandboxOptions::default() }).await;
     let portal = sandbox.portal_url();
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let mount = dir.path().join("disk");
     std::fs::create_dir(&mount).expect("makes");
     let (disk, bin) = (mount.display(), env!("CARGO_BIN_EXE_offmap"));

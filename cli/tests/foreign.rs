@@ -63,7 +63,7 @@ fn is_whole(victim: &Path) -> bool {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_link_in_the_place_of_the_work_directory_is_refused_and_what_it_leads_to_stays_whole() {
     let sandbox = sandbox(SandboxOptions::default()).await;
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let (out, victim) = (dir.path().join("out"), victim(dir.path()));
     let link = dir.path().join(".out.offmap");
     symlink(&victim, &link).expect("links");
@@ -82,7 +82,7 @@ async fn a_link_in_the_place_of_the_work_directory_is_refused_and_what_it_leads_
 async fn a_lock_that_is_no_plain_file_is_refused_by_name_and_waited_for_by_nobody() {
     let sandbox = sandbox(SandboxOptions::default()).await;
     for kind in ["link", "fifo", "directory", "second name"] {
-        let dir = tempfile::tempdir().expect("a directory");
+        let dir = offmap_sandbox::tempdir().expect("a directory");
         let (out, victim) = (dir.path().join("out"), victim(dir.path()));
         let lock = dir.path().join(".out.offmap/lock");
         std::fs::create_dir(dir.path().join(".out.offmap")).expect("makes");
@@ -103,7 +103,7 @@ async fn a_lock_that_is_no_plain_file_is_refused_by_name_and_waited_for_by_nobod
 #[tokio::test(flavor = "multi_thread")]
 async fn a_work_directory_that_others_made_or_may_write_to_is_not_used() {
     let sandbox = sandbox(SandboxOptions::default()).await;
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let out = dir.path().join("out");
     let work_dir = dir.path().join(".out.offmap");
     std::fs::create_dir(&work_dir).expect("makes");
@@ -283,7 +283,7 @@ const ATTACKS: [(&str, &str, Attack); 12] = [
 async fn a_ledger_of_somebody_else_reads_and_removes_nothing_outside_and_never_hangs() {
     let sandbox = sandbox(SandboxOptions::default()).await;
     for (name, word, attack) in ATTACKS {
-        let dir = tempfile::tempdir().expect("a directory");
+        let dir = offmap_sandbox::tempdir().expect("a directory");
         let (out, victim) = (dir.path().join("out"), victim(dir.path()));
         let work_dir = killed(&sandbox, &out);
         attack(&work_dir, &victim);
@@ -302,7 +302,7 @@ async fn a_ledger_of_somebody_else_reads_and_removes_nothing_outside_and_never_h
 #[tokio::test(flavor = "multi_thread")]
 async fn a_planted_package_is_not_put_in_place_of_one_that_nobody_replaced() {
     let sandbox = sandbox(SandboxOptions::default()).await;
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let planted = dir.path().join("planted");
     let output = run(take(&sandbox, &planted));
     assert!(output.status.success(), "{}", words(&output));
@@ -344,7 +344,7 @@ fn contents(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_good_package_that_is_completed_without_credentials_stays_byte_for_byte_as_it_is() {
     let sandbox = sandbox(SandboxOptions { secured: true, ..SandboxOptions::default() }).await;
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let out = dir.path().join("out");
     let failed = FaultAction::Job(JobFault::Failed("Error in creating runtime geodatabase.".into()));
     sandbox.fault(Fault::always("reference/featureserver/createreplica", failed));
@@ -374,7 +374,7 @@ async fn a_good_package_that_is_completed_without_credentials_stays_byte_for_byt
 #[tokio::test(flavor = "multi_thread")]
 async fn a_count_that_cannot_be_asks_nobody_to_make_room_on_the_disk() {
     let sandbox = sandbox(SandboxOptions::default()).await;
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let out = dir.path().join("out");
     sandbox.fault(Fault::always("fieldwork/featureserver/2/query", FaultAction::Body(json!({"count": u64::MAX}))));
     let output = run_in_time(take(&sandbox, &out));

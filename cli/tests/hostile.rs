@@ -34,7 +34,7 @@ fn commands_of_terminals(output: &Output) -> Vec<char> {
 #[tokio::test(flavor = "multi_thread")]
 async fn control_characters_of_maps_and_services_never_reach_a_terminal() {
     let sandbox = sandbox(SandboxOptions::default()).await;
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let path = |name: &str| dir.path().join(name).to_string_lossy().into_owned();
     let client = ArcGisClient::new(Default::default(), Credentials::none()).expect("a client");
     let source = offmap::arcgis::portal::read_item(&client, &sandbox.portal_url(), FIELD_MAP).await.expect("reads");
@@ -71,7 +71,7 @@ async fn control_characters_of_maps_and_services_never_reach_a_terminal() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_host_that_is_none_is_refused_before_anything_is_asked() {
     let sandbox = sandbox(SandboxOptions::default()).await;
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let out = dir.path().join("out").to_string_lossy().into_owned();
     let portal = sandbox.portal_url();
     for host in ["*", ".", "", "https://gis.example.com", "gis.example.com/arcgis", "user@gis.example.com", "host:0"] {
@@ -96,7 +96,7 @@ fn run_small(arguments: &[&str]) -> Output {
 #[cfg(unix)]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_without_an_end_is_refused() {
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let out = dir.path().join("out").to_string_lossy().into_owned();
     let map = dir.path().join("map.json").to_string_lossy().into_owned();
     std::fs::write(&map, r#"{"operationalLayers": []}"#).expect("writes");
@@ -115,7 +115,7 @@ async fn a_file_without_an_end_is_refused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_archive_that_cannot_be_written_is_found_before_the_work() {
     let sandbox = sandbox(SandboxOptions::default()).await;
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let path = |name: &str| dir.path().join(name).to_string_lossy().into_owned();
     std::os::unix::fs::symlink(dir.path().join("nowhere"), path("dangling.mmpk")).expect("links");
     std::fs::write(path("file"), "x").expect("writes");
@@ -140,7 +140,7 @@ async fn an_archive_that_cannot_be_written_is_found_before_the_work() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reader_that_goes_away_is_no_panic() {
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let map = dir.path().join("map.json");
     let layer = |n: usize| {
         json!({"id": format!("l{n}"), "title": "x".repeat(200), "layerType": "ArcGISSceneServiceLayer",

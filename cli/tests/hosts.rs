@@ -6,7 +6,7 @@ use offmap_sandbox::{FIELD_MAP, HOSTED_MAP, SandboxOptions};
 #[tokio::test(flavor = "multi_thread")]
 async fn only_hosts_that_are_allowed_are_asked_and_the_way_out_works() {
     let sandbox = sandbox(SandboxOptions::default()).await;
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let portal = sandbox.portal_url();
     let storage = sandbox.storage_url().split("://").nth(1).expect("a host").to_owned();
     let map = sandbox.web_map_url(HOSTED_MAP);
@@ -36,7 +36,7 @@ async fn only_hosts_that_are_allowed_are_asked_and_the_way_out_works() {
 #[tokio::test(flavor = "multi_thread")]
 async fn under_deny_private_this_machine_is_not_asked_whatever_the_environment_says() {
     let sandbox = sandbox(SandboxOptions::default()).await;
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let out = dir.path().join("out").to_string_lossy().into_owned();
     let port = sandbox.url().rsplit(':').next().expect("a port").to_owned();
     for host in ["localhost", "127.0.0.1", "2130706433", "0x7f.1", "0177.0.0.1", "[::ffff:127.0.0.1]"] {

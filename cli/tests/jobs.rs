@@ -63,7 +63,7 @@ fn json_of(output: &Output) -> Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_jobs_of_a_service_that_has_ended_are_listed_and_shown_with_their_ways_out() {
     let sandbox = sandbox(SandboxOptions::default()).await;
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let data = dir.path().join("data");
     let none = jobs(&data, &[]);
     assert_eq!(none.status.code(), Some(2), "{}", words(&none));
@@ -146,7 +146,7 @@ async fn the_jobs_of_a_service_that_has_ended_are_listed_and_shown_with_their_wa
 async fn a_job_of_take_is_shown_while_it_runs_when_it_was_killed_and_when_its_package_is_there() {
     let sandbox = sandbox(SandboxOptions::default()).await;
     sandbox.fault(Fault::always("fieldwork/featureserver/createreplica", FaultAction::Job(JobFault::Stuck)));
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let out = dir.path().join("out").to_string_lossy().into_owned();
     let nothing = run(offmap(&["status", &out]));
     assert_eq!(nothing.status.code(), Some(2), "{}", words(&nothing));

@@ -59,7 +59,7 @@ async fn interrupted(mut command: Command, happened: impl Fn() -> bool) -> Outpu
 #[tokio::test(flavor = "multi_thread")]
 async fn take_with_json_progress_writes_json_lines_only_in_every_end() {
     let sandbox = sandbox(SandboxOptions::default()).await;
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let place = |name: &str| dir.path().join(name);
     let full = place("full");
     std::fs::create_dir(&full).expect("makes");
@@ -144,7 +144,7 @@ async fn take_with_json_progress_writes_json_lines_only_in_every_end() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cancelled_job_and_one_that_goes_on_write_json_lines_only() {
     let sandbox = sandbox(SandboxOptions::default()).await;
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let out = dir.path().join("out");
     let stuck = || Fault::always("exporttiles", FaultAction::Job(JobFault::Stuck));
     let got_going = |sandbox: &Sandbox| sandbox.replicas("Fieldwork") + sandbox.replicas("Reference") > 1;
@@ -188,7 +188,7 @@ async fn a_cancelled_job_and_one_that_goes_on_write_json_lines_only() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_package_that_is_completed_or_runs_out_of_time_writes_json_lines_only() {
     let sandbox = sandbox(SandboxOptions::default()).await;
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let out = dir.path().join("out");
     sandbox.fault(Fault::always(
         "streets/vectortileserver/exporttiles",
@@ -214,7 +214,7 @@ async fn a_package_that_is_completed_or_runs_out_of_time_writes_json_lines_only(
 #[tokio::test(flavor = "multi_thread")]
 async fn every_command_with_json_writes_one_json_value_or_nothing() {
     let sandbox = sandbox(SandboxOptions::default()).await;
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let (out, mmpk) = (dir.path().join("out"), dir.path().join("out.mmpk").to_string_lossy().into_owned());
     assert_eq!(run(take(&sandbox, MIXED_MAP, &out, &["--mmpk", &mmpk])).status.code(), Some(3));
     let out = out.to_string_lossy().into_owned();

@@ -57,7 +57,7 @@ async fn a_kill_while_changed_data_are_thrown_away_never_packs_old_data_under_th
     for files_are_gone in [false, true] {
         let sandbox = sandbox(SandboxOptions::default()).await;
         sandbox.fault(Fault::always("reference/featureserver/createreplica", FaultAction::Job(JobFault::Stuck)));
-        let dir = tempfile::tempdir().expect("a directory");
+        let dir = offmap_sandbox::tempdir().expect("a directory");
         let out = dir.path().join("out");
         let name = out.to_string_lossy().into_owned();
         let mut lines = None;
@@ -96,7 +96,7 @@ async fn a_kill_while_changed_data_are_thrown_away_never_packs_old_data_under_th
 #[tokio::test(flavor = "multi_thread")]
 async fn a_kill_while_zipping_leaves_nothing_that_clean_does_not_know() {
     let sandbox = sandbox(SandboxOptions::default()).await;
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let (out, mmpk) = (dir.path().join("out"), dir.path().join("map.mmpk"));
     let (name, archive) = (out.to_string_lossy().into_owned(), mmpk.to_string_lossy().into_owned());
     let output = run(take(&sandbox, &name));
@@ -123,7 +123,7 @@ async fn a_kill_while_zipping_leaves_nothing_that_clean_does_not_know() {
 
 #[test]
 fn a_work_directory_that_was_all_but_removed_is_known_to_clean() {
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let place = dir.path().to_string_lossy().into_owned();
     for name in [".out.offmap", ".map.mmpk.offmap"] {
         std::fs::create_dir(dir.path().join(name)).expect("makes");
@@ -140,7 +140,7 @@ async fn a_package_and_its_archive_have_the_modes_that_the_umask_leaves() {
     use std::os::unix::fs::PermissionsExt as _;
     let sandbox = sandbox(SandboxOptions::default()).await;
     for (umask, file, folder) in [("022", 0o644, 0o755), ("027", 0o640, 0o750), ("077", 0o600, 0o700)] {
-        let dir = tempfile::tempdir().expect("a directory");
+        let dir = offmap_sandbox::tempdir().expect("a directory");
         let (out, mmpk) = (dir.path().join("out"), dir.path().join("map.mmpk"));
         let taken = take(&sandbox, &out.to_string_lossy());
         let mut command = Command::new("sh");
@@ -164,7 +164,7 @@ async fn a_package_and_its_archive_have_the_modes_that_the_umask_leaves() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fetch_that_is_killed_goes_on_by_the_same_command_and_leaves_nothing_beside_its_file() {
     let sandbox = sandbox(SandboxOptions::default()).await;
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let url = format!("{}/arcgis/rest/services/OpenData/FeatureServer", sandbox.url());
     let fetch = |name: &str| {
         let out = dir.path().join(name).to_string_lossy().into_owned();

@@ -13,7 +13,7 @@ struct Home(tempfile::TempDir);
 
 impl Home {
     fn new() -> Self {
-        Self(tempfile::tempdir().expect("a directory"))
+        Self(offmap_sandbox::tempdir().expect("a directory"))
     }
 
     fn offmap(&self, arguments: &[&str]) -> Command {
@@ -142,7 +142,7 @@ fn assert_nowhere_below(dir: &Path, secrets: &[String]) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sign_in_by_loopback_is_used_by_take_and_shown_nowhere() {
     let sandbox = sandbox(secured()).await;
-    let (home, dir, portal) = (Home::new(), tempfile::tempdir().expect("a directory"), sandbox.portal_url());
+    let (home, dir, portal) = (Home::new(), offmap_sandbox::tempdir().expect("a directory"), sandbox.portal_url());
     let out = dir.path().join("out").to_string_lossy().into_owned();
     let mut take = vec!["take", "--portal", &portal, "--item", FIELD_MAP, "--out", &out, "--keep", "--progress", "plain"];
     take.extend(AREA);

@@ -32,7 +32,7 @@ fn ends(output: &Output, code: i32, expected: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_option_wins_over_the_environment_and_the_environment_over_the_settings_file() {
     let sandbox = sandbox(SandboxOptions::default()).await;
-    let (portal, dir) = (sandbox.portal_url(), tempfile::tempdir().expect("a directory"));
+    let (portal, dir) = (sandbox.portal_url(), offmap_sandbox::tempdir().expect("a directory"));
     let good = write(dir.path(), "good.toml", &format!("portal = \"{portal}\"\nretry-time = 5\n"));
     let bad = write(dir.path(), "bad.toml", &format!("portal = \"{NOBODY}\"\n"));
 
@@ -62,7 +62,7 @@ async fn an_option_wins_over_the_environment_and_the_environment_over_the_settin
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_settings_file_with_secrets_or_unknown_keys_is_refused_by_name_also_for_programs() {
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     for (text, expected) in [
         ("password = \"hunter2\"", "OFFMAP_PASSWORD"),
         ("client-secret = \"hunter2\"", "OFFMAP_CLIENT_SECRET"),
@@ -103,7 +103,7 @@ async fn an_item_is_named_by_the_url_of_its_page_and_credentials_for_one_portal_
     ends(&refused, 2, &format!("the credentials are for {NOBODY}, by OFFMAP_PORTAL"));
     assert!(!words(&refused).contains("hunter2"), "{}", words(&refused));
     // So it is with a file that signs in: without a portal of its own it means ArcGIS Online.
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let settings = write(dir.path(), "settings.toml", "user = \"surveyor\"\n");
     let mut by_file = probe(&page);
     by_file.arg("--settings").arg(&settings).env("OFFMAP_PASSWORD", "hunter2");
@@ -140,7 +140,7 @@ fn completions_and_manual_pages_are_printed() {
     let page = offmap(&["man"]).output().expect("runs");
     ends(&page, 0, ".TH offmap 1");
     assert!(words(&page).contains("Exit codes"), "{}", words(&page));
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let mut pages = offmap(&["man", "--out"]);
     ends(&pages.arg(dir.path()).output().expect("runs"), 0, "");
     for name in ["offmap.1", "offmap-take.1", "offmap-verify.1"] {
@@ -192,7 +192,7 @@ async fn the_readme_s_first_commands_run_as_they_stand() {
     let block = section.split("```").find(|block| block.contains("\noffmap take")).expect("a block");
     let sandbox = sandbox(SandboxOptions::default()).await;
     let program = Path::new(env!("CARGO_BIN_EXE_offmap")).parent().expect("a directory");
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let mut script = format!("set -e\nPATH=\"{}:$PATH\"\n", program.display());
     let lines: Vec<&str> = block.lines().filter(|l| l.starts_with("offmap ") || l.starts_with("export ")).collect();
     assert!(lines.len() >= 5, "{lines:?}");

@@ -37,7 +37,7 @@ fn take(portal: &str, dir: &Path, more: &[&str]) -> Output {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_package_and_its_archive_are_replaced_whole_also_by_less() {
     let sandbox = sandbox(SandboxOptions::default()).await;
-    let (portal, dir) = (sandbox.portal_url(), tempfile::tempdir().expect("a directory"));
+    let (portal, dir) = (sandbox.portal_url(), offmap_sandbox::tempdir().expect("a directory"));
     let (package, archive) = (dir.path().join("map"), dir.path().join("map.mmpk"));
     let all = [&AREA[..], &["--mmpk", "map.mmpk", "--overwrite"]].concat();
     // There is nothing to overwrite yet.
@@ -66,7 +66,7 @@ async fn a_package_and_its_archive_are_replaced_whole_also_by_less() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_package_of_ours_or_was_changed_since_is_refused_and_stays() {
     let sandbox = sandbox(SandboxOptions::default()).await;
-    let (portal, dir) = (sandbox.portal_url(), tempfile::tempdir().expect("a directory"));
+    let (portal, dir) = (sandbox.portal_url(), offmap_sandbox::tempdir().expect("a directory"));
     let package = dir.path().join("map");
     let overwrite = [&AREA[..], &["--overwrite"]].concat();
     std::fs::create_dir(&package).expect("makes");
@@ -105,7 +105,7 @@ async fn what_is_no_package_of_ours_or_was_changed_since_is_refused_and_stays() 
 async fn the_old_package_stays_until_the_new_one_is_in_place_and_a_resumed_job_replaces_it_too() {
     let quick = sandbox(SandboxOptions::default()).await;
     let slow = sandbox(SandboxOptions { job_time: Duration::from_secs(3), ..SandboxOptions::default() }).await;
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let package = dir.path().join("map");
     let made = take(&quick.portal_url(), dir.path(), &AREA);
     assert_eq!(made.status.code(), Some(0), "{}", words(&made));

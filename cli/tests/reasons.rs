@@ -32,7 +32,7 @@ fn group_and_layer(sandbox: &Sandbox) -> Vec<u8> {
 #[tokio::test(flavor = "multi_thread")]
 async fn check_plan_and_take_name_what_was_found_and_suggest_nothing_that_cannot_help() {
     let sandbox = sandbox(SandboxOptions::default()).await;
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let map = map_file(dir.path(), "map.json", &group_and_layer(&sandbox));
     let out = dir.path().join("out");
     for (command, out) in [("check", None), ("plan", None), ("take", Some(out.as_path()))] {
@@ -52,7 +52,7 @@ async fn check_plan_and_take_name_what_was_found_and_suggest_nothing_that_cannot
 #[tokio::test(flavor = "multi_thread")]
 async fn another_try_is_suggested_where_it_can_help() {
     let sandbox = sandbox(SandboxOptions::default()).await;
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let map = map_file(dir.path(), "map.json", &group_and_layer(&sandbox));
     let denied = json!({"error": {"code": 403, "message": "You do not have permissions"}});
     sandbox.fault(Fault::always_at("/assets/featureserver/9", FaultAction::Body(denied)));
@@ -65,7 +65,7 @@ async fn another_try_is_suggested_where_it_can_help() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_web_map_is_named_for_what_it_is() {
     let sandbox = sandbox(SandboxOptions::default()).await;
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let service = format!("{}/arcgis/rest/services/Fieldwork/FeatureServer", sandbox.url());
     let large = [b"PK\x03\x04".as_slice(), &vec![0; 17 << 20]].concat();
     for (map, said) in [

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 #[tokio::test(flavor = "multi_thread")]
 async fn parameters_in_a_file_go_over_the_map_s_member_by_member() {
     let sandbox = sandbox(SandboxOptions::default()).await;
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let path = |name: &str| dir.path().join(name).to_string_lossy().into_owned();
     let portal = sandbox.portal_url();
     std::fs::write(
@@ -78,7 +78,7 @@ async fn parameters_in_a_file_go_over_the_map_s_member_by_member() {
 #[tokio::test(flavor = "multi_thread")]
 async fn check_judges_with_the_overrides() {
     let sandbox = sandbox(SandboxOptions::default()).await;
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let portal = sandbox.portal_url();
     let overrides = dir.path().join("o.json").to_string_lossy().into_owned();
     std::fs::write(&overrides, json!({"exportTileCacheParameters": {}, "onlineLayers": ["countries"]}).to_string())

@@ -43,7 +43,7 @@ fn traced(mut command: Command, token: &str) -> Output {
 #[tokio::test(flavor = "multi_thread")]
 async fn no_secret_is_in_output_log_or_package_and_a_package_is_completed_with_the_map_read_again() {
     let sandbox = sandbox(keyed()).await;
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let out = dir.path().join("out").to_string_lossy().into_owned();
     let (portal, token) = (sandbox.portal_url(), sandbox.token());
     for item in [FIELD_MAP, HOSTED_MAP] {
@@ -76,7 +76,7 @@ async fn no_secret_is_in_output_log_or_package_and_a_package_is_completed_with_t
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_of_a_map_file_goes_on_with_the_file_named_again() {
     let sandbox = sandbox(SandboxOptions { secured: false, ..keyed() }).await;
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let path = |name: &str| dir.path().join(name).to_string_lossy().into_owned();
     let (map, out) = (path("map.json"), path("out"));
     let layer = |id: &str, path: &str| {
@@ -101,7 +101,7 @@ async fn a_job_of_a_map_file_goes_on_with_the_file_named_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_user_name_and_password_in_a_url_are_wrong_usage_and_are_not_shown() {
     let sandbox = sandbox(SandboxOptions::default()).await;
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let out = dir.path().join("out").to_string_lossy().into_owned();
     let portal = sandbox.portal_url();
     let bad = portal.replacen("://", "://someone:hunter2-hunter2@", 1);

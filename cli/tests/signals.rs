@@ -41,7 +41,7 @@ async fn a_service_manager_s_signal_rolls_back_as_ctrl_c_does() {
     for signal in ["-INT", "-TERM", "-HUP"] {
         let sandbox = sandbox(SandboxOptions::default()).await;
         sandbox.fault(Fault::always("fieldwork/featureserver/createreplica", FaultAction::Job(JobFault::Stuck)));
-        let dir = tempfile::tempdir().expect("a directory");
+        let dir = offmap_sandbox::tempdir().expect("a directory");
         let (portal, out) = (sandbox.portal_url(), dir.path().join("out").to_string_lossy().into_owned());
         let mut command = offmap(&["take", "--portal", &portal, "--item", FIELD_MAP, "--out", &out]);
         command.args(AREA);
@@ -57,7 +57,7 @@ async fn a_service_manager_s_signal_rolls_back_as_ctrl_c_does() {
 /// Work that nobody told to end by itself is ended by the first signal, as by the system.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_signal_ends_a_command_that_waits_for_its_input_or_for_the_map_of_a_job() {
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let pipe = dir.path().join("overrides.json");
     assert!(Command::new("mkfifo").arg(&pipe).status().expect("mkfifo").success());
     let sandbox = sandbox(SandboxOptions::default()).await;

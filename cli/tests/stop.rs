@@ -48,7 +48,7 @@ async fn take(sandbox: &Sandbox, item: &str, out: &Path) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_signal_ends_zipping_and_leaves_the_package_and_no_half_of_an_archive() {
     let sandbox = sandbox(SandboxOptions::default()).await;
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let (out, mmpk) = (dir.path().join("out"), dir.path().join("out.mmpk"));
     take(&sandbox, FIELD_MAP, &out).await;
     let _large = LargeFile::add(&out);
@@ -74,7 +74,7 @@ async fn a_signal_ends_zipping_and_leaves_the_package_and_no_half_of_an_archive(
 #[tokio::test(flavor = "multi_thread")]
 async fn a_signal_ends_the_verification_of_a_large_file_and_the_completion_of_a_package_with_one() {
     let sandbox = sandbox(SandboxOptions::default()).await;
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let out = dir.path().join("out");
     // It lacks a layer, so that there is something to complete.
     take(&sandbox, MIXED_MAP, &out).await;
@@ -95,7 +95,7 @@ async fn a_signal_ends_the_verification_of_a_large_file_and_the_completion_of_a_
 async fn a_signal_ends_packing_and_nothing_is_left() {
     let sandbox = sandbox(SandboxOptions::default()).await;
     sandbox.fault(Fault::always(".geodatabase", FaultAction::Grow(256 << 20)));
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let out = dir.path().join("out");
     let portal = sandbox.portal_url();
     let mut command = offmap(&["take", "--portal", &portal, "--item", FIELD_MAP, "--no-basemap", "--progress", "off"]);
@@ -112,7 +112,7 @@ async fn a_signal_ends_packing_and_nothing_is_left() {
 async fn clean_takes_back_on_the_services_what_a_cancel_kept() {
     let sandbox = sandbox(SandboxOptions::default()).await;
     sandbox.fault(Fault::always("exporttiles", FaultAction::Job(JobFault::Stuck)));
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let out = dir.path().join("out");
     let registered = || sandbox.replicas("Fieldwork") + sandbox.replicas("Reference");
     let portal = sandbox.portal_url();
@@ -141,7 +141,7 @@ async fn clean_takes_back_on_the_services_what_a_cancel_kept() {
 async fn clean_removes_what_is_left_also_where_the_services_are_away() {
     let away = sandbox(SandboxOptions::default()).await;
     away.fault(Fault::always("exporttiles", FaultAction::Job(JobFault::Stuck)));
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let out = dir.path().join("out");
     let portal = away.portal_url();
     let mut command = offmap(&["take", "--keep", "--portal", &portal, "--item", FIELD_MAP, "--progress", "off"]);

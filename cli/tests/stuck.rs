@@ -18,7 +18,7 @@ fn ended(mut child: std::process::Child) -> std::process::Output {
 
 #[test]
 fn ctrl_c_ends_a_verification_that_would_take_days() {
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let package = dir.path().join("package");
     std::fs::create_dir_all(package.join("p13")).expect("makes");
     std::fs::write(package.join("package.info"), r#"{"maps":["m"]}"#).expect("writes");
@@ -46,7 +46,7 @@ fn ctrl_c_ends_a_verification_that_would_take_days() {
 
 #[test]
 fn a_pipe_or_device_in_place_of_a_package_or_inside_it_is_not_waited_for() {
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let package = dir.path().join("package");
     std::fs::create_dir_all(&package).expect("makes");
     for pipe in [package.join("package.info"), dir.path().join("pipe.mmpk")] {

@@ -17,7 +17,7 @@ fn lacking(answer: &Value) -> Vec<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn tiles_that_are_missing_are_named_by_every_command_and_end_it_with_3() {
     let sandbox = sandbox(SandboxOptions { lost_tiles: 2, ..SandboxOptions::default() }).await;
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let out = dir.path().join("north").to_string_lossy().into_owned();
     let portal = sandbox.portal_url();
     let mut take = offmap(&["take", "--portal", &portal, "--item", FIELD_MAP, "--out", &out, "--progress", "json"]);
@@ -51,7 +51,7 @@ async fn tiles_that_are_missing_are_named_by_every_command_and_end_it_with_3() {
 #[tokio::test(flavor = "multi_thread")]
 async fn check_and_verify_name_each_layer_that_is_missing_and_end_with_3() {
     let sandbox = sandbox(SandboxOptions::default()).await;
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let out = dir.path().join("mixed").to_string_lossy().into_owned();
     let portal = sandbox.portal_url();
     let ask = |command: &str, item: &str, more: &[&str]| {

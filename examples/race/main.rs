@@ -2,18 +2,20 @@
 //!
 //! ```text
 //! cargo run --release --example race -- [--levels 7] [--points 138398] [--attachments 1000] [--vertices 2600000] [--runs 3]
-//!     [--rows tiles,points] [--kills 50]
+//!     [--rows tiles,points] [--ogr2ogr] [--kills 50]
 //! ```
 //!
 //! A server in this process makes tiles, points and attachments out of numbers. Against it run, each in a process of its own: the bare loop
 //! (`bare.rs`: requests in flight, bytes or parsed pages into one SQLite table, no checks, no retries), and offmap (`ours.rs`: planned,
 //! journaled, verified, packed, and written as the format of the row). `ratio` is the time of the bare loop by that of offmap, of all runs
 //! the median; 1 is as fast. Rows with faults, or of a server that answers at most 500 requests a second, say how much the bare loop
-//! lost; of the latter `perSecond` is what counts.
+//! lost; of the latter `perSecond` is what counts. With `--ogr2ogr`, GDAL's program takes the points as well; `timesOgr2ogr` is its time by
+//! that of offmap.
 
 mod bare;
 mod data;
 mod kills;
+mod ogr;
 mod ours;
 mod pbf;
 mod server;
@@ -48,6 +50,9 @@ struct Arguments {
     /// attachments. [default: all]
     #[arg(long, value_delimiter = ',')]
     rows: Vec<String>,
+    /// Takes the points with ogr2ogr as well, which must be installed (GDAL 3.5 or later).
+    #[arg(long)]
+    ogr2ogr: bool,
     /// Kills offmap so often while it fetches the tiles, and runs no row.
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=1_000))]
     kills: u64,
@@ -133,7 +138,7 @@ async fn race(row: &Row, arguments: &Arguments, server: &Server, directory: &Pat
         _ => arguments.attachments,
     };
     let url = format!("{}/arcgis/rest/services/{}", server.url, row.service);
-    let (mut bare, mut ours) = (Vec::new(), Vec::new());
+    let (mut bare, mut ours, mut ogr) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..arguments.runs {
         let to = directory.join("bare.sqlite");
         let shown = to.display().to_string();
@@ -144,15 +149,27 @@ async fn race(row: &Row, arguments: &Arguments, server: &Server, directory: &Pat
         let shown = to.display().to_string();
         ours.push(side(["ours", &url, &shown].map(str::to_owned).to_vec()).await?);
         std::fs::remove_file(&to)?;
+        if arguments.ogr2ogr && row.name == "points" {
+            let (from, to) = (url.clone(), directory.join("ogr.gpkg"));
+            ogr.push(tokio::task::spawn_blocking(move || ogr::run(&from, &to)).await??);
+            std::fs::remove_file(directory.join("ogr.gpkg"))?;
+        }
     }
     let (bare_ms, our_ms) = (median(&bare, "ms"), median(&ours, "ms"));
-    Ok(json!({
+    let mut told = json!({
         "row": row.name, "to": row.ending, "count": count, "runs": arguments.runs,
         "bareMs": bare_ms, "bareInFlight": row.in_flight, "bareGot": median(&bare, "got"), "bareRssMib": median(&bare, "peakRssMib"),
         "oursMs": our_ms, "downloadMs": median(&ours, "downloadMs"), "got": median(&ours, "got"), "rssMib": median(&ours, "peakRssMib"),
         "perSecond": median(&ours, "got") * 1000.0 / our_ms.max(1.0),
         "ratio": bare_ms / our_ms.max(1.0),
-    }))
+    });
+    if !ogr.is_empty() {
+        let ogr_ms = median(&ogr, "ms");
+        told["ogr2ogrMs"] = json!(ogr_ms);
+        told["ogr2ogrGot"] = json!(median(&ogr, "got"));
+        told["timesOgr2ogr"] = json!(ogr_ms / our_ms.max(1.0));
+    }
+    Ok(told)
 }
 
 #[tokio::main]

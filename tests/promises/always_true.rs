@@ -17,7 +17,7 @@ async fn the_destination_is_absent_or_whole_and_verified_never_half() {
     let mut at = 0;
     loop {
         let engine = crate::support::scripted_engine();
-        let dir = tempfile::tempdir().expect("a directory");
+        let dir = offmap_sandbox::tempdir().expect("a directory");
         let destination = dir.path().join("p");
         let layers = [("a", Script { delay_ms: 40, ..Script::of(Act::Succeed) }), ("b", Script::of(Act::Succeed))];
         let task = crate::support::scripted_task(&engine, &layers);

@@ -68,7 +68,7 @@ async fn a_result_that_never_ends_is_a_failure_of_its_layer_and_does_not_fill_th
 async fn a_result_that_says_that_it_is_too_large_is_refused_before_a_byte_is_written() {
     let head = "HTTP/1.1 200 OK\r\ncontent-type: application/octet-stream\r\ncontent-length: 6000000000\r\n\r\n";
     let stranger = Stranger::without_end(head, vec![0; 1 << 16]).await;
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let to = dir.path().join("file");
     let failure = fetch(&client_with(DiskReserve::default()), &stranger.url("x"), &to, 1 << 20).await;
     assert_eq!((failure.owner, failure.kind), (FailureOwner::Source, FailureKind::LimitExceeded), "{failure}");
@@ -93,7 +93,7 @@ async fn while_a_file_comes_the_reserve_of_the_disk_stays_free_and_the_work_is_k
     // At first there is room for all of it.
     let head = format!("HTTP/1.1 200 OK\r\netag: \"a\"\r\ncontent-length: {}\r\n\r\n", 110 << 20);
     let stranger = Stranger::without_end(&head, vec![0; 1 << 16]).await;
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let to = dir.path().join("file");
     LEFT.store(512 << 20, Ordering::SeqCst);
     let reserve = DiskReserve::bytes(400 << 20).with_free_space(shrinking);

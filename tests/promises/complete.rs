@@ -141,7 +141,7 @@ fn set_act(job: &mut Value, layer: usize, act: &str) {
 
 #[tokio::test]
 async fn a_layer_that_failed_is_fetched_beside_the_layers_of_its_service_that_succeeded() {
-    let (engine, dir) = (scripted_engine(), tempfile::tempdir().expect("a directory"));
+    let (engine, dir) = (scripted_engine(), offmap_sandbox::tempdir().expect("a directory"));
     let destination = dir.path().join("package");
     half_a_service(&engine, &destination, |_| {}, Default::default()).await;
     let before = MobileMapPackage::open(&destination).expect("opens").manifest().expect("one").expect("good").clone();
@@ -171,7 +171,7 @@ async fn a_layer_that_failed_is_fetched_beside_the_layers_of_its_service_that_su
 #[tokio::test]
 async fn a_completing_job_that_stops_on_errors_leaves_the_package_as_it_is() {
     for act in ["short", "fail", "unreachable", "refuse", "panic"] {
-        let (engine, dir) = (scripted_engine(), tempfile::tempdir().expect("a directory"));
+        let (engine, dir) = (scripted_engine(), offmap_sandbox::tempdir().expect("a directory"));
         let destination = dir.path().join("package");
         half_a_service(&engine, &destination, |_| {}, Default::default()).await;
         edit_job(&destination, |job| {
@@ -188,7 +188,7 @@ async fn a_completing_job_that_stops_on_errors_leaves_the_package_as_it_is() {
 
 #[tokio::test]
 async fn overrides_of_a_service_hold_for_what_is_fetched_and_harm_nothing_that_is_there() {
-    let (engine, dir) = (scripted_engine(), tempfile::tempdir().expect("a directory"));
+    let (engine, dir) = (scripted_engine(), offmap_sandbox::tempdir().expect("a directory"));
     let destination = dir.path().join("package");
     let mut overrides = GenerateOfflineMapParameterOverrides::default();
     for url in ["https://scripted.invalid/a/Server", "https://scripted.invalid/c/Server"] {
@@ -206,7 +206,7 @@ async fn overrides_of_a_service_hold_for_what_is_fetched_and_harm_nothing_that_i
 
 #[tokio::test]
 async fn a_package_is_never_replaced_by_one_that_holds_less() {
-    let (engine, dir) = (scripted_engine(), tempfile::tempdir().expect("a directory"));
+    let (engine, dir) = (scripted_engine(), offmap_sandbox::tempdir().expect("a directory"));
     let destination = dir.path().join("package");
     half_a_service(&engine, &destination, |_| {}, Default::default()).await;
     // The job that is written in the package knows nothing of `c`.
@@ -224,7 +224,7 @@ async fn a_package_is_never_replaced_by_one_that_holds_less() {
 
 #[tokio::test]
 async fn a_changed_file_stops_the_completing_and_one_that_is_gone_is_fetched_again() {
-    let (engine, dir) = (scripted_engine(), tempfile::tempdir().expect("a directory"));
+    let (engine, dir) = (scripted_engine(), offmap_sandbox::tempdir().expect("a directory"));
     let destination = dir.path().join("package");
     half_a_service(&engine, &destination, |_| {}, Default::default()).await;
     let manifest = MobileMapPackage::open(&destination).expect("opens").manifest().expect("one").expect("good").clone();
@@ -294,7 +294,7 @@ async fn a_completing_job_that_was_interrupted_goes_on_with_all_that_it_carries(
 
 #[tokio::test]
 async fn a_package_behind_a_link_is_not_completed() {
-    let (engine, dir) = (scripted_engine(), tempfile::tempdir().expect("a directory"));
+    let (engine, dir) = (scripted_engine(), offmap_sandbox::tempdir().expect("a directory"));
     let destination = dir.path().join("package");
     half_a_service(&engine, &destination, |_| {}, Default::default()).await;
     let link = dir.path().join("link");

@@ -55,7 +55,7 @@ async fn overrides_of_a_custom_exporter_are_typed_and_keyed_like_the_built_in_on
     let read = |text: &str| GenerateOfflineMapParameterOverrides::from_json(text).expect("reads");
     let a = "https://scripted.invalid/a/Server";
     let overrides = read(&format!(r#"{{"scriptedParameters": {{"{a}": {{"script": {{"items": 3}}}}}}}}"#));
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let job = task.generate_offline_map(parameters.clone(), overrides, dir.path().join("p"));
     let result = run_to_end(&job).await.0.expect("a package");
     let got: Vec<(&str, u64)> = result.layers.iter().map(|l| (l.id.as_str(), l.contents.got)).collect();

@@ -207,7 +207,7 @@ fn reference_map(sandbox: &Sandbox) -> Value {
 async fn a_service_that_is_killed_goes_on_with_all_that_its_tenants_ordered_and_its_streams_have_no_gap() {
     let sandbox = Sandbox::start(SandboxOptions { secured: true, polls: 1, ..SandboxOptions::default() }).await;
     let sandbox = sandbox.expect("a sandbox");
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     write_tenants(dir.path(), &json!({"tenant": "water"}));
     sandbox.fault(Fault::always("fieldwork/featureserver/createreplica", FaultAction::Job(JobFault::Stuck)));
     let service = Service::start(dir.path(), &sandbox.portal_url(), &[]);
@@ -292,7 +292,7 @@ async fn a_service_that_is_killed_goes_on_with_all_that_its_tenants_ordered_and_
 async fn tenants_see_their_own_jobs_only_and_each_failure_is_an_answer_by_its_owner() {
     let sandbox = Sandbox::start(SandboxOptions { secured: true, polls: 1, ..SandboxOptions::default() }).await;
     let sandbox = sandbox.expect("a sandbox");
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     write_tenants(dir.path(), &json!({"tenant": "water", "user": VISITOR, "password": VISITOR_PASSWORD}));
     sandbox.fault(Fault::always("featureserver/createreplica", FaultAction::Job(JobFault::Stuck)));
     let service = Service::start(dir.path(), &sandbox.portal_url(), &["--most-jobs", "2"]);

@@ -114,7 +114,7 @@ async fn every_layer_ends_once_whatever_it_does_and_whenever_the_job_is_cancelle
             let scripts: Vec<(&str, Script)> =
                 names.iter().map(String::as_str).zip(acts.iter().map(|act| Script::of(*act))).collect();
             let task = scripted_task(&engine, &scripts);
-            let dir = tempfile::tempdir().expect("a directory");
+            let dir = offmap_sandbox::tempdir().expect("a directory");
             let job =
                 task.generate_offline_map(parameters(continue_on_errors), Default::default(), dir.path().join("package"));
             let hangs = acts.contains(&Hang);
@@ -142,7 +142,7 @@ async fn a_package_that_fails_panics_or_is_cancelled_ends_once() {
         let engine = builder.start().expect("starts");
         let map = scripted_map([("a", Script::of(Act::Succeed)), ("b", Script::of(Act::Fail))]);
         let task = OfflineMapTask::new(&engine, OfflineMapSource::from_web_map(map));
-        let dir = tempfile::tempdir().expect("a directory");
+        let dir = offmap_sandbox::tempdir().expect("a directory");
         let job = task.generate_offline_map(parameters(true), Default::default(), dir.path().join("package"));
         let events = story_of(&job, |message, job| {
             if message.subject.kind == SubjectKind::Package && matches!(packs, Packs::Hangs) {
@@ -163,7 +163,7 @@ async fn a_package_that_fails_panics_or_is_cancelled_ends_once() {
 async fn a_job_that_cannot_begin_ends_once() {
     let engine = scripted_engine();
     let task = scripted_task(&engine, &[("a", Script::of(Act::Succeed))]);
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     // The destination is not empty.
     std::fs::write(dir.path().join("x"), "x").expect("writes");
     let job = task.generate_offline_map(parameters(true), Default::default(), dir.path());
@@ -193,7 +193,7 @@ async fn an_engine_that_is_shut_down_and_a_time_limit_end_all_that_runs_once() {
         let engine = builder.concurrent_exports(1).start().expect("starts");
         let map = scripted_map([("a", Script::of(Act::Hang)), ("b", Script::of(Act::Succeed))]);
         let task = OfflineMapTask::new(&engine, OfflineMapSource::from_web_map(map));
-        let dir = tempfile::tempdir().expect("a directory");
+        let dir = offmap_sandbox::tempdir().expect("a directory");
         let job = task.generate_offline_map(parameters(true), Default::default(), dir.path().join("package"));
         if !is_shut_down {
             job.limit_time(Duration::from_millis(300));

@@ -74,7 +74,7 @@ async fn scripted_package() -> crate::support::Ended {
 async fn links_pipes_and_devices_inside_a_package_are_damage_and_nothing_is_read_through_them() {
     let ended = scripted_package().await;
     let package = ended.destination.clone();
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let private = dir.path().join("private");
     std::fs::write(&private, "secret").expect("writes");
     let package_info = std::fs::read(package.join("package.info")).expect("reads");
@@ -218,7 +218,7 @@ const MAP: &[u8] = br#"{"item":{},"map":{"operationalLayers":[]}}"#;
 
 #[test]
 fn names_duplicates_and_overlaps_of_an_archive_are_damage_that_ends_the_check() {
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let look = |entries: &[RawEntry<'_>]| {
         let path = dir.path().join("x.mmpk");
         std::fs::write(&path, raw_zip(entries)).expect("writes");
@@ -265,7 +265,7 @@ fn names_duplicates_and_overlaps_of_an_archive_are_damage_that_ends_the_check() 
 
 #[test]
 fn an_archive_that_claims_far_more_than_its_length_is_refused() {
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let path = dir.path().join("x.mmpk");
     let mut bytes = raw_zip(&[entry("x.info", INFO), entry("p13/m.mmap", MAP), entry("big", b"x")]);
     // The directory and the head of `big` say that it is deflated and has 4 GiB - 2 unpacked.
@@ -293,7 +293,7 @@ fn foreign(dir: &Path, info: &str, documents: &[(&str, &str)]) -> PathBuf {
 
 #[test]
 fn a_document_that_is_listed_often_and_very_many_maps_are_damage() {
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let map = r#"{"item":{},"map":{"operationalLayers":[]}}"#;
     let package = foreign(dir.path(), &json!({"maps": vec!["m"; 50]}).to_string(), &[("m", map)]);
     names_damage(&verified(&package), "package.info", "twice");
@@ -306,7 +306,7 @@ fn a_document_that_is_listed_often_and_very_many_maps_are_damage() {
 
 #[test]
 fn a_small_document_of_very_many_values_is_refused_before_it_is_built() {
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let values = "{\"\":0},".repeat(2_000_000);
     let map = format!(r#"{{"item":{{}},"map":{{"operationalLayers":[],"x":[{values}0]}}}}"#);
     let package = foreign(dir.path(), r#"{"maps":["m"]}"#, &[("m", &map)]);
@@ -342,7 +342,7 @@ fn tile_package_of(path: &Path, bundles: &[(&str, Vec<u8>)]) {
 
 #[test]
 fn a_bundle_that_claims_far_more_than_its_length_is_read_once_or_refused() {
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let path = dir.path().join("x.tpkx");
     let check = |path: &Path| {
         let path = path.to_owned();
@@ -418,7 +418,7 @@ async fn a_replica_whose_tables_are_endless_views_is_damaged_and_read_in_no_time
     let data = |id: &str| package.maps()[0].layers.iter().find(|l| l.id == id).and_then(|l| l.data.clone()).expect("data");
     let name = data("measurements").path;
     let good = std::fs::read(result.package.join(&name)).expect("reads");
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let mut made = 0;
     for (statements, what) in HOSTILE {
         let replica = dir.path().join("hostile.geodatabase");

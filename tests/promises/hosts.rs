@@ -25,7 +25,7 @@ fn host_of(url: &str) -> String {
 
 /// Asks for a url in all the ways that a client has.
 async fn asked_in_every_way(client: &ArcGisClient, url: &str) -> Vec<(&'static str, Result<(), Failure>)> {
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let to = dir.path().join("file");
     let (get, post) = (ServiceCall::get(url).expect("a url"), ServiceCall::post(url).expect("a url"));
     let secrets = LayerSecrets::default();
@@ -117,7 +117,7 @@ async fn a_map_is_taken_with_only_the_hosts_that_are_allowed_and_the_rest_is_nam
     for (hosts, refused) in [(vec![&own], true), (vec![&own, &storage], false)] {
         let client = client_for(HostPolicy::allow_hosts(hosts).expect("hosts"));
         let engine = offmap::with_defaults(&client).expect("exporters").start().expect("starts");
-        let dir = tempfile::tempdir().expect("a directory");
+        let dir = offmap_sandbox::tempdir().expect("a directory");
         let source = portal::read_item(&client, &sandbox.portal_url(), HOSTED_MAP).await.expect("a map");
         let task = offmap::OfflineMapTask::new(&engine, source);
         let mut parameters = task.default_parameters(crate::support::area()).expect("parameters");

@@ -46,7 +46,7 @@ async fn a_paused_job_begins_nothing_new_and_goes_on_when_it_is_started_again() 
     let engine = builder.clock(gate.clone()).start().expect("starts");
     let slow = Script { delay_ms: 4, ..Script::of(Act::Succeed) };
     let task = scripted_task(&engine, &[("a", slow), ("b", slow)]);
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let job = task.generate_offline_map(GenerateOfflineMapParameters::new(area()), Default::default(), dir.path().join("p"));
     let mut status = job.start().status();
     let mut events: Vec<StatusMessage> = Vec::new();
@@ -81,7 +81,7 @@ async fn a_paused_job_can_be_cancelled() {
     let builder = Engine::builder(MobileMapPackager).exporter(ScriptedExporter).expect("registers").concurrent_exports(1);
     let engine = builder.clock(gate.clone()).start().expect("starts");
     let task = scripted_task(&engine, &[("a", Script::of(Act::Succeed)), ("b", Script::of(Act::Succeed))]);
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let job = task.generate_offline_map(GenerateOfflineMapParameters::new(area()), Default::default(), dir.path().join("p"));
     let mut status = job.status();
     job.start();

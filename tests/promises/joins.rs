@@ -113,7 +113,7 @@ async fn the_rest_of_a_file_is_joined_only_if_validator_and_length_are_those_of_
     for (first, second, body, joins) in cells {
         for processes in [1, 2] {
             let cell = format!("{first:?} {second:?} {body} in {processes}");
-            let dir = tempfile::tempdir().expect("a directory");
+            let dir = offmap_sandbox::tempdir().expect("a directory");
             let to = dir.path().join("file.bin");
             let server = Scripted::start(&[half(first), rest(second, body), whole()]).await;
             if processes == 2 {
@@ -140,7 +140,7 @@ async fn a_half_that_nothing_proves_is_not_gone_on_with() {
     let weak = half(&["ETag: W/\"a\""]);
     for first in [half(&[]), weak.clone(), chunked] {
         for processes in [1, 2] {
-            let dir = tempfile::tempdir().expect("a directory");
+            let dir = offmap_sandbox::tempdir().expect("a directory");
             let to = dir.path().join("file.bin");
             let server = Scripted::start(&[first.clone(), whole()]).await;
             if processes == 2 {
@@ -151,7 +151,7 @@ async fn a_half_that_nothing_proves_is_not_gone_on_with() {
         }
     }
     // A note of an earlier state does not stay beside the bytes of a later one.
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let to = dir.path().join("file.bin");
     let server = Scripted::start(&[half(&["ETag: \"a\""]), weak, whole()]).await;
     for _ in 0..2 {
@@ -164,7 +164,7 @@ async fn a_half_that_nothing_proves_is_not_gone_on_with() {
 #[tokio::test]
 async fn a_server_that_sends_parts_nobody_asked_for_has_no_file() {
     let part = rest(&["ETag: \"a\"", "Content-Range: bytes 0-4/10"], "01234");
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let to = dir.path().join("file.bin");
     let server = Scripted::start(&[part.clone(), part]).await;
     let failure = fetch(&server.url, &to, 1).await.expect_err("no file");

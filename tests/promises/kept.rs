@@ -215,7 +215,7 @@ async fn a_resume_that_cannot_even_begin_loses_nothing_that_was_kept() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_job_kept_can_be_opened_as_soon_as_the_job_has_ended() {
     let engine = scripted_engine();
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let layers: Vec<String> = (0..20).map(|i| format!("layer{i}")).collect();
     let mut script: Vec<_> = layers.iter().map(|id| (id.as_str(), Script::of(Act::Succeed))).collect();
     script.push(("hangs", Script::of(Act::Hang)));

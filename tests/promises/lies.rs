@@ -28,7 +28,7 @@ async fn a_count_that_cannot_be_is_a_failure_of_its_layer_and_of_no_other() {
 
 #[tokio::test]
 async fn a_service_all_of_whose_numbers_are_absurd_costs_the_other_services_nothing() {
-    let (engine, dir) = (scripted_engine(), tempfile::tempdir().expect("a directory"));
+    let (engine, dir) = (scripted_engine(), offmap_sandbox::tempdir().expect("a directory"));
     let lying = Script { act: Act::Succeed, items: u64::MAX, delay_ms: 0 };
     let task = scripted_task(&engine, &[("lies", lying), ("honest", Script::of(Act::Succeed))]);
     let parameters = GenerateOfflineMapParameters::new(crate::support::area());

@@ -72,7 +72,7 @@ async fn a_host_that_only_drips_is_as_good_as_silent() {
     // Never silent for long, and 10 bytes a second where 64 are asked for.
     sandbox.fault(Fault::always("", FaultAction::Drip(1, Duration::from_millis(100))));
     let address = format!("{}/arcgis/rest/services/World/MapServer", sandbox.url());
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let to = dir.path().join("file");
     let words = client.json(&ServiceCall::get(&address).expect("a url")).await.map(drop);
     let picture = format!("{}/arcgis/rest/services/World/MapServer/tile/0/0/0", sandbox.url());

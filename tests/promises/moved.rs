@@ -64,7 +64,7 @@ fn moved_map(sandbox: &Sandbox, layer: &str, old: &str) -> WebMap {
 async fn take(client: &ArcGisClient, map: WebMap) -> Vec<String> {
     let builder = offmap::with_defaults(client).expect("exporters").clock(VirtualClock::default());
     let engine = builder.start().expect("starts");
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let task = OfflineMapTask::new(&engine, OfflineMapSource::from_web_map(map));
     let mut parameters = task.default_parameters(area()).expect("parameters");
     parameters.max_scale = 250_000_000.0;

@@ -93,7 +93,7 @@ fn refused(path: &Path) -> Failure {
 
 #[test]
 fn an_old_package_is_read_alike_stored_and_deflated() {
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     for method in [CompressionMethod::Stored, CompressionMethod::Deflated] {
         let path = old_package(dir.path(), method);
         let package = open(&path).unwrap_or_else(|e| panic!("{method}: {e}"));
@@ -104,7 +104,7 @@ fn an_old_package_is_read_alike_stored_and_deflated() {
 
 #[test]
 fn a_damaged_tile_of_a_deflated_package_is_still_found() {
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let path = dir.path().join("old.tpk");
     let (mut bytes, index) = bundle(&[(3, 7), (127, 127), (0, 0)]);
     bytes[FIRST_TILE + 4] = b'X';
@@ -116,7 +116,7 @@ fn a_damaged_tile_of_a_deflated_package_is_still_found() {
 
 #[test]
 fn a_deflated_bundle_never_inflates_beyond_what_it_states_nor_beyond_the_ceiling() {
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     // It states fewer bytes than it has: no byte beyond them is taken.
     let path = old_package(dir.path(), CompressionMethod::Deflated);
     patch(&path, BUNDLE, 22, &u32::try_from(FIRST_TILE + 10).expect("small").to_le_bytes());
@@ -132,7 +132,7 @@ fn a_deflated_bundle_never_inflates_beyond_what_it_states_nor_beyond_the_ceiling
 
 #[test]
 fn a_compressed_package_is_called_compressed_and_never_damaged() {
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let head = vec![0; 64 + 8 * SLOTS];
     for (name, entries) in [
         ("x.tpkx", [("root.json", b"{}".as_slice()), ("tile/L00/R0000C0000.bundle", head.as_slice())]),
@@ -169,7 +169,7 @@ fn package_by_text(dir: &Path, name: &str) {
 #[tokio::test]
 async fn a_base_map_whose_reference_is_given_by_text_alone_is_judged_by_it_or_the_caller_is_told() {
     let engine = scripted_engine();
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let inside = "8.5,46.5,9.5,47.5";
     for (name, area, expected) in [
         ("WGS_1984_UTM_Zone_32N", inside, None),

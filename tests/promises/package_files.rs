@@ -15,7 +15,7 @@ async fn a_thumbnail_keeps_its_kind_and_is_called_by_it() {
     ];
     for (bytes, ending, media_type) in pictures {
         let engine = scripted_engine();
-        let dir = tempfile::tempdir().expect("a directory");
+        let dir = offmap_sandbox::tempdir().expect("a directory");
         let mut parameters = GenerateOfflineMapParameters::new(area());
         let thumbnail = Thumbnail::new(bytes.to_vec()).expect("a picture");
         assert_eq!(thumbnail.media_type(), media_type);

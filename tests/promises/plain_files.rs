@@ -220,7 +220,7 @@ async fn a_refused_token_is_the_end_where_nobody_signs_in_and_tokens_elsewhere_a
 #[tokio::test]
 async fn a_format_of_its_own_is_counted_and_named_where_nobody_reads_it() {
     let taken = Taken::new(Some(WordReader { more: 0 })).await;
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let job = taken.task().generate_offline_map(parameters(), Default::default(), dir.path().join("p"));
     let package = job.start().result().await.expect("a package").package;
     let found = packager::verify_deep(&package, &containers()).expect("verifies");
@@ -242,7 +242,7 @@ async fn a_format_of_its_own_is_counted_and_named_where_nobody_reads_it() {
 
 #[tokio::test]
 async fn the_package_of_a_queued_job_has_the_title_of_its_map() {
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let client = quick_client(Credentials::none());
     let builder = offmap::with_defaults(&client).expect("exporters").clock(Arc::new(VirtualClock::default()));
     let builder = builder.exporter(WordExporter(client.clone())).expect("a name of its own").data_dir(dir.path());

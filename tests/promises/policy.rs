@@ -22,7 +22,7 @@ async fn invalid_parameters_are_refused_before_start_under_both_policies() {
     for continue_on_errors in [true, false] {
         let engine = scripted_engine();
         let task = scripted_task(&engine, &[("a", Script::of(Act::Succeed))]);
-        let dir = tempfile::tempdir().expect("a directory");
+        let dir = offmap_sandbox::tempdir().expect("a directory");
         let mut parameters = GenerateOfflineMapParameters::new(area());
         parameters.continue_on_errors = continue_on_errors;
         parameters.min_scale = 1.0;
@@ -78,7 +78,7 @@ async fn the_first_failure_stops_the_job_and_cancels_what_runs() {
 async fn nothing_is_started_after_the_failure_that_stops_the_job() {
     let engine = Engine::builder(offmap::packager::MobileMapPackager).exporter(ScriptedExporter).expect("registers");
     let engine = engine.concurrent_exports(1).start().expect("starts");
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let task = scripted_task(&engine, &[("fails", Script::of(Act::Fail)), ("later", Script::of(Act::Succeed))]);
     let mut parameters = GenerateOfflineMapParameters::new(area());
     parameters.continue_on_errors = false;
@@ -164,7 +164,7 @@ async fn when_the_packager_fails_or_the_host_cancels_the_destination_is_untouche
     for (waits, continue_on_errors) in [(false, true), (false, false), (true, true), (true, false)] {
         let engine =
             Engine::builder(BadPackager { waits }).exporter(ScriptedExporter).expect("registers").start().expect("starts");
-        let dir = tempfile::tempdir().expect("a directory");
+        let dir = offmap_sandbox::tempdir().expect("a directory");
         let destination = dir.path().join("empty");
         std::fs::create_dir(&destination).expect("makes");
         let source = OfflineMapSource::from_web_map(scripted_map([("a", Script::of(Act::Succeed))]));
@@ -191,7 +191,7 @@ async fn when_the_packager_fails_or_the_host_cancels_the_destination_is_untouche
 #[tokio::test]
 async fn a_panicking_a_hanging_and_a_succeeding_exporter_have_three_right_outcomes_and_no_actor_is_left() {
     let engine = scripted_engine();
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let layers =
         [("panics", Script::of(Act::Panic)), ("hangs", Script::of(Act::Hang)), ("succeeds", Script::of(Act::Succeed))];
     let task = scripted_task(&engine, &layers);
@@ -218,7 +218,7 @@ async fn a_panicking_a_hanging_and_a_succeeding_exporter_have_three_right_outcom
 #[tokio::test]
 async fn several_jobs_at_once_do_not_touch_each_other() {
     let engine = scripted_engine();
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let jobs: Vec<_> = (0..20)
         .map(|i| {
             let act = if i % 4 == 0 { Act::Fail } else { Act::Succeed };
@@ -248,7 +248,7 @@ async fn the_author_s_online_layers_stay_online_when_the_caller_wants_the_author
         json["applicationProperties"] = serde_json::json!({"offline": {"connectedOnlineLayers": [{"id": "b"}]}});
         let source = OfflineMapSource::from_web_map(offmap::WebMap::from_value(json).expect("a map"));
         let task = OfflineMapTask::new(&engine, source);
-        let dir = tempfile::tempdir().expect("a directory");
+        let dir = offmap_sandbox::tempdir().expect("a directory");
         let mut parameters = GenerateOfflineMapParameters::new(area());
         parameters.online_only_services_option = option;
         let none = GenerateOfflineMapParameterOverrides::default();
@@ -278,7 +278,7 @@ async fn a_required_layer_stops_the_job_and_an_optional_one_never_does() {
     ] {
         let engine = scripted_engine();
         let task = scripted_task(&engine, &[("good", Script::of(Act::Succeed)), ("bad", Script::of(act))]);
-        let dir = tempfile::tempdir().expect("a directory");
+        let dir = offmap_sandbox::tempdir().expect("a directory");
         let mut parameters = GenerateOfflineMapParameters::new(area());
         parameters.continue_on_errors = continue_on_errors;
         parameters.layer_importance.extend(importance.map(|i| ("bad".to_owned(), i)));

@@ -104,7 +104,7 @@ async fn story_of(says: Says) -> Vec<StatusMessage> {
     let engine = builder.clock(VirtualClock::default()).start().expect("starts");
     let script = Script { items: 1, ..Script::of(Act::Succeed) };
     let task = OfflineMapTask::new(&engine, OfflineMapSource::from_web_map(scripted_map([("a", script)])));
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let job = task.generate_offline_map(GenerateOfflineMapParameters::new(area()), Default::default(), dir.path().join("p"));
     let (result, events) = run_to_end(&job).await;
     assert!(!result.expect("a package").has_errors());
@@ -189,7 +189,7 @@ async fn a_package_is_not_100_per_cent_before_it_is_verified() {
     let builder = Engine::builder(Watched(Arc::clone(&noted))).exporter(ScriptedExporter).expect("registers");
     let engine = builder.clock(VirtualClock::default()).start().expect("starts");
     let task = OfflineMapTask::new(&engine, OfflineMapSource::from_web_map(scripted_map([("a", Script::of(Act::Succeed))])));
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let job = task.generate_offline_map(GenerateOfflineMapParameters::new(area()), Default::default(), dir.path().join("p"));
     let (result, _) = run_to_end(&job).await;
     let bytes = result.expect("a package").bytes;
@@ -243,7 +243,7 @@ fn hasty(dir: &Path) -> (Engine, Arc<Semaphore>, GenerateOfflineMapJob) {
 #[tokio::test]
 async fn neither_package_nor_job_is_at_100_per_cent_before_its_end_whatever_the_packager_says() {
     for is_cancelled in [false, true] {
-        let dir = tempfile::tempdir().expect("a directory");
+        let dir = offmap_sandbox::tempdir().expect("a directory");
         let (engine, gate, job) = hasty(dir.path());
         let mut status = job.status();
         job.start();
@@ -278,7 +278,7 @@ async fn what_was_cancelled_is_not_done() {
     let act = |i: usize| if i == 1 { Act::Hang } else { Act::Succeed };
     let map = scripted_map(names.iter().enumerate().map(|(i, name)| (name.as_str(), Script::of(act(i)))));
     let task = OfflineMapTask::new(&engine, OfflineMapSource::from_web_map(map));
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let job = task.generate_offline_map(GenerateOfflineMapParameters::new(area()), Default::default(), dir.path().join("p"));
     let mut status = job.status();
     job.start();

@@ -116,7 +116,7 @@ async fn each_verb_acts_in_each_state_that_allows_it_is_idempotent_and_is_refuse
     for state in JobState::ALL {
         for verb in JobVerb::ALL {
             let what = format!("{} in {}", verb.name(), state.name());
-            let dir = tempfile::tempdir().expect("a directory");
+            let dir = offmap_sandbox::tempdir().expect("a directory");
             let engine = builder(dir.path()).credential_provider(SignedIn::default()).start().expect("starts");
             let job = job_in(&engine, state).await;
             eprintln!("{what}");
@@ -150,7 +150,7 @@ async fn each_verb_acts_in_each_state_that_allows_it_is_idempotent_and_is_refuse
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tenant_with_many_urgent_jobs_lets_others_go_next_and_priority_counts_within_a_tenant() {
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let engine = builder(dir.path()).clock(VirtualClock::default()).start().expect("starts");
     let first = engine.submit(one(Act::Hang).tenant("busy")).await.expect("is taken");
     until(&first, &[JobState::Running]).await;
@@ -178,7 +178,7 @@ async fn a_tenant_with_many_urgent_jobs_lets_others_go_next_and_priority_counts_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_queue_refuses_and_an_order_with_the_key_of_a_living_job_is_answered_with_it() {
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let engine = builder(dir.path()).max_queued_jobs(2).start().expect("starts");
     let first = engine.submit(one(Act::Hang).tenant("a").unique_key("k")).await.expect("is taken");
     let same = engine.submit(one(Act::Hang).tenant("a").unique_key("k")).await.expect("is taken");
@@ -196,7 +196,7 @@ async fn a_full_queue_refuses_and_an_order_with_the_key_of_a_living_job_is_answe
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_submitted_survives_the_end_of_the_engine_in_every_state() {
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let long = || order(&[("a", Script { delay_ms: 86_400_000, ..Script::of(Act::Succeed) })]);
     let engine = builder(dir.path()).credential_provider(SignedIn::default()).start().expect("starts");
     let waiting = engine.submit(one(Act::Succeed).tenant("nobody").label("is", "waiting")).await.expect("is taken");
@@ -252,7 +252,7 @@ async fn all_events(job: &Job, after: u64) -> Vec<StatusMessage> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn events_have_the_same_numbers_for_every_reader_and_after_a_restart() {
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let engine = builder(dir.path()).start().expect("starts");
     let job =
         engine.submit(order(&[("a", Script { delay_ms: 86_400_000, ..Script::of(Act::Succeed) })])).await.expect("is taken");
@@ -284,7 +284,7 @@ async fn events_have_the_same_numbers_for_every_reader_and_after_a_restart() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failure_that_passes_is_tried_again_as_often_as_its_order_says() {
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let engine = builder(dir.path()).clock(VirtualClock::default()).start().expect("starts");
     let retry = RetryPolicy { attempts: 3, ..RetryPolicy::default() };
     let job = engine.submit(one(Act::Unreachable).retry(retry)).await.expect("is taken");
@@ -300,7 +300,7 @@ async fn a_failure_that_passes_is_tried_again_as_often_as_its_order_says() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ended_jobs_go_with_their_packages_but_for_those_that_the_host_took_over() {
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let retention = Retention { most: Some(1), ..Retention::default() };
     let engine = builder(dir.path()).retention(retention).start().expect("starts");
     let mut packages = Vec::new();

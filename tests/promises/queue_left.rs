@@ -31,7 +31,7 @@ fn work_dir(destination: &Path) -> PathBuf {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_with_a_session_of_its_own_is_exported_and_rolled_back_in_no_other() {
-    let (dir, service) = (tempfile::tempdir().expect("a directory"), Service::default());
+    let (dir, service) = (offmap_sandbox::tempdir().expect("a directory"), Service::default());
     let destination = dir.path().join("map");
     let start = || builder(&dir.path().join("data"), &service).start();
     let engine = start().expect("starts");
@@ -75,7 +75,7 @@ async fn interrupted(engine: &Engine, service: &Service, destination: &Path) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cancel_that_keeps_keeps_what_an_earlier_run_left_also_before_its_turn() {
-    let (dir, service) = (tempfile::tempdir().expect("a directory"), Service::default());
+    let (dir, service) = (offmap_sandbox::tempdir().expect("a directory"), Service::default());
     let destination = dir.path().join("map");
     let engine = builder(&dir.path().join("data"), &service).start().expect("starts");
     interrupted(&engine, &service, &destination).await;
@@ -100,7 +100,7 @@ async fn a_cancel_that_keeps_keeps_what_an_earlier_run_left_also_before_its_turn
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_limit_that_ends_a_resumed_job_before_its_turn_keeps_its_work() {
-    let (dir, service, clock) = (tempfile::tempdir().expect("a directory"), Service::default(), Hands::default());
+    let (dir, service, clock) = (offmap_sandbox::tempdir().expect("a directory"), Service::default(), Hands::default());
     let destination = dir.path().join("map");
     let engine = builder(&dir.path().join("data"), &service).clock(clock.clone()).start().expect("starts");
     interrupted(&engine, &service, &destination).await;
@@ -134,7 +134,7 @@ async fn a_limit_that_ends_a_resumed_job_before_its_turn_keeps_its_work() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_engine_without_data_directory_rolls_back_what_its_jobs_left_when_it_ends() {
-    let (dir, service) = (tempfile::tempdir().expect("a directory"), Service::default());
+    let (dir, service) = (offmap_sandbox::tempdir().expect("a directory"), Service::default());
     let engine = Engine::builder(offmap::packager::MobileMapPackager).exporter(service.clone()).expect("registers");
     let engine = engine.start().expect("starts");
     let destination = dir.path().join("map");
@@ -148,7 +148,7 @@ async fn an_engine_without_data_directory_rolls_back_what_its_jobs_left_when_it_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn work_that_somebody_has_in_hands_is_waited_for_and_work_that_is_rubbish_is_not() {
-    let (dir, service, clock) = (tempfile::tempdir().expect("a directory"), Service::default(), Hands::default());
+    let (dir, service, clock) = (offmap_sandbox::tempdir().expect("a directory"), Service::default(), Hands::default());
     let data = dir.path().join("data");
     let start = || builder(&data, &service).clock(clock.clone()).start();
     let engine = start().expect("starts");
@@ -186,7 +186,7 @@ async fn work_that_somebody_has_in_hands_is_waited_for_and_work_that_is_rubbish_
 
 #[test]
 fn what_a_job_was_told_holds_after_the_end_of_the_process() {
-    let (dir, service) = (tempfile::tempdir().expect("a directory"), Service::default());
+    let (dir, service) = (offmap_sandbox::tempdir().expect("a directory"), Service::default());
     let start = || builder(dir.path(), &service).concurrent_jobs(2).start();
     for layer in ["a", "b"] {
         service.lets(layer, Act::Hang);
@@ -219,7 +219,7 @@ fn what_a_job_was_told_holds_after_the_end_of_the_process() {
 
 #[test]
 fn a_job_under_which_the_process_ends_again_and_again_is_not_begun_for_ever() {
-    let (dir, service) = (tempfile::tempdir().expect("a directory"), Service::default());
+    let (dir, service) = (offmap_sandbox::tempdir().expect("a directory"), Service::default());
     let start = || builder(dir.path(), &service).start();
     service.lets("a", Act::Hang);
     let mut ids = Vec::new();
@@ -254,7 +254,7 @@ fn a_job_under_which_the_process_ends_again_and_again_is_not_begun_for_ever() {
 
 #[test]
 fn a_list_after_the_end_of_the_process_says_what_is_so() {
-    let (dir, service) = (tempfile::tempdir().expect("a directory"), Service::default());
+    let (dir, service) = (offmap_sandbox::tempdir().expect("a directory"), Service::default());
     for layer in ["a", "b"] {
         service.lets(layer, Act::Hang);
     }
@@ -282,7 +282,7 @@ fn a_list_after_the_end_of_the_process_says_what_is_so() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_resume_that_comes_while_a_job_is_being_suspended_is_not_lost() {
     for pauses in [false, true] {
-        let (dir, service) = (tempfile::tempdir().expect("a directory"), Service::default());
+        let (dir, service) = (offmap_sandbox::tempdir().expect("a directory"), Service::default());
         let engine = builder(dir.path(), &service).start().expect("starts");
         service.lets("a", Act::Hang);
         let job = engine.submit(order(&[("a", Act::Succeed)])).await.expect("is taken");
@@ -302,7 +302,7 @@ async fn a_resume_that_comes_while_a_job_is_being_suspended_is_not_lost() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_host_that_does_not_answer_for_one_job_keeps_no_turn_from_another() {
-    let (dir, service, host) = (tempfile::tempdir().expect("a directory"), Service::default(), Host::default());
+    let (dir, service, host) = (offmap_sandbox::tempdir().expect("a directory"), Service::default(), Host::default());
     let engine = builder(dir.path(), &service).credential_provider(host.clone()).start().expect("starts");
     host.waits(true);
     let hangs = engine.submit(order(&[("a", Act::Succeed)])).await.expect("is taken");
@@ -320,7 +320,7 @@ async fn a_host_that_does_not_answer_for_one_job_keeps_no_turn_from_another() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn jobs_that_are_cancelled_before_their_turn_are_let_go_as_well() {
-    let (dir, service) = (tempfile::tempdir().expect("a directory"), Service::default());
+    let (dir, service) = (offmap_sandbox::tempdir().expect("a directory"), Service::default());
     let retention = Retention { most: Some(3), ..Retention::default() };
     let engine = builder(dir.path(), &service).retention(retention).start().expect("starts");
     service.lets("a", Act::Hang);

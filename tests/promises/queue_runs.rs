@@ -21,7 +21,7 @@ async fn listed(engine: &Engine) -> usize {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_paused_job_gives_the_permit_of_its_export_back() {
-    let (dir, service, clock) = (tempfile::tempdir().expect("a directory"), Service::default(), Hands::default());
+    let (dir, service, clock) = (offmap_sandbox::tempdir().expect("a directory"), Service::default(), Hands::default());
     let engine = builder(dir.path(), &service).concurrent_exports(1).clock(clock.clone()).start().expect("starts");
     let slow = Script { delay_ms: 4_000, ..Script::of(Act::Succeed) };
     let source = OfflineMapSource::from_web_map(scripted_map_of([("s", "a", slow), ("s", "b", slow)]));
@@ -55,7 +55,7 @@ async fn a_paused_job_gives_the_permit_of_its_export_back() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_roll_back_that_panics_ends_no_more_than_its_job() {
-    let (dir, service, host) = (tempfile::tempdir().expect("a directory"), Service::default(), Host::default());
+    let (dir, service, host) = (offmap_sandbox::tempdir().expect("a directory"), Service::default(), Host::default());
     let start = || builder(dir.path(), &service).credential_provider(host.clone()).start().expect("starts");
     let engine = start();
     service.lets("a", Act::Hang);
@@ -81,7 +81,7 @@ async fn a_roll_back_that_panics_ends_no_more_than_its_job() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_host_that_does_not_answer_holds_neither_a_cancel_nor_the_end_of_the_engine() {
-    let (dir, service, host) = (tempfile::tempdir().expect("a directory"), Service::default(), Host::default());
+    let (dir, service, host) = (offmap_sandbox::tempdir().expect("a directory"), Service::default(), Host::default());
     let start = || builder(dir.path(), &service).credential_provider(host.clone()).start().expect("starts");
     let engine = start();
     host.waits(true);
@@ -101,7 +101,7 @@ async fn a_host_that_does_not_answer_holds_neither_a_cancel_nor_the_end_of_the_e
 #[tokio::test(flavor = "multi_thread")]
 async fn refused_credentials_are_not_tried_again_before_the_host_has_others() {
     let (dir, service, host, clock) =
-        (tempfile::tempdir().expect("a directory"), Service::default(), Host::default(), Hands::default());
+        (offmap_sandbox::tempdir().expect("a directory"), Service::default(), Host::default(), Hands::default());
     let start =
         || builder(dir.path(), &service).clock(clock.clone()).credential_provider(host.clone()).start().expect("starts");
     let engine = start();
@@ -133,7 +133,7 @@ async fn refused_credentials_are_not_tried_again_before_the_host_has_others() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn refused_credentials_fail_a_job_whose_host_has_no_provider() {
-    let (dir, service) = (tempfile::tempdir().expect("a directory"), Service::default());
+    let (dir, service) = (offmap_sandbox::tempdir().expect("a directory"), Service::default());
     let engine = builder(dir.path(), &service).start().expect("starts");
     service.refuses(true);
     let retry = RetryPolicy { attempts: 5, first_wait: Duration::from_millis(1), ..RetryPolicy::default() };
@@ -145,7 +145,7 @@ async fn refused_credentials_fail_a_job_whose_host_has_no_provider() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_interruption_is_no_try() {
-    let (dir, service) = (tempfile::tempdir().expect("a directory"), Service::default());
+    let (dir, service) = (offmap_sandbox::tempdir().expect("a directory"), Service::default());
     let start = || builder(dir.path(), &service).start().expect("starts");
     let mut engine = start();
     service.lets("a", Act::Hang);
@@ -169,7 +169,7 @@ async fn an_interruption_is_no_try() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_that_goes_takes_the_work_that_it_keeps_with_it() {
-    let (dir, service, clock) = (tempfile::tempdir().expect("a directory"), Service::default(), Hands::default());
+    let (dir, service, clock) = (offmap_sandbox::tempdir().expect("a directory"), Service::default(), Hands::default());
     let retention = Retention { longest: Some(HOUR), ..Retention::default() };
     let engine = builder(dir.path(), &service).clock(clock.clone()).retention(retention).start().expect("starts");
     let limited = order(&[("a", Act::Hang)]).time_limit(HOUR / 2);
@@ -193,7 +193,7 @@ async fn a_job_that_goes_takes_the_work_that_it_keeps_with_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn credentials_that_come_while_the_host_says_that_it_has_none_are_asked_for_at_once() {
     let (dir, service, host, clock) =
-        (tempfile::tempdir().expect("a directory"), Service::default(), Host::default(), Hands::default());
+        (offmap_sandbox::tempdir().expect("a directory"), Service::default(), Host::default(), Hands::default());
     let engine = builder(dir.path(), &service).clock(clock).credential_provider(host.clone()).start().expect("starts");
     host.has_credentials(false);
     host.waits(true);
@@ -214,7 +214,7 @@ async fn credentials_that_come_while_the_host_says_that_it_has_none_are_asked_fo
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_whose_host_lets_it_wait_says_so_and_is_tried_again_at_its_time() {
-    let (dir, service, clock) = (tempfile::tempdir().expect("a directory"), Service::default(), Hands::default());
+    let (dir, service, clock) = (offmap_sandbox::tempdir().expect("a directory"), Service::default(), Hands::default());
     let engine = builder(dir.path(), &service).clock(clock.clone()).start().expect("starts");
     service.throttles(true);
     let retry = RetryPolicy { attempts: 3, ..RetryPolicy::default() };

@@ -37,7 +37,7 @@ fn holds_key(dir: &Path) -> Vec<PathBuf> {
 
 #[tokio::test]
 async fn no_secret_of_a_map_gets_into_store_or_package_with_its_title_its_item_or_its_failure() {
-    let (dir, service, host) = (tempfile::tempdir().expect("a directory"), Service::default(), Host::default());
+    let (dir, service, host) = (offmap_sandbox::tempdir().expect("a directory"), Service::default(), Host::default());
     assert_eq!(layer_secrets("https://scripted.invalid/a/Server", &[("apiKey", KEY)]).values().next(), Some(KEY));
     let engine = builder(dir.path(), &service).credential_provider(host.clone()).start().expect("starts");
     host.waits(true);
@@ -59,7 +59,7 @@ async fn no_secret_of_a_map_gets_into_store_or_package_with_its_title_its_item_o
 
 #[tokio::test]
 async fn a_retry_takes_the_secrets_of_its_map_from_the_host_or_says_the_way_out() {
-    let (dir, service, host) = (tempfile::tempdir().expect("a directory"), Service::default(), Host::default());
+    let (dir, service, host) = (offmap_sandbox::tempdir().expect("a directory"), Service::default(), Host::default());
     let engine = builder(dir.path(), &service).credential_provider(host.clone()).start().expect("starts");
     service.lets("a", Act::Fail);
     let job = engine.submit(Order::new(keyed(), parameters())).await.expect("is taken");
@@ -81,7 +81,7 @@ async fn a_retry_takes_the_secrets_of_its_map_from_the_host_or_says_the_way_out(
 #[tokio::test]
 async fn a_destination_that_cannot_be_written_down_is_refused_by_name() {
     use std::os::unix::ffi::OsStrExt as _;
-    let (dir, service) = (tempfile::tempdir().expect("a directory"), Service::default());
+    let (dir, service) = (offmap_sandbox::tempdir().expect("a directory"), Service::default());
     let engine = builder(dir.path(), &service).start().expect("starts");
     let destination = dir.path().join(std::ffi::OsStr::from_bytes(b"p\xff"));
     let refused = engine.submit(order(&[("a", Act::Succeed)]).destination(&destination)).await.expect_err("is refused");
@@ -97,7 +97,7 @@ async fn a_destination_that_cannot_be_written_down_is_refused_by_name() {
 
 #[tokio::test]
 async fn the_time_of_an_order_holds_over_pause_suspend_and_retry_until_it_has_come() {
-    let (dir, service, clock) = (tempfile::tempdir().expect("a directory"), Service::default(), Hands::default());
+    let (dir, service, clock) = (offmap_sandbox::tempdir().expect("a directory"), Service::default(), Hands::default());
     let engine = builder(dir.path(), &service).clock(clock.clone()).start().expect("starts");
     let time = SystemTime::UNIX_EPOCH + Duration::from_millis(1_700_000_000_000) + 2 * HOUR;
     let job = engine.submit(order(&[("a", Act::Hang)]).not_before(time)).await.expect("is taken");
@@ -130,7 +130,7 @@ async fn the_time_of_an_order_holds_over_pause_suspend_and_retry_until_it_has_co
 
 #[tokio::test]
 async fn the_time_limit_of_an_order_counts_while_it_runs_and_not_while_it_stands_still() {
-    let (dir, service, clock) = (tempfile::tempdir().expect("a directory"), Service::default(), Hands::default());
+    let (dir, service, clock) = (offmap_sandbox::tempdir().expect("a directory"), Service::default(), Hands::default());
     let engine = builder(dir.path(), &service).clock(clock.clone()).start().expect("starts");
     let job = engine.submit(order(&[("a", Act::Hang)]).time_limit(HOUR)).await.expect("is taken");
     eventually("it runs", || service.registered() == 1).await;
@@ -155,7 +155,7 @@ async fn the_time_limit_of_an_order_counts_while_it_runs_and_not_while_it_stands
 
 #[tokio::test]
 async fn what_was_said_to_a_handle_holds_in_the_next_engine() {
-    let (dir, service) = (tempfile::tempdir().expect("a directory"), Service::default());
+    let (dir, service) = (offmap_sandbox::tempdir().expect("a directory"), Service::default());
     let place = |name: &str| dir.path().join(name);
     let engine = builder(dir.path(), &service).start().expect("starts");
     let make = |name: &str| {
@@ -185,7 +185,7 @@ async fn what_was_said_to_a_handle_holds_in_the_next_engine() {
 
 #[tokio::test]
 async fn the_time_limit_of_a_handle_counts_from_its_start_also_in_the_next_engine() {
-    let (dir, service, clock) = (tempfile::tempdir().expect("a directory"), Service::default(), Hands::default());
+    let (dir, service, clock) = (offmap_sandbox::tempdir().expect("a directory"), Service::default(), Hands::default());
     let engine = builder(dir.path(), &service).clock(clock.clone()).start().expect("starts");
     let task = OfflineMapTask::new(&engine, source(&[("a", Act::Hang)]));
     let job = task.generate_offline_map(parameters(), Default::default(), dir.path().join("p"));
@@ -218,7 +218,7 @@ async fn until_listed(engine: &offmap::Engine, jobs: usize) {
 
 #[tokio::test]
 async fn jobs_go_when_their_time_is_over_though_nothing_else_happens_and_at_the_start_of_an_engine() {
-    let (dir, service, clock) = (tempfile::tempdir().expect("a directory"), Service::default(), Hands::default());
+    let (dir, service, clock) = (offmap_sandbox::tempdir().expect("a directory"), Service::default(), Hands::default());
     let retention = Retention { longest: Some(HOUR), ..Retention::default() };
     let start = || builder(dir.path(), &service).clock(clock.clone()).retention(retention).start().expect("starts");
     let engine = start();
@@ -242,7 +242,7 @@ async fn jobs_go_when_their_time_is_over_though_nothing_else_happens_and_at_the_
 #[cfg(unix)]
 #[tokio::test]
 async fn a_package_that_cannot_be_removed_keeps_its_job_until_it_can() {
-    let (dir, service, clock) = (tempfile::tempdir().expect("a directory"), Service::default(), Hands::default());
+    let (dir, service, clock) = (offmap_sandbox::tempdir().expect("a directory"), Service::default(), Hands::default());
     let retention = Retention { longest: Some(HOUR), ..Retention::default() };
     let engine = builder(dir.path(), &service).clock(clock.clone()).retention(retention).start().expect("starts");
     let job = engine.submit(order(&[("a", Act::Succeed)])).await.expect("is taken");
@@ -265,7 +265,7 @@ async fn a_package_that_cannot_be_removed_keeps_its_job_until_it_can() {
 
 #[tokio::test]
 async fn thousands_that_wait_for_their_jobs_wake_with_those_only() {
-    let (dir, service) = (tempfile::tempdir().expect("a directory"), Service::default());
+    let (dir, service) = (offmap_sandbox::tempdir().expect("a directory"), Service::default());
     let engine = builder(dir.path(), &service).start().expect("starts");
     service.lets("a", Act::Hang);
     let first = engine.submit(order(&[("a", Act::Succeed)])).await.expect("is taken");
@@ -294,7 +294,7 @@ async fn thousands_that_wait_for_their_jobs_wake_with_those_only() {
 
 #[tokio::test]
 async fn thousands_of_jobs_whose_time_comes_at_once_go_on_together() {
-    let (dir, service, clock) = (tempfile::tempdir().expect("a directory"), Service::default(), Hands::default());
+    let (dir, service, clock) = (offmap_sandbox::tempdir().expect("a directory"), Service::default(), Hands::default());
     let engine = builder(dir.path(), &service).clock(clock.clone()).start().expect("starts");
     service.lets("a", Act::Hang);
     let time = SystemTime::UNIX_EPOCH + Duration::from_millis(1_700_000_000_000) + HOUR;
@@ -311,7 +311,7 @@ async fn thousands_of_jobs_whose_time_comes_at_once_go_on_together() {
 #[tokio::test]
 async fn a_job_that_waits_for_credentials_says_so_and_asks_again() {
     let (dir, service, host, clock) =
-        (tempfile::tempdir().expect("a directory"), Service::default(), Host::default(), Hands::default());
+        (offmap_sandbox::tempdir().expect("a directory"), Service::default(), Host::default(), Hands::default());
     let engine =
         builder(dir.path(), &service).clock(clock.clone()).credential_provider(host.clone()).start().expect("starts");
     host.has_credentials(false);

@@ -160,7 +160,7 @@ async fn a_layer_that_the_first_exporter_refuses_goes_to_the_next_one_and_takes_
     let plan = task.plan(&parameters, &Default::default()).await.expect("a plan");
     assert_eq!(tasks(&plan), [("first", vec!["a", "c"]), ("second", vec!["b"])]);
     assert_eq!(plan.skipped, []);
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let job = task.generate_offline_map(parameters, Default::default(), dir.path().join("p"));
     let result = run_to_end(&job).await.0.expect("a package");
     let got: Vec<_> = result.layers.iter().map(|l| (l.id.as_str(), l.state, l.contents.got)).collect();

@@ -79,7 +79,7 @@ async fn every_real_web_map_is_checked_planned_and_tried_with_a_clear_reason_for
             plan.tasks.iter().map(|t| t.layers.len()).sum::<usize>() + plan.skipped.len() + plan.embedded.len(),
             count
         );
-        let dir = tempfile::tempdir().expect("a directory");
+        let dir = offmap_sandbox::tempdir().expect("a directory");
         let job = task.generate_offline_map(parameters, Default::default(), dir.path().join("p"));
         let (result, _) = crate::support::run_to_end(&job).await;
         let error = result.expect_err("no service answers");
@@ -113,7 +113,7 @@ fn a_package_of_another_writer_opens_and_verifies() {
     assert!(package.manifest().is_none());
     let found = verify(&path).expect("verifies");
     assert!(found.ok && !found.by_manifest && found.files == 7, "{found:?}");
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let file = package.extract(&data.path, &dir.path().join("x.geodatabase")).expect("extracts");
     let rows: i64 = rusqlite::Connection::open(file)
         .and_then(|c| c.query_row("SELECT count(*) FROM GDB_ServiceItems", [], |r| r.get(0)))

@@ -63,7 +63,7 @@ async fn exactly_one_terminal_message_per_layer_table_package_and_job_and_comple
 #[tokio::test]
 async fn a_reader_that_comes_late_reads_the_whole_story() {
     let engine = crate::support::scripted_engine();
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let task = crate::support::scripted_task(&engine, &[("a", Script::of(Act::Succeed))]);
     let parameters = offmap::GenerateOfflineMapParameters::new(crate::support::area());
     let job = task.generate_offline_map(parameters, Default::default(), dir.path().join("p"));

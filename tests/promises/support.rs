@@ -52,7 +52,7 @@ pub(crate) async fn run_to_end(
 /// Runs scripted layers under a policy; afterwards no actor is left, and nothing beside the destination.
 pub(crate) async fn run_scripted(layers: &[(&str, Script)], continue_on_errors: bool) -> Ended {
     let engine = scripted_engine();
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let destination = dir.path().join("package");
     let mut parameters = GenerateOfflineMapParameters::new(area());
     parameters.continue_on_errors = continue_on_errors;
@@ -108,7 +108,7 @@ impl Bench {
         let sandbox = Sandbox::start(options).await.expect("a sandbox");
         let client = quick_client(credentials(&sandbox));
         let engine = offmap::with_defaults(&client).expect("exporters").start().expect("starts");
-        Self { sandbox, client, engine, dir: tempfile::tempdir().expect("a directory") }
+        Self { sandbox, client, engine, dir: offmap_sandbox::tempdir().expect("a directory") }
     }
 
     pub(crate) async fn task(&self, item: &str) -> OfflineMapTask {

@@ -78,7 +78,7 @@ struct Desk {
 
 impl Desk {
     async fn new(format: TileFormat) -> Self {
-        let dir = tempfile::tempdir().expect("a directory");
+        let dir = offmap_sandbox::tempdir().expect("a directory");
         let made = archive(dir.path(), format, 0);
         let server = ArchiveServer::start(std::fs::read(&made).expect("reads")).await.expect("a server");
         let client = quick_client(Credentials::none());
@@ -276,7 +276,7 @@ fn northwest(dir: &Path, zooms: std::ops::RangeInclusive<u8>) -> Vec<u8> {
 
 #[tokio::test]
 async fn an_archive_that_takes_the_place_of_the_planned_one_must_be_of_its_kind() {
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let vector = std::fs::read(archive(dir.path(), TileFormat::Mvt, 7)).expect("reads");
     for (bytes, words) in [(vector, "its tiles are Mvt, expected Png"), (northwest(dir.path(), 0..=6), "zooms 0 to 6")] {
         let desk = Desk::new(TileFormat::Png).await;

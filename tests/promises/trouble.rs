@@ -181,7 +181,7 @@ async fn a_cancel_ends_a_pause_of_a_day_at_once() {
     let sandbox = Sandbox::start(SandboxOptions::default()).await.expect("a sandbox");
     let client = ArcGisClient::new(ClientOptions::default(), Credentials::none()).expect("a client");
     let engine = offmap::with_defaults(&client).expect("exporters").start().expect("starts");
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let source = portal::read_item(&client, &sandbox.portal_url(), FIELD_MAP).await.expect("a map");
     let task = offmap::OfflineMapTask::new(&engine, source);
     let mut parameters = task.default_parameters(crate::support::area()).expect("parameters");
@@ -218,7 +218,7 @@ async fn ends(bench: &Bench, page: &str, what: impl AsyncFn() -> Result<(), Fail
 #[tokio::test]
 async fn a_page_in_place_of_an_answer_is_asked_again_at_every_step_before_it_is_believed() {
     let (bench, _) = bench(ClientOptions::default()).await;
-    let (client, dir) = (&bench.client, tempfile::tempdir().expect("a directory"));
+    let (client, dir) = (&bench.client, offmap_sandbox::tempdir().expect("a directory"));
     let portal_url = bench.sandbox.portal_url();
     let call = |path: &str| ServiceCall::get(&url(&bench.sandbox, path)).expect("a url");
     let description = ends(&bench, "world/mapserver", async || client.json(&call("World/MapServer")).await.map(drop)).await;

@@ -15,7 +15,7 @@ async fn polls_and_roll_backs_of_other_jobs_pass_while_downloads_fill_the_host()
         let service = |path: &str| format!("{}/arcgis/rest/services/{path}", sandbox.url());
         // They bring a byte each 50 ms, for far longer than the test takes.
         sandbox.fault(Fault::always("world/mapserver/tile", FaultAction::Drip(1, Duration::from_millis(50))));
-        let dir = tempfile::tempdir().expect("a directory");
+        let dir = offmap_sandbox::tempdir().expect("a directory");
         let downloads: Vec<_> = (0..2 * most)
             .map(|i| {
                 let (client, address, to) =

@@ -34,7 +34,7 @@ async fn one_flipped_byte_anywhere_in_a_directory_is_found_and_its_file_named() 
 #[tokio::test]
 async fn one_flipped_byte_anywhere_in_an_archive_is_found() {
     let ended = run_scripted(&[("a", Script::of(Act::Succeed))], true).await;
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let mmpk = dir.path().join("p.mmpk");
     write_mmpk(&ended.destination, &mmpk).expect("zips");
     assert!(verify(&mmpk).expect("verifies").ok);

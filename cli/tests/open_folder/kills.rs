@@ -102,7 +102,7 @@ fn kill_when(command: Command, moment: &str, wished: impl Fn() -> bool) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_kill_at_any_moment_leaves_no_folder_and_the_same_command_goes_on() {
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let package = taken(dir.path(), FIELD_MAP, &[]).await;
     tokio::task::block_in_place(|| kills(&package, dir.path()));
 }
@@ -164,7 +164,7 @@ fn kills(package: &Path, dir: &Path) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_signal_ends_it_cleanly_and_keeps_what_was_done_where_that_is_asked_for() {
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let package = taken(dir.path(), FIELD_MAP, &[]).await;
     let to = dir.path().join("open");
     tokio::task::block_in_place(|| {

@@ -66,7 +66,7 @@ fn project_of(path: &Path) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_package_becomes_a_folder_with_all_of_its_rows_tiles_and_fonts() {
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let mmpk = dir.path().join("map.mmpk");
     let package = taken(dir.path(), FIELD_MAP, &["--mmpk", &mmpk.to_string_lossy()]).await;
     let folder = dir.path().join("open");
@@ -125,7 +125,7 @@ async fn a_package_becomes_a_folder_with_all_of_its_rows_tiles_and_fonts() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_of_a_map_is_not_in_the_folder_is_named_and_features_of_the_map_are_in_it() {
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let parameters = dir.path().join("parameters.json");
     std::fs::write(&parameters, r#"{"onlineOnlyServicesOption": "include"}"#).expect("writes");
     let package = taken(dir.path(), FULL_MAP, &["--parameters", &parameters.to_string_lossy()]).await;
@@ -153,7 +153,7 @@ async fn what_of_a_map_is_not_in_the_folder_is_named_and_features_of_the_map_are
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_map_of_a_package_has_its_own_documents_and_hostile_paths_lead_nowhere() {
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let package = taken(dir.path(), FIELD_MAP, &[]).await;
     let mut info = json_of(&package.join("package.info"));
     info["maps"] = json!(["mobile_map", "second map"]);
@@ -199,7 +199,7 @@ async fn each_map_of_a_package_has_its_own_documents_and_hostile_paths_lead_nowh
 
 #[test]
 fn a_destination_that_is_not_free_is_refused_and_stays_as_it_is() {
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let path = |name: &str| dir.path().join(name);
     std::fs::create_dir_all(path("package/p13")).expect("makes");
     std::fs::write(path("package/package.info"), r#"{"maps": ["m"]}"#).expect("writes");
@@ -242,7 +242,7 @@ fn a_destination_that_is_not_free_is_refused_and_stays_as_it_is() {
 #[tokio::test(flavor = "multi_thread")]
 async fn take_makes_the_folder_in_the_same_run_and_keeps_the_package_where_the_folder_fails() {
     let sandbox = sandbox(SandboxOptions::default()).await;
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = offmap_sandbox::tempdir().expect("a directory");
     let path = |name: &str| dir.path().join(name);
     let portal = sandbox.portal_url();
     let take = |item: &str, out: &str, open: &str, more: &[&str]| {

@@ -8,6 +8,7 @@ use crate::tile_writing::AppendFile;
 use offmap_disk::folder::MAX_FILES;
 use offmap_disk::path;
 use offmap_model::Failure;
+use std::collections::HashSet;
 
 /// Bytes of an entry's own head before its name.
 pub(super) const LOCAL_HEAD: u64 = 30;
@@ -40,6 +41,7 @@ pub(super) struct ZipEntry {
 #[derive(Debug, Default)]
 pub(super) struct StoredZip {
     pub(super) entries: Vec<ZipEntry>,
+    names: HashSet<String>,
 }
 
 fn short(number: u64) -> u32 {
@@ -75,13 +77,18 @@ impl StoredZip {
         numbers.extend_from_slice(&size.to_le_bytes());
         numbers.extend_from_slice(&size.to_le_bytes());
         file.replace(offset + CHECKSUM, &numbers)?;
-        self.entries.push(ZipEntry { name: name.to_owned(), offset, size, crc });
+        self.keep(ZipEntry { name: name.to_owned(), offset, size, crc });
         Ok(())
+    }
+
+    fn keep(&mut self, entry: ZipEntry) {
+        self.names.insert(entry.name.clone());
+        self.entries.push(entry);
     }
 
     /// Adds an entry.
     pub(super) fn add(&mut self, file: &mut AppendFile, name: &str, bytes: &[u8]) -> Result<(), Failure> {
-        if self.entries.iter().any(|entry| entry.name == name) {
+        if self.names.contains(name) {
             return Ok(());
         }
         let offset = self.begin(file, name)?;
@@ -97,7 +104,7 @@ impl StoredZip {
             true
         })?;
         let entry = ZipEntry { name: name.to_owned(), offset, size: short(size), crc: u32::from_le_bytes(crc) };
-        self.entries.push(entry);
+        self.keep(entry);
         Ok(())
     }
 
