@@ -4,7 +4,7 @@
 //! nobody removes a directory, or fills it anew, in which one of them still writes.
 
 use offmap_model::Failure;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
@@ -43,15 +43,29 @@ impl Steps {
     }
 }
 
-/// A blocking step's result, and what counts it: in this order they are dropped where nobody waits for the result.
-pub type Ended<T> = (T, Option<TaskTrackerToken>);
+/// A blocking step that runs. Dropped, it goes on.
+#[derive(Debug)]
+pub struct Step<T> {
+    // Where nobody waits for the result, it is dropped before the step has ended.
+    work: JoinHandle<(T, Option<TaskTrackerToken>)>,
+}
 
-/// Begins a blocking step.
-pub fn spawn_blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> JoinHandle<Ended<T>> {
-    // What the work logs belongs to whoever waits for it.
-    let span = tracing::Span::current();
-    let is_running = STEPS.try_with(|steps| steps.0.token()).ok();
-    tokio::task::spawn_blocking(move || (span.in_scope(work), is_running))
+impl<T: Send + 'static> Step<T> {
+    /// Begins a step.
+    pub fn begin(work: impl FnOnce() -> T + Send + 'static) -> Self {
+        // What the work logs belongs to whoever waits for it.
+        let span = tracing::Span::current();
+        let is_running = STEPS.try_with(|steps| steps.0.token()).ok();
+        Self { work: tokio::task::spawn_blocking(move || (span.in_scope(work), is_running)) }
+    }
+
+    /// Waits for its result.
+    ///
+    /// # Errors
+    /// If it panicked, or its runtime ended.
+    pub async fn result(self) -> Result<T, JoinError> {
+        self.work.await.map(|(result, _)| result)
+    }
 }
 
 /// Runs work that blocks off the async threads.
@@ -61,8 +75,8 @@ pub fn spawn_blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'stat
 pub async fn run_blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
 ) -> Result<T, Failure> {
-    match spawn_blocking(work).await {
-        Ok((result, _)) => result,
+    match Step::begin(work).result().await {
+        Ok(result) => result,
         Err(e) if e.is_panic() => std::panic::resume_unwind(e.into_panic()),
         Err(_) => Err(Failure::internal("a blocking step was dropped by its runtime")),
     }

@@ -28,7 +28,7 @@ pub mod safe_path;
 mod side_by_side;
 mod walk;
 
-pub use blocking::{Ended, Steps, run_blocking, spawn_blocking};
+pub use blocking::{Step, Steps, run_blocking};
 pub use disk_space::DiskReserve;
 pub use hash::{hash_file, hash_file_until, hash_result, hash_result_until, hex, sha256_of};
 pub use safe_path::{link_or_copy, link_or_copy_until};

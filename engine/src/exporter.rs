@@ -168,8 +168,9 @@ pub struct NoParameters {}
 /// - Progress never falls; the engine drops reports that do.
 /// - After [`ExportContext::cancelled`] no new request is made but those that clean up; `export` returns within a second.
 /// - A dropped future leaves nothing running but blocking steps that had begun. Those of [`ExportContext::blocking`] and
-///   [`offmap_disk::run_blocking`] are waited for before the task's directory is removed or filled anew; in tasks that `export` spawns
-///   they are if the task runs by [`offmap_disk::Steps::of`] of [`offmap_disk::Steps::here`].
+///   [`offmap_disk::run_blocking`] are waited for, as long as a disk may be slow, before the task's directory is removed or filled anew. A
+///   task that `export` spawns is counted with its steps where it is spawned so: `tokio::spawn(Steps::here().of(work))`
+///   ([`offmap_disk::Steps`]).
 /// - A panic is a failure of the task's layers, never of the process.
 ///
 /// `testing::exporter_conformance` (feature `testing`) checks an exporter against this list.

@@ -203,7 +203,7 @@ async fn every_step_of_hosted_tiles_ends_rightly_under_every_fault() {
 const LEAST_CELLS: usize = 80;
 
 async fn every_cell(layer: &str) {
-    offmap_sandbox::write_to_memory();
+    offmap_sandbox::prefer_memory();
     let is_hang = |row: &FaultRow| row.name == fault_names::HANG;
     // A job that cannot be asked for is waited for until its limit, and each silence takes a moment of the real time.
     let (hangs, others) = (Duration::from_mins(1), Duration::from_hours(1));

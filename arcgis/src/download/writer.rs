@@ -2,13 +2,12 @@
 
 use super::part::{Part, PartFile};
 use bytes::Bytes;
-use offmap_disk::{DiskReserve, Ended, spawn_blocking};
+use offmap_disk::{DiskReserve, Step};
 use offmap_model::{Failure, FailureStage};
 use sha2::Digest as _;
 use std::fs::File;
 use std::io::Write as _;
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// Bytes after which what was written is forced to the disk, so that a power cut costs no more.
@@ -25,7 +24,7 @@ const WAITING: usize = 16;
 pub(super) struct Writer {
     pieces: mpsc::Sender<Bytes>,
     written: watch::Receiver<u64>,
-    work: JoinHandle<Ended<(Part, Result<(), Failure>)>>,
+    work: Step<(Part, Result<(), Failure>)>,
     _stop: DropGuard,
 }
 
@@ -36,7 +35,7 @@ impl Writer {
         let (here, written) = watch::channel(part.bytes);
         let stop = CancellationToken::new();
         let own = stop.clone();
-        let work = spawn_blocking(move || {
+        let work = Step::begin(move || {
             let mut part = part;
             let ended = write(&file, &mut part, reserve, Lines { waiting, here, stop: own });
             (part, ended)
@@ -64,7 +63,7 @@ impl Writer {
     pub(super) async fn finish(self) -> (Part, Result<(), Failure>) {
         drop(self.pieces);
         let died = || (Part::default(), Err(Failure::internal("the writer of a download died")));
-        self.work.await.map_or_else(|_| died(), |(ended, _)| ended)
+        self.work.result().await.unwrap_or_else(|_| died())
     }
 }
 

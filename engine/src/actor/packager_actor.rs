@@ -51,7 +51,7 @@ async fn pack(shared: Arc<JobShared>, request: PackRequest) -> Result<Packed, Fa
         () = shared.pause.passed() => {}
     }
     let token = shared.stop.child_token();
-    let packed = to_the_end(&token, shared.packager.pack(request, report, token.clone())).await;
+    let packed = to_the_end(&shared.stop, token.clone(), shared.packager.pack(request, report, token)).await;
     if let Err(failure) = &packed
         && failure.kind == FailureKind::Corrupt
     {

@@ -126,7 +126,7 @@ async fn artifact_of(shared: &Arc<JobShared>, task: &ExportTask, permit: Arc<Exp
     if let Some(failure) = ctx.secrets.missing_failure(&task.title) {
         return Err(failure);
     }
-    to_the_end(ctx.cancel_token(), exporter.export(task, &ctx)).await
+    to_the_end(&shared.stop, ctx.cancel_token().clone(), exporter.export(task, &ctx)).await
 }
 
 /// What an export made, verified against the plan and by what is in it. Blocks.

@@ -71,7 +71,7 @@ pub use ids::{
     AWKWARD_MAP, CLIENT_ID, CLIENT_SECRET, DETAIL_MAP, FIELD_MAP, FULL_MAP, HOSTED_MAP, MIXED_MAP, PASSWORD, SERVICE_ITEM,
     STYLE_ITEM, USER, VISITOR, VISITOR_PASSWORD,
 };
-pub use memory::{tempdir, write_to_memory};
+pub use memory::{prefer_memory, tempdir};
 pub use offmap_engine::testing::{FaultAction, JobFault};
 pub use options::{SandboxFont, SandboxOptions};
 pub use pattern::{Pattern, pattern_colour};

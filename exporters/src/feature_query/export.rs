@@ -9,6 +9,7 @@ use super::id_list::{self, LIMITS};
 use super::id_source::IdSource as _;
 use super::layer_query::{LayerQuery, Wanted};
 use super::made_of::{digest, digest_of_ids, made_of};
+use super::order::origins_first;
 use super::page;
 use super::parameters::FeatureQueryParameters;
 use super::plan::for_wire;
@@ -28,6 +29,7 @@ use offmap_engine::{ExportContext, FinishedFile, UnitState};
 use offmap_formats::geodatabase::{ServiceSchema, schema_of_service};
 use offmap_model::{Allowance, AreaOfInterest, Artifact, ExportTask, Failure, FailureKind, FailureOwner, Progress};
 use serde_json::Value;
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -91,25 +93,17 @@ impl Export<'_> {
 
     /// The layers of the task; tables that hang on others come behind them.
     fn in_order(&self, area: &AreaOfInterest) -> Vec<&GenerateLayerOption> {
-        let planned = |id: u32| self.task.layers.iter().any(|l| l.service_layer_id == Some(id));
-        let options = self.parameters.layer_options.iter().filter(|o| planned(o.layer_id));
+        let planned: HashSet<u32> = self.task.layers.iter().filter_map(|l| l.service_layer_id).collect();
+        let options = self.parameters.layer_options.iter().filter(|o| planned.contains(&o.layer_id));
         let is_related =
             |o: &&GenerateLayerOption| matches!(selection(&self.service.service, o, area), RowSelection::Related);
-        let (mut waiting, mut all): (Vec<_>, Vec<_>) = options.partition(is_related);
-        while !waiting.is_empty() {
-            let hangs_on = |o: &GenerateLayerOption, other: u32| {
-                let layer = self.service.service.layers.get(&o.layer_id);
-                layer.is_some_and(|l| {
-                    l.relationships.iter().any(|r| r.is_destination() && r.related_table_id == i64::from(other))
-                })
-            };
-            let is_free = |o: &&GenerateLayerOption| {
-                !waiting.iter().any(|other| other.layer_id != o.layer_id && hangs_on(o, other.layer_id))
-            };
-            // In a circle any of them is the first.
-            let next = waiting.iter().position(is_free).unwrap_or(0);
-            all.push(waiting.remove(next));
-        }
+        let (related, mut all): (Vec<_>, Vec<_>) = options.partition(is_related);
+        let hangs_on = |o: &&GenerateLayerOption| {
+            let relationships = self.service.service.layers.get(&o.layer_id).map(|l| l.relationships.as_slice());
+            let origins = relationships.unwrap_or_default().iter().filter(|r| r.is_destination());
+            origins.filter_map(|r| u32::try_from(r.related_table_id).ok()).collect()
+        };
+        all.extend(origins_first(related, |o| o.layer_id, hangs_on));
         all
     }
 

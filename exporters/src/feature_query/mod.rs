@@ -30,6 +30,7 @@ mod layer_query;
 mod layer_writer;
 mod left_out;
 mod made_of;
+mod order;
 mod out_fields;
 mod page;
 mod parameters;

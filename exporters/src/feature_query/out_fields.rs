@@ -9,7 +9,7 @@ use super::service::{QueriedLayer, QueriedService};
 use crate::feature_service::answer::text;
 use offmap_model::Failure;
 use serde_json::Value;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 /// Types of fields that come always.
 const ALWAYS: [&str; 3] = ["esriFieldTypeOID", "esriFieldTypeGlobalID", "esriFieldTypeGeometry"];
@@ -18,12 +18,9 @@ const TYPES: [(&str, &str); 2] = [("typeIdField", "types"), ("subtypeField", "su
 /// Most fields that a message lists.
 const MOST_LISTED: usize = 100;
 
-fn is_same(a: &str, b: &str) -> bool {
-    a.trim().to_lowercase() == b.trim().to_lowercase()
-}
-
-fn is_among(name: &str, all: &[String]) -> bool {
-    all.iter().any(|one| is_same(one, name))
+/// What names of one field have in common.
+fn folded(name: &str) -> String {
+    name.trim().to_lowercase()
 }
 
 fn fields(layer: &QueriedLayer) -> impl Iterator<Item = &Value> {
@@ -40,8 +37,8 @@ fn names(layer: &QueriedLayer) -> impl Iterator<Item = &str> {
 /// The first that is none, with the fields that there are.
 pub(super) fn check(service: &QueriedService, layers: &[u32], out_fields: &[String]) -> Result<(), Failure> {
     let found: Vec<&QueriedLayer> = layers.iter().filter_map(|id| service.layers.get(id)).collect();
-    let is_there = |wanted: &str| found.iter().any(|layer| names(layer).any(|name| is_same(name, wanted)));
-    let Some(unknown) = out_fields.iter().find(|wanted| !is_there(wanted)) else { return Ok(()) };
+    let there: HashSet<String> = found.iter().copied().flat_map(names).map(folded).collect();
+    let Some(unknown) = out_fields.iter().find(|wanted| !there.contains(&folded(wanted))) else { return Ok(()) };
     let known: BTreeSet<&str> = found.iter().copied().flat_map(names).collect();
     let more = if known.len() > MOST_LISTED { ", …" } else { "" };
     let known: Vec<&str> = known.into_iter().take(MOST_LISTED).collect();
@@ -61,42 +58,43 @@ pub(super) fn narrowed(mut service: QueriedService, out_fields: Option<&[String]
     let Some(out_fields) = out_fields else { return service };
     for (id, layer) in &mut service.layers {
         let relationships = service.service.layers.get(id).map(|l| l.relationships.as_slice()).unwrap_or_default();
-        let mut kept = out_fields.to_vec();
-        kept.extend(relationships.iter().map(|one| one.key_field.clone()));
-        kept.push(layer.object_id_field.clone());
+        let mut kept: HashSet<String> = out_fields.iter().map(|name| folded(name)).collect();
+        kept.extend(relationships.iter().map(|one| folded(&one.key_field)));
+        kept.insert(folded(&layer.object_id_field));
         narrow(layer, kept);
     }
     service
 }
 
-fn narrow(layer: &mut QueriedLayer, mut kept: Vec<String>) {
+/// Keeps the fields with some names, folded.
+fn narrow(layer: &mut QueriedLayer, mut kept: HashSet<String>) {
     let always = |field: &&Value| text(field, "type").is_some_and(|word| ALWAYS.contains(&word));
-    kept.extend(fields(layer).filter(always).filter_map(|field| text(field, "name")).map(str::to_owned));
+    kept.extend(fields(layer).filter(always).filter_map(|field| text(field, "name")).map(folded));
     for (key, types) in TYPES {
         let Some(name) = text(&layer.description, key).map(str::to_owned) else { continue };
         let gives = |one: &Value| {
             let domains = one.get("domains").and_then(Value::as_object);
             // Without a domain of its own, a field has that of the layer.
             let own = |domain: &Value| domain.get("type").and_then(Value::as_str).is_none_or(|word| word != "inherited");
-            domains.is_some_and(|all| all.iter().any(|(field, domain)| is_among(field, &kept) && own(domain)))
+            domains.is_some_and(|all| all.iter().any(|(field, domain)| kept.contains(&folded(field)) && own(domain)))
         };
         if layer.description.get(types).and_then(Value::as_array).is_some_and(|all| all.iter().any(gives)) {
-            kept.push(name);
+            kept.insert(folded(&name));
         }
     }
     let Some(description) = layer.description.as_object_mut() else { return };
     if let Some(Value::Array(all)) = description.get_mut("fields") {
-        all.retain(|field| text(field, "name").is_some_and(|name| is_among(name, &kept)));
+        all.retain(|field| text(field, "name").is_some_and(|name| kept.contains(&folded(name))));
     }
     for (key, types) in TYPES {
-        let is_kept = description.get(key).and_then(Value::as_str).is_some_and(|name| is_among(name, &kept));
+        let is_kept = description.get(key).and_then(Value::as_str).is_some_and(|name| kept.contains(&folded(name)));
         if !is_kept {
             description.remove(key);
             description.remove(types);
         }
         for one in description.get_mut(types).and_then(Value::as_array_mut).into_iter().flatten() {
             if let Some(Value::Object(domains)) = one.get_mut("domains") {
-                domains.retain(|field, _| is_among(field, &kept));
+                domains.retain(|field, _| kept.contains(&folded(field)));
             }
         }
     }
@@ -141,7 +139,7 @@ mod tests {
     #[test]
     fn a_domain_of_a_field_that_does_not_come_goes_with_it() {
         let mut layer = layer();
-        narrow(&mut layer, vec!["SORT".to_owned()]);
+        narrow(&mut layer, HashSet::from([folded("SORT")]));
         assert_eq!(layer.description["types"], json!([{"id": 1, "name": "Oak", "domains": {}}]));
     }
 }

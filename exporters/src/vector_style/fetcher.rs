@@ -45,15 +45,18 @@ impl<'a> Fetcher<'a> {
         self.client.options().disk_reserve
     }
 
-    /// Fetches a resource; answers its bytes, `None` if there is none.
+    /// Fetches a resource into a file; answers its bytes, `None` if there is none.
     pub(super) async fn fetch(&self, url: &str, to: &Path) -> Result<Option<u64>, Trouble> {
+        let Some(bytes) = self.read(url, to).await? else { return Ok(None) };
+        let size = bytes.len() as u64;
+        self.write(to, bytes).await?;
+        Ok(Some(size))
+    }
+
+    /// Reads a resource that a file will hold; `None` if there is none.
+    pub(super) async fn read(&self, url: &str, to: &Path) -> Result<Option<Vec<u8>>, Trouble> {
         match self.bytes(url, to).await {
-            Ok(Some(bytes)) => {
-                let size = bytes.len() as u64;
-                self.write(to, bytes).await?;
-                Ok(Some(size))
-            }
-            Ok(None) => Ok(None),
+            Ok(bytes) => Ok(bytes),
             Err(failure) if failure.kind == FailureKind::NotFound => Ok(None),
             Err(failure) if failure.is_cancelled() || self.is_own(url) => Err(failure.into()),
             Err(failure) => Err(Trouble::Refused(failure.to_string())),

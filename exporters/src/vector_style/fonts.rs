@@ -12,7 +12,6 @@ use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use std::collections::HashMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Font stacks of a style that are fetched, and fonts that are asked for one by one; each takes 256 requests.
 const MOST_STACKS: usize = 32;
@@ -207,30 +206,20 @@ impl<'a> Fonts<'a> {
     /// Fetches ranges of a stack into a folder; answers how many there are. A range without glyphs is often not there.
     async fn ranges(&mut self, stack: &str, to: &Path, ranges: Range<u32>) -> Result<u32, Trouble> {
         let (fetcher, template) = (self.fetcher, self.template);
-        let has_failed = AtomicBool::new(false);
-        let all = ranges.take_while(|_| !has_failed.load(Ordering::Relaxed)).map(|range| {
+        let all = ranges.map(|range| {
             let range = glyph_range(range);
             let url = glyphs_url(template, stack, &range);
             let to = to.join(format!("{range}.pbf"));
-            async move { fetcher.fetch(&url, &to).await }
+            async move { fetcher.read(&url, &to).await.map(|bytes| bytes.map(|bytes| (to, bytes))) }
         });
         let mut all = futures_util::stream::iter(all).buffer_unordered(RANGES_AT_A_TIME);
-        let (mut found, mut bytes, mut failed) = (0, 0, None);
-        // Those that had begun end: after a failure the folder is removed, and nothing must come into it any more.
+        let (mut found, mut bytes) = (0, 0);
+        // One is written at a time: where one fails, none is being written into a folder that is removed then.
         while let Some(range) = all.next().await {
-            match range {
-                Ok(range) => {
-                    found += u32::from(range.is_some());
-                    bytes += range.unwrap_or(0);
-                }
-                Err(trouble) => {
-                    has_failed.store(true, Ordering::Relaxed);
-                    failed = failed.or(Some(trouble));
-                }
-            }
-        }
-        if let Some(trouble) = failed {
-            return Err(trouble);
+            let Some((to, range)) = range? else { continue };
+            found += 1;
+            bytes += range.len() as u64;
+            fetcher.write(&to, range).await?;
         }
         self.fetched.bytes += bytes;
         if self.fetched.bytes > MOST_BYTES {

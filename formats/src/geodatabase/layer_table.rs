@@ -13,7 +13,7 @@ use crate::geometry::GeometryKind;
 use crate::geometry::{GridAxis, PrecisionGrid};
 use offmap_model::{Failure, SpatialReference};
 use serde_json::Value as Json;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 /// Columns of tables that keep their history.
@@ -256,13 +256,23 @@ fn grid_of(reference: &Element) -> Option<PrecisionGrid> {
     })
 }
 
+fn entries(listed: &Listed) -> impl Iterator<Item = &Json> {
+    listed.service.as_ref().and_then(|s| s.get("relationships")?.as_array()).into_iter().flatten()
+}
+
 /// Relationships that the descriptions of the service tell: each side names its own key.
 pub(super) fn service_relationships(catalog: &Catalog) -> Vec<crate::features::Relationship> {
     use crate::features::{Cardinality, Relationship};
-    let entries = |listed: &Listed| -> Vec<Json> {
-        let list = listed.service.as_ref().and_then(|s| s.get("relationships")?.as_array().cloned());
-        list.unwrap_or_default()
-    };
+    let mut items: HashMap<i64, &Listed> = HashMap::new();
+    let mut backs: HashMap<(i64, i64), &Json> = HashMap::new();
+    for listed in &catalog.layers {
+        let Some(item) = listed.item_id.filter(|item| !items.contains_key(item)) else { continue };
+        items.insert(item, listed);
+        for entry in entries(listed) {
+            let id = entry.get("id").and_then(Json::as_i64);
+            id.into_iter().for_each(|id| _ = backs.entry((item, id)).or_insert(entry));
+        }
+    }
     let mut by_id: BTreeMap<i64, Relationship> = BTreeMap::new();
     for listed in &catalog.layers {
         for entry in entries(listed) {
@@ -275,9 +285,9 @@ pub(super) fn service_relationships(catalog: &Catalog) -> Vec<crate::features::R
             ) else {
                 continue;
             };
-            let Some(other) = catalog.layers.iter().find(|l| l.item_id == Some(related)) else { continue };
-            let back = entries(other).into_iter().find(|back| back.get("id").and_then(Json::as_i64) == Some(id));
-            let Some(destination_key) = back.as_ref().and_then(|b| b.get("keyField")?.as_str()) else { continue };
+            let Some(other) = items.get(&related) else { continue };
+            let back = backs.get(&(related, id));
+            let Some(destination_key) = back.and_then(|back| back.get("keyField")?.as_str()) else { continue };
             let cardinality = match text("cardinality") {
                 Some("esriRelCardinalityOneToOne") => Cardinality::OneToOne,
                 Some("esriRelCardinalityManyToMany") => Cardinality::ManyToMany,

@@ -1,7 +1,7 @@
 //! One layer or table of a geodatabase that is being written.
 
 use super::new_fields::{NewColumn, Stored, bind, shape_declaration, stored_guid};
-use super::new_names::{ATTACHMENTS, guid, identifier};
+use super::new_names::{ATTACHMENTS, Names, guid};
 use super::new_reference::NewReference;
 use super::shape_blob_writer::ShapeBlobWriter;
 use crate::feature_writing::progress::Progress;
@@ -52,13 +52,13 @@ pub(super) struct Buffers {
 }
 
 impl NewLayer {
-    /// `tables` are those that are there, `references` the spatial references.
-    pub(super) fn new(schema: &LayerSchema, tables: &[Self], references: &mut Vec<NewReference>) -> Self {
-        let table = identifier(&schema.name, tables.iter().map(|l| l.table.as_str()));
-        let mut names: Vec<String> = Vec::new();
+    /// `tables` are the names of those that are there, `references` the spatial references.
+    pub(super) fn new(schema: &LayerSchema, tables: &mut Names, references: &mut Vec<NewReference>) -> Self {
+        let table = tables.free(&schema.name);
+        let mut names = Names::default();
         let mut named = |name: &str| {
-            let name = identifier(name, names.iter().map(String::as_str));
-            names.push(name.clone());
+            let name = names.free(name);
+            names.take(&name);
             name
         };
         let key = named(schema.object_id_field.as_deref().unwrap_or("OBJECTID"));

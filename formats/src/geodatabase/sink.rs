@@ -5,7 +5,7 @@ use super::items::{ATTACHMENT_ID, Written, attachment_columns};
 use super::link_xml::NewRelationship;
 use super::new_fields::NewColumn;
 use super::new_layer::{Buffers, NewLayer};
-use super::new_names::{guid, identifier};
+use super::new_names::{Names, guid};
 use super::new_reference::{NewReference, write_references};
 use super::registries::{register_all, register_system};
 use super::system_tables;
@@ -79,6 +79,8 @@ pub struct GeodatabaseSink {
     to: PathBuf,
     options: GeodatabaseOptions,
     layers: Vec<NewLayer>,
+    /// Names of the layers' tables.
+    tables: Names,
     references: Vec<NewReference>,
     relationships: Vec<NewRelationship>,
     buffers: Buffers,
@@ -135,6 +137,7 @@ impl GeodatabaseSink {
             to: to.to_owned(),
             options: options.clone(),
             layers: Vec::new(),
+            tables: Names::default(),
             references: Vec::new(),
             relationships: Vec::new(),
             buffers: Buffers::default(),
@@ -264,7 +267,7 @@ impl FeatureSink for GeodatabaseSink {
             return Err(Failure::invalid_parameter(format!("two layers are called `{name}`, expected one of a name")));
         }
         self.save_progress().map_err(|e| self.failed("how far it came", &e))?;
-        let mut new = NewLayer::new(layer, &self.layers, &mut self.references);
+        let mut new = NewLayer::new(layer, &mut self.tables, &mut self.references);
         let found = self.found(&new).map_err(|e| self.failed("how far it came", &e))?;
         match found {
             Found::Other => {
@@ -280,6 +283,7 @@ impl FeatureSink for GeodatabaseSink {
             }
         }
         let there = (new.progress.features, new.progress.attachments);
+        self.tables.take(&new.table);
         self.layers.push(new);
         Ok(there)
     }
@@ -341,9 +345,14 @@ impl FeatureSink for GeodatabaseSink {
                 });
             }
         }
+        let mut names = self.tables.clone();
+        self.relationships.iter().for_each(|known| names.take(&known.name));
         for relationship in relationships {
-            match self.relationship(relationship) {
-                Ok(new) => self.relationships.push(new),
+            match self.relationship(relationship, &mut names) {
+                Ok(new) => {
+                    names.take(&new.name);
+                    self.relationships.push(new);
+                }
                 Err(why) => left_out.push(format!("relationship `{}` {why}", relationship.name)),
             }
         }
@@ -365,7 +374,7 @@ impl FeatureSink for GeodatabaseSink {
 
 impl GeodatabaseSink {
     /// A relationship between what was written; the error is why it cannot be held.
-    fn relationship(&self, of: &Relationship) -> Result<NewRelationship, String> {
+    fn relationship(&self, of: &Relationship, names: &mut Names) -> Result<NewRelationship, String> {
         if of.cardinality == Cardinality::ManyToMany {
             return Err("is many to many by a table of its own, which offmap does not write".to_owned());
         }
@@ -377,8 +386,7 @@ impl GeodatabaseSink {
         };
         let (origin, origin_key) = side(&of.origin, &of.origin_key)?;
         let (destination, destination_key) = side(&of.destination, &of.destination_key)?;
-        let tables = self.layers.iter().map(|l| l.table.as_str());
-        let name = identifier(&of.name, tables.chain(self.relationships.iter().map(|r| r.name.as_str())));
+        let name = names.free(&of.name);
         let (cardinality, is_composite) = (of.cardinality, of.is_composite);
         Ok(NewRelationship {
             name,

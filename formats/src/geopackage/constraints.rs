@@ -7,10 +7,17 @@ use super::ddl::{SCHEMA, SCHEMA_EXTENSION};
 use super::related::add_extension;
 use crate::features::{DomainCode, DomainRule, Field, LayerSchema};
 use rusqlite::{Connection, params};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-/// Constraints that were written, by the names of their domains.
-pub(super) type Constraints = BTreeMap<String, String>;
+/// Constraints that were written.
+#[derive(Debug, Default)]
+pub(super) struct Constraints {
+    /// Their names, by those of their domains.
+    by_domain: BTreeMap<String, String>,
+    names: HashSet<String>,
+    /// How many underscores the next name gets that would be one of these.
+    underscores: HashMap<String, usize>,
+}
 
 /// The domain of a field, or the subtypes whose code it holds: name and rule.
 fn domain_of(layer: &LayerSchema, field: &Field) -> Option<(String, DomainRule)> {
@@ -31,14 +38,17 @@ pub(super) fn name_constraints(layer: &LayerSchema, constraints: &mut Constraint
 
 /// The name of a domain's constraint, and whether it is new. Names are in lower case, where two domains may be one.
 fn name_of(domain: &str, constraints: &mut Constraints) -> (String, bool) {
-    if let Some(known) = constraints.get(domain) {
+    if let Some(known) = constraints.by_domain.get(domain) {
         return (known.clone(), false);
     }
-    let mut name = domain.to_lowercase();
-    while constraints.values().any(|taken| *taken == name) {
+    let lower = domain.to_lowercase();
+    let more = constraints.underscores.get(&lower).copied().unwrap_or(0);
+    let mut name = format!("{lower}{}", "_".repeat(more));
+    while !constraints.names.insert(name.clone()) {
         name.push('_');
     }
-    constraints.insert(domain.to_owned(), name.clone());
+    constraints.underscores.insert(lower.clone(), name.len() - lower.len() + 1);
+    constraints.by_domain.insert(domain.to_owned(), name.clone());
     (name, true)
 }
 

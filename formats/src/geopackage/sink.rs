@@ -119,7 +119,7 @@ impl GeoPackageSink {
             options: options.clone(),
             last_change,
             layers: Vec::new(),
-            constraints: Constraints::new(),
+            constraints: Constraints::default(),
             styles: Vec::new(),
             groups: RingGroups::default(),
             blob: Vec::new(),
