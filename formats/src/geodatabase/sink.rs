@@ -349,10 +349,7 @@ impl FeatureSink for GeodatabaseSink {
         self.relationships.iter().for_each(|known| names.take(&known.name));
         for relationship in relationships {
             match self.relationship(relationship, &mut names) {
-                Ok(new) => {
-                    names.take(&new.name);
-                    self.relationships.push(new);
-                }
+                Ok(new) => self.relationships.push(new),
                 Err(why) => left_out.push(format!("relationship `{}` {why}", relationship.name)),
             }
         }
@@ -387,6 +384,7 @@ impl GeodatabaseSink {
         let (origin, origin_key) = side(&of.origin, &of.origin_key)?;
         let (destination, destination_key) = side(&of.destination, &of.destination_key)?;
         let name = names.free(&of.name);
+        names.take(&name);
         let (cardinality, is_composite) = (of.cardinality, of.is_composite);
         Ok(NewRelationship {
             name,
