@@ -121,7 +121,7 @@ mod tests {
 
     fn left(wanted: &[&str]) -> (Vec<String>, bool) {
         let mut layer = layer();
-        narrow(&mut layer, wanted.iter().map(|name| (*name).to_owned()).collect());
+        narrow(&mut layer, wanted.iter().map(|name| folded(name)).collect());
         assert!(layer.is_narrowed);
         (names(&layer).map(str::to_owned).collect(), layer.description.get("types").is_some())
     }
