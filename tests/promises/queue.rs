@@ -54,6 +54,19 @@ async fn until(job: &Job, states: &[JobState]) -> JobState {
     }
 }
 
+/// Waits until a job that hangs stays as it is: its layer has told all of its progress.
+async fn until_it_hangs(job: &Job) {
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+    let has_told = |snapshot: &offmap::JobSnapshot| {
+        let mut of_layers = snapshot.layers.iter().filter_map(|layer| layer.progress.as_ref());
+        snapshot.progress.is_some() && of_layers.any(|progress| progress.completed == progress.required)
+    };
+    while !has_told(&job.snapshot().await.expect("a job")) {
+        assert!(tokio::time::Instant::now() < deadline, "it does not hang");
+        tokio::task::yield_now().await;
+    }
+}
+
 /// Brings a job of an engine into a state.
 async fn job_in(engine: &Engine, state: JobState) -> Job {
     use JobState as S;
@@ -74,7 +87,10 @@ async fn job_in(engine: &Engine, state: JobState) -> Job {
         S::Paused | S::Suspended | S::Cancelled => {
             until(&job, &[S::Running]).await;
             match state {
-                S::Paused => job.pause().await.expect("pauses"),
+                S::Paused => {
+                    until_it_hangs(&job).await;
+                    job.pause().await.expect("pauses");
+                }
                 S::Suspended => job.suspend().await.expect("is suspended"),
                 _ => job.cancel().await.expect("is cancelled"),
             }
@@ -82,6 +98,9 @@ async fn job_in(engine: &Engine, state: JobState) -> Job {
         _ => {}
     }
     until(&job, &[state]).await;
+    if state == S::Running {
+        until_it_hangs(&job).await;
+    }
     job
 }
 
